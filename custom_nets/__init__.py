@@ -1,0 +1,1 @@
+"""Networks whose encoders are ImageNet classifiers, and what transferring them needs."""

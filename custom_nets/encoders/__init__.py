@@ -1,0 +1,1 @@
+"""ImageNet classifiers as encoders: one family a file, one contract."""

@@ -1,0 +1,1 @@
+"""What configs name and people call: reading, preparation, training handlers, metrics, reports."""

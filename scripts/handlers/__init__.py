@@ -1,0 +1,1 @@
+"""Ignite handlers: stages, checkpoints, randomness, reports."""

@@ -1,0 +1,1 @@
+"""LUNA16 on disk: scans, annotations, outlines, splits, preparation."""

@@ -1,0 +1,1 @@
+"""Segmentation metrics, each named exactly."""

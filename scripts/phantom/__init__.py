@@ -1,0 +1,1 @@
+"""Synthetic cohorts in the layout of the real data sets."""
