@@ -1,0 +1,61 @@
+"""Loading a trained network for evaluation and inference, never going on without it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+from ignite.engine import Engine, Events
+
+logger = logging.getLogger(__name__)
+
+
+class TrainedWeights:
+    """Ignite handler that loads ``{"model": state_dict}`` into a network when an engine starts.
+
+    MONAI's bundles often disable their loader where the file is missing; the network would then
+    predict with random weights and nobody would know. Here a missing file stops the run.
+
+    Args:
+        network: the network of the config.
+        path: a file as training writes it (``model.pt``).
+    """
+
+    def __init__(self, network: torch.nn.Module, path: str | Path) -> None:
+        self.network = network
+        self.path = Path(path)
+
+    def attach(self, engine: Engine) -> None:
+        """Load when ``engine`` starts."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Load the weights.
+
+        Raises:
+            FileNotFoundError: when there is no such file.
+            ValueError: when the file belongs to another network.
+        """
+        if not self.path.is_file():
+            raise FileNotFoundError(
+                f"ckpt_path: no trained network at {self.path}; run training first, "
+                "or pass --ckpt_path FILE"
+            )
+        checkpoint = torch.load(self.path, map_location="cpu", weights_only=True)
+        weights = checkpoint.get("model", checkpoint)
+        self._refuse_other_network(weights)
+        self.network.load_state_dict(weights)
+        logger.info("loaded %d tensors of %s", len(weights), self.path)
+
+    def _refuse_other_network(self, weights: dict[str, torch.Tensor]) -> None:
+        """Compare names and shapes before anything is copied."""
+        own = {key: tuple(t.shape) for key, t in self.network.state_dict().items()}
+        came = {key: tuple(t.shape) for key, t in weights.items()}
+        differing = sorted(key for key in own.keys() | came.keys() if own.get(key) != came.get(key))
+        if differing:
+            raise ValueError(
+                f"ckpt_path: {self.path} holds another network than the config describes: "
+                f"{len(differing)} of {len(own)} tensors differ, first {differing[0]!r}; add the "
+                "network file that training used, e.g. configs/networks/unet_densenet121.json"
+            )

@@ -1,0 +1,72 @@
+"""Hounsfield units to network input: windowing."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.transforms import MapTransform, Transform
+
+OUTSIDE = ("zero", "clip")
+
+
+class WindowHU(Transform):
+    """Map a window of Hounsfield units to [0, 1].
+
+    ``outside`` says what becomes of values beyond the window. ``"zero"`` sets them to 0 on either
+    side, as the BSFT paper does (section 3.1), so that bone turns black; ``"clip"`` is the field's
+    usual clipping, bone stays white.
+
+    Args:
+        window_hu: lower and upper bound in HU.
+        outside: ``"zero"`` or ``"clip"``.
+
+    Raises:
+        ValueError: for a window that is empty or reversed, or an unknown ``outside``.
+
+    Example:
+        >>> import torch
+        >>> WindowHU((-1000, 400), outside="zero")(torch.tensor([-2048.0, -300.0, 3000.0]))
+        tensor([0.0000, 0.5000, 0.0000])
+    """
+
+    def __init__(self, window_hu: tuple[float, float], *, outside: str = "zero") -> None:
+        low, high = window_hu
+        if not low < high:
+            raise ValueError(f"window_hu: lower bound must lie below upper, got {window_hu}")
+        if outside not in OUTSIDE:
+            raise ValueError(f"outside: must be one of {', '.join(OUTSIDE)}, got {outside!r}")
+        self.low, self.high, self.outside = float(low), float(high), outside
+
+    def __call__(self, hu: torch.Tensor) -> torch.Tensor:
+        """Return the values mapped to [0, 1], float32, in the shape that came."""
+        values = hu.float()
+        scaled = (values - self.low) / (self.high - self.low)
+        if self.outside == "clip":
+            return scaled.clamp(0, 1)
+        inside = (values >= self.low) & (values <= self.high)
+        return torch.where(inside, scaled, torch.zeros_like(scaled))
+
+
+class WindowHUd(MapTransform):
+    """Dictionary form of :class:`WindowHU`."""
+
+    def __init__(
+        self,
+        keys: KeysCollection,
+        window_hu: tuple[float, float],
+        *,
+        outside: str = "zero",
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        self.window = WindowHU(window_hu, outside=outside)
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, Any]:
+        """Window every key."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            result[key] = self.window(result[key])
+        return result

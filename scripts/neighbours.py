@@ -1,0 +1,68 @@
+"""2.5D input: a slice and the slices beside it as the channels of one image."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+
+
+def stack_neighbours(volume: torch.Tensor, *, each_side: int = 1) -> torch.Tensor:
+    """Give every slice of a volume its neighbours as channels; edge slices are repeated.
+
+    Args:
+        volume: (1, H, W, D), slices along the last axis.
+        each_side: number of neighbours below and above.
+
+    Returns:
+        (2 * each_side + 1, H, W, D): channel ``c`` at slice ``k`` is slice ``k + c - each_side``.
+
+    Raises:
+        ValueError: when the volume has more than one channel or is not 4-dimensional.
+
+    Example:
+        >>> import torch
+        >>> stack_neighbours(torch.arange(3.0).reshape(1, 1, 1, 3))[:, 0, 0]
+        tensor([[0., 0., 1.],
+                [0., 1., 2.],
+                [1., 2., 2.]])
+    """
+    if volume.ndim != 4 or volume.shape[0] != 1:
+        raise ValueError(f"volume: must be (1, H, W, D), got {tuple(volume.shape)}")
+    depth = volume.shape[-1]
+    index = torch.arange(depth, device=volume.device)
+    shifted = [
+        volume[0].index_select(-1, (index + offset).clamp(0, depth - 1))
+        for offset in range(-each_side, each_side + 1)
+    ]
+    return torch.stack(shifted)
+
+
+class StackNeighboursd(MapTransform):
+    """Dictionary form of :func:`stack_neighbours`; the affine and the history are kept."""
+
+    def __init__(
+        self, keys: KeysCollection, *, each_side: int = 1, allow_missing_keys: bool = False
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        if each_side < 1:
+            raise ValueError(f"each_side: must be at least 1, got {each_side}")
+        self.each_side = each_side
+
+    def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, Any]:
+        """Stack every key."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            volume = result[key]
+            plain = volume.as_tensor() if isinstance(volume, MetaTensor) else volume
+            stacked = stack_neighbours(plain, each_side=self.each_side)
+            if isinstance(volume, MetaTensor):
+                stacked = MetaTensor(
+                    stacked, meta=volume.meta, applied_operations=volume.applied_operations
+                )
+            result[key] = stacked
+        return result

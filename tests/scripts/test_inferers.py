@@ -1,0 +1,35 @@
+import pytest
+import torch
+from monai.inferers import SimpleInferer, SliceInferer
+
+from scripts.inferers import AutocastInferer
+
+
+class RecordingNetwork(torch.nn.Conv2d):
+    """Remembers in which precision it computed."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        result = super().forward(inputs)
+        self.computed_in = result.dtype
+        return result
+
+
+def test_autocast_on_a_cpu_then_network_computes_in_bfloat16_and_result_is_float32():
+    network = RecordingNetwork(3, 1, 3, padding=1)
+    result = AutocastInferer(SimpleInferer())(torch.rand(2, 3, 8, 8), network)
+    assert network.computed_in == torch.bfloat16
+    assert result.dtype == torch.float32
+
+
+def test_autocast_around_slices_then_close_to_float32():
+    network = RecordingNetwork(3, 1, 3, padding=1).eval()
+    volume = torch.rand(1, 3, 8, 8, 5)
+    slices = SliceInferer(roi_size=(-1, -1), spatial_dim=2)
+    with torch.no_grad():
+        half, full = AutocastInferer(slices)(volume, network), slices(volume, network)
+    torch.testing.assert_close(half, full, atol=0.02, rtol=0.02)
+
+
+def test_autocast_when_dtype_unknown_then_refused():
+    with pytest.raises(ValueError, match="bfloat16 or float16, got 'int8'"):
+        AutocastInferer(SimpleInferer(), dtype="int8")

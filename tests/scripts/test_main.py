@@ -1,0 +1,37 @@
+import pytest
+
+from scripts.__main__ import COMMANDS, main, refuse_unknown_options, resolve
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_can_be_imported(words):
+    assert callable(resolve(COMMANDS[words]))
+
+
+def test_misspelt_option_then_nothing_runs_and_the_nearest_is_named(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["prepare", "luna16", "--sorce", "x", "--output", "y"])
+    assert stop.value.code == 2
+    assert "unknown option --sorce; did you mean --source" in capsys.readouterr().out
+
+
+def test_negated_option_then_accepted():
+    def command(verbose: bool = True) -> None: ...
+
+    refuse_unknown_options(command, ["--noverbose"])
+
+
+def test_unknown_command_then_valid_ones_are_listed(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["prepair", "luna16"])
+    assert stop.value.code == 2
+    printed = capsys.readouterr().out
+    assert "unknown command: prepair luna16" in printed
+    assert "python -m scripts phantom luna16 --help" in printed
+
+
+def test_wrong_folder_then_one_line_and_code_2(capsys, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        main(["prepare", "luna16", "--source", str(tmp_path / "no"), "--output", str(tmp_path)])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.startswith("error: ")
