@@ -1,0 +1,142 @@
+"""Writing files whole or not at all: beside the target, flushed to the disk, then renamed."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; it takes the target's place when the block ends well.
+
+    The temporary name ends like the target's, so that writers which go by the suffix
+    (``.npy``, ``.nii.gz``, ``.png``) work. After an error, Ctrl-C or a full disk the temporary
+    file is gone and an older target is untouched. Missing folders are made.
+
+    Raises:
+        FileNotFoundError: when the block ends without having written the file.
+        IsADirectoryError: when the target is a folder.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     with atomic_path(Path(folder) / "a.txt") as beside:
+        ...         _ = beside.write_text("whole")
+        ...     [file.name for file in Path(folder).iterdir()]
+        ['a.txt']
+    """
+    target = Path(path)
+    if target.is_dir():
+        raise IsADirectoryError(f"path: must be a file to write, {target} is a folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".part-{secrets.token_hex(4)}-{target.name}")
+    try:
+        yield beside
+        if not beside.is_file():
+            raise FileNotFoundError(f"path: nothing was written for {target}")
+        _flush(beside)
+        os.replace(beside, target)
+        _flush(target.parent)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Have the disk hold what was written to a file or folder."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot open folders
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_bytes(path: str | Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    with atomic_path(path) as beside:
+        beside.write_bytes(content)
+
+
+def write_text(path: str | Path, content: str) -> None:
+    """Write a UTF-8 text file whole or not at all, line ends as they are in ``content``."""
+    write_bytes(path, content.encode("utf-8"))
+
+
+def write_json(path: str | Path, content: Any) -> None:
+    """Write JSON whole or not at all; see :func:`plain` for what may be in it."""
+    text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False)
+    write_text(path, text + "\n")
+
+
+def write_csv(
+    path: str | Path,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    columns: Sequence[str] | None = None,
+) -> None:
+    """Write rows as a CSV file with a header, whole or not at all.
+
+    Undefined values (None, NaN) become empty cells.
+
+    Args:
+        path: the file.
+        rows: each with the same keys.
+        columns: the header; needed where there may be no rows.
+
+    Raises:
+        ValueError: when a row has other keys than the header, or there is no header to write.
+    """
+    if columns is None:
+        if not rows:
+            raise ValueError(f"columns: must be given to write {path} without rows")
+        columns = list(rows[0])
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for number, row in enumerate(rows):
+        if set(row) != set(columns):
+            odd = sorted(set(row) ^ set(columns))
+            raise ValueError(f"rows: row {number} of {path} differs from the header in {odd}")
+        values = (plain(row[column]) for column in columns)
+        writer.writerow(["" if value is None else value for value in values])
+    write_text(path, text.getvalue())
+
+
+def plain(value: Any) -> Any:
+    """Reduce numpy numbers and arrays, paths and tuples to what JSON has; NaN becomes None.
+
+    Raises:
+        ValueError: for an infinite number, which is an error of the computation.
+        TypeError: for anything else that JSON cannot hold.
+
+    Example:
+        >>> plain({"dice": np.float32(0.5), "sensitivity": float("nan"), "shape": (3, 4)})
+        {'dice': 0.5, 'sensitivity': None, 'shape': [3, 4]}
+    """
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        if math.isinf(value):
+            raise ValueError(f"content: must be finite or NaN (undefined), got {value}")
+        return None if math.isnan(value) else float(value)
+    if isinstance(value, (np.generic, np.ndarray)):
+        return plain(value.tolist())
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    raise TypeError(f"content: cannot be written as JSON: {type(value).__name__} {value!r}")
