@@ -1,0 +1,124 @@
+"""What staged fine-tuning has done so far: epochs, best weights, where it stands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Best:
+    """The weights with the best validation metric of a stage.
+
+    Attributes:
+        stage: 0-based number of the stage.
+        epoch: of the whole run, from 1.
+        metric: of the validation.
+        weights: the network's state_dict (weights and norm statistics), on the CPU.
+    """
+
+    stage: int
+    epoch: int
+    metric: float
+    weights: dict[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One epoch of the run.
+
+    Attributes:
+        epoch: of the whole run, from 1.
+        stage: 0-based number of the stage.
+        stage_epoch: of the stage, from 1.
+        train_loss: mean over the epoch's iterations.
+        seconds: training and validation together.
+        metrics: every scalar of the epoch's last validation; empty where none was due.
+    """
+
+    epoch: int
+    stage: int
+    stage_epoch: int
+    train_loss: float
+    seconds: float
+    metrics: dict[str, float]
+
+
+@dataclass
+class StageRecord:
+    """Where staged fine-tuning stands; its state_dict is plain Python and tensors.
+
+    Attributes:
+        stage: 0-based number of the stage that runs, or that comes next.
+        begun: whether that stage's parts are released.
+        stage_epoch: epochs of that stage that are complete.
+        stale: its validations since the last improvement.
+        current: its best weights.
+        result: best weights of the best stage that has ended.
+        history: every complete epoch.
+    """
+
+    stage: int = 0
+    begun: bool = False
+    stage_epoch: int = 0
+    stale: int = 0
+    current: Best | None = None
+    result: Best | None = None
+    history: list[Epoch] = field(default_factory=list)
+
+    def advance(self) -> None:
+        """Stand before the next stage."""
+        self.stage += 1
+        self.begun, self.stage_epoch, self.stale, self.current = False, 0, 0, None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything; weights are shared with the record, not copied."""
+        return {
+            "stage": self.stage,
+            "begun": self.begun,
+            "stage_epoch": self.stage_epoch,
+            "stale": self.stale,
+            "current": None if self.current is None else vars(self.current).copy(),
+            "result": None if self.result is None else vars(self.result).copy(),
+            "history": [asdict(epoch) for epoch in self.history],
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Stand where the saved record stood."""
+        self.stage = state_dict["stage"]
+        self.begun = state_dict["begun"]
+        self.stage_epoch = state_dict["stage_epoch"]
+        self.stale = state_dict["stale"]
+        current, result = state_dict["current"], state_dict["result"]
+        self.current = None if current is None else Best(**current)
+        self.result = None if result is None else Best(**result)
+        self.history = [Epoch(**epoch) for epoch in state_dict["history"]]
+
+
+def copy_of(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Weights and norm statistics as they are now, on the CPU."""
+    return {
+        key: tensor.detach().to("cpu", copy=True) for key, tensor in network.state_dict().items()
+    }
+
+
+def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics that are single numbers, as plain floats.
+
+    Example:
+        >>> scalars({"dice": torch.tensor([0.5]), "per_class": torch.zeros(3), "note": "x"})
+        {'dice': 0.5}
+    """
+    found = {}
+    for name, value in metrics.items():
+        if isinstance(value, (torch.Tensor, np.ndarray)) and math.prod(value.shape) == 1:
+            found[name] = float(value.item())
+        elif isinstance(value, (int, float, np.number)):
+            found[name] = float(value)
+    return found
