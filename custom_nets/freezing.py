@@ -1,0 +1,181 @@
+"""Freezing as a property of a network: which named parts may change, and which hold still."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from typing_extensions import Self
+
+DECODER = "decoder"
+"""Name of the part that holds everything which is not the encoder."""
+
+
+class FreezableBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm whose statistics can be held still even in training mode.
+
+    Eval mode alone does not survive a call of ``train()`` on an exported network, whose modules
+    no longer run our Python; the flag ``frozen`` is part of the exported program.
+    Maps (B, C, H, W) to (B, C, H, W).
+    """
+
+    def __init__(self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        """Normalise ``channels`` maps; ``momentum`` is the weight of the newest batch."""
+        super().__init__(channels, eps=eps, momentum=momentum)
+        self.frozen = False
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise by the batch while learning, by the stored statistics otherwise."""
+        learning = self.training and not self.frozen
+        if learning and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        return F.batch_norm(
+            input,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            learning,
+            self.momentum or 0.0,
+            self.eps,
+        )
+
+
+class Freezable(nn.Module):
+    """Network made of named blocks, each made of named layers, that can be frozen and released.
+
+    A frozen layer gets no gradient, keeps its norm statistics in every mode and, where nothing
+    before it is trained, builds no autograd graph. A subclass calls `name_parts` once its modules
+    exist. Layers are kept as module paths, so that copies and converted norms stay covered.
+    Under DistributedDataParallel wrap anew after a change, or use ``find_unused_parameters=True``.
+    """
+
+    __jit_unused_properties__ = ["parts", "block_names", "layer_names", "trainable"]
+
+    def __init__(self) -> None:
+        """Start with everything released and no part named yet."""
+        super().__init__()
+        self._parts: dict[str, dict[str, list[str]]] = {}
+        self._trainable: list[str] = ["all"]
+
+    def name_parts(self, parts: dict[str, dict[str, list[str]]]) -> None:
+        """Name the parts: block -> layer -> paths of the layer's modules, all in forward order.
+
+        Raises:
+            ValueError: a parameter stands in no layer, or in two; it would escape the freezing.
+        """
+        self._parts = parts
+        held = [id(p) for block in parts for p in self._parameters_of(block)]
+        everything = {id(p): name for name, p in self.named_parameters()}
+        missing = [name for key, name in everything.items() if key not in set(held)]
+        if missing or len(held) != len(set(held)):
+            raise ValueError(
+                f"parts must hold every parameter exactly once, but {missing[:5]} stand in no part "
+                f"and {len(held) - len(set(held))} stand in two; correct the module paths"
+            )
+
+    @property
+    def parts(self) -> dict[str, dict[str, list[str]]]:
+        """Block -> layer -> paths of the layer's modules, in forward order."""
+        return self._parts
+
+    @property
+    def block_names(self) -> tuple[str, ...]:
+        """Blocks in forward order; a network's last one is "decoder"."""
+        return tuple(self._parts)
+
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Convolution layers conv1 ... convN of the encoder in forward order."""
+        blocks = [block for block in self._parts if block != DECODER]
+        return tuple(layer for block in blocks for layer in self._parts[block])
+
+    @property
+    def trainable(self) -> tuple[str, ...]:
+        """Names given to `set_trainable` last; ("all",) at first."""
+        return tuple(self._trainable)
+
+    def check_names(self, names: Iterable[str]) -> None:
+        """Refuse what `set_trainable` would not understand.
+
+        Raises:
+            ValueError: a name is unknown (a misspelt block would stay frozen unnoticed), or names
+                is a single string.
+        """
+        if isinstance(names, str):
+            raise ValueError(f"names must be a list of names; got {names!r}, write [{names!r}]")
+        valid = ["all", "encoder", *self.block_names, *self.layer_names]
+        unknown = [name for name in names if name not in valid]
+        if unknown:
+            raise ValueError(f"names must be among {', '.join(valid)}; got {unknown}; correct them")
+
+    def set_trainable(self, names: Iterable[str]) -> None:
+        """Release the named blocks and layers and freeze all others.
+
+        ``names`` mixes blocks, layers, "encoder", "decoder" and "all"; an empty list freezes
+        everything. Gradients of what is frozen are dropped: an optimiser that was built over all
+        parameters skips those without a gradient, its momentum and weight decay included.
+
+        Raises:
+            ValueError: as `check_names`, before anything is changed.
+        """
+        chosen = names if isinstance(names, str) else list(names)
+        self.check_names(chosen)
+        self._trainable = list(chosen)
+        for block, layers in self._parts.items():
+            for layer, paths in layers.items():
+                released = self._is_released(block, layer)
+                for path in paths:
+                    _release(self.get_submodule(path), released)
+        self.train(self.training)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Parameters by block, frozen ones too, always in the same order: for one optimiser."""
+        return [{"name": name, "params": self._parameters_of(name)} for name in self._parts]
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; frozen layers stay in eval mode whatever the engine asks for."""
+        super().train(mode)
+        for block, layers in self._parts.items():
+            for layer, paths in layers.items():
+                if not self._is_released(block, layer):
+                    for path in paths:
+                        self.get_submodule(path).eval()
+        return self
+
+    def _is_released(self, block: str, layer: str) -> bool:
+        family = {"all", block, layer} | (set() if block == DECODER else {"encoder"})
+        return not family.isdisjoint(self._trainable)
+
+    def _parameters_of(self, block: str) -> list[nn.Parameter]:
+        paths = [path for layer in self._parts[block].values() for path in layer]
+        return [p for path in paths for p in self.get_submodule(path).parameters()]
+
+
+def prefix_parts(
+    parts: dict[str, dict[str, list[str]]], prefix: str
+) -> dict[str, dict[str, list[str]]]:
+    """Return the parts of a child module as its parent names them.
+
+    >>> prefix_parts({"block1": {"conv1": ["conv", "norm"]}}, "encoder")
+    {'block1': {'conv1': ['encoder.conv', 'encoder.norm']}}
+    """
+    return {
+        block: {layer: [f"{prefix}.{path}" for path in paths] for layer, paths in layers.items()}
+        for block, layers in parts.items()
+    }
+
+
+def _release(module: nn.Module, released: bool) -> None:
+    for parameter in module.parameters():
+        parameter.requires_grad_(released)
+        if not released:
+            parameter.grad = None
+    for norm in _norms(module):
+        norm.frozen = not released
+
+
+def _norms(module: nn.Module) -> Iterator[FreezableBatchNorm2d]:
+    return (m for m in module.modules() if isinstance(m, FreezableBatchNorm2d))
