@@ -1,0 +1,204 @@
+"""Encoder weights from the published files, a path or a URL: all of them, or an error."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import pickle
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urldefrag, urlparse
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from custom_nets.encoders.contract import Encoder
+
+logger = logging.getLogger(__name__)
+
+PUBLISHED = {
+    "vgg16": "https://download.pytorch.org/models/vgg16-397923af.pth",
+    "resnet34": "https://download.pytorch.org/models/resnet34-b627a593.pth",
+    "inception_v3": "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",
+    "densenet121": "https://download.pytorch.org/models/densenet121-a639ec97.pth",
+}
+"""ImageNet weight files (torchvision, BSD-3-Clause); the name ends in the start of the sha256."""
+
+HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
+
+
+@dataclass(frozen=True)
+class WeightReport:
+    """What a load did: tensors taken, names in the file left aside, where from, file's sha256."""
+
+    taken: int
+    skipped: tuple[str, ...]
+    source: str
+    sha256: str
+
+
+def load_encoder_weights(encoder: Encoder, weights: str) -> WeightReport:
+    """Fill an encoder in place.
+
+    ``weights`` is "none" (leave as it is), "imagenet" (the published file, downloaded once into
+    the cache of torch.hub), the path of a weights file (a ``state_dict``, or a dictionary with
+    "encoder" and "state_dict" as our pretraining writes), or an http(s) or file URL whose sha256
+    stands in the name (``...-<hex>.pth``) or behind it (``#sha256=<hex>``). An encoder of one input
+    channel takes the sum of the three colour kernels.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ConnectionError: the download failed; random weights never stand in for missing ones.
+        ValueError: the file is not a weights file, is another one than its hash says, is for
+            another encoder, or lacks a tensor of the encoder or has it in another shape.
+    """
+    if weights == "none":
+        return WeightReport(0, (), "none", "")
+    source = PUBLISHED[encoder.name] if weights == "imagenet" else weights
+    path = fetch(source) if "://" in source else Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"weights must be 'none', 'imagenet', a URL or an existing file; got {weights!r}, "
+            f"and there is no file {path}; correct the path"
+        )
+    tensors = read_tensors(path, encoder.name)
+    skipped = _copy(encoder, tensors, path)
+    report = WeightReport(len(tensors) - len(skipped), skipped, source, file_sha256(path))
+    logger.info(
+        "%s: %d tensors from %s (sha256 %s), skipped: %s",
+        *(encoder.name, report.taken, source, report.sha256[:8], ", ".join(skipped) or "none"),
+    )
+    return report
+
+
+def fetch(url: str) -> Path:
+    """Return the local file of a URL with a hash, downloading it if the cache lacks it.
+
+    The cache is ``checkpoints`` in torch hub's folder (TORCH_HOME). A download is written beside
+    its place and renamed when whole and its hash is right; progress is shown on stderr.
+
+    Raises:
+        ConnectionError: the download failed; says where to put the file by hand.
+        ValueError: the URL has no hash, or the file another one.
+    """
+    address, digest = split_hash(url)
+    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(address).path).name
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            torch.hub.download_url_to_file(address, str(path), hash_prefix=digest, progress=True)
+        except OSError as error:
+            raise ConnectionError(_offline(address, path, error)) from error
+        except RuntimeError as error:  # what torch.hub raises for a wrong hash
+            raise ValueError(
+                f"{address} must have a sha256 that starts with {digest}; {error}; "
+                "nothing was kept; check the address and try again"
+            ) from error
+    found = file_sha256(path)
+    if not found.startswith(digest):
+        raise ValueError(
+            f"{path} must have a sha256 that starts with {digest}; got {found}; "
+            "it is damaged or another file: delete it, and it is fetched anew"
+        )
+    return path
+
+
+def split_hash(url: str) -> tuple[str, str]:
+    """Split a URL into its address and the sha256, or the start of it, that it states.
+
+    >>> split_hash("https://example.org/net-0123abcd.pth")
+    ('https://example.org/net-0123abcd.pth', '0123abcd')
+    >>> split_hash("file:///net.pth#sha256=0123abcd")
+    ('file:///net.pth', '0123abcd')
+
+    Raises:
+        ValueError: no hash, or a scheme other than http, https and file.
+    """
+    address, fragment = urldefrag(url)
+    scheme = urlparse(address).scheme
+    if scheme not in ("http", "https", "file"):
+        raise ValueError(f"a weights URL must be http, https or file; got {url!r}; change it")
+    stated = re.fullmatch(r"sha256=([0-9a-f]{8,64})", fragment)
+    found = stated or HASH_IN_NAME.search(address)
+    if found is None:
+        raise ValueError(
+            f"a weights URL must state its sha256, as ...-<hex>.pth or ...#sha256=<hex> with at "
+            f"least 8 lower-case digits; got {url!r}; add it"
+        )
+    return address, found.group(1)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def read_tensors(path: Path, encoder_name: str) -> dict[str, Tensor]:
+    """Read the tensors of a weights file, executing nothing that it contains.
+
+    Raises:
+        ValueError: not a weights file, or one written for another encoder.
+    """
+    try:
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"{path} must be a weights file readable with weights_only=True; got: {error}; "
+            "save a state_dict with torch.save"
+        ) from error
+    if isinstance(content, Mapping) and "state_dict" in content:
+        written_for = content.get("encoder", encoder_name)
+        if written_for != encoder_name:
+            raise ValueError(
+                f"{path} must hold weights of {encoder_name}; got weights of {written_for}; "
+                "change the encoder or the file"
+            )
+        content = content["state_dict"]
+    if not isinstance(content, Mapping) or not all(map(torch.is_tensor, content.values())):
+        raise ValueError(
+            f"{path} must hold a state_dict (names to tensors); got {type(content).__name__} with "
+            "other content; save network.state_dict()"
+        )
+    return dict(content)
+
+
+def _copy(encoder: Encoder, tensors: dict[str, Tensor], path: Path) -> tuple[str, ...]:
+    """Copy the encoder's tensors; return the names in the file that it does not know."""
+    wanted = encoder.state_dict()
+    offered = {encoder.current_key(key): tensor for key, tensor in tensors.items()}
+    kernel = offered.get(encoder.first_kernel)
+    if encoder.in_channels == 1 and kernel is not None and kernel.ndim == 4:
+        offered[encoder.first_kernel] = kernel.sum(dim=1, keepdim=True)
+    wrong = [
+        f"{key} (missing)"
+        if key not in offered
+        else f"{key} {list(offered[key].shape)}, must be {list(tensor.shape)}"
+        for key, tensor in wanted.items()
+        if (key in offered and offered[key].shape != tensor.shape)
+        or (key not in offered and not key.endswith("num_batches_tracked"))
+    ]
+    if wrong:
+        raise ValueError(
+            f"{path} must hold every tensor of {encoder.name} in its shape; got {len(wrong)} wrong "
+            f"of {len(wanted)}: {'; '.join(wrong)}; use a file made for {encoder.name} with "
+            f"in_channels {encoder.in_channels}"
+        )
+    encoder.load_state_dict({**wanted, **{key: offered[key] for key in wanted if key in offered}})
+    return tuple(key for key in tensors if encoder.current_key(key) not in wanted)
+
+
+def _offline(address: str, path: Path, error: OSError) -> str:
+    return (
+        f"the weights at {address} could not be downloaded ({error}). Either fetch that file "
+        f"elsewhere and put it at {path}; or set weights to the path of a weights file, such as "
+        "one that the project's own pretraining writes (run pretraining), or to 'none' for random "
+        "weights"
+    )
