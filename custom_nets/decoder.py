@@ -1,0 +1,105 @@
+"""Up path of a U-Net: double, join the encoder's map of that size, convolve twice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Optional
+
+import torch
+from monai.networks.layers.factories import Norm
+from torch import Tensor, nn
+
+from custom_nets.freezing import FreezableBatchNorm2d
+
+NORMS = ("batch", "instance", "group", "none")
+
+
+class UpStep(nn.Module):
+    """Transposed convolution to twice the size, the skip beside it, two 3x3 convolutions."""
+
+    def __init__(self, in_channels: int, channels: int, *, skip_channels: int, norm: str) -> None:
+        """Map ``in_channels`` maps, joined by ``skip_channels``, to ``channels`` maps."""
+        super().__init__()
+        self.up = nn.ConvTranspose2d(in_channels, channels, 2, stride=2)
+        self.convolutions = nn.Sequential(
+            *_convolution(channels + skip_channels, channels, norm),
+            *_convolution(channels, channels, norm),
+        )
+
+    # TorchScript reads neither `Tensor | None` nor postponed names of the union.
+    def forward(self, x: Tensor, skip: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
+        """Map (B, in_channels, H, W) and (B, skip_channels, 2H, 2W) to (B, channels, 2H, 2W)."""
+        x = self.up(x)
+        if skip is not None:
+            x = torch.cat([x, skip], dim=1)
+        joined: Tensor = self.convolutions(x)
+        return joined
+
+
+class Decoder(nn.Module):
+    """Up steps from the deepest map to full resolution, and a 1x1 convolution to logits."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        skip_channels: Sequence[int],
+        out_channels: int,
+        *,
+        widths: Sequence[int] | None = None,
+        norm: str = "batch",
+    ) -> None:
+        """Build one up step for each of ``skip_channels``, deepest first; 0 means no skip.
+
+        ``widths`` are the channels of the steps; None halves the channels at each.
+
+        Raises:
+            ValueError: an unknown norm, or a number of widths that is not the number of steps.
+        """
+        super().__init__()
+        steps = len(skip_channels)
+        widths = widths or [in_channels // 2**step for step in range(1, steps + 1)]
+        if len(widths) != steps or min(widths) < 1:
+            raise ValueError(
+                f"decoder_channels must be {steps} positive widths, deepest first; "
+                f"got {list(widths)}; give one for each up step"
+            )
+        ins = [in_channels, *widths[:-1]]
+        self.steps = nn.ModuleList(
+            UpStep(before, width, skip_channels=skip, norm=norm)
+            for before, width, skip in zip(ins, widths, skip_channels, strict=True)
+        )
+        self.head = nn.Conv2d(widths[-1], out_channels, 1)
+
+    def forward(self, deepest: Tensor, skips: list[Tensor]) -> Tensor:
+        """Map the deepest map and the skips, fine to coarse, to (B, out_channels, H, W)."""
+        x = deepest
+        for index, step in enumerate(self.steps):
+            skip = skips[-1 - index] if index < len(skips) else None
+            x = step(x, skip)
+        logits: Tensor = self.head(x)
+        return logits
+
+
+def make_norm(norm: str, channels: int) -> nn.Module:
+    """Return a norm for (B, channels, H, W): "batch", "instance", "group" (of up to 8) or "none".
+
+    Raises:
+        ValueError: another name.
+    """
+    if norm == "batch":
+        return FreezableBatchNorm2d(channels)
+    if norm == "instance":
+        return Norm[Norm.INSTANCE, 2](channels, affine=True)  # type: ignore[no-any-return]
+    if norm == "group":
+        return nn.GroupNorm(math.gcd(8, channels), channels)
+    if norm == "none":
+        return nn.Identity()
+    raise ValueError(f"norm must be one of {', '.join(NORMS)}; got {norm!r}; choose one of them")
+
+
+def _convolution(in_channels: int, channels: int, norm: str) -> list[nn.Module]:
+    layer = make_norm(norm, channels)
+    bias = isinstance(layer, nn.Identity)
+    convolution = nn.Conv2d(in_channels, channels, 3, padding=1, bias=bias)
+    return [convolution, layer, nn.ReLU(inplace=True)]

@@ -1,0 +1,101 @@
+"""U-Net whose down path is an ImageNet classifier (Ma, Wei, Ma 2020, fig. 2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from custom_nets.decoder import Decoder
+from custom_nets.encoders import make_encoder
+from custom_nets.encoders.contract import initialise
+from custom_nets.freezing import DECODER, Freezable, prefix_parts
+from custom_nets.normalisation import InputNormalisation
+
+STRIDE = 32
+"""Height and width are padded to a multiple of it, so that every map halves exactly."""
+
+
+class TransferUNet(Freezable):
+    """Image (B, in_channels, H, W) in [0, 1] to logits (B, out_channels, H, W), any H and W.
+
+    The encoder's deepest map (1/32) goes up five times by a transposed convolution that doubles
+    it and halves its channels; each time it is joined by the encoder block of that size, if there
+    is one, and passes two 3x3 convolutions. VGG-16 has a block at full resolution; for the others
+    the last step has none.
+    Parts for freezing are the encoder's blocks and "decoder".
+
+    >>> network = TransferUNet("resnet34", in_channels=1, decoder_channels=(32, 16, 16, 8, 8))
+    >>> tuple(network.eval()(torch.rand(1, 1, 40, 50)).shape)
+    (1, 1, 40, 50)
+    """
+
+    def __init__(
+        self,
+        encoder: str = "resnet34",
+        *,
+        in_channels: int = 3,
+        out_channels: int = 1,
+        weights: str = "none",
+        norm: str = "batch",
+        decoder_channels: Sequence[int] | None = None,
+        normalise: str | None = None,
+    ) -> None:
+        """Build the network.
+
+        Args:
+            encoder: "vgg16", "resnet34", "inception_v3" or "densenet121".
+            in_channels: 1 (grey) or 3 (a slice repeated, or with its two neighbours).
+            out_channels: maps of logits.
+            weights: "none", "imagenet", a file or a URL: `custom_nets.weights`.
+            norm: of the decoder: "batch", "instance", "group" or "none".
+            decoder_channels: widths of the five up steps, deepest first; None halves at each.
+            normalise: mean and std that turn [0, 1] into what the encoder expects: "imagenet",
+                "half" (0.5 and 0.5) or "none"; None takes what the published weights expect.
+
+        Raises:
+            ValueError: an option is not among those named here.
+        """
+        super().__init__()
+        self.encoder = make_encoder(encoder, in_channels=in_channels, weights=weights)
+        self.normalise = InputNormalisation(normalise or self.encoder.normalisation, in_channels)
+        channels, self.in_channels = self.encoder.block_channels, in_channels
+        self.pools_deepest = self.encoder.block_strides[-1] < STRIDE
+        skips = channels[::-1] if self.pools_deepest else (*channels[-2::-1], 0)
+        self.decoder = Decoder(
+            channels[-1], skips, out_channels, widths=decoder_channels, norm=norm
+        )
+        initialise(self.decoder)
+        parts = prefix_parts(self.encoder.parts, "encoder")
+        self.name_parts({**parts, DECODER: {DECODER: ["decoder"]}})
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, H, W) in [0, 1] to logits (B, out_channels, H, W).
+
+        Raises:
+            ValueError: another number of channels; one channel would pass for three otherwise.
+        """
+        if x.dim() != 4 or x.shape[1] != self.in_channels:
+            raise ValueError(
+                f"input must be (B, {self.in_channels}, H, W); got {list(x.shape)}; "
+                "change the input, or in_channels of the network"
+            )
+        height, width = x.shape[-2], x.shape[-1]
+        features = self.encoder(self.normalise(pad_to_stride(x)))
+        deepest = F.max_pool2d(features[-1], 2) if self.pools_deepest else features.pop()
+        logits: Tensor = self.decoder(deepest, features)
+        return logits[:, :, :height, :width]
+
+
+def pad_to_stride(x: Tensor, stride: int = STRIDE) -> Tensor:
+    """Repeat the last row and column until (B, C, H, W) has sides that are multiples of ``stride``.
+
+    >>> pad_to_stride(torch.zeros(1, 1, 33, 64)).shape
+    torch.Size([1, 1, 64, 64])
+    """
+    below = (stride - x.shape[-2] % stride) % stride
+    right = (stride - x.shape[-1] % stride) % stride
+    if below > 0 or right > 0:
+        x = F.pad(x, [0, right, 0, below], mode="replicate")
+    return x
