@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from custom_nets.encoders.contract import BLOCK_NAMES, Encoder
+from custom_nets.encoders.densenet import DenseNet121Encoder
+from custom_nets.encoders.inception import InceptionV3Encoder
 from custom_nets.encoders.resnet import ResNet34Encoder
 from custom_nets.encoders.vgg import VGG16Encoder
 from custom_nets.weights import load_encoder_weights
@@ -10,7 +12,8 @@ from custom_nets.weights import load_encoder_weights
 __all__ = ["BLOCK_NAMES", "ENCODERS", "Encoder", "make_encoder"]
 
 ENCODERS: dict[str, type[Encoder]] = {
-    encoder.name: encoder for encoder in (VGG16Encoder, ResNet34Encoder)
+    encoder.name: encoder
+    for encoder in (VGG16Encoder, ResNet34Encoder, InceptionV3Encoder, DenseNet121Encoder)
 }
 """Encoders by the name that configs use."""
 
