@@ -8,6 +8,7 @@ import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urldefrag, urlparse
@@ -88,10 +89,10 @@ def fetch(url: str) -> Path:
     address, digest = split_hash(url)
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(address).path).name
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(address, str(path), hash_prefix=digest, progress=True)
-        except OSError as error:
+        except (OSError, HTTPException) as error:
             raise ConnectionError(_offline(address, path, error)) from error
         except RuntimeError as error:  # what torch.hub raises for a wrong hash
             raise ValueError(
@@ -195,7 +196,7 @@ def _copy(encoder: Encoder, tensors: dict[str, Tensor], path: Path) -> tuple[str
     return tuple(key for key in tensors if encoder.current_key(key) not in wanted)
 
 
-def _offline(address: str, path: Path, error: OSError) -> str:
+def _offline(address: str, path: Path, error: Exception) -> str:
     return (
         f"the weights at {address} could not be downloaded ({error}). Either fetch that file "
         f"elsewhere and put it at {path}; or set weights to the path of a weights file, such as "
