@@ -51,7 +51,7 @@ def check_optimizer(network: Any, optimizer: Optimizer) -> None:
             )
 
 
-def check_stages(network: Any, strategy: Strategy, val_interval: int) -> list[int]:
+def check_stages(network: Any, strategy: Strategy, val_interval: int) -> list[dict[str, int]]:
     """Refuse whatever a stage could not do, and count what each trains.
 
     Args:
@@ -60,7 +60,7 @@ def check_stages(network: Any, strategy: Strategy, val_interval: int) -> list[in
         val_interval: epochs between validations.
 
     Returns:
-        Trainable parameters of each stage.
+        For each stage, part -> its trainable parameters; 0 where it is frozen.
 
     Raises:
         ValueError: naming the stage, for an unknown part, a learning rate of a part that is frozen
@@ -96,8 +96,8 @@ def _check_stage(network: Any, stage: Stage, val_interval: int) -> None:
         )
 
 
-def _trainable_parameters(network: Any, stage: Stage) -> int:
-    """Trainable parameters of a stage; the network is left in it."""
+def _trainable_parameters(network: Any, stage: Stage) -> dict[str, int]:
+    """Trainable parameters of a stage by part; the network is left in it."""
     network.set_trainable(stage.trainable)
     sizes = {
         group["name"]: sum(p.numel() for p in group["params"] if p.requires_grad)
@@ -111,7 +111,7 @@ def _trainable_parameters(network: Any, stage: Stage) -> int:
         )
     if not sum(sizes.values()):
         raise ValueError(f"stage {stage.name}: trainable: {stage.trainable} has no parameters")
-    return sum(sizes.values())
+    return sizes
 
 
 def check_engines(trainer: Engine, evaluator: Engine, strategy: Strategy) -> None:

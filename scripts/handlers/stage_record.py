@@ -30,6 +30,21 @@ class Best:
 
 
 @dataclass(frozen=True)
+class Score:
+    """The best validation of a stage, without the weights.
+
+    Attributes:
+        epoch: of the whole run, from 1.
+        metric: the evaluator's key metric.
+        metrics: every scalar of that validation.
+    """
+
+    epoch: int
+    metric: float
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Epoch:
     """One epoch of the run.
 
@@ -61,6 +76,7 @@ class StageRecord:
         stale: its validations since the last improvement.
         current: its best weights.
         result: best weights of the best stage that has ended.
+        scores: best validation of each stage that has one, in the order of the stages.
         history: every complete epoch.
     """
 
@@ -70,7 +86,13 @@ class StageRecord:
     stale: int = 0
     current: Best | None = None
     result: Best | None = None
+    scores: list[Score] = field(default_factory=list)
     history: list[Epoch] = field(default_factory=list)
+
+    def improve(self, best: Best, metrics: dict[str, float]) -> None:
+        """Take the stage's new best validation."""
+        self.current, self.stale = best, 0
+        self.scores[best.stage :] = [Score(best.epoch, best.metric, metrics)]
 
     def advance(self) -> None:
         """Stand before the next stage."""
@@ -86,6 +108,7 @@ class StageRecord:
             "stale": self.stale,
             "current": None if self.current is None else vars(self.current).copy(),
             "result": None if self.result is None else vars(self.result).copy(),
+            "scores": [asdict(score) for score in self.scores],
             "history": [asdict(epoch) for epoch in self.history],
         }
 
@@ -98,6 +121,7 @@ class StageRecord:
         current, result = state_dict["current"], state_dict["result"]
         self.current = None if current is None else Best(**current)
         self.result = None if result is None else Best(**result)
+        self.scores = [Score(**score) for score in state_dict["scores"]]
         self.history = [Epoch(**epoch) for epoch in state_dict["history"]]
 
 

@@ -9,14 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 from monai.utils.enums import CommonKeys
 from torch import nn
 from torch.optim import Optimizer
 
-from scripts.files import atomic_path
 from scripts.handlers.engine_events import (
     CheckpointEvents,
     StageEvents,
@@ -32,6 +30,7 @@ from scripts.handlers.stage_checks import (
     unwrapped,
 )
 from scripts.handlers.stage_record import Best, Epoch, StageRecord, copy_of, scalars
+from scripts.handlers.tensor_files import write_tensors
 from scripts.strategies import Stage, read_strategy
 
 logger = logging.getLogger(__name__)
@@ -87,8 +86,9 @@ class StagedFineTuning:
         self.val_interval = val_interval
         self.record = StageRecord()
         check_optimizer(self.network, optimizer)
-        self.trainable_parameters = check_stages(self.network, self.strategy, val_interval)
-        self.metric: str = evaluator.state.key_metric_name
+        self.trainable = check_stages(self.network, self.strategy, val_interval)
+        self.total_parameters = sum(tensor.numel() for tensor in self.network.parameters())
+        self.metric: str = getattr(evaluator.state, "key_metric_name", None) or ""
         self._in_epoch = False
         self._losses: list[float] = []
         self._metrics: dict[str, float] = {}
@@ -169,14 +169,12 @@ class StagedFineTuning:
         for group in self.optimizer.param_groups:
             group["lr"] = stage.rate(group["name"])
         self.record.begun = True
-        trainable = self.trainable_parameters[self.record.stage]
-        total = sum(parameter.numel() for parameter in self.network.parameters())
         logger.info(
             "%s: released %s; %.1f M of %.1f M parameters train; learning rate %g%s",
             self._title(),
             ", ".join(stage.trainable),
-            trainable / 1e6,
-            total / 1e6,
+            sum(self.trainable[self.record.stage].values()) / 1e6,
+            self.total_parameters / 1e6,
             stage.learning_rate,
             "".join(f", {part} {rate:g}" for part, rate in stage.learning_rates.items()),
         )
@@ -205,14 +203,15 @@ class StagedFineTuning:
                 f"{trainer.state.epoch}; look at the metric and the validation data"
             )
         record = self.record
-        if record.current is None or self._better(value, record.current.metric):
+        if record.current is None or self.better(value, record.current.metric):
             weights = copy_of(self.network)
-            record.current = Best(record.stage, trainer.state.epoch, value, weights)
-            record.stale = 0
+            best = Best(record.stage, trainer.state.epoch, value, weights)
+            record.improve(best, self._metrics)
         else:
             record.stale += 1
 
-    def _better(self, value: float, than: float) -> bool:
+    def better(self, value: float, than: float) -> bool:
+        """Whether a key metric is better than another one, as the evaluator compares them."""
         return bool(self.evaluator.metric_cmp_fn(value, than))
 
     def _epoch_completed(self, trainer: Engine) -> None:
@@ -244,7 +243,7 @@ class StagedFineTuning:
         if best is None:
             raise ValueError(f"{self._title()}: ends without any validation; see val_interval")
         self.network.load_state_dict(best.weights)
-        if record.result is None or self._better(best.metric, record.result.metric):
+        if record.result is None or self.better(best.metric, record.result.metric):
             record.result = best
         logger.info(
             "%s: ended by its %s after %d epochs, best %s %.4f in epoch %d",
@@ -264,15 +263,14 @@ class StagedFineTuning:
         if not self.finished:
             logger.warning("%s: stopped by another handler before its end", self._title())
             if record.current is not None and (
-                record.result is None or self._better(record.current.metric, record.result.metric)
+                record.result is None or self.better(record.current.metric, record.result.metric)
             ):
                 record.result = record.current
         if record.result is None:
             raise ValueError("training: ended before any validation, there is no result to keep")
         self.network.load_state_dict(record.result.weights)
         if is_main_process():
-            with atomic_path(self.model_path) as beside:
-                torch.save(self._result(record.result), beside)
+            write_tensors(self.model_path, self._result(record.result))
         logger.info(
             "%s: the result is stage %r of epoch %d with %s %.4f: %s",
             self.strategy.name,
