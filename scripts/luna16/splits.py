@@ -1,0 +1,218 @@
+"""Who trains, who validates, who tests: seeded, pure functions from names to sections.
+
+The same names and the same seed give the same sections on every machine, in whatever order the
+names come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from random import Random
+from typing import Any
+
+SECTIONS = ("training", "validation", "test")
+KINDS = ("patient", "nodule", "subset", "slice_block")
+LEAKING_KINDS = {
+    "nodule": "nodules of one patient stand on several sides, as in the paper",
+    "slice_block": "slices of one nodule stand on several sides: for trying on a single scan",
+}
+PATIENT_SHARES = (8, 1, 1)
+PAPER_NODULES = (949, 110, 127)  # Ma, Wei, Ma 2020: of 1,186 nodules
+FOLDS = 10
+HELD_BACK = 0.2  # of a nodule's slices, for validation and again for test
+
+
+def apportion(count: int, shares: Sequence[int], *, at_least: int = 0) -> tuple[int, ...]:
+    """Divide ``count`` things in whole numbers by shares (largest remainders first).
+
+    Args:
+        count: how many there are.
+        shares: relative sizes.
+        at_least: every part gets so many, the largest part paying for it.
+
+    Raises:
+        ValueError: when there are too few for ``at_least`` each.
+
+    Example:
+        >>> apportion(1186, (949, 110, 127)), apportion(8, (8, 1, 1), at_least=1)
+        ((949, 110, 127), (6, 1, 1))
+    """
+    if count < at_least * len(shares):
+        raise ValueError(f"count: must be at least {at_least * len(shares)}, got {count}")
+    exact = [count * share / sum(shares) for share in shares]
+    parts = [int(value) for value in exact]
+    by_remainder = sorted(range(len(parts)), key=lambda i: (parts[i] - exact[i], i))
+    for i in by_remainder[: count - sum(parts)]:
+        parts[i] += 1
+    for i in range(len(parts)):
+        while parts[i] < at_least:
+            parts[max(range(len(parts)), key=lambda j: parts[j])] -= 1
+            parts[i] += 1
+    return tuple(parts)
+
+
+def _deal(names: Iterable[Any], counts: Sequence[int], random: Random) -> dict[Any, str]:
+    shuffled = sorted(names)
+    random.shuffle(shuffled)
+    sections = [s for s, count in zip(SECTIONS, counts, strict=True) for _ in range(count)]
+    return dict(zip(shuffled, sections, strict=True))
+
+
+def assign_patients(nodules: Mapping[str, int], *, seed: int = 0) -> dict[str, str]:
+    """Section of every patient, 8:1:1; patients with and without nodules are dealt apart.
+
+    Dealing them apart keeps nodules on every side of a small cohort.
+
+    Args:
+        nodules: how many nodules each patient has.
+        seed: another seed, another draw.
+
+    Raises:
+        ValueError: when fewer than three patients have nodules: no side may be without one.
+    """
+    having = [patient for patient, count in nodules.items() if count > 0]
+    lacking = [patient for patient, count in nodules.items() if count == 0]
+    if len(having) < len(SECTIONS):
+        raise ValueError(
+            f"split: patient needs at least 3 patients with nodules, one for each of "
+            f"{', '.join(SECTIONS)}, got {len(having)}; prepare more scans, or try with "
+            f"--split slice_block (which does not measure generalisation)"
+        )
+    random = Random(f"patient:{seed}")
+    sections = _deal(having, apportion(len(having), PATIENT_SHARES, at_least=1), random)
+    return sections | _deal(lacking, apportion(len(lacking), PATIENT_SHARES), random)
+
+
+def assign_nodules(names: Iterable[tuple[str, int]], *, seed: int = 0) -> dict[Any, str]:
+    """Section of every nodule, drawn over nodules as in the paper: leaks patients by design.
+
+    Args:
+        names: (series uid, nodule id) of every nodule; or of anything else to be drawn likewise.
+        seed: another seed, another draw.
+
+    Raises:
+        ValueError: for fewer than three nodules.
+    """
+    known = sorted(set(names))
+    if len(known) < len(SECTIONS):
+        raise ValueError(f"split: nodule needs at least 3 nodules, got {len(known)}")
+    counts = apportion(len(known), PAPER_NODULES, at_least=1)
+    return _deal(known, counts, Random(f"nodule:{seed}"))
+
+
+def assign_subsets(subsets: Mapping[str, int], *, test_fold: int = 0) -> dict[str, str]:
+    """Section of every series by LUNA16's ten folds: fold k tests, fold k + 1 validates.
+
+    Args:
+        subsets: number (0-9) of the subset folder that each series lies in.
+        test_fold: k.
+
+    Raises:
+        ValueError: when k is no fold, or a side would be empty.
+    """
+    if test_fold not in range(FOLDS):
+        raise ValueError(f"test_fold: must be 0 to {FOLDS - 1}, got {test_fold}")
+    validation_fold = (test_fold + 1) % FOLDS
+    named = {test_fold: "test", validation_fold: "validation"}
+    there = sorted(set(subsets.values()))
+    if not {test_fold, validation_fold} < set(there):
+        raise ValueError(
+            f"split: subset with test_fold {test_fold} needs scans in subset{test_fold} (test), "
+            f"subset{validation_fold} (validation) and any other (training), got scans in "
+            f"{', '.join(f'subset{k}' for k in there) or 'none'}"
+        )
+    return {uid: named.get(subset, "training") for uid, subset in subsets.items()}
+
+
+def assign_slices(
+    slices: Mapping[str, Iterable[int]], *, seed: int = 0, gap: int = 1
+) -> dict[tuple[str, int], str]:
+    """Section of every slice with a nodule: blocks of neighbouring slices are held back.
+
+    Each run of consecutive slices with a nodule (a nodule, or several that overlap along z) is cut
+    into a training, a validation and a test block in seeded order, with ``gap`` slices between
+    them left out. Short runs hold back one slice, alternately for test and validation; the
+    shortest all train. Image and patient are the same on all sides: this shows that
+    training works on one scan, and does not measure generalisation.
+
+    Args:
+        slices: slices with a nodule, of every series.
+        seed: another seed, another order of the blocks.
+        gap: slices between two blocks.
+
+    Returns:
+        Section of (series uid, slice); slices of a gap are absent.
+
+    Raises:
+        ValueError: when no run is long enough for every section, or ``gap`` is below 1.
+    """
+    if gap < 1:
+        raise ValueError(f"gap: must be at least 1 slice, got {gap}")
+    sections: dict[tuple[str, int], str] = {}
+    random, short_runs = Random(f"slice_block:{seed}"), 0
+    every_run = [(name, run) for name in sorted(slices) for run in runs(slices[name])]
+    for uid, run in every_run:
+        held: tuple[str, ...] = SECTIONS[1:] if len(run) >= 3 + 2 * gap else ()
+        if not held and len(run) >= 2 + gap:
+            held = (("test", "validation")[short_runs % 2],)
+            short_runs += 1
+        sections |= {(uid, k): section for k, section in _blocks(run, held, gap, random)}
+    missing = set(SECTIONS) - set(sections.values())
+    if missing:
+        raise ValueError(
+            f"split: slice_block leaves {' and '.join(sorted(missing))} empty: it needs a nodule "
+            f"on at least {3 + 2 * gap} consecutive slices (and --slices all), the longest run "
+            f"has {max((len(run) for _, run in every_run), default=0)}"
+        )
+    return sections
+
+
+def _blocks(
+    run: Sequence[int], held: Sequence[str], gap: int, random: Random
+) -> list[tuple[int, str]]:
+    usable = len(run) - gap * len(held)
+    lengths = {section: max(1, round(HELD_BACK * usable)) for section in held}
+    lengths["training"] = usable - sum(lengths.values())
+    order = sorted(lengths)
+    random.shuffle(order)
+    placed: list[tuple[int, str]] = []
+    start = 0
+    for section in order:
+        placed += [(k, section) for k in run[start : start + lengths[section]]]
+        start += lengths[section] + gap
+    return placed
+
+
+def runs(slices: Iterable[int]) -> list[list[int]]:
+    """Group numbers into runs of consecutive ones.
+
+    Example:
+        >>> runs([7, 3, 4, 8, 1])
+        [[1], [3, 4], [7, 8]]
+    """
+    ordered = sorted(set(slices))
+    if not ordered:
+        return []
+    found = [[ordered[0]]]
+    for before, number in pairwise(ordered):
+        if number != before + 1:
+            found.append([])
+        found[-1].append(number)
+    return found
+
+
+def leaks(datalist: Mapping[str, Any]) -> list[str]:
+    """Patients that stand in more than one section of a datalist, by samples or by volumes.
+
+    Example:
+        >>> one, two = {"patient_id": "p1"}, {"patient_id": "p2"}
+        >>> leaks({"training": [one, two], "validation": [], "test": [two]})
+        ['p2']
+    """
+    volumes = datalist.get("volumes", {})
+    sides: dict[str, set[str]] = {}
+    for section in SECTIONS:
+        for entry in [*datalist.get(section, []), *volumes.get(section, [])]:
+            sides.setdefault(entry["patient_id"], set()).add(section)
+    return sorted(patient for patient, sections in sides.items() if len(sections) > 1)

@@ -1,0 +1,117 @@
+from collections import Counter
+from itertools import pairwise
+
+import pytest
+
+from scripts.luna16.splits import (
+    SECTIONS,
+    assign_nodules,
+    assign_patients,
+    assign_slices,
+    assign_subsets,
+    leaks,
+    runs,
+)
+
+
+def test_patients_then_divided_8_1_1_whatever_their_order():
+    nodules = {f"p{i}": 1 + i % 3 for i in range(100)}
+    sections = assign_patients(nodules)
+    assert Counter(sections.values()) == {"training": 80, "validation": 10, "test": 10}
+    assert assign_patients(dict(reversed(nodules.items()))) == sections
+
+
+def test_patients_with_another_seed_then_another_draw():
+    nodules = {f"p{i}": 1 for i in range(30)}
+    assert assign_patients(nodules, seed=0) != assign_patients(nodules, seed=1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_patients_mostly_without_nodules_then_every_side_has_nodules(seed):
+    nodules = {f"p{i}": int(i < 3) for i in range(40)}
+    sections = assign_patients(nodules, seed=seed)
+    assert {sections[f"p{i}"] for i in range(3)} == set(SECTIONS)
+
+
+def test_two_patients_then_refused_with_a_way_out():
+    with pytest.raises(ValueError, match=r"at least 3 patients.*got 2.*slice_block"):
+        assign_patients({"a": 1, "b": 2, "c": 0})
+
+
+def test_nodules_of_the_paper_then_949_110_127():
+    names = [(f"uid{i % 601}", i // 601 + 1) for i in range(1186)]
+    sections = assign_nodules(names, seed=3)
+    assert Counter(sections.values()) == {"training": 949, "validation": 110, "test": 127}
+    assert assign_nodules(names, seed=4) != sections
+
+
+def test_two_nodules_then_refused():
+    with pytest.raises(ValueError, match="at least 3 nodules, got 2"):
+        assign_nodules([("a", 1), ("a", 2)])
+
+
+def test_subsets_then_fold_tests_and_next_validates():
+    subsets = {f"uid{i}": i % 10 for i in range(20)}
+    sections = assign_subsets(subsets, test_fold=9)
+    assert {uid for uid, s in sections.items() if s == "test"} == {"uid9", "uid19"}
+    assert {uid for uid, s in sections.items() if s == "validation"} == {"uid0", "uid10"}
+
+
+@pytest.mark.parametrize("there", [(0, 1), (0, 2), (1, 2)], ids=str)
+def test_subsets_missing_then_says_which_are_needed(there):
+    with pytest.raises(ValueError, match=r"subset0 \(test\), subset1 \(validation\)"):
+        assign_subsets({f"uid{k}": k for k in there})
+
+
+def test_fold_that_is_none_then_refused():
+    with pytest.raises(ValueError, match="test_fold: must be 0 to 9, got 10"):
+        assign_subsets({"a": 1}, test_fold=10)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("gap", [1, 2])
+def test_slice_blocks_then_contiguous_with_gaps(seed, gap):
+    slices = {"a": [*range(10, 19), *range(40, 49)], "b": range(5)}
+    sections = assign_slices(slices, seed=seed, gap=gap)
+    for uid, run in [(name, run) for name in slices for run in runs(slices[name])]:
+        kept = [k for k in run if (uid, k) in sections]
+        for section in {sections[uid, k] for k in kept}:
+            assert len(runs(k for k in kept if sections[uid, k] == section)) == 1
+        for low, high in pairwise(kept):
+            if sections[uid, low] != sections[uid, high]:
+                assert high - low == gap + 1
+    assert set(sections.values()) == set(SECTIONS)
+
+
+def test_short_runs_then_hold_back_one_slice_in_turn_and_the_shortest_train():
+    slices = {"a": range(5), "b": range(3), "c": range(4), "d": range(2)}
+    sections = assign_slices(slices)
+    assert Counter(s for (uid, _), s in sections.items() if uid == "b") == {
+        "training": 1,
+        "test": 1,
+    }
+    assert Counter(s for (uid, _), s in sections.items() if uid == "c") == {
+        "training": 2,
+        "validation": 1,
+    }
+    assert {s for (uid, _), s in sections.items() if uid == "d"} == {"training"}
+
+
+def test_single_slices_then_refused_naming_what_is_needed():
+    with pytest.raises(ValueError, match=r"at least 5 consecutive slices.*longest run has 1"):
+        assign_slices({"a": [3], "b": [9]})
+
+
+def test_slices_without_a_gap_then_refused():
+    with pytest.raises(ValueError, match="gap: must be at least 1 slice, got 0"):
+        assign_slices({"a": range(9)}, gap=0)
+
+
+def test_leaks_of_volumes_then_found_too():
+    datalist = {
+        "training": [{"patient_id": "p"}],
+        "validation": [],
+        "test": [],
+        "volumes": {"test": [{"patient_id": "p"}, {"patient_id": "q"}]},
+    }
+    assert leaks(datalist) == ["p"]
