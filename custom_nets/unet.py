@@ -81,21 +81,18 @@ class TransferUNet(Freezable):
                 f"input must be (B, {self.in_channels}, H, W); got {list(x.shape)}; "
                 "change the input, or in_channels of the network"
             )
-        height, width = x.shape[-2], x.shape[-1]
-        features = self.encoder(self.normalise(pad_to_stride(x)))
-        deepest = F.max_pool2d(features[-1], 2) if self.pools_deepest else features.pop()
-        logits: Tensor = self.decoder(deepest, features)
-        return logits[:, :, :height, :width]
-
-
-def pad_to_stride(x: Tensor, stride: int = STRIDE) -> Tensor:
-    """Repeat the last row and column until (B, C, H, W) has sides that are multiples of ``stride``.
-
-    >>> pad_to_stride(torch.zeros(1, 1, 33, 64)).shape
-    torch.Size([1, 1, 64, 64])
-    """
-    below = (stride - x.shape[-2] % stride) % stride
-    right = (stride - x.shape[-1] % stride) % stride
-    if below > 0 or right > 0:
+        below, right = missing_rows(x.shape[-2]), missing_rows(x.shape[-1])
         x = F.pad(x, [0, right, 0, below], mode="replicate")
-    return x
+        features = self.encoder(self.normalise(x))
+        deepest = F.max_pool2d(features[-1], 2) if self.pools_deepest else features.pop()
+        # A negative padding crops; unlike a slice it stays exportable for any height and width.
+        return F.pad(self.decoder(deepest, features), [0, -right, 0, -below])
+
+
+def missing_rows(size: int, stride: int = STRIDE) -> int:
+    """Return how many rows or columns a map lacks to the next multiple of ``stride``.
+
+    >>> missing_rows(33), missing_rows(64)
+    (31, 0)
+    """
+    return (size + stride - 1) // stride * stride - size
