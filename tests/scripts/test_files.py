@@ -13,9 +13,14 @@ from scripts.files import atomic_path, plain, write_bytes, write_csv, write_json
 def test_atomic_path_when_block_fails_leaves_old_file_and_no_rest(tmp_path: Path) -> None:
     target = tmp_path / "mask.nii.gz"
     target.write_text("old")
-    with pytest.raises(KeyboardInterrupt), atomic_path(target) as beside:
-        beside.write_text("half")
-        raise KeyboardInterrupt
+
+    def stop_half_way() -> None:
+        with atomic_path(target) as beside:
+            beside.write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stop_half_way()
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
 

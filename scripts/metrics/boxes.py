@@ -1,0 +1,52 @@
+"""Boxes around masks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Box = tuple[slice, ...]
+
+
+def box_of(mask: npt.NDArray[np.bool_]) -> Box:
+    """Return the smallest box that holds a mask, as slices of its axes.
+
+    Raises:
+        ValueError: when the mask is empty.
+
+    Example:
+        >>> import numpy as np
+        >>> box_of(np.array([[0, 0, 0], [0, 1, 1]], bool))
+        (slice(1, 2, None), slice(1, 3, None))
+    """
+    if not mask.any():
+        raise ValueError(f"mask: must not be empty, got {mask.shape} without a voxel set")
+    axes = range(mask.ndim)
+    hits = [np.flatnonzero(mask.any(axis=tuple(a for a in axes if a != axis))) for axis in axes]
+    return tuple(slice(int(hit[0]), int(hit[-1]) + 1) for hit in hits)
+
+
+def grow_box(
+    box: Box, *, margin_mm: float, spacing_mm: Sequence[float], shape: Sequence[int]
+) -> Box:
+    """Grow a box on every side by the voxels whose centres lie within a margin, inside an array.
+
+    Args:
+        box: a slice per axis.
+        margin_mm: at least 0.
+        spacing_mm: distance of voxel centres along each axis.
+        shape: of the array that the box lies in.
+
+    Example:
+        >>> grow_box((slice(4, 6),), margin_mm=5, spacing_mm=(2.0,), shape=(7,))
+        (slice(2, 7, None),)
+    """
+    return tuple(
+        slice(max(0, part.start - by), min(size, part.stop + by))
+        for part, size, by in zip(
+            box, shape, (math.floor(margin_mm / mm + 1e-9) for mm in spacing_mm), strict=True
+        )
+    )

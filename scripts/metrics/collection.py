@@ -1,0 +1,146 @@
+"""Keeping what an evaluation predicted, compressed, until whole series can be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import numpy.typing as npt
+import torch
+from monai.data import MetaTensor
+
+from scripts.metrics.series import EvaluatedSlices, PackedArray, Series, assemble_series
+
+Case = Mapping[str, Any]
+
+
+class SeriesCollection:
+    """Evaluated cases, kept until their series are complete.
+
+    A case is a dictionary of an engine's decollated output with ``pred`` (0 or 1) and
+    ``instances`` (0 background, k = nodule k of the scan), both (1, H, W) for a slice with rows
+    running to posterior and columns to the left, or (1, H, W, D) for a volume in any
+    orientation, and ``case``, its index in ``cases``.
+
+    Args:
+        cases: each with ``series_uid`` and ``patient_id``; slices also with ``slice`` (index in the
+            LPS volume) and ``spacing_mm`` (x, y, z). Optional: ``nodules`` ([{"id",
+            "diameter_mm"}]) and ``slices_in_volume``.
+
+    Raises:
+        ValueError: when there are no cases, or one lacks what it must say.
+    """
+
+    def __init__(self, cases: Sequence[Case]) -> None:
+        if not cases:
+            raise ValueError("cases: must not be empty; the data list has nothing in this section")
+        for index, case in enumerate(cases):
+            missing = [key for key in ("series_uid", "patient_id") if not case.get(key)]
+            if missing or case.get("case", index) != index:
+                raise ValueError(
+                    f"cases: entry {index} must have series_uid, patient_id and (if given) case = "
+                    f"{index}, got {sorted(case)} with case = {case.get('case')}; pass the list "
+                    "that the data set was made of"
+                )
+        self.cases = cases
+        self._items: list[EvaluatedSlices] = []
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._items.clear()
+
+    def add(self, output: Sequence[Mapping[str, Any]]) -> None:
+        """Take the decollated output of one iteration.
+
+        Raises:
+            ValueError: when it is not what the class describes.
+        """
+        if not isinstance(output, (list, tuple)):
+            raise ValueError(
+                f"output: must be a list of dictionaries, got {type(output).__name__}; "
+                "leave the evaluator's decollate at true"
+            )
+        for item in output:
+            missing = [key for key in ("pred", "instances", "case") if key not in item]
+            if missing:
+                raise ValueError(f"output: must have {missing}, has {sorted(map(str, item))}")
+            self._items.append(_pack(item, self.cases))
+
+    def series(self) -> Iterable[Series]:
+        """Give the series, one after another, of all processes together."""
+        return assemble_series(_of_all_processes(self._items), self.cases)
+
+
+def _pack(item: Mapping[str, Any], cases: Sequence[Case]) -> EvaluatedSlices:
+    """Check and compress one case."""
+    index = int(item["case"])
+    if not 0 <= index < len(cases):
+        raise ValueError(f"case: must be 0..{len(cases) - 1}, got {index}")
+    prediction, instances = item["pred"], item["instances"]
+    if prediction.shape != instances.shape or prediction.ndim not in (3, 4) or len(instances) != 1:
+        raise ValueError(
+            f"pred, instances: must have one shape (1, H, W) or (1, H, W, D), case {index} has "
+            f"{tuple(prediction.shape)} and {tuple(instances.shape)}"
+        )
+    predicted = _array(prediction)
+    if not np.isin(predicted, (0, 1)).all():
+        raise ValueError(
+            f"pred: must be 0 or 1, case {index} has {predicted.min()}..{predicted.max()}; "
+            "threshold it in the evaluator's postprocessing"
+        )
+    if prediction.ndim == 3:
+        first, spacing = _slice_facts(index, cases[index])
+        stacks = predicted[None], _array(instances)[None]
+    else:
+        first = 0
+        stacks, spacing = _volume_stacks(index, predicted, instances)
+    packed = PackedArray.pack(stacks[0]), PackedArray.pack(stacks[1])
+    return EvaluatedSlices(index, first, *packed, spacing, whole=prediction.ndim == 4)
+
+
+def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
+    """Return the only channel as an array."""
+    plain = tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
+    array = plain[0].detach().cpu()
+    return np.asarray(array.float() if array.dtype == torch.bfloat16 else array)
+
+
+def _slice_facts(index: int, case: Case) -> tuple[int, tuple[float, float, float]]:
+    """Return a slice's index in its volume and its spacing (z, y, x)."""
+    missing = [key for key in ("slice", "spacing_mm") if case.get(key) is None]
+    if missing:
+        raise ValueError(f"cases: entry {index} is a slice and must have {missing}")
+    x, y, z = (float(mm) for mm in case["spacing_mm"])
+    return int(case["slice"]), (z, y, x)
+
+
+def _volume_stacks(
+    index: int, predicted: npt.NDArray[Any], instances: torch.Tensor
+) -> tuple[tuple[npt.NDArray[Any], npt.NDArray[Any]], tuple[float, float, float]]:
+    """Turn a volume's arrays to (z, y, x), running head-wards, posterior, left."""
+    if not isinstance(instances, MetaTensor):
+        raise ValueError(
+            f"instances: a volume must carry its affine (MetaTensor), case {index} is a "
+            f"{type(instances).__name__}"
+        )
+    affine = np.asarray(instances.affine.cpu(), float)
+    turn = nib.orientations.ornt_transform(
+        nib.orientations.io_orientation(affine), nib.orientations.axcodes2ornt("SPL")
+    )
+    stacks = [
+        nib.orientations.apply_orientation(array, turn) for array in (predicted, _array(instances))
+    ]
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    z, y, x = (float(sizes[np.flatnonzero(turn[:, 0] == axis)[0]]) for axis in range(3))
+    return (stacks[0], stacks[1]), (z, y, x)
+
+
+def _of_all_processes(items: list[EvaluatedSlices]) -> list[EvaluatedSlices]:
+    """Join what the processes of a distributed evaluation hold."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return items
+    gathered: list[list[EvaluatedSlices]] = [[]] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(gathered, items)
+    return [item for part in gathered for item in part]

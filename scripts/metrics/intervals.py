@@ -1,0 +1,109 @@
+"""Confidence intervals that respect that one patient's nodules resemble one another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import bootstrap
+
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure with its 95 % interval.
+
+    Args:
+        value: NaN when nothing contributes.
+        n: number of items (nodules, slices, volumes ...) that contribute.
+        patients: number of patients that contribute.
+        interval_95: lower and upper end; None when it cannot be had.
+        reason: why there is no interval; None when there is one.
+    """
+
+    value: float
+    n: int
+    patients: int
+    interval_95: tuple[float, float] | None
+    reason: str | None
+
+
+def ratio_of_sums(
+    numerators: Sequence[float],
+    denominators: Sequence[float],
+    patients: Sequence[str],
+    *,
+    seed: int = 0,
+) -> Figure:
+    """Divide a sum by a sum, with a 95 % percentile interval by bootstrap over patients.
+
+    Patients are drawn with replacement, each with all of its items, 2000 times, seeded. A mean is
+    the case where every denominator is 1; pooled Dice has 2 TP over 2 TP + FP + FN.
+
+    Args:
+        numerators: one per item.
+        denominators: one per item, at least 0; items with 0 say nothing and are left out.
+        patients: the patient of each item.
+        seed: of the resampling.
+
+    Raises:
+        ValueError: when the three differ in length or a value is not finite.
+
+    Source:
+        Field and Welsh, Bootstrapping clustered data, J. R. Stat. Soc. B 69(3), 2007 (the cluster
+        bootstrap); drawn by ``scipy.stats.bootstrap`` over paired sums per patient.
+
+    Example:
+        >>> figure = ratio_of_sums([0.8, 0.9, 0.4], [1, 1, 1], ["a", "a", "b"])
+        >>> round(figure.value, 3), figure.n, figure.patients, figure.interval_95[0]
+        (0.7, 3, 2, 0.4)
+    """
+    over, under = np.asarray(numerators, float), np.asarray(denominators, float)
+    if not len(over) == len(under) == len(patients):
+        raise ValueError(
+            "numerators, denominators, patients: must have one length, got "
+            f"{len(over)}, {len(under)}, {len(patients)}"
+        )
+    if not (np.isfinite(over).all() and np.isfinite(under).all()):
+        raise ValueError("numerators, denominators: must be finite; leave undefined items out")
+    telling = under > 0
+    n = int(telling.sum())
+    if n == 0:
+        return Figure(float("nan"), 0, 0, None, "nothing to average")
+    names, index = np.unique(np.asarray(patients)[telling], return_inverse=True)
+    sums = [np.bincount(index, part[telling]).astype(float) for part in (over, under)]
+    value = float(sums[0].sum() / sums[1].sum())
+    if len(names) == 1:
+        return Figure(value, n, 1, None, "one patient: no spread between patients to estimate")
+    return Figure(value, n, len(names), _interval(sums[0], sums[1], seed=seed), None)
+
+
+def _interval(
+    over: npt.NDArray[np.float64],
+    under: npt.NDArray[np.float64],
+    *,
+    seed: int,
+) -> tuple[float, float]:
+    """Resample patients, whose sums are given."""
+    result = bootstrap(
+        (over, under),
+        lambda a, b, axis: a.sum(axis=axis) / b.sum(axis=axis),
+        n_resamples=RESAMPLES,
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    )
+    low, high = result.confidence_interval
+    return float(low), float(high)
+
+
+def mean(values: Sequence[float], patients: Sequence[str], *, seed: int = 0) -> Figure:
+    """Average what is defined (not NaN), with its interval; see :func:`ratio_of_sums`."""
+    array = np.asarray(values, float)
+    defined = ~np.isnan(array)
+    kept = [patient for patient, keep in zip(patients, defined, strict=True) if keep]
+    return ratio_of_sums(array[defined].tolist(), [1.0] * len(kept), kept, seed=seed)
