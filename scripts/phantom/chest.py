@@ -1,0 +1,307 @@
+"""A chest without disease, in HU: tissue by tissue, then the lungs and what branches in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from scripts.phantom.branching import Tree, draw_bronchi, draw_vessels, tree_share
+from scripts.phantom.build import Build, draw_build
+from scripts.phantom.mediastinum import (
+    Mediastinum,
+    draw_mediastinum,
+    paint_airways,
+    paint_mediastinum,
+)
+from scripts.phantom.outlines import (
+    ANGLES,
+    DEPTHS,
+    HEIGHTS,
+    LEFT,
+    RIGHT,
+    Outlines,
+    draw_outlines,
+)
+from scripts.phantom.skeleton import paint_front, paint_spine, rib_tables, scapula_table
+from scripts.phantom.solids import Array, Ellipsoid, Grid, blend, coverage, edge_width
+
+TRACHEA_LABEL, RIGHT_LABEL, LEFT_LABEL = 5, 4, 3  # as in seg-lungs-LUNA16
+TEXTURE_MM = 2.6
+
+
+@dataclass(frozen=True)
+class Patient:
+    """Everything about one patient's chest that does not depend on how it is scanned."""
+
+    build: Build
+    outlines: Outlines
+    organs: Mediastinum
+    vessels: Tree
+    bronchi: Tree
+    ribs: tuple[Array, Array]
+    texture: Array
+
+
+def draw_patient(rng: np.random.Generator) -> Patient:
+    """Draw a patient's chest."""
+    build = draw_build(rng)
+    organs = draw_mediastinum(build, rng)
+    outlines = draw_outlines(build, organs, rng)
+    ribs = rib_tables(outlines, rng)
+    vessels, bronchi = draw_vessels(outlines, rng), draw_bronchi(outlines, rng)
+    return Patient(build, outlines, organs, vessels, bronchi, ribs, draw_texture(build, rng))
+
+
+def draw_texture(build: Build, rng: np.random.Generator) -> Array:
+    """Unevenness (Z, Y, X) of the lung tissue in HU on a coarse grid of TEXTURE_MM."""
+    shape = tuple(int(extent / TEXTURE_MM) + 2 for extent in (330.0, 200.0, 300.0))
+    fine = rng.standard_normal(shape, dtype=np.float32)
+    medium = gaussian_filter(fine, 1.0)
+    slow = gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 5.0)
+    texture = 9.0 * fine + 13.0 * medium / medium.std() + 14.0 * slow / slow.std()
+    if build.emphysema:
+        holes = gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 1.6)
+        height = np.linspace(-0.5, 0.7, shape[0], dtype=np.float32)[:, None, None]
+        level = np.quantile(holes, 1 - build.emphysema)
+        texture -= 70.0 * np.clip((holes / holes.std() + height - level / holes.std()) * 1.5, 0, 1)
+    return np.asarray(texture, dtype=np.float32)
+
+
+class ChestPainter:
+    """Draws one patient's chest on a grid, slice by slice.
+
+    Args:
+        patient: whose chest.
+        grid: the voxels.
+    """
+
+    def __init__(self, patient: Patient, grid: Grid) -> None:
+        self.patient, self.grid = patient, grid
+        self.build, self.outlines = patient.build, patient.outlines
+        x, y = grid.x[None, :], grid.y[:, None]
+        self.radius = np.hypot(x, y)
+        turn = np.arctan2(y, x) * np.float32(ANGLES / (2 * np.pi))
+        self.bin = np.rint(turn).astype(np.int32) % ANGLES
+        tables: dict[str, NDArray[np.floating]] = {
+            "skin": self.outlines.skin,
+            "muscle": self.outlines.muscle,
+            "cage": self.outlines.cage,
+            "planes": self.outlines.planes,
+            "rib": patient.ribs[0],
+            "bone": patient.ribs[1],
+            "scapula": scapula_table(self.outlines),
+        }
+        self.tables = {name: at_heights(table, grid.z) for name, table in tables.items()}
+        self.sides = {side: self._side_tables(side) for side in (LEFT, RIGHT)}
+        self.belly = belly_organs(patient)
+
+    def _side_tables(self, side: int) -> dict[str, Array]:
+        x, y = np.meshgrid(self.grid.x.astype(float), self.grid.y.astype(float))
+        inner = at_heights(self.outlines.inner[side], self.grid.z)
+        column = (self.grid.y - DEPTHS[0]) / 2.0
+        low = np.clip(np.floor(column).astype(int), 0, len(DEPTHS) - 2)
+        part = np.clip(column - low, 0, 1).astype(np.float32)
+        inner = inner[:, low] * (1 - part) + inner[:, low + 1] * part
+        floor, ceiling = self.outlines.floor(x, y, side), self.outlines.ceiling(x, y, side)
+        slope = np.gradient(inner, axis=0) ** 2 + np.gradient(inner, axis=1) ** 2
+        return {
+            "inner": inner,
+            "inner_width": self.grid.spacing_mm[0] + np.sqrt(slope).astype(np.float32),
+            "floor": floor.astype(np.float32),
+            "floor_width": self._rise(floor),
+            "ceiling": ceiling.astype(np.float32),
+            "ceiling_width": self._rise(ceiling),
+        }
+
+    def _rise(self, surface: NDArray[np.float64]) -> Array:
+        """How much a height surface and a slice's thickness spread over one voxel, in mm."""
+        along_y, along_x = np.gradient(surface)
+        width = np.hypot(along_y, along_x) + self.grid.spacing_mm[2]
+        return np.asarray(width, dtype=np.float32)
+
+    def lookup(self, name: str, row: int) -> Array:
+        """A polar table at one slice, as an image (Y, X)."""
+        return np.asarray(self.tables[name][row][self.bin])
+
+    def paint(self) -> tuple[Array, Array]:
+        """HU (Z, Y, X) without noise and the signed lung share: positive left, negative right."""
+        volume = np.empty(self.grid.shape, dtype=np.float32)
+        lungs = np.empty(self.grid.shape, dtype=np.float32)
+        for row in range(self.grid.shape[0]):
+            volume[row] = self.tissue(row)
+            lungs[row] = self.lung_share(row)
+        self._paint_belly(volume)
+        paint_mediastinum(volume, self.grid, self.patient.organs, self.build)
+        paint_spine(volume, self.grid, self.build)
+        paint_front(volume, self.grid, self.outlines)
+        texture = TextureLookup(self.patient.texture, self.grid)
+        for row in range(self.grid.shape[0]):
+            blend(volume[row], self.lung_tissue(row, texture), np.abs(lungs[row]))
+        self._paint_branches(volume, lungs)
+        paint_airways(volume, self.grid, self.patient.organs.airways, self.build)
+        return volume, lungs
+
+    def tissue(self, row: int) -> Array:
+        """One slice (Y, X) of everything but the organs inside the cage."""
+        hu, width = self.build.hu, np.float32(self.grid.spacing_mm[0])
+        image = self.couch()
+        depth = self.radius - self.lookup("skin", row)
+        blend(image, hu("skin"), coverage(depth, width))
+        blend(image, hu("fat"), coverage(depth + np.float32(1.8), width))
+        wall = self.radius - self.lookup("cage", row)
+        blend(image, hu("muscle"), coverage(self.radius - self.lookup("muscle", row), width))
+        self._paint_wall(image, wall, row)
+        blend(image, hu("fat"), coverage(wall + np.float32(1.0), width))
+        return image
+
+    def _paint_wall(self, image: Array, wall: Array, row: int) -> None:
+        """Draw fat planes between muscles, shoulder blades and ribs into one slice, in place."""
+        where = np.nonzero((wall > -3.0) & (wall < 60.0))
+        depth, column = wall[where], self.bin[where]
+        part, width = image[where], np.float32(self.grid.spacing_mm[0])
+        hu, flesh = self.build.hu, np.clip((image[where] + 30.0) / 60.0, 0, 1)
+        planes = self.tables["planes"][row][column]
+        layer = depth - np.float32(14.0) + planes * np.float32(1.3)
+        layer = np.abs(layer - np.float32(15.0) * np.rint(layer / np.float32(15.0)))
+        fat = coverage(layer - np.abs(planes) * np.float32(0.45), width)
+        fat *= (depth > 9.0) * flesh * np.float32(0.85)
+        blend(part, hu("fat"), fat)
+        blade = np.abs(depth - np.float32(25.0) + planes * np.float32(0.4)) - np.float32(2.4)
+        blade = np.maximum(blade, self.tables["scapula"][row][column])
+        blend(part, hu("cortical_bone") * 0.7, coverage(blade, width) * flesh)
+        across = self.tables["rib"][row][column] / np.float32(6.3)
+        oval = np.hypot((depth - np.float32(5.2)) / np.float32(3.6), across)
+        rib = (oval - np.float32(1.0)) * np.float32(4.2)
+        bone = self.tables["bone"][row][column]
+        hard = hu("cartilage") + bone * np.float32(hu("cortical_bone") - hu("cartilage"))
+        soft = hu("cartilage") + bone * np.float32(hu("spongy_bone") - hu("cartilage"))
+        blend(part, hard, coverage(rib, width))
+        blend(part, soft, coverage(rib + np.float32(1.2), width))
+        image[where] = part
+
+    def couch(self) -> Array:
+        """Air and the couch under the patient (Y, X)."""
+        x, y = self.grid.x[None, :], self.grid.y[:, None]
+        top = np.float32(124.0 * self.build.scale[1] + self.build.fat_mm) - x * x / np.float32(
+            900.0
+        )
+        width = np.float32(self.grid.spacing_mm[0])
+        edge = np.abs(x) - np.float32(205.0)
+        image = np.full(self.radius.shape, self.build.hu("air"), dtype=np.float32)
+        body = np.maximum(np.maximum(top - y, y - top - np.float32(26.0)), edge)
+        blend(image, self.build.hu("couch_shell"), coverage(body, width))
+        blend(image, self.build.hu("couch_foam"), coverage(body + np.float32(1.6), width))
+        return image
+
+    def lung_share(self, row: int) -> Array:
+        """Share (Y, X) of each voxel that is lung, negative on the right."""
+        wall = self.lookup("cage", row) - self.radius
+        share = wall / np.float32(self.grid.spacing_mm[0])
+        height, middle = self.grid.z[row], len(self.grid.x) // 2
+        middle = int(np.searchsorted(self.grid.x, 0.0))
+        for side, part in ((RIGHT, np.s_[:, :middle]), (LEFT, np.s_[:, middle:])):
+            table, x = self.sides[side], self.grid.x[None, part[1]]
+            inner = (side * x - table["inner"][row][:, None]) / table["inner_width"][row][:, None]
+            floor = (height - table["floor"][part]) / table["floor_width"][part]
+            ceiling = (table["ceiling"][part] - height) / table["ceiling_width"][part]
+            view = share[part]
+            for limit in (inner, floor, ceiling):
+                np.minimum(view, limit, out=view)
+            view += np.float32(0.5)
+            np.clip(view, 0.0, 1.0, out=view)
+            view *= np.float32(side)
+        return np.asarray(share)
+
+    def lung_tissue(self, row: int, texture: TextureLookup) -> Array:
+        """HU (Y, X) of lung tissue: denser towards the back, uneven."""
+        gradient = self.grid.y[:, None] * np.float32(self.build.gravity_hu_per_mm)
+        return np.asarray(texture.slice(row) + (gradient + np.float32(self.build.lung_hu)))
+
+    def _paint_branches(self, volume: Array, lungs: Array) -> None:
+        """Draw bronchi and vessels into the lungs, in place; airways stay open."""
+        near = np.abs(lungs)
+        share = tree_share(self.patient.bronchi, self.grid, widen_mm=0.9)
+        blend(volume, self.build.hu("airway_wall"), share)
+        share = tree_share(self.patient.vessels, self.grid)
+        blend(volume, self.build.hu("blood"), share)
+        share = tree_share(self.patient.bronchi, self.grid)
+        blend(volume, self.build.hu("air") + 40.0, share)
+        del near
+
+    def _paint_belly(self, volume: Array) -> None:
+        """Draw what lies under the diaphragm, in place."""
+        for tissue, solid in self.belly:
+            window, share = solid.share(self.grid)
+            blend(volume[window], self.build.hu(tissue), share)
+
+
+def belly_organs(patient: Patient) -> list[tuple[str, Ellipsoid]]:
+    """Spleen and stomach with its gas."""
+    scale = np.array(patient.build.scale)
+    dome = patient.outlines.domes[LEFT]
+    still = np.eye(3)
+    parts = [
+        ("spleen", (72, 34, dome - 48), (34, 42, 42)),
+        ("stomach", (48, -22, dome - 42), (42, 38, 36)),
+        ("air", (50, -40, dome - 38), (28, 14, 22)),
+    ]
+    return [(t, Ellipsoid(np.array(c) * scale, np.array(h) * scale, still)) for t, c, h in parts]
+
+
+class TextureLookup:
+    """Linear interpolation of a coarse field, slice by slice.
+
+    Args:
+        field: (Z, Y, X) on a grid of TEXTURE_MM centred on the chest.
+        grid: where it is wanted.
+    """
+
+    def __init__(self, field: Array, grid: Grid) -> None:
+        self.field = field
+        self.along = [
+            self._positions(axis, count)
+            for axis, count in zip((grid.z, grid.y, grid.x), field.shape, strict=True)
+        ]
+
+    @staticmethod
+    def _positions(axis: Array, count: int) -> tuple[NDArray[np.intp], Array]:
+        place = np.clip(axis / TEXTURE_MM + (count - 1) / 2, 0, count - 1.001)
+        low = np.floor(place).astype(np.intp)
+        return low, (place - low).astype(np.float32)
+
+    def slice(self, row: int) -> Array:
+        """The field (Y, X) at one slice of the grid."""
+        (z, tz), (y, ty), (x, tx) = self.along
+        plane = self.field[z[row]] * (1 - tz[row]) + self.field[z[row] + 1] * tz[row]
+        plane = plane[y] * (1 - ty[:, None]) + plane[y + 1] * ty[:, None]
+        return np.asarray(plane[:, x] * (1 - tx) + plane[:, x + 1] * tx)
+
+
+def at_heights(table: NDArray[np.floating], heights: Array) -> Array:
+    """A table (H, ...) over HEIGHTS, interpolated at other heights."""
+    place = np.clip((heights - HEIGHTS[0]) / 2.0, 0, len(HEIGHTS) - 1.001)
+    low = np.floor(place).astype(int)
+    part = (place - low)[:, None]
+    return np.asarray(table[low] * (1 - part) + table[low + 1] * part, dtype=np.float32)
+
+
+def lung_labels(lungs: Array, airway: Array) -> NDArray[np.uint8]:
+    """Lung map (Z, Y, X) as LUNA16 gives it: 3 left, 4 right, 5 windpipe, 0 elsewhere."""
+    labels = np.zeros(lungs.shape, dtype=np.uint8)
+    labels[lungs > 0.5] = LEFT_LABEL
+    labels[lungs < -0.5] = RIGHT_LABEL
+    labels[airway > 0.5] = TRACHEA_LABEL
+    return labels
+
+
+def airway_share(patient: Patient, grid: Grid) -> Array:
+    """Share (Z, Y, X) of each voxel that is air of windpipe and main bronchi."""
+    ends = [np.stack([t.points[:-1], t.points[1:]], axis=1) for t in patient.organs.airways]
+    radii = [np.full((len(t.points) - 1, 2), t.radius_mm) for t in patient.organs.airways]
+    return tree_share(Tree(np.concatenate(ends), np.concatenate(radii)), grid)
+
+
+__all__ = ["ChestPainter", "Patient", "airway_share", "draw_patient", "edge_width", "lung_labels"]

@@ -1,0 +1,137 @@
+"""The scanner: how a chest is placed on the voxels, blurred, covered with noise and padded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft, ndimage
+
+from scripts.phantom.chest import Patient
+from scripts.phantom.solids import Array, Grid
+
+PADDING_HU = -2048
+LOWEST_HU, HIGHEST_HU = -1024, 3071
+SPACINGS_Z_MM = (0.7, 1.0, 1.25, 1.5, 1.8, 2.0, 2.5)
+SPACING_SHARES = (0.05, 0.1, 0.25, 0.1, 0.15, 0.15, 0.2)
+CHEST_MARGIN_MM = 12.0
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How one scan is made.
+
+    Args:
+        field_mm: side of the square field of view.
+        spacing_z_mm: distance between slices.
+        slices: how many.
+        start_mm: patient z of the lowest slice.
+        centre_mm: patient (x, y) of the field's middle.
+        origin_mm: world LPS position of the patient frame's origin.
+        flipped: stored with x and y running backwards (prone-like TransformMatrix).
+        noise_hu: standard deviation in the middle of the body.
+        sharpness: cycles per mm where the noise and the image fall off.
+        padded: whether the corners outside the round field are -2048.
+    """
+
+    field_mm: float
+    spacing_z_mm: float
+    slices: int
+    start_mm: float
+    centre_mm: tuple[float, float]
+    origin_mm: tuple[float, float, float]
+    flipped: bool
+    noise_hu: float
+    sharpness: float
+    padded: bool
+
+    def grid(self, size: int) -> Grid:
+        """Voxel centres in the patient frame for slices of size x size."""
+        pixel = self.field_mm / size
+        steps = (np.arange(size) - 0.5 * (size - 1)) * pixel
+        z = self.start_mm + np.arange(self.slices) * self.spacing_z_mm
+        x, y = ((steps + centre).astype(np.float32) for centre in self.centre_mm)
+        return Grid(x, y, z.astype(np.float32), (pixel, pixel, self.spacing_z_mm))
+
+
+def draw_protocol(
+    patient: Patient, rng: np.random.Generator, *, slices: int | None, flipped: bool
+) -> Protocol:
+    """Draw how a patient is scanned.
+
+    With ``slices`` given, their distance is what covers the chest, within 0.7 to 2.5 mm; fewer
+    slices than that leave an excerpt around the middle of the lungs.
+    """
+    low, high = patient.outlines.extent_mm
+    low, high = low - CHEST_MARGIN_MM, high + CHEST_MARGIN_MM
+    spacing = float(rng.choice(SPACINGS_Z_MM, p=SPACING_SHARES))
+    if slices is not None:
+        spacing = round(float(np.clip((high - low) / slices, 0.7, 2.5)), 2)
+    count = slices if slices is not None else int((high - low) / spacing) + 1
+    width = float(2 * np.median(patient.outlines.skin[:, 0]))
+    middle = 0.5 * (low + high) + (8.0 if slices is not None else 0.0)
+    return Protocol(
+        field_mm=round(float(np.clip(width * rng.uniform(1.01, 1.1), 330.0, 380.0)), 1),
+        spacing_z_mm=spacing,
+        slices=count,
+        start_mm=float(middle - 0.5 * (count - 1) * spacing),
+        centre_mm=(float(rng.normal(0, 3)), float(rng.normal(4, 3))),
+        origin_mm=tuple(np.round(rng.uniform((-25, -60, -350), (25, 190, -50)), 1).tolist()),
+        flipped=flipped,
+        noise_hu=float(np.clip(rng.lognormal(np.log(17.0), 0.35), 8.0, 38.0)),
+        sharpness=float(rng.uniform(0.3, 0.5)),
+        padded=bool(rng.random() < 0.6),
+    )
+
+
+def scan(
+    clean: Array, grid: Grid, protocol: Protocol, rng: np.random.Generator
+) -> NDArray[np.int16]:
+    """What the scanner writes (Z, Y, X) for a chest without noise, which is used up."""
+    blur = 0.19 / protocol.sharpness / grid.spacing_mm[0]
+    outside = ~round_field(clean.shape[1]) if protocol.padded else None
+    strength = noise_map(clean, grid)
+    frequencies = noise_spectrum(clean.shape[1], grid.spacing_mm[0], protocol.sharpness)
+    result = np.empty(clean.shape, dtype=np.int16)
+    for row, image in enumerate(clean):
+        image = ndimage.gaussian_filter(image, blur) if blur > 0.25 else image
+        image = image + noise(frequencies, rng) * (strength[row] * np.float32(protocol.noise_hu))
+        np.clip(np.rint(image, out=image), LOWEST_HU, HIGHEST_HU, out=image)
+        if outside is not None:
+            image[outside] = PADDING_HU
+        result[row] = image
+    return result
+
+
+def round_field(size: int) -> NDArray[np.bool_]:
+    """The round field of view in a square image (Y, X)."""
+    step = (np.arange(size) - 0.5 * (size - 1)) / (0.5 * size)
+    return np.asarray(np.hypot(step[None, :], step[:, None]) <= 1.0)
+
+
+def noise_map(clean: Array, grid: Grid) -> Array:
+    """Relative noise (Z, Y, X)-broadcastable: more in the middle and in slices with much tissue."""
+    reach = np.hypot(grid.x[None, :] / 150.0, grid.y[:, None] / 120.0)
+    inside = 0.55 + 0.55 * np.exp(-(reach**2))
+    tissue = (clean[:, ::4, ::4] > -300).mean(axis=(1, 2), dtype=np.float64)
+    slice_factor = np.sqrt(tissue / max(float(tissue.mean()), 1e-3)).clip(0.7, 1.5)
+    return np.asarray(slice_factor[:, None, None] * inside, dtype=np.float32)
+
+
+def noise_spectrum(size: int, pixel_mm: float, sharpness: float) -> Array:
+    """Amplitude (Y, X // 2 + 1) of CT noise: a ramp, cut off by the reconstruction kernel."""
+    along_y, along_x = fft.fftfreq(size, pixel_mm), fft.rfftfreq(size, pixel_mm)
+    frequency = np.hypot(along_y[:, None], along_x[None, :])
+    amplitude = np.sqrt(frequency + 0.01) * np.exp(-((frequency / sharpness) ** 2))
+    weights = np.full(amplitude.shape, 2.0)
+    weights[:, 0] = weights[:, -1] = 1.0
+    return np.asarray(amplitude / np.sqrt((weights * amplitude**2).sum()), dtype=np.float32)
+
+
+def noise(spectrum: Array, rng: np.random.Generator) -> Array:
+    """One image (Y, X) of noise with a spectrum and unit standard deviation."""
+    size = spectrum.shape[0]
+    parts = rng.standard_normal((2, *spectrum.shape), dtype=np.float32)
+    waves = (parts[0] + 1j * parts[1]) * (spectrum * np.float32(size * size / np.sqrt(2.0)))
+    return np.asarray(fft.irfft2(waves.astype(np.complex64), s=(size, size)), dtype=np.float32)
