@@ -60,12 +60,7 @@ def load_encoder_weights(encoder: Encoder, weights: str) -> WeightReport:
     if weights == "none":
         return WeightReport(0, (), "none", "")
     source = PUBLISHED[encoder.name] if weights == "imagenet" else weights
-    path = fetch(source) if "://" in source else Path(source)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"weights must be 'none', 'imagenet', a URL or an existing file; got {weights!r}, "
-            f"and there is no file {path}; correct the path"
-        )
+    path = weights_file(encoder.name, weights)
     tensors = read_tensors(path, encoder.name)
     skipped = _copy(encoder, tensors, path)
     report = WeightReport(len(tensors) - len(skipped), skipped, source, file_sha256(path))
@@ -74,6 +69,23 @@ def load_encoder_weights(encoder: Encoder, weights: str) -> WeightReport:
         *(encoder.name, report.taken, source, report.sha256[:8], ", ".join(skipped) or "none"),
     )
     return report
+
+
+def weights_file(encoder_name: str, weights: str) -> Path:
+    """Return the local file behind "imagenet", a path or a URL, downloaded if need be.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ConnectionError, ValueError: as `fetch`.
+    """
+    source = PUBLISHED[encoder_name] if weights == "imagenet" else weights
+    path = fetch(source) if "://" in source else Path(source)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"weights must be 'none', 'imagenet', a URL or an existing file; got {weights!r}, "
+            f"and there is no file {path}; correct the path"
+        )
+    return path
 
 
 def fetch(url: str) -> Path:
