@@ -31,13 +31,12 @@ class ResidualUnit(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_channels, H, W) to (B, channels, H / stride, W / stride)."""
-        shortcut = x
+        out: Tensor = self.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
         if self.downsample is not None:
-            shortcut = self.downsample(x)
-        x = self.relu(self.bn1(self.conv1(x)))
-        x = self.bn2(self.conv2(x)) + shortcut
-        out: Tensor = self.relu(x)
-        return out
+            x = self.downsample(x)
+        joined: Tensor = self.relu(out + x)
+        return joined
 
 
 class ResNet34Encoder(Encoder):
