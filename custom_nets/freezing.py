@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import torch.nn.functional as F
@@ -126,7 +126,8 @@ class Freezable(nn.Module):
         self._trainable = list(chosen)
         for block, layers in self._parts.items():
             for layer, paths in layers.items():
-                released = self._is_released(block, layer)
+                family = {"all", block, layer, "encoder" if block != DECODER else DECODER}
+                released = not family.isdisjoint(chosen)
                 for path in paths:
                     _release(self.get_submodule(path), released)
         self.train(self.training)
@@ -138,16 +139,12 @@ class Freezable(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Set the mode; frozen layers stay in eval mode whatever the engine asks for."""
         super().train(mode)
-        for block, layers in self._parts.items():
-            for layer, paths in layers.items():
-                if not self._is_released(block, layer):
-                    for path in paths:
-                        self.get_submodule(path).eval()
+        for layers in self._parts.values():
+            for paths in layers.values():
+                for module in map(self.get_submodule, paths):
+                    if _holds_still(module):
+                        module.eval()
         return self
-
-    def _is_released(self, block: str, layer: str) -> bool:
-        family = {"all", block, layer} | (set() if block == DECODER else {"encoder"})
-        return not family.isdisjoint(self._trainable)
 
     def _parameters_of(self, block: str) -> list[nn.Parameter]:
         paths = [path for layer in self._parts[block].values() for path in layer]
@@ -173,9 +170,12 @@ def _release(module: nn.Module, released: bool) -> None:
         parameter.requires_grad_(released)
         if not released:
             parameter.grad = None
-    for norm in _norms(module):
-        norm.frozen = not released
+    for norm in module.modules():
+        if isinstance(norm, FreezableBatchNorm2d):
+            norm.frozen = not released
 
 
-def _norms(module: nn.Module) -> Iterator[FreezableBatchNorm2d]:
-    return (m for m in module.modules() if isinstance(m, FreezableBatchNorm2d))
+def _holds_still(module: nn.Module) -> bool:
+    """Read it from the parameters themselves: they are what copies and converted norms share."""
+    parameters = list(module.parameters())
+    return bool(parameters) and not any(p.requires_grad for p in parameters)
