@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from ignite.engine import Engine, Events
 
+from custom_nets.unet import TransferUNet
 from scripts.files import atomic_path
 
 logger = logging.getLogger(__name__)
@@ -20,11 +21,11 @@ class EncoderWeights:
     replaced whole, so that a stopped pretraining leaves the last finished epoch.
 
     Args:
-        network: a network with an ``encoder`` that has a ``name``.
+        network: the network that is pretrained.
         path: the file to write.
     """
 
-    def __init__(self, network: torch.nn.Module, path: str | Path) -> None:
+    def __init__(self, network: TransferUNet, path: str | Path) -> None:
         self.network = network
         self.path = Path(path)
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from monai.inferers import SimpleInferer, SliceInferer
 
-from scripts.inferers import AutocastInferer
+from scripts.inferers import AutocastInferer, SlicewiseInferer
 
 
 class RecordingNetwork(torch.nn.Conv2d):
@@ -33,3 +33,18 @@ def test_autocast_around_slices_then_close_to_float32():
 def test_autocast_when_dtype_unknown_then_refused():
     with pytest.raises(ValueError, match="bfloat16 or float16, got 'int8'"):
         AutocastInferer(SimpleInferer(), dtype="int8")
+
+
+def test_slicewise_on_images_and_on_the_volume_of_them_then_same():
+    network = RecordingNetwork(3, 1, 3, padding=1).eval()
+    volume = torch.rand(1, 3, 8, 9, 5)
+    inferer = SlicewiseInferer(slices_at_once=2)
+    with torch.no_grad():
+        images = inferer(volume[0].movedim(-1, 0), network)
+        result = inferer(volume, network)
+    torch.testing.assert_close(result[0].movedim(-1, 0), images)
+
+
+def test_slicewise_when_no_slices_at_once_then_refused():
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        SlicewiseInferer(slices_at_once=0)

@@ -1,0 +1,104 @@
+"""What can be known of the configs without running them."""
+
+import json
+import pydoc
+import re
+
+import pytest
+from monai.bundle import ComponentLocator, ConfigComponent, ReferenceResolver
+
+from tests.bundles.config_files import FRAGMENTS, LUNG, ROOT, names_of, parser_of
+
+WORKFLOWS = ["train", "pretrain", "evaluate", "inference"]
+
+
+@pytest.fixture(autouse=True)
+def _from_the_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("MONAI_FAIL_ON_DUPLICATE_CONFIG", "1")
+
+
+def items(config, prefix=""):
+    """Every nested value with its id."""
+    if isinstance(config, dict):
+        for key, value in config.items():
+            yield from items(value, f"{prefix}::{key}" if prefix else key)
+    elif isinstance(config, list):
+        for index, value in enumerate(config):
+            yield from items(value, f"{prefix}::{index}")
+    else:
+        yield prefix, config
+
+
+def resolved(name):
+    parser = parser_of(LUNG / f"{name}.json")
+    parser.resolve_macro_and_relative_ids()
+    return parser
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_every_reference_then_resolves(name):
+    parser = resolved(name)
+    for where, value in items(parser.get()):
+        if isinstance(value, str) and value[:1] in "@$" and not where.startswith("_meta_"):
+            for reference in ReferenceResolver.match_refs_pattern(value):
+                assert reference in parser, f"{where}: {value} refers to nothing"
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_every_target_then_imports(name):
+    locator = ComponentLocator()
+    for where, value in items(resolved(name).get()):
+        if where.endswith("::_target_"):
+            path = ConfigComponent({"_target_": value}, locator=locator).resolve_module_name()
+            assert callable(pydoc.locate(path)), f"{where}: no {value}"
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_every_top_level_id_then_used(name):
+    config = resolved(name).get()
+    spoken = {"imports", "_meta_", "initialize", "run", "finalize", "bundle_root"}
+    spoken |= {"training", "pretraining", "evaluating", "inferring", "train", "validate"}
+    text = json.dumps({k: v for k, v in config.items() if k != "_meta_"})
+    for key in config.keys() - spoken:
+        assert re.search(rf"@{key}\b", text), f"{name}.json: nothing uses {key!r}"
+
+
+def test_preprocessing_of_train_and_evaluation_then_one_and_the_same():
+    train, evaluation = resolved("train"), resolved("evaluate")
+    for key in ("sample_transforms", "window_hu", "outside_window", "lung_masking", "in_channels"):
+        assert train[key] == evaluation[key]
+
+
+def test_window_and_network_of_train_and_inference_then_one_and_the_same():
+    train, inference = resolved("train"), resolved("inference")
+    for key in ("network_def", "window_hu", "outside_window", "lung_masking", "in_channels"):
+        assert train[key] == inference[key]
+
+
+@pytest.mark.parametrize("path", FRAGMENTS, ids=lambda p: p.stem)
+def test_fragment_then_sets_only_ids_that_a_workflow_knows(path):
+    known = set().union(*(resolved(name).get().keys() for name in WORKFLOWS))
+    text = path.read_text()
+    own = {key for key in json.loads(text) if f"@{key}" in text} | {"volume_transforms"}
+    assert set(json.loads(text)) <= known | own
+
+
+@pytest.mark.parametrize("network", names_of("networks"))
+def test_network_and_every_strategy_then_combine(network):
+    parser = parser_of(LUNG / "train.json", network, encoder_weights="none")
+    built = parser.get_parsed_content("network_def")
+    for name in names_of("strategies"):
+        overlay = parser_of(LUNG / "train.json", network, name, encoder_weights="none")
+        overlay["network_def"] = built
+        stages = overlay.get_parsed_content("strategy")["stages"]
+        assert stages, name
+        for stage in stages:
+            built.check_names(stage["trainable"])
+
+
+@pytest.mark.parametrize("loss", names_of("losses"))
+def test_loss_then_replaces_the_default(loss):
+    parser = parser_of(LUNG / "train.json", loss)
+    assert parser["loss"] == json.loads((ROOT / loss).read_text())["loss"]
+    assert callable(parser.get_parsed_content("train::loss"))

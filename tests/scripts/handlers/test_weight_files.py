@@ -1,0 +1,53 @@
+"""Files of weights that handlers read and write."""
+
+import pytest
+import torch
+from ignite.engine import Engine
+
+from custom_nets.encoders import make_encoder
+from custom_nets.unet import TransferUNet
+from scripts.handlers.encoder_weights import EncoderWeights
+from scripts.handlers.trained_weights import TrainedWeights
+
+WIDTHS = (8, 8, 8, 8, 8)
+
+
+def network(encoder="resnet34"):
+    return TransferUNet(encoder, in_channels=1, decoder_channels=WIDTHS)
+
+
+def run(handler, epochs=1):
+    engine = Engine(lambda engine, batch: None)
+    handler.attach(engine)
+    engine.run([0], max_epochs=epochs)
+
+
+def test_trained_weights_then_in_the_network_when_the_engine_starts(tmp_path):
+    trained, fresh = network(), network()
+    torch.save({"model": trained.state_dict(), "stage": "D"}, tmp_path / "model.pt")
+    run(TrainedWeights(fresh, tmp_path / "model.pt"))
+    for key, value in trained.state_dict().items():
+        assert torch.equal(value, fresh.state_dict()[key]), key
+
+
+def test_trained_weights_when_missing_then_stops_and_says_what_to_do(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no trained network at .*model.pt; run training"):
+        run(TrainedWeights(network(), tmp_path / "model.pt"))
+
+
+def test_trained_weights_of_another_network_then_refused_before_anything_is_copied(tmp_path):
+    fresh = network()
+    before = {key: value.clone() for key, value in fresh.state_dict().items()}
+    torch.save({"model": network("vgg16").state_dict()}, tmp_path / "model.pt")
+    with pytest.raises(ValueError, match=r"holds another network than the config describes"):
+        run(TrainedWeights(fresh, tmp_path / "model.pt"))
+    assert all(torch.equal(value, before[key]) for key, value in fresh.state_dict().items())
+
+
+def test_encoder_weights_then_taken_by_an_encoder_like_a_download(tmp_path):
+    pretrained = network()
+    run(EncoderWeights(pretrained, tmp_path / "deep" / "encoder.pt"), epochs=2)
+    assert torch.load(tmp_path / "deep" / "encoder.pt", weights_only=True)["epoch"] == 2
+    taken = make_encoder("resnet34", in_channels=1, weights=str(tmp_path / "deep" / "encoder.pt"))
+    for key, value in pretrained.encoder.state_dict().items():
+        assert torch.equal(value, taken.state_dict()[key]), key
