@@ -28,6 +28,7 @@ from scripts.metrics.tables import (
     volume_row,
 )
 from scripts.provenance import provenance, sha256_of
+from scripts.samples import SECTIONS
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class CaseReport:
             :func:`scripts.samples.load_datalist`.
         output_dir: where to write.
         datalist: the file ``cases`` came from; its label kind, split and hash go to the summary.
-        section: the part of it: training, validation or test.
+        section: the part of it: training, validation or test; volumes/test for whole volumes.
         margin_mm: how far a nodule's neighbourhood reaches, see :mod:`scripts.metrics.nodules`.
         seed: of the bootstrap.
 
@@ -69,8 +70,8 @@ class CaseReport:
     ) -> None:
         if margin_mm < 0:
             raise ValueError(f"margin_mm: must be at least 0, got {margin_mm}")
-        if section not in ("training", "validation", "test"):
-            raise ValueError(f"section: must be training, validation or test, got {section!r}")
+        if section.removeprefix("volumes/") not in SECTIONS:
+            raise ValueError(f"section: must be {', '.join(SECTIONS)}, got {section!r}")
         self.collection = SeriesCollection(cases)
         self.output_dir = Path(output_dir)
         self.datalist = None if datalist is None else Path(datalist)
