@@ -138,7 +138,7 @@ def test_resume_when_killed_again_and_again_at_any_moment_then_it_ends_bit_equal
     kills = 0
     while kills < 6:
         process = start(tmp_path, resume=True)
-        time.sleep(moments.uniform(0.05, 0.4))
+        time.sleep(moments.uniform(0.3, 0.65))
         assert process.pid is not None
         os.kill(process.pid, signal.SIGKILL)
         kills += 1
