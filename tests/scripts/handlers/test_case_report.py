@@ -287,3 +287,24 @@ def test_output_dir_that_is_a_file_stops_before_the_first_case(tmp_path: Path) -
     with pytest.raises(FileExistsError):
         engine.run([[make_item(0)]])
     assert not seen
+
+
+def _evaluate_share(rank: int, folder: str) -> None:
+    """Evaluate every second slice in one of two processes."""
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
+    )
+    cases = [make_case(i, slice_index=7 + i) for i in range(3)]
+    shares = ([0, 2], [1, 0])  # a distributed sampler repeats a case to fill up
+    metrics = run(CaseReport(cases, Path(folder) / "out"), [make_item(i) for i in shares[rank]])
+    (Path(folder) / f"metrics_{rank}.json").write_text(json.dumps(metrics))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
+def test_processes_report_together(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_evaluate_share, args=(str(tmp_path),), nprocs=2)
+    first, second = (json.loads((tmp_path / f"metrics_{r}.json").read_text()) for r in (0, 1))
+    assert first == second
+    counts = read_summary(tmp_path / "out")["counts"]
+    assert (counts["slices"], counts["nodules"], counts["duplicate_slices"]) == (3, 1, 1)
