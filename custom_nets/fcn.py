@@ -1,0 +1,238 @@
+"""Fully convolutional networks, FCN-32s to FCN-4s, on an ImageNet classifier.
+
+Long, Shelhamer, Darrell, CVPR 2015; FCN-4s adds pool2 in the same way, as for the liver in CT.
+"""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Optional
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from custom_nets.bilinear import BilinearDoubling
+from custom_nets.encoders import make_encoder
+from custom_nets.encoders.contract import initialise
+from custom_nets.freezing import DECODER, Freezable, prefix_parts
+from custom_nets.fully_connected import choose_origin, make_fully_connected
+from custom_nets.normalisation import InputNormalisation
+from custom_nets.unet import STRIDE, missing_rows
+
+logger = logging.getLogger(__name__)
+
+FCN_STRIDES = (32, 16, 8, 4)
+"""Stride of the finest map that is scored: FCN-32s, FCN-16s, FCN-8s, FCN-4s."""
+
+SKIP_SCORE = re.compile(r"decoder\.steps\.\d+\.score\.")
+"""What the names of a skip's scores start with in a ``state_dict``."""
+
+DOUBLINGS = 5
+"""From 1/32 of the image to its full size."""
+
+
+class FusingStep(nn.Module):
+    """Class scores to twice the size, plus the scores of the encoder's map of that size."""
+
+    def __init__(self, channels: int, *, skip_channels: int) -> None:
+        """Keep ``channels`` maps of scores; the new ones start at zero; 0 skip channels: none."""
+        super().__init__()
+        self.up = BilinearDoubling(channels)
+        self.score: nn.Conv2d | None = None
+        if skip_channels:
+            self.score = nn.Conv2d(skip_channels, channels, 1)
+            nn.init.zeros_(self.score.weight)
+            nn.init.zeros_(self.score.bias)  # type: ignore[arg-type]
+
+    # TorchScript reads neither `Tensor | None` nor postponed names of the union.
+    def forward(self, x: Tensor, skip: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
+        """Map (B, C, H, W) and (B, skip_channels, 2H, 2W) to (B, C, 2H, 2W)."""
+        doubled: Tensor = self.up(x)
+        if self.score is not None and skip is not None:
+            doubled = doubled + self.score(skip)
+        return doubled
+
+
+class FusingDecoder(nn.Module):
+    """1x1 scores of the deepest map, doubled five times, joined by the skips' scores."""
+
+    def __init__(
+        self, in_channels: int, skip_channels: Sequence[int], out_channels: int, *, dropout: float
+    ) -> None:
+        """Score ``in_channels`` maps and, deepest first, the skips at 1/16, 1/8 and 1/4."""
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.score = nn.Conv2d(in_channels, out_channels, 1)
+        initialise(self.score)
+        unscored = [0] * (DOUBLINGS - len(skip_channels))
+        self.steps = nn.ModuleList(
+            FusingStep(out_channels, skip_channels=channels)
+            for channels in [*skip_channels, *unscored]
+        )
+
+    def forward(self, deepest: Tensor, skips: list[Tensor]) -> Tensor:
+        """Map the map at 1/32 and the skips, fine to coarse, to logits at full size."""
+        x: Tensor = self.score(self.dropout(deepest))
+        for index, step in enumerate(self.steps):
+            skip = skips[-1 - index] if index < len(skips) else None
+            x = step(x, skip)
+        return x
+
+
+class TransferFCN(Freezable):
+    """Image (B, in_channels, H, W) in [0, 1] to logits (B, out_channels, H, W), any H and W.
+
+    The classes are scored by 1x1 convolutions on the map at 1/32 (pool5, for VGG-16 through conv6
+    and conv7, the classifier's fully connected layers) and, down to ``stride``, on pool4, pool3
+    and pool2 or on the other encoders' blocks of strides 16, 8 and 4. The coarse scores are doubled
+    and the finer ones added, and so on to full size.
+
+    Every doubling is a transposed convolution of its own, started as bilinear interpolation, also
+    those after the last skip, where the original makes one step of 8, 16 or 32. So FCN-32s to
+    FCN-4s differ in nothing but the skips' scores, and these start at zero: a network that
+    continues a coarser one (`load_coarser`) starts as the very same function.
+
+    Inputs are normalised inside. The liver paper subtracts the mean of its training images
+    instead: do that in the data's transforms and set ``normalise="none"``.
+
+    Parts for freezing are the encoder's blocks and "decoder", which holds all else. conv6 and conv7
+    belong to the decoder: staged strategies train them from the first stage on. (The layer names
+    "conv6" and "conv7" mean the encoder's sixth and seventh convolution, as everywhere.)
+
+    >>> network = TransferFCN("resnet34", stride=8, in_channels=1, out_channels=4)
+    >>> tuple(network.eval()(torch.rand(1, 1, 40, 50)).shape)
+    (1, 4, 40, 50)
+    """
+
+    def __init__(
+        self,
+        encoder: str = "vgg16",
+        *,
+        stride: int = 8,
+        in_channels: int = 3,
+        out_channels: int = 4,
+        weights: str = "none",
+        fully_connected: str | None = None,
+        width: int | None = None,
+        dropout: float = 0.5,
+        normalise: str | None = None,
+    ) -> None:
+        """Build the network.
+
+        Args:
+            encoder: "vgg16", "resnet34", "inception_v3" or "densenet121".
+            stride: of the finest map that is scored: 32, 16, 8 or 4.
+            in_channels: 1 (grey) or 3 (a slice repeated, or with its two neighbours).
+            out_channels: maps of logits, background included.
+            weights: "none", "imagenet", a file or a URL: `custom_nets.weights`.
+            fully_connected: conv6 and conv7 "file" (from ``weights``; VGG-16), "fresh" (random) or
+                "none" (left out); None: see `custom_nets.fully_connected.choose_origin`.
+            width: channels of conv6 and conv7; only 4096 (120 million weights) comes from a file.
+            dropout: share of maps' values dropped after conv6 and before the coarsest score.
+            normalise: "imagenet", "half" or "none"; None takes what the published weights expect.
+
+        Raises:
+            ValueError: an option is not among those named here, or contradicts another.
+        """
+        super().__init__()
+        self.stride, self.in_channels = _checked_stride(stride), in_channels
+        origin, width = choose_origin(
+            encoder, weights, fully_connected=fully_connected, width=width
+        )
+        self.encoder = make_encoder(encoder, in_channels=in_channels, weights=weights)
+        self.normalise = InputNormalisation(normalise or self.encoder.normalisation, in_channels)
+        self.pools = self.encoder.block_strides[-1] < STRIDE
+        self.skips = FCN_STRIDES.index(stride)
+        *channels, deepest = self.encoder.block_channels
+        self.fully_connected = make_fully_connected(
+            deepest, origin, width=width, weights=weights, dropout=dropout
+        )
+        self.decoder = FusingDecoder(
+            width or deepest, channels[::-1][: self.skips], out_channels, dropout=dropout
+        )
+        others = ["decoder"] if self.fully_connected is None else ["fully_connected", "decoder"]
+        parts = prefix_parts(self.encoder.parts, "encoder")
+        self.name_parts({**parts, DECODER: {DECODER: others}})
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, H, W) in [0, 1] to logits (B, out_channels, H, W).
+
+        Raises:
+            ValueError: another number of channels; one channel would pass for three otherwise.
+        """
+        if x.dim() != 4 or x.shape[1] != self.in_channels:
+            raise ValueError(
+                f"input must be (B, {self.in_channels}, H, W); got {list(x.shape)}; "
+                "change the input, or in_channels of the network"
+            )
+        below, right = missing_rows(x.shape[-2]), missing_rows(x.shape[-1])
+        x = F.pad(x, [0, right, 0, below], mode="replicate")
+        maps = self.encoder(self.normalise(x))[4 - self.skips :]
+        if self.pools:
+            maps = [F.max_pool2d(block, 2) for block in maps]
+        deepest = maps.pop()
+        if self.fully_connected is not None:
+            deepest = self.fully_connected(deepest)
+        # A negative padding crops; unlike a slice it stays exportable for any height and width.
+        return F.pad(self.decoder(deepest, maps), [0, -right, 0, -below])
+
+    def load_coarser(self, source: Mapping[str, Any] | str | Path) -> tuple[str, ...]:
+        """Continue from a coarser network, such as FCN-8s from FCN-16s; the same function at first.
+
+        Args:
+            source: the coarser network's ``state_dict``, or a file that holds it, alone or under
+                "model".
+
+        Returns:
+            The names of what is new, the added skips' scores, which are set to zero.
+
+        Raises:
+            ValueError: not a coarser network of the same kind; nothing is loaded then.
+            FileNotFoundError: no such file.
+        """
+        offered, own = _read_state(source), self.state_dict()
+        new = [key for key in own if SKIP_SCORE.match(key) and key not in offered]
+        wanted = {key: tuple(own[key].shape) for key in own.keys() - new}
+        found = {key: tuple(tensor.shape) for key, tensor in offered.items()}
+        wrong = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
+        if wrong or not new:
+            got = f"others in {len(wrong)} tensors: {wrong[:5]}" if wrong else "one as fine as it"
+            raise ValueError(
+                f"source must be the state_dict of a network coarser than FCN-{self.stride}s, of "
+                f"the same encoder, width and out_channels; got {got}; give that of the step before"
+            )
+        self.load_state_dict({**offered, **{key: torch.zeros_like(own[key]) for key in new}})
+        logger.info("FCN-%ds continues a coarser one; new: %s", self.stride, ", ".join(new))
+        return tuple(new)
+
+
+def _checked_stride(stride: int) -> int:
+    if stride not in FCN_STRIDES:
+        raise ValueError(
+            f"stride must be one of {', '.join(map(str, FCN_STRIDES))}; got {stride!r}; choose one"
+        )
+    return stride
+
+
+def _read_state(source: Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
+    if isinstance(source, Mapping):
+        return source
+    if not Path(source).is_file():
+        raise FileNotFoundError(
+            f"source must be a state_dict or an existing file; got {str(source)!r}; train the "
+            "coarser network first, or correct the path"
+        )
+    try:
+        content: Mapping[str, Any] = torch.load(source, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        raise ValueError(
+            f"{source} must be a weights file readable with weights_only=True; got: {error}; "
+            "give the coarser network's checkpoint"
+        ) from error
+    state: Mapping[str, Any] = content.get("model", content)
+    return state
