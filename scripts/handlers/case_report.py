@@ -94,7 +94,7 @@ class CaseReport:
 
     def _collect(self, engine: Engine) -> None:
         """Take one iteration's cases."""
-        self.collection.add(engine.state.output)
+        self.collection.add(engine.state.output, engine.state.batch)
 
     def __call__(self, engine: Engine) -> None:
         """Evaluate what was collected, write it and log the headline figures."""

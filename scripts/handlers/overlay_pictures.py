@@ -89,7 +89,8 @@ class OverlayPictures:
         """Collect every iteration of ``engine`` and draw at its end."""
         engine.add_event_handler(Events.STARTED, lambda: self.collection.clear())
         engine.add_event_handler(
-            Events.ITERATION_COMPLETED, lambda e: self.collection.add(e.state.output)
+            Events.ITERATION_COMPLETED,
+            lambda e: self.collection.add(e.state.output, e.state.batch),
         )
         engine.add_event_handler(Events.COMPLETED, self)
 

@@ -19,7 +19,7 @@ Case = Mapping[str, Any]
 class SeriesCollection:
     """Evaluated cases, kept until their series are complete.
 
-    A case is a dictionary of an engine's decollated output with ``pred`` (0 or 1) and
+    A case is a dictionary of an engine's decollated output and batch with ``pred`` (0 or 1) and
     ``instances`` (0 background, k = nodule k of the scan), both (1, H, W) for a slice with rows
     running to posterior and columns to the left, or (1, H, W, D) for a volume in any
     orientation, and ``case``, its index in ``cases``.
@@ -51,21 +51,30 @@ class SeriesCollection:
         """Forget everything."""
         self._items.clear()
 
-    def add(self, output: Sequence[Mapping[str, Any]]) -> None:
-        """Take the decollated output of one iteration.
+    def add(self, output: Any, batch: Any = None) -> None:
+        """Take one iteration of an engine.
+
+        Args:
+            output: decollated ``engine.state.output``.
+            batch: decollated ``engine.state.batch``, where MONAI's engines leave the keys of a
+                sample that are neither image nor label.
 
         Raises:
-            ValueError: when it is not what the class describes.
+            ValueError: when they are not what the class describes.
         """
         if not isinstance(output, (list, tuple)):
             raise ValueError(
                 f"output: must be a list of dictionaries, got {type(output).__name__}; "
                 "leave the evaluator's decollate at true"
             )
-        for item in output:
+        samples = batch if isinstance(batch, (list, tuple)) else [{}] * len(output)
+        for sample, result in zip(samples, output, strict=True):
+            item = {**sample, **result}
             missing = [key for key in ("pred", "instances", "case") if key not in item]
             if missing:
-                raise ValueError(f"output: must have {missing}, has {sorted(map(str, item))}")
+                raise ValueError(
+                    f"output, batch: must have {missing}, have {sorted(map(str, item))}"
+                )
             self._items.append(_pack(item, self.cases))
 
     def series(self) -> Iterable[Series]:

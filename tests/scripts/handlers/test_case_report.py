@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine
-from monai.data import MetaTensor
+from monai.data import DataLoader, Dataset, MetaTensor
+from monai.engines import SupervisedEvaluator
+from monai.transforms import AsDiscreted, Compose
 
 from scripts.handlers.case_report import CaseReport
 from scripts.provenance import sha256_of
@@ -75,6 +77,28 @@ def test_report_of_two_patients_gives_every_file_and_figure(tmp_path: Path) -> N
     assert [float(row["dice"]) for row in rows] == pytest.approx([first, second])
     assert [row["size_group"] for row in rows] == ["6_to_10_mm", "6_to_10_mm"]
     assert len(read_rows(tmp_path / "per_slice.csv")) == len(read_rows(tmp_path / "per_volume.csv"))
+
+
+def test_report_of_monais_evaluator_finds_instances_in_the_batch(tmp_path: Path) -> None:
+    samples = []
+    for index in range(3):
+        item = make_item(index, predicted=4)
+        label = MetaTensor(item["instances"])
+        samples.append(
+            {"image": MetaTensor(item["pred"]), "label": label > 0, "instances": label}
+            | {"case": index}
+        )
+    evaluator = SupervisedEvaluator(
+        device=torch.device("cpu"),
+        val_data_loader=DataLoader(Dataset(samples), batch_size=2),
+        network=torch.nn.Identity(),
+        postprocessing=Compose([AsDiscreted(keys="pred", threshold=0.5)]),
+        val_handlers=[
+            CaseReport([make_case(i, slice_index=i) for i in range(3)], tmp_path),
+        ],
+    )
+    evaluator.run()
+    assert evaluator.state.metrics["dice_per_nodule_mean"] == pytest.approx(2 / 3)
 
 
 def test_summary_says_where_the_numbers_come_from(tmp_path: Path) -> None:
@@ -241,7 +265,7 @@ def test_output_that_cannot_be_measured_is_refused(
 def test_output_without_instances_names_what_is_missing(tmp_path: Path) -> None:
     item = make_item(0)
     del item["instances"]
-    with pytest.raises(ValueError, match=r"must have \['instances'\], has \['case', 'pred'\]"):
+    with pytest.raises(ValueError, match=r"must have \['instances'\], have \['case', 'pred'\]"):
         run(CaseReport([make_case(0)], tmp_path), [item])
 
 
