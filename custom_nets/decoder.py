@@ -58,7 +58,8 @@ class Decoder(nn.Module):
         """
         super().__init__()
         steps = len(skip_channels)
-        widths = widths or [in_channels // 2**step for step in range(1, steps + 1)]
+        if widths is None:
+            widths = [in_channels // 2**step for step in range(1, steps + 1)]
         if len(widths) != steps or min(widths) < 1:
             raise ValueError(
                 f"decoder_channels must be {steps} positive widths, deepest first; "
