@@ -59,7 +59,7 @@ def load_encoder_weights(encoder: Encoder, weights: str) -> WeightReport:
     """
     if weights == "none":
         return WeightReport(0, (), "none", "")
-    source = PUBLISHED[encoder.name] if weights == "imagenet" else weights
+    source = published_url(encoder.name) if weights == "imagenet" else weights
     path = weights_file(encoder.name, weights)
     tensors = read_tensors(path, encoder.name)
     skipped = _copy(encoder, tensors, path)
@@ -86,6 +86,20 @@ def weights_file(encoder_name: str, weights: str) -> Path:
             f"and there is no file {path}; correct the path"
         )
     return path
+
+
+def published_url(encoder_name: str) -> str:
+    """Return the address of an encoder's ImageNet weights.
+
+    Raises:
+        ValueError: none are known.
+    """
+    if encoder_name not in PUBLISHED:
+        raise ValueError(
+            f"no ImageNet weights are published for {encoder_name!r}, only for "
+            f"{', '.join(PUBLISHED)}; set weights to a file, a URL or 'none'"
+        )
+    return PUBLISHED[encoder_name]
 
 
 def fetch(url: str) -> Path:
