@@ -1,12 +1,15 @@
 """How well single nodules are outlined, and what is predicted away from any nodule.
 
 *Neighbourhood*: the box around a nodule's annotated voxels, grown by a margin (5 mm unless told) on
-every side and cut at the evaluated slices, without the voxels of other nodules. Inside it
-every voxel is compared with this nodule's annotation. *Detected*: at least one predicted voxel
-lies on the annotation. *False positive component*: predicted voxels that touch one another (by
-face, edge or corner, on consecutive slices) and none of which lies in any nodule's neighbourhood;
-so every wrongly predicted voxel either lowers a nodule's figures or belongs to such a component,
-unless its component reaches into a neighbourhood from outside.
+every side, without the voxels of other nodules; head- and feet-wards it ends before the first slice
+that was not evaluated. Inside it every voxel is compared with this nodule's annotation.
+
+*Detected*: at least one predicted voxel lies on the annotation.
+
+*False positive component*: predicted voxels that touch one another (by face, edge or corner, on
+consecutive slices) and none of which lies in any nodule's neighbourhood. So every wrongly predicted
+voxel either lowers a nodule's figures or belongs to such a component, unless its component reaches
+into a neighbourhood from outside.
 """
 
 from __future__ import annotations
@@ -160,14 +163,15 @@ def _neighbourhoods(series: Series, margin_mm: float) -> Iterator[tuple[int, Box
     """Yield each nodule's id and neighbourhood, its rows being those of the evaluated slices."""
     for nodule in np.unique(series.instances[series.instances > 0]).tolist():
         box = box_of(series.instances == nodule)
-        first, last = series.slices[box[0]][[0, -1]]
         reach = math.floor(margin_mm / series.spacing_mm[0] + 1e-9)
-        near = (series.slices >= first - reach) & (series.slices <= last + reach)
-        hits = np.flatnonzero(near)
+        start, stop = box[0].start, box[0].stop
+        for _ in range(reach):
+            start -= start > 0 and series.slices[start] - series.slices[start - 1] == 1
+            stop += stop < len(series.slices) and series.slices[stop] - series.slices[stop - 1] == 1
         plane = grow_box(
             box[1:],
             margin_mm=margin_mm,
             spacing_mm=series.spacing_mm[1:],
             shape=series.instances.shape[1:],
         )
-        yield nodule, (slice(int(hits[0]), int(hits[-1]) + 1), *plane)
+        yield nodule, (slice(int(start), int(stop)), *plane)

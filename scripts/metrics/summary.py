@@ -28,8 +28,8 @@ def definitions(margin_mm: float) -> dict[str, str]:
         "dice": "2TP/(2TP+FP+FN); 1 where nothing is annotated and nothing predicted, "
         "0 where something is predicted though nothing is annotated",
         "iou": "TP/(TP+FP+FN); empty cases as for dice",
-        "per_nodule": f"inside the nodule's bounding box grown by {margin_mm:g} mm, on the "
-        "evaluated slices, voxels of other nodules left out",
+        "per_nodule": f"inside the nodule's bounding box grown by {margin_mm:g} mm, up to "
+        "the first slice that was not evaluated, voxels of other nodules left out",
         "detected": "at least one predicted voxel on the annotation",
         "size_groups": "annotated diameter d in mm: d < 6, 6 <= d <= 10, 10 < d <= 20, d > 20; of "
         "the mask's ball or disc where the annotation gives none",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,12 +61,17 @@ def surface_distance(
     if not prediction.any() or not annotation.any():
         return SurfaceDistance()
     box = box_of(prediction | annotation)
-    _, distances, _ = get_edge_surface_distance(
-        torch.from_numpy(prediction[box]),
-        torch.from_numpy(annotation[box]),
-        spacing=list(spacing_mm),
-        symmetric=True,
-    )
+    with warnings.catch_warnings():
+        # MONAI 1.6.1 calls its own function with an argument that it has deprecated
+        warnings.filterwarnings(
+            "ignore", message=".*always_return_as_numpy", category=FutureWarning
+        )
+        _, distances, _ = get_edge_surface_distance(
+            torch.from_numpy(prediction[box]),
+            torch.from_numpy(annotation[box]),
+            spacing=list(spacing_mm),
+            symmetric=True,
+        )
     there, back = (distance.numpy().astype(np.float64) for distance in distances)
     hd95 = max(np.percentile(there, 95), np.percentile(back, 95))
     return SurfaceDistance(float(np.concatenate([there, back]).mean()), float(hd95))

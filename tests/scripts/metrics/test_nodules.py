@@ -41,6 +41,16 @@ def test_margin_is_read() -> None:
     assert sizes == [16, 36, 3 * 64]
 
 
+def test_neighbourhood_ends_before_a_slice_that_was_not_evaluated() -> None:
+    series = make_series((4, 32, 32), slices=np.array([3, 5, 6, 7]))
+    series.instances[2, 10:14, 10:14] = 1
+    series.prediction[[0, 2], 10:14, 10:14] = True  # slice 3 is 6 mm off, behind a gap
+    (result,) = evaluate_nodules(series, margin_mm=6.0)
+    assert (result.confusion.tp, result.confusion.fp) == (16, 0)
+    assert sum(vars(result.confusion).values()) == 3 * 16 * 16
+    assert result.distance_kind == "3d"
+
+
 def test_neighbouring_nodule_is_left_out_of_both() -> None:
     series = make_series()
     series.instances[4, 10:14, 10:14] = 1
