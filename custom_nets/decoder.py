@@ -54,7 +54,7 @@ class Decoder(nn.Module):
         ``widths`` are the channels of the steps; None halves the channels at each.
 
         Raises:
-            ValueError: an unknown norm, or a number of widths that is not the number of steps.
+            ValueError: an unknown norm, another number of widths than of steps, or no output.
         """
         super().__init__()
         steps = len(skip_channels)
@@ -65,6 +65,8 @@ class Decoder(nn.Module):
                 f"decoder_channels must be {steps} positive widths, deepest first; "
                 f"got {list(widths)}; give one for each up step"
             )
+        if out_channels < 1:
+            raise ValueError(f"out_channels must be at least 1; got {out_channels}; raise it")
         ins = [in_channels, *widths[:-1]]
         self.steps = nn.ModuleList(
             UpStep(before, width, skip_channels=skip, norm=norm)
