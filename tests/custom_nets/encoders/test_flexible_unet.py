@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from monai.networks.nets import FlexibleUNet
+from monai.networks.nets.flexible_unet import FLEXUNET_BACKBONE
+
+from custom_nets.encoders import ENCODERS
+from custom_nets.encoders.flexible_unet import PREFIX, TransferBackbone, register
+from custom_nets.weights import load_encoder_weights
+from tests.custom_nets.encoders import reference
+
+BACKBONES = [PREFIX + name for name in ENCODERS]
+
+
+@pytest.mark.parametrize("in_channels", [1, 3])
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_a_flexible_unet_on_each_encoder_learns(backbone: str, in_channels: int) -> None:
+    network = FlexibleUNet(in_channels=in_channels, out_channels=2, backbone=backbone)
+    logits = network(torch.rand(2, in_channels, 64, 32))
+    assert logits.shape == (2, 2, 64, 32)
+    logits.mean().backward()
+    without = [name for name, p in network.named_parameters() if p.grad is None]
+    assert not without
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_maps_have_the_channels_and_strides_that_were_registered(backbone: str) -> None:
+    entry = FLEXUNET_BACKBONE.register_dict[backbone]
+    encoder = entry["type"](**entry["parameter"]).eval()
+    with torch.no_grad():
+        maps = encoder(torch.rand(1, entry["parameter"]["in_channels"], 64, 64))
+    assert [m.shape[1] for m in maps] == list(entry["feature_channel"])
+    assert [64 // m.shape[-1] for m in maps] == [2, 4, 8, 16, 32]
+
+
+def test_building_one_changes_no_other_backbone() -> None:
+    others = {
+        name: copy.deepcopy(entry["parameter"])
+        for name, entry in FLEXUNET_BACKBONE.register_dict.items()
+        if name != BACKBONES[0]
+    }
+    FlexibleUNet(in_channels=1, out_channels=1, backbone=BACKBONES[0])
+    now = FLEXUNET_BACKBONE.register_dict
+    assert {name: now[name]["parameter"] for name in others} == others
+
+
+def test_registering_again_changes_no_name_and_leaves_monai_s_own() -> None:
+    before = list(FLEXUNET_BACKBONE.register_dict)
+    register()
+    assert list(FLEXUNET_BACKBONE.register_dict) == before
+    assert FLEXUNET_BACKBONE.register_dict["resnet34"]["type"] is not TransferBackbone
+
+
+def test_pretrained_asks_for_the_published_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str]] = []
+    monkeypatch.setattr(
+        "custom_nets.encoders.load_encoder_weights",
+        lambda encoder, weights: asked.append((encoder.name, weights)),
+    )
+    for pretrained in (True, False):
+        FlexibleUNet(1, 1, "transfer_resnet34", pretrained=pretrained)
+    assert asked == [("resnet34", "imagenet"), ("resnet34", "none")]
+
+
+def test_a_file_of_weights_fills_the_encoder_inside(tmp_path: Path) -> None:
+    source = ENCODERS["resnet34"](3)
+    reference.fill(source)
+    torch.save(source.state_dict(), tmp_path / "weights.pth")
+    network = FlexibleUNet(in_channels=3, out_channels=1, backbone="transfer_resnet34")
+    load_encoder_weights(network.encoder.encoder, str(tmp_path / "weights.pth"))
+    found = network.encoder.encoder.state_dict()
+    assert all(torch.equal(found[k], v) for k, v in source.state_dict().items())
+
+
+def test_volumes_are_refused() -> None:
+    with pytest.raises(ValueError, match="spatial_dims must be 2 for transfer_vgg16; got 3"):
+        FlexibleUNet(1, 1, "transfer_vgg16", spatial_dims=3)
