@@ -12,6 +12,7 @@ from scripts.luna16.problems import Problem
 
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
 LIDC_ROOT = "1.3.6.1.4.1.14519.5.2.1.6279.6001."  # every LIDC-IDRI series uid starts with it
+UID_NAMES = ("seriesuid", "series_uid", "SeriesInstanceUID", "uid")  # all of them are read
 SAME_PLACE_MM = 1e-3  # rows nearer than this, of equal diameter, are one row written twice
 
 
@@ -153,6 +154,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, list[str]]]
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: must be a CSV file in UTF-8: {error}") from error
     header = [cell.strip() for cell in rows[0][1]] if rows else []
+    header = ["seriesuid" if name in UID_NAMES else name for name in header]
     missing = [column for column in columns if column not in header]
     if missing:
         raise ValueError(
@@ -168,7 +170,7 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, list[str]]]
 
 
 def read_patients(path: str | Path) -> dict[str, str]:
-    """Read which patient owns which series: a CSV with the columns ``uid,patient_id``.
+    """Read which patient owns which series: a CSV with the columns ``seriesuid,patient_id``.
 
     Raises:
         FileNotFoundError: when there is no such file.
@@ -176,9 +178,9 @@ def read_patients(path: str | Path) -> dict[str, str]:
     """
     path = Path(path)
     patients: dict[str, str] = {}
-    for line, cells in read_rows(path, ("uid", "patient_id")):
+    for line, cells in read_rows(path, ("seriesuid", "patient_id")):
         if len(cells) != 2 or not all(cell.strip() for cell in cells):
-            raise ValueError(f"{path.name} row {line}: must be uid,patient_id, got {cells}")
+            raise ValueError(f"{path.name} row {line}: must be seriesuid,patient_id, got {cells}")
         uid, patient = (cell.strip() for cell in cells)
         if patients.setdefault(uid, patient) != patient:
             raise ValueError(

@@ -15,7 +15,7 @@ SECTIONS = ("training", "validation", "test")
 KINDS = ("patient", "nodule", "subset", "slice_block")
 LEAKING_KINDS = {
     "nodule": "nodules of one patient stand on several sides, as in the paper",
-    "slice_block": "slices of one nodule stand on several sides: for trying on a single scan",
+    "slice_block": "slices of one nodule stand on several sides, for trying on a single scan",
 }
 PATIENT_SHARES = (8, 1, 1)
 PAPER_NODULES = (949, 110, 127)  # Ma, Wei, Ma 2020: of 1,186 nodules

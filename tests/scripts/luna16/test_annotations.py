@@ -112,11 +112,13 @@ def test_missing_or_binary_file_then_refused(tmp_path):
 def test_patients_table_then_read_and_contradictions_refused(tmp_path):
     path = write(tmp_path, "uid,patient_id\na,p1\nb,p1\n", "patients.csv")
     assert read_patients(path) == {"a": "p1", "b": "p1"}
+    path = write(tmp_path, "patient_id,seriesuid\np1,a\np1,b\n", "patients.csv")
+    assert read_patients(path) == {"a": "p1", "b": "p1"}
     path = write(tmp_path, "uid,patient_id\na,p1\na,p2\n", "patients.csv")
     with pytest.raises(ValueError, match="row 3: series a has two patients, p1 and p2"):
         read_patients(path)
     path = write(tmp_path, "uid,patient_id\na,\n", "patients.csv")
-    with pytest.raises(ValueError, match="row 2: must be uid,patient_id"):
+    with pytest.raises(ValueError, match="row 2: must be seriesuid,patient_id"):
         read_patients(path)
 
 

@@ -1,0 +1,221 @@
+"""From the records of prepared scans to the lists of samples and volumes, side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from scripts.luna16.options import SliceOptions, SplitOptions
+from scripts.luna16.scans import Scan
+from scripts.luna16.slices import empty_count, nodule_slices, rows_of
+from scripts.luna16.splits import (
+    SECTIONS,
+    assign_nodules,
+    assign_patients,
+    assign_slices,
+    assign_subsets,
+)
+
+Sample = dict[str, Any]
+Lists = dict[str, list[Sample]]
+
+
+@dataclass(frozen=True)
+class PreparedScan:
+    """A scan, its patient and the record that preparation left of it."""
+
+    scan: Scan
+    patient_id: str
+    record: Mapping[str, Any]
+    empty_wanted: int
+
+
+def samples_of(prepared: PreparedScan, options: SliceOptions) -> list[Sample]:
+    """List the samples of one scan: slices with nodules, then those without, in drawn order."""
+    record = prepared.record
+    uid = prepared.scan.uid
+    common = {key: f"scans/{uid}/{key}.npy" for key in ("image", "label", "lung")}
+    empty = record["empty_slices"][: prepared.empty_wanted]
+    samples = []
+    for number in [*nodule_slices(record["nodules"], options.which), *empty]:
+        rows = rows_of(number, record["stored_slices"], options.neighbours, record["size"][2])
+        shown = [nodule for nodule in record["nodules"] if number in nodule["slices"]]
+        keys = ("id", "diameter_mm", "centre_lps_mm")
+        samples.append(
+            {
+                **common,
+                "rows": rows,
+                "slice": number,
+                "series_uid": uid,
+                "patient_id": prepared.patient_id,
+                "spacing_mm": record["spacing_mm"],
+                "affine_lps": record["affine_lps"],
+                "label_kind": record["label_kind"],
+                "nodules": [{key: nodule[key] for key in keys} for nodule in shown],
+            }
+        )
+    return samples
+
+
+def choose_samples(
+    scans: Sequence[PreparedScan], options: SliceOptions
+) -> tuple[list[Sample], int]:
+    """Every slice with a nodule, and as many without as the share asks for.
+
+    Returns:
+        The samples by series and slice; and how many slices without nodule were asked for, which
+        is more than there are when the lungs leave no room.
+    """
+    every = [sample for scan in scans for sample in samples_of(scan, options)]
+    having = [sample for sample in every if sample["nodules"]]
+    lacking = [sample for sample in every if not sample["nodules"]]
+    wanted = empty_count(len(having), options.empty_share)
+    Random(f"empty:{options.seed}").shuffle(lacking)
+    chosen = [*having, *lacking[:wanted]]
+    return sorted(chosen, key=lambda sample: (sample["series_uid"], sample["slice"])), wanted
+
+
+def divide(
+    samples: Sequence[Sample],
+    scans: Sequence[PreparedScan],
+    *,
+    split: SplitOptions,
+    slices: SliceOptions,
+) -> Lists:
+    """Put every sample into its section; see :mod:`scripts.luna16.splits`.
+
+    Raises:
+        ValueError: when a section would be empty.
+    """
+    if split.kind == "nodule":
+        return _by_nodule(samples, scans, split, slices)
+    if split.kind == "slice_block":
+        return _by_slice_block(samples, split, max(1, slices.neighbours))
+    sections = series_sections(scans, split)
+    return _gather((sections[sample["series_uid"]], sample) for sample in samples)
+
+
+def _gather(pairs: Iterable[tuple[str, Sample]]) -> Lists:
+    lists: Lists = {section: [] for section in SECTIONS}
+    for section, sample in pairs:
+        lists[section].append(sample)
+    return lists
+
+
+def series_sections(scans: Sequence[PreparedScan], split: SplitOptions) -> dict[str, str]:
+    """Section of every series in a split that keeps series whole.
+
+    Raises:
+        ValueError: when there are too few patients or subsets.
+    """
+    if split.kind == "subset":
+        subsets = {prepared.scan.uid: prepared.scan.subset for prepared in scans}
+        return assign_subsets(subsets, test_fold=split.test_fold)
+    nodules: dict[str, int] = {}
+    for prepared in scans:
+        patient = prepared.patient_id
+        nodules[patient] = nodules.get(patient, 0) + len(prepared.record["nodules"])
+    sections = assign_patients(nodules, seed=split.seed)
+    return {prepared.scan.uid: sections[prepared.patient_id] for prepared in scans}
+
+
+def _by_nodule(
+    samples: Sequence[Sample],
+    scans: Sequence[PreparedScan],
+    split: SplitOptions,
+    slices: SliceOptions,
+) -> Lists:
+    """Place a slice in the section of every nodule that it was taken for, listing only those."""
+    owners: dict[tuple[str, int], set[int]] = {}
+    for prepared in scans:
+        for nodule in prepared.record["nodules"]:
+            for number in nodule_slices([nodule], slices.which):
+                owners.setdefault((prepared.scan.uid, number), set()).add(nodule["id"])
+    names = [(uid, number) for (uid, _), numbers in owners.items() for number in numbers]
+    sections = assign_nodules(names, seed=split.seed)
+    pairs: list[tuple[str, Sample]] = []
+    for sample in samples:
+        uid = sample["series_uid"]
+        owning = {sections[uid, k] for k in owners.get((uid, sample["slice"]), ())}
+        for section in sorted(owning):
+            shown = [n for n in sample["nodules"] if sections[uid, n["id"]] == section]
+            pairs.append((section, {**sample, "nodules": shown}))
+    lacking = {(s["series_uid"], s["slice"]): s for s in samples if not s["nodules"]}
+    if len(lacking) < len(SECTIONS):
+        return _gather([*pairs, *(("training", sample) for sample in lacking.values())])
+    drawn = assign_nodules(lacking, seed=split.seed)
+    return _gather([*pairs, *((drawn[place], lacking[place]) for place in lacking)])
+
+
+def _by_slice_block(samples: Sequence[Sample], split: SplitOptions, gap: int) -> Lists:
+    """Slices without nodule go with the nearest block of their scan, a gap kept to the others."""
+    having: dict[str, list[int]] = {}
+    for sample in samples:
+        if sample["nodules"]:
+            having.setdefault(sample["series_uid"], []).append(sample["slice"])
+    placed: dict[str, dict[int, str]] = {}
+    for (uid, number), section in assign_slices(having, seed=split.seed, gap=gap).items():
+        placed.setdefault(uid, {})[number] = section
+    pairs: list[tuple[str, Sample]] = []
+    for sample in samples:
+        near = placed.setdefault(sample["series_uid"], {})
+        number = sample["slice"]
+        if not sample["nodules"]:
+            nearest = min(near, key=lambda k: (abs(k - number), k), default=None)
+            section = "training" if nearest is None else near[nearest]
+            beside = range(number - gap, number + gap + 1)
+            if all(near.get(k, section) == section for k in beside):
+                near[number] = section
+        if number in near:
+            pairs.append((near[number], sample))
+    return _gather(pairs)
+
+
+def volume_lists(
+    lists: Lists, scans: Sequence[PreparedScan], split: SplitOptions, output: Path
+) -> Lists:
+    """Whole volumes of every section.
+
+    Where the split keeps series whole, each stands once. Otherwise (``nodule``, ``slice_block``)
+    it stands in every section that has a sample of it.
+    """
+    if split.kind in ("patient", "subset"):
+        whole = series_sections(scans, split)
+        sections = {uid: {section} for uid, section in whole.items()}
+    else:
+        sections = {prepared.scan.uid: set() for prepared in scans}
+        for section, samples in lists.items():
+            for sample in samples:
+                sections[sample["series_uid"]].add(section)
+    pairs = [
+        (section, _volume(prepared, output))
+        for prepared in scans
+        for section in SECTIONS
+        if section in sections[prepared.scan.uid]
+    ]
+    return _gather(pairs)
+
+
+def _volume(prepared: PreparedScan, output: Path) -> Sample:
+    keys = ("id", "diameter_mm", "centre_lps_mm")
+    uid = prepared.scan.uid
+    return {
+        "image": portable_path(prepared.scan.image, output),
+        "label": f"volumes/{uid}.nii.gz",
+        "series_uid": uid,
+        "patient_id": prepared.patient_id,
+        "spacing_mm": prepared.record["spacing_mm"],
+        "label_kind": prepared.record["label_kind"],
+        "nodules": [{k: nodule[k] for k in keys} for nodule in prepared.record["nodules"]],
+    }
+
+
+def portable_path(path: Path, folder: Path) -> str:
+    """Relative where a file lies inside the folder, so that it moves with it; else absolute."""
+    absolute = Path(os.path.abspath(path))
+    inside = Path(os.path.abspath(folder))
+    return absolute.relative_to(inside).as_posix() if inside in absolute.parents else str(absolute)
