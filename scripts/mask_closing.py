@@ -1,0 +1,88 @@
+"""Closing and filling masks in millimetres, on coarse grids for speed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Mask = NDArray[np.bool_]
+Numbers = NDArray[Any]
+Steps = NDArray[np.int64]
+
+CLOSING_GRID_MM = 3.2  # grid on which masks are closed
+CLOSING_MM = 12.0  # radius of the closing: spans the mouth of a 24 mm notch in the pleura
+LARGEST_HOLE_MM2 = 2500.0  # larger holes in a slice are heart and mediastinum, not nodules
+IN_SLICE = ndimage.generate_binary_structure(3, 1) & np.array([False, True, False])[:, None, None]
+
+
+def steps_for(volume: Numbers, spacing_mm: Sequence[float], grid_mm: float) -> Steps:
+    """Return (3,): how many voxels along z, y, x make one of about ``grid_mm``."""
+    if volume.ndim != 3 or min(volume.shape) < 1:
+        raise ValueError(f"volume: must be (Z, Y, X) and not empty, got shape {volume.shape}")
+    spacing = np.array(spacing_mm, float)
+    if spacing.shape != (3,) or not (np.isfinite(spacing) & (spacing > 0)).all():
+        raise ValueError(f"spacing_mm: must be three numbers above 0, got {list(spacing_mm)}")
+    return np.asarray(np.maximum(1, np.rint(grid_mm / spacing[::-1])), np.int64)
+
+
+def pool(volume: Numbers, steps: Steps) -> NDArray[np.float32]:
+    """Average blocks of ``steps`` voxels; HU are clipped, for padding and metal are no tissue."""
+    short = -np.array(volume.shape) % steps
+    if short.any():
+        volume = np.pad(volume, [(0, int(n)) for n in short], mode="edge")
+    total = np.zeros([n // step for n, step in zip(volume.shape, steps, strict=True)], np.float32)
+    for k, j, i in np.ndindex(*steps):
+        part = volume[k :: steps[0], j :: steps[1], i :: steps[2]]
+        total += np.clip(part.astype(np.float32), -1024, 400)
+    return total / np.float32(steps.prod())
+
+
+def expand(mask: Mask, steps: Steps, shape: tuple[int, ...]) -> Mask:
+    """Repeat voxels back to the full grid."""
+    for axis, step in enumerate(steps):
+        if step > 1:
+            mask = mask.repeat(step, axis=axis)
+    return np.ascontiguousarray(mask[tuple(slice(n) for n in shape)])
+
+
+def fill(mask: Mask, largest: float = np.inf) -> Mask:
+    """Fill, slice by slice, what a mask encloses, up to a number of voxels a hole."""
+    labels, count = ndimage.label(~mask, structure=IN_SLICE)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    hole = sizes <= largest
+    for edge in (labels[:, 0], labels[:, -1], labels[:, :, 0], labels[:, :, -1]):
+        hole[np.unique(edge)] = False  # open to the outside
+    hole[0] = False
+    return np.asarray(mask | hole[labels])
+
+
+def rounded(lungs: Mask, spacing_zyx: NDArray[np.float64]) -> Mask:
+    """Close a lung mask over notches and fill its holes; what it has always stays."""
+    box = ndimage.find_objects(lungs.astype(np.uint8))[0]
+    reach = np.ceil(CLOSING_MM / spacing_zyx).astype(int) + 1  # in voxels
+    window = tuple(
+        slice(max(0, part.start - r), part.stop + r) for part, r in zip(box, reach, strict=True)
+    )
+    near = lungs[window]
+    steps = steps_for(near, spacing_zyx[::-1].tolist(), CLOSING_GRID_MM)
+    coarse = pool(near, steps) >= 0.5
+    beyond = int(reach[0])  # a lung cut off by the volume's end goes on there
+    longer = np.pad(coarse, [(beyond, beyond), (0, 0), (0, 0)], mode="edge")
+    closed = close(longer, spacing_zyx * steps)[beyond:-beyond]
+    result = lungs.copy()
+    result[window] |= expand(closed, steps, near.shape)
+    return fill(result, LARGEST_HOLE_MM2 / (spacing_zyx[1] * spacing_zyx[2]))
+
+
+def close(mask: Mask, spacing_zyx: NDArray[np.float64]) -> Mask:
+    """Close with a ball of :data:`CLOSING_MM`."""
+    if not mask.any():
+        return mask
+    dilated = ndimage.distance_transform_edt(~mask, sampling=spacing_zyx) <= CLOSING_MM
+    if dilated.all():
+        return np.ones_like(mask)
+    return np.asarray(ndimage.distance_transform_edt(dilated, sampling=spacing_zyx) > CLOSING_MM)
