@@ -12,6 +12,7 @@ from scripts.phantom.solids import Array, Grid, tube_share
 
 Points = NDArray[np.float64]
 GENERATIONS = 11
+BATCHES, BATCH = 9, 220
 SURFACE_MM = 4.0  # vessels end this far below the pleura
 
 # Directions from the hilum (outwards, posterior, head-wards) of the lobar and segmental trunks.
@@ -120,6 +121,38 @@ def steer(
     return np.asarray(tries[depth.argmin(axis=0), np.arange(len(tips))])
 
 
+def fill(outlines: Outlines, tree: Tree, side: int, rng: np.random.Generator) -> Tree:
+    """Send thin vessels from a tree to where the lung has none yet.
+
+    Points spread evenly over the lung are joined to the nearest vessel that lies nearer the hilum,
+    in a bent line; later points may join earlier ones.
+    """
+    start = hilum(outlines, side)
+    low, high = outlines.extent_mm
+    trees = [tree]
+    for _ in range(BATCHES):
+        points = rng.uniform([8, -85, low], [130, 90, high], (BATCH, 3)) * [side, 1, 1]
+        points = points[outlines.lung_distance(points, side) < -SURFACE_MM]
+        known = joined(trees)
+        gaps = np.linalg.norm(points[:, None] - known.ends[None, :, 1], axis=2)
+        outward = np.linalg.norm(known.ends[:, 1] - start, axis=1)
+        reach = np.linalg.norm(points - start, axis=1)
+        gaps = gaps + 1e3 * (outward[None] > 0.9 * reach[:, None])
+        parent = gaps.argmin(axis=1)
+        gap = gaps[np.arange(len(points)), parent]
+        keep = (gap > 5.0) & (gap < 60.0)
+        points, parent, gap = points[keep], parent[keep], gap[keep]
+        root = known.ends[parent, 1]
+        bend = rng.normal(0, 0.1, points.shape) * gap[:, None]
+        line = [root, root + (points - root) * 0.33 + bend, root + (points - root) * 0.67 + bend]
+        line.append(points)
+        width = np.minimum(np.maximum(known.radii[parent, 1] * 0.9, 0.85), 0.75 + 0.02 * gap)
+        for step, share in enumerate((1.0, 0.85, 0.7)):
+            radii = width[:, None] * np.array([share, share - 0.15])
+            trees.append(Tree(np.stack([line[step], line[step + 1]], axis=1), radii))
+    return joined(trees)
+
+
 def divide(
     tips: Points, heading: Points, radii: Points, rng: np.random.Generator
 ) -> tuple[Points, Points, Points]:
@@ -138,10 +171,9 @@ def draw_vessels(outlines: Outlines, rng: np.random.Generator) -> Tree:
     """Arteries and veins of both lungs."""
     trees = []
     for side in (LEFT, RIGHT):
-        trees.append(grow(outlines, rng, side, radius_mm=4.6, smallest_mm=0.42))
-        trees.append(
-            grow(outlines, rng, side, radius_mm=3.9, smallest_mm=0.45, offset=(0, -8.0, -14.0))
-        )
+        arteries = grow(outlines, rng, side, radius_mm=4.4, smallest_mm=0.5)
+        veins = grow(outlines, rng, side, radius_mm=3.6, smallest_mm=0.5, offset=(0, -8, -14))
+        trees.append(fill(outlines, joined([arteries, veins]), side, rng))
     return joined(trees)
 
 
@@ -149,7 +181,7 @@ def draw_bronchi(outlines: Outlines, rng: np.random.Generator) -> Tree:
     """Lobar to subsegmental airways of both lungs: radii of the air inside."""
     return joined(
         [
-            grow(outlines, rng, side, radius_mm=3.9, smallest_mm=1.1, offset=(2, 8.0, -1.0))
+            grow(outlines, rng, side, radius_mm=3.6, smallest_mm=1.4, offset=(2, 8, -1))
             for side in (LEFT, RIGHT)
         ]
     )

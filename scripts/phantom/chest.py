@@ -23,10 +23,17 @@ from scripts.phantom.outlines import (
     LEFT,
     RIGHT,
     Outlines,
+    armpit_table,
     draw_outlines,
 )
-from scripts.phantom.skeleton import paint_front, paint_spine, rib_tables, scapula_table
-from scripts.phantom.solids import Array, Ellipsoid, Grid, blend, coverage, edge_width
+from scripts.phantom.skeleton import (
+    blade_depth,
+    paint_front,
+    paint_spine,
+    rib_tables,
+    scapula_table,
+)
+from scripts.phantom.solids import Array, Ellipsoid, Grid, blend, blend_sparse, coverage
 
 TRACHEA_LABEL, RIGHT_LABEL, LEFT_LABEL = 5, 4, 3  # as in seg-lungs-LUNA16
 TEXTURE_MM = 2.6
@@ -61,7 +68,7 @@ def draw_texture(build: Build, rng: np.random.Generator) -> Array:
     fine = rng.standard_normal(shape, dtype=np.float32)
     medium = gaussian_filter(fine, 1.0)
     slow = gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 5.0)
-    texture = 9.0 * fine + 13.0 * medium / medium.std() + 14.0 * slow / slow.std()
+    texture = 14.0 * fine + 13.0 * medium / medium.std() + 14.0 * slow / slow.std()
     if build.emphysema:
         holes = gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 1.6)
         height = np.linspace(-0.5, 0.7, shape[0], dtype=np.float32)[:, None, None]
@@ -93,10 +100,22 @@ class ChestPainter:
             "rib": patient.ribs[0],
             "bone": patient.ribs[1],
             "scapula": scapula_table(self.outlines),
+            "blade": blade_depth(self.outlines),
+            "armpit": armpit_table(self.outlines),
         }
         self.tables = {name: at_heights(table, grid.z) for name, table in tables.items()}
         self.sides = {side: self._side_tables(side) for side in (LEFT, RIGHT)}
         self.belly = belly_organs(patient)
+        self.empty_couch = self.couch()
+        sx, sy, _ = self.build.scale
+        self.floor = np.where(x < 0, self.sides[RIGHT]["floor"], self.sides[LEFT]["floor"])
+        self.floor_width = np.where(
+            x < 0, self.sides[RIGHT]["floor_width"], self.sides[LEFT]["floor_width"]
+        )
+        edge = 34.0 * sx - 0.55 * (y + 40.0) + 6.0 * np.sin(y / 13.0) - x
+        self.liver = np.clip(edge / 2.0, 0, 1).astype(np.float32)
+        spine = np.hypot(x / (38.0 * sx), (y - 56.0 * sy) / (34.0 * sy)) - 1.0
+        self.before_spine = np.clip(spine * 12.0, 0, 1).astype(np.float32)
 
     def _side_tables(self, side: int) -> dict[str, Array]:
         x, y = np.meshgrid(self.grid.x.astype(float), self.grid.y.astype(float))
@@ -140,22 +159,39 @@ class ChestPainter:
         texture = TextureLookup(self.patient.texture, self.grid)
         for row in range(self.grid.shape[0]):
             blend(volume[row], self.lung_tissue(row, texture), np.abs(lungs[row]))
-        self._paint_branches(volume, lungs)
+        self._paint_branches(volume)
         paint_airways(volume, self.grid, self.patient.organs.airways, self.build)
         return volume, lungs
 
     def tissue(self, row: int) -> Array:
         """One slice (Y, X) of everything but the organs inside the cage."""
         hu, width = self.build.hu, np.float32(self.grid.spacing_mm[0])
-        image = self.couch()
+        image = self.empty_couch.copy()
         depth = self.radius - self.lookup("skin", row)
         blend(image, hu("skin"), coverage(depth, width))
         blend(image, hu("fat"), coverage(depth + np.float32(1.8), width))
         wall = self.radius - self.lookup("cage", row)
         blend(image, hu("muscle"), coverage(self.radius - self.lookup("muscle", row), width))
         self._paint_wall(image, wall, row)
-        blend(image, hu("fat"), coverage(wall + np.float32(1.0), width))
+        y = self.grid.y[:, None] / np.float32(self.build.scale[1])
+        between = np.clip((np.float32(66.0) - y) / np.float32(5.0), 0, 1)  # not the back muscles
+        blend(image, hu("fat"), coverage(wall + np.float32(1.0), width) * between)
+        self._paint_abdomen(image, wall, row)
         return image
+
+    def _paint_abdomen(self, image: Array, wall: Array, row: int) -> None:
+        """Draw diaphragm, liver and fat below the lungs into one slice, in place."""
+        hu, pixel = self.build.hu, np.float32(self.grid.spacing_mm[0])
+        thick, floor, height = self.floor_width, self.floor, self.grid.z[row]
+        if height > float(floor.max()) + 5.0:
+            return
+        inside = coverage(wall + np.float32(1.5), pixel) * self.before_spine
+        under = np.clip((floor - height) / thick + np.float32(0.5), 0, 1) * inside
+        blend(image, hu("muscle"), under)
+        deep = np.clip((floor - np.float32(3.0) - height) / thick + np.float32(0.5), 0, 1)
+        deep *= coverage(wall + np.float32(4.5), pixel) * self.before_spine
+        blend(image, hu("fat"), deep)
+        blend(image, hu("liver"), deep * self.liver)
 
     def _paint_wall(self, image: Array, wall: Array, row: int) -> None:
         """Draw fat planes between muscles, shoulder blades and ribs into one slice, in place."""
@@ -164,12 +200,14 @@ class ChestPainter:
         part, width = image[where], np.float32(self.grid.spacing_mm[0])
         hu, flesh = self.build.hu, np.clip((image[where] + 30.0) / 60.0, 0, 1)
         planes = self.tables["planes"][row][column]
-        layer = depth - np.float32(14.0) + planes * np.float32(1.3)
-        layer = np.abs(layer - np.float32(15.0) * np.rint(layer / np.float32(15.0)))
-        fat = coverage(layer - np.abs(planes) * np.float32(0.45), width)
+        layer = depth - np.float32(13.0) + planes * np.float32(2.2)
+        layer = np.abs(layer - np.float32(17.0) * np.rint(layer / np.float32(17.0)))
+        fat = coverage(layer - np.float32(0.6) - planes * np.float32(0.5), width)
+        armpit = self.tables["armpit"][row][column]
+        fat = np.maximum(fat, coverage(np.abs(depth - np.float32(24.0)) - armpit, width))
         fat *= (depth > 9.0) * flesh * np.float32(0.85)
         blend(part, hu("fat"), fat)
-        blade = np.abs(depth - np.float32(25.0) + planes * np.float32(0.4)) - np.float32(2.4)
+        blade = np.abs(depth - self.tables["blade"][row][column]) - np.float32(2.2)
         blade = np.maximum(blade, self.tables["scapula"][row][column])
         blend(part, hu("cortical_bone") * 0.7, coverage(blade, width) * flesh)
         across = self.tables["rib"][row][column] / np.float32(6.3)
@@ -220,16 +258,14 @@ class ChestPainter:
         gradient = self.grid.y[:, None] * np.float32(self.build.gravity_hu_per_mm)
         return np.asarray(texture.slice(row) + (gradient + np.float32(self.build.lung_hu)))
 
-    def _paint_branches(self, volume: Array, lungs: Array) -> None:
+    def _paint_branches(self, volume: Array) -> None:
         """Draw bronchi and vessels into the lungs, in place; airways stay open."""
-        near = np.abs(lungs)
-        share = tree_share(self.patient.bronchi, self.grid, widen_mm=0.9)
-        blend(volume, self.build.hu("airway_wall"), share)
+        share = tree_share(self.patient.bronchi, self.grid, widen_mm=0.75)
+        blend_sparse(volume, self.build.hu("airway_wall"), share)
         share = tree_share(self.patient.vessels, self.grid)
-        blend(volume, self.build.hu("blood"), share)
+        blend_sparse(volume, self.build.hu("blood"), share)
         share = tree_share(self.patient.bronchi, self.grid)
-        blend(volume, self.build.hu("air") + 40.0, share)
-        del near
+        blend_sparse(volume, self.build.hu("air") + 40.0, share)
 
     def _paint_belly(self, volume: Array) -> None:
         """Draw what lies under the diaphragm, in place."""
@@ -244,9 +280,9 @@ def belly_organs(patient: Patient) -> list[tuple[str, Ellipsoid]]:
     dome = patient.outlines.domes[LEFT]
     still = np.eye(3)
     parts = [
-        ("spleen", (72, 34, dome - 48), (34, 42, 42)),
-        ("stomach", (48, -22, dome - 42), (42, 38, 36)),
-        ("air", (50, -40, dome - 38), (28, 14, 22)),
+        ("stomach", (52, -26, dome - 46), (50, 42, 42)),
+        ("air", (50, -50, dome - 36), (30, 14, 22)),
+        ("spleen", (82, 36, dome - 62), (40, 44, 52)),
     ]
     return [(t, Ellipsoid(np.array(c) * scale, np.array(h) * scale, still)) for t, c, h in parts]
 
@@ -302,6 +338,3 @@ def airway_share(patient: Patient, grid: Grid) -> Array:
     ends = [np.stack([t.points[:-1], t.points[1:]], axis=1) for t in patient.organs.airways]
     radii = [np.full((len(t.points) - 1, 2), t.radius_mm) for t in patient.organs.airways]
     return tree_share(Tree(np.concatenate(ends), np.concatenate(radii)), grid)
-
-
-__all__ = ["ChestPainter", "Patient", "airway_share", "draw_patient", "edge_width", "lung_labels"]

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
+from multiprocessing import get_context
 from pathlib import Path
 
 from scripts.phantom.metaimage import write_whole
@@ -59,7 +60,9 @@ def make_cohort(
     records = []
     for number, record in enumerate(make_all(folder, options, series, jobs), start=1):
         records.append(record)
-        print(f"{number}/{len(series)} {record.seriesuid} {len(record.nodules)} nodules")
+        print(
+            f"{number}/{len(series)} {record.seriesuid} {len(record.nodules)} nodules", flush=True
+        )
     write_tables(folder, records)
     nodules = sum(len(record.nodules) for record in records)
     print(f"{patients} patients, {len(series)} series, {nodules} nodules in {folder}")
@@ -132,7 +135,8 @@ def make_all(
         for pair in series:
             yield make_series(folder, options, pair)
         return
-    with ProcessPoolExecutor(jobs) as pool:
+    # spawned, not forked: forking a process with threads (BLAS) can hang
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         yield from pool.map(make_series, [folder] * len(series), [options] * len(series), series)
 
 

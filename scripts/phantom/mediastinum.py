@@ -55,9 +55,10 @@ AIRWAYS: dict[str, tuple[float, tuple[tuple[float, float, float], ...]]] = {
 }
 # name: tissue, centre, half-axes, rotation about z then x in degrees
 CHAMBERS: dict[str, tuple[str, tuple[float, float, float], tuple[float, float, float], float]] = {
+    "envelope": ("heart_muscle", (10, -28, -64), (58, 39, 41), -24.0),
     "left_ventricle": ("heart_muscle", (40, -26, -72), (43, 32, 35), -35.0),
-    "right_ventricle": ("blood", (12, -48, -74), (42, 21, 32), -18.0),
-    "right_atrium": ("blood", (-24, -26, -60), (24, 27, 35), 0.0),
+    "right_ventricle": ("blood", (14, -46, -74), (46, 24, 32), -20.0),
+    "right_atrium": ("blood", (-24, -22, -60), (26, 29, 36), 0.0),
     "left_atrium": ("blood", (4, 2, -42), (34, 17, 22), 0.0),
     "left_cavity": ("blood", (38, -26, -70), (31, 18, 22), -35.0),
 }

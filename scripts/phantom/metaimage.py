@@ -40,14 +40,23 @@ class Geometry:
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file beside its place and move it there, so that no half file is ever found."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write a file beside its place and move it there, so that no half file is ever found.
+
+    Raises:
+        OSError: naming the file, if the folder or the disk refuses it.
+    """
     beside = path.with_name(f".partial.{os.getpid()}.{path.name}")
     try:
-        write(beside)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            write(beside)
+            os.replace(beside, path)
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise OSError(
+            f"cannot write {path} ({error.strerror or error}); make room or name another output"
+        ) from error
 
 
 def header(array: NDArray[np.generic], geometry: Geometry, data_file: str) -> str:

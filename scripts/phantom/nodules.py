@@ -77,32 +77,46 @@ def draw_diameter(rng: np.random.Generator, low_mm: float, high_mm: float) -> fl
     return float(rng.uniform(low_mm, high_mm))
 
 
-def draw_nodules(
-    outlines: Outlines,
-    vessels: Tree,
-    rng: np.random.Generator,
-    *,
-    diameters_mm: tuple[float, float],
-    heights_mm: tuple[float, float],
-) -> list[Nodule]:
-    """Draw one to four nodules that lie apart from each other inside the lungs.
+@dataclass(frozen=True)
+class Sites:
+    """Where nodules may lie.
 
     Args:
         outlines: of the patient.
         vessels: of the patient; thick ones are kept clear, vascular nodules touch one.
-        rng: source of chance.
         diameters_mm: smallest and largest diameter.
         heights_mm: lowest and highest z that the scan shows.
     """
+
+    outlines: Outlines
+    vessels: Tree
+    diameters_mm: tuple[float, float]
+    heights_mm: tuple[float, float]
+
+
+def draw_nodules(sites: Sites, rng: np.random.Generator) -> list[Nodule]:
+    """Draw one to four nodules that lie apart from each other inside the lungs.
+
+    Raises:
+        ValueError: if not even one finds room.
+    """
     count = int(rng.choice([1, 2, 3, 4], p=[0.4, 0.3, 0.2, 0.1]))
     nodules: list[Nodule] = []
-    for _ in range(count):
+    for _ in range(5 * count):
         kind = str(rng.choice(KINDS, p=KIND_SHARES))
-        diameter = draw_diameter(rng, *diameters_mm)
+        diameter = draw_diameter(rng, *sites.diameters_mm)
         shape = draw_shape(rng, kind, diameter)
-        place = find_place(outlines, vessels, rng, kind, diameter, nodules, heights_mm)
+        place = find_place(sites, rng, kind, diameter, nodules)
         if place is not None:
             nodules.append(Nodule(kind, place[0], diameter, place[1], *shape))
+        if len(nodules) == count:
+            break
+    if not nodules:
+        low, high = sites.heights_mm
+        raise ValueError(
+            f"no nodule of {sites.diameters_mm[0]:g} to {sites.diameters_mm[1]:g} mm found room in "
+            f"the {high - low:.0f} mm of lung shown; lower nodule_max_mm or raise slices"
+        )
     return nodules
 
 
@@ -127,23 +141,21 @@ def draw_shape(
 
 
 def find_place(
-    outlines: Outlines,
-    vessels: Tree,
+    sites: Sites,
     rng: np.random.Generator,
     kind: str,
     diameter_mm: float,
     others: list[Nodule],
-    heights_mm: tuple[float, float],
 ) -> tuple[Points, int] | None:
     """Find a centre for a nodule and its lung; None if chance finds none."""
     radius = 0.5 * diameter_mm
-    thick = vessels.thicker(2.0)
-    low, high = heights_mm[0] + 1.5 * radius, heights_mm[1] - 1.5 * radius
+    outlines, thick = sites.outlines, sites.vessels.thicker(2.0)
+    low, high = sites.heights_mm[0] + 1.5 * radius, sites.heights_mm[1] - 1.5 * radius
     for _ in range(TRIES):
         side = int(rng.choice([LEFT, RIGHT]))
         centre = rng.uniform([10.0, -80.0, low], [125.0, 85.0, max(high, low)]) * [side, 1, 1]
         if kind == "vascular":
-            centre = beside_vessel(vessels, rng, radius)
+            centre = beside_vessel(sites.vessels, rng, radius)
             side = LEFT if centre[0] > 0 else RIGHT
         elif kind == "juxta-pleural":
             centre = beside_wall(outlines, centre, radius * rng.uniform(0.45, 0.9))
@@ -192,15 +204,28 @@ def paint_nodule(
     relative = relative_volume(nodule, grid, window, 0.0)
     wanted = np.pi / 6.0 * nodule.diameter_mm**3 / np.prod(grid.spacing_mm)
     inside = np.where(lung > 0.5, relative, np.inf)
-    order = np.sort(inside.ravel())
-    count = max(2, int(np.ceil(wanted)))
-    limit = float(0.5 * (order[count - 1] + order[count]))
-    if not np.isfinite(limit):
-        raise ValueError(f"a nodule of {nodule.diameter_mm:.1f} mm does not fit into the lung")
-    mask = largest_part(inside <= limit)
+    mask, limit = fitted_mask(inside, int(np.ceil(wanted)))
     share = nodule_share(nodule, grid, window, limit) * lung
     paint_body(volume[window], share, relative / np.float32(limit), nodule, rng)
     return DrawnNodule(nodule.kind, window, mask)
+
+
+def fitted_mask(relative: Array, count: int) -> tuple[NDArray[np.bool_], float]:
+    """The connected voxels of smallest relative distance, ``count`` or a few more, and their limit.
+
+    Raises:
+        ValueError: if there are not so many.
+    """
+    order = np.sort(relative.ravel())
+    wanted = count
+    while count < order.size and np.isfinite(order[count]):
+        limit = float(0.5 * (order[count - 1] + order[count]))
+        mask = largest_part(relative <= limit)
+        missing = wanted - int(mask.sum())
+        if missing <= 0:
+            return mask, limit
+        count += missing
+    raise ValueError(f"a nodule of {wanted} voxels does not fit into the lung where it was placed")
 
 
 def relative_volume(nodule: Nodule, grid: Grid, window: Window, shift_mm: float) -> Array:

@@ -138,7 +138,7 @@ def superellipse(half_width: Points, front: Points, back: Points, power: float) 
 def wobble(rng: np.random.Generator, amplitude: float, rows: float, columns: float) -> Points:
     """A slow irregularity over heights and angles, of the given standard deviation in mm."""
     noise = rng.standard_normal((len(HEIGHTS), ANGLES))
-    smooth = gaussian_filter(noise, (rows, columns), mode=("nearest", "wrap"))
+    smooth = gaussian_filter(noise, (rows, columns), mode=("nearest", "wrap"), truncate=2.5)
     return np.asarray(smooth * (amplitude / smooth.std()))
 
 
@@ -156,6 +156,9 @@ def draw_outlines(build: Build, organs: Mediastinum, rng: np.random.Generator) -
     )
     skin += wobble(rng, build.wobble[0], 25.0, 90.0)
     skin = np.maximum(skin, cage + RIB_SHELL_MM + fat + 5.0)
+    lying = 108.0 * sy + 0.4 * build.fat_mm  # the couch flattens the back
+    below = skin * np.sin(angles()) - lying
+    skin -= 0.8 * (0.5 * below + np.sqrt(0.25 * below**2 + 6.0))
     inner = {side: inner_border(build, organs, side) for side in (LEFT, RIGHT)}
     domes = {RIGHT: -62.0 + rng.normal(0, 6), LEFT: -73.0 + rng.normal(0, 6)}
     planes = wobble(rng, build.wobble[2], 9.0, 25.0)
@@ -178,10 +181,17 @@ def inner_border(build: Build, organs: Mediastinum, side: int) -> Points:
     sx, sy, sz = build.scale
     y, z = (np.asarray(a, dtype=np.float64) for a in np.meshgrid(DEPTHS, HEIGHTS))
     back, height = y / sy, z / sz
-    base = 10.0 + 14.0 * smooth_step(back, 18.0, 44.0) + 6.0 * smooth_step(back, 55.0, 85.0)
+    base = 10.0 + 11.0 * smooth_step(back, 16.0, 38.0) + 12.0 * smooth_step(back, 60.0, 88.0)
     base -= 6.0 * smooth_step(-back, 30.0, 62.0) * bump(height, 5.0, 45.0)
     base += 14.0 * smooth_step(height, 55.0, 100.0) * smooth_step(-back, -60.0, -20.0)
     base += 16.0 * smooth_step(-height, 45.0, 95.0) * smooth_step(-back, 10.0, 60.0)
     hilum = 34.0 * bump(np.hypot((back - 6.0) / 1.0, (height + 8.0) / 1.25), 0.0, 17.0)
     reach = np.maximum(base * sx, organs.reach(y, z, side))
     return np.asarray(np.maximum(gaussian_filter(reach, 1.4), hilum * sx))
+
+
+def armpit_table(outlines: Outlines) -> NDArray[np.float32]:
+    """Half-thickness (H, A) in mm of the fat between the muscles of the armpit; negative: none."""
+    turn, height = turn_from_back(), HEIGHTS[:, None] / outlines.build.scale[2]
+    fat = 17.0 * bump(turn, 104.0, 13.0) * bump(height, 72.0, 38.0) - 3.0
+    return np.asarray(fat + 0.5 * outlines.planes, dtype=np.float32)

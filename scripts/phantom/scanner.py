@@ -79,7 +79,7 @@ def draw_protocol(
         centre_mm=(float(rng.normal(0, 3)), float(rng.normal(4, 3))),
         origin_mm=tuple(np.round(rng.uniform((-25, -60, -350), (25, 190, -50)), 1).tolist()),
         flipped=flipped,
-        noise_hu=float(np.clip(rng.lognormal(np.log(17.0), 0.35), 8.0, 38.0)),
+        noise_hu=float(np.clip(rng.lognormal(np.log(20.0), 0.3), 9.0, 40.0)),
         sharpness=float(rng.uniform(0.3, 0.5)),
         padded=bool(rng.random() < 0.6),
     )
@@ -91,12 +91,14 @@ def scan(
     """What the scanner writes (Z, Y, X) for a chest without noise, which is used up."""
     blur = 0.19 / protocol.sharpness / grid.spacing_mm[0]
     outside = ~round_field(clean.shape[1]) if protocol.padded else None
-    strength = noise_map(clean, grid)
+    strength, reach = noise_levels(clean), noise_reach(grid)
     frequencies = noise_spectrum(clean.shape[1], grid.spacing_mm[0], protocol.sharpness)
     result = np.empty(clean.shape, dtype=np.int16)
     for row, image in enumerate(clean):
         image = ndimage.gaussian_filter(image, blur) if blur > 0.25 else image
-        image = image + noise(frequencies, rng) * (strength[row] * np.float32(protocol.noise_hu))
+        image = image + noise(frequencies, rng) * (
+            reach * np.float32(strength[row] * protocol.noise_hu)
+        )
         np.clip(np.rint(image, out=image), LOWEST_HU, HIGHEST_HU, out=image)
         if outside is not None:
             image[outside] = PADDING_HU
@@ -110,13 +112,16 @@ def round_field(size: int) -> NDArray[np.bool_]:
     return np.asarray(np.hypot(step[None, :], step[:, None]) <= 1.0)
 
 
-def noise_map(clean: Array, grid: Grid) -> Array:
-    """Relative noise (Z, Y, X)-broadcastable: more in the middle and in slices with much tissue."""
+def noise_reach(grid: Grid) -> Array:
+    """Relative noise (Y, X) in a slice: most in the middle, where the body is thickest."""
     reach = np.hypot(grid.x[None, :] / 150.0, grid.y[:, None] / 120.0)
-    inside = 0.55 + 0.55 * np.exp(-(reach**2))
+    return np.asarray(0.55 + 0.55 * np.exp(-(reach**2)), dtype=np.float32)
+
+
+def noise_levels(clean: Array) -> NDArray[np.float64]:
+    """Relative noise (Z,) of the slices: more where there is much tissue to pass."""
     tissue = (clean[:, ::4, ::4] > -300).mean(axis=(1, 2), dtype=np.float64)
-    slice_factor = np.sqrt(tissue / max(float(tissue.mean()), 1e-3)).clip(0.7, 1.5)
-    return np.asarray(slice_factor[:, None, None] * inside, dtype=np.float32)
+    return np.asarray(np.sqrt(tissue / max(float(tissue.mean()), 1e-3)).clip(0.7, 1.5))
 
 
 def noise_spectrum(size: int, pixel_mm: float, sharpness: float) -> Array:

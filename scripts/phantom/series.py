@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from scripts.phantom.chest import ChestPainter, airway_share, draw_patient, lung_labels
 from scripts.phantom.metaimage import Geometry, write_metaimage, write_nifti, write_whole
-from scripts.phantom.nodules import DrawnNodule, draw_nodules, paint_nodule
+from scripts.phantom.nodules import DrawnNodule, Sites, draw_nodules, paint_nodule
 from scripts.phantom.outlines import Outlines
 from scripts.phantom.scanner import Protocol, draw_protocol, scan
 from scripts.phantom.solids import Grid
@@ -84,14 +84,18 @@ def make_series(folder: Path, options: Options, pair: tuple[int, int]) -> Record
     index, number = pair
     uid = series_uid(options.seed, index, number)
     path = folder / "records" / f"{uid}.json"
-    if path.is_file():
+    scan_path = folder / f"subset{index % 10}" / f"{uid}.mhd"
+    lung_path = folder / "seg-lungs-LUNA16" / f"{uid}.mhd"
+    mask_path = folder / "masks" / f"{uid}.nii.gz"
+    data = [scan_path.with_suffix(".raw"), lung_path.with_suffix(".raw")]
+    if all(file.is_file() for file in [path, scan_path, lung_path, mask_path, *data]):
         return read_record(path)
     image, lungs, masks, geometry, kinds = draw_series(options, index, number)
     nodules = tuple(measure(masks == i, i, kind, geometry) for i, kind in enumerate(kinds, start=1))
     record = Record(uid, f"PHANTOM-{index:04d}", nodules)
-    write_metaimage(folder / f"subset{index % 10}" / f"{uid}.mhd", image, geometry)
-    write_metaimage(folder / "seg-lungs-LUNA16" / f"{uid}.mhd", lungs, geometry)
-    write_nifti(folder / "masks" / f"{uid}.nii.gz", masks, geometry)
+    write_metaimage(scan_path, image, geometry)
+    write_metaimage(lung_path, lungs, geometry)
+    write_nifti(mask_path, masks, geometry)
     text = json.dumps(asdict(record), indent=1) + "\n"
     write_whole(path, lambda beside: beside.write_text(text))
     return record
@@ -121,13 +125,13 @@ def draw_series(
     grid = protocol.grid(options.size)
     clean, lungs = ChestPainter(patient, grid).paint()
     disease = np.random.default_rng((options.seed, index, NODULE_STREAM))
-    nodules = draw_nodules(
+    sites = Sites(
         patient.outlines,
         patient.vessels,
-        disease,
         diameters_mm=(options.nodule_min_mm, options.nodule_max_mm),
         heights_mm=shown_heights(patient.outlines, grid),
     )
+    nodules = draw_nodules(sites, disease)
     drawn = [paint_nodule(clean, lungs, grid, nodule, disease) for nodule in nodules]
     labels = lung_labels(lungs, airway_share(patient, grid))
     image = scan(clean, grid, protocol, own)

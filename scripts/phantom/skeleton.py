@@ -12,10 +12,10 @@ from scripts.phantom.outlines import ANGLES, HEIGHTS, Outlines, Points, smooth_s
 from scripts.phantom.solids import Array, Grid, blend, coverage, edge_width, tube_distance
 
 RIB_STEP_MM = 20.5
-RIB_TOP_MM = 106.0
+RIB_TOP_MM = 112.0
 VERTEBRA_MM = 22.5
 # ribs 1 to 12: drop on the way to the front, where bone ends and where cartilage ends (degrees)
-RIB_DROP_MM = (26, 42, 54, 62, 68, 72, 74, 76, 74, 66, 50, 36)
+RIB_DROP_MM = (34, 56, 78, 94, 104, 110, 112, 108, 98, 82, 62, 42)
 BONE_END = (138, 144, 146, 146, 144, 140, 134, 126, 118, 108, 92, 66)
 CARTILAGE_END = (160, 164, 166, 166, 166, 164, 162, 148, 136, 122, 94, 68)
 SPINE_Y_MM = 52.0
@@ -141,3 +141,10 @@ def scapula_table(outlines: Outlines) -> NDArray[np.float32]:
     edge = np.maximum(inner - turn, turn - outer) * 1.6
     edge = np.maximum(edge, np.maximum(-30.0 - height, height - 96.0))
     return np.asarray(edge, dtype=np.float32)
+
+
+def blade_depth(outlines: Outlines) -> NDArray[np.float32]:
+    """Depth (H, A) in mm of the shoulder blades' middle outside the ribs' inner face."""
+    turn = turn_from_back()[None]
+    depth = 19.0 + 0.3 * (turn - 40.0) + 0.9 * outlines.planes
+    return np.asarray(np.clip(depth, 16.0, 44.0), dtype=np.float32)
