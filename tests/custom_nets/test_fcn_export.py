@@ -1,0 +1,81 @@
+"""FCNs outside of Python, and from configs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from monai.bundle import ConfigParser
+
+from custom_nets.encoders import ENCODERS
+from custom_nets.fcn import TransferFCN
+
+CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "networks"
+STRATEGIES = CONFIGS.parent / "strategies"
+DYNAMIC = torch.export.Dim.DYNAMIC
+
+
+def scored(network: TransferFCN) -> TransferFCN:
+    """Give the skips' scores weights, as training would, so that their path shows."""
+    with torch.no_grad():
+        for parameter in network.decoder.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    return network.eval()
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.parametrize(
+    ("encoder", "width"), [("vgg16", 8), *((encoder, 0) for encoder in ENCODERS)]
+)
+def test_torchscript_then_equals_the_network_at_any_size(encoder: str, width: int) -> None:
+    network = scored(TransferFCN(encoder, stride=4, in_channels=1, width=width))
+    exported = torch.jit.script(network)
+    for size in ((40, 50), (33, 65)):
+        image = torch.rand(2, 1, *size)
+        with torch.no_grad():
+            assert torch.equal(exported(image), network(image))
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_onnx_then_equals_the_network_at_any_size(tiny: str, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    network = scored(TransferFCN(tiny, stride=4, in_channels=1, width=8))
+    axes = {"x": {0: DYNAMIC, 2: DYNAMIC, 3: DYNAMIC}}
+    image = torch.rand(2, 1, 40, 50)
+    program = torch.onnx.export(network, (image,), dynamo=True, dynamic_shapes=axes, verbose=False)
+    program.save(tmp_path / "fcn.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "fcn.onnx")
+    for shape in ((3, 1, 33, 65), (1, 1, 64, 31)):
+        image = torch.rand(shape)
+        (found,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
+        with torch.no_grad():
+            torch.testing.assert_close(torch.from_numpy(found), network(image))
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("fcn*.json")), ids=lambda path: path.stem)
+def test_a_config_then_builds_the_network_of_its_name(path: Path) -> None:
+    parser = ConfigParser()
+    parser.read_config(str(path))
+    parser.update({"in_channels": 1, "out_channels": 3, "encoder_weights": "none"})
+    if path.stem.endswith("vgg16"):
+        assert parser["network_def::width"] == 4096
+        parser["network_def::width"] = 16
+    network = parser.get_parsed_content("network_def")
+    kind, encoder = path.stem.split("_", 1)
+    assert (f"fcn{network.stride}s", network.encoder.name) == (kind, encoder)
+    assert network.eval()(torch.rand(1, 1, 32, 32)).shape == (1, 3, 32, 32)
+
+
+@pytest.mark.parametrize("path", sorted(STRATEGIES.glob("*.json")), ids=lambda path: path.stem)
+def test_a_strategy_then_names_parts_that_the_network_has(path: Path) -> None:
+    network = TransferFCN("vgg16", width=8)
+    parser = ConfigParser()
+    parser.read_config(str(path))
+    parser.update({"imports": ["$import scripts.strategies"], "network_def": network})
+    parser.update({"network": network, "stage_epochs": 1, "learning_rate": 1e-4})
+    for stage in parser.get_parsed_content("strategy")["stages"]:
+        network.set_trainable(stage["trainable"])
+        released = {name for name, p in network.named_parameters() if p.requires_grad}
+        assert any(name.startswith("decoder.") for name in released)
+        assert any(name.startswith("fully_connected.conv6") for name in released)
