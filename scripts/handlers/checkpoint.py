@@ -24,7 +24,7 @@ from scripts.handlers.engine_events import (
     register,
 )
 from scripts.handlers.stage_checks import unwrapped
-from scripts.handlers.tensor_files import write_tensors
+from scripts.handlers.tensor_files import MODEL_FILE, write_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class TrainingCheckpoint:
         settings: plain Python that must not differ when the run is resumed, such as the split;
             strategy, seed and the network's tensors are compared anyway.
         resume: go on from the newest readable file, from the beginning if there is none.
-        overwrite: delete an older run's checkpoints.
+        overwrite: delete an older run's checkpoints, and let its result be replaced.
         interval: epochs between files.
 
     Raises:
@@ -73,6 +73,7 @@ class TrainingCheckpoint:
         if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
             raise ValueError(f"interval: must be at least 1 epoch, got {interval!r}")
         self.folder = Path(output_dir) / FOLDER
+        self.result = Path(output_dir) / MODEL_FILE
         self.objects = dict(objects)
         self.settings = dict(settings or {})
         self.resume = resume
@@ -90,15 +91,16 @@ class TrainingCheckpoint:
         files = saved_files(self.folder)
         if self.resume and files:
             self._load(trainer, files)
-        elif self.resume:
-            logger.info("resume: no checkpoint in %s, starting from the beginning", self.folder)
         elif self.overwrite:
             self._clear(files)
-        elif files:
+        elif files or self.result.is_file():
             raise FileExistsError(
-                f"output_dir: {self.folder} holds checkpoints of a run ({files[0].name}); pass "
-                "resume=true to go on with it, another output_dir, or overwrite=true to lose it"
+                f"output_dir: {files[0] if files else self.result} is of an earlier run; pass "
+                f"{'resume=true to go on with it, ' if files else ''}another output_dir, or "
+                "overwrite=true to lose it"
             )
+        elif self.resume:
+            logger.info("resume: no checkpoint in %s, starting from the beginning", self.folder)
 
     def _clear(self, files: list[Path]) -> None:
         if is_main_process():

@@ -146,3 +146,13 @@ def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
         elif isinstance(value, (int, float, np.number)):
             found[name] = float(value)
     return found
+
+
+def in_millions(count: int) -> str:
+    """A number of parameters as log lines show it.
+
+    Example:
+        >>> in_millions(24_436_369), in_millions(217)
+        ('24.4 M', '217')
+    """
+    return f"{count / 1e6:.1f} M" if count >= 100_000 else str(count)

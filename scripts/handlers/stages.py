@@ -29,13 +29,11 @@ from scripts.handlers.stage_checks import (
     check_stages,
     unwrapped,
 )
-from scripts.handlers.stage_record import Best, Epoch, StageRecord, copy_of, scalars
-from scripts.handlers.tensor_files import write_tensors
+from scripts.handlers.stage_record import Best, Epoch, StageRecord, copy_of, in_millions, scalars
+from scripts.handlers.tensor_files import MODEL_FILE, write_tensors
 from scripts.strategies import Stage, read_strategy
 
 logger = logging.getLogger(__name__)
-
-MODEL_FILE = "model.pt"
 
 
 class StagedFineTuning:
@@ -170,11 +168,11 @@ class StagedFineTuning:
             group["lr"] = stage.rate(group["name"])
         self.record.begun = True
         logger.info(
-            "%s: released %s; %.1f M of %.1f M parameters train; learning rate %g%s",
+            "%s: released %s; %s of %s parameters train; learning rate %g%s",
             self._title(),
             ", ".join(stage.trainable),
-            sum(self.trainable[self.record.stage].values()) / 1e6,
-            self.total_parameters / 1e6,
+            in_millions(sum(self.trainable[self.record.stage].values())),
+            in_millions(self.total_parameters),
             stage.learning_rate,
             "".join(f", {part} {rate:g}" for part, rate in stage.learning_rates.items()),
         )

@@ -9,6 +9,9 @@ import torch
 
 from scripts.files import atomic_path
 
+MODEL_FILE = "model.pt"
+"""Name of a run's result, as MONAI's bundles have it."""
+
 
 def write_tensors(path: Path, content: dict[str, Any]) -> None:
     """Save plain Python and tensors as ``torch.save`` does; an older file stays until then.

@@ -225,6 +225,16 @@ def test_start_when_the_folder_holds_a_run_then_it_is_refused_and_nothing_is_los
     assert before == {file: file.read_bytes() for file in tmp_path.rglob("*.pt")}
 
 
+@pytest.mark.parametrize("resume", [False, True])
+def test_start_when_the_folder_holds_a_result_only_then_it_is_refused(
+    tmp_path: Path, resume: bool
+) -> None:
+    (tmp_path / "model.pt").write_bytes(b"forty hours")
+    with pytest.raises(FileExistsError, match=r"model.pt is of an earlier run; pass another outp"):
+        resumable_run.make(tmp_path, resume=resume).run()
+    assert (tmp_path / "model.pt").read_bytes() == b"forty hours"
+
+
 def small(folder: Path, **options: Any) -> Any:
     """A trainer with a checkpoint handler of these options."""
     training = TinyTraining(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +84,7 @@ def augmentation() -> Compose:
 
 
 class TinyTraining:
-    """Everything a config makes, as attributes; ``run()`` trains.
-
-    ``handlers`` may hold classes of handlers to make and the order in which to attach them.
-    """
+    """Everything a config makes, as attributes."""
 
     def __init__(
         self,
@@ -98,13 +96,15 @@ class TinyTraining:
         optimizer: type[torch.optim.Optimizer] = torch.optim.Adam,
         learning_rate: float = 0.02,
         max_epochs: int | None = None,
+        network: Callable[[], Freezable] = TinyNet,
+        count: int = 6,
     ) -> None:
         torch.manual_seed(0)
         self.output_dir = output_dir
-        self.network = TinyNet()
+        self.network = network()
         self.optimizer = optimizer(parameter_groups(self.network, learning_rate))
         self.loader = DataLoader(
-            Dataset(samples(6, 1), augmentation()),
+            Dataset(samples(count, 1), augmentation()),
             batch_size=2,
             shuffle=True,
             num_workers=workers,
