@@ -18,7 +18,8 @@ SURFACE_MM = 4.0  # vessels end this far below the pleura
 # Directions from the hilum (outwards, posterior, head-wards) of the lobar and segmental trunks.
 TRUNKS = np.array(
     [
-        [0.45, -0.25, 1.0],
+        [0.25, 0.1, 1.0],
+        [0.5, -0.35, 0.9],
         [0.55, 0.55, 0.75],
         [0.8, -0.75, 0.25],
         [0.75, -0.8, -0.35],
@@ -190,8 +191,10 @@ def draw_bronchi(outlines: Outlines, rng: np.random.Generator) -> Tree:
 def tree_share(tree: Tree, grid: Grid, *, widen_mm: float = 0.0) -> Array:
     """Share (Z, Y, X) of each voxel that a tree fills."""
     share = np.zeros(grid.shape, dtype=np.float32)
-    for ends, radii in zip(tree.ends, tree.radii + widen_mm, strict=True):
+    margin = tree.radii.max(axis=1) + widen_mm + 3.0
+    above = tree.ends[..., 2].max(axis=1) + margin > grid.z[0]
+    shown = above & (tree.ends[..., 2].min(axis=1) - margin < grid.z[-1])
+    for ends, radii in zip(tree.ends[shown], tree.radii[shown] + widen_mm, strict=True):
         window, part = tube_share(grid, ends, radii)
-        if part.size:
-            np.maximum(share[window], part, out=share[window])
+        np.maximum(share[window], part, out=share[window])
     return share

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 
 from scripts.phantom.branching import Tree, draw_bronchi, draw_vessels, tree_share
 from scripts.phantom.build import Build, draw_build
@@ -26,6 +25,7 @@ from scripts.phantom.outlines import (
     armpit_table,
     draw_outlines,
 )
+from scripts.phantom.parenchyma import TextureLookup, draw_texture
 from scripts.phantom.skeleton import (
     blade_depth,
     paint_front,
@@ -36,7 +36,6 @@ from scripts.phantom.skeleton import (
 from scripts.phantom.solids import Array, Ellipsoid, Grid, blend, blend_sparse, coverage
 
 TRACHEA_LABEL, RIGHT_LABEL, LEFT_LABEL = 5, 4, 3  # as in seg-lungs-LUNA16
-TEXTURE_MM = 2.6
 
 
 @dataclass(frozen=True)
@@ -60,21 +59,6 @@ def draw_patient(rng: np.random.Generator) -> Patient:
     ribs = rib_tables(outlines, rng)
     vessels, bronchi = draw_vessels(outlines, rng), draw_bronchi(outlines, rng)
     return Patient(build, outlines, organs, vessels, bronchi, ribs, draw_texture(build, rng))
-
-
-def draw_texture(build: Build, rng: np.random.Generator) -> Array:
-    """Unevenness (Z, Y, X) of the lung tissue in HU on a coarse grid of TEXTURE_MM."""
-    shape = tuple(int(extent / TEXTURE_MM) + 2 for extent in (330.0, 200.0, 300.0))
-    fine = rng.standard_normal(shape, dtype=np.float32)
-    medium = gaussian_filter(fine, 1.0)
-    slow = gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 5.0)
-    texture = 14.0 * fine + 13.0 * medium / medium.std() + 14.0 * slow / slow.std()
-    if build.emphysema:
-        holes = gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 1.6)
-        height = np.linspace(-0.5, 0.7, shape[0], dtype=np.float32)[:, None, None]
-        level = np.quantile(holes, 1 - build.emphysema)
-        texture -= 70.0 * np.clip((holes / holes.std() + height - level / holes.std()) * 1.5, 0, 1)
-    return np.asarray(texture, dtype=np.float32)
 
 
 class ChestPainter:
@@ -108,9 +92,10 @@ class ChestPainter:
         self.belly = belly_organs(patient)
         self.empty_couch = self.couch()
         sx, sy, _ = self.build.scale
-        self.floor = np.where(x < 0, self.sides[RIGHT]["floor"], self.sides[LEFT]["floor"])
-        self.floor_width = np.where(
-            x < 0, self.sides[RIGHT]["floor_width"], self.sides[LEFT]["floor_width"]
+        right = np.clip(0.5 - x / 50.0, 0, 1).astype(np.float32)  # the domes meet in the middle
+        self.floor, self.floor_width = (
+            right * self.sides[RIGHT][name] + (1 - right) * self.sides[LEFT][name]
+            for name in ("floor", "floor_width")
         )
         edge = 34.0 * sx - 0.55 * (y + 40.0) + 6.0 * np.sin(y / 13.0) - x
         self.liver = np.clip(edge / 2.0, 0, 1).astype(np.float32)
@@ -285,35 +270,6 @@ def belly_organs(patient: Patient) -> list[tuple[str, Ellipsoid]]:
         ("spleen", (82, 36, dome - 62), (40, 44, 52)),
     ]
     return [(t, Ellipsoid(np.array(c) * scale, np.array(h) * scale, still)) for t, c, h in parts]
-
-
-class TextureLookup:
-    """Linear interpolation of a coarse field, slice by slice.
-
-    Args:
-        field: (Z, Y, X) on a grid of TEXTURE_MM centred on the chest.
-        grid: where it is wanted.
-    """
-
-    def __init__(self, field: Array, grid: Grid) -> None:
-        self.field = field
-        self.along = [
-            self._positions(axis, count)
-            for axis, count in zip((grid.z, grid.y, grid.x), field.shape, strict=True)
-        ]
-
-    @staticmethod
-    def _positions(axis: Array, count: int) -> tuple[NDArray[np.intp], Array]:
-        place = np.clip(axis / TEXTURE_MM + (count - 1) / 2, 0, count - 1.001)
-        low = np.floor(place).astype(np.intp)
-        return low, (place - low).astype(np.float32)
-
-    def slice(self, row: int) -> Array:
-        """The field (Y, X) at one slice of the grid."""
-        (z, tz), (y, ty), (x, tx) = self.along
-        plane = self.field[z[row]] * (1 - tz[row]) + self.field[z[row] + 1] * tz[row]
-        plane = plane[y] * (1 - ty[:, None]) + plane[y + 1] * ty[:, None]
-        return np.asarray(plane[:, x] * (1 - tx) + plane[:, x + 1] * tx)
 
 
 def at_heights(table: NDArray[np.floating], heights: Array) -> Array:

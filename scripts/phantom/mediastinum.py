@@ -85,15 +85,26 @@ class Mediastinum:
     def reach(
         self, y: NDArray[np.float64], z: NDArray[np.float64], side: int
     ) -> NDArray[np.float64]:
-        """How far (mm) from the midline the organs reach towards one side, over points (y, z)."""
-        reach = np.full(np.broadcast(y, z).shape, -np.inf)
+        """How far (mm) from the midline the organs reach towards one side.
+
+        Args:
+            y, z: (H, D) rising coordinates of a plane, as np.meshgrid gives them.
+            side: +1 left, -1 right.
+        """
+        reach = np.full(y.shape, -np.inf)
         for _, chamber in self.chambers:
             np.maximum(reach, chamber.grown(3.0).reach_along_x(y, z, side), out=reach)
         for tube in self.tubes + self.airways:
             for point in along(tube.points, 3.0):
-                inside = (tube.radius_mm + 2.5) ** 2 - (y - point[1]) ** 2 - (z - point[2]) ** 2
-                sphere = side * point[0] + np.sqrt(np.maximum(inside, 0.0))
-                np.maximum(reach, np.where(inside > 0, sphere, -np.inf), out=reach)
+                radius = tube.radius_mm + 2.5
+                window = (
+                    slice(*np.searchsorted(z[:, 0], (point[2] - radius, point[2] + radius))),
+                    slice(*np.searchsorted(y[0], (point[1] - radius, point[1] + radius))),
+                )
+                gap = (y[window] - point[1]) ** 2 + (z[window] - point[2]) ** 2
+                sphere = side * point[0] + np.sqrt(np.maximum(radius**2 - gap, 0.0))
+                sphere[gap > radius**2] = -np.inf
+                np.maximum(reach[window], sphere, out=reach[window])
         return reach
 
 

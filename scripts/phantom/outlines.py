@@ -137,9 +137,13 @@ def superellipse(half_width: Points, front: Points, back: Points, power: float) 
 
 def wobble(rng: np.random.Generator, amplitude: float, rows: float, columns: float) -> Points:
     """A slow irregularity over heights and angles, of the given standard deviation in mm."""
-    noise = rng.standard_normal((len(HEIGHTS), ANGLES))
-    smooth = gaussian_filter(noise, (rows, columns), mode=("nearest", "wrap"), truncate=2.5)
-    return np.asarray(smooth * (amplitude / smooth.std()))
+    coarse = 8
+    noise = rng.standard_normal((len(HEIGHTS), ANGLES // coarse))
+    smooth = gaussian_filter(noise, (rows, columns / coarse), mode=("nearest", "wrap"))
+    low, part = np.divmod(np.arange(ANGLES), coarse)
+    after = smooth[:, (low + 1) % smooth.shape[1]]
+    fine = smooth[:, low] + (after - smooth[:, low]) * (part / coarse)
+    return np.asarray(fine * (amplitude / smooth.std()))
 
 
 def draw_outlines(build: Build, organs: Mediastinum, rng: np.random.Generator) -> Outlines:

@@ -1,0 +1,56 @@
+"""The unevenness of lung tissue: a coarse field of HU, looked up slice by slice."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from scripts.phantom.build import Build
+from scripts.phantom.solids import Array, Grid
+
+TEXTURE_MM = 2.6
+
+
+def draw_texture(build: Build, rng: np.random.Generator) -> Array:
+    """Unevenness (Z, Y, X) of the lung tissue in HU on a coarse grid of TEXTURE_MM."""
+    shape = tuple(int(extent / TEXTURE_MM) + 2 for extent in (330.0, 200.0, 300.0))
+    fine = rng.standard_normal(shape, dtype=np.float32)
+    medium = gaussian_filter(fine, 1.0)
+    slow = gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 5.0)
+    texture = 14.0 * fine + 13.0 * medium / medium.std() + 14.0 * slow / slow.std()
+    if build.emphysema:
+        holes = gaussian_filter(rng.standard_normal(shape, dtype=np.float32), 1.6)
+        height = np.linspace(-0.5, 0.7, shape[0], dtype=np.float32)[:, None, None]
+        level = np.quantile(holes, 1 - build.emphysema)
+        texture -= 70.0 * np.clip((holes / holes.std() + height - level / holes.std()) * 1.5, 0, 1)
+    return np.asarray(texture, dtype=np.float32)
+
+
+class TextureLookup:
+    """Linear interpolation of a coarse field, slice by slice.
+
+    Args:
+        field: (Z, Y, X) on a grid of TEXTURE_MM centred on the chest.
+        grid: where it is wanted.
+    """
+
+    def __init__(self, field: Array, grid: Grid) -> None:
+        self.field = field
+        self.along = [
+            self._positions(axis, count)
+            for axis, count in zip((grid.z, grid.y, grid.x), field.shape, strict=True)
+        ]
+
+    @staticmethod
+    def _positions(axis: Array, count: int) -> tuple[NDArray[np.intp], Array]:
+        place = np.clip(axis / TEXTURE_MM + (count - 1) / 2, 0, count - 1.001)
+        low = np.floor(place).astype(np.intp)
+        return low, (place - low).astype(np.float32)
+
+    def slice(self, row: int) -> Array:
+        """The field (Y, X) at one slice of the grid."""
+        (z, tz), (y, ty), (x, tx) = self.along
+        plane = self.field[z[row]] * (1 - tz[row]) + self.field[z[row] + 1] * tz[row]
+        plane = plane[y] * (1 - ty[:, None]) + plane[y + 1] * ty[:, None]
+        return np.asarray(plane[:, x] * (1 - tx) + plane[:, x + 1] * tx)
