@@ -7,11 +7,10 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import numpy.typing as npt
 import torch
 from monai.data import MetaTensor
 
-from scripts.metrics.series import EvaluatedSlices, PackedArray, Series, assemble_series
+from scripts.metrics.series import EvaluatedSlices, Instances, PackedArray, Series, assemble_series
 
 Case = Mapping[str, Any]
 
@@ -93,27 +92,32 @@ def _pack(item: Mapping[str, Any], cases: Sequence[Case]) -> EvaluatedSlices:
             f"pred, instances: must have one shape (1, H, W) or (1, H, W, D), case {index} has "
             f"{tuple(prediction.shape)} and {tuple(instances.shape)}"
         )
-    predicted = _array(prediction)
-    if not np.isin(predicted, (0, 1)).all():
+    predicted, labelled = _whole_numbers(prediction), _whole_numbers(instances)
+    if predicted is None or predicted.max() > 1:
         raise ValueError(
-            f"pred: must be 0 or 1, case {index} has {predicted.min()}..{predicted.max()}; "
-            "threshold it in the evaluator's postprocessing"
+            f"pred: must be 0 or 1, case {index} has values from {float(prediction.min()):g} to "
+            f"{float(prediction.max()):g}; threshold it in the evaluator's postprocessing"
+        )
+    if labelled is None:
+        raise ValueError(
+            f"instances: must be whole numbers 0..255, case {index} has values from "
+            f"{float(instances.min()):g} to {float(instances.max()):g}; resample with nearest"
         )
     if prediction.ndim == 3:
         first, spacing = _slice_facts(index, cases[index])
-        stacks = predicted[None], _array(instances)[None]
+        stacks = predicted[None], labelled[None]
     else:
         first = 0
-        stacks, spacing = _volume_stacks(index, predicted, instances)
+        stacks, spacing = _volume_stacks(index, (predicted, labelled), instances)
     packed = PackedArray.pack(stacks[0]), PackedArray.pack(stacks[1])
     return EvaluatedSlices(index, first, *packed, spacing, whole=prediction.ndim == 4)
 
 
-def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
-    """Return the only channel as an array."""
-    plain = tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
-    array = plain[0].detach().cpu()
-    return np.asarray(array.float() if array.dtype == torch.bfloat16 else array)
+def _whole_numbers(tensor: torch.Tensor) -> Instances | None:
+    """Return the only channel as uint8; None when that would change a value."""
+    plain = (tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor)[0].detach().cpu()
+    small = plain.to(torch.uint8)
+    return small.numpy() if torch.equal(small.to(plain.dtype), plain) else None
 
 
 def _slice_facts(index: int, case: Case) -> tuple[int, tuple[float, float, float]]:
@@ -126,8 +130,8 @@ def _slice_facts(index: int, case: Case) -> tuple[int, tuple[float, float, float
 
 
 def _volume_stacks(
-    index: int, predicted: npt.NDArray[Any], instances: torch.Tensor
-) -> tuple[tuple[npt.NDArray[Any], npt.NDArray[Any]], tuple[float, float, float]]:
+    index: int, arrays: tuple[Instances, Instances], instances: torch.Tensor
+) -> tuple[tuple[Instances, Instances], tuple[float, float, float]]:
     """Turn a volume's arrays to (z, y, x), running head-wards, posterior, left."""
     if not isinstance(instances, MetaTensor):
         raise ValueError(
@@ -138,12 +142,10 @@ def _volume_stacks(
     turn = nib.orientations.ornt_transform(
         nib.orientations.io_orientation(affine), nib.orientations.axcodes2ornt("SPL")
     )
-    stacks = [
-        nib.orientations.apply_orientation(array, turn) for array in (predicted, _array(instances))
-    ]
+    first, second = (nib.orientations.apply_orientation(array, turn) for array in arrays)
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
     z, y, x = (float(sizes[np.flatnonzero(turn[:, 0] == axis)[0]]) for axis in range(3))
-    return (stacks[0], stacks[1]), (z, y, x)
+    return (first, second), (z, y, x)
 
 
 def _of_all_processes(items: list[EvaluatedSlices]) -> list[EvaluatedSlices]:

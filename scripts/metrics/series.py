@@ -30,15 +30,13 @@ class PackedArray:
         """Compress an array of whole numbers 0..255.
 
         Raises:
-            ValueError: when a value does not fit.
+            ValueError: when a value is none.
         """
-        if array.size and (array.min() < 0 or array.max() > 255):
-            raise ValueError(
-                f"array: must hold whole numbers 0..255, got {array.min()}..{array.max()}"
-            )
         small = np.ascontiguousarray(array, dtype=np.uint8)
-        if not np.array_equal(small, array):
-            raise ValueError("array: must hold whole numbers, got fractions")
+        if small.dtype != array.dtype and not np.array_equal(small, array):
+            raise ValueError(
+                f"array: must hold whole numbers 0..255, got {array.min()} to {array.max()}"
+            )
         return cls(zlib.compress(small.tobytes(), 1), small.shape)
 
     def unpack(self) -> Instances:

@@ -246,6 +246,12 @@ def test_margin_reaches_the_figures(tmp_path: Path) -> None:
     ("changes", "match"),
     [
         pytest.param({"pred": torch.full((1, SIZE, SIZE), 0.4)}, "pred: must be 0 or 1", id="soft"),
+        pytest.param({"pred": torch.full((1, SIZE, SIZE), -1.0)}, "pred: must be", id="negative"),
+        pytest.param(
+            {"instances": torch.full((1, SIZE, SIZE), 0.5)},
+            "instances: must be whole",
+            id="blurred",
+        ),
         pytest.param({"pred": torch.zeros(1, 8, 8)}, "must have one shape", id="other size"),
         pytest.param({"case": 9}, r"case: must be 0..0, got 9", id="unknown case"),
         pytest.param(

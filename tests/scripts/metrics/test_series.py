@@ -32,9 +32,9 @@ def test_packed_array_round_trip_is_small() -> None:
     assert len(packed.data) < array.size / 100
 
 
-@pytest.mark.parametrize(("value", "match"), [(256, "0..255"), (-1, "0..255"), (0.5, "fractions")])
-def test_pack_when_value_does_not_fit_raises(value: float, match: str) -> None:
-    with pytest.raises(ValueError, match=match):
+@pytest.mark.parametrize("value", [256, -1, 0.5])
+def test_pack_when_value_does_not_fit_raises(value: float) -> None:
+    with pytest.raises(ValueError, match=f"whole numbers 0..255, got {value}"):
         PackedArray.pack(np.array([value]))
 
 
