@@ -98,7 +98,8 @@ def mask_instances(path: Path, image: sitk.Image) -> tuple[Map, Nodules]:
     mask = read_image(path)
     if difference := grid_difference(image, mask):
         raise ValueError(f"{path.name}: not on the scan's grid: {difference}")
-    values = sitk.GetArrayViewFromImage(to_lps(mask))
+    turned = to_lps(mask)  # named: an array view does not keep its image alive
+    values = sitk.GetArrayViewFromImage(turned)
     low, high = values.min(), values.max()
     fits = low >= 0 and high <= MOST_NODULES
     instances: Map = values.astype(np.uint8) if fits else np.zeros(0, np.uint8)

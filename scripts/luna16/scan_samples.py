@@ -87,7 +87,7 @@ class ScanTask:
                 "volumes": self.volumes,
                 "annotations": [asdict(row) for row in self.annotations],
                 "findings": self.findings,
-                "files": {str(path.name): _state(path) for path in self._files()},
+                "files": {f"{p.parent.name}/{p.name}": _state(p) for p in self._files()},
             }
         )
         return wanted
@@ -259,8 +259,9 @@ def read_lungs(scan: Scan, image: sitk.Image, image_lps: sitk.Image) -> tuple[Ma
     place = f"{scan.lungs.parent.name}/{scan.lungs.name}"
     if difference := grid_difference(image, mask):
         raise ValueError(f"{place}: not on the scan's grid: {difference}")
+    turned = to_lps(mask)  # named: an array view does not keep its image alive
     try:
-        labels = sitk.GetArrayViewFromImage(to_lps(mask))
+        labels = sitk.GetArrayViewFromImage(turned)
         return lung_field_from_labels(labels, spacing), "seg-lungs"
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from error
