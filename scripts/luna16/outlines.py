@@ -3,7 +3,9 @@
 In the XML a nodule of 3 mm or more is a set of closed outlines, one or more a slice. The points of
 an outline are pixels (column, row) of the DICOM image, 0-based, *just outside* the nodule; an
 outline whose ``inclusion`` is FALSE cuts a hole. A finding with a single point is a nodule below
-3 mm, and nonNodule elements are no nodules: both are left out here. Source: Armato et al., Med. Phys. 38:915, 2011.
+3 mm, and nonNodule elements are no nodules: both are left out here.
+
+Source: Armato et al., Med. Phys. 38:915, 2011.
 """
 
 from __future__ import annotations
