@@ -26,6 +26,7 @@ class TransferUNet(Freezable):
     the last step has none.
     Parts for freezing are the encoder's blocks and "decoder".
 
+    >>> import torch
     >>> network = TransferUNet("resnet34", in_channels=1, decoder_channels=(32, 16, 16, 8, 8))
     >>> tuple(network.eval()(torch.rand(1, 1, 40, 50)).shape)
     (1, 1, 40, 50)

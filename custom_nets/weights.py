@@ -78,7 +78,7 @@ def weights_file(encoder_name: str, weights: str) -> Path:
         FileNotFoundError: no such file.
         ConnectionError, ValueError: as `fetch`.
     """
-    source = PUBLISHED[encoder_name] if weights == "imagenet" else weights
+    source = published_url(encoder_name) if weights == "imagenet" else weights
     path = fetch(source) if "://" in source else Path(source)
     if not path.is_file():
         raise FileNotFoundError(

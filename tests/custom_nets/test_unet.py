@@ -39,12 +39,12 @@ def test_the_encoder_s_maps_halve_exactly_inside(encoder: str) -> None:
     assert strides == [(stride, stride) for stride in network.encoder.block_strides]
 
 
-@every_encoder
+@pytest.mark.parametrize("encoder", ["vgg16", "densenet121"])
 def test_bsft_stages_move_only_what_they_release(encoder: str) -> None:
     network = build(encoder, in_channels=1)
     network.set_trainable(["block5", "decoder"])
     before = snapshot(network)
-    train(network, [torch.rand(2, 1, 64, 64) for _ in range(2)])
+    train(network, [torch.rand(2, 1, 32, 64) for _ in range(2)])
     shares = moved_shares(network, before)
     frozen = dict.fromkeys(("block1", "block2", "block3", "block4"), 0)
     assert shares == {**frozen, "block5": 1, "decoder": 1}
@@ -166,7 +166,7 @@ def test_the_scripted_network_equals_the_eager_one(encoder: str) -> None:
     exported_network = torch.jit.script(network)
     for size in [(64, 64), (40, 50)]:
         image = torch.rand(1, 3, *size)
-        with torch.no_grad():
+        with torch.no_grad(), torch.jit.optimized_execution(False):
             torch.testing.assert_close(
                 exported_network(image), network(image), rtol=1e-5, atol=1e-5
             )
