@@ -185,14 +185,14 @@ class TransferFCN(Freezable):
         """Continue from a coarser network, such as FCN-8s from FCN-16s; the same function at first.
 
         Args:
-            source: the coarser network's ``state_dict``, or a file that holds it, alone or under
-                "model".
+            source: the coarser network's ``state_dict``, alone or under "model" as checkpoints
+                have it; or the file of either.
 
         Returns:
             The names of what is new, the added skips' scores, which are set to zero.
 
         Raises:
-            ValueError: not a coarser network of the same kind; nothing is loaded then.
+            ValueError: not the weights of a coarser network of the same kind; nothing is loaded.
             FileNotFoundError: no such file.
         """
         offered, own = _read_state(source), self.state_dict()
@@ -219,20 +219,27 @@ def _checked_stride(stride: int) -> int:
     return stride
 
 
-def _read_state(source: Mapping[str, Any] | str | Path) -> Mapping[str, Any]:
-    if isinstance(source, Mapping):
-        return source
-    if not Path(source).is_file():
+def _read_state(source: Mapping[str, Any] | str | Path) -> Mapping[str, Tensor]:
+    content = source if isinstance(source, Mapping) else _read_file(Path(source))
+    state = content.get("model", content) if isinstance(content, Mapping) else content
+    if not isinstance(state, Mapping) or not all(map(torch.is_tensor, state.values())):
+        raise ValueError(
+            "source must be a state_dict (names to tensors), or hold one under 'model'; got "
+            f"{type(content).__name__} with other content; give network.state_dict()"
+        )
+    return state
+
+
+def _read_file(path: Path) -> Any:
+    if not path.is_file():
         raise FileNotFoundError(
-            f"source must be a state_dict or an existing file; got {str(source)!r}; train the "
+            f"source must be a state_dict or an existing file; got {str(path)!r}; train the "
             "coarser network first, or correct the path"
         )
     try:
-        content: Mapping[str, Any] = torch.load(source, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise ValueError(
-            f"{source} must be a weights file readable with weights_only=True; got: {error}; "
+            f"{path} must be a weights file readable with weights_only=True; got: {error}; "
             "give the coarser network's checkpoint"
         ) from error
-    state: Mapping[str, Any] = content.get("model", content)
-    return state

@@ -155,6 +155,11 @@ def test_a_file_that_is_absent_or_no_weights_file_then_is_refused(
     (tmp_path / "text.pt").write_text("no weights")
     with pytest.raises(ValueError, match="must be a weights file"):
         network.load_coarser(tmp_path / "text.pt")
+    torch.save([torch.zeros(1)], tmp_path / "list.pt")
+    with pytest.raises(ValueError, match="must be a state_dict .* got list with other content"):
+        network.load_coarser(tmp_path / "list.pt")
+    with pytest.raises(ValueError, match="must be a state_dict .* got dict with other content"):
+        network.load_coarser({"optimizer": {}, "epoch": 1})
 
 
 @pytest.mark.parametrize("stride", [0, 2, 64])
