@@ -24,7 +24,7 @@ from scripts.handlers.engine_events import (
     register,
 )
 from scripts.handlers.stage_checks import unwrapped
-from scripts.handlers.tensor_files import MODEL_FILE, write_tensors
+from scripts.handlers.tensor_files import MODEL_FILE, prove_writable, write_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -101,6 +101,8 @@ class TrainingCheckpoint:
             )
         elif self.resume:
             logger.info("resume: no checkpoint in %s, starting from the beginning", self.folder)
+        if is_main_process():
+            prove_writable(self.folder)
 
     def _clear(self, files: list[Path]) -> None:
         if is_main_process():

@@ -354,6 +354,16 @@ def test_save_when_the_disk_is_full_then_it_names_the_file_and_keeps_the_older_o
     assert [file.name for file in (tmp_path / "checkpoints").iterdir()] == ["checkpoint_00001.pt"]
 
 
+def test_start_when_the_folder_cannot_be_written_then_it_is_refused_before_training(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "checkpoints").write_text("a file where the folder should be")
+    engine = plain_engine(tmp_path, torch.nn.Linear(1, 1))
+    with pytest.raises(OSError, match=r"output_dir: cannot write in .*checkpoints: .* choose"):
+        engine.run([0], max_epochs=1)
+    assert engine.state.iteration == 0
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -17,6 +17,9 @@ from torch.utils.data import RandomSampler, WeightedRandomSampler
 from scripts.handlers.determinism import EpochSeed, epoch_seed
 from tests.scripts.handlers.tiny_training import augmentation, samples
 
+# Python 3.12 warns wherever a loader forks its workers beside any thread.
+pytestmark = pytest.mark.filterwarnings("ignore:This process .* multi-threaded:DeprecationWarning")
+
 Seen = list[tuple[list[int], torch.Tensor, float, float]]
 
 
