@@ -24,10 +24,11 @@ from scripts.geometry import world_to_index as to_index
 from scripts.luna16.annotations import Annotation
 from scripts.luna16.instances import Map, Nodules, ball_instances, mask_instances, place_nodules
 from scripts.luna16.options import LabelOptions, SliceOptions
+from scripts.luna16.outlines import read_outlines, reader_instances
 from scripts.luna16.problems import Problem
 from scripts.luna16.scans import Scan
 from scripts.luna16.slices import draw_empty, empty_candidates, nodule_slices, stored_slices
-from scripts.lung_field import Mask, lung_field, lung_field_from_labels
+from scripts.lung_field import lung_field, lung_field_from_labels
 from scripts.readers import read_image
 from scripts.volume_files import read_metaimage_header
 
@@ -183,7 +184,7 @@ class _Content:
         self.image_lps = to_lps(image)
         self.affine = affine_of(self.image_lps)
         kind = task.labels.kind
-        self.instances, nodules = _truth(task, image, self.image_lps)
+        self.instances, nodules, self.outlined_z_mm = _truth(task, image)
         self.nodules = place_nodules(self.instances, nodules, self.affine, by_centre=kind == "ball")
         self.lung, self.lung_source = read_lungs(task.scan, image, self.image_lps)
         area = np.count_nonzero(self.lung, axis=(1, 2))
@@ -196,7 +197,10 @@ class _Content:
         """Slice ranges of nodules, and of all that readers measured in this scan."""
         for nodule in self.nodules:
             yield nodule["slices"][0], nodule["slices"][-1]
-        measured = [(*row.centre_lps_mm, row.diameter_mm) for row in self.task.annotations]
+        measured: list[tuple[float, ...]] = [
+            (*row.centre_lps_mm, row.diameter_mm) for row in self.task.annotations
+        ]
+        measured += [(0.0, 0.0, z, 0.0) for z in self.outlined_z_mm]  # of axial slices
         for x, y, z, diameter in [*measured, *self.task.findings]:
             centre = to_index((x, y, z), self.affine)[2]
             reach = diameter / 2 / spacing_of(self.affine)[2]
@@ -230,21 +234,24 @@ class _Content:
         }
 
 
-def _truth(task: ScanTask, image: sitk.Image, image_lps: sitk.Image) -> tuple[Map, Nodules]:
+def _truth(task: ScanTask, image: sitk.Image) -> tuple[Map, Nodules, list[float]]:
+    """Return map, nodules, and z in mm of everything that any reader outlined."""
     kind, file = task.labels.kind, task.truth_file
     if kind == "ball":
-        return ball_instances(task.annotations, image_lps)
+        return *ball_instances(task.annotations, to_lps(image)), []
     if file is None:
-        raise FileNotFoundError(f"no {kind} for this series, a file that names its uid")
+        raise FileNotFoundError(f"no {kind} for this series: no file names its uid")
     if kind == "masks":
-        return mask_instances(file, image)
-    from scripts.luna16.outlines import read_outlines, reader_instances
+        return *mask_instances(file, image), []
+    outlines = read_outlines(file, series_uid=task.scan.uid)
+    every = [line for nodules in outlines.readers for nodule in nodules for line in nodule.outlines]
+    found = reader_instances(outlines, image, min_readers=task.labels.min_readers)
+    return *found, [outline.z_mm for outline in every]
 
-    outlines = read_outlines(file)
-    return reader_instances(outlines, image_lps, min_readers=task.labels.min_readers)
 
-
-def read_lungs(scan: Scan, image: sitk.Image, image_lps: sitk.Image) -> tuple[Mask, str]:
+def read_lungs(
+    scan: Scan, image: sitk.Image, image_lps: sitk.Image
+) -> tuple[NDArray[np.bool_], str]:
     """Return the lungs (Z, Y, X) in LPS order, and whether from ``seg-lungs`` or ``computed``.
 
     Either way they are closed, so that nodules on the pleura stay inside.
