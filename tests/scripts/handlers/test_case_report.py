@@ -17,29 +17,7 @@ from monai.transforms import AsDiscreted, Compose
 
 from scripts.handlers.case_report import CaseReport
 from scripts.provenance import sha256_of
-
-SIZE = 48
-
-
-def make_case(index: int, *, patient: str = "a", slice_index: int = 7, **more: Any) -> Any:
-    """Return a slice as load_datalist gives it."""
-    return {
-        "case": index,
-        "series_uid": f"1.2.{patient}",
-        "patient_id": f"Doe^{patient}",
-        "slice": slice_index,
-        "spacing_mm": [0.7, 0.7, 2.0],
-        "label_kind": "ball",
-        **more,
-    }
-
-
-def make_item(index: int, *, nodule: int = 1, predicted: int = 8, annotated: int = 8) -> Any:
-    """Return one decollated output: a square nodule and a square prediction of it."""
-    pred, instances = torch.zeros(2, 1, SIZE, SIZE)
-    instances[0, 16 : 16 + annotated, 16 : 16 + annotated] = nodule if annotated else 0
-    pred[0, 16 : 16 + predicted, 16 : 16 + 8] = 1
-    return {"pred": pred, "instances": instances, "case": torch.tensor(index)}
+from tests.scripts.metrics.scans import make_case, make_item
 
 
 def run(report: CaseReport, *batches: list[Any]) -> dict[str, float]:
@@ -243,44 +221,6 @@ def test_margin_reaches_the_figures(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "match"),
-    [
-        pytest.param({"pred": torch.full((1, SIZE, SIZE), 0.4)}, "pred: must be 0 or 1", id="soft"),
-        pytest.param({"pred": torch.full((1, SIZE, SIZE), -1.0)}, "pred: must be", id="negative"),
-        pytest.param(
-            {"instances": torch.full((1, SIZE, SIZE), 0.5)},
-            "instances: must be whole",
-            id="blurred",
-        ),
-        pytest.param({"pred": torch.zeros(1, 8, 8)}, "must have one shape", id="other size"),
-        pytest.param({"case": 9}, r"case: must be 0..0, got 9", id="unknown case"),
-        pytest.param(
-            {"pred": torch.zeros(1, 4, 4, 4), "instances": torch.zeros(1, 4, 4, 4)},
-            "must carry its affine",
-            id="volume without affine",
-        ),
-    ],
-)
-def test_output_that_cannot_be_measured_is_refused(
-    tmp_path: Path, changes: dict[str, Any], match: str
-) -> None:
-    with pytest.raises(ValueError, match=match):
-        run(CaseReport([make_case(0)], tmp_path), [{**make_item(0), **changes}])
-
-
-def test_output_without_instances_names_what_is_missing(tmp_path: Path) -> None:
-    item = make_item(0)
-    del item["instances"]
-    with pytest.raises(ValueError, match=r"must have \['instances'\], have \['case', 'pred'\]"):
-        run(CaseReport([make_case(0)], tmp_path), [item])
-
-
-def test_output_that_is_not_decollated_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="must be a list of dictionaries, got dict"):
-        run(CaseReport([make_case(0)], tmp_path), make_item(0))
-
-
-@pytest.mark.parametrize(
     ("cases", "options", "match"),
     [
         pytest.param([], {}, "cases: must not be empty", id="no cases"),
@@ -299,13 +239,6 @@ def test_bad_arguments_are_refused_at_once(
 ) -> None:
     with pytest.raises(ValueError, match=match):
         CaseReport(cases, tmp_path, **options)
-
-
-def test_slice_case_without_its_place_is_refused(tmp_path: Path) -> None:
-    case = make_case(0)
-    del case["slice"]
-    with pytest.raises(ValueError, match=r"entry 0 is a slice and must have \['slice'\]"):
-        run(CaseReport([case], tmp_path), [make_item(0)])
 
 
 def test_output_dir_that_is_a_file_stops_before_the_first_case(tmp_path: Path) -> None:
