@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
+
+from scripts.files import atomic_path
 
 ELEMENT_TYPES = {"int16": "MET_SHORT", "uint8": "MET_UCHAR"}
 
@@ -45,14 +46,9 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     Raises:
         OSError: naming the file, if the folder or the disk refuses it.
     """
-    beside = path.with_name(f".partial.{os.getpid()}.{path.name}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with atomic_path(path) as beside:
             write(beside)
-            os.replace(beside, path)
-        finally:
-            beside.unlink(missing_ok=True)
     except OSError as error:
         raise OSError(
             f"cannot write {path} ({error.strerror or error}); make room or name another output"
