@@ -20,6 +20,7 @@ from monai.utils.enums import MetaKeys, SpaceKeys
 
 SECTIONS = ("training", "validation", "test")
 ARRAYS = ("image", "label", "lung")
+OPTIONAL_ARRAYS = ("lung",)  # abdomens have none
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -27,7 +28,7 @@ def load_datalist(path: str | Path, section: str) -> list[dict[str, Any]]:
     """List one section, with absolute paths and a number ``case`` for each entry.
 
     Args:
-        path: ``datalist.json`` as ``python -m scripts prepare luna16`` writes it.
+        path: ``datalist.json`` as ``python -m scripts prepare luna16`` or ``ircadb`` writes it.
         section: ``training``, ``validation`` or ``test`` for the prepared slices;
             ``volumes/training`` and so on for whole volumes (``image`` and ``label``).
 
@@ -46,7 +47,8 @@ def load_datalist(path: str | Path, section: str) -> list[dict[str, Any]]:
         raise ValueError(f"{path}: lists no volumes; prepare again with --volumes true")
     entries = content["volumes"][name] if whole else content[name]
     files = ("image", "label") if whole else ARRAYS
-    needed = files if whole else (*ARRAYS, "rows", "slice", "affine_lps")
+    required = [key for key in files if key not in OPTIONAL_ARRAYS]
+    needed = required if whole else [*required, "rows", "slice", "affine_lps"]
     for number, entry in enumerate(entries):
         lacking = [key for key in needed if key not in entry]
         if lacking:
@@ -75,10 +77,14 @@ def _resolve(
 ) -> list[dict[str, Any]]:
     """Make paths absolute, check each file once, number the entries."""
     resolved = [
-        {**entry, **{key: str(path.parent / entry[key]) for key in keys}, "case": case}
+        {
+            **entry,
+            **{key: str(path.parent / entry[key]) for key in keys if key in entry},
+            "case": case,
+        }
         for case, entry in enumerate(entries)
     ]
-    files = sorted({entry[key] for entry in resolved for key in keys})
+    files = sorted({entry[key] for entry in resolved for key in keys if key in entry})
     missing = [file for file in files if not Path(file).is_file()]
     if missing:
         raise FileNotFoundError(
@@ -102,7 +108,9 @@ class LoadSlicesd(MapTransform):
         neighbours: image as (2n + 1, H, W), slice below first; else the slice alone (1, H, W).
 
     Returns:
-        image float32 HU; label uint8 (1, H, W), value k is nodule k of the scan; lung uint8 0/1.
+        image float32 HU; label uint8 (1, H, W), value k is nodule k of the scan, or class k; lung
+        uint8 0/1. Where the sample says which classes its patient's outlines tell of, also
+        ``class_known``: bool (number of classes,); an unknown class is labelled background.
 
     Raises:
         FileNotFoundError: when an array is not there.
@@ -133,6 +141,8 @@ class LoadSlicesd(MapTransform):
             loaded[key] = MetaTensor(torch.from_numpy(array), affine=affine, meta=meta)
         if "case" in data:
             loaded["case"] = data["case"]
+        if "class_known" in data:
+            loaded["class_known"] = torch.tensor(data["class_known"], dtype=torch.bool)
         return loaded
 
 

@@ -4,7 +4,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from monai.data import DataLoader, Dataset, MetaTensor
+from monai.data import DataLoader, Dataset, MetaTensor, list_data_collate
 from monai.transforms import Compose, RandFlipd
 
 from scripts.samples import LoadSlicesd, load_datalist
@@ -126,3 +126,16 @@ def test_array_cut_short_or_with_fewer_rows_then_named(datalist):
 def test_key_that_is_not_prepared_then_refused():
     with pytest.raises(ValueError, match="keys: must be of image, label, lung, got"):
         LoadSlicesd(("image", "mask"))
+
+
+def test_samples_without_lungs_but_with_known_classes_then_loaded_and_collated(tmp_path):
+    path = write_prepared(tmp_path)
+    content = json.loads(path.read_text())
+    for number, sample in enumerate(content["training"]):
+        del sample["lung"]
+        sample["class_known"] = [True, number == 0]
+    path.write_text(json.dumps(content))
+    samples = load_datalist(path, "training")
+    batch = list_data_collate([LoadSlicesd(("image", "label"))(sample) for sample in samples])
+    assert set(batch) == {"image", "label", "case", "class_known"}
+    assert batch["class_known"].tolist() == [[True, True], [True, False]]
