@@ -14,6 +14,7 @@ import fire
 # command words -> "module:function"; imported only when called, so that --help stays quick
 COMMANDS = {
     ("prepare", "luna16"): "scripts.luna16.preparation:prepare",
+    ("prepare", "ircadb"): "scripts.ircadb.preparation:prepare",
     ("phantom", "luna16"): "scripts.phantom.luna16:make_cohort",
     ("demo",): "scripts.demo:demo",
 }

@@ -11,10 +11,21 @@ SLICE_KINDS = ("all", "organ")
 SPLIT_KINDS = ("patient", "fold", "slice_random", "slice_block")
 
 
-def check_truth(name: str, value: object) -> None:
-    """Refuse what is neither true nor false."""
-    if not isinstance(value, bool):
+def read_truth(name: str, value: object) -> bool:
+    """Read what a command line gives for yes and no.
+
+    Raises:
+        ValueError: for anything but true and false.
+
+    Example:
+        >>> read_truth("volumes", "False"), read_truth("volumes", True)
+        (False, True)
+    """
+    words = {"true": True, "false": False}
+    word = str(value).lower()
+    if word not in words:
         raise ValueError(f"{name}: must be true or false, got {value!r}")
+    return words[word]
 
 
 @dataclass(frozen=True)
@@ -42,8 +53,6 @@ class PatientOptions:
             ValueError: for an unknown word or a number out of bounds.
         """
         check_choice("slices", self.which, SLICE_KINDS)
-        check_truth("tumour", self.tumour)
-        check_truth("volumes", self.volumes)
         check_whole("every", self.every, 1)
         check_whole("neighbours", self.neighbours, 0)
 

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from scripts.files import write_csv, write_json
 from scripts.ircadb.audit import COLUMNS, PatientAudit, audit_patient, audit_rows, audit_table
-from scripts.ircadb.options import PatientOptions, SplitOptions, WindowOptions
+from scripts.ircadb.options import PatientOptions, SplitOptions, WindowOptions, read_truth
 from scripts.ircadb.patient_samples import PatientOutcome, PatientTask, prepare_patient
 from scripts.ircadb.patients import Download, find_patients, natural_key
 from scripts.ircadb.problems import Problem
@@ -79,7 +79,7 @@ def prepare(
     """
     workers = cores() if jobs is None else jobs
     check_whole("jobs", workers, 1)
-    if audit:
+    if read_truth("audit", audit):
         problems = run_audit(str(source), output, jobs=workers)
     else:
         if output is None:
@@ -87,7 +87,13 @@ def prepare(
         request = Request(
             Path(str(source)),
             Path(str(output)),
-            PatientOptions(tumour, slices, every, neighbours, volumes),
+            PatientOptions(
+                read_truth("tumour", tumour),
+                slices,
+                every,
+                neighbours,
+                read_truth("volumes", volumes),
+            ),
             SplitOptions(split, seed, folds, test_fold, block),
             _window(window_hu),
             workers,
@@ -216,7 +222,7 @@ def datalist(report: Report, request: Request) -> dict[str, Any]:
     record: dict[str, Any] = {"name": "ircadb"}
     record |= {section: report.lists[section] for section in SECTIONS}
     if options.volumes:
-        record["volumes"] = volume_lists(report.lists, report.prepared)
+        record["volumes"] = volume_lists(report.lists, report.prepared, options)
     record["classes"] = dict(enumerate(class_names(tumour=options.tumour)))
     record["training_mean"] = report.mean
     record["provenance"] = provenance(

@@ -46,7 +46,7 @@ def samples_of(patient: PreparedPatient, options: PatientOptions) -> list[Sample
             "label": f"scans/{name}/label.npy",
             "rows": rows_of(number, record["stored_slices"], options.neighbours, depth),
             "slice": number,
-            **_shared(patient),
+            **_shared(patient, options),
             "affine_lps": record["affine_lps"],
             "classes_shown": record["classes_shown"][number],
         }
@@ -54,13 +54,15 @@ def samples_of(patient: PreparedPatient, options: PatientOptions) -> list[Sample
     ]
 
 
-def _shared(patient: PreparedPatient) -> Sample:
+def _shared(patient: PreparedPatient, options: PatientOptions) -> Sample:
+    known = patient.record["known_classes"]
     return {
         "series_uid": patient.patient_id,
         "patient_id": patient.patient_id,
         "spacing_mm": patient.record["spacing_mm"],
         "label_kind": LABEL_KIND,
-        "known_classes": patient.record["known_classes"],
+        "known_classes": known,
+        "class_known": [k in known for k in range(len(class_names(tumour=options.tumour)))],
     }
 
 
@@ -106,7 +108,9 @@ def divide(
     return lists
 
 
-def volume_lists(lists: Lists, patients: Sequence[PreparedPatient]) -> Lists:
+def volume_lists(
+    lists: Lists, patients: Sequence[PreparedPatient], options: PatientOptions
+) -> Lists:
     """Whole volumes of every section that has a sample of the patient.
 
     Where the split keeps patients whole, each stands once; otherwise (``slice_random``,
@@ -115,13 +119,13 @@ def volume_lists(lists: Lists, patients: Sequence[PreparedPatient]) -> Lists:
     volumes: Lists = {}
     for section, samples in lists.items():
         here = {sample["patient_id"] for sample in samples}
-        volumes[section] = [_volume(p) for p in patients if p.patient_id in here]
+        volumes[section] = [_volume(p, options) for p in patients if p.patient_id in here]
     return volumes
 
 
-def _volume(patient: PreparedPatient) -> Sample:
+def _volume(patient: PreparedPatient, options: PatientOptions) -> Sample:
     files = {kind: f"volumes/{patient.patient_id}_{kind}.nii.gz" for kind in ("image", "label")}
-    return {**files, **_shared(patient)}
+    return {**files, **_shared(patient, options)}
 
 
 def training_mean(samples: Sequence[Sample], output: Path, window: WindowOptions) -> dict[str, Any]:

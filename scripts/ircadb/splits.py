@@ -107,10 +107,10 @@ def assign_slice_blocks(
 ) -> dict[tuple[str, int], str]:
     """Section of every slice: blocks of neighbouring slices are held back, gaps left out.
 
-    Each patient's slices are cut into blocks, dealt 6:2:2; fewer than three all train. Where neighbouring blocks differ in
-    their section, slices within ``gap`` above the border are left out, so that no image is shared.
-    The patient is the same on all sides: this shows that training works, and does not measure
-    generalisation.
+    Each patient's slices are cut into blocks, dealt 6:2:2; fewer than three all train. Where
+    neighbouring blocks differ in their section, slices within ``gap`` above the border are left
+    out, so that no image is shared. The patient is the same on all sides: this shows that training
+    works, and does not measure generalisation.
 
     Args:
         slices: slices of every patient.
