@@ -20,7 +20,7 @@ from pydicom.errors import InvalidDicomError
 from pydicom.misc import is_dicom
 
 from scripts.geometry import set_affine
-from scripts.ircadb.stack import order_of, stack_affine
+from scripts.slice_stack import order_of, stack_affine
 
 TAGS = [
     "BitsAllocated",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scripts.ircadb.archive import ArchiveReader, File
 from scripts.ircadb.images import Slice, check_alike, numbers_of, pixels_of, read_slices, rounded
 from scripts.ircadb.patients import natural_key
-from scripts.ircadb.stack import SAME_PLACE_VOXELS, Floats, order_of, stack_affine
+from scripts.slice_stack import SAME_PLACE_VOXELS, Floats, order_of, stack_affine
 
 AIR_HU = -300  # every CT of an abdomen holds air: a minimum above this is no HU
 MASK_VALUES = ({0, 255}, {0, 1})

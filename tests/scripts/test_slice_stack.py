@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from scripts.geometry import index_to_world
-from scripts.ircadb.stack import even_step, normal_of, order_of, stack_affine
+from scripts.slice_stack import even_step, normal_of, order_of, stack_affine
 
 AXIAL = [1, 0, 0, 0, 1, 0]
 PRONE = [-1, 0, 0, 0, -1, 0]
