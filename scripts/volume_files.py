@@ -29,6 +29,12 @@ ELEMENT_BYTES = {
     "MET_FLOAT": 4,
     "MET_DOUBLE": 8,
 }
+# entries of a MetaImage header by their names in use, how many numbers they are, and the harm
+GEOMETRY_ENTRIES = (
+    (("ElementSpacing",), 3, "sizes in mm would be made up"),
+    (("Offset", "Position", "Origin"), 3, "positions in mm would be made up"),
+    (("TransformMatrix", "Rotation", "Orientation"), 9, "its axes would be made up"),
+)
 _CHUNK = 1 << 16  # a hostile stream inflates this at most a thousandfold at a time
 _HEADER_LIMIT = 1 << 16
 
@@ -78,11 +84,11 @@ def check_metaimage(path: Path) -> None:
     """Check that the data file of an .mhd, or the rest of an .mha, holds every voxel."""
     header, header_bytes = read_metaimage_header(path)
     wanted = _metaimage_bytes(path, header)
+    _check_metaimage_geometry(path, header)
     named = header["ElementDataFile"]
-    if named == "LOCAL":
-        data, start = path, header_bytes
-    else:
-        data, start = path.parent / named, max(0, int(header.get("HeaderSize", "0")))
+    data = path if named == "LOCAL" else path.parent / named
+    if named.startswith("LIST") or "%" in named:
+        raise ValueError(f"{path}: has several data files ({named}); join them into one volume")
     if not data.is_file():
         raise FileNotFoundError(
             f"{path}: its data file {named} is not beside it; copy it there, "
@@ -90,17 +96,52 @@ def check_metaimage(path: Path) -> None:
         )
     if header.get("CompressedData", "False").lower() == "true":
         with data.open("rb") as file:
-            file.seek(start)
+            file.seek(header_bytes if data == path else 0)
             _check_stream(data, _inflated_sizes(file), wanted)
         return
-    _check_size(data, data.stat().st_size - start, wanted)
+    skipped = header_bytes if data == path else _skipped_bytes(path, header)
+    if skipped < 0:  # MetaImage: the voxels are the last bytes, whatever comes before
+        skipped = max(0, data.stat().st_size - wanted)
+    _check_size(data, data.stat().st_size - skipped, wanted)
+
+
+def _check_metaimage_geometry(path: Path, header: dict[str, str]) -> None:
+    """Refuse geometry that MetaIO would read as 0 (what is no number) or make up (what is absent).
+
+    TransformMatrix may be absent: the format's default is the identity.
+    """
+    for names, count, harm in GEOMETRY_ENTRIES:
+        text = next((header[name] for name in names if name in header), None)
+        if text is None and names[0] != "TransformMatrix":
+            raise ValueError(f"{path}: the header lacks {names[0]}; {harm}")
+        try:
+            values = [float(word) for word in text.split()] if text is not None else [0.0] * count
+        except ValueError:
+            values = []
+        if len(values) != count or not np.isfinite(values).all():
+            raise ValueError(f"{path}: {names[0]} must be {count} finite numbers, got {text!r}")
+        if names[0] == "ElementSpacing" and min(values) <= 0:
+            raise ValueError(f"{path}: ElementSpacing must be above 0 mm, got {text!r}")
+
+
+def _skipped_bytes(path: Path, header: dict[str, str]) -> int:
+    """Return HeaderSize: how many bytes of the data file come before the voxels."""
+    try:
+        return int(header.get("HeaderSize", "0"))
+    except ValueError as error:
+        raise ValueError(
+            f"{path}: HeaderSize must be a whole number, got {header['HeaderSize']!r}"
+        ) from error
 
 
 def _metaimage_bytes(path: Path, header: dict[str, str]) -> int:
     """Return how many bytes the voxels of a MetaImage take uncompressed."""
+    if header.get("BinaryData", "True").lower() != "true":
+        raise ValueError(f"{path}: BinaryData must be True, got {header['BinaryData']!r}")
     try:
         sizes = [int(word) for word in header["DimSize"].split()]
         element = ELEMENT_BYTES[header["ElementType"]]
+        channels = int(header.get("ElementNumberOfChannels", "1"))
     except (KeyError, ValueError) as error:
         raise ValueError(
             f"{path}: the header must give DimSize in whole numbers and a known ElementType, got "
@@ -108,7 +149,6 @@ def _metaimage_bytes(path: Path, header: dict[str, str]) -> int:
         ) from error
     if len(sizes) != 3 or min(sizes) < 1:
         raise ValueError(f"{path}: DimSize must be three numbers above 0, got {header['DimSize']}")
-    channels = int(header.get("ElementNumberOfChannels", "1"))
     return int(np.prod(sizes, dtype=np.int64)) * element * channels
 
 
