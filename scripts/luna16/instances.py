@@ -109,9 +109,7 @@ def mask_instances(path: Path, image: sitk.Image) -> tuple[Map, Nodules]:
         )
     affine = affine_of(to_lps(image))
     nodules: Nodules = []
-    for number, window in enumerate(ndimage.find_objects(instances), start=1):
-        if window is None:
-            continue
+    for number, window in find_windows(instances).items():
         where = np.argwhere(instances[window] == number) + [edge.start for edge in window]
         volume_mm3 = len(where) * float(np.prod(spacing_of(affine)))
         centre = index_to_world(where.mean(axis=0)[::-1], affine)
@@ -123,6 +121,20 @@ def mask_instances(path: Path, image: sitk.Image) -> tuple[Map, Nodules]:
 def _check_number(count: int) -> None:
     if count > MOST_NODULES:
         raise ValueError(f"nodules: at most {MOST_NODULES} in one scan, got {count}")
+
+
+def find_windows(instances: Map) -> dict[int, tuple[slice, ...]]:
+    """Return the box (z, y, x) of every number in a map; slices without any are not searched."""
+    used = np.flatnonzero(instances.any(axis=(1, 2)))
+    if not len(used):
+        return {}
+    first = int(used[0])
+    found = ndimage.find_objects(instances[first : used[-1] + 1])
+    return {
+        number: (slice(box[0].start + first, box[0].stop + first), *box[1:])
+        for number, box in enumerate(found, start=1)
+        if box is not None
+    }
 
 
 def place_nodules(
@@ -140,11 +152,10 @@ def place_nodules(
     Raises:
         ValueError: when a nodule has no voxel: it would be counted and never be found.
     """
-    most = max((nodule["id"] for nodule in nodules), default=0)
-    windows = ndimage.find_objects(instances, max_label=most) if nodules else []
+    windows = find_windows(instances)
     placed: Nodules = []
     for nodule in nodules:
-        window = windows[nodule["id"] - 1]
+        window = windows.get(nodule["id"])
         if window is None:
             raise ValueError(
                 f"nodule {nodule['id']} at {nodule['centre_lps_mm']} mm: no voxel of the label is "

@@ -8,16 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from scripts.files import write_json
-from scripts.luna16.annotations import (
-    AnnotationTable,
-    read_annotations,
-    read_findings,
-    read_patients,
-)
+from scripts.luna16.annotations import AnnotationTable, read_annotations, read_findings
+from scripts.luna16.cohort_progress import prepare_all
 from scripts.luna16.options import LabelOptions, SliceOptions, SplitOptions, check_whole, cores
 from scripts.luna16.report import Report, summary, write_report
 from scripts.luna16.scan_samples import OutputError, ScanTask
-from scripts.luna16.scans import Cohort, find_cohort
+from scripts.luna16.scans import Cohort, find_cohort, patients_of
 from scripts.luna16.sections import (
     Lists,
     PreparedScan,
@@ -29,7 +25,6 @@ from scripts.luna16.sections import (
 from scripts.luna16.slices import empty_quotas
 from scripts.luna16.splits import SECTIONS, assign_patients, assign_subsets
 from scripts.luna16.truth_files import find_truth_files
-from scripts.luna16.workers import prepare_all
 from scripts.provenance import provenance
 from scripts.volume_files import read_metaimage_header
 
@@ -178,27 +173,6 @@ def _left_out(table: AnnotationTable, labels: LabelOptions) -> set[str]:
     if labels.kind != "ball":
         return set()
     return {problem.series_uid for problem in table.problems if problem.scan_left_out}
-
-
-def patients_of(cohort: Cohort, table: Path | None) -> tuple[dict[str, str], str | None]:
-    """Patient of every series, and the file that tells; without one the series is the patient.
-
-    Raises:
-        ValueError: when the table lacks a series: its patient might stand on two sides.
-    """
-    if table is None and (cohort.folder / "patients.csv").is_file():
-        table = cohort.folder / "patients.csv"
-    uids = [scan.uid for scan in cohort.scans]
-    if table is None:
-        return {uid: uid for uid in uids}, None
-    patients = read_patients(table)
-    missing = [uid for uid in uids if uid not in patients]
-    if missing:
-        raise ValueError(
-            f"patients: {table} must name the patient of every series, {len(missing)} of "
-            f"{len(uids)} are missing, the first: {missing[0]}"
-        )
-    return {uid: patients[uid] for uid in uids}, str(table)
 
 
 def plan(

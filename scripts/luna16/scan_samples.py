@@ -19,10 +19,11 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from scripts.files import atomic_path, plain, write_json
-from scripts.geometry import affine_of, grid_difference, lps_to_ras, spacing_of, to_lps
+from scripts.geometry import affine_of, grid_difference, spacing_of, to_lps
 from scripts.geometry import world_to_index as to_index
 from scripts.luna16.annotations import Annotation
 from scripts.luna16.instances import Map, Nodules, ball_instances, mask_instances, place_nodules
+from scripts.luna16.label_volume import label_in_source_grid
 from scripts.luna16.options import LabelOptions, SliceOptions
 from scripts.luna16.outlines import read_outlines, reader_instances
 from scripts.luna16.problems import Problem
@@ -286,22 +287,3 @@ def whole_hu(hu: NDArray[Any]) -> NDArray[np.int16]:
     if not (low >= -32768 and high <= 32767):
         raise ValueError(f"image: HU must fit into 16 bits, got {low:g} to {high:g}")
     return np.asarray(np.rint(hu), np.int16)
-
-
-def label_in_source_grid(instances: Map, image: sitk.Image) -> nibabel.Nifti1Image:
-    """Return an LPS instance map as NIfTI on the grid of the scan as it lies on disk.
-
-    Written by nibabel, because ITK's NIfTI writer does not tell of a full disk.
-    """
-    label = sitk.GetImageFromArray(instances)
-    label.CopyInformation(to_lps(image))
-    orient = sitk.DICOMOrientImageFilter
-    code = orient.GetOrientationFromDirectionCosines(image.GetDirection())
-    if code != "LPS":
-        label = sitk.DICOMOrient(label, code)
-    array = sitk.GetArrayFromImage(label).transpose(2, 1, 0)
-    nifti = nibabel.Nifti1Image(array, lps_to_ras(affine_of(image)))
-    nifti.header.set_xyzt_units("mm")
-    nifti.set_qform(nifti.affine, code="scanner")
-    nifti.set_sform(nifti.affine, code="scanner")
-    return nifti

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.luna16.annotations import KnownSeries
+from scripts.luna16.annotations import KnownSeries, read_patients
 from scripts.luna16.problems import Problem
 
 LAYOUT = (
@@ -102,6 +102,27 @@ def read_series_list(folder: Path) -> Collection[str] | None:
     lines = path.read_text(encoding="utf-8-sig").splitlines()
     uids = {line.partition(",")[0].strip() for line in lines}
     return uids - {"", "seriesuid", "seriesuids", "uid"}
+
+
+def patients_of(cohort: Cohort, table: Path | None) -> tuple[dict[str, str], str | None]:
+    """Patient of every series, and the file that tells; without one the series is the patient.
+
+    Raises:
+        ValueError: when the table lacks a series: its patient might stand on two sides.
+    """
+    if table is None and (cohort.folder / "patients.csv").is_file():
+        table = cohort.folder / "patients.csv"
+    uids = [scan.uid for scan in cohort.scans]
+    if table is None:
+        return {uid: uid for uid in uids}, None
+    patients = read_patients(table)
+    missing = [uid for uid in uids if uid not in patients]
+    if missing:
+        raise ValueError(
+            f"patients: {table} must name the patient of every series, {len(missing)} of "
+            f"{len(uids)} are missing, the first: {missing[0]}"
+        )
+    return {uid: patients[uid] for uid in uids}, str(table)
 
 
 def _visible(folder: Path, pattern: str) -> list[Path]:
