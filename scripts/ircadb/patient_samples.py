@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -61,8 +61,9 @@ class PatientTask:
     def request(self) -> dict[str, Any]:
         """Everything that the result hangs on, with sizes and times of the files read."""
         tables = (structures.PARTS, structures.REQUIRED, structures.PAINTED, structures.CLASSES)
-        paths = {file.location.path for copy in self._copies() for file in copy.files}
-        states = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+        copies = (*self.patient.ct, *self.patient.masks)
+        paths = {file.location.path for copy in copies for file in copy.files}
+        states = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
         wanted: dict[str, Any] = plain(
             {
                 "format": FORMAT,
@@ -73,14 +74,10 @@ class PatientTask:
         )
         return wanted
 
-    def _copies(self) -> tuple[Any, ...]:
-        return (*self.patient.ct, *self.patient.masks)
-
 
 def _digest(content: object) -> str:
-    if isinstance(content, tuple):  # the sets in the tables have no order of their own
-        content = json.dumps(content, default=sorted, sort_keys=True)
-    return hashlib.sha256(repr(content).encode()).hexdigest()
+    text = json.dumps(content, default=sorted)  # the tables' sets have no order of their own
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -93,8 +90,23 @@ class PatientOutcome:
     reused: bool = False
 
 
+def find_prepared(task: PatientTask) -> PatientOutcome | None:
+    """Find a patient that is there as wanted; None when it must be made."""
+    try:
+        record = json.loads((task.folder / "patient.json").read_text(encoding="utf-8"))
+        same = isinstance(record, dict) and record.get("request") == task.request()
+    except (OSError, ValueError):
+        return None
+    files = [task.folder / f"{kind}.npy" for kind in ("image", "label")]
+    if task.options.volumes:
+        files += [task.volume(kind) for kind in ("image", "label")]
+    if not same or not all(file.is_file() for file in files):
+        return None
+    return PatientOutcome(task.patient.name, record, reused=True)
+
+
 def prepare_patient(task: PatientTask) -> PatientOutcome:
-    """Prepare one patient, or find it prepared; what is wrong with it comes back as a problem.
+    """Prepare one patient; what is wrong with it comes back as a problem.
 
     Raises:
         OutputError: when the output cannot be written.
@@ -102,9 +114,6 @@ def prepare_patient(task: PatientTask) -> PatientOutcome:
     name = task.patient.name
     try:
         request = task.request()
-        finished = _finished(task, request)
-        if finished is not None:
-            return PatientOutcome(name, finished, reused=True)
         content = read_content(task)
     except MemoryError:
         reason = "not enough memory; try again with --jobs 1"
@@ -122,19 +131,6 @@ def prepare_patient(task: PatientTask) -> PatientOutcome:
                     nibabel.save(nifti_of(stack, content.affine), beside)
         write_json(task.folder / "patient.json", record)
     return PatientOutcome(name, plain(record))
-
-
-def _finished(task: PatientTask, request: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Record of a patient that is there as wanted; None when it must be made."""
-    try:
-        record = json.loads((task.folder / "patient.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    files = [task.folder / f"{kind}.npy" for kind in ("image", "label")]
-    if task.options.volumes:
-        files += [task.volume(kind) for kind in ("image", "label")]
-    same = isinstance(record, dict) and record.get("request") == request
-    return dict(record) if same and all(file.is_file() for file in files) else None
 
 
 @contextmanager

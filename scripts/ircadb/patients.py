@@ -100,7 +100,7 @@ def natural_key(name: str) -> tuple[int | str, ...]:
         ['image_2', 'image_10']
     """
     pieces = re.split(r"(\d+)", name)  # text and numbers in turn: like stands against like
-    return tuple(int(piece) if piece.isdigit() else piece.casefold() for piece in pieces)
+    return tuple(int(text) if odd % 2 else text.casefold() for odd, text in enumerate(pieces))
 
 
 def _without_zip(name: str) -> str:

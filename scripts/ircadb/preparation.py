@@ -12,7 +12,12 @@ from tqdm import tqdm
 from scripts.files import write_csv, write_json
 from scripts.ircadb.audit import COLUMNS, PatientAudit, audit_patient, audit_rows, audit_table
 from scripts.ircadb.options import PatientOptions, SplitOptions, WindowOptions, read_truth
-from scripts.ircadb.patient_samples import PatientOutcome, PatientTask, prepare_patient
+from scripts.ircadb.patient_samples import (
+    PatientOutcome,
+    PatientTask,
+    find_prepared,
+    prepare_patient,
+)
 from scripts.ircadb.patients import Download, find_patients, natural_key
 from scripts.ircadb.problems import Problem
 from scripts.ircadb.report import Report, summary, write_report
@@ -206,9 +211,11 @@ def _check_split_early(names: Sequence[str], split: SplitOptions) -> None:
 
 
 def _work(tasks: Sequence[PatientTask], jobs: int) -> list[PatientOutcome]:
-    outcomes = []
-    with tqdm(total=len(tasks), unit="patient", desc="prepare", dynamic_ncols=True) as progress:
-        for outcome in work_through(prepare_patient, tasks, jobs):
+    found = [(task, find_prepared(task)) for task in tasks]
+    outcomes = [outcome for _, outcome in found if outcome is not None]
+    remaining = [task for task, outcome in found if outcome is None]
+    with tqdm(total=len(remaining), unit="patient", desc="prepare", dynamic_ncols=True) as progress:
+        for outcome in work_through(prepare_patient, remaining, jobs):
             progress.update()
             if outcome.problem is not None:
                 progress.write(f"  {outcome.problem}")
