@@ -6,6 +6,7 @@ A sample costs a few memory-mapped rows instead of decoding its volume
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,8 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.utils.enums import MetaKeys, SpaceKeys
 
-SECTIONS = ("training", "validation", "test")
+from scripts.splits import SECTIONS
+
 ARRAYS = ("image", "label", "lung")
 OPTIONAL_ARRAYS = ("lung",)  # abdomens have none
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -93,6 +95,30 @@ def _resolve(
             f"after moving the scans themselves, prepare again"
         )
     return resolved
+
+
+def identities(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Digest of which slices, of which label, stand in which section; paths do not count.
+
+    A resumed run is refused when it differs: another split would leak test slices into training.
+
+    Args:
+        samples: section -> what :func:`load_datalist` gave.
+
+    Example:
+        >>> sample = {"series_uid": "1.2", "slice": 3, "label_kind": "ball", "image": "a.npy"}
+        >>> moved = {**sample, "image": "b.npy"}
+        >>> identities({"training": [sample]}) == identities({"training": [moved]})
+        True
+        >>> identities({"training": [sample]}) == identities({"test": [sample]})
+        False
+    """
+    told = [
+        (section, sample.get("series_uid"), sample.get("slice"), sample.get("label_kind"))
+        for section in sorted(samples)
+        for sample in samples[section]
+    ]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
 class LoadSlicesd(MapTransform):
