@@ -28,7 +28,7 @@ from scripts.metrics.tables import (
     volume_row,
 )
 from scripts.provenance import provenance, sha256_of
-from scripts.samples import SECTIONS
+from scripts.splits import SECTIONS
 
 logger = logging.getLogger(__name__)
 

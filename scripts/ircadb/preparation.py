@@ -27,8 +27,8 @@ from scripts.ircadb.structures import class_names
 from scripts.luna16.options import check_whole, cores
 from scripts.luna16.preparation import claim_output
 from scripts.luna16.sections import portable_path
-from scripts.luna16.splits import SECTIONS
 from scripts.provenance import provenance
+from scripts.splits import SECTIONS
 from scripts.workers import work_through
 
 

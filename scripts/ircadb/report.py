@@ -13,7 +13,7 @@ from scripts.ircadb.problems import Problem
 from scripts.ircadb.sections import Lists, PreparedPatient
 from scripts.ircadb.splits import LEAKING_KINDS
 from scripts.ircadb.structures import class_names
-from scripts.luna16.splits import SECTIONS, leaks
+from scripts.splits import SECTIONS, leaks
 
 COLUMNS = ("patient_id", "reason", "left_out")
 

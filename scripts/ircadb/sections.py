@@ -20,8 +20,8 @@ from scripts.ircadb.splits import (
 )
 from scripts.ircadb.structures import class_names
 from scripts.luna16.slices import rows_of
-from scripts.luna16.splits import SECTIONS
 from scripts.samples import read_rows
+from scripts.splits import SECTIONS
 
 Sample = dict[str, Any]
 Lists = dict[str, list[Sample]]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from random import Random
-from typing import TypeVar
 
-from scripts.luna16.splits import PATIENT_SHARES, SECTIONS, apportion
+from scripts.splits import PATIENT_SHARES, SECTIONS, apportion, deal
 
 PAPER_SLICES = (2258, 565, 0)  # training and validation of 2,823 slices; the paper tests nothing
 BLOCK_SHARES = (6, 2, 2)
@@ -14,15 +13,6 @@ LEAKING_KINDS = {
     "slice_random": "neighbouring slices of one patient stand on both sides, as in the paper",
     "slice_block": "slices of one patient stand on all sides: for trying on one patient",
 }
-
-Name = TypeVar("Name", str, tuple[str, int])
-
-
-def _deal(names: Iterable[Name], counts: Sequence[int], random: Random) -> dict[Name, str]:
-    shuffled = sorted(names)
-    random.shuffle(shuffled)
-    sections = [s for s, count in zip(SECTIONS, counts, strict=True) for _ in range(count)]
-    return dict(zip(shuffled, sections, strict=True))
 
 
 def assign_patients(complete: Mapping[str, bool], *, seed: int = 0) -> dict[str, str]:
@@ -52,8 +42,8 @@ def assign_patients(complete: Mapping[str, bool], *, seed: int = 0) -> dict[str,
     if len(having) < len(SECTIONS):
         having = list(complete)
     lacking = [name for name in complete if name not in having]
-    sections = _deal(having, apportion(len(having), PATIENT_SHARES, at_least=1), random)
-    return sections | _deal(lacking, apportion(len(lacking), PATIENT_SHARES), random)
+    sections = deal(having, apportion(len(having), PATIENT_SHARES, at_least=1), random)
+    return sections | deal(lacking, apportion(len(lacking), PATIENT_SHARES), random)
 
 
 def assign_folds(
@@ -99,7 +89,7 @@ def assign_random_slices(
     if len(names) < 2:
         raise ValueError(f"split: slice_random needs at least 2 slices, got {len(names)}")
     training, validation = apportion(len(names), PAPER_SLICES[:2], at_least=1)
-    return _deal(names, (training, validation, 0), Random(f"slice_random:{seed}"))
+    return deal(names, (training, validation, 0), Random(f"slice_random:{seed}"))
 
 
 def assign_slice_blocks(
@@ -131,7 +121,7 @@ def assign_slice_blocks(
         enough = len(blocks) >= len(SECTIONS)
         counts = apportion(len(blocks), BLOCK_SHARES, at_least=1) if enough else (len(blocks), 0, 0)
         names = [(patient, i) for i in range(len(blocks))]
-        dealt = _deal(names, counts, Random(f"slice_block:{seed}:{patient}"))
+        dealt = deal(names, counts, Random(f"slice_block:{seed}:{patient}"))
         last: tuple[str, int] | None = None
         for name, members in zip(names, blocks, strict=True):
             free_from = last[1] + gap + 1 if last and last[0] != dealt[name] else 0

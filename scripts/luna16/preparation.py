@@ -23,9 +23,10 @@ from scripts.luna16.sections import (
     volume_lists,
 )
 from scripts.luna16.slices import empty_quotas
-from scripts.luna16.splits import SECTIONS, assign_patients, assign_subsets
+from scripts.luna16.splits import assign_patients, assign_subsets
 from scripts.luna16.truth_files import find_truth_files
 from scripts.provenance import provenance
+from scripts.splits import SECTIONS
 from scripts.volume_files import read_metaimage_header
 
 

@@ -13,7 +13,8 @@ from scripts.luna16.options import SplitOptions
 from scripts.luna16.problems import Problem
 from scripts.luna16.scans import Cohort
 from scripts.luna16.sections import Lists, PreparedScan
-from scripts.luna16.splits import LEAKING_KINDS, SECTIONS, leaks
+from scripts.luna16.splits import LEAKING_KINDS
+from scripts.splits import SECTIONS, leaks
 
 COLUMNS = ("series_uid", "place", "reason", "scan_left_out")
 MOSTLY = 0.5  # a nodule with less of itself inside the lung field is told of

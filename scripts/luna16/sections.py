@@ -13,12 +13,12 @@ from scripts.luna16.options import SliceOptions, SplitOptions
 from scripts.luna16.scans import Scan
 from scripts.luna16.slices import empty_count, nodule_slices, rows_of
 from scripts.luna16.splits import (
-    SECTIONS,
     assign_nodules,
     assign_patients,
     assign_slices,
     assign_subsets,
 )
+from scripts.splits import SECTIONS
 
 Sample = dict[str, Any]
 Lists = dict[str, list[Sample]]

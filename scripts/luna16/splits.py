@@ -11,52 +11,16 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
-SECTIONS = ("training", "validation", "test")
+from scripts.splits import PATIENT_SHARES, SECTIONS, apportion, deal
+
 KINDS = ("patient", "nodule", "subset", "slice_block")
 LEAKING_KINDS = {
     "nodule": "nodules of one patient stand on several sides, as in the paper",
     "slice_block": "slices of one nodule stand on several sides, for trying on a single scan",
 }
-PATIENT_SHARES = (8, 1, 1)
 PAPER_NODULES = (949, 110, 127)  # Ma, Wei, Ma 2020: of 1,186 nodules
 FOLDS = 10
 HELD_BACK = 0.2  # of a nodule's slices, for validation and again for test
-
-
-def apportion(count: int, shares: Sequence[int], *, at_least: int = 0) -> tuple[int, ...]:
-    """Divide ``count`` things in whole numbers by shares (largest remainders first).
-
-    Args:
-        count: how many there are.
-        shares: relative sizes.
-        at_least: every part gets so many, the largest part paying for it.
-
-    Raises:
-        ValueError: when there are too few for ``at_least`` each.
-
-    Example:
-        >>> apportion(1186, (949, 110, 127)), apportion(8, (8, 1, 1), at_least=1)
-        ((949, 110, 127), (6, 1, 1))
-    """
-    if count < at_least * len(shares):
-        raise ValueError(f"count: must be at least {at_least * len(shares)}, got {count}")
-    exact = [count * share / sum(shares) for share in shares]
-    parts = [int(value) for value in exact]
-    by_remainder = sorted(range(len(parts)), key=lambda i: (parts[i] - exact[i], i))
-    for i in by_remainder[: count - sum(parts)]:
-        parts[i] += 1
-    for i in range(len(parts)):
-        while parts[i] < at_least:
-            parts[max(range(len(parts)), key=lambda j: parts[j])] -= 1
-            parts[i] += 1
-    return tuple(parts)
-
-
-def _deal(names: Iterable[Any], counts: Sequence[int], random: Random) -> dict[Any, str]:
-    shuffled = sorted(names)
-    random.shuffle(shuffled)
-    sections = [s for s, count in zip(SECTIONS, counts, strict=True) for _ in range(count)]
-    return dict(zip(shuffled, sections, strict=True))
 
 
 def assign_patients(nodules: Mapping[str, int], *, seed: int = 0) -> dict[str, str]:
@@ -80,8 +44,8 @@ def assign_patients(nodules: Mapping[str, int], *, seed: int = 0) -> dict[str, s
             f"--split slice_block (which does not measure generalisation)"
         )
     random = Random(f"patient:{seed}")
-    sections = _deal(having, apportion(len(having), PATIENT_SHARES, at_least=1), random)
-    return sections | _deal(lacking, apportion(len(lacking), PATIENT_SHARES), random)
+    sections = deal(having, apportion(len(having), PATIENT_SHARES, at_least=1), random)
+    return sections | deal(lacking, apportion(len(lacking), PATIENT_SHARES), random)
 
 
 def assign_nodules(names: Iterable[tuple[str, int]], *, seed: int = 0) -> dict[Any, str]:
@@ -98,7 +62,7 @@ def assign_nodules(names: Iterable[tuple[str, int]], *, seed: int = 0) -> dict[A
     if len(known) < len(SECTIONS):
         raise ValueError(f"split: nodule needs at least 3 nodules, got {len(known)}")
     counts = apportion(len(known), PAPER_NODULES, at_least=1)
-    return _deal(known, counts, Random(f"nodule:{seed}"))
+    return deal(known, counts, Random(f"nodule:{seed}"))
 
 
 def assign_subsets(subsets: Mapping[str, int], *, test_fold: int = 0) -> dict[str, str]:
@@ -200,19 +164,3 @@ def runs(slices: Iterable[int]) -> list[list[int]]:
             found.append([])
         found[-1].append(number)
     return found
-
-
-def leaks(datalist: Mapping[str, Any]) -> list[str]:
-    """Patients that stand in more than one section of a datalist, by samples or by volumes.
-
-    Example:
-        >>> one, two = {"patient_id": "p1"}, {"patient_id": "p2"}
-        >>> leaks({"training": [one, two], "validation": [], "test": [two]})
-        ['p2']
-    """
-    volumes = datalist.get("volumes", {})
-    sides: dict[str, set[str]] = {}
-    for section in SECTIONS:
-        for entry in [*datalist.get(section, []), *volumes.get(section, [])]:
-            sides.setdefault(entry["patient_id"], set()).add(section)
-    return sorted(patient for patient, sections in sides.items() if len(sections) > 1)

@@ -9,8 +9,8 @@ import SimpleITK as sitk
 from scripts.geometry import affine_of, same_geometry, to_lps
 from scripts.luna16.options import LabelOptions, SliceOptions, SplitOptions
 from scripts.luna16.preparation import Request, prepare, prepare_cohort
-from scripts.luna16.splits import SECTIONS, leaks
 from scripts.samples import LoadSlicesd, load_datalist
+from scripts.splits import SECTIONS, leaks
 from tests.scripts.luna16.cohort import TinyCohort, as_image, chest, several
 
 

@@ -7,8 +7,8 @@ import SimpleITK as sitk
 from scripts.geometry import affine_of, same_geometry, world_to_index
 from scripts.luna16.options import LabelOptions, SliceOptions, SplitOptions
 from scripts.luna16.preparation import Request, prepare_cohort
-from scripts.luna16.splits import SECTIONS
 from scripts.samples import LoadSlicesd, load_datalist
+from scripts.splits import SECTIONS
 
 pytestmark = pytest.mark.real
 OFFICIAL = "1.3.6.1.4.1.14519.5.2.1.6279.6001.170706757615202213033480003264"

@@ -4,14 +4,13 @@ from itertools import pairwise
 import pytest
 
 from scripts.luna16.splits import (
-    SECTIONS,
     assign_nodules,
     assign_patients,
     assign_slices,
     assign_subsets,
-    leaks,
     runs,
 )
+from scripts.splits import SECTIONS, leaks
 
 
 def test_patients_then_divided_8_1_1_whatever_their_order():
