@@ -29,6 +29,7 @@ AIRWAY_HU = (-900.0, -930.0, -950.0)  # tried in turn, until the lumen does not 
 AIRWAY_ML = (4.0, 120.0)
 AIRWAY_LENGTH_MM = 25.0
 AIRWAY_AREA_MM2 = 700.0  # largest cross-section of the trachea in a slice
+AIRWAY_SHARE_OF_BOX = 0.6  # a disc fills 0.79 of its box; thin lung tissue, all holes, 0.3 to 0.57
 AIRWAY_OFF_MIDLINE_MM = 35.0
 SMALLEST_AREA_MM2 = 400.0  # of a lung in its largest slice
 SMALLEST_SHARE = 0.05  # of the largest component's volume
@@ -212,7 +213,11 @@ def _is_tube(
     areas_mm2 = upper.sum(axis=(1, 2)) * spacing_zyx[1] * spacing_zyx[2]
     column = float(np.nonzero(upper)[2].mean()) + box[2].start
     off_mm = abs(column - midline) * spacing_zyx[2]
-    return bool(areas_mm2.max() < AIRWAY_AREA_MM2 and off_mm < AIRWAY_OFF_MIDLINE_MM)
+    if areas_mm2.max() > AIRWAY_AREA_MM2 or off_mm > AIRWAY_OFF_MIDLINE_MM:
+        return False
+    boxes = [np.ptp(np.argwhere(patch), axis=0) + 1 for patch in upper]
+    shares = [patch.sum() / sides.prod() for patch, sides in zip(upper, boxes, strict=True)]
+    return bool(np.median(shares) >= AIRWAY_SHARE_OF_BOX)
 
 
 def _lungs(work: NDArray[np.float32], air: Mask, spacing_zyx: NDArray[np.float64]) -> Mask:

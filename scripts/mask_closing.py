@@ -61,7 +61,11 @@ def fill(mask: Mask, largest: float = np.inf) -> Mask:
 
 
 def rounded(lungs: Mask, spacing_zyx: NDArray[np.float64]) -> Mask:
-    """Close a lung mask over notches and fill its holes; what it has always stays."""
+    """Close a lung mask over notches, fill its holes and add a voxel for the pleura.
+
+    What the mask has always stays. A nodule on the pleura is as dense as the wall behind it, and
+    readers draw its rim where the threshold has the wall: without the added voxel it is cut.
+    """
     box = ndimage.find_objects(lungs.astype(np.uint8))[0]
     reach = np.ceil(CLOSING_MM / spacing_zyx).astype(int) + 1  # in voxels
     window = tuple(
@@ -75,7 +79,8 @@ def rounded(lungs: Mask, spacing_zyx: NDArray[np.float64]) -> Mask:
     closed = close(longer, spacing_zyx * steps)[beyond:-beyond]
     result = lungs.copy()
     result[window] |= expand(closed, steps, near.shape)
-    return fill(result, LARGEST_HOLE_MM2 / (spacing_zyx[1] * spacing_zyx[2]))
+    filled = fill(result, LARGEST_HOLE_MM2 / (spacing_zyx[1] * spacing_zyx[2]))
+    return np.asarray(ndimage.binary_dilation(filled, structure=IN_SLICE))
 
 
 def close(mask: Mask, spacing_zyx: NDArray[np.float64]) -> Mask:
