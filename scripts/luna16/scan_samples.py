@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -28,16 +28,14 @@ from scripts.luna16.options import LabelOptions, SliceOptions
 from scripts.luna16.outlines import read_outlines, reader_instances
 from scripts.luna16.problems import Problem
 from scripts.luna16.scans import Scan
-from scripts.luna16.slices import draw_empty, empty_candidates, nodule_slices, stored_slices
+from scripts.luna16.slices import draw_empty, empty_candidates, nodule_slices
 from scripts.lung_field import lung_field, lung_field_from_labels
+from scripts.neighbours import stored_slices
+from scripts.output_folder import writing_into
 from scripts.readers import read_image
 from scripts.volume_files import read_metaimage_header
 
 FORMAT = 1  # of a prepared scan's folder; another number makes every scan anew
-
-
-class OutputError(OSError):
-    """The output cannot be written: a matter of the disk, so the whole run stops."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +73,11 @@ class ScanTask:
     def label_volume(self) -> Path:
         """Where the label of the whole volume goes."""
         return self.output / "volumes" / f"{self.scan.uid}.nii.gz"
+
+    def leftovers(self) -> list[Path]:
+        """Files that a run killed while writing this scan left beside the real ones."""
+        volumes = self.label_volume.parent.glob(f".part-*-{self.label_volume.name}")
+        return [*self.folder.glob(".part-*"), *volumes]
 
     def request(self) -> dict[str, Any]:
         """Everything that the result hangs on, with sizes and times of the files read."""
@@ -139,8 +142,10 @@ def prepare_scan(task: ScanTask) -> ScanOutcome:
     except (OSError, ValueError, RuntimeError) as error:
         return ScanOutcome(uid, problem=Problem(uid, task.scan.image.name, str(error)))
     record = {**content.record(), "request": request, "empty_wanted": task.empty_wanted}
-    with _writing(task.output):
+    with writing_into(task.output):
         (task.folder / "scan.json").unlink(missing_ok=True)
+        for left in task.leftovers():
+            left.unlink(missing_ok=True)
         for name, stack in content.stacks().items():
             with atomic_path(task.folder / f"{name}.npy") as beside:
                 np.save(beside, stack)
@@ -164,17 +169,6 @@ def find_prepared(task: ScanTask) -> ScanOutcome | None:
     if record["empty_wanted"] < task.empty_wanted or not all(file.is_file() for file in files):
         return None
     return ScanOutcome(task.scan.uid, record, reused=True)
-
-
-@contextmanager
-def _writing(output: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"output: cannot write into {output}: {error.strerror or error}; what is finished is "
-            f"kept, the same command goes on from there"
-        ) from error
 
 
 class _Content:

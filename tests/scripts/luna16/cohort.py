@@ -8,6 +8,11 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from scripts.luna16.options import SliceOptions
+from scripts.luna16.preparation import Request
+from scripts.luna16.splits import SECTIONS
+from scripts.samples import load_datalist
+
 AIR, LUNG, TISSUE = -1000, -850, 40
 SPACING = (1.0, 1.25, 2.5)
 ORIGIN = (-20.0, 30.0, -100.0)
@@ -91,3 +96,12 @@ def several(folder: Path, count: int = 4) -> TinyCohort:
         direction = (-1, 0, 0, 0, -1, 0, 0, 0, 1) if flipped else (1, 0, 0, 0, 1, 0, 0, 0, 1)
         cohort.add(f"1.{number}", [((20, 18, 8 + number), 9.0)], direction=direction)
     return cohort
+
+
+def request(cohort, output, **changes):
+    options = {"slices": SliceOptions("all", empty_share=0.2), "jobs": 1, **changes}
+    return Request(cohort.folder, output, **options)
+
+
+def every_sample(output):
+    return [s for section in SECTIONS for s in load_datalist(output / "datalist.json", section)]
