@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -66,3 +66,25 @@ class StackNeighboursd(MapTransform):
                 )
             result[key] = stacked
         return result
+
+
+def stored_slices(chosen: Iterable[int], neighbours: int, depth: int) -> list[int]:
+    """Every slice that the chosen ones need, with neighbours, in order.
+
+    Example:
+        >>> stored_slices([0, 7], neighbours=1, depth=9)
+        [0, 1, 6, 7, 8]
+    """
+    reach = range(-neighbours, neighbours + 1)
+    return sorted({min(max(k + step, 0), depth - 1) for k in chosen for step in reach})
+
+
+def rows_of(number: int, stored: Sequence[int], neighbours: int, depth: int) -> list[int]:
+    """Rows of the stored stack for one slice: below first, edge slices repeated.
+
+    Example:
+        >>> rows_of(0, [0, 1, 6, 7, 8], neighbours=1, depth=9)
+        [0, 0, 1]
+    """
+    reach = range(-neighbours, neighbours + 1)
+    return [stored.index(min(max(number + step, 0), depth - 1)) for step in reach]

@@ -5,27 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from scripts.luna16.options import check_choice, check_whole
+from scripts.options import check_choice, check_whole
 
 SLICE_KINDS = ("all", "organ")
 SPLIT_KINDS = ("patient", "fold", "slice_random", "slice_block")
-
-
-def read_truth(name: str, value: object) -> bool:
-    """Read what a command line gives for yes and no.
-
-    Raises:
-        ValueError: for anything but true and false.
-
-    Example:
-        >>> read_truth("volumes", "False"), read_truth("volumes", True)
-        (False, True)
-    """
-    words = {"true": True, "false": False}
-    word = str(value).lower()
-    if word not in words:
-        raise ValueError(f"{name}: must be true or false, got {value!r}")
-    return words[word]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from scripts.files import atomic_path, plain, write_json
-from scripts.geometry import affine_of, lps_to_ras, set_affine, spacing_of, to_lps
+from scripts.geometry import affine_of, set_affine, spacing_of, to_lps
 from scripts.ircadb import structures
 from scripts.ircadb.archive import ArchiveReader
 from scripts.ircadb.options import PatientOptions
@@ -28,8 +26,9 @@ from scripts.ircadb.patients import Patient, PatientFiles, list_files
 from scripts.ircadb.problems import Problem
 from scripts.ircadb.series import CT, read_ct, read_mask
 from scripts.ircadb.structures import Structures, class_names, paint, recognise
-from scripts.luna16.scan_samples import OutputError
-from scripts.luna16.slices import stored_slices
+from scripts.neighbours import stored_slices
+from scripts.nifti import nifti_of
+from scripts.output_folder import writing_into
 
 FORMAT = 1  # of a prepared patient's folder; another number makes every patient anew
 ORGANS = ("liver", "kidney")  # what makes a slice one of an organ; bone is in nearly all
@@ -121,7 +120,7 @@ def prepare_patient(task: PatientTask) -> PatientOutcome:
     except (OSError, ValueError) as error:
         return PatientOutcome(name, problem=Problem(name, str(error)))
     record = {**content.record(task.options), "request": request}
-    with _writing(task.output):
+    with writing_into(task.output):
         (task.folder / "patient.json").unlink(missing_ok=True)
         for kind, stack in (("image", content.hu), ("label", content.label)):
             with atomic_path(task.folder / f"{kind}.npy") as beside:
@@ -131,17 +130,6 @@ def prepare_patient(task: PatientTask) -> PatientOutcome:
                     nibabel.save(nifti_of(stack, content.affine), beside)
         write_json(task.folder / "patient.json", record)
     return PatientOutcome(name, plain(record))
-
-
-@contextmanager
-def _writing(output: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"output: cannot write into {output}: {error.strerror or error}; what is finished is "
-            f"kept, the same command goes on from there"
-        ) from error
 
 
 @dataclass(frozen=True)
@@ -219,19 +207,3 @@ def _used_masks(
 
 def _in_lps(array: NDArray[Any], affine: NDArray[np.float64]) -> sitk.Image:
     return to_lps(set_affine(sitk.GetImageFromArray(array), affine))
-
-
-def nifti_of(array: NDArray[Any], affine_lps: NDArray[np.float64]) -> nibabel.Nifti1Image:
-    """Return an array (Z, Y, X) as NIfTI.
-
-    Written by nibabel, because ITK's NIfTI writer does not tell of a full disk.
-
-    Args:
-        array: int16 HU or uint8 labels.
-        affine_lps: (4, 4), index (i, j, k) to LPS mm.
-    """
-    nifti = nibabel.Nifti1Image(array.transpose(2, 1, 0), lps_to_ras(affine_lps))
-    nifti.header.set_xyzt_units("mm")
-    nifti.set_qform(nifti.affine, code="scanner")
-    nifti.set_sform(nifti.affine, code="scanner")
-    return nifti

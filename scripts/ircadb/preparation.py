@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from scripts.files import write_csv, write_json
 from scripts.ircadb.audit import COLUMNS, PatientAudit, audit_patient, audit_rows, audit_table
-from scripts.ircadb.options import PatientOptions, SplitOptions, WindowOptions, read_truth
+from scripts.ircadb.options import PatientOptions, SplitOptions, WindowOptions
 from scripts.ircadb.patient_samples import (
     PatientOutcome,
     PatientTask,
@@ -24,9 +24,8 @@ from scripts.ircadb.report import Report, summary, write_report
 from scripts.ircadb.sections import PreparedPatient, divide, training_mean, volume_lists
 from scripts.ircadb.splits import assign_folds, assign_patients
 from scripts.ircadb.structures import class_names
-from scripts.luna16.options import check_whole, cores
-from scripts.luna16.preparation import claim_output
-from scripts.luna16.sections import portable_path
+from scripts.options import check_whole, cores, read_truth
+from scripts.output_folder import claim_output, portable_path
 from scripts.provenance import provenance
 from scripts.splits import SECTIONS
 from scripts.workers import work_through

@@ -19,7 +19,7 @@ from scripts.ircadb.splits import (
     assign_slice_blocks,
 )
 from scripts.ircadb.structures import class_names
-from scripts.luna16.slices import rows_of
+from scripts.neighbours import rows_of
 from scripts.samples import read_rows
 from scripts.splits import SECTIONS
 

@@ -7,23 +7,16 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from scripts.geometry import affine_of, lps_to_ras, to_lps
+from scripts.geometry import affine_of, to_lps
+from scripts.nifti import nifti_of
 
 
 def label_in_source_grid(instances: NDArray[np.uint8], image: sitk.Image) -> nibabel.Nifti1Image:
-    """Return an LPS instance map as NIfTI on the grid of the scan as it lies on disk.
-
-    Written by nibabel, because ITK's NIfTI writer does not tell of a full disk.
-    """
+    """Return an LPS instance map as NIfTI on the grid of the scan as it lies on disk."""
     label = sitk.GetImageFromArray(instances)
     label.CopyInformation(to_lps(image))
     orient = sitk.DICOMOrientImageFilter
     code = orient.GetOrientationFromDirectionCosines(image.GetDirection())
     if code != "LPS":
         label = sitk.DICOMOrient(label, code)
-    array = sitk.GetArrayFromImage(label).transpose(2, 1, 0)
-    nifti = nibabel.Nifti1Image(array, lps_to_ras(affine_of(image)))
-    nifti.header.set_xyzt_units("mm")
-    nifti.set_qform(nifti.affine, code="scanner")
-    nifti.set_sform(nifti.affine, code="scanner")
-    return nifti
+    return nifti_of(sitk.GetArrayFromImage(label), affine_of(image))

@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from scripts.luna16.splits import FOLDS, KINDS
+from scripts.options import check_choice, check_whole
 
 LABEL_KINDS = ("ball", "readers", "masks")
 SLICE_KINDS = ("central", "all")
 READERS = 4  # radiologists who read each LIDC scan
-
-
-def check_choice(name: str, value: object, valid: Collection[str]) -> None:
-    """Refuse a value that is not one of those named."""
-    if value not in valid:
-        raise ValueError(f"{name}: must be one of {', '.join(valid)}, got {value!r}")
-
-
-def check_whole(name: str, value: object, low: int, high: int | None = None) -> None:
-    """Refuse what is no whole number within bounds."""
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    if not whole or value < low or (high is not None and value > high):  # type: ignore[operator]
-        bounds = f"{low} to {high}" if high is not None else f"at least {low}"
-        raise ValueError(f"{name}: must be a whole number, {bounds}, got {value!r}")
 
 
 def check_folder(name: str, value: Path | None, kind: str) -> None:
@@ -138,10 +123,3 @@ class SplitOptions:
         used = asdict(self)
         del used["seed" if self.kind == "subset" else "test_fold"]
         return used
-
-
-def cores() -> int:
-    """Count the processor cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -10,21 +10,22 @@ from typing import Any
 from scripts.files import write_json
 from scripts.luna16.annotations import AnnotationTable, read_annotations, read_findings
 from scripts.luna16.cohort_progress import prepare_all
-from scripts.luna16.options import LabelOptions, SliceOptions, SplitOptions, check_whole, cores
+from scripts.luna16.options import LabelOptions, SliceOptions, SplitOptions
 from scripts.luna16.report import Report, summary, write_report
-from scripts.luna16.scan_samples import OutputError, ScanTask
+from scripts.luna16.scan_samples import ScanTask
 from scripts.luna16.scans import Cohort, find_cohort, patients_of
 from scripts.luna16.sections import (
     Lists,
     PreparedScan,
     choose_samples,
     divide,
-    portable_path,
     volume_lists,
 )
 from scripts.luna16.slices import empty_quotas
 from scripts.luna16.splits import assign_patients, assign_subsets
 from scripts.luna16.truth_files import find_truth_files
+from scripts.options import check_whole, cores, read_truth
+from scripts.output_folder import claim_output, portable_path
 from scripts.provenance import provenance
 from scripts.splits import SECTIONS
 from scripts.volume_files import read_metaimage_header
@@ -86,7 +87,7 @@ def prepare(
         SplitOptions(split, test_fold, seed),
         patients=_path(patients),
         jobs=cores() if jobs is None else jobs,
-        volumes=_truth(volumes),
+        volumes=read_truth("volumes", volumes),
     )
     report = prepare_cohort(request)
     print(summary(report))
@@ -96,15 +97,6 @@ def prepare(
 
 def _path(value: object) -> Path | None:
     return None if value is None else Path(str(value))
-
-
-def _truth(value: object) -> bool:
-    """Read what a command line gives for yes and no."""
-    words = {"true": True, "false": False}
-    word = str(value).lower()
-    if word not in words:
-        raise ValueError(f"volumes: must be true or false, got {value!r}")
-    return words[word]
 
 
 @dataclass(frozen=True)
@@ -232,24 +224,6 @@ def check_split_early(
         assign_subsets({s.uid: s.subset for s in cohort.scans}, test_fold=split.test_fold)
     if split.kind == "patient":
         assign_patients(dict.fromkeys(owners.values(), 1))
-
-
-def claim_output(output: Path) -> None:
-    """Make the output folder and see that files can be written there.
-
-    Raises:
-        OutputError: when they cannot.
-    """
-    probe = output / ".writable"
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"x")
-        probe.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"output: cannot write into {output}: {error.strerror or error}; give a folder of "
-            f"yours with room in it"
-        ) from error
 
 
 def _lists(prepared: Sequence[PreparedScan], request: Request) -> tuple[Lists, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,15 @@ from typing import Any
 
 from scripts.luna16.options import SliceOptions, SplitOptions
 from scripts.luna16.scans import Scan
-from scripts.luna16.slices import empty_count, nodule_slices, rows_of
+from scripts.luna16.slices import empty_count, nodule_slices
 from scripts.luna16.splits import (
     assign_nodules,
     assign_patients,
     assign_slices,
     assign_subsets,
 )
+from scripts.neighbours import rows_of
+from scripts.output_folder import portable_path
 from scripts.splits import SECTIONS
 
 Sample = dict[str, Any]
@@ -212,10 +213,3 @@ def _volume(prepared: PreparedScan, output: Path) -> Sample:
         "label_kind": prepared.record["label_kind"],
         "nodules": [{k: nodule[k] for k in keys} for nodule in prepared.record["nodules"]],
     }
-
-
-def portable_path(path: Path, folder: Path) -> str:
-    """Relative where a file lies inside the folder, so that it moves with it; else absolute."""
-    absolute = Path(os.path.abspath(path))
-    inside = Path(os.path.abspath(folder))
-    return absolute.relative_to(inside).as_posix() if inside in absolute.parents else str(absolute)

@@ -81,25 +81,3 @@ def empty_quotas(
         return dict.fromkeys(uids, 0)
     average = (SPARE * with_nodule * share / (1 - share) + 3) / len(uids)
     return {uid: int(average + Random(f"quota:{seed}:{uid}").random()) for uid in uids}
-
-
-def stored_slices(chosen: Iterable[int], neighbours: int, depth: int) -> list[int]:
-    """Every slice that the chosen ones need, with neighbours, in order.
-
-    Example:
-        >>> stored_slices([0, 7], neighbours=1, depth=9)
-        [0, 1, 6, 7, 8]
-    """
-    reach = range(-neighbours, neighbours + 1)
-    return sorted({min(max(k + step, 0), depth - 1) for k in chosen for step in reach})
-
-
-def rows_of(number: int, stored: Sequence[int], neighbours: int, depth: int) -> list[int]:
-    """Rows of the stored stack for one slice: below first, edge slices repeated.
-
-    Example:
-        >>> rows_of(0, [0, 1, 6, 7, 8], neighbours=1, depth=9)
-        [0, 0, 1]
-    """
-    reach = range(-neighbours, neighbours + 1)
-    return [stored.index(min(max(number + step, 0), depth - 1)) for step in reach]

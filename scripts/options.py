@@ -1,0 +1,44 @@
+"""Options of the commands: checked before any work is done, refused in words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+
+
+def check_choice(name: str, value: object, valid: Collection[str]) -> None:
+    """Refuse a value that is not one of those named."""
+    if value not in valid:
+        raise ValueError(f"{name}: must be one of {', '.join(valid)}, got {value!r}")
+
+
+def check_whole(name: str, value: object, low: int, high: int | None = None) -> None:
+    """Refuse what is no whole number within bounds."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value < low or (high is not None and value > high):  # type: ignore[operator]
+        bounds = f"{low} to {high}" if high is not None else f"at least {low}"
+        raise ValueError(f"{name}: must be a whole number, {bounds}, got {value!r}")
+
+
+def read_truth(name: str, value: object) -> bool:
+    """Read what a command line gives for yes and no.
+
+    Raises:
+        ValueError: for anything but true and false.
+
+    Example:
+        >>> read_truth("volumes", "False"), read_truth("volumes", True)
+        (False, True)
+    """
+    words = {"true": True, "false": False}
+    word = str(value).lower()
+    if word not in words:
+        raise ValueError(f"{name}: must be true or false, got {value!r}")
+    return words[word]
+
+
+def cores() -> int:
+    """Count the processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
