@@ -65,18 +65,23 @@ def samples_of(prepared: PreparedScan, options: SliceOptions) -> list[Sample]:
 def choose_samples(
     scans: Sequence[PreparedScan], options: SliceOptions
 ) -> tuple[list[Sample], int]:
-    """Every slice with a nodule, and as many without as the share asks for.
+    """Choose every slice with a nodule, and as many without, evenly over the scans, as asked for.
 
     Returns:
         The samples by series and slice; and how many slices without nodule were asked for, which
         is more than there are when the lungs leave no room.
     """
-    every = [sample for scan in scans for sample in samples_of(scan, options)]
-    having = [sample for sample in every if sample["nodules"]]
-    lacking = [sample for sample in every if not sample["nodules"]]
+    having: list[Sample] = []
+    lacking: list[tuple[int, float, Sample]] = []
+    random = Random(f"empty:{options.seed}")
+    for prepared in sorted(scans, key=lambda prepared: prepared.scan.uid):
+        every = samples_of(prepared, options)
+        having += [sample for sample in every if sample["nodules"]]
+        empty = [sample for sample in every if not sample["nodules"]]
+        lacking += [(rank, random.random(), sample) for rank, sample in enumerate(empty)]
     wanted = empty_count(len(having), options.empty_share)
-    Random(f"empty:{options.seed}").shuffle(lacking)
-    chosen = [*having, *lacking[:wanted]]
+    lacking.sort(key=lambda drawn: drawn[:2])  # one of each scan before a second of any
+    chosen = [*having, *(sample for _, _, sample in lacking[:wanted])]
     return sorted(chosen, key=lambda sample: (sample["series_uid"], sample["slice"])), wanted
 
 
