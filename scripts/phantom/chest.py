@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from scripts.phantom.branching import Tree, draw_bronchi, draw_vessels, tree_share
 from scripts.phantom.build import Build, draw_build
+from scripts.phantom.couch import draw_couch
 from scripts.phantom.mediastinum import (
     Mediastinum,
     draw_mediastinum,
@@ -29,6 +30,7 @@ from scripts.phantom.parenchyma import TextureLookup, draw_texture
 from scripts.phantom.skeleton import (
     blade_depth,
     paint_front,
+    paint_ribs,
     paint_spine,
     rib_tables,
     scapula_table,
@@ -90,7 +92,7 @@ class ChestPainter:
         self.tables = {name: at_heights(table, grid.z) for name, table in tables.items()}
         self.sides = {side: self._side_tables(side) for side in (LEFT, RIGHT)}
         self.belly = belly_organs(patient)
-        self.empty_couch = self.couch()
+        self.empty_couch = draw_couch(grid, 124.0 * self.build.scale[1] + self.build.fat_mm)
         sx, sy, _ = self.build.scale
         right = np.clip(0.5 - x / 50.0, 0, 1).astype(np.float32)  # the domes meet in the middle
         self.floor, self.floor_width = (
@@ -195,29 +197,9 @@ class ChestPainter:
         blade = np.abs(depth - self.tables["blade"][row][column]) - np.float32(2.2)
         blade = np.maximum(blade, self.tables["scapula"][row][column])
         blend(part, hu("cortical_bone") * 0.7, coverage(blade, width) * flesh)
-        across = self.tables["rib"][row][column] / np.float32(6.3)
-        oval = np.hypot((depth - np.float32(5.2)) / np.float32(3.6), across)
-        rib = (oval - np.float32(1.0)) * np.float32(4.2)
-        bone = self.tables["bone"][row][column]
-        hard = hu("cartilage") + bone * np.float32(hu("cortical_bone") - hu("cartilage"))
-        soft = hu("cartilage") + bone * np.float32(hu("spongy_bone") - hu("cartilage"))
-        blend(part, hard, coverage(rib, width))
-        blend(part, soft, coverage(rib + np.float32(1.2), width))
+        across, bone = (self.tables[name][row][column] for name in ("rib", "bone"))
+        paint_ribs(part, depth, (across, bone), self.build, width)
         image[where] = part
-
-    def couch(self) -> Array:
-        """Air and the couch under the patient (Y, X)."""
-        x, y = self.grid.x[None, :], self.grid.y[:, None]
-        top = np.float32(124.0 * self.build.scale[1] + self.build.fat_mm) - x * x / np.float32(
-            900.0
-        )
-        width = np.float32(self.grid.spacing_mm[0])
-        edge = np.abs(x) - np.float32(205.0)
-        image = np.full(self.radius.shape, self.build.hu("air"), dtype=np.float32)
-        body = np.maximum(np.maximum(top - y, y - top - np.float32(26.0)), edge)
-        blend(image, self.build.hu("couch_shell"), coverage(body, width))
-        blend(image, self.build.hu("couch_foam"), coverage(body + np.float32(1.6), width))
-        return image
 
     def lung_share(self, row: int) -> Array:
         """Share (Y, X) of each voxel that is lung, negative on the right."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 
+from scripts.phantom.folder import check_whole, claim_folder
 from scripts.phantom.metaimage import write_whole
 from scripts.phantom.series import Options, Record, make_series, series_of
 
@@ -55,7 +55,7 @@ def make_cohort(
     """
     check_options(patients, size, slices, (nodule_min_mm, nodule_max_mm), seed, jobs)
     options = Options(seed, size, slices, float(nodule_min_mm), float(nodule_max_mm))
-    folder = claim_folder(Path(output), options, patients)
+    folder = claim_folder(Path(output), asdict(options), patients, README)
     series = [pair for index in range(patients) for pair in series_of(index)]
     records = []
     for number, record in enumerate(make_all(folder, options, series, jobs), start=1):
@@ -81,7 +81,7 @@ def check_options(
     Raises:
         ValueError: naming the option, its rule and what came.
     """
-    whole = {
+    whole: dict[str, tuple[object, int, int]] = {
         "patients": (patients, 1, 100_000),
         "size": (size, *SIZES),
         "seed": (seed, 0, 2**31 - 1),
@@ -89,42 +89,13 @@ def check_options(
     }
     if slices is not None:
         whole["slices"] = (slices, *SLICES)
-    for name, (value, low, high) in whole.items():
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise ValueError(f"{name} must be a whole number from {low} to {high}, got {value!r}")
+    check_whole(whole)
     low_mm, high_mm = diameters_mm
     if not SMALLEST_MM <= low_mm <= high_mm <= LARGEST_MM:
         raise ValueError(
             f"nodule diameters must satisfy {SMALLEST_MM:g} <= nodule_min_mm <= nodule_max_mm <= "
             f"{LARGEST_MM:g} mm (LUNA16's range), got {low_mm!r} and {high_mm!r}"
         )
-
-
-def claim_folder(folder: Path, options: Options, patients: int) -> Path:
-    """Make the folder ready for a cohort, or find the same cohort begun there.
-
-    Raises:
-        FileExistsError: if it holds other files or a cohort with other options.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"output must be a folder, {folder} is a file; name another")
-    made = folder / "cohort.json"
-    content = {**asdict(options), "patients": patients}
-    if made.is_file():
-        found = json.loads(made.read_text(encoding="utf-8"))
-        fixed = {key: value for key, value in content.items() if key != "patients"}
-        if {key: found.get(key) for key in fixed} != fixed or found["patients"] > patients:
-            raise FileExistsError(
-                f"{folder} holds a cohort made with {found}, asked for {content}; use the same "
-                "options (patients may grow) or another folder"
-            )
-    elif folder.is_dir() and any(folder.iterdir()):
-        raise FileExistsError(
-            f"{folder} is not empty and holds no cohort of this command; name an empty folder"
-        )
-    write_whole(made, lambda beside: beside.write_text(json.dumps(content, indent=1) + "\n"))
-    write_whole(folder / "README.txt", lambda beside: beside.write_text(README))
-    return folder
 
 
 def make_all(

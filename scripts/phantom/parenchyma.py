@@ -31,20 +31,20 @@ class TextureLookup:
     """Linear interpolation of a coarse field, slice by slice.
 
     Args:
-        field: (Z, Y, X) on a grid of TEXTURE_MM centred on the chest.
+        field: (Z, Y, X) on a grid of ``step_mm`` centred on the patient's frame.
         grid: where it is wanted.
+        step_mm: distance of the field's values.
     """
 
-    def __init__(self, field: Array, grid: Grid) -> None:
-        self.field = field
+    def __init__(self, field: Array, grid: Grid, step_mm: float = TEXTURE_MM) -> None:
+        self.field, self.step_mm = field, step_mm
         self.along = [
             self._positions(axis, count)
             for axis, count in zip((grid.z, grid.y, grid.x), field.shape, strict=True)
         ]
 
-    @staticmethod
-    def _positions(axis: Array, count: int) -> tuple[NDArray[np.intp], Array]:
-        place = np.clip(axis / TEXTURE_MM + (count - 1) / 2, 0, count - 1.001)
+    def _positions(self, axis: Array, count: int) -> tuple[NDArray[np.intp], Array]:
+        place = np.clip(axis / self.step_mm + (count - 1) / 2, 0, count - 1.001)
         low = np.floor(place).astype(np.intp)
         return low, (place - low).astype(np.float32)
 

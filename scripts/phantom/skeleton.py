@@ -26,17 +26,31 @@ def rib_tables(outlines: Outlines, rng: np.random.Generator) -> tuple[Array, Arr
 
     Cartilage towards the breastbone has a share of 0. Distances are across the rib.
     """
-    turn, scale = turn_from_back(), outlines.build.scale[2]
+    return rib_bands(outlines.cage, outlines.build.scale[2], rng, heights=HEIGHTS)
+
+
+def rib_bands(
+    cage: Points, scale: float, rng: np.random.Generator, *, heights: NDArray[np.floating]
+) -> tuple[Array, Array]:
+    """As :func:`rib_tables`, for any cage.
+
+    Args:
+        cage: (H, A) radii in mm of the ribs' inner face.
+        scale: factor of the standard chest along z.
+        rng: draws the ribs' irregularity.
+        heights: (H,) heights of the table in the frame of the chest.
+    """
+    turn = turn_from_back()
     left = np.cos(np.arange(ANGLES) * (2 * np.pi / ANGLES)) > 0
-    nearest = np.full(outlines.cage.shape, 99.0)
+    nearest = np.full(cage.shape, 99.0)
     bone = np.ones_like(nearest)
     for number in range(12):
         start = RIB_TOP_MM - number * RIB_STEP_MM + rng.normal(0, 1.0)
         jitter = np.where(left, *rng.normal(0, 1.5, 2))
         path = rib_height(turn, RIB_DROP_MM[number], BONE_END[number], number)
         axis = scale * (start - path) + jitter
-        step = np.gradient(axis) / (outlines.cage.mean() * 2 * np.pi / ANGLES)
-        distance = np.abs(HEIGHTS[:, None] - axis) / np.sqrt(1 + np.minimum(step**2, 1.5))
+        step = np.gradient(axis) / (cage.mean() * 2 * np.pi / ANGLES)
+        distance = np.abs(heights[:, None] - axis) / np.sqrt(1 + np.minimum(step**2, 1.5))
         past = np.maximum(turn - CARTILAGE_END[number], 0) + np.maximum(11.0 - turn, 0)
         distance = distance + past * 1.5
         closer = distance < nearest
@@ -44,6 +58,27 @@ def rib_tables(outlines: Outlines, rng: np.random.Generator) -> tuple[Array, Arr
         share = 1 - smooth_step(turn, BONE_END[number] - 1.0, BONE_END[number] + 1.0)
         np.copyto(bone, np.broadcast_to(share, bone.shape), where=closer)
     return nearest.astype(np.float32), bone.astype(np.float32)
+
+
+def paint_ribs(
+    part: Array, depth: Array, ribs: tuple[Array, Array], build: Build, width: float | np.floating
+) -> None:
+    """Draw ribs into part of a volume, in place.
+
+    Args:
+        part: HU, any shape; so are the others.
+        depth: distance in mm outwards from the ribs' inner face.
+        ribs: distance to the rib's axis and share of bone, as :func:`rib_tables` has them.
+        build: gives the HU.
+        width: of the edges, in mm.
+    """
+    across, bone, hu = ribs[0] / np.float32(6.3), ribs[1], build.hu
+    oval = np.hypot((depth - np.float32(5.2)) / np.float32(3.6), across)
+    rib = (oval - np.float32(1.0)) * np.float32(4.2)
+    hard = hu("cartilage") + bone * np.float32(hu("cortical_bone") - hu("cartilage"))
+    soft = hu("cartilage") + bone * np.float32(hu("spongy_bone") - hu("cartilage"))
+    blend(part, hard, coverage(rib, width))
+    blend(part, soft, coverage(rib + np.float32(1.2), width))
 
 
 def rib_height(turn: Points, drop_mm: float, bone_end: float, number: int) -> Points:

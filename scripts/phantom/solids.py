@@ -141,15 +141,22 @@ class Ellipsoid:
 
     def share(self, grid: Grid) -> tuple[Window, Array]:
         """Where it lies in the grid and which share of each voxel there it fills."""
-        reach = np.sqrt(np.diag(np.linalg.inv(self.form))) + 2.0
-        window = grid.window(self.centre - reach, self.centre + reach)
-        axes = grid.axes(window)
+        window = self.window(grid)
+        return window, coverage(self.distance(grid.axes(window)), edge_width(grid))
+
+    def window(self, grid: Grid, margin_mm: float = 2.0) -> Window:
+        """The box around it in the grid, wider by a margin."""
+        reach = np.sqrt(np.diag(np.linalg.inv(self.form))) + margin_mm
+        return grid.window(self.centre - reach, self.centre + reach)
+
+    def distance(self, axes: tuple[Array, Array, Array]) -> Array:
+        """Signed distance in mm to the surface, exact to first order, at axes of a grid."""
         x, y, z = (axis - np.float32(c) for axis, c in zip(axes, self.centre, strict=True))
         form = self.form.astype(np.float32)
         slopes = [row[0] * x + row[1] * y + row[2] * z for row in form]
         level = np.sqrt(np.maximum(x * slopes[0] + y * slopes[1] + z * slopes[2], 1e-6))
         steepness = np.sqrt(slopes[0] ** 2 + slopes[1] ** 2 + slopes[2] ** 2) + np.float32(1e-6)
-        return window, coverage((level - 1.0) * level / steepness, edge_width(grid))
+        return np.asarray((level - 1.0) * level / steepness)
 
     def reach_along_x(
         self, y: NDArray[np.float64], z: NDArray[np.float64], side: int
