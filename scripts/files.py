@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import glob
 import io
 import json
 import math
@@ -50,6 +51,25 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         _flush(target.parent)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def clear_leftovers(path: str | Path) -> None:
+    """Remove what killed writers of this file left beside it; an older target is untouched.
+
+    Only where nobody else writes the same file at the moment.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in (".part-0a-a.npy", ".part-0a-aa.npy", "a.npy"):
+        ...         Path(folder, name).touch()
+        ...     clear_leftovers(Path(folder) / "a.npy")
+        ...     sorted(file.name for file in Path(folder).iterdir())
+        ['.part-0a-aa.npy', 'a.npy']
+    """
+    target = Path(path)
+    for left in target.parent.glob(f".part-*-{glob.escape(target.name)}"):
+        left.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:

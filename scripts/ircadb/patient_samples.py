@@ -17,7 +17,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from scripts.files import atomic_path, plain, write_json
+from scripts.files import atomic_path, clear_leftovers, plain, write_json
 from scripts.geometry import affine_of, set_affine, spacing_of, to_lps
 from scripts.ircadb import structures
 from scripts.ircadb.archive import ArchiveReader
@@ -123,9 +123,11 @@ def prepare_patient(task: PatientTask) -> PatientOutcome:
     with writing_into(task.output):
         (task.folder / "patient.json").unlink(missing_ok=True)
         for kind, stack in (("image", content.hu), ("label", content.label)):
+            clear_leftovers(task.folder / f"{kind}.npy")
             with atomic_path(task.folder / f"{kind}.npy") as beside:
                 np.save(beside, stack[record["stored_slices"]])
             if task.options.volumes:
+                clear_leftovers(task.volume(kind))
                 with atomic_path(task.volume(kind)) as beside:
                     nibabel.save(nifti_of(stack, content.affine), beside)
         write_json(task.folder / "patient.json", record)

@@ -34,7 +34,7 @@ OTHERS = {
     r"tumor": "adrenal tumour (patient 7), outside the liver",
     r"(left|right)surretumor": "adrenal tumour",
     r"metastasectomie": "bed of a resected metastasis (patient 14), no tumour left",
-    r"hyperplasie": "hyperplasia of the liver",
+    r"hyperplasie": "hyperplasia, of which organ is not said",
     r"(left|right)?surrenalgland": "adrenal gland",
     r"artery|aorta": "arteries",
     r"portalvein\d*": "portal vein",

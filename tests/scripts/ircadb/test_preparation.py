@@ -264,6 +264,35 @@ def test_something_changed_then_made_anew(source, change):
     assert (folder / "label.npy").is_file()
 
 
+def test_files_of_a_killed_run_then_gone_when_the_patient_is_made(source):
+    output = source.parent / "out"
+    left = [
+        output / "scans" / "3Dircadb1.1" / ".part-0a-label.npy",
+        output / "volumes" / ".part-0a-3Dircadb1.1_image.nii.gz",
+    ]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    prepare_cohort(request_for(source))
+    assert not [path for path in left if path.exists()]
+
+
+def test_disk_full_then_one_clear_line_and_the_same_command_goes_on(source, monkeypatch):
+    saved = np.save
+
+    def full(path, array):
+        if "3Dircadb1.3" in str(path):
+            raise OSError(28, "No space left on device")
+        saved(path, array)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("scripts.ircadb.patient_samples.np.save", full)
+        with pytest.raises(OSError, match="cannot write into .*No space left"):
+            prepare_cohort(request_for(source))
+    assert not (source.parent / "out" / "datalist.json").exists()
+    assert prepare_cohort(request_for(source)).reused == 2
+
+
 def test_two_processes_then_the_same_datalist(source):
     one, _ = run(source)
     again = source.parent / "again"
