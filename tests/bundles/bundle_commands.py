@@ -1,0 +1,94 @@
+"""The bundle's workflows on tiny data: as a user types them, and inside this process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigWorkflow
+from monai.utils import set_determinism
+
+from tests.bundles.config_files import LUNG, ROOT
+
+CONFIGS = str(LUNG.relative_to(ROOT))
+RESNET = ("configs/networks/unet_resnet34.json", "configs/runtime/small.json")
+NARROW = {"network_def::decoder_channels": [16, 8, 8, 8, 8]}
+SMALL = {**NARROW, "patch_size": [32, 32], "batch_size": 6, "stage_epochs": 1, "max_epochs": 1}
+
+
+def start(*words: object) -> subprocess.Popen[str]:
+    """Start ``python -m monai.bundle`` with these words at the root of the repository."""
+    environment = {
+        **os.environ,
+        "OMP_NUM_THREADS": "1",
+        "MONAI_FAIL_ON_DUPLICATE_CONFIG": "1",
+        "PYTHONWARNINGS": "default",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "monai.bundle", *map(str, words)],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def say(*words: object) -> str:
+    """Run a command that must succeed; return what it printed."""
+    process = start(*words)
+    printed = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, printed[-6000:]
+    return printed
+
+
+def run_words(
+    run_id: str, files: Sequence[str | Path], overrides: Mapping[str, Any] = {}
+) -> list[str]:
+    """Words of ``run``: the files together, every override as an option."""
+    words = ["run", run_id, "--config_file", repr([str(file) for file in files])]
+    for key, value in overrides.items():
+        words += [f"--{key}", str(value)]
+    return words
+
+
+def files_of(workflow: str, *overlays: str | Path) -> list[str]:
+    """Config files of a workflow, those of the small ResNet34 U-Net by default."""
+    return [f"{CONFIGS}/{workflow}.json", *map(str, overlays or RESNET)]
+
+
+def make_here(
+    run_id: str,
+    files: Sequence[str | Path],
+    overrides: Mapping[str, Any],
+    **options: Any,
+) -> ConfigWorkflow:
+    """Build a workflow in this process; the process must stand at the repository's root."""
+    return ConfigWorkflow(
+        config_file=[str(file) for file in files],
+        run_id=run_id,
+        logging_file=False,  # the bundle's would silence the loggers of all other tests
+        **options,
+        **overrides,
+    )
+
+
+def run_here(
+    run_id: str,
+    files: Sequence[str | Path],
+    overrides: Mapping[str, Any],
+    **options: Any,
+) -> ConfigWorkflow:
+    """Run a workflow in this process, as ``python -m monai.bundle run`` does, and return it."""
+    workflow = make_here(run_id, files, overrides, **options)
+    try:
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
+    finally:
+        set_determinism(None)
+    return workflow
