@@ -1,16 +1,12 @@
 import json
-import os
-from pathlib import Path
 
 import nibabel
 import numpy as np
 import pytest
 from monai.data import list_data_collate
 
-from scripts.__main__ import main
-from scripts.ircadb import patient_samples
-from scripts.ircadb.options import PatientOptions, SplitOptions, WindowOptions
-from scripts.ircadb.preparation import Request, prepare, prepare_cohort
+from scripts.ircadb.options import WindowOptions
+from scripts.ircadb.preparation import prepare
 from scripts.samples import LoadSlicesd, load_datalist
 from tests.scripts.ircadb.dicom_images import (
     ORIGIN,
@@ -21,31 +17,12 @@ from tests.scripts.ircadb.dicom_images import (
     patient_files,
     write_cohort,
 )
+from tests.scripts.ircadb.preparing import every_sample, run
 from tests.scripts.ircadb.zips import write_files
 
 LABEL = np.zeros(masks()["liver"].shape, np.uint8)
 for part, value in (("bone", 2), ("leftkidney", 3), ("right_Kidney", 3), ("liver", 1)):
     LABEL[masks()[part] > 0] = value
-
-
-@pytest.fixture
-def source(tmp_path):
-    """Patient 2 is numbered against z; patient 3 has no kidneys; 4 is as 1."""
-    write_cohort(tmp_path / "in", 4)
-    descending = images(hu_volume(2), descending=True)
-    write_files(tmp_path / "in", patient_files(2, ct=descending, descending=True))
-    bare = {name: mask for name, mask in masks().items() if "idney" not in name}
-    return write_files(tmp_path / "in", patient_files(3, structures=bare))
-
-
-def run(source: Path, **options) -> tuple[dict, Path]:
-    output = source.parent / "out"
-    prepare(str(source), str(output), jobs=1, **options)
-    return json.loads((output / "datalist.json").read_text()), output
-
-
-def every_sample(datalist):
-    return [s for section in ("training", "validation", "test") for s in datalist[section]]
 
 
 def test_cohort_then_every_slice_of_every_patient_in_one_section(source):
@@ -235,74 +212,6 @@ def test_all_patients_bad_then_refused_with_the_reason(tmp_path):
         run(source)
 
 
-def request_for(source, **options):
-    return Request(source, source.parent / "out", PatientOptions(**options), SplitOptions())
-
-
-def test_second_run_then_nothing_is_read_again(source, monkeypatch):
-    first = prepare_cohort(request_for(source))
-    monkeypatch.setattr(patient_samples, "read_content", None)
-    second = prepare_cohort(request_for(source))
-    assert (first.reused, second.reused) == (0, 4)
-    assert first.lists == second.lists
-    assert first.mean == second.mean
-
-
-@pytest.mark.parametrize("change", ["options", "source", "lost-array", "half-written"])
-def test_something_changed_then_made_anew(source, change):
-    prepare_cohort(request_for(source))
-    folder = source.parent / "out" / "scans" / "3Dircadb1.1"
-    options = {"tumour": True} if change == "options" else {}
-    if change == "source":
-        os.utime(source / "3Dircadb1.1" / "MASKS_DICOM.zip", (1, 1))
-    if change == "lost-array":
-        (folder / "label.npy").unlink()
-    if change == "half-written":
-        (folder / "patient.json").unlink()
-    report = prepare_cohort(request_for(source, **options))
-    assert report.reused == (0 if change == "options" else 3)
-    assert (folder / "label.npy").is_file()
-
-
-def test_files_of_a_killed_run_then_gone_when_the_patient_is_made(source):
-    output = source.parent / "out"
-    left = [
-        output / "scans" / "3Dircadb1.1" / ".part-0a-label.npy",
-        output / "volumes" / ".part-0a-3Dircadb1.1_image.nii.gz",
-    ]
-    for path in left:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    prepare_cohort(request_for(source))
-    assert not [path for path in left if path.exists()]
-
-
-def test_disk_full_then_one_clear_line_and_the_same_command_goes_on(source, monkeypatch):
-    saved = np.save
-
-    def full(path, array):
-        if "3Dircadb1.3" in str(path):
-            raise OSError(28, "No space left on device")
-        saved(path, array)
-
-    with monkeypatch.context() as patch:
-        patch.setattr("scripts.ircadb.patient_samples.np.save", full)
-        with pytest.raises(OSError, match="cannot write into .*No space left"):
-            prepare_cohort(request_for(source))
-    assert not (source.parent / "out" / "datalist.json").exists()
-    assert prepare_cohort(request_for(source)).reused == 2
-
-
-def test_two_processes_then_the_same_datalist(source):
-    one, _ = run(source)
-    again = source.parent / "again"
-    prepare(str(source), str(again), jobs=2)
-    two = json.loads((again / "datalist.json").read_text())
-    assert {k: v for k, v in one.items() if k != "provenance"} == {
-        k: v for k, v in two.items() if k != "provenance"
-    }
-
-
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -332,12 +241,6 @@ def test_no_output_then_refused(source):
         prepare(str(source))
 
 
-def test_output_that_cannot_be_written_then_refused(source):
-    (source.parent / "out").write_text("a file")
-    with pytest.raises(OSError, match="output: cannot write into"):
-        prepare_cohort(request_for(source))
-
-
 def test_report_then_no_name_of_the_dicom_header(source):
     named = images(hu_volume(), PatientName="Secret^Name", PatientID="S-1", StudyDate="20200102")
     write_files(source, patient_files(1, ct=named))
@@ -349,18 +252,3 @@ def test_report_then_no_name_of_the_dicom_header(source):
 def test_window_then_refused_when_reversed():
     with pytest.raises(ValueError, match="lower bound must lie below upper"):
         WindowOptions(200, -200)
-
-
-@pytest.mark.real
-def test_patient_17_then_prepared_through_the_command_line(real_data, tmp_path, capsys):
-    places = ["--source", str(real_data / "ircadb"), "--output", str(tmp_path)]
-    options = ["--split", "slice_block", "--jobs", "1", "--volumes", "false", "--every", "2"]
-    main(["prepare", "ircadb", *places, *options])
-    assert "kidney: known in 0 of 1 patients" in capsys.readouterr().out
-    datalist = json.loads((tmp_path / "datalist.json").read_text())
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert report["voxels"]["3Dircadb1.17"]["liver"] == 2106497
-    assert report["voxels"]["3Dircadb1.17"]["bone"] == 477406
-    sample = datalist["training"][0]
-    assert sample["known_classes"] == [0, 1, 2]
-    np.testing.assert_allclose(sample["spacing_mm"], [0.743, 0.743, 1.6], atol=1e-4)
