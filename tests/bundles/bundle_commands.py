@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,6 +46,17 @@ def say(*words: object) -> str:
     printed = process.communicate(timeout=300)[0]
     assert process.returncode == 0, printed[-6000:]
     return printed
+
+
+def kill_when(process: subprocess.Popen[str], file: Path) -> None:
+    """Kill a command as ``kill -9`` does, as soon as it has written a file."""
+    while not file.exists():
+        if process.poll() is not None:
+            raise AssertionError(f"ended before {file.name}: {process.communicate()[0][-6000:]}")
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
 
 
 def run_words(

@@ -3,9 +3,15 @@
 import csv
 import json
 import math
+import shlex
+import shutil
 
 import pytest
 import torch
+
+from tests.bundles.bundle_commands import NARROW, files_of, kill_when, run_words, say, start
+
+METRICS = ("dice", "iou", "sensitivity", "specificity")
 
 pytestmark = [
     pytest.mark.usefixtures("_at_root"),
@@ -19,8 +25,8 @@ def rows_of(path):
         return list(csv.DictReader(file))
 
 
-def weights_of(path):
-    return torch.load(path, weights_only=True)["model"]
+def untimed(path):
+    return [{**row, "seconds": ""} for row in rows_of(path)]
 
 
 def test_training_when_run_then_stages_are_reported_one_by_one(trained):
@@ -71,3 +77,73 @@ def test_training_when_run_then_result_is_best_stage_and_frozen_blocks_are_the_e
         keys = [key for key in begun if key.startswith(prefix)]
         same = [torch.equal(begun[key], model["model"][f"encoder.{key}"]) for key in keys]
         assert all(same) != (block in best["trainable"]), block
+
+
+def test_training_when_killed_and_its_recorded_config_resumed_then_bit_equal(trained, tmp_path):
+    record = json.loads((trained / "training" / "training_record.json").read_text())
+    words = [*shlex.split(record["rerun"])[3:], "--output_dir", tmp_path]
+    kill_when(start(*words), tmp_path / "checkpoints" / "checkpoint_00002.pt")
+    assert not (tmp_path / "model.pt").exists()
+    assert "resume: going on after epoch" in say(*words, "--resume", "true")
+    shutil.rmtree(tmp_path / "checkpoints")
+    expected = torch.load(trained / "training" / "model.pt", weights_only=True)
+    result = torch.load(tmp_path / "model.pt", weights_only=True)
+    for key, tensor in expected.pop("model").items():
+        assert torch.equal(result["model"][key], tensor), key
+    assert {key: result[key] for key in expected} == expected
+    assert untimed(tmp_path / "stages.csv") == untimed(trained / "training" / "stages.csv")
+
+
+def test_evaluating_when_run_then_every_figure_and_a_row_for_every_case(trained, cohort, tmp_path):
+    asked = {**NARROW, "dataset_dir": cohort / "prepared", "output_dir": tmp_path, "seed": 3}
+    asked |= {"section": "training", "ckpt_path": trained / "training" / "model.pt"}
+    printed = say(*run_words("evaluating", files_of("evaluate"), asked))
+    assert "dice_per_nodule_mean" in printed
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    check_figures(summary["figures"])
+    datalist = json.loads((cohort / "prepared" / "datalist.json").read_text())
+    samples = datalist["training"]
+    nodules = {(s["series_uid"], n["id"]) for s in samples for n in s["nodules"]}
+    counts = summary["counts"]
+    assert counts["slices"] == counts["cases_expected"] == len(samples)
+    assert counts["nodules"] == len(nodules)
+    assert counts["patients"] == len({sample["patient_id"] for sample in samples})
+    rows = rows_of(tmp_path / "per_nodule.csv")
+    assert {(row["series_uid"], int(row["nodule"])) for row in rows} == nodules
+    mean = sum(float(row["dice"]) for row in rows) / len(rows)
+    assert summary["figures"]["dice_per_nodule_mean"]["value"] == pytest.approx(mean)
+    assert len(rows_of(tmp_path / "per_slice.csv")) == len(samples)
+    assert len(rows_of(tmp_path / "per_volume.csv")) == counts["series"]
+    assert (tmp_path / "overlays.png").read_bytes().startswith(b"\x89PNG")
+    check_origin(summary)
+
+
+def check_figures(figures):
+    """Everything that is asked for by name, each with its number of cases and its interval."""
+    names = {f"{m}_per_{unit}_mean" for m in METRICS for unit in ("nodule", "slice", "volume")}
+    names |= {f"{metric}_pooled" for metric in METRICS}
+    sizes = ("under_6_mm", "6_to_10_mm", "10_to_20_mm", "over_20_mm")
+    names |= {f"dice_per_nodule_{size}_mean" for size in sizes}
+    names |= {f"{distance}_per_nodule_mean" for distance in ("assd_mm", "hd95_mm")}
+    names |= {"nodules_detected_share", "false_positives_per_scan_mean"}
+    assert names <= figures.keys()
+    for name in names:
+        assert {"value", "n", "patients", "interval_95", "interval_reason"} <= figures[name].keys()
+    low, high = figures["dice_per_nodule_mean"]["interval_95"]
+    assert 0 <= low <= figures["dice_per_nodule_mean"]["value"] <= high <= 1
+    empties = {"both_empty", "predicted_in_empty", "missed", "undefined"}
+    assert empties <= figures["dice_per_slice_mean"].keys()
+
+
+def check_origin(summary):
+    """What a reader of the numbers must know of how they were made."""
+    assert summary["data"]["section"] == "training"
+    assert summary["data"]["label"] == "masks"
+    assert summary["data"]["split"]["kind"] == "patient"
+    assert len(summary["data"]["datalist_sha256"]) == 64
+    assert summary["settings"]["bootstrap_seed"] == 3
+    origin = summary["provenance"]
+    assert "run evaluating" in origin["command"]
+    assert origin["seed"] == 3
+    assert {"monai", "torch", "python"} <= origin["versions"].keys()
+    assert "revision" in origin["git"]
