@@ -18,14 +18,14 @@ def studies(cohort, trained, tmp_path_factory):
     inputs = {"flipped": folder / "flipped.mhd", "turned": folder / "turned.nii.gz"}
     sitk.WriteImage(image, inputs["flipped"])
     sitk.WriteImage(sitk.DICOMOrient(image, "SAR"), inputs["turned"])
-    inputs["series"] = write_dicom(image, folder / "below" / "series")
+    inputs["below/1.2.840"] = write_dicom(image, folder / "below" / "1.2.840")
     asked = {**NARROW, "dataset_dir": folder, "output_dir": folder / "masks"}
     asked |= {"ckpt_path": trained / "training" / "model.pt"}
     say(*run_words("inferring", files_of("inference"), asked))
     return inputs, folder / "masks"
 
 
-@pytest.mark.parametrize("name", ["flipped", "turned", "series"])
+@pytest.mark.parametrize("name", ["flipped", "turned", "below/1.2.840"])
 def test_mask_then_in_the_geometry_of_its_input(studies, name):
     inputs, masks = studies
     image, mask = read_image(inputs[name]), sitk.ReadImage(masks / f"{name}_nodules.nii.gz")

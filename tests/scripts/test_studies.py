@@ -1,7 +1,8 @@
 import pytest
 import SimpleITK as sitk
+from monai.data import FolderLayout
 
-from scripts.studies import find_studies
+from scripts.studies import find_studies, name_result, root_of
 
 
 def write_volume(path):
@@ -39,3 +40,24 @@ def test_studies_when_nothing_readable_then_says_what_was_expected(tmp_path):
     (tmp_path / "notes.txt").write_text("no scan")
     with pytest.raises(FileNotFoundError, match="expected a file ending in .mhd"):
         find_studies(tmp_path)
+
+
+def test_studies_when_two_would_share_a_result_then_refused(tmp_path):
+    write_volume(tmp_path / "scan.mhd")
+    write_volume(tmp_path / "scan.nii.gz")
+    with pytest.raises(ValueError, match="scan.mhd, .*scan.nii.gz would share one; rename"):
+        find_studies(tmp_path)
+
+
+def test_studies_when_named_alike_in_other_folders_or_by_uid_then_results_stay_apart(tmp_path):
+    folders = ["1/PATIENT_DICOM", "2/PATIENT_DICOM", "uids/1.2.3", "uids/1.2.4"]
+    series = [write_dicom_slice(tmp_path / name) for name in folders]
+    assert len(find_studies(tmp_path)) == 4
+    layout = FolderLayout("out", "m", "nii.gz", parent=False, data_root_dir=root_of(tmp_path))
+    named = [layout.filename(**name_result({"filename_or_obj": path}, None)) for path in series]
+    assert named == [f"out/{name}_m.nii.gz" for name in folders]
+
+
+def test_root_of_a_single_study_then_its_folder(tmp_path):
+    assert root_of(write_dicom_slice(tmp_path / "series")) == str(tmp_path)
+    assert root_of(write_volume(tmp_path / "scan.mhd")) == str(tmp_path)
