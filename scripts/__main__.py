@@ -16,6 +16,7 @@ COMMANDS = {
     ("prepare", "luna16"): "scripts.luna16.preparation:prepare",
     ("prepare", "ircadb"): "scripts.ircadb.preparation:prepare",
     ("phantom", "luna16"): "scripts.phantom.luna16:make_cohort",
+    ("phantom", "ircadb"): "scripts.phantom.ircadb:make_cohort",
     ("demo",): "scripts.demo:demo",
 }
 
