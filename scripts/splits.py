@@ -12,6 +12,23 @@ PATIENT_SHARES = (8, 1, 1)
 Name = TypeVar("Name", str, tuple[str, int])
 
 
+def read_shares(text: str) -> tuple[int, int, int]:
+    """Read relative sizes of training, validation and test, written as ``8:1:1``.
+
+    Raises:
+        ValueError: for anything but three whole numbers of at least 1.
+
+    Example:
+        >>> read_shares("8:1:1")
+        (8, 1, 1)
+    """
+    parts = str(text).split(":")
+    if len(parts) != len(SECTIONS) or not all(p.isdecimal() and int(p) > 0 for p in parts):
+        raise ValueError(f"shares: must be three whole numbers such as 8:1:1, got {text!r}")
+    training, validation, test = map(int, parts)
+    return training, validation, test
+
+
 def apportion(count: int, shares: Sequence[int], *, at_least: int = 0) -> tuple[int, ...]:
     """Divide ``count`` things in whole numbers by shares (largest remainders first).
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from scripts.luna16.splits import FOLDS, KINDS
 from scripts.options import check_choice, check_whole
+from scripts.splits import PATIENT_SHARES
 
 LABEL_KINDS = ("ball", "readers", "masks")
 SLICE_KINDS = ("central", "all")
@@ -107,6 +108,7 @@ class SplitOptions:
     kind: str = "patient"
     test_fold: int = 0
     seed: int = 0
+    shares: tuple[int, int, int] = PATIENT_SHARES
 
     def __post_init__(self) -> None:
         """Check.
@@ -120,6 +122,8 @@ class SplitOptions:
 
     def record(self) -> dict[str, Any]:
         """Only what this kind of split reads."""
-        used = asdict(self)
+        used = asdict(self) | {"shares": list(self.shares)}
         del used["seed" if self.kind == "subset" else "test_fold"]
+        if self.kind != "patient":
+            del used["shares"]
         return used

@@ -27,7 +27,7 @@ from scripts.luna16.truth_files import find_truth_files
 from scripts.options import check_whole, cores, read_truth
 from scripts.output_folder import claim_output, portable_path
 from scripts.provenance import provenance
-from scripts.splits import SECTIONS
+from scripts.splits import SECTIONS, read_shares
 from scripts.volume_files import read_metaimage_header
 
 
@@ -40,6 +40,7 @@ def prepare(
     min_readers: int = 2,
     masks: str | None = None,
     split: str = "patient",
+    shares: str = "8:1:1",
     test_fold: int = 0,
     patients: str | None = None,
     seed: int = 0,
@@ -62,8 +63,9 @@ def prepare(
         readers_xml: folder of the LIDC XML files, for readers.
         min_readers: of the four readers, how many must hold a voxel.
         masks: folder of instance masks, for masks.
-        split: patient (8:1:1), subset (LUNA16's folds), nodule (the paper's; leaks patients) or
+        split: patient (none on two sides), subset (LUNA16's folds), nodule (the paper's; leaks patients) or
             slice_block (blocks of slices; for trying on one scan, measures no generalisation).
+        shares: for patient: relative sizes of training, validation and test.
         test_fold: for subset: this fold tests, the next validates.
         patients: CSV seriesuid,patient_id; without it SOURCE/patients.csv if there, else every
             series counts as a patient.
@@ -84,7 +86,7 @@ def prepare(
         Path(str(output)),
         LabelOptions(label, _path(readers_xml), min_readers, _path(masks)),
         SliceOptions(slices, neighbours, empty_share, seed),
-        SplitOptions(split, test_fold, seed),
+        SplitOptions(split, test_fold, seed, read_shares(shares)),
         patients=_path(patients),
         jobs=cores() if jobs is None else jobs,
         volumes=read_truth("volumes", volumes),

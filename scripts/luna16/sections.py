@@ -125,7 +125,7 @@ def series_sections(scans: Sequence[PreparedScan], split: SplitOptions) -> dict[
     for prepared in scans:
         patient = prepared.patient_id
         nodules[patient] = nodules.get(patient, 0) + len(prepared.record["nodules"])
-    sections = assign_patients(nodules, seed=split.seed)
+    sections = assign_patients(nodules, seed=split.seed, shares=split.shares)
     return {prepared.scan.uid: sections[prepared.patient_id] for prepared in scans}
 
 

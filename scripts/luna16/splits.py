@@ -23,14 +23,17 @@ FOLDS = 10
 HELD_BACK = 0.2  # of a nodule's slices, for validation and again for test
 
 
-def assign_patients(nodules: Mapping[str, int], *, seed: int = 0) -> dict[str, str]:
-    """Section of every patient, 8:1:1; patients with and without nodules are dealt apart.
+def assign_patients(
+    nodules: Mapping[str, int], *, seed: int = 0, shares: tuple[int, int, int] = PATIENT_SHARES
+) -> dict[str, str]:
+    """Section of every patient; patients with and without nodules are dealt apart.
 
     Dealing them apart keeps nodules on every side of a small cohort.
 
     Args:
         nodules: how many nodules each patient has.
         seed: another seed, another draw.
+        shares: relative sizes of training, validation and test.
 
     Raises:
         ValueError: when fewer than three patients have nodules: no side may be without one.
@@ -44,8 +47,8 @@ def assign_patients(nodules: Mapping[str, int], *, seed: int = 0) -> dict[str, s
             f"--split slice_block (which does not measure generalisation)"
         )
     random = Random(f"patient:{seed}")
-    sections = deal(having, apportion(len(having), PATIENT_SHARES, at_least=1), random)
-    return sections | deal(lacking, apportion(len(lacking), PATIENT_SHARES), random)
+    sections = deal(having, apportion(len(having), shares, at_least=1), random)
+    return sections | deal(lacking, apportion(len(lacking), shares), random)
 
 
 def assign_nodules(names: Iterable[tuple[str, int]], *, seed: int = 0) -> dict[Any, str]:

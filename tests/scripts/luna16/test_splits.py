@@ -10,7 +10,7 @@ from scripts.luna16.splits import (
     assign_subsets,
     runs,
 )
-from scripts.splits import SECTIONS, leaks
+from scripts.splits import SECTIONS, leaks, read_shares
 
 
 def test_patients_then_divided_8_1_1_whatever_their_order():
@@ -114,3 +114,14 @@ def test_leaks_of_volumes_then_found_too():
         "volumes": {"test": [{"patient_id": "p"}, {"patient_id": "q"}]},
     }
     assert leaks(datalist) == ["p"]
+
+
+def test_patients_when_shares_are_asked_for_then_dealt_so():
+    sections = assign_patients({str(i): 1 for i in range(20)}, shares=(7, 1, 2))
+    assert Counter(sections.values()) == {"training": 14, "validation": 2, "test": 4}
+
+
+@pytest.mark.parametrize("text", ["8:1", "8:1:0", "8:1:x", "0.8:0.1:0.1"])
+def test_shares_when_not_three_whole_numbers_then_refused(text):
+    with pytest.raises(ValueError, match=f"three whole numbers such as 8:1:1, got '{text}'"):
+        read_shares(text)
