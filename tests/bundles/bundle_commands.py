@@ -18,7 +18,7 @@ from tests.bundles.config_files import LUNG, ROOT
 
 CONFIGS = str(LUNG.relative_to(ROOT))
 RESNET = ("configs/networks/unet_resnet34.json", "configs/runtime/small.json")
-NARROW = {"network_def::decoder_channels": [16, 8, 8, 8, 8]}
+NARROW = {"decoder_channels": [16, 8, 8, 8, 8]}
 SMALL = {**NARROW, "patch_size": [32, 32], "batch_size": 6, "stage_epochs": 1, "max_epochs": 1}
 
 

@@ -13,7 +13,7 @@ from tests.bundles.config_files import ROOT
 SCHEMA = ROOT / "tests" / "bundles" / "meta_schema_20240725.json"  # Project MONAI, Apache-2.0
 TOLERANCE = 1e-4  # of exported logits, which are of the order of 1
 METADATA = ("--meta_file", f"{CONFIGS}/metadata.json")
-WIDTHS = NARROW["network_def::decoder_channels"]
+WIDTHS = NARROW["decoder_channels"]
 
 
 def test_metadata_when_verified_offline_then_follows_the_schema():
@@ -40,7 +40,7 @@ def export(command, trained, path, *options):
     """Export the trained network by one of MONAI's commands."""
     weights = ["--ckpt_file", trained / "training" / "model.pt", "--key_in_ckpt", "model"]
     config = ["--config_file", repr(files_of("inference"))]
-    config += ["--network_def::decoder_channels", WIDTHS]
+    config += ["--decoder_channels", WIDTHS]
     return say(command, "network_def", "--filepath", path, *METADATA, *weights, *config, *options)
 
 
