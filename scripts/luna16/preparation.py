@@ -63,8 +63,8 @@ def prepare(
         readers_xml: folder of the LIDC XML files, for readers.
         min_readers: of the four readers, how many must hold a voxel.
         masks: folder of instance masks, for masks.
-        split: patient (none on two sides), subset (LUNA16's folds), nodule (the paper's; leaks patients) or
-            slice_block (blocks of slices; for trying on one scan, measures no generalisation).
+        split: patient (none on two sides), subset (LUNA16's folds), nodule (the paper's; leaks
+            patients) or slice_block (blocks of slices, for trying on one scan).
         shares: for patient: relative sizes of training, validation and test.
         test_fold: for subset: this fold tests, the next validates.
         patients: CSV seriesuid,patient_id; without it SOURCE/patients.csv if there, else every
