@@ -15,6 +15,7 @@ from scripts.phantom.outlines import ANGLES, HEIGHTS
 from scripts.phantom.solids import Array, Ellipsoid
 
 Points = NDArray[np.float64]
+KIDNEY_GAP_MM, GALL_GAP_MM = np.float32(4.0), np.float32(3.0)  # that the liver keeps from them
 
 
 @dataclass(frozen=True)
@@ -100,9 +101,9 @@ def draw_organs(body: Body, rng: np.random.Generator) -> Organs:
         return [float(v + d) for v, d in zip((x, y, z), rng.normal(0, spread, 3), strict=True)]
 
     liver = Liver(
-        tip_mm=float(rng.normal(-72.0, 14.0)),
-        slope=float(rng.uniform(0.62, 0.82)),
-        left_mm=float(rng.uniform(55.0, 95.0)),
+        tip_mm=float(rng.normal(-70.0, 9.0)),
+        slope=float(rng.uniform(0.64, 0.82)),
+        left_mm=float(rng.uniform(50.0, 86.0)),
         medial_mm=float(rng.normal(-14.0, 3.0)),
     )
     spleen_at, size = place(98, 42, 30), float(rng.uniform(0.8, 1.15))
@@ -113,8 +114,8 @@ def draw_organs(body: Body, rng: np.random.Generator) -> Organs:
     filled = float(rng.uniform(0.75, 1.15))
     stomach = (
         ellipsoid(place(58, 4, 44), np.array([36, 40, 34]) * filled, scale),
-        ellipsoid(place(50, -30, 12), np.array([28, 32, 32]) * filled, scale, (0, 20, 10)),
-        ellipsoid(place(18, -48, -12), np.array([34, 20, 18]) * filled, scale, (0, -20, 0)),
+        ellipsoid(place(50, -36, 12), np.array([28, 32, 32]) * filled, scale, (0, 20, 10)),
+        ellipsoid(place(18, -58, -12), np.array([34, 20, 18]) * filled, scale, (0, -20, 0)),
     )
     calibre = float(rng.normal(1.0, 0.08))
     return Organs(
@@ -123,7 +124,7 @@ def draw_organs(body: Body, rng: np.random.Generator) -> Organs:
         kidneys=(draw_kidney(body, rng, 1), draw_kidney(body, rng, -1)),
         stomach=stomach,
         stomach_level_mm=float(rng.uniform(-38.0, -18.0)),
-        gallbladder=ellipsoid(place(-50, -48, -30), (15, 17, 27), scale, (25, 20, 0)),
+        gallbladder=ellipsoid(place(-50, -54, -30), (15, 17, 27), scale, (25, 20, 0)),
         heart=(
             ellipsoid((14, -36, 112), (60, 46, 44), scale, (0, -12, -20)),
             ellipsoid((22, -34, 114), (42, 28, 32), scale, (0, -12, -20)),
@@ -179,8 +180,8 @@ def draw_colon(body: Body, rng: np.random.Generator) -> Tube:
     sag = float(rng.uniform(-95, -50))
     course = np.array(
         [
-            [-92, -8, -200], [-98, 14, -140], [-100, 20, -96], [-92, -20, -74], [-56, -62, sag],
-            [0, -70, sag - 8], [52, -64, sag + 14], [88, -30, -24], [106, 12, -14],
+            [-92, -8, -200], [-98, 14, -140], [-100, 20, -96], [-92, -20, -74], [-56, -74, sag],
+            [0, -84, sag - 8], [52, -76, sag + 14], [88, -30, -24], [106, 12, -14],
             [112, 36, -52], [110, 34, -120], [98, 8, -200],
         ],
         dtype=float,
@@ -197,6 +198,9 @@ def wall_at(torso: Torso, points: Points) -> Array:
 
 
 def liver_at(organs: Organs, torso: Torso, points: Points) -> Array:
-    """Signed distance in mm, negative inside, of points (N, 3) to the liver's smooth outline."""
+    """Signed distance in mm, negative inside, of points (N, 3) to the liver as it is drawn."""
     x, y, z = points.astype(np.float32).T
-    return organs.liver.distance((x, y, z), wall_at(torso, points), torso)
+    distance = organs.liver.distance((x, y, z), wall_at(torso, points), torso)
+    distance = np.maximum(distance, KIDNEY_GAP_MM - organs.kidneys[1].outline.distance((x, y, z)))
+    gall = GALL_GAP_MM - organs.gallbladder.distance((x, y, z))
+    return np.asarray(np.maximum(distance, gall))

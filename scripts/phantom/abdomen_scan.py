@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scripts.phantom.abdomen import Patient
+from scripts.phantom.abdomen_patient import Patient
 from scripts.phantom.scanner import Protocol
 from scripts.phantom.solids import Grid
 

@@ -27,18 +27,18 @@ from scripts.phantom.solids import Array
 
 CHEST_ABOVE_MM = 150.0  # how much higher the origin of the chest's frame lies
 SPINE_BACK_MM = -18.0  # from the chest's frame to where the spine lies here
-WALL_MM = 14.0  # thinnest wall between cavity and fat
+WALL_MM = 13.0  # thinnest wall between cavity and fat
 # height, cavity half-width, front and back, half-width of the muscles, front, back
 PROFILE = np.array(
     [
-        [-210, 132, 86, 66, 162, 102, 108],
-        [-150, 124, 84, 64, 150, 98, 102],
-        [-100, 116, 82, 64, 140, 96, 100],
-        [-50, 117, 84, 68, 140, 99, 102],
-        [0, 122, 88, 76, 142, 103, 105],
-        [50, 127, 89, 84, 146, 104, 108],
-        [100, 127, 86, 88, 147, 102, 110],
-        [160, 119, 80, 88, 144, 98, 110],
+        [-210, 136, 96, 66, 160, 108, 110],
+        [-150, 130, 95, 64, 148, 104, 104],
+        [-100, 124, 95, 66, 140, 104, 104],
+        [-50, 126, 98, 72, 141, 108, 106],
+        [0, 131, 102, 80, 146, 113, 109],
+        [50, 135, 102, 88, 150, 114, 112],
+        [100, 133, 98, 92, 149, 111, 114],
+        [160, 124, 88, 92, 145, 104, 114],
     ],
     dtype=float,
 )
@@ -94,7 +94,7 @@ def draw_torso(body: Body, rng: np.random.Generator) -> Torso:
     spread = 0.5 + 0.55 * bump(turn, 95.0, 40.0) + 0.45 * bump(turn, 180.0, 55.0)
     fat = body.fat_mm * (spread + 0.4 * smooth_step(-HEIGHTS / sz, -60.0, 120.0)[:, None])
     skin = muscle + 2.0 + fat + wobble(rng, body.wobble_mm, 25.0, 90.0)
-    lying = 104.0 * sy + 0.45 * body.fat_mm  # the couch flattens the back
+    lying = 107.0 * sy + 0.45 * body.fat_mm  # the couch flattens the back
     below = skin * np.sin(angles()) - lying
     skin -= 0.8 * (0.5 * below + np.sqrt(0.25 * below**2 + 6.0))
     muscle = np.minimum(muscle, skin - 4.0)

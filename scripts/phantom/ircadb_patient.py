@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.phantom.abdomen import BITS, draw_patient, paint_abdomen
+from scripts.phantom.abdomen import paint_abdomen
+from scripts.phantom.abdomen_canvas import BITS
 from scripts.phantom.abdomen_lesions import Lesion, draw_lesions
+from scripts.phantom.abdomen_patient import draw_patient
 from scripts.phantom.abdomen_scan import draw_protocol, liver_heights
 from scripts.phantom.dicom_images import SliceGeometry, slice_files, zip_bytes
 from scripts.phantom.metaimage import write_whole
