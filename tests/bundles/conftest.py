@@ -90,5 +90,6 @@ def trained(once: Callable[..., Path], cohort: Path) -> Path:
         }
         printed = say(*run_words("training", files_of("train"), training))
         (folder / "training.log").write_text(printed)
+        shutil.rmtree(folder / "training" / "checkpoints")  # 700 MB
 
     return once("trained", build)
