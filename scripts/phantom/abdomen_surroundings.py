@@ -69,8 +69,9 @@ def paint_bowel(canvas: Canvas) -> None:
     x, y, z = canvas.grid.axes(canvas.all)
     sx, sy, sz = (np.float32(factor) for factor in canvas.patient.body.scale)
     zone = np.hypot((x - 8 * sx) / (88 * sx), (y + 36 * sy) / (54 * sy))
-    zone = (zone - 1) * np.float32(40)
-    zone = np.maximum(np.maximum(zone, z + np.float32(18) * sz), canvas.wall + np.float32(8))
+    zone = (zone - 1) * np.float32(40) + canvas.fields["ripple"] * np.float32(7)
+    top = z + np.float32(18) * sz + canvas.fields["ripple"] * np.float32(6)
+    zone = np.maximum(np.maximum(zone, top), canvas.wall + np.float32(8))
     field, mottle = canvas.fields["bowel"], canvas.fields["mottle"]
     fat = np.float32(0.2 + 0.9 * canvas.patient.body.inner_fat)
     loops = np.maximum((fat - np.abs(field) * np.float32(2.2)) * np.float32(9), zone)
