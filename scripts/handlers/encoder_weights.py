@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 class EncoderWeights:
     """Ignite handler that writes the encoder's weights whenever an epoch ends.
 
-    The file holds ``{"encoder": name, "state_dict": tensors, "epoch": n, "loss": last}`` and is
+    The file holds ``{"encoder": name, "state_dict": tensors, "epoch": n}`` and is
     replaced whole, so that a stopped pretraining leaves the last finished epoch.
 
     Args:
