@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import inspect
 import json
@@ -30,6 +31,8 @@ from scripts.files import write_json, write_text
 __all__ = ["provenance", "record_config", "sha256_of", "write_json"]
 
 PACKAGES = ("monai", "torch", "numpy", "pytorch-ignite", "SimpleITK")
+# ids that MONAI's experiment tracking reads, in whatever bundle
+TRACKING_IDS = ("tracking_uri", "experiment_name", "run_name", "save_execute_config")
 RUN_ARGUMENTS = ("run_id", "init_id", "final_id", "meta_file", "logging_file", "tracking")
 
 
@@ -158,6 +161,26 @@ class BundleRun:
         given = update_kwargs(given.pop("args_file", None), **given.pop("override", {}), **given)
         arguments = {name: given.pop(name) for name in RUN_ARGUMENTS if name in given}
         return cls(arguments, ensure_tuple(given.pop("config_file")), given)
+
+    def refuse_unknown_ids(self) -> None:
+        """Stop where an override names an id that no config file has.
+
+        MONAI makes a new id of a misspelt one, which nothing reads: the run would go on with the
+        default. An argument may be added to a component (``network_def::width``).
+
+        Raises:
+            ValueError: naming the id and the nearest valid ones.
+        """
+        parser = ConfigParser()
+        parser.read_config(self.config_file)
+        for override in self.overrides:
+            path = override.removeprefix("+").replace("#", "::")
+            place = path.rpartition("::")[0] or path
+            if place in parser or path in TRACKING_IDS:
+                continue
+            valid = sorted(str(name) for name in parser.get())
+            near = difflib.get_close_matches(path, valid, n=3, cutoff=0.5) or valid
+            raise ValueError(f"--{override}: no such id; did you mean {', '.join(near)}?")
 
     def merged_config(self) -> dict[str, Any]:
         """Merge the files, the metadata and the overrides, every ``%file::id`` put in its place.

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
-from scripts.provenance import record_config
+from scripts.provenance import BundleRun, record_config
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,14 @@ class RunRecord:
         self._written = False
 
     def attach(self, engine: Engine) -> None:
-        """Write when ``engine`` first starts."""
+        """Write when ``engine`` first starts.
+
+        Raises:
+            ValueError: when the command overrides an id that its config files do not have.
+        """
+        run = BundleRun.of_command(sys.argv)
+        if run is not None:
+            run.refuse_unknown_ids()
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
