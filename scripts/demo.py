@@ -40,7 +40,7 @@ def data_steps(output: Path, patients: int, seed: int) -> list[Step]:
     """Make the cohort and prepare it."""
     cohort, prepared = output / "phantoms", output / "prepared"
     make = f"phantom luna16 --patients {patients} --size 256 --slices 110 --jobs 2"
-    prepare = "prepare luna16 --label masks --slices all --shares 7:1:2"
+    prepare = "prepare luna16 --label masks --slices all --shares 6:2:2"
     folders = ["--source", str(cohort), "--masks", str(cohort / "masks")]
     seeded = ["--seed", str(seed)]
     sizes = ["--nodule_min_mm", "8", "--nodule_max_mm", "20"]
@@ -146,7 +146,7 @@ def summarise(output: Path, seconds: float) -> str:
     )
 
 
-def demo(output: str = "demo_output", *, patients: int = 16, seed: int = 0) -> None:
+def demo(output: str = "demo_output", *, patients: int = 20, seed: int = 0) -> None:
     """Make phantoms, pretrain, fine-tune in five stages, evaluate and segment an unseen CT.
 
     Needs no network and no data; about five minutes on two cores.
