@@ -21,7 +21,7 @@ from custom_nets.encoders import make_encoder
 from custom_nets.encoders.contract import initialise
 from custom_nets.freezing import DECODER, Freezable, prefix_parts
 from custom_nets.fully_connected import choose_origin, make_fully_connected
-from custom_nets.normalisation import InputNormalisation
+from custom_nets.normalisation import make_normalisation
 from custom_nets.unet import STRIDE, missing_rows
 
 logger = logging.getLogger(__name__)
@@ -97,8 +97,8 @@ class TransferFCN(Freezable):
     FCN-4s differ in nothing but the skips' scores, and these start at zero: a network that
     continues a coarser one (`load_coarser`) starts as the very same function.
 
-    Inputs are normalised inside. The liver paper subtracts the mean of its training images
-    instead: do that in the data's transforms and set ``normalise="none"``.
+    Inputs are normalised inside. The liver paper subtracts the mean of its training images: give
+    that number as ``normalise``, and it becomes part of the weights.
 
     Parts for freezing are the encoder's blocks and "decoder", which holds all else. conv6 and conv7
     belong to the decoder: staged strategies train them from the first stage on. (The layer names
@@ -120,7 +120,7 @@ class TransferFCN(Freezable):
         fully_connected: str | None = None,
         width: int | None = None,
         dropout: float = 0.5,
-        normalise: str | None = None,
+        normalise: str | float | None = None,
     ) -> None:
         """Build the network.
 
@@ -134,7 +134,8 @@ class TransferFCN(Freezable):
                 "none" (left out); None: see `custom_nets.fully_connected.choose_origin`.
             width: channels of conv6 and conv7; only 4096 (120 million weights) comes from a file.
             dropout: share of maps' values dropped after conv6 and before the coarsest score.
-            normalise: "imagenet", "half" or "none"; None takes what the published weights expect.
+            normalise: "imagenet", "half", "none", or the mean of the training images; None takes
+                what the published weights expect: `custom_nets.normalisation`.
 
         Raises:
             ValueError: an option is not among those named here, or contradicts another.
@@ -145,7 +146,7 @@ class TransferFCN(Freezable):
             encoder, weights, fully_connected=fully_connected, width=width
         )
         self.encoder = make_encoder(encoder, in_channels=in_channels, weights=weights)
-        self.normalise = InputNormalisation(normalise or self.encoder.normalisation, in_channels)
+        self.normalise = make_normalisation(normalise, self.encoder.normalisation, in_channels)
         self.pools = self.encoder.block_strides[-1] < STRIDE
         self.skips = FCN_STRIDES.index(stride)
         *channels, deepest = self.encoder.block_channels

@@ -14,34 +14,65 @@ STATISTICS = {
 class InputNormalisation(nn.Module):
     """Subtract a mean and divide by a standard deviation, part of the network and its exports.
 
-    One input channel takes the average of the three colours' figures. The figures are no weights:
-    they stay out of the ``state_dict``.
+    One input channel takes the average of the three colours' figures. Published figures are no
+    weights: they stay out of the ``state_dict``. A mean of the network's own training images is
+    learnt from data as weights are: it is in the ``state_dict``, so that whoever loads the weights
+    subtracts the same number, and whatever number a network was built with gives way to it.
 
     >>> InputNormalisation("half", 1)(torch.tensor([[[[0.0, 0.5, 1.0]]]])).tolist()
     [[[[-1.0, 0.0, 1.0]]]]
+    >>> own = InputNormalisation("half", 1, mean=0.25)
+    >>> own(torch.tensor([[[[0.0, 0.25, 1.0]]]])).tolist(), list(own.state_dict())
+    ([[[[-0.5, 0.0, 1.5]]]], ['mean'])
     """
 
     # No postponed annotations in this file: TorchScript reads these two.
     mean: Tensor
     std: Tensor
 
-    def __init__(self, kind: str, channels: int) -> None:
+    def __init__(self, kind: str, channels: int, *, mean: float | None = None) -> None:
         """Choose "imagenet", "half" or "none" for 1 or 3 channels.
 
+        ``mean`` takes the place of that kind's mean in every channel; its deviation stays.
+
         Raises:
-            ValueError: another kind; weights fed on the wrong scale give poor features unnoticed.
+            ValueError: another kind, or a mean outside [0, 1]; weights fed on the wrong scale give
+                poor features unnoticed.
         """
         super().__init__()
         if kind not in STATISTICS:
             raise ValueError(
                 f"normalise must be one of {', '.join(STATISTICS)}; got {kind!r}; choose one"
             )
-        mean, std = (torch.tensor(figures).view(1, 3, 1, 1) for figures in STATISTICS[kind])
+        if mean is not None and not 0 <= mean <= 1:
+            raise ValueError(
+                f"normalise: a mean of images in [0, 1] must be between 0 and 1; got {mean}; take "
+                "the mean after the window was mapped to [0, 1]"
+            )
+        usual, std = (torch.tensor(figures).view(1, 3, 1, 1) for figures in STATISTICS[kind])
         if channels == 1:
-            mean, std = mean.mean(dim=1, keepdim=True), std.mean(dim=1, keepdim=True)
-        self.register_buffer("mean", mean, persistent=False)
+            usual, std = usual.mean(dim=1, keepdim=True), std.mean(dim=1, keepdim=True)
+        subtracted = usual if mean is None else torch.full_like(usual, mean)
+        self.register_buffer("mean", subtracted, persistent=mean is not None)
         self.register_buffer("std", std, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, C, H, W) in [0, 1] to the same shape."""
         return (x - self.mean) / self.std
+
+
+def make_normalisation(asked: str | float | None, usual: str, channels: int) -> InputNormalisation:
+    """Build what a network was asked for.
+
+    Args:
+        asked: "imagenet", "half" or "none"; a number, the mean of the training images, which takes
+            the place of the usual mean; None for the usual kind as it is.
+        usual: kind that the encoder's published weights expect.
+        channels: 1 or 3.
+
+    >>> make_normalisation(0.3, "imagenet", 1).mean.item() == torch.tensor(0.3).item()
+    True
+    """
+    if asked is None or isinstance(asked, str):
+        return InputNormalisation(asked or usual, channels)
+    return InputNormalisation(usual, channels, mean=float(asked))

@@ -11,7 +11,7 @@ from custom_nets.decoder import Decoder
 from custom_nets.encoders import make_encoder
 from custom_nets.encoders.contract import initialise
 from custom_nets.freezing import DECODER, Freezable, prefix_parts
-from custom_nets.normalisation import InputNormalisation
+from custom_nets.normalisation import make_normalisation
 
 STRIDE = 32
 """Height and width are padded to a multiple of it, so that every map halves exactly."""
@@ -41,7 +41,7 @@ class TransferUNet(Freezable):
         weights: str = "none",
         norm: str = "batch",
         decoder_channels: Sequence[int] | None = None,
-        normalise: str | None = None,
+        normalise: str | float | None = None,
     ) -> None:
         """Build the network.
 
@@ -53,14 +53,15 @@ class TransferUNet(Freezable):
             norm: of the decoder: "batch", "instance", "group" or "none".
             decoder_channels: widths of the five up steps, deepest first; None halves at each.
             normalise: mean and std that turn [0, 1] into what the encoder expects: "imagenet",
-                "half" (0.5 and 0.5) or "none"; None takes what the published weights expect.
+                "half" (0.5 and 0.5), "none", or the mean of the training images as a number; None
+                takes what the published weights expect: `custom_nets.normalisation`.
 
         Raises:
             ValueError: an option is not among those named here.
         """
         super().__init__()
         self.encoder = make_encoder(encoder, in_channels=in_channels, weights=weights)
-        self.normalise = InputNormalisation(normalise or self.encoder.normalisation, in_channels)
+        self.normalise = make_normalisation(normalise, self.encoder.normalisation, in_channels)
         channels, self.in_channels = self.encoder.block_channels, in_channels
         self.pools_deepest = self.encoder.block_strides[-1] < STRIDE
         skips = channels[::-1] if self.pools_deepest else (*channels[-2::-1], 0)
