@@ -1,20 +1,16 @@
-"""The numbers of an evaluation, written for every case and as a whole."""
+"""The numbers of an evaluation of nodules, written for every case and as a whole."""
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import ignite.distributed as idist
-from ignite.engine import Engine, Events
-
 from scripts.files import write_csv, write_json
+from scripts.handlers.evaluation_report import EvaluationReport
 from scripts.metrics.collection import Case, SeriesCollection
 from scripts.metrics.nodules import MARGIN_MM
+from scripts.metrics.series import Series
 from scripts.metrics.summary import counts, definitions, headline, summarise, table
 from scripts.metrics.tables import (
     NODULE_COLUMNS,
@@ -27,16 +23,10 @@ from scripts.metrics.tables import (
     slice_rows,
     volume_row,
 )
-from scripts.provenance import provenance, sha256_of
-from scripts.splits import SECTIONS
-
-logger = logging.getLogger(__name__)
-
-# what the data list says about its making that a reader of the numbers must know
-DATA_FACTS = ("label", "min_readers", "split", "slices", "neighbours", "empty_share")
+from scripts.provenance import provenance
 
 
-class CaseReport:
+class CaseReport(EvaluationReport):
     """Ignite handler that evaluates per nodule, slice, volume and pooled, and writes the result.
 
     Collects ``pred`` and ``instances`` of every case (see
@@ -70,43 +60,17 @@ class CaseReport:
     ) -> None:
         if margin_mm < 0:
             raise ValueError(f"margin_mm: must be at least 0, got {margin_mm}")
-        if section.removeprefix("volumes/") not in SECTIONS:
-            raise ValueError(f"section: must be {', '.join(SECTIONS)}, got {section!r}")
-        self.collection = SeriesCollection(cases)
-        self.output_dir = Path(output_dir)
-        self.datalist = None if datalist is None else Path(datalist)
-        self.section = section
+        super().__init__(SeriesCollection(cases), output_dir, datalist=datalist, section=section)
         self.margin_mm = margin_mm
         self.seed = seed
 
-    def attach(self, engine: Engine) -> None:
-        """Collect every iteration of ``engine`` and report at its end."""
-        engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
-        engine.add_event_handler(Events.COMPLETED, self)
-
-    def _start(self, engine: Engine) -> None:
-        """Forget an earlier run, and find out now whether the results can be written."""
-        self.collection.clear()
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        if not os.access(self.output_dir, os.W_OK):
-            raise PermissionError(f"output_dir: no permission to write in {self.output_dir}")
-
-    def _collect(self, engine: Engine) -> None:
-        """Take one iteration's cases."""
-        self.collection.add(engine.state.output, engine.state.batch)
-
-    def __call__(self, engine: Engine) -> None:
-        """Evaluate what was collected, write it and log the headline figures."""
-        results = [
-            evaluate_series(series, margin_mm=self.margin_mm) for series in self.collection.series()
-        ]
+    def report(self, series: Iterable[Series], *, write: bool) -> tuple[dict[str, float], str]:
+        """Evaluate every nodule, slice and volume."""
+        results = [evaluate_series(one, margin_mm=self.margin_mm) for one in series]
         figures = summarise(results, seed=self.seed)
-        engine.state.metrics.update(headline(figures))
-        if idist.get_rank() == 0:
+        if write:
             self._write(results, figures)
-            logger.info("%s\nwritten to %s", table(figures), self.output_dir)
-        self.collection.clear()
+        return headline(figures), table(figures)
 
     def _write(self, results: Sequence[SeriesResult], figures: dict[str, Any]) -> None:
         """Write the three tables and the summary."""
@@ -123,22 +87,7 @@ class CaseReport:
             "counts": {**counts(results), "cases_expected": len(self.collection.cases)},
             "definitions": definitions(self.margin_mm),
             "settings": {"margin_mm": self.margin_mm, "bootstrap_seed": self.seed},
-            "data": self._describe_data(),
+            "data": self.describe_data(),
             "provenance": provenance(),
         }
         write_json(self.output_dir / "summary.json", summary)
-
-    def _describe_data(self) -> dict[str, Any]:
-        """Say which data these are, and how they were labelled and split."""
-        kinds = {str(case["label_kind"]) for case in self.collection.cases if "label_kind" in case}
-        described = {"section": self.section, "label_kinds": sorted(kinds), "datalist": None}
-        if self.datalist is None:
-            return described
-        made = json.loads(self.datalist.read_text(encoding="utf-8")).get("provenance", {})
-        facts = {name: made[name] for name in DATA_FACTS if name in made}
-        return {
-            **described,
-            "datalist": str(self.datalist),
-            "datalist_sha256": sha256_of(self.datalist),
-            **facts,
-        }

@@ -18,21 +18,25 @@ Case = Mapping[str, Any]
 class SeriesCollection:
     """Evaluated cases, kept until their series are complete.
 
-    A case is a dictionary of an engine's decollated output and batch with ``pred`` (0 or 1) and
-    ``instances`` (0 background, k = nodule k of the scan), both (1, H, W) for a slice with rows
-    running to posterior and columns to the left, or (1, H, W, D) for a volume in any
-    orientation, and ``case``, its index in ``cases``.
+    A case is a dictionary of an engine's decollated output and batch with ``pred`` (0 or 1, or a
+    class) and ``instances`` (0 background, k = nodule k of the scan, or class k), both (1, H, W)
+    for a slice with rows running to posterior and columns to the left, or (1, H, W, D) for a
+    volume in any orientation, and ``case``, its index in ``cases``.
 
     Args:
         cases: each with ``series_uid`` and ``patient_id``; slices also with ``slice`` (index in the
             LPS volume) and ``spacing_mm`` (x, y, z). Optional: ``nodules`` ([{"id",
             "diameter_mm"}]) and ``slices_in_volume``.
+        annotation: key of ``instances``, where it is another.
+        classes: how many values ``pred`` has, background included.
 
     Raises:
         ValueError: when there are no cases, or one lacks what it must say.
     """
 
-    def __init__(self, cases: Sequence[Case]) -> None:
+    def __init__(
+        self, cases: Sequence[Case], *, annotation: str = "instances", classes: int = 2
+    ) -> None:
         if not cases:
             raise ValueError("cases: must not be empty; the data list has nothing in this section")
         for index, case in enumerate(cases):
@@ -44,6 +48,8 @@ class SeriesCollection:
                     "that the data set was made of"
                 )
         self.cases = cases
+        self.annotation = annotation
+        self.classes = classes
         self._items: list[EvaluatedSlices] = []
 
     def clear(self) -> None:
@@ -69,48 +75,50 @@ class SeriesCollection:
         samples = batch if isinstance(batch, (list, tuple)) else [{}] * len(output)
         for sample, result in zip(samples, output, strict=True):
             item = {**sample, **result}
-            missing = [key for key in ("pred", "instances", "case") if key not in item]
+            missing = [key for key in ("pred", self.annotation, "case") if key not in item]
             if missing:
                 raise ValueError(
                     f"output, batch: must have {missing}, have {sorted(map(str, item))}"
                 )
-            self._items.append(_pack(item, self.cases))
+            self._items.append(self._pack(item))
 
     def series(self) -> Iterable[Series]:
         """Give the series, one after another, of all processes together."""
-        return assemble_series(_of_all_processes(self._items), self.cases)
+        items = _of_all_processes(self._items)
+        return assemble_series(items, self.cases, dtype=bool if self.classes == 2 else np.uint8)
 
-
-def _pack(item: Mapping[str, Any], cases: Sequence[Case]) -> EvaluatedSlices:
-    """Check and compress one case."""
-    index = int(item["case"])
-    if not 0 <= index < len(cases):
-        raise ValueError(f"case: must be 0..{len(cases) - 1}, got {index}")
-    prediction, instances = item["pred"], item["instances"]
-    if prediction.shape != instances.shape or prediction.ndim not in (3, 4) or len(instances) != 1:
-        raise ValueError(
-            f"pred, instances: must have one shape (1, H, W) or (1, H, W, D), case {index} has "
-            f"{tuple(prediction.shape)} and {tuple(instances.shape)}"
-        )
-    predicted, labelled = _whole_numbers(prediction), _whole_numbers(instances)
-    if predicted is None or predicted.max() > 1:
-        raise ValueError(
-            f"pred: must be 0 or 1, case {index} has values from {float(prediction.min()):g} to "
-            f"{float(prediction.max()):g}; threshold it in the evaluator's postprocessing"
-        )
-    if labelled is None:
-        raise ValueError(
-            f"instances: must be whole numbers 0..255, case {index} has values from "
-            f"{float(instances.min()):g} to {float(instances.max()):g}; resample with nearest"
-        )
-    if prediction.ndim == 3:
-        first, spacing = _slice_facts(index, cases[index])
-        stacks = predicted[None], labelled[None]
-    else:
-        first = 0
-        stacks, spacing = _volume_stacks(index, (predicted, labelled), instances)
-    packed = PackedArray.pack(stacks[0]), PackedArray.pack(stacks[1])
-    return EvaluatedSlices(index, first, *packed, spacing, whole=prediction.ndim == 4)
+    def _pack(self, item: Mapping[str, Any]) -> EvaluatedSlices:
+        """Check and compress one case."""
+        index, name = int(item["case"]), self.annotation
+        if not 0 <= index < len(self.cases):
+            raise ValueError(f"case: must be 0..{len(self.cases) - 1}, got {index}")
+        prediction, instances = item["pred"], item[name]
+        one_shape = prediction.shape == instances.shape and prediction.ndim in (3, 4)
+        if not one_shape or len(instances) != 1:
+            raise ValueError(
+                f"pred, {name}: must have one shape (1, H, W) or (1, H, W, D), case {index} has "
+                f"{tuple(prediction.shape)} and {tuple(instances.shape)}"
+            )
+        predicted, labelled = _whole_numbers(prediction), _whole_numbers(instances)
+        if predicted is None or predicted.max() >= self.classes:
+            valid = "0 or 1" if self.classes == 2 else f"classes 0..{self.classes - 1}"
+            raise ValueError(
+                f"pred: must be {valid}, case {index} has values from {float(prediction.min()):g} "
+                f"to {float(prediction.max()):g}; threshold it in the evaluator's postprocessing"
+            )
+        if labelled is None:
+            raise ValueError(
+                f"{name}: must be whole numbers 0..255, case {index} has values from "
+                f"{float(instances.min()):g} to {float(instances.max()):g}; resample with nearest"
+            )
+        if prediction.ndim == 3:
+            first, spacing = _slice_facts(index, self.cases[index])
+            stacks = predicted[None], labelled[None]
+        else:
+            first = 0
+            stacks, spacing = _volume_stacks(index, (predicted, labelled), instances)
+        packed = PackedArray.pack(stacks[0]), PackedArray.pack(stacks[1])
+        return EvaluatedSlices(index, first, *packed, spacing, whole=prediction.ndim == 4)
 
 
 def _whole_numbers(tensor: torch.Tensor) -> Instances | None:

@@ -51,8 +51,8 @@ class EvaluatedSlices:
     Args:
         case: its index in the list of cases.
         first_slice: index of its first slice in the volume.
-        prediction: packed (N, Y, X) mask of N consecutive slices.
-        instances: packed (N, Y, X) map: 0 background, k = nodule k of the scan.
+        prediction: packed (N, Y, X) mask, or class values, of N consecutive slices.
+        instances: packed (N, Y, X) map: 0 background, k = nodule k of the scan, or class k.
         spacing_mm: z, y, x.
         whole: whether it is the whole volume.
     """
@@ -73,8 +73,8 @@ class Series:
         uid: SeriesInstanceUID.
         patient: the patient's id; for grouping, never written.
         slices: (N,) indices in the volume, rising.
-        prediction: (N, Y, X) mask.
-        instances: (N, Y, X): 0 background, k = nodule k.
+        prediction: (N, Y, X) mask; uint8 class values where there are several.
+        instances: (N, Y, X): 0 background, k = nodule k, or class k.
         spacing_mm: z, y, x.
         cases: (N,) index of the case that each slice came from.
         diameters_mm: of the nodules whose diameter the annotation gives.
@@ -104,7 +104,10 @@ class Series:
 
 
 def assemble_series(
-    items: Iterable[EvaluatedSlices], cases: Sequence[Mapping[str, Any]]
+    items: Iterable[EvaluatedSlices],
+    cases: Sequence[Mapping[str, Any]],
+    *,
+    dtype: type = bool,
 ) -> Iterable[Series]:
     """Group evaluated cases by series and stack their slices; one series in memory at a time.
 
@@ -117,6 +120,7 @@ def assemble_series(
         items: in any order.
         cases: with ``series_uid``, ``patient_id`` and, where known, ``nodules`` and
             ``slices_in_volume``.
+        dtype: of the predictions: bool for masks, numpy's uint8 for class values.
 
     Raises:
         ValueError: when the slices of a series differ in size or spacing.
@@ -125,18 +129,24 @@ def assemble_series(
     for item in items:
         groups.setdefault(str(cases[item.case]["series_uid"]), []).append(item)
     for uid in sorted(groups):
-        yield _stack(uid, sorted(groups[uid], key=lambda item: item.case), cases)
+        ordered = sorted(groups[uid], key=lambda item: item.case)
+        yield _stack(uid, ordered, cases, dtype=dtype)
 
 
 def _stack(
-    uid: str, items: Sequence[EvaluatedSlices], cases: Sequence[Mapping[str, Any]]
+    uid: str,
+    items: Sequence[EvaluatedSlices],
+    cases: Sequence[Mapping[str, Any]],
+    *,
+    dtype: type,
 ) -> Series:
     """Stack the items of one series, duplicates merged."""
     _check_agreement(uid, items)
-    planes: dict[int, tuple[Mask, Instances, int]] = {}
+    planes: dict[int, tuple[Any, Instances, int]] = {}
     duplicates = contradictions = 0
     for item in items:
-        predicted, instances = item.prediction.unpack().astype(bool), item.instances.unpack()
+        predicted: Any = item.prediction.unpack().astype(dtype)
+        instances = item.instances.unpack()
         for row, index in enumerate(range(item.first_slice, item.first_slice + len(predicted))):
             if index not in planes:
                 planes[index] = (predicted[row], instances[row], item.case)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -35,6 +35,18 @@ VOLUME_COLUMNS = (
 )
 
 Row = dict[str, Any]
+
+
+class OfPatient(Protocol):
+    """A result of one series of one patient."""
+
+    @property
+    def uid(self) -> str:
+        """Of the series."""
+
+    @property
+    def patient(self) -> str:
+        """The patient's id."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +113,7 @@ def evaluate_series(series: Series, *, margin_mm: float) -> SeriesResult:
     )
 
 
-def number_patients(results: Iterable[SeriesResult]) -> dict[str, int]:
+def number_patients(results: Iterable[OfPatient]) -> dict[str, int]:
     """Number the patients from 1, in the order of their first series' UID."""
     ordered = [result.patient for result in sorted(results, key=lambda result: result.uid)]
     return {patient: number for number, patient in enumerate(dict.fromkeys(ordered), start=1)}
