@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +17,44 @@ BLUE, ORANGE, GREY, BAND = "#1f5fa8", "#c8500a", "#555555", "#f0f3f7"
 NAMED_STAGES = 8
 
 
-def draw_curves(stages: StagedFineTuning, path: Path, *, best: int | None) -> None:
+def draw_curves(
+    stages: StagedFineTuning, path: Path, *, best: int | None, drawn: Sequence[str] = ()
+) -> None:
     """Draw the training loss and the key metric of every epoch to a PNG file.
 
     Stages are bands with their names (their numbers where they are many); each stage's best epoch
-    is a ring, that of ``best``, the best stage (0-based), a filled dot with its value.
+    is a ring, that of ``best``, the best stage (0-based), a filled dot with its value. ``drawn``:
+    further metrics; those called a loss stand beside the training loss, others in their own panel.
     """
-    figure = Figure(figsize=(9, 6), dpi=120, layout="constrained")
+    losses = [name for name in drawn if name.endswith("_loss")]
+    others = [name for name in drawn if name not in losses]
+    figure = Figure(figsize=(9, 6 + 2 * len(others)), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    loss, metric = figure.subplots(2, 1, sharex=True)
+    loss, *middle, metric = figure.subplots(2 + len(others), 1, sharex=True)
     epochs = stages.record.history
     _line(loss, [(e.epoch, e.train_loss) for e in epochs], BLUE, "training loss")
-    validated = [(e.epoch, e.metrics[stages.metric]) for e in epochs if stages.metric in e.metrics]
-    _line(metric, validated, ORANGE, _words(stages.metric))
+    for name in losses:
+        _line(loss, _points(stages, name), ORANGE, _words(name))
+    if losses:
+        loss.set_ylabel("loss")
+        loss.legend(frameon=False, fontsize=8)
+    for axes, name in zip((*middle, metric), (*others, stages.metric), strict=True):
+        _line(axes, _points(stages, name), ORANGE, _words(name))
     metric.set_xlabel("epoch")
     metric.locator_params(axis="x", integer=True)
-    for axes in (loss, metric):
+    for axes in (loss, *middle, metric):
         _bands(axes, stages)
     _name_stages(loss, stages)
     _mark_best(metric, stages.record.scores, best)
     figure.suptitle(f"Strategy {stages.strategy.name}", fontsize=11)
     with atomic_path(path) as beside:
         figure.savefig(beside, format="png")
+
+
+def _points(stages: StagedFineTuning, name: str) -> list[tuple[int, float]]:
+    """Epoch and value of a metric wherever there was a validation."""
+    epochs = stages.record.history
+    return [(epoch.epoch, epoch.metrics[name]) for epoch in epochs if name in epoch.metrics]
 
 
 def _words(metric: str) -> str:
@@ -48,7 +65,8 @@ def _words(metric: str) -> str:
 def _line(axes: Any, points: list[tuple[int, float]], colour: str, label: str) -> None:
     """One curve; few points are marked as such."""
     x, y = zip(*points, strict=True) if points else ((), ())
-    axes.plot(x, y, color=colour, linewidth=1.4, marker="." if len(points) <= 60 else None)
+    marker = "." if len(points) <= 60 else None
+    axes.plot(x, y, color=colour, linewidth=1.4, marker=marker, label=label)
     axes.set_ylabel(label)
     axes.grid(axis="y", color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)

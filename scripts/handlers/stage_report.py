@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class StageReport:
         output_dir: the run's folder.
         metrics: column of the table -> name of the evaluator's metric.
         curves: whether to draw.
+        drawn: further metrics of the evaluator to draw; a loss joins the training loss.
     """
 
     def __init__(
@@ -46,10 +47,12 @@ class StageReport:
         *,
         metrics: Mapping[str, str] = METRICS,
         curves: bool = True,
+        drawn: Sequence[str] = (),
     ) -> None:
         self.output_dir = Path(output_dir)
         self.metrics = dict(metrics)
         self.curves = curves
+        self.drawn = tuple(drawn)
         self._drawn = -SECONDS_BETWEEN_DRAWINGS
 
     def attach(self, engine: Engine) -> None:
@@ -82,7 +85,8 @@ class StageReport:
         write_csv(self.output_dir / "stages.csv", [_flat(row) for row in rows])
         write_csv(self.output_dir / "history.csv", history(stages))
         if draw and self.curves:
-            draw_curves(stages, self.output_dir / "curves.png", best=best_stage(stages))
+            path = self.output_dir / "curves.png"
+            draw_curves(stages, path, best=best_stage(stages), drawn=self.drawn)
             self._drawn = time.monotonic()
 
 
