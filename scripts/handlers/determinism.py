@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from scripts.handlers.engine_events import keep_state
 
-TRAINING, VALIDATION = 0, 1
+TRAINING, VALIDATION, ORDER = 0, 1, 2
 
 
 def epoch_seed(seed: int, epoch: int, *, stream: int = TRAINING, rank: int = 0) -> int:
@@ -35,7 +35,8 @@ class EpochSeed:
     gives the loader and its sampler a generator of their own, seeds every ``Randomizable`` of the
     data set, and only then has the loader's iterator made. Worker processes are seeded from that
     generator by torch and, their transforms, by ``monai.data.DataLoader``. The augmentation depends
-    on the number of workers, the order does not. In a distributed run every process draws its own.
+    on the number of workers and of processes, each of which draws its own; the order does not: the
+    processes of a distributed run share out the very batches that one process would see.
 
     Args:
         seed: of the run; 0 or more.
@@ -67,7 +68,8 @@ class EpochSeed:
     def _training_epoch(self, trainer: Engine) -> None:
         seed = epoch_seed(self.seed, trainer.state.epoch, rank=_rank())
         set_determinism(seed)
-        seed_loader(trainer.state.dataloader, seed, epoch=trainer.state.epoch)
+        order = epoch_seed(self.seed, trainer.state.epoch, stream=ORDER)
+        seed_loader(trainer.state.dataloader, seed, order_seed=order)
         # Ignite makes the first iterator after this event and later ones when a batch is missing;
         # an iterator of our own starts every epoch at the first sample, after the seeding.
         trainer.set_data(trainer.state.dataloader)
@@ -76,16 +78,16 @@ class EpochSeed:
         """Seed the loader only: ignite makes a new iterator for each validation."""
         epoch = evaluator.state.epoch
         seed = epoch_seed(self.seed, epoch, stream=VALIDATION, rank=_rank())
-        seed_loader(evaluator.state.dataloader, seed, epoch=epoch)
+        seed_loader(evaluator.state.dataloader, seed, order_seed=epoch_seed(self.seed, epoch))
 
 
-def seed_loader(loader: Any, seed: int, *, epoch: int) -> None:
+def seed_loader(loader: Any, seed: int, *, order_seed: int) -> None:
     """Make a data loader's next iterator a function of the seed.
 
     Args:
         loader: a DataLoader; anything else iterable has no randomness that we could reach.
-        seed: of sampler, workers and transforms.
-        epoch: for samplers with ``set_epoch``.
+        seed: of workers and transforms, another one in every process.
+        order_seed: of the sampler, the same in all processes.
 
     Raises:
         ValueError: for persistent workers, whose transforms go on from where they were.
@@ -99,10 +101,11 @@ def seed_loader(loader: Any, seed: int, *, epoch: int) -> None:
         )
     loader.generator = torch.Generator().manual_seed(seed)
     for sampler in _samplers(loader):
-        if hasattr(sampler, "set_epoch"):
-            sampler.set_epoch(epoch)
+        if hasattr(sampler, "set_epoch"):  # torch's DistributedSampler seeds with the sum of both
+            sampler.seed = order_seed
+            sampler.set_epoch(0)
         if hasattr(sampler, "generator"):
-            sampler.generator = loader.generator
+            sampler.generator = torch.Generator().manual_seed(order_seed)
     set_rnd(loader.dataset, seed)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 from monai.utils.enums import CommonKeys
@@ -222,7 +223,7 @@ class StagedFineTuning:
                 "to the trainer's handlers"
             )
         record.stage_epoch += 1
-        loss = math.fsum(self._losses) / max(len(self._losses), 1)
+        loss = _mean_of_all_processes(self._losses)
         seconds = time.perf_counter() - self._since
         record.history.append(
             Epoch(epoch, record.stage, record.stage_epoch, loss, seconds, self._metrics)
@@ -294,3 +295,11 @@ class StagedFineTuning:
     def _title(self) -> str:
         """How messages call the current stage."""
         return f"stage {self.record.stage + 1} of {len(self.strategy.stages)}, {self.stage.name}"
+
+
+def _mean_of_all_processes(losses: list[float]) -> float:
+    """Mean loss of an epoch; every process of a distributed run has seen a part of it."""
+    total, count = math.fsum(losses), len(losses)
+    if idist.get_world_size() > 1:
+        total, count = float(idist.all_reduce(total)), int(idist.all_reduce(count))
+    return total / max(count, 1)
