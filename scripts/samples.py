@@ -121,6 +121,40 @@ def identities(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
 
+def training_mean(
+    path: str | Path, window_hu: Sequence[float], *, outside_window: str = "clip"
+) -> float:
+    """Read the mean of the training images, as the network sees them, from a datalist.
+
+    Args:
+        path: ``datalist.json`` as ``python -m scripts prepare ircadb`` writes it.
+        window_hu: of the network's input.
+        outside_window: of the network's input, see :class:`~scripts.intensity.WindowHU`.
+
+    Returns:
+        The mean after the window was mapped to [0, 1].
+
+    Raises:
+        FileNotFoundError: when the datalist is not there.
+        ValueError: when it has no mean, or that of another window.
+    """
+    content = _read(Path(path))
+    mean = content.get("training_mean")
+    if mean is None:
+        raise ValueError(
+            f"{path}: has no mean of the training images; prepare again, or train with "
+            "--normalise imagenet"
+        )
+    asked = [*map(float, window_hu), outside_window]
+    came = [*map(float, mean["window_hu"]), mean["outside_window"]]
+    if came != asked:
+        raise ValueError(
+            f"{path}: has the mean after the window {came}, the config has {asked}; prepare again "
+            "with --window_hu, or change the config's"
+        )
+    return float(mean["windowed"])
+
+
 class LoadSlicesd(MapTransform):
     """Read one prepared slice with its neighbours; what comes out collates.
 
