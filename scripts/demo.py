@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,7 @@ OVERLAYS = (
     "configs/runtime/bfloat16.json",
     "configs/runtime/small.json",
 )
+COLUMNS = ("name", "sensitivity", "specificity", "dice", "iou", "best")
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ def run(step: Step, log: Path) -> float:
     Raises:
         SystemExit: with the command's exit code, after showing the end of its log.
     """
-    print(f"\n{step.title}\n  python {' '.join(step.command)}", flush=True)
+    print(f"\n{step.title}\n  python {shlex.join(step.command)}", flush=True)
     started = time.perf_counter()
     with log.open("w") as sink:
         done = subprocess.run(
@@ -120,9 +123,18 @@ def run(step: Step, log: Path) -> float:
     return seconds
 
 
+def stage_line(row: list[str]) -> str:
+    """Lay out a stage: its name, its validation figures, and whether it won."""
+    name, *figures, best = row
+    numbers = "".join(f"{float(figure):13.4f}" for figure in figures)
+    return f"{name:<12}{numbers}{'   <- best' if best == 'True' else ''}"
+
+
 def summarise(output: Path, seconds: float) -> str:
     """Say what came out and where it lies."""
-    stages = (output / "training" / "stages.csv").read_text().strip()
+    with (output / "training" / "stages.csv").open() as file:
+        rows = [[row[column] for column in COLUMNS] for row in csv.DictReader(file)]
+    stages = "\n".join(stage_line(row) for row in rows)
     summary = json.loads((output / "evaluation" / "summary.json").read_text())
     dice = summary["figures"]["dice_per_nodule_mean"]
     places = {
@@ -137,6 +149,7 @@ def summarise(output: Path, seconds: float) -> str:
     return "\n".join(
         [
             "",
+            "stage".ljust(12) + "".join(column.rjust(13) for column in COLUMNS[1:-1]),
             stages,
             "",
             f"Dice per nodule, unseen phantom patients: {dice['value']:.3f} (n = {dice['n']})",
