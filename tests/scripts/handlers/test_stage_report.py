@@ -180,7 +180,7 @@ def test_curves_when_epochs_are_short_then_they_are_drawn_once_a_stage(
 ) -> None:
     drawn: list[int] = []
 
-    def count(stages: Any, path: Path, *, best: int | None) -> None:
+    def count(stages: Any, path: Path, **more: Any) -> None:
         drawn.append(len(stages.record.history))
 
     monkeypatch.setattr(stage_report, "draw_curves", count)
@@ -237,3 +237,27 @@ def test_time_left_when_many_epochs_remain_then_it_is_in_hours(reported: TinyTra
     assert time_left(made.stages) == (
         "stage 1 of 2: 4000.0 s an epoch, about 4.4 hours left for at most 4 epochs"
     )
+
+
+def test_further_metrics_when_drawn_then_losses_share_a_panel_and_others_get_their_own(
+    tmp_path: Path,
+) -> None:
+    made = training(tmp_path)
+    made.trainer([made.validation, made.stages]).run()
+    heights = []
+    for drawn in ((), ("val_loss",), ("val_loss", "val_iou", "val_accuracy")):
+        path = tmp_path / "curves.png"
+        draw_curves(made.stages, path, best=0, drawn=drawn)
+        heights.append(int.from_bytes(path.read_bytes()[20:24], "big"))  # of the PNG
+    assert heights[0] == heights[1] < heights[2]
+
+
+def test_report_then_draws_the_metrics_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(stage_report, "draw_curves", lambda *_, **more: seen.append(more["drawn"]))
+    made = training(tmp_path)
+    report = StageReport(tmp_path, metrics=METRICS, drawn=["val_loss"])
+    made.trainer([made.validation, made.stages, report]).run()
+    assert set(seen) == {("val_loss",)}
