@@ -63,6 +63,14 @@ def provenance(**extra: Any) -> dict[str, Any]:
     return {**record, **extra}
 
 
+def _launcher() -> list[str]:
+    """Return the words that start this process' program: python, or torchrun where it did."""
+    processes = os.environ.get("LOCAL_WORLD_SIZE")
+    if processes is None:
+        return ["python"]
+    return ["torchrun", "--standalone", f"--nproc_per_node={processes}"]
+
+
 def _command() -> list[str]:
     """Return the words of this process' command, ``-m module`` as it was typed."""
     words = list(getattr(sys, "orig_argv", [sys.executable, *sys.argv]))
@@ -199,7 +207,7 @@ class BundleRun:
 
     def command(self, config_file: str | Path) -> str:
         """Return the command that runs one recorded file in place of what was merged."""
-        words = ["python", "-m", "monai.bundle", "run"]
+        words = [*_launcher(), "-m", "monai.bundle", "run"]
         run_id = self.arguments.get("run_id")
         words += [run_id] if run_id else []
         words += ["--config_file", str(config_file)]
