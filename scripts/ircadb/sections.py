@@ -60,6 +60,7 @@ def _shared(patient: PreparedPatient, options: PatientOptions) -> Sample:
         "series_uid": patient.patient_id,
         "patient_id": patient.patient_id,
         "spacing_mm": patient.record["spacing_mm"],
+        "slices_in_volume": patient.record["size"][2],
         "label_kind": LABEL_KIND,
         "known_classes": known,
         "class_known": [k in known for k in range(len(class_names(tumour=options.tumour)))],
