@@ -20,6 +20,7 @@ CONFIGS = str(LUNG.relative_to(ROOT))
 RESNET = ("configs/networks/unet_resnet34.json", "configs/runtime/small.json")
 NARROW = {"decoder_channels": [16, 8, 8, 8, 8]}
 SMALL = {**NARROW, "patch_size": [32, 32], "batch_size": 6, "stage_epochs": 1, "max_epochs": 1}
+SMALL |= {"val_interval": 1, "checkpoint_interval": 1}
 
 
 def start(*words: object) -> subprocess.Popen[str]:

@@ -30,7 +30,7 @@ def test_network_of_the_default_config_then_has_the_ports_of_the_metadata():
 
 @pytest.fixture(scope="module")
 def eager(trained):
-    network = TransferUNet("resnet34", decoder_channels=WIDTHS)
+    network = TransferUNet("resnet34", norm="group", decoder_channels=WIDTHS)
     content = torch.load(trained / "training" / "model.pt", weights_only=True)
     network.load_state_dict(content["model"])
     return network.eval()

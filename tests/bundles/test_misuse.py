@@ -82,7 +82,7 @@ def test_studies_when_a_file_is_no_ct_then_named(asked, tmp_path, trained):
 
 def tiny_result(folder, asked):
     """A model.pt that fits the tiny network."""
-    network = TransferUNet("tiny", decoder_channels=asked["decoder_channels"])
+    network = TransferUNet("tiny", norm="group", decoder_channels=asked["decoder_channels"])
     torch.save({"model": network.state_dict()}, folder / "model.pt")
     return str(folder / "model.pt")
 
