@@ -1,0 +1,115 @@
+"""What can be known of the liver bundle's configs without running them."""
+
+import json
+import pydoc
+import re
+
+import pytest
+from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser, ReferenceResolver
+
+from scripts.ircadb.options import WindowOptions
+from scripts.ircadb.structures import class_names
+from tests.bundles.config_files import LUNG, ROOT, names_of
+from tests.bundles.liver.commands import LIVER
+
+WORKFLOWS = ["train", "evaluate", "inference"]
+# ids that only other files of configs/networks read
+NETWORK_IDS = {"decoder_channels", "decoder_norm", "fully_connected", "width"}
+
+pytestmark = pytest.mark.usefixtures("_at_root")
+
+
+def resolved(*names):
+    parser = ConfigParser()
+    parser.read_config([str(LIVER / f"{name}.json") for name in names])
+    parser.read_meta(str(LIVER / "metadata.json"))
+    parser.resolve_macro_and_relative_ids()
+    return parser
+
+
+def items(config, prefix=""):
+    """Every nested value with its id."""
+    if isinstance(config, (dict, list)):
+        pairs = config.items() if isinstance(config, dict) else enumerate(config)
+        for key, value in pairs:
+            yield from items(value, f"{prefix}::{key}" if prefix else str(key))
+    else:
+        yield prefix, config
+
+
+@pytest.mark.parametrize("names", [[n] for n in WORKFLOWS] + [["train", "multi_gpu_train"]])
+def test_every_reference_and_target_then_exists(names):
+    parser, locator = resolved(*names), ComponentLocator()
+    for where, value in items(parser.get()):
+        if where.endswith("::_target_"):
+            path = ConfigComponent({"_target_": value}, locator=locator).resolve_module_name()
+            assert callable(pydoc.locate(path)), f"{where}: no {value}"
+        elif isinstance(value, str) and value[:1] in "@$" and not where.startswith("_meta_"):
+            for reference in ReferenceResolver.match_refs_pattern(value):
+                assert reference in parser, f"{where}: {value} refers to nothing"
+
+
+@pytest.mark.parametrize("name", WORKFLOWS)
+def test_every_top_level_id_then_used(name):
+    config = resolved(name).get()
+    spoken = {"imports", "_meta_", "initialize", "run", "finalize", "bundle_root", *NETWORK_IDS}
+    spoken |= {"training", "evaluating", "inferring", "train", "validate"}
+    text = json.dumps({k: v for k, v in config.items() if k != "_meta_"})
+    for key in config.keys() - spoken:
+        assert re.search(rf"@{key}\b", text), f"{name}.json: nothing uses {key!r}"
+
+
+@pytest.mark.parametrize("name", ["evaluate", "inference"])
+def test_network_window_and_classes_then_those_of_training(name):
+    train, other = resolved("train"), resolved(name)
+    for key in ("network_def", "window_hu", "outside_window", "class_names", "in_channels"):
+        assert train[key] == other[key]
+    if name == "evaluate":
+        assert train["sample_transforms"] == other["sample_transforms"]
+
+
+def test_window_and_classes_then_those_of_preparation():
+    train = resolved("train")
+    assert train["class_names"] == list(class_names())
+    assert train["window_hu"] == [WindowOptions().low_hu, WindowOptions().high_hu]
+    five = json.loads((ROOT / "configs/data/ircadb_classes_tumour.json").read_text())
+    assert five["class_names"] == list(class_names(tumour=True))
+
+
+def test_training_then_declares_the_papers_numbers():
+    train = resolved("train").get()
+    optimizer = train["optimizer"]
+    assert optimizer["_target_"] == "torch.optim.Adam"
+    assert (optimizer["betas"], optimizer["eps"]) == ([0.9, 0.99], 1e-7)
+    assert (train["learning_rate"], train["batch_size"]) == (3e-4, 32)
+    assert train["train"]["dataloader"]["shuffle"] is True
+    augmented = {transform["_target_"]: transform for transform in train["augmentation"]}
+    assert {"RandAffined", "RandShiftIntensityd", "RandAdjustContrastd"} <= augmented.keys()
+    assert augmented["RandAffined"]["scale_range"]
+    assert augmented["RandAffined"]["rotate_range"]
+
+
+def test_metadata_then_names_the_classes_of_the_config():
+    meta, train = json.loads((LIVER / "metadata.json").read_text()), resolved("train")
+    channels = meta["network_data_format"]["outputs"]["pred"]["channel_def"]
+    assert list(channels.values()) == train["class_names"]
+    assert meta["version"] in meta["changelog"]
+
+
+def test_overlays_of_several_processes_then_one_and_the_same():
+    ours, lungs = ((folder / "multi_gpu_train.json").read_text() for folder in (LIVER, LUNG))
+    assert ours == lungs
+
+
+@pytest.mark.parametrize("network", names_of("networks"))
+def test_network_file_then_gives_a_map_for_every_class(network):
+    parser = ConfigParser()
+    parser.read_config([str(LIVER / "train.json"), str(ROOT / network)])
+    parser.update({"encoder_weights": "none", "normalise": 0.2})
+    if "vgg16" in network and "fcn" in network:
+        parser.update({"width": 8})
+    built = parser.get_parsed_content("network_def")
+    outputs = [v for k, v in built.state_dict().items() if k.endswith(("score.bias", "head.bias"))]
+    assert outputs
+    assert {len(bias) for bias in outputs} == {4}
+    assert built.normalise.mean.flatten().tolist() == pytest.approx([0.2] * 3)

@@ -1,0 +1,99 @@
+"""Files of configs/ beside the liver bundle's, each by what it changes in a run."""
+
+import json
+import math
+
+import pytest
+import torch
+
+from scripts.ircadb.preparation import prepare
+from tests.bundles.bundle_commands import run_here
+from tests.bundles.config_files import names_of
+from tests.bundles.liver.commands import SMALL, files_of
+from tests.custom_nets.tiny import TinyEncoder
+
+pytestmark = pytest.mark.usefixtures("_at_root")
+UNET = "configs/networks/unet_resnet34.json"
+
+
+def stages_of(folder):
+    return json.loads((folder / "stages.json").read_text())["stages"]
+
+
+def losses_of(folder):
+    return [stage["train_loss"] for stage in stages_of(folder)]
+
+
+@pytest.mark.parametrize("strategy", ["bsft", "frozen"])
+def test_strategy_then_applies_as_it_is(train, tmp_path, strategy):
+    started = TinyEncoder()
+    torch.save(started.state_dict(), tmp_path / "encoder.pt")
+    weights = {"encoder_weights": str(tmp_path / "encoder.pt")}
+    folder = train(f"configs/strategies/{strategy}.json", **weights)
+    stages = stages_of(folder)
+    assert all(map(math.isfinite, losses_of(folder)))
+    best = next(stage for stage in stages if stage["best"])
+    released = set().union(*(stage["trainable"] for stage in stages[: best["stage"]]))
+    model = torch.load(folder / "model.pt", weights_only=True)["model"]
+    for block, layers in started.parts.items():
+        paths = [path for layer in layers.values() for path in layer]
+        keys = [key for key in started.state_dict() if key.rpartition(".")[0] in paths]
+        same = [torch.equal(model[f"encoder.{k}"], started.state_dict()[k]) for k in keys]
+        assert all(same) == released.isdisjoint({"all", block, *layers}), block
+
+
+def test_losses_then_each_is_another(train):
+    found = [losses_of(train(loss, name=loss[22:-5])) for loss in names_of("class_losses")]
+    assert all(math.isfinite(value) for losses in found for value in losses)
+    assert len({tuple(losses) for losses in found}) == len(found) == 3
+
+
+def test_unet_then_trains_by_its_file_alone(train):
+    folder = train(UNET)
+    assert all(map(math.isfinite, losses_of(folder)))
+    model = torch.load(folder / "model.pt", weights_only=True)["model"]
+    assert len(model["decoder.head.bias"]) == 4
+
+
+def test_accumulated_batch_then_nearly_the_whole_one(train):
+    calm = {"augmentation": [], "network_def::dropout": 0.0, "learning_rate": 1e-5}
+    whole = train(accumulation_steps=1, name="whole", **calm)
+    parts = train(accumulation_steps=4, name="parts", **calm)
+    # the loss is the same mean; batch norm sees smaller batches, hence not the same weights
+    assert losses_of(parts) == pytest.approx(losses_of(whole), rel=0.1)
+    assert losses_of(parts) != losses_of(whole)
+
+
+def test_coarse_to_fine_then_each_starts_from_the_last(train, tmp_path):
+    coarse = train("configs/strategies/frozen.json", name="coarse", **{"network_def::stride": 32})
+    asked = {"learning_rate": 1e-12, "augmentation": [], "network_def::dropout": 0.0}
+    asked |= {"coarser_weights": str(coarse / "model.pt"), "network_def::stride": 16}
+    fine = train("configs/strategies/frozen.json", name="fine", **asked)
+    first, second = (torch.load(f / "model.pt", weights_only=True) for f in (coarse, fine))
+    new = second["model"].keys() - first["model"].keys()
+    assert sorted(new) == ["decoder.steps.0.score.bias", "decoder.steps.0.score.weight"]
+    assert second["value"] == pytest.approx(first["value"], abs=1e-6)
+
+
+def test_tumours_then_are_a_fifth_class(abdomens, tiny_encoder, tmp_path):
+    prepared = tmp_path / "prepared"
+    prepare(str(abdomens / "phantoms"), str(prepared), tumour=True, every=6, jobs=1, volumes=False)
+    asked = {**SMALL, "dataset_dir": str(prepared), "stage_epochs": 1, "encoder_weights": "none"}
+    asked |= {"network_def::encoder": tiny_encoder, "output_dir": str(tmp_path / "training")}
+    five = "configs/data/ircadb_classes_tumour.json"
+    run_here("training", [*files_of("train"), five], asked)
+    asked = {"dataset_dir": str(prepared), "ckpt_path": str(tmp_path / "training" / "model.pt")}
+    asked |= {"network_def::encoder": tiny_encoder, "output_dir": str(tmp_path / "eval")}
+    asked |= {"num_workers": 0, "pictures": 1}
+    run_here("evaluating", [*files_of("evaluate"), five], asked)
+    figures = json.loads((tmp_path / "eval" / "summary.json").read_text())["figures"]
+    assert figures["iou_liver_tumour_pooled"]["n"] == 1
+
+
+def test_data_of_four_classes_then_refused_by_a_network_of_five(train):
+    with pytest.raises(RuntimeError) as caught:
+        train("configs/data/ircadb_classes_tumour.json")
+    causes = [caught.value]
+    while causes[-1].__cause__:
+        causes.append(causes[-1].__cause__)
+    assert "class_known: must be 5 times true or false" in str(causes[-1])
