@@ -190,7 +190,7 @@ def test_parts_then_are_the_blocks_and_the_decoder_which_holds_all_else(tiny: st
         (["decoder", "block5"], {"decoder", "block5"}),
         (["block1"], {"block1"}),
     ],
-    ids=str,
+    ids=["decoder", "decoder and block5", "block1"],
 )
 def test_frozen_parts_then_are_bit_equal_after_training(
     names: list[str], moved: set[str], tiny: str
