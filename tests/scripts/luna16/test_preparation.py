@@ -57,7 +57,7 @@ def test_volume_labels_then_on_the_grid_of_the_scan_on_disk(cohort, prepared):
 
 def test_datalist_then_tells_how_to_make_it_again(cohort, prepared):
     provenance = json.loads((prepared / "datalist.json").read_text())["provenance"]
-    assert provenance["split"] == {"kind": "patient", "seed": 0}
+    assert provenance["split"] == {"kind": "patient", "seed": 0, "shares": [8, 1, 1]}
     assert provenance["label"] == "ball"
     assert (provenance["slices"], provenance["neighbours"]) == ("all", 1)
     assert provenance["empty_share"] == 0.2
