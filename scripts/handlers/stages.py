@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import ignite.distributed as idist
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 from monai.utils.enums import CommonKeys
@@ -30,7 +29,15 @@ from scripts.handlers.stage_checks import (
     check_stages,
     unwrapped,
 )
-from scripts.handlers.stage_record import Best, Epoch, StageRecord, copy_of, in_millions, scalars
+from scripts.handlers.stage_record import (
+    Best,
+    Epoch,
+    StageRecord,
+    copy_of,
+    in_millions,
+    mean_of_all_processes,
+    scalars,
+)
 from scripts.handlers.tensor_files import MODEL_FILE, write_tensors
 from scripts.strategies import Stage, read_strategy
 
@@ -223,7 +230,7 @@ class StagedFineTuning:
                 "to the trainer's handlers"
             )
         record.stage_epoch += 1
-        loss = _mean_of_all_processes(self._losses)
+        loss = mean_of_all_processes(self._losses)
         seconds = time.perf_counter() - self._since
         record.history.append(
             Epoch(epoch, record.stage, record.stage_epoch, loss, seconds, self._metrics)
@@ -295,11 +302,3 @@ class StagedFineTuning:
     def _title(self) -> str:
         """How messages call the current stage."""
         return f"stage {self.record.stage + 1} of {len(self.strategy.stages)}, {self.stage.name}"
-
-
-def _mean_of_all_processes(losses: list[float]) -> float:
-    """Mean loss of an epoch; every process of a distributed run has seen a part of it."""
-    total, count = math.fsum(losses), len(losses)
-    if idist.get_world_size() > 1:
-        total, count = float(idist.all_reduce(total)), int(idist.all_reduce(count))
-    return total / max(count, 1)
