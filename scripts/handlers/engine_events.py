@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import ignite.distributed as idist
 import torch.distributed as dist
 from ignite.engine import Engine, EventEnum
 
@@ -95,3 +97,16 @@ def register(engine: Engine, events: Iterable[EventEnum]) -> None:
 def is_main_process() -> bool:
     """Whether this process writes the files: the only one, or the first of a distributed run."""
     return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+
+
+def mean_of_all_processes(losses: Sequence[float]) -> float:
+    """Mean loss of an epoch; every process of a distributed run has seen a part of it.
+
+    Example:
+        >>> mean_of_all_processes([0.5, 0.25])
+        0.375
+    """
+    total, count = math.fsum(losses), len(losses)
+    if idist.get_world_size() > 1:
+        total, count = float(idist.all_reduce(total)), int(idist.all_reduce(count))
+    return total / max(count, 1)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import ignite.distributed as idist
 import numpy as np
 import torch
 from torch import nn
@@ -147,19 +146,6 @@ def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
         elif isinstance(value, (int, float, np.number)):
             found[name] = float(value)
     return found
-
-
-def mean_of_all_processes(losses: Sequence[float]) -> float:
-    """Mean loss of an epoch; every process of a distributed run has seen a part of it.
-
-    Example:
-        >>> mean_of_all_processes([0.5, 0.25])
-        0.375
-    """
-    total, count = math.fsum(losses), len(losses)
-    if idist.get_world_size() > 1:
-        total, count = float(idist.all_reduce(total)), int(idist.all_reduce(count))
-    return total / max(count, 1)
 
 
 def in_millions(count: int) -> str:

@@ -20,6 +20,7 @@ from scripts.handlers.engine_events import (
     StageEvents,
     is_main_process,
     keep_state,
+    mean_of_all_processes,
     register,
 )
 from scripts.handlers.stage_checks import (
@@ -29,15 +30,7 @@ from scripts.handlers.stage_checks import (
     check_stages,
     unwrapped,
 )
-from scripts.handlers.stage_record import (
-    Best,
-    Epoch,
-    StageRecord,
-    copy_of,
-    in_millions,
-    mean_of_all_processes,
-    scalars,
-)
+from scripts.handlers.stage_record import Best, Epoch, StageRecord, copy_of, in_millions, scalars
 from scripts.handlers.tensor_files import MODEL_FILE, write_tensors
 from scripts.strategies import Stage, read_strategy
 
