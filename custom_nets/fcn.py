@@ -22,7 +22,7 @@ from custom_nets.encoders.contract import initialise
 from custom_nets.freezing import DECODER, Freezable, prefix_parts
 from custom_nets.fully_connected import choose_origin, make_fully_connected
 from custom_nets.normalisation import make_normalisation
-from custom_nets.unet import STRIDE, missing_rows
+from custom_nets.unet import STRIDE, check_channels, missing_rows
 
 logger = logging.getLogger(__name__)
 
@@ -166,11 +166,7 @@ class TransferFCN(Freezable):
         Raises:
             ValueError: another number of channels; one channel would pass for three otherwise.
         """
-        if x.dim() != 4 or x.shape[1] != self.in_channels:
-            raise ValueError(
-                f"input must be (B, {self.in_channels}, H, W); got {list(x.shape)}; "
-                "change the input, or in_channels of the network"
-            )
+        check_channels(x, self.in_channels)
         below, right = missing_rows(x.shape[-2]), missing_rows(x.shape[-1])
         x = F.pad(x, [0, right, 0, below], mode="replicate")
         maps = self.encoder(self.normalise(x))[4 - self.skips :]

@@ -78,17 +78,26 @@ class TransferUNet(Freezable):
         Raises:
             ValueError: another number of channels; one channel would pass for three otherwise.
         """
-        if x.dim() != 4 or x.shape[1] != self.in_channels:
-            raise ValueError(
-                f"input must be (B, {self.in_channels}, H, W); got {list(x.shape)}; "
-                "change the input, or in_channels of the network"
-            )
+        check_channels(x, self.in_channels)
         below, right = missing_rows(x.shape[-2]), missing_rows(x.shape[-1])
         x = F.pad(x, [0, right, 0, below], mode="replicate")
         features = self.encoder(self.normalise(x))
         deepest = F.max_pool2d(features[-1], 2) if self.pools_deepest else features.pop()
         # A negative padding crops; unlike a slice it stays exportable for any height and width.
         return F.pad(self.decoder(deepest, features), [0, -right, 0, -below])
+
+
+def check_channels(x: Tensor, channels: int) -> None:
+    """Refuse what is no image (B, channels, H, W).
+
+    Raises:
+        ValueError: naming the shape that came.
+    """
+    if x.dim() != 4 or x.shape[1] != channels:
+        raise ValueError(
+            f"input must be (B, {channels}, H, W); got {list(x.shape)}; "
+            "change the input, or in_channels of the network"
+        )
 
 
 def missing_rows(size: int, stride: int = STRIDE) -> int:
