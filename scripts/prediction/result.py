@@ -1,0 +1,82 @@
+"""What a prediction is, for everything that is written from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.geometry import Floats, spacing_of
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One thing that was found.
+
+    Attributes:
+        number: its value in the mask, 1 or more.
+        kind: what it is, a name of the bundle's channel_def: nodule, liver, bone, kidney, ...
+        name: what people read: the kind, for nodules with a number ("nodule 2").
+    """
+
+    number: int
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A segmented CT, in the geometry of its source.
+
+    Attributes:
+        hu: (Z, Y, X) int16, Hounsfield units.
+        mask: (Z, Y, X) uint8 or uint16, the number of the segment in each voxel, 0 background.
+        affine: (4, 4), index (i, j, k) = (x, y, z) of a voxel to LPS mm.
+        segments: one per number in the mask, in ascending order; an organ that was looked for and
+            not found is listed with no voxel.
+        lungs: (Z, Y, X) bool, or None where the bundle computes no lung field.
+        dicom_files: the file of each slice, ordered along the first axis; empty for other sources.
+        study: a name without anything of the patient's: what results are filed under.
+        facts: provenance for the manifest and the page: bundle, version, weights' hash, warnings.
+    """
+
+    hu: NDArray[np.int16]
+    mask: NDArray[Any]
+    affine: Floats
+    segments: tuple[Segment, ...]
+    study: str
+    lungs: NDArray[np.bool_] | None = None
+    dicom_files: tuple[Path, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse what does not fit together.
+
+        Raises:
+            ValueError: for arrays of different shapes, a file list of another length than there
+                are slices, or a mask value that no segment has.
+        """
+        shapes = {self.hu.shape, self.mask.shape}
+        if self.lungs is not None:
+            shapes.add(self.lungs.shape)
+        if len(shapes) > 1 or self.hu.ndim != 3:
+            raise ValueError(f"prediction: arrays must share one 3D shape, got {sorted(shapes)}")
+        if self.dicom_files and len(self.dicom_files) != len(self.hu):
+            raise ValueError(
+                f"prediction: {len(self.dicom_files)} DICOM files for {len(self.hu)} slices"
+            )
+        unknown = set(np.unique(self.mask).tolist()) - {0} - {s.number for s in self.segments}
+        if unknown:
+            raise ValueError(f"prediction: mask values {sorted(unknown)} belong to no segment")
+
+    @property
+    def spacing_mm(self) -> Floats:
+        """(3,): voxel edges along (x, y, z) in mm."""
+        return spacing_of(self.affine)
+
+    def voxels_of(self, segment: Segment) -> NDArray[np.bool_]:
+        """(Z, Y, X): where a segment is."""
+        return np.asarray(self.mask == segment.number)

@@ -1,0 +1,39 @@
+"""A prediction refuses parts that do not belong together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scripts.prediction.result import Prediction, Segment
+
+LIVER = Segment(1, "liver", "liver")
+
+
+def predicted(mask, **others):
+    hu = np.zeros((2, 3, 4), np.int16)
+    return Prediction(hu, mask, np.diag([0.5, 0.6, 2.0, 1.0]), (LIVER,), "scan", **others)
+
+
+def test_spacing_and_voxels_come_from_affine_and_mask():
+    mask = np.zeros((2, 3, 4), np.uint8)
+    mask[1, 2, 3] = 1
+    result = predicted(mask)
+    assert result.spacing_mm.tolist() == [0.5, 0.6, 2.0]
+    assert np.argwhere(result.voxels_of(LIVER)).tolist() == [[1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("mask", "others", "said"),
+    [
+        (np.zeros((2, 3, 5), np.uint8), {}, "share one 3D shape"),
+        (np.full((2, 3, 4), 7, np.uint8), {}, r"values \[7\] belong to no segment"),
+        (np.zeros((2, 3, 4), np.uint8), {"dicom_files": (Path("a"),)}, "1 DICOM files for 2"),
+        (np.zeros((2, 3, 4), np.uint8), {"lungs": np.zeros((2, 3), bool)}, "share one 3D shape"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused(mask, others, said):
+    with pytest.raises(ValueError, match=said):
+        predicted(mask, **others)
