@@ -21,6 +21,7 @@ LEAKING_KINDS = {
 PAPER_NODULES = (949, 110, 127)  # Ma, Wei, Ma 2020: of 1,186 nodules
 FOLDS = 10
 HELD_BACK = 0.2  # of a nodule's slices, for validation and again for test
+HELD_SECTIONS = ("validation", "test")
 
 
 def assign_patients(
@@ -95,59 +96,79 @@ def assign_subsets(subsets: Mapping[str, int], *, test_fold: int = 0) -> dict[st
 def assign_slices(
     slices: Mapping[str, Iterable[int]], *, seed: int = 0, gap: int = 1
 ) -> dict[tuple[str, int], str]:
-    """Section of every slice with a nodule: blocks of neighbouring slices are held back.
+    """Section of every slice with a nodule: blocks from inside each nodule are held back.
 
-    Each run of consecutive slices with a nodule (a nodule, or several that overlap along z) is cut
-    into a training, a validation and a test block in seeded order, with ``gap`` slices between
-    them left out. Short runs hold back one slice, alternately for test and validation; the
-    shortest all train. Image and patient are the same on all sides: this shows that
-    training works on one scan, and does not measure generalisation.
+    Each run of consecutive slices with a nodule (a nodule, or several that overlap along z) gives
+    a validation and a test block, in seeded order and at seeded places, with training slices below,
+    between and above them and ``gap`` slices left out on both sides of a block. Runs too short for
+    two blocks hold back one, for test and validation in turn; the shortest all train. Image,
+    patient and nodule are the same on all sides: this shows that training works on one scan, and
+    does not measure generalisation.
 
     Args:
         slices: slices with a nodule, of every series.
-        seed: another seed, another order of the blocks.
-        gap: slices between two blocks.
+        seed: another seed, other places.
+        gap: slices between a block and the training slices around it.
 
     Returns:
         Section of (series uid, slice); slices of a gap are absent.
 
     Raises:
-        ValueError: when no run is long enough for every section, or ``gap`` is below 1.
+        ValueError: when a section would be empty, or ``gap`` is below 1.
     """
     if gap < 1:
         raise ValueError(f"gap: must be at least 1 slice, got {gap}")
     sections: dict[tuple[str, int], str] = {}
-    random, short_runs = Random(f"slice_block:{seed}"), 0
+    random = Random(f"slice_block:{seed}")
     every_run = [(name, run) for name in sorted(slices) for run in runs(slices[name])]
+    turn = random.randrange(len(HELD_SECTIONS))
     for uid, run in every_run:
-        held: tuple[str, ...] = SECTIONS[1:] if len(run) >= 3 + 2 * gap else ()
-        if not held and len(run) >= 2 + gap:
-            held = (("test", "validation")[short_runs % 2],)
-            short_runs += 1
+        held = list(HELD_SECTIONS)
+        random.shuffle(held)
+        if len(run) < shortest_run(2, gap):
+            held = [HELD_SECTIONS[turn]]
+            turn = (turn + 1) % len(HELD_SECTIONS)
+        if len(run) < shortest_run(1, gap):
+            held = []
         sections |= {(uid, k): section for k, section in _blocks(run, held, gap, random)}
     missing = set(SECTIONS) - set(sections.values())
     if missing:
         raise ValueError(
             f"split: slice_block leaves {' and '.join(sorted(missing))} empty: it needs a nodule "
-            f"on at least {3 + 2 * gap} consecutive slices (and --slices all), the longest run "
-            f"has {max((len(run) for _, run in every_run), default=0)}"
+            f"on at least {shortest_run(2, gap)} consecutive slices, or two on "
+            f"{shortest_run(1, gap)} (and --slices all), the longest run has "
+            f"{max((len(run) for _, run in every_run), default=0)}"
         )
     return sections
+
+
+def shortest_run(blocks: int, gap: int) -> int:
+    """Slices in the shortest run that can hold back so many blocks of one slice.
+
+    Example:
+        >>> shortest_run(1, gap=1)  # training, gap, block, gap, training
+        5
+    """
+    return blocks + 2 * gap * blocks + blocks + 1
 
 
 def _blocks(
     run: Sequence[int], held: Sequence[str], gap: int, random: Random
 ) -> list[tuple[int, str]]:
-    usable = len(run) - gap * len(held)
-    lengths = {section: max(1, round(HELD_BACK * usable)) for section in held}
-    lengths["training"] = usable - sum(lengths.values())
-    order = sorted(lengths)
-    random.shuffle(order)
+    """Lay out a run: training slices, a gap, a block, a gap, training slices, and so on."""
+    usable = len(run) - 2 * gap * len(held)
+    length = max(1, round(HELD_BACK * usable))
+    training = usable - length * len(held)
+    cuts = [0, *sorted(random.sample(range(1, training), len(held))), training]
     placed: list[tuple[int, str]] = []
     start = 0
-    for section in order:
-        placed += [(k, section) for k in run[start : start + lengths[section]]]
-        start += lengths[section] + gap
+    for (low, high), section in zip(pairwise(cuts), [*held, ""], strict=True):
+        stop = start + high - low
+        placed += [(k, "training") for k in run[start:stop]]
+        start = stop + gap
+        if section:
+            placed += [(k, section) for k in run[start : start + length]]
+            start += length + gap
     return placed
 
 

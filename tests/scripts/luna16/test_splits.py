@@ -1,5 +1,4 @@
 from collections import Counter
-from itertools import pairwise
 
 import pytest
 
@@ -69,35 +68,49 @@ def test_fold_that_is_none_then_refused():
 
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("gap", [1, 2])
-def test_slice_blocks_then_contiguous_with_gaps(seed, gap):
-    slices = {"a": [*range(10, 19), *range(40, 49)], "b": range(5)}
+def test_slice_blocks_then_contiguous_inside_training_with_gaps(seed, gap):
+    slices = {"a": [*range(10, 30), *range(40, 60)], "b": range(13)}
     sections = assign_slices(slices, seed=seed, gap=gap)
     for uid, run in [(name, run) for name in slices for run in runs(slices[name])]:
         kept = [k for k in run if (uid, k) in sections]
-        for section in {sections[uid, k] for k in kept}:
-            assert len(runs(k for k in kept if sections[uid, k] == section)) == 1
-        for low, high in pairwise(kept):
-            if sections[uid, low] != sections[uid, high]:
-                assert high - low == gap + 1
-    assert set(sections.values()) == set(SECTIONS)
+        assert {sections[uid, run[0]], sections[uid, run[-1]]} == {"training"}
+        for section in SECTIONS[1:]:
+            block = [k for k in kept if sections[uid, k] == section]
+            assert len(runs(block)) == 1
+            around = [k for k in kept if sections[uid, k] == "training"]
+            assert max(k for k in around if k < block[0]) == block[0] - gap - 1
+            assert min(k for k in around if k > block[-1]) == block[-1] + gap + 1
+        assert len(kept) == len(run) - 4 * gap
 
 
-def test_short_runs_then_hold_back_one_slice_in_turn_and_the_shortest_train():
-    slices = {"a": range(5), "b": range(3), "c": range(4), "d": range(2)}
-    sections = assign_slices(slices)
-    assert Counter(s for (uid, _), s in sections.items() if uid == "b") == {
-        "training": 1,
-        "test": 1,
+@pytest.mark.parametrize("seed", range(4))
+def test_short_runs_then_hold_back_one_slice_in_turn_and_the_shortest_train(seed):
+    slices = {"a": range(6), "b": range(5), "c": range(4)}
+    sections = assign_slices(slices, seed=seed)
+    by_run = {
+        name: Counter(section for (uid, _), section in sections.items() if uid == name)
+        for name in slices
     }
-    assert Counter(s for (uid, _), s in sections.items() if uid == "c") == {
-        "training": 2,
-        "validation": 1,
+    assert by_run["a"]["training"] == 3
+    assert by_run["b"]["training"] == 2
+    assert {*by_run["a"], *by_run["b"]} == set(SECTIONS)
+    assert by_run["c"] == {"training": 4}
+
+
+def test_other_seed_then_other_nodules_are_tested():
+    slices = {"a": range(5), "b": range(5)}
+    tested = {
+        uid
+        for seed in range(8)
+        for (uid, _), section in assign_slices(slices, seed=seed).items()
+        if section == "test"
     }
-    assert {s for (uid, _), s in sections.items() if uid == "d"} == {"training"}
+    assert tested == {"a", "b"}
 
 
 def test_single_slices_then_refused_naming_what_is_needed():
-    with pytest.raises(ValueError, match=r"at least 5 consecutive slices.*longest run has 1"):
+    needed = r"at least 9 consecutive slices, or two on 5 .*the longest run has 1"
+    with pytest.raises(ValueError, match=needed):
         assign_slices({"a": [3], "b": [9]})
 
 
