@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
 import re
 from collections.abc import Mapping
@@ -80,12 +78,26 @@ class TrainingCheckpoint:
         self.overwrite = overwrite
         self.interval = interval
         self._proven = False
+        self._running = False
 
     def attach(self, engine: Engine) -> None:
         """Save and resume a trainer."""
         register(engine, CheckpointEvents)
         engine.add_event_handler(Events.STARTED, self._started)
         engine.add_event_handler(Events.EPOCH_STARTED, self._take_last_place)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._stopped)
+
+    def _stopped(self, trainer: Engine, error: BaseException) -> None:
+        """Say how to go on; the error itself goes on to the caller."""
+        files = saved_files(self.folder) if self._running else []
+        if files and is_main_process():
+            logger.error(
+                "stopped in epoch %d by %s; the same command with --resume true goes on from %s",
+                trainer.state.epoch,
+                type(error).__name__,
+                files[0],
+            )
+        raise error
 
     def _started(self, trainer: Engine) -> None:
         files = saved_files(self.folder)
@@ -103,6 +115,7 @@ class TrainingCheckpoint:
             logger.info("resume: no checkpoint in %s, starting from the beginning", self.folder)
         if is_main_process():
             prove_writable(self.folder)
+        self._running = True
 
     def _clear(self, files: list[Path]) -> None:
         if is_main_process():
@@ -247,14 +260,3 @@ def list_differences(saved: Any, now: Any, where: str = "") -> list[str]:
 def _short(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def fingerprint(value: Any) -> str:
-    """A short text by which plain Python (a datalist, say) is told from another, for ``settings``.
-
-    Example:
-        >>> fingerprint([{"image": "a.npy"}]) == fingerprint([{"image": "b.npy"}])
-        False
-    """
-    text = json.dumps(plain(value), sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
-from ignite.engine import Events
+from ignite.engine import Engine, Events
 
 from scripts.handlers import stage_report
 from scripts.handlers.checkpoint import TrainingCheckpoint
@@ -126,3 +127,16 @@ def run(folder: Path, resume: bool, kill: str | None, workers: int) -> None:
         where, _, count = kill.partition(":")
         plant(trainer, where, int(count))
     trainer.run()
+
+
+def stop_after(folder: Path, epochs: int) -> None:
+    """A run that is stopped from outside, as by Ctrl-C, in the epoch after ``epochs``."""
+    trainer = make(folder, resume=False)
+
+    def stop(engine: Engine) -> None:
+        if engine.state.epoch > epochs:
+            raise KeyboardInterrupt
+
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, stop)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()

@@ -34,6 +34,7 @@ TWO_STAGES = {
         {"name": "B: block1", "trainable": ["decoder", "block2", "block1"], "epochs": 2},
     ],
 }
+PARTS = {"block1": ("conv1", "norm1"), "block2": ("conv2", "norm2"), "decoder": ("head",)}
 
 
 class TinyNet(Freezable):
@@ -150,6 +151,28 @@ class TinyTraining:
             loss_function=DiceLoss(sigmoid=True),
             train_handlers=chosen,
         )
+
+
+def stage(trainable: list[str], **settings: Any) -> dict[str, Any]:
+    """One stage of a strategy."""
+    return {"name": "+".join(trainable), "trainable": trainable, **settings}
+
+
+def strategy(*stages: dict[str, Any]) -> dict[str, Any]:
+    """A strategy of these stages."""
+    return {"name": "test", "stages": list(stages)}
+
+
+def moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> dict[str, bool]:
+    """Whether weights or statistics changed, by part."""
+    return {
+        part: any(
+            not torch.equal(before[key], after[key])
+            for key in before
+            if key.startswith(tuple(prefixes))
+        )
+        for part, prefixes in PARTS.items()
+    }
 
 
 def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
