@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from scripts.ircadb.archive import ArchiveReader
+from scripts.archive import ArchiveReader
 from scripts.ircadb.patients import Patient, PatientFiles, list_files, natural_key
 from scripts.ircadb.problems import Problem
 from scripts.ircadb.series import CT, read_ct, read_mask

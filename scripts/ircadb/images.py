@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 
-from scripts.ircadb.archive import ArchiveReader, File
+from scripts.archive import ArchiveReader, File
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from scripts.archive import ArchiveReader
 from scripts.files import atomic_path, clear_leftovers, plain, write_json
 from scripts.geometry import affine_of, set_affine, spacing_of, to_lps
 from scripts.ircadb import structures
-from scripts.ircadb.archive import ArchiveReader
 from scripts.ircadb.options import PatientOptions
 from scripts.ircadb.patients import Patient, PatientFiles, list_files
 from scripts.ircadb.problems import Problem

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from scripts.ircadb.archive import ArchiveReader, File, Limits, Location, folder_files
+from scripts.archive import ArchiveReader, File, Limits, Location, folder_files
 
 PATIENT = re.compile(r"3d-?ircadb-?0?1[._-](\d+)", re.IGNORECASE)
 ARCHIVE = re.compile(r"3d-?ircadb.*", re.IGNORECASE)
@@ -206,8 +206,8 @@ def list_files(reader: ArchiveReader, patient: Patient) -> PatientFiles:
         else:
             masks.setdefault(below[0], []).append(file)
     total = sum(file.size for file in [*ct, *(f for files in masks.values() for f in files)])
-    if total > reader.limits.patient_bytes:
-        raise ValueError(f"images: at most {reader.limits.patient_bytes} bytes, has {total}")
+    if total > reader.limits.total_bytes:
+        raise ValueError(f"images: at most {reader.limits.total_bytes} bytes, has {total}")
     return PatientFiles(
         tuple(ct), {name: tuple(files) for name, files in masks.items()}, (*unread,)
     )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.ircadb.archive import ArchiveReader, File
+from scripts.archive import ArchiveReader, File
 from scripts.ircadb.images import Slice, check_alike, numbers_of, pixels_of, read_slices, rounded
 from scripts.ircadb.patients import natural_key
 from scripts.slice_stack import SAME_PLACE_VOXELS, Floats, order_of, stack_affine

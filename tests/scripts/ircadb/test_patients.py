@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from scripts.ircadb.archive import ArchiveReader, Limits
+from scripts.archive import ArchiveReader, Limits
 from scripts.ircadb.patients import find_patients, list_files
 from tests.scripts.ircadb.zips import section, write_files, zip_bytes
 
@@ -143,7 +143,7 @@ def test_folder_inside_a_structure_then_refused(tmp_path):
 
 
 def test_more_than_the_limit_of_a_patient_then_refused(tmp_path):
-    assert "at most 10 bytes" in refusal(tmp_path, packed(1), patient_bytes=10)
+    assert "at most 10 bytes" in refusal(tmp_path, packed(1), total_bytes=10)
 
 
 def test_file_beside_the_structures_then_told(tmp_path):

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from scripts.archive import ArchiveReader, folder_files
 from scripts.geometry import index_to_world
-from scripts.ircadb.archive import ArchiveReader, folder_files
 from scripts.ircadb.series import read_ct, read_mask
 from tests.scripts.ircadb.dicom_images import (
     ORIGIN,

@@ -10,7 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from scripts.ircadb.archive import ArchiveReader
+from scripts.archive import ArchiveReader
 from scripts.ircadb.audit import audit_patient
 from scripts.ircadb.patients import find_patients, list_files
 from scripts.ircadb.series import CT, read_ct, read_mask

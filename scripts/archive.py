@@ -7,7 +7,7 @@ import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -20,22 +20,25 @@ ENCRYPTED = 0x1  # flag bit of a zip member
 class Limits:
     """What is the most that is read, so that a hostile archive cannot fill memory.
 
-    The published data set stays far below: an image has 0.5 MB, a patient's largest archive
-    holds 0.2 GB.
+    What scanners and public data sets give stays far below: an image has 0.5 MB, the largest
+    archive of a 3D-IRCADb patient holds 0.2 GB.
 
     Args:
         file_bytes: of one image.
         archive_bytes: of one zip inside another, held in memory while it is read.
-        patient_bytes: of all images of one patient together.
+        total_bytes: of all files of one patient, or of one zip with those inside it, together.
         members: of one archive.
         depth: zips inside one another.
+        expansion: how many times its packed size an archive may unpack to, once that is more than
+            ``archive_bytes`` / 32; None for any. CT slices give 2 to 4, masks up to 1000.
     """
 
     file_bytes: int = 64 << 20
     archive_bytes: int = 2 << 30
-    patient_bytes: int = 8 << 30
+    total_bytes: int = 8 << 30
     members: int = 100_000
     depth: int = 4
+    expansion: int | None = None
 
 
 @dataclass(frozen=True)
@@ -169,6 +172,27 @@ class ArchiveReader:
                 raise ValueError(f"{location}: is no whole zip archive: {error}") from error
         return self._open[location]
 
+    def _refuse_bomb(self, location: Location, infos: Sequence[zipfile.ZipInfo]) -> None:
+        """Refuse an archive by what its directory says; nothing is unpacked for that."""
+        if len(infos) > self.limits.members:
+            raise ValueError(
+                f"{location}: must have at most {self.limits.members} members, has {len(infos)}"
+            )
+        unpacked = sum(info.file_size for info in infos)
+        if unpacked > self.limits.total_bytes:
+            raise ValueError(
+                f"{location}: must unpack to at most {self.limits.total_bytes} bytes, says "
+                f"{unpacked}; not read"
+            )
+        packed = max(1, sum(info.compress_size for info in infos))
+        times = self.limits.expansion
+        large = unpacked > self.limits.archive_bytes // 32
+        if times is not None and large and unpacked > times * packed:
+            raise ValueError(
+                f"{location}: would unpack to {unpacked // packed} times its size, more than "
+                f"{times}: a zip bomb? not read"
+            )
+
     def close(self, location: Location) -> None:
         """Let go of one zip and of the memory it takes."""
         archive = self._open.pop(location, None)
@@ -186,10 +210,7 @@ class ArchiveReader:
             ValueError: when this is no zip or it has too many members.
         """
         infos = self._archive(location).infolist()
-        if len(infos) > self.limits.members:
-            raise ValueError(
-                f"{location}: must have at most {self.limits.members} members, has {len(infos)}"
-            )
+        self._refuse_bomb(location, infos)
         for info in infos:
             try:
                 below = member_parts(info)
@@ -235,3 +256,49 @@ def _folder_files(root: Path, parts: tuple[str, ...], above: frozenset[Path]) ->
             yield from _folder_files(path, (*parts, path.name), above | {real})
         elif path.is_file():
             yield File((*parts, path.name), Location(path), path.stat().st_size)
+
+
+def tree_files(reader: ArchiveReader, root: Path) -> Iterator[File | ValueError]:
+    """List the files of a folder or zip at any depth, entering every zip on the way.
+
+    What cannot be read comes as the error that says why, and the rest goes on.
+
+    Args:
+        reader: its limits count for each zip of the disk with all the zips inside it.
+        root: the folder or the zip; parts are relative to it.
+    """
+    start = Location(root)
+    files = folder_files(root, ()) if root.is_dir() else [File((root.name,), start, 0)]
+    for file in files:
+        if file.location.is_zip:
+            parts = file.parts if root.is_dir() else ()
+            yield from _zip_files(reader, File(parts, file.location, file.size), [0])
+        else:
+            yield file
+
+
+def _zip_files(
+    reader: ArchiveReader, zipped: File, spent: list[int]
+) -> Iterator[File | ValueError]:
+    """List a zip and those inside it; ``spent`` counts the bytes that all of them unpack to."""
+    try:
+        for file in list(reader.members(zipped.location, zipped.parts)):
+            if isinstance(file, ValueError):
+                yield file
+                continue
+            if spent[0] > reader.limits.total_bytes:
+                return  # said already, of a zip inside this one
+            spent[0] += file.size
+            if spent[0] > reader.limits.total_bytes:
+                raise ValueError(
+                    f"{zipped.location}: with the zips inside it, it must unpack to at most "
+                    f"{reader.limits.total_bytes} bytes; not read"
+                )
+            if file.location.is_zip:
+                yield from _zip_files(reader, file, spent)
+            else:
+                yield file
+    except ValueError as error:
+        yield error
+    finally:
+        reader.close(zipped.location)
