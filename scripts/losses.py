@@ -1,4 +1,7 @@
-"""Losses for labels that tell only part of the truth; see :mod:`scripts.partial_labels`."""
+"""Losses that MONAI lacks: sums, and labels that tell only part of the truth.
+
+For the latter see :mod:`scripts.partial_labels`.
+"""
 
 from __future__ import annotations
 
@@ -141,6 +144,42 @@ class MarginalDiceCrossEntropy(nn.Module):
         """Add the two for (B, C, ...) logits and candidates."""
         total: torch.Tensor = self.dice(logits, candidates) + self.cross_entropy(logits, candidates)
         return total
+
+
+class SumOfLosses(nn.Module):
+    """Sum of losses of the same logits and labels, each times its weight.
+
+    Args:
+        losses: modules of (logits, labels), each giving one number.
+        weights: one for each; 1 where not given.
+
+    Raises:
+        ValueError: for no losses, another number of weights, or one that is not above 0.
+
+    Example:
+        >>> both = SumOfLosses([nn.MSELoss(), nn.L1Loss()], weights=[1, 0.5])
+        >>> both(torch.tensor([2.0]), torch.tensor([0.0])).item()
+        5.0
+    """
+
+    def __init__(
+        self, losses: Sequence[nn.Module], *, weights: Sequence[float] | None = None
+    ) -> None:
+        super().__init__()
+        if not losses:
+            raise ValueError("losses: must name at least one loss, got none")
+        self.losses = nn.ModuleList(losses)
+        self.weights = [1.0] * len(losses) if weights is None else [float(w) for w in weights]
+        if len(self.weights) != len(losses) or min(self.weights) <= 0:
+            raise ValueError(
+                f"weights: must be {len(losses)} numbers above 0, one for each loss, got "
+                f"{self.weights}; leave a loss out instead of weighting it 0"
+            )
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Add the losses of (B, C, ...) logits and labels."""
+        pairs = zip(self.weights, self.losses, strict=True)
+        return torch.stack([weight * loss(logits, labels) for weight, loss in pairs]).sum()
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,8 @@ A strategy is a plain dict, as a JSON file gives it::
 What is not named in ``trainable`` is frozen. ``epochs`` (the most a stage may take) and
 ``learning_rate`` fall back to the run's own; ``patience`` ends a stage after that many validations
 without improvement; ``learning_rates`` sets single parts apart. The shipped strategies are those of
-Ma, Wei, Ma, Journal of Computer Applications 40(7), 2020, and the usual ones they compare with.
+Ma, Wei, Ma, Journal of Computer Applications 40(7), 2020, the usual ones they compare with, frozen
+first and thawed later at ever smaller rates, and discriminative learning rates.
 """
 
 from __future__ import annotations
@@ -164,6 +165,40 @@ def superimposed(
         {"name": f"{i}: {part}", "trainable": [*always, *order[:i]]}
         for i, part in enumerate(order, start=1)
     ]
+
+
+def discriminative_rates(
+    parts: Sequence[str], learning_rate: float, *, factor: float = 2.6
+) -> dict[str, float]:
+    """Learning rates that fall from the last part to the first, each ``factor`` times smaller.
+
+    The first blocks of a classifier see edges and textures, which serve any image; they need the
+    least change.
+
+    Args:
+        parts: parameter groups in forward order, e.g. ``network.block_names``; the last one (the
+            decoder) takes the full rate.
+        learning_rate: of the last part.
+        factor: 2.6 as its authors found; 1 gives all parts one rate.
+
+    Raises:
+        ValueError: when there are no parts, or the rate or the factor makes no sense.
+
+    Source:
+        Discriminative fine-tuning: Howard and Ruder, Universal language model fine-tuning for text
+        classification, ACL 2018, section 3.2.
+
+    Example:
+        >>> discriminative_rates(["block1", "block2", "decoder"], 0.04, factor=2)
+        {'block1': 0.01, 'block2': 0.02, 'decoder': 0.04}
+    """
+    if isinstance(parts, str) or not parts:
+        raise ValueError(f"parts: must be a list of parameter groups, got {parts!r}")
+    if not (math.isfinite(factor) and factor >= 1):
+        raise ValueError(f"factor: must be at least 1, got {factor!r}")
+    rate = _positive(learning_rate, "learning_rate")
+    last = len(parts) - 1
+    return {part: rate / factor ** (last - index) for index, part in enumerate(parts)}
 
 
 def _read_stage(

@@ -1,5 +1,6 @@
 """The config files of configs/ beside the bundle's, each by what it changes in a run."""
 
+import itertools
 import json
 import math
 
@@ -9,7 +10,7 @@ from mlflow import MlflowClient
 from monai.utils import path_to_sqlite_uri
 
 from tests.bundles.bundle_commands import SMALL, files_of, run_here
-from tests.bundles.config_files import names_of
+from tests.bundles.config_files import ROOT, names_of
 from tests.custom_nets.tiny import TinyEncoder
 
 pytestmark = [
@@ -36,9 +37,12 @@ def train(cohort, tiny_encoder, tmp_path):
     return run
 
 
+def stages_of(folder):
+    return json.loads((folder / "stages.json").read_text())["stages"]
+
+
 def losses_of(folder):
-    stages = json.loads((folder / "stages.json").read_text())["stages"]
-    return [stage["train_loss"] for stage in stages]
+    return [stage["train_loss"] for stage in stages_of(folder)]
 
 
 def model_of(folder):
@@ -65,9 +69,21 @@ def test_strategy_then_trains_what_it_names_and_nothing_else(train, tmp_path, st
 
 
 def test_losses_then_each_is_another(train):
-    found = [losses_of(train(FROZEN, loss, name=loss[-12:-5])) for loss in names_of("losses")]
+    found = [losses_of(train(FROZEN, loss, name=loss[15:-5])) for loss in names_of("losses")]
     assert all(math.isfinite(value) for losses in found for value in losses)
     assert len({tuple(losses) for losses in found}) == len(found)
+
+
+def test_optimisers_then_each_steps_another_way_at_the_rate_of_the_stage(train):
+    weights = []
+    for optimiser in names_of("optimisers"):
+        made = json.loads((ROOT / optimiser).read_text())["optimizer"]["_target_"]
+        folder = train("configs/strategies/frozen_then_thaw.json", optimiser, name=made)
+        rates = [stage["learning_rates"]["decoder"] for stage in stages_of(folder)]
+        assert rates == pytest.approx([5e-4, 5e-5, 5e-6])  # from small.json
+        weights.append(model_of(folder)["decoder.head.weight"])
+    assert len(weights) == 3
+    assert all(not torch.equal(a, b) for a, b in itertools.combinations(weights, 2))
 
 
 def test_bfloat16_then_trains_with_other_numbers(train):

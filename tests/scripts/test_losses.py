@@ -2,7 +2,12 @@ import pytest
 import torch
 from torch import nn
 
-from scripts.losses import MarginalCrossEntropy, MarginalDice, MarginalDiceCrossEntropy
+from scripts.losses import (
+    MarginalCrossEntropy,
+    MarginalDice,
+    MarginalDiceCrossEntropy,
+    SumOfLosses,
+)
 from scripts.partial_labels import candidate_classes
 
 KNOWN = torch.tensor([True] * 4)
@@ -118,3 +123,28 @@ def test_sum_then_is_both(logits):
     label = candidates(NO_KIDNEY)
     both = MarginalDice()(logits, label) + MarginalCrossEntropy()(logits, label)
     torch.testing.assert_close(MarginalDiceCrossEntropy()(logits, label), both)
+
+
+def test_sum_of_losses_then_each_counts_by_its_weight_and_passes_its_gradient_on():
+    logits = torch.randn(2, 1, 4, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    label = (torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(1)) > 0.5).float()
+    parts = [nn.BCEWithLogitsLoss(), nn.MSELoss()]
+    total = SumOfLosses(parts, weights=[1, 3])(logits, label)
+    torch.testing.assert_close(total, parts[0](logits, label) + 3 * parts[1](logits, label))
+    plain = SumOfLosses(parts)(logits, label)
+    torch.testing.assert_close(plain, parts[0](logits, label) + parts[1](logits, label))
+    assert torch.autograd.grad(total, logits)[0].abs().min() > 0
+
+
+@pytest.mark.parametrize(
+    ("losses", "weights", "message"),
+    [
+        ([], None, "losses: must name at least one loss"),
+        ([nn.L1Loss()], [1, 2], r"weights: must be 1 numbers above 0.* got \[1.0, 2.0\]"),
+        ([nn.L1Loss()], [0], "leave a loss out instead of weighting it 0"),
+    ],
+    ids=["none", "too many weights", "weight of 0"],
+)
+def test_sum_of_losses_when_arguments_make_no_sense_then_refused(losses, weights, message):
+    with pytest.raises(ValueError, match=message):
+        SumOfLosses(losses, weights=weights)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,13 @@ from typing import Any
 import pytest
 from monai.bundle import ConfigParser
 
-from scripts.strategies import parameter_groups, read_strategy, superimposed, total_epochs
+from scripts.strategies import (
+    discriminative_rates,
+    parameter_groups,
+    read_strategy,
+    superimposed,
+    total_epochs,
+)
 from tests.scripts.handlers.tiny_training import TinyNet
 
 SHIPPED = Path(__file__).resolve().parents[2] / "configs" / "strategies"
@@ -18,15 +25,17 @@ LAYERS = [f"conv{i}" for i in range(1, 14)]
 
 
 class Vgg:
-    """What the files ask of a network: its layers' names."""
+    """What the files ask of a network: the names of its layers and blocks."""
 
     layer_names = tuple(LAYERS)
+    block_names = (*BLOCKS, "decoder")
 
 
 def shipped(name: str) -> dict[str, Any]:
     """The file as MONAI composes and resolves it after a config with ``network_def``."""
     files = ConfigParser.load_config_files([str(SHIPPED / f"{name}.json")])
-    parser = ConfigParser({"network_def": {"_target_": f"{__name__}.Vgg"}, **files})
+    run = {"network_def": {"_target_": f"{__name__}.Vgg"}, "learning_rate": 1e-4}
+    parser = ConfigParser({**run, **files})
     strategy: dict[str, Any] = parser.get_parsed_content("strategy")
     return strategy
 
@@ -47,7 +56,10 @@ EXPECTED = {
     "shallow": [{"decoder", "block5"}],
     "full": [{"all"}],
     "scratch": [{"all"}],
+    "frozen_then_thaw": [{"decoder"}, {"all"}, {"all"}],
+    "discriminative": [{"all"}],
 }
+OWN_PACE = ["frozen_then_thaw"]
 
 
 def test_shipped_strategies_when_listed_then_each_is_expected_here() -> None:
@@ -65,7 +77,42 @@ def test_shipped_strategy_when_read_then_its_name_is_that_of_its_file_and_defaul
 ) -> None:
     strategy = read_strategy(shipped(name), epochs=200, learning_rate=1e-4)
     assert strategy.name == name
-    assert {(s.epochs, s.patience, s.learning_rate) for s in strategy.stages} == {(200, None, 1e-4)}
+    if name not in OWN_PACE:
+        assert {(s.epochs, s.patience, s.learning_rate) for s in strategy.stages} == {
+            (200, None, 1e-4)
+        }
+
+
+def test_frozen_then_thaw_when_read_then_each_thaw_is_slower_and_ends_when_nothing_improves() -> (
+    None
+):
+    stages = read_strategy(shipped("frozen_then_thaw"), epochs=200, learning_rate=1e-4).stages
+    assert [stage.learning_rate for stage in stages] == pytest.approx([1e-4, 1e-5, 1e-6])
+    assert [stage.patience for stage in stages] == [None, 10, 10]
+
+
+def test_discriminative_when_read_then_rates_fall_from_the_decoder_to_the_first_block() -> None:
+    (stage,) = read_strategy(shipped("discriminative"), epochs=1, learning_rate=1e-4).stages
+    assert stage.rate("decoder") == 1e-4
+    rates = [stage.rate(block) for block in (*BLOCKS, "decoder")]
+    assert [b / a for a, b in itertools.pairwise(rates)] == pytest.approx([2.6] * 5)
+
+
+@pytest.mark.parametrize(
+    ("parts", "rate", "factor", "message"),
+    [
+        ("block1", 1.0, 2.6, "parts: must be a list of parameter groups, got 'block1'"),
+        ([], 1.0, 2.6, "parts: must be a list"),
+        (["decoder"], 0, 2.6, "learning_rate: must be a number above 0"),
+        (["decoder"], 1.0, 0.5, "factor: must be at least 1, got 0.5"),
+    ],
+    ids=["a text", "no parts", "no rate", "rising"],
+)
+def test_discriminative_rates_when_they_make_no_sense_then_they_are_refused(
+    parts: Any, rate: float, factor: float, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        discriminative_rates(parts, rate, factor=factor)
 
 
 @pytest.mark.parametrize("name", EXPECTED)

@@ -48,6 +48,14 @@ def test_losses_then_each_is_another(train):
     assert len({tuple(losses) for losses in found}) == len(found) == 3
 
 
+def test_optimisers_then_each_steps_another_way(train):
+    frozen = "configs/strategies/frozen.json"
+    folders = [train(frozen, file, name=file[19:-5]) for file in names_of("optimisers")]
+    models = [torch.load(f / "model.pt", weights_only=True)["model"] for f in folders]
+    weights = {tuple(model["decoder.score.weight"].flatten().tolist()) for model in models}
+    assert len(weights) == 3
+
+
 def test_unet_then_trains_by_its_file_alone(train):
     folder = train(UNET)
     assert all(map(math.isfinite, losses_of(folder)))
