@@ -119,7 +119,7 @@ def _draw(
     for row, panel in enumerate(panels):
         for column, values in enumerate((None, panel.manual, panel.ours)):
             axes = figure.add_subplot(grid[row, column])
-            _draw_slice(axes, panel, values, window_hu)
+            draw_classes(axes, panel, values, window_hu)
             words = panel.title if column == 0 else COLUMNS[column]
             axes.set_title(words, loc="left", color=TEXT, fontsize=9, fontweight="bold", pad=3)
         figure.axes[-1].set_title(panel.caption, loc="right", color=QUIET, fontsize=7, pad=3)
@@ -139,7 +139,7 @@ def _draw(
     return figure
 
 
-def _draw_slice(
+def draw_classes(
     axes: Axes, panel: ClassPanel, values: Values | None, window_hu: tuple[float, float]
 ) -> None:
     """Draw the CT in grey and, over it, every class in its colour with its outline."""

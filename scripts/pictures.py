@@ -138,12 +138,12 @@ def _draw_grid(panels: Sequence[Panel], window_hu: tuple[float, float], *, colum
     )
     for index, panel in enumerate(panels):
         pair = GridSpecFromSubplotSpec(1, 2, grid[divmod(index, columns)], wspace=0.02)
-        _draw_pair(figure.add_subplot(pair[0]), figure.add_subplot(pair[1]), panel, window_hu)
+        draw_pair(figure.add_subplot(pair[0]), figure.add_subplot(pair[1]), panel, window_hu)
     _draw_legend(figure, any(p.manual is not None for p in panels), window_hu, height)
     return figure
 
 
-def _draw_pair(whole: Axes, zoomed: Axes, panel: Panel, window_hu: tuple[float, float]) -> None:
+def draw_pair(whole: Axes, zoomed: Axes, panel: Panel, window_hu: tuple[float, float]) -> None:
     """Draw the whole slice and the enlarged part."""
     view = _zoom_view(panel)
     for axes, extent, lines in ((whole, _whole_view(panel), 0.45), (zoomed, view, 1.0)):
@@ -151,8 +151,8 @@ def _draw_pair(whole: Axes, zoomed: Axes, panel: Panel, window_hu: tuple[float, 
         _draw_outlines(axes, panel, lines)
         axes.set_xlim(extent[0], extent[1])
         axes.set_ylim(extent[2], extent[3])
-        _draw_scale_bar(axes, extent)
-    _draw_orientation(whole)
+        draw_scale_bar(axes, extent)
+    mark_directions(whole)
     left, right, bottom, top = view
     whole.add_patch(
         Rectangle((left, top), right - left, bottom - top, fill=False, ec=TEXT, lw=0.8, ls=":")
@@ -245,7 +245,7 @@ def _square(panel: Panel, box: tuple[slice, ...], *, least_mm: float, grow: floa
     return left, left + side, top + side, top
 
 
-def _draw_scale_bar(axes: Axes, extent: Extent) -> None:
+def draw_scale_bar(axes: Axes, extent: Extent) -> None:
     """Draw a bar of a round length, at most three tenths of the width."""
     left, right, bottom, top = extent
     side = right - left
@@ -254,17 +254,17 @@ def _draw_scale_bar(axes: Axes, extent: Extent) -> None:
     bar = Line2D([x - length, x], [y, y], color=TEXT, linewidth=2.2, solid_capstyle="butt")
     bar.set_path_effects([withStroke(linewidth=4, foreground="black")])
     axes.add_line(bar)
-    _write(axes, f"{length} mm", (x - length / 2, y - 0.025 * side), va="bottom")
+    write_on_dark(axes, f"{length} mm", (x - length / 2, y - 0.025 * side), va="bottom")
 
 
-def _draw_orientation(axes: Axes) -> None:
-    """Mark the patient's right, left, front and back."""
-    for letter, place in {"R": (0.03, 0.5), "L": (0.97, 0.5), "A": (0.5, 0.97)}.items():
-        _write(axes, letter, place, transform=axes.transAxes)
-    _write(axes, "P", (0.5, 0.03), transform=axes.transAxes)
+def mark_directions(axes: Axes, *, top: str = "A", bottom: str = "P") -> None:
+    """Mark the patient's right and left, and what is on top and at the bottom: front and back."""
+    for letter, place in {"R": (0.03, 0.5), "L": (0.97, 0.5), top: (0.5, 0.97)}.items():
+        write_on_dark(axes, letter, place, transform=axes.transAxes)
+    write_on_dark(axes, bottom, (0.5, 0.03), transform=axes.transAxes)
 
 
-def _write(axes: Axes, text: str, place: tuple[float, float], **how: Any) -> None:
+def write_on_dark(axes: Axes, text: str, place: tuple[float, float], **how: Any) -> None:
     """Write light on a dark rim, to be read on any grey."""
     label = axes.text(
         *place, text, **{"ha": "center", "va": "center", "color": TEXT, "fontsize": 8, **how}

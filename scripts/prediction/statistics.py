@@ -11,12 +11,12 @@ from scipy import ndimage
 
 from scripts.files import write_csv, write_json
 from scripts.geometry import Floats, index_to_world
+from scripts.prediction.appearance import NODULE
 from scripts.prediction.axial_view import AxialView, axial_view
 from scripts.prediction.diameters import measure_diameters
 from scripts.prediction.lung_sides import UNKNOWN, LungSides
 from scripts.prediction.result import Prediction, Segment
 
-NODULE = "nodule"
 DECIMALS = 4
 DEFINITIONS = {
     "volume": "number of voxels times the volume of a voxel",

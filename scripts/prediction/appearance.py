@@ -1,0 +1,64 @@
+"""How findings look wherever they are shown: windows, colours and words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from scripts.class_pictures import COLOURS
+from scripts.pictures import OURS_COLOUR
+from scripts.prediction.result import Prediction, Segment
+
+NODULE = "nodule"
+# name -> lowest (black) and highest (white) HU
+WINDOWS = {
+    "lung": (-1000.0, 400.0),
+    "soft tissue": (-160.0, 240.0),
+    "bone": (-450.0, 1050.0),
+}
+# without the nodules' own, and without the last, too dark on a CT's greys
+ORGAN_COLOURS = tuple(colour for colour in COLOURS[:-1] if colour != OURS_COLOUR)
+NOT_FOR_DIAGNOSIS = "Research only. Not for diagnosis."
+
+
+def colours_of(segments: Sequence[Segment]) -> dict[int, str]:
+    """Give each segment's number a colour (#rrggbb): all nodules one, organs each their own.
+
+    Example:
+        >>> colours_of((Segment(4, "nodule", "nodule 1"), Segment(9, "bone", "bone")))
+        {4: '#56B4E9', 9: '#E69F00'}
+    """
+    organs = [segment.number for segment in segments if segment.kind != NODULE]
+    colours = {s.number: OURS_COLOUR for s in segments}
+    for place, number in enumerate(organs):
+        colours[number] = ORGAN_COLOURS[place % len(ORGAN_COLOURS)]
+    return colours
+
+
+def first_window(prediction: Prediction) -> str:
+    """Return the name of the window to begin with: of the lungs where they were looked at."""
+    nodules = any(segment.kind == NODULE for segment in prediction.segments)
+    return "lung" if nodules or prediction.lungs is not None else "soft tissue"
+
+
+def headline(statistics: dict[str, Any]) -> str:
+    """Say in a few words what was found.
+
+    Args:
+        statistics: of :func:`scripts.prediction.statistics.measure`.
+
+    Example:
+        >>> headline({"nodules": [{}, {}], "organs": [{"name": "liver", "voxels": 0}]})
+        '2 nodules; not found: liver'
+        >>> headline({"nodules": [], "organs": []})
+        'no finding: nothing was segmented in this scan'
+    """
+    nodules, organs = statistics["nodules"], statistics["organs"]
+    found = [organ["name"] for organ in organs if organ["voxels"]]
+    missing = [organ["name"] for organ in organs if not organ["voxels"]]
+    parts = [f"{len(nodules)} nodule{'s' if len(nodules) > 1 else ''}"] if nodules else []
+    parts += [", ".join(found)] if found else []
+    if not parts and not missing:
+        return "no finding: nothing was segmented in this scan"
+    parts += [f"not found: {', '.join(missing)}"] if missing else []
+    return "; ".join(parts)
