@@ -1,0 +1,68 @@
+"""Any network without an encoder of its own, in the contract that staged fine-tuning asks for."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from custom_nets.freezing import DECODER, Freezable
+
+
+class PlainNetwork(Freezable):
+    """Image (B, in_channels, ...) to logits, by a network that is trained as a whole.
+
+    For comparison with transfer: MONAI's networks and those of other papers have no pretrained
+    encoder, so that everything is the one part "decoder" and only strategies that name "decoder" or
+    "all" fit; those that name blocks are refused. Sizes that the network cannot halve evenly are
+    padded to a multiple of ``stride`` and cropped again, as the project's other networks do.
+
+    >>> import torch
+    >>> network = PlainNetwork(nn.Conv2d(3, 1, 2, stride=2), in_channels=3, stride=2)
+    >>> network.block_names, network.layer_names
+    (('decoder',), ())
+    """
+
+    def __init__(
+        self, network: nn.Module, *, in_channels: int, spatial_dims: int = 2, stride: int = 1
+    ) -> None:
+        """Wrap a network.
+
+        Args:
+            network: maps (B, in_channels, ...) to logits.
+            in_channels: of the images.
+            spatial_dims: 2 for images (B, C, H, W), 3 for volumes (B, C, H, W, D).
+            stride: the sides must be multiples of it; 1 if any size will do.
+
+        Raises:
+            ValueError: a number that makes no sense.
+        """
+        super().__init__()
+        if spatial_dims not in (2, 3) or stride < 1 or in_channels < 1:
+            raise ValueError(
+                f"spatial_dims must be 2 or 3, stride and in_channels at least 1; got "
+                f"{spatial_dims}, {stride}, {in_channels}; correct them"
+            )
+        self.network = network
+        self.in_channels, self.spatial_dims, self.stride = in_channels, spatial_dims, stride
+        self.name_parts({DECODER: {DECODER: ["network"]}})
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, ...) to (B, out_channels, ...).
+
+        Raises:
+            ValueError: another number of channels or axes.
+        """
+        if x.dim() != self.spatial_dims + 2 or x.shape[1] != self.in_channels:
+            raise ValueError(
+                f"input must be (B, {self.in_channels}, ...) with {self.spatial_dims} spatial "
+                f"axes; got {list(x.shape)}; change the input, or the network's config"
+            )
+        missing: list[int] = []
+        for axis in range(self.spatial_dims):
+            lacking = -x.shape[-1 - axis] % self.stride
+            missing += [0, lacking]
+        if sum(missing) == 0:
+            whole: Tensor = self.network(x)
+            return whole
+        logits: Tensor = self.network(F.pad(x, missing, mode="replicate"))
+        return F.pad(logits, [-lacking for lacking in missing])
