@@ -2,10 +2,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo demo-liver test lint clean
 
 demo: $(VENV)/.installed  ## phantoms, pretraining, five BSFT stages, evaluation, inference
 	$(BIN)/python -m scripts demo --output demo_output
+
+demo-liver: $(VENV)/.installed  ## abdomen phantoms as DICOM, an FCN, evaluation, inference
+	$(BIN)/python -m scripts demo liver --output demo_liver_output
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 --dist worksteal
@@ -23,4 +26,4 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo_output *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) demo_output demo_liver_output *.egg-info .pytest_cache .mypy_cache .ruff_cache

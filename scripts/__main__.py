@@ -17,7 +17,8 @@ COMMANDS = {
     ("prepare", "ircadb"): "scripts.ircadb.preparation:prepare",
     ("phantom", "luna16"): "scripts.phantom.luna16:make_cohort",
     ("phantom", "ircadb"): "scripts.phantom.ircadb:make_cohort",
-    ("demo",): "scripts.demo:demo",
+    ("demo",): "scripts.demo.lung:demo",
+    ("demo", "liver"): "scripts.demo.liver:demo",
 }
 
 

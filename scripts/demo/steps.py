@@ -1,0 +1,105 @@
+"""What every demonstration is made of: commands run one after another, each with a log."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+SYNTHETIC = "Synthetic scans: not a measure of accuracy in patients."
+SHOWN_LINES = 20  # of the log of a command that failed
+
+
+@dataclass(frozen=True)
+class Step:
+    """One command of a demonstration and what it is for."""
+
+    title: str
+    command: list[str]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A bundle with the files of ``configs/`` that a demonstration adds to each of its configs."""
+
+    bundle: str
+    overlays: tuple[str, ...]
+
+    def command(self, run_id: str, config: str, **overrides: object) -> list[str]:
+        """Build ``python -m monai.bundle run RUN_ID`` for a config of the bundle."""
+        files = [f"{self.bundle}/configs/{config}.json", *self.overlays]
+        options = [text for key, value in overrides.items() for text in (f"--{key}", str(value))]
+        return ["-m", "monai.bundle", "run", run_id, "--config_file", repr(files), *options]
+
+
+class Demonstration:
+    """A folder in which commands are run in turn.
+
+    Args:
+        output: the folder; an earlier demonstration's is emptied.
+
+    Raises:
+        ValueError: when ``output`` is a folder that no demonstration made.
+    """
+
+    def __init__(self, output: str | Path) -> None:
+        self.folder = Path(output)
+        marker = self.folder / ".demo"
+        if self.folder.exists() and any(self.folder.iterdir()) and not marker.exists():
+            raise ValueError(
+                f"output: {self.folder} exists and is not a demo's folder; choose another"
+            )
+        shutil.rmtree(self.folder, ignore_errors=True)
+        (self.folder / "logs").mkdir(parents=True)
+        marker.touch()
+        self._started = time.perf_counter()
+        self._done = 0
+
+    @property
+    def seconds(self) -> float:
+        """How long it has been going on."""
+        return time.perf_counter() - self._started
+
+    def run(self, steps: Iterable[Step]) -> None:
+        """Run commands, the next only when the last went well.
+
+        Raises:
+            SystemExit: see :func:`run`.
+        """
+        for step in steps:
+            self._done += 1
+            run(step, self.folder / "logs" / f"{self._done}.log")
+
+    def places(self, places: Mapping[str, str]) -> list[str]:
+        """Lay out what lies where, a line each.
+
+        Args:
+            places: what -> where in the folder.
+        """
+        return [f"  {what:<40}{self.folder / where}" for what, where in places.items()]
+
+
+def run(step: Step, log: Path) -> float:
+    """Run one command, its output into a log; return the seconds it took.
+
+    Raises:
+        SystemExit: with the command's exit code, after showing the end of its log.
+    """
+    print(f"\n{step.title}\n  python {shlex.join(step.command)}", flush=True)
+    started = time.perf_counter()
+    with log.open("w") as sink:
+        done = subprocess.run(
+            [sys.executable, *step.command], stdout=sink, stderr=subprocess.STDOUT, check=False
+        )
+    seconds = time.perf_counter() - started
+    if done.returncode:
+        print("\n".join(log.read_text(errors="replace").splitlines()[-SHOWN_LINES:]))
+        print(f"failed with exit code {done.returncode}; the whole log: {log}")
+        raise SystemExit(done.returncode)
+    print(f"  done in {seconds:.0f} s, log: {log}", flush=True)
+    return seconds

@@ -1,0 +1,57 @@
+import json
+
+import pytest
+
+from scripts.demo import liver, lung
+from scripts.demo.steps import Demonstration, Step, run
+from tests.bundles.config_files import ROOT
+
+CONFIGS = [
+    (lung.RECIPE, ["pretrain", "train", "evaluate", "inference"]),
+    (liver.RECIPE, ["train", "evaluate", "inference"]),
+]
+
+
+@pytest.mark.parametrize(("recipe", "configs"), CONFIGS, ids=["lung", "liver"])
+def test_command_of_a_bundle_then_names_files_that_exist(recipe, configs):
+    for config in configs:
+        command = recipe.command("training", config, output_dir="x")
+        files = command[command.index("--config_file") + 1]
+        for name in json.loads(files.replace("'", '"')):
+            assert (ROOT / name).is_file(), name
+        assert command[-2:] == ["--output_dir", "x"]
+
+
+def test_step_that_fails_then_its_log_is_shown_and_its_code_returned(tmp_path, capsys):
+    program = "import sys; print('the reason'); sys.exit(3)"
+    with pytest.raises(SystemExit) as stop:
+        run(Step("breaking", ["-c", program]), tmp_path / "log")
+    assert stop.value.code == 3
+    assert "the reason" in capsys.readouterr().out
+
+
+def test_step_that_fails_then_the_next_is_not_run(tmp_path):
+    steps = [Step("breaking", ["-c", "1 / 0"]), Step("never", ["-c", "pass"])]
+    demonstration = Demonstration(tmp_path / "new")
+    with pytest.raises(SystemExit):
+        demonstration.run(steps)
+    assert [log.name for log in (tmp_path / "new" / "logs").iterdir()] == ["1.log"]
+
+
+def test_step_that_works_then_its_seconds(tmp_path):
+    assert 0 < run(Step("nothing", ["-c", "pass"]), tmp_path / "log") < 60
+
+
+def test_demonstration_into_a_folder_of_something_else_then_refused_and_kept(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    for demo in (lung.demo, liver.demo):
+        with pytest.raises(ValueError, match="is not a demo's folder"):
+            demo(str(tmp_path))
+    assert (tmp_path / "thesis.txt").is_file()
+
+
+def test_demonstration_again_then_the_earlier_ones_results_are_gone(tmp_path):
+    folder = Demonstration(tmp_path / "demo").folder
+    (folder / "old.png").touch()
+    Demonstration(folder)
+    assert not (folder / "old.png").exists()
