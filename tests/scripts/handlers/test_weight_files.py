@@ -7,6 +7,7 @@ from ignite.engine import Engine
 from custom_nets.encoders import make_encoder
 from custom_nets.unet import TransferUNet
 from scripts.handlers.encoder_weights import EncoderWeights
+from scripts.handlers.starting_weights import StartingWeights
 from scripts.handlers.trained_weights import TrainedWeights
 
 WIDTHS = (8, 8, 8, 8, 8)
@@ -42,6 +43,22 @@ def test_trained_weights_of_another_network_then_refused_before_anything_is_copi
     with pytest.raises(ValueError, match=r"holds another network than the config describes"):
         run(TrainedWeights(fresh, tmp_path / "model.pt"))
     assert all(torch.equal(value, before[key]) for key, value in fresh.state_dict().items())
+
+
+def test_starting_weights_then_training_starts_from_the_whole_network(tmp_path):
+    trained, fresh = network(), network()
+    torch.save({"model": trained.state_dict()}, tmp_path / "model.pt")
+    run(StartingWeights(fresh, tmp_path / "model.pt"))
+    for key, value in trained.state_dict().items():
+        assert torch.equal(value, fresh.state_dict()[key]), key
+
+
+def test_starting_weights_when_unusable_then_the_argument_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"start_from: .*no trained network at"):
+        run(StartingWeights(network(), tmp_path / "model.pt"))
+    torch.save({"model": network("vgg16").state_dict()}, tmp_path / "model.pt")
+    with pytest.raises(ValueError, match=r"start_from: .*holds another network"):
+        run(StartingWeights(network(), tmp_path / "model.pt"))
 
 
 def test_encoder_weights_then_taken_by_an_encoder_like_a_download(tmp_path):
