@@ -1,0 +1,1 @@
+"""What a shared config would do, found out without running any of it."""

@@ -1,0 +1,71 @@
+"""What an audit found: one thing at one place, with how much it matters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+HIGH, MEDIUM, PROBLEM, LOW = "high", "medium", "problem", "low"
+LEVELS = (HIGH, MEDIUM, PROBLEM, LOW)
+THRESHOLDS = (HIGH, MEDIUM, PROBLEM)
+
+
+@dataclass(frozen=True)
+class Sign:
+    """One thing seen in a piece of code or config, wherever it stands.
+
+    Attributes:
+        level: one of :data:`LEVELS`.
+        kind: target, expression, import, process, code, network, pickle, read, write, delete,
+            reference, id, metric, file or name.
+        what: the thing itself, as it is written.
+        why: what it would do, or what is wrong with it.
+    """
+
+    level: str
+    kind: str
+    what: str
+    why: str
+
+    def at(self, file: str, place: str) -> Finding:
+        """Say where it stands."""
+        return Finding(self.level, self.kind, self.what, self.why, file, place)
+
+
+@dataclass(frozen=True)
+class Finding(Sign):
+    """A sign with its place.
+
+    Attributes:
+        file: the file that it is written in.
+        place: the config's id, ``line N`` of Python, empty for a whole file.
+    """
+
+    file: str
+    place: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the entries of the JSON report."""
+        return asdict(self)
+
+
+def by_risk(findings: Iterable[Finding]) -> list[Finding]:
+    """Sort by level, then by place; the same finding once."""
+    unique = dict.fromkeys(findings)
+    return sorted(unique, key=lambda f: (LEVELS.index(f.level), f.file))
+
+
+def at_or_above(findings: Iterable[Finding], level: str) -> list[Finding]:
+    """Keep what is at least as serious: ``problem`` keeps all but what is low.
+
+    Example:
+        >>> risky = Sign("medium", "read", "open", "reads a file").at("train.json", "data")
+        >>> len(at_or_above([risky], "problem")), len(at_or_above([risky], "high"))
+        (1, 0)
+    """
+    return [f for f in findings if LEVELS.index(f.level) <= LEVELS.index(level)]
+
+
+def count_levels(findings: Sequence[Finding]) -> dict[str, int]:
+    """Count the findings of every level."""
+    return {level: sum(f.level == level for f in findings) for level in LEVELS}

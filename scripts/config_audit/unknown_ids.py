@@ -1,0 +1,94 @@
+"""Ids given on a command line that no config file has: refused, with the nearest valid ones."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from monai.bundle import ReferenceResolver
+
+# ids that MONAI's experiment tracking reads, in whatever bundle
+TRACKING_IDS = ("tracking_uri", "experiment_name", "run_name", "save_execute_config")
+
+
+def refuse_unknown_ids(config: Mapping[str, Any], overrides: Iterable[str], sign: str = "") -> None:
+    """Stop where an override names an id that the config does not have.
+
+    MONAI makes a new id of a misspelt one, which nothing reads: the run would go on with the
+    default. Only a component takes a further argument (``network_def::width``).
+
+    Args:
+        config: the merged config files, before overrides and macros are resolved.
+        overrides: ids, nested ones with ``#`` or ``::``; a leading ``+`` adds to what is there.
+        sign: what the user typed before an id, for the message.
+
+    Raises:
+        ValueError: naming the id and the nearest valid ones.
+
+    Example:
+        >>> refuse_unknown_ids({"train": {"handlers": [{}]}}, ["train#handler#0"])
+        Traceback (most recent call last):
+        ...
+        ValueError: train#handler#0: no such id; did you mean train::handlers?
+    """
+    for override in overrides:
+        path = ReferenceResolver.normalize_id(override.removeprefix("+"))
+        if path not in TRACKING_IDS:
+            _follow(config, path, f"{sign}{override}", adds=override.startswith("+"))
+
+
+def _follow(config: Any, path: str, shown: str, *, adds: bool) -> None:
+    """Go down an id, key by key."""
+    keys, current = path.split("::"), config
+    for depth, key in enumerate(keys):
+        above = "::".join(keys[:depth])
+        if isinstance(current, str) and current[:1] in "%@$":
+            raise ValueError(
+                f"{shown}: {above} is {current!r}, which has no parts to set; add the file that "
+                "holds it to config_file, or set the id it refers to"
+            )
+        found = _children(current)
+        if key in found:
+            current = found[key]
+            continue
+        takes_more = isinstance(current, Mapping) and "_target_" in current
+        if takes_more and depth == len(keys) - 1 and not adds:
+            return
+        near = _nearest(config, path, above, key, list(found))
+        raise ValueError(f"{shown}: no such id; did you mean {', '.join(near)}?")
+
+
+def _children(current: Any) -> dict[str, Any]:
+    """Return what an id can go on with."""
+    if isinstance(current, Mapping):
+        return {str(key): value for key, value in current.items()}
+    if isinstance(current, list):
+        return {str(index): value for index, value in enumerate(current)}
+    return {}
+
+
+def _nearest(config: Any, path: str, above: str, key: str, valid: list[str]) -> list[str]:
+    """Return valid ids like a misspelt one: its like beside it, then anywhere, then all beside."""
+    lead = f"{above}::" if above else ""
+    near = [lead + one for one in difflib.get_close_matches(key, valid, n=3, cutoff=0.5)]
+    if near:
+        return near
+    everywhere = list(all_ids(config))
+    leaf = path.rpartition("::")[2]
+    near = [one for one in everywhere if one.rpartition("::")[2] == leaf][:3]
+    near = near or difflib.get_close_matches(path, everywhere, n=3, cutoff=0.5)
+    return near or [lead + one for one in sorted(valid)] or [above]
+
+
+def all_ids(config: Any, place: str = "") -> Iterable[str]:
+    """Yield every id of a config.
+
+    Example:
+        >>> list(all_ids({"train": {"handlers": [1]}}))
+        ['train', 'train::handlers', 'train::handlers::0']
+    """
+    for key, value in _children(config).items():
+        inner = f"{place}::{key}" if place else key
+        yield inner
+        yield from all_ids(value, inner)
