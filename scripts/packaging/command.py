@@ -1,0 +1,197 @@
+"""``python -m scripts package``: a bundle and its trained network as one zip, for anywhere."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from scripts.files import write_bytes, write_json, write_text
+from scripts.options import read_truth
+from scripts.packaging.archive import write_zip
+from scripts.packaging.configs import as_json, packaged_configs
+from scripts.packaging.documents import large_files, overlay_names, readme
+from scripts.packaging.exports import export_all
+from scripts.packaging.flattening import Config, read_config
+from scripts.packaging.metadata import packaged_metadata
+from scripts.packaging.sources import foreign_modules, needed_files
+from scripts.packaging.weights import check_ports, trained_network, weights_file
+
+logger = logging.getLogger(__name__)
+
+SOURCES = Path(__file__).resolve().parents[2]  # holds scripts and custom_nets
+LARGE = 25 * 2**20  # bytes; the model zoo takes larger files by their address only
+NEEDED = ("LICENSE", "configs/metadata.json", "docs/README.md", "docs/data_license.txt")
+TASK = "segmentation"
+
+
+@dataclass(frozen=True)
+class Package:
+    """What goes into a package, besides files that are copied as they are.
+
+    Args:
+        bundle: the folder that it is made of.
+        configs: flattened, by name without suffix.
+        metadata: with the versions of what is installed.
+        sources: the modules that the configs need.
+        network: with the trained weights.
+    """
+
+    bundle: Path
+    configs: dict[str, Config]
+    metadata: dict[str, Any]
+    sources: list[Path]
+    network: nn.Module
+
+
+def package(
+    bundle: str,
+    output: str,
+    *,
+    config_file: str | Sequence[str] = (),
+    ckpt_path: str | None = None,
+    model_url: str | None = None,
+    with_torchscript: bool = False,
+    with_onnx: bool = False,
+) -> None:
+    """Write a bundle as a zip that runs where this repository is not.
+
+    Args:
+        bundle: its folder, e.g. bundles/lung_nodule_ct_segmentation.
+        output: the zip to write.
+        config_file: files laid over the bundle's configs, the later ones win: those that training
+            used, e.g. "['configs/networks/unet_resnet34.json','configs/runtime/small.json']".
+        ckpt_path: the trained network; models/model.pt of the bundle when not given.
+        model_url: where the weights are going to be; they are then written beside the zip, for
+            upload, and the zip holds large_files.yml in their place.
+        with_torchscript: also models/model.ts, with the configs that MONAI Deploy reads.
+        with_onnx: also models/model.onnx, for images of any size.
+
+    Raises:
+        FileNotFoundError: for a part of the bundle, an overlay or weights that are not there.
+        ValueError: for weights of another network, and whatever would not run elsewhere.
+    """
+    folder, target = Path(bundle), Path(output)
+    files = [config_file] if isinstance(config_file, str) else list(config_file)
+    wanted = {
+        "torchscript": read_truth("with_torchscript", with_torchscript),
+        "with_onnx": read_truth("with_onnx", with_onnx),
+    }
+    check_bundle(folder)
+    check_targets(target, model_url)
+    weights = Path(ckpt_path) if ckpt_path else folder / "models" / "model.pt"
+    made = assemble(folder, files, ckpt_path=weights)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=target.parent) as work:
+        unpacked = Path(work) / folder.resolve().name
+        write_parts(made, unpacked)
+        channels = made.metadata["network_data_format"]["inputs"]["image"]["num_channels"]
+        exported = export_all(unpacked, made.network, channels=channels, **wanted)
+        if exported:
+            write_json(unpacked / "models" / "exports.json", exported)
+        place = place_weights(unpacked, target, model_url)
+        head = readme(
+            unpacked.name,
+            made.metadata,
+            weights=place,
+            overlays=overlay_names(files, root=Path.cwd()),
+        )
+        text = (folder / "docs" / "README.md").read_text(encoding="utf-8")
+        write_text(unpacked / "docs" / "README.md", head + text)
+        write_zip(unpacked, target)
+    print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, weights: {place}")
+    for name, figures in exported.items():
+        print(f"{name}: within {figures['largest_difference']:.2g} of the network's logits")
+
+
+def check_bundle(folder: Path) -> None:
+    """Refuse a folder that is no bundle, or that MONAI Label would not know the task of."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"bundle: no such folder: {folder}")
+    name = folder.resolve().name
+    if TASK not in name:
+        raise ValueError(
+            f"bundle: the folder's name must contain {TASK!r}, by which MONAI Label knows its "
+            f"task; got {name!r}"
+        )
+    missing = [part for part in NEEDED if not (folder / part).is_file()]
+    if missing:
+        raise FileNotFoundError(f"bundle: {folder} lacks {', '.join(missing)}")
+
+
+def check_targets(target: Path, model_url: str | None) -> None:
+    """Refuse an output that is no zip, and an address that no one could download from."""
+    if target.suffix != ".zip" or target.is_dir():
+        raise ValueError(f"output: must be a file ending in .zip, got {target}")
+    if model_url is not None and not model_url.startswith("https://"):
+        raise ValueError(f"model_url: must start with https://, got {model_url!r}")
+
+
+def assemble(folder: Path, overlays: Sequence[str], *, ckpt_path: Path) -> Package:
+    """Work out everything that a package holds, before anything is written."""
+    root = Path.cwd()
+    configs = packaged_configs(folder, overlays, root=root)
+    sources = needed_files(configs.values(), root=SOURCES)
+    metadata = packaged_metadata(
+        read_config(folder / "configs" / "metadata.json"),
+        modules=foreign_modules(sources, root=SOURCES),
+        class_names=configs["inference"].get("class_names"),
+    )
+    network = trained_network(configs["inference"], ckpt_path)
+    check_ports(network, metadata)
+    return Package(folder, configs, metadata, sources, network)
+
+
+def write_parts(made: Package, unpacked: Path) -> None:
+    """Write a package unpacked, but for its exports and its README."""
+    configs = unpacked / "configs"
+    for name, config in {**made.configs, "metadata": made.metadata}.items():
+        write_text(configs / f"{name}.json", as_json(config))
+    for file in made.sources:
+        _copy(file, unpacked / file.relative_to(SOURCES))
+    copied = ["LICENSE", "configs/logging.conf"]
+    copied += [str(Path("docs", file.name)) for file in (made.bundle / "docs").iterdir()]
+    for part in copied:
+        if (made.bundle / part).is_file():
+            _copy(made.bundle / part, unpacked / part)
+    write_bytes(unpacked / "models" / "model.pt", weights_file(made.network))
+
+
+def _copy(file: Path, to: Path) -> None:
+    to.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(file, to)
+
+
+def place_weights(unpacked: Path, target: Path, model_url: str | None) -> str:
+    """Leave the weights in the package, or beside it for upload; say where, in words.
+
+    A file over the zoo's limit stays in where no address is given: a package that runs is worth
+    more than one that keeps a rule, and the warning says how to have the rule.
+    """
+    path = unpacked / "models" / "model.pt"
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if model_url is None:
+        size = path.stat().st_size
+        if size > LARGE:
+            logger.warning(
+                "models/model.pt has %.0f MB and is packaged all the same; MONAI's model zoo takes "
+                "no file over 25 MB: for it, pass --model_url with the address you will put it at",
+                size / 1e6,
+            )
+        return f"`models/model.pt`, sha256 {digest}"
+    write_bytes(target.with_name(f"{target.stem}_model.pt"), path.read_bytes())
+    path.unlink()
+    write_text(
+        unpacked / "large_files.yml", large_files("models/model.pt", url=model_url, sha256=digest)
+    )
+    return (
+        f"to be downloaded with `python -m monai.bundle download_large_files --bundle_path .`, "
+        f"sha256 {digest}"
+    )

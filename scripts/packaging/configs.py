@@ -1,0 +1,105 @@
+"""The configs of a package: each workflow as one file, the chosen overlays laid over it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from scripts.packaging.flattening import (
+    Config,
+    chosen_keys,
+    flatten,
+    knows,
+    overlaid,
+    read_config,
+    resolve_macros,
+)
+
+WORKFLOWS = ("train", "evaluate", "inference")
+ADDITION = "multi_gpu_train"  # laid over train.json by whoever starts several processes
+FOUND_ROOT = {"_target_": "scripts.packaging.location.bundle_root"}
+# prediction takes the trained network; where training began is none of its business
+OF_TRAINING = ("encoder_weights",)
+LINE = 100  # of a JSON file
+
+
+def packaged_configs(
+    bundle: Path, overlays: Sequence[str | Path], *, root: Path
+) -> dict[str, Config]:
+    """Make the configs of a package, by name without suffix.
+
+    Every workflow takes of an overlay the ids that it knows and what those refer to, so that one
+    list of files suits all workflows. ``multi_gpu_train`` stays what it is everywhere in MONAI's
+    zoo, an addition to ``train``: MONAI Label lays it over a ``train`` that has the user's data,
+    and a whole config would put its own back.
+
+    Args:
+        bundle: the bundle's folder.
+        overlays: config files, the later ones win.
+        root: the folder that macros name files from.
+
+    Raises:
+        FileNotFoundError: for a missing file.
+        ValueError: for an overlay with an id that no workflow of the bundle has.
+    """
+    read = {str(file): resolve_macros(read_config(file), root=root) for file in overlays}
+    folder = bundle / "configs"
+    whole = {file.stem: flatten(file, root=root) for file in sorted(folder.glob("*.json"))}
+    for file, overlay in read.items():
+        _refuse_unknown(file, overlay, [whole[name] for name in whole if name != "metadata"])
+    made = {name: _bake(name, whole[name], list(read.values())) for name in WORKFLOWS}
+    if ADDITION in whole:
+        made[ADDITION] = whole[ADDITION]
+    return made
+
+
+def _bake(name: str, config: Config, overlays: Sequence[Config]) -> Config:
+    for overlay in overlays:
+        keys = chosen_keys(config, overlay)
+        kept = [key for key in keys if name == "train" or key not in OF_TRAINING]
+        config = overlaid(config, overlay, kept)
+    return {**config, "bundle_root": FOUND_ROOT}
+
+
+def _refuse_unknown(file: str, overlay: Config, workflows: Sequence[Config]) -> None:
+    """Refuse an overlay's id that would be left out of every config."""
+    taken = {key for config in workflows for key in chosen_keys(config, overlay)}
+    for key in overlay:
+        if key not in taken and not any(knows(config, key) for config in workflows):
+            valid = sorted({name for config in workflows for name in config})
+            near = difflib.get_close_matches(key, valid, n=3, cutoff=0.5) or valid
+            raise ValueError(
+                f"config_file: {file} sets {key!r}, which no config of the bundle has; did you "
+                f"mean {', '.join(near)}?"
+            )
+
+
+def as_json(config: object) -> str:
+    """Write a config as people read it: indented, lists of plain values on one line.
+
+    Example:
+        >>> print(as_json({"keys": ["image", "label"]}), end="")
+        {
+            "keys": ["image", "label"]
+        }
+    """
+    return _written(config, "") + "\n"
+
+
+def _written(value: object, indent: str) -> str:
+    deeper = indent + "    "
+    line = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, dict) and value:
+        texts = [f"{json.dumps(k)}: {_written(item, deeper)}" for k, item in value.items()]
+        marks = "{}"
+    elif isinstance(value, list) and value:
+        plain = not any(isinstance(item, (dict, list)) for item in value)
+        if plain and len(indent) + len(line) < LINE:
+            return line
+        texts, marks = [_written(item, deeper) for item in value], "[]"
+    else:
+        return line
+    inside = f",\n{deeper}".join(texts)
+    return f"{marks[0]}\n{deeper}{inside}\n{indent}{marks[1]}"

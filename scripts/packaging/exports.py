@@ -1,0 +1,209 @@
+"""The network of a package for programs without this project: TorchScript and ONNX."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from monai.bundle import ckpt_export
+from monai.data import load_net_with_metadata
+from monai.networks.utils import convert_to_onnx
+from torch import nn
+
+from scripts.files import atomic_path
+from scripts.provenance import sha256_of
+
+TOLERANCE = 1e-3  # of a logit, where logits are up to 1; of the largest one, where they are above
+SEED = 0
+SHAPES = ((1, 64, 64), (2, 50, 70), (1, 256, 192))  # batch, height, width
+EXAMPLE = (2, 64, 96)  # of unequal sides, so that none is taken for another
+WRITTEN_BY_TORCH = ("version", "byteorder", ".data/serialization_id")
+CONSTANTS = re.compile(r"(?:^  \w+ : Final\[.*\] = .*\n)+", re.MULTILINE)
+
+Network = Callable[[torch.Tensor], torch.Tensor]
+
+
+def export_torchscript(bundle: Path) -> Path:
+    """Export an unpacked bundle's network with MONAI's own command.
+
+    The file carries ``metadata.json`` and ``inference.json``, which MONAI Deploy reads.
+
+    Args:
+        bundle: with configs and ``models/model.pt``; ``models/model.ts`` is added.
+    """
+    path = bundle / "models" / "model.ts"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch deprecates what MONAI's bundles export
+        ckpt_export(
+            net_id="network_def",
+            filepath=str(path),
+            ckpt_file=str(bundle / "models" / "model.pt"),
+            meta_file=str(bundle / "configs" / "metadata.json"),
+            config_file=str(bundle / "configs" / "inference.json"),
+        )
+    _rewrite_torchscript(path)
+    return path
+
+
+def _rewrite_torchscript(path: Path) -> None:
+    """Leave out where the source files lie on this machine, and give equal networks equal bytes.
+
+    torch writes a class' constants in an order that changes from process to process.
+    """
+    reader = torch._C.PyTorchFileReader(str(path))
+    with tempfile.TemporaryDirectory(dir=path.parent) as beside:
+        rewritten = Path(beside, path.name)  # torch repeats the file's name within the file
+        writer = torch._C.PyTorchFileWriter(str(rewritten))
+        for name in sorted(reader.get_all_records()):
+            if name.endswith(".debug_pkl") or name in WRITTEN_BY_TORCH:
+                continue
+            content = reader.get_record(name)
+            if name.startswith("code/"):
+                content = CONSTANTS.sub(_in_order, content.decode()).encode()
+            writer.write_record(name, content, len(content))
+        writer.write_end_of_file()
+        rewritten.replace(path)
+
+
+def _in_order(lines: re.Match[str]) -> str:
+    return "".join(sorted(lines.group().splitlines(keepends=True)))
+
+
+def export_onnx(network: nn.Module, path: Path, *, channels: int) -> Path:
+    """Export a network for images of any number and size: ``image`` in, ``pred`` out.
+
+    What the exporter notes of source files and their places on this machine is left out.
+
+    Args:
+        network: in eval mode, on the CPU.
+        path: the file to write.
+        channels: of the input.
+
+    Raises:
+        ValueError: when torch cannot export it.
+    """
+    batch, height, width = EXAMPLE
+    free = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the exporter about its own parts
+            model = convert_to_onnx(
+                network,
+                [torch.zeros(batch, channels, height, width)],
+                input_names=["image"],
+                output_names=["pred"],
+                dynamic_shapes=(free,),
+                external_data=False,
+                verbose=False,
+            )
+    except Exception as error:  # torch's exporter has many
+        raise ValueError(f"with_onnx: torch cannot export this network: {error}") from error
+    _forget_sources(model)
+    with atomic_path(path) as beside:
+        onnx.save(model, str(beside))
+    return path
+
+
+def _forget_sources(model: Any) -> None:
+    """Empty the notes that an exporter leaves in an ONNX model, at every node and value."""
+    del model.metadata_props[:]
+    for graph in (model.graph, *model.functions):
+        values = () if graph is not model.graph else (*graph.input, *graph.output)
+        initial = () if graph is not model.graph else graph.initializer
+        for item in (graph, *graph.node, *graph.value_info, *values, *initial):
+            item.doc_string = ""
+            del item.metadata_props[:]
+
+
+def run_torchscript(path: Path) -> Network:
+    """Load a TorchScript file on the CPU."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch deprecates what MONAI's bundles export
+        network, _, _ = load_net_with_metadata(str(path), map_location=torch.device("cpu"))
+    network.eval()
+    return network  # type: ignore[no-any-return]
+
+
+def run_onnx(path: Path) -> Network:
+    """Load an ONNX file into ONNX Runtime on the CPU, as a function of tensors.
+
+    A network like any other for MONAI's inferers.
+    """
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+
+    def network(image: torch.Tensor) -> torch.Tensor:
+        (pred,) = session.run(["pred"], {"image": np.ascontiguousarray(image.numpy())})
+        return torch.from_numpy(pred)
+
+    return network
+
+
+def compared(
+    exported: Network,
+    network: nn.Module,
+    *,
+    channels: int,
+    shapes: Sequence[Sequence[int]] = SHAPES,
+) -> dict[str, Any]:
+    """Measure by how much an exported network's logits differ from the eager float32 ones.
+
+    Args:
+        exported: the network out of the file.
+        network: the one that was exported.
+        channels: of the input.
+        shapes: batch, height and width of each random image in [0, 1].
+
+    Raises:
+        ValueError: when they differ by more than :data:`TOLERANCE`.
+    """
+    random = torch.Generator().manual_seed(SEED)
+    largest, logit = 0.0, 0.0
+    for batch, height, width in shapes:
+        image = torch.rand(batch, channels, height, width, generator=random)
+        with torch.no_grad():
+            eager, found = network(image), exported(image)
+        if found.shape != eager.shape:
+            raise ValueError(
+                f"export: gives shape {tuple(found.shape)} where the network gives "
+                f"{tuple(eager.shape)}; it cannot be used"
+            )
+        largest = max(largest, float((found - eager).abs().max()))
+        logit = max(logit, float(eager.abs().max()))
+    if not largest <= TOLERANCE * max(1.0, logit):
+        raise ValueError(
+            f"export: differs from the network by up to {largest:g} (logits reach {logit:g}), more "
+            f"than {TOLERANCE:g} of that; it is not packaged"
+        )
+    return {
+        "largest_difference": largest,
+        "largest_logit": logit,
+        "tolerance": TOLERANCE * max(1.0, logit),
+        "compared_with": "the network in PyTorch, eager, float32, on the CPU",
+        "images": [[batch, channels, height, width] for batch, height, width in shapes],
+        "seed": SEED,
+    }
+
+
+def export_all(
+    bundle: Path, network: nn.Module, *, channels: int, torchscript: bool, with_onnx: bool
+) -> dict[str, Any]:
+    """Write the exports that were asked for into a bundle; return what was measured of each."""
+    measured: dict[str, Any] = {}
+    made: list[tuple[Path, Callable[[Path], Network]]] = []
+    if torchscript:
+        made.append((export_torchscript(bundle), run_torchscript))
+    if with_onnx:
+        path = export_onnx(network, bundle / "models" / "model.onnx", channels=channels)
+        made.append((path, run_onnx))
+    for path, load in made:
+        figures = compared(load(path), network, channels=channels)
+        measured[path.name] = {"sha256": sha256_of(path), **figures}
+    return measured

@@ -1,0 +1,72 @@
+"""The trained weights of a package: read, compared with the network, written as one file."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine
+from monai.bundle import ConfigParser
+from torch import nn
+
+from scripts.handlers.trained_weights import TrainedWeights
+from scripts.packaging.flattening import Config
+
+
+def trained_network(config: Config, ckpt_path: Path) -> nn.Module:
+    """Build the network of a config, on the CPU, with trained weights in it.
+
+    Args:
+        config: flattened; its ``network_def`` is evaluated.
+        ckpt_path: what training wrote (``{"model": state_dict}``), or a bare state_dict.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it holds no weights, or those of another network.
+    """
+    network: nn.Module = ConfigParser(config=dict(config)).get_parsed_content("network_def")
+    try:
+        TrainedWeights(network, ckpt_path)(Engine(lambda engine, batch: None))
+    except (RuntimeError, EOFError, pickle.UnpicklingError, AttributeError, TypeError) as error:
+        raise ValueError(
+            f"ckpt_path: {ckpt_path} holds no weights that can be read without running code: "
+            f"{str(error).splitlines()[0]}; give the model.pt that training wrote"
+        ) from error
+    return network.eval()
+
+
+def weights_file(network: nn.Module) -> bytes:
+    """Write a network's state_dict as ``torch.save`` does, equal weights to equal bytes.
+
+    Bare, without the record that training keeps beside it: ``monai.bundle.load``, ``ckpt_export``
+    and MONAI Label all take it as it is.
+    """
+    stream = io.BytesIO()
+    torch.save({key: tensor.contiguous() for key, tensor in network.state_dict().items()}, stream)
+    return stream.getvalue()
+
+
+def check_ports(network: nn.Module, metadata: dict[str, Any]) -> None:
+    """Refuse metadata that tell of other channels than the network has.
+
+    Raises:
+        ValueError: naming both numbers.
+    """
+    formats = metadata["network_data_format"]
+    taken = formats["inputs"]["image"]["num_channels"]
+    told = formats["outputs"]["pred"]["num_channels"]
+    try:
+        with torch.no_grad():
+            found = network(torch.zeros(1, taken, 64, 64)).shape[1]
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"metadata.json: tells of {taken} input channels, which the network refuses: {error}"
+        ) from error
+    if found != told:
+        raise ValueError(
+            f"metadata.json: tells of {told} output channels, the network has {found}; change "
+            "num_channels and channel_def of pred"
+        )
