@@ -19,6 +19,7 @@ COMMANDS = {
     ("phantom", "ircadb"): "scripts.phantom.ircadb:make_cohort",
     ("demo",): "scripts.demo.lung:demo",
     ("demo", "liver"): "scripts.demo.liver:demo",
+    ("package",): "scripts.packaging.command:package",
 }
 
 
