@@ -72,15 +72,18 @@ def test_accumulated_batch_then_nearly_the_whole_one(train):
     assert losses_of(parts) != losses_of(whole)
 
 
-def test_coarse_to_fine_then_each_starts_from_the_last(train, tmp_path):
-    coarse = train("configs/strategies/frozen.json", name="coarse", **{"network_def::stride": 32})
-    asked = {"learning_rate": 1e-12, "augmentation": [], "network_def::dropout": 0.0}
-    asked |= {"coarser_weights": str(coarse / "model.pt"), "network_def::stride": 16}
-    fine = train("configs/strategies/frozen.json", name="fine", **asked)
-    first, second = (torch.load(f / "model.pt", weights_only=True) for f in (coarse, fine))
-    new = second["model"].keys() - first["model"].keys()
-    assert sorted(new) == ["decoder.steps.0.score.bias", "decoder.steps.0.score.weight"]
-    assert second["value"] == pytest.approx(first["value"], abs=1e-6)
+def test_coarse_to_fine_then_each_starts_from_the_last(train):
+    frozen = "configs/strategies/frozen.json"
+    coarse = train(frozen, name="32s", **{"network_def::stride": 32})
+    still = {"learning_rate": 1e-12, "augmentation": [], "network_def::dropout": 0.0}
+    for step, stride in enumerate((16, 8, 4)):
+        asked = {"coarser_weights": str(coarse / "model.pt"), "network_def::stride": stride}
+        fine = train(frozen, name=f"{stride}s", **still, **asked)
+        first, second = (torch.load(f / "model.pt", weights_only=True) for f in (coarse, fine))
+        new = [f"decoder.steps.{step}.score.{kind}" for kind in ("bias", "weight")]
+        assert sorted(second["model"].keys() - first["model"].keys()) == new
+        assert second["value"] == pytest.approx(first["value"], abs=1e-6)
+        coarse = fine
 
 
 def test_tumours_then_are_a_fifth_class(abdomens, tiny_encoder, tmp_path):
