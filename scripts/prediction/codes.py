@@ -1,7 +1,8 @@
 """What each kind of segment is called in SNOMED CT, and its colour in a DICOM viewer.
 
-Categories are from DICOM PS3.16's context group CID 7150, types from CID 7151, organs' regions from
-CID 4; pydicom's copy of the standard's tables is read, no code is typed here.
+Categories are of DICOM PS3.16's context group CID 7150, types of CID 7151: bone is a tissue there,
+and a finding's organ is told apart from it. pydicom's copy of the standard's tables is read, no
+code is typed here.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ class SegmentCode:
     """The codes of one kind of segment.
 
     Attributes:
-        category: of the property: an anatomical or a morphologically abnormal structure.
+        category: of the property: an anatomical structure, a tissue or something abnormal.
         type: the property itself.
-        colour: recommended for display, ``#RRGGBB``; the one the pictures use.
+        colour: recommended for display, ``#RRGGBB``; the one in the report of the same study.
         region: the organ it lies in, where the type does not say so.
     """
 
@@ -47,9 +48,9 @@ _LESION = codes.SCT.MorphologicallyAbnormalStructure
 # The kinds are those of the bundles' channel_def.
 CODES: dict[str, SegmentCode] = {
     "liver": SegmentCode(_ORGAN, codes.SCT.Liver, COLOURS[0]),
-    "bone": SegmentCode(_ORGAN, codes.SCT.Bone, COLOURS[1]),
-    "kidney": SegmentCode(_ORGAN, codes.SCT.Kidney, COLOURS[2]),
-    "nodule": SegmentCode(_LESION, codes.SCT.Nodule, COLOURS[4], codes.SCT.Lung),
+    "bone": SegmentCode(codes.SCT.Tissue, codes.SCT.BoneTissue, COLOURS[2]),
+    "kidney": SegmentCode(_ORGAN, codes.SCT.Kidney, COLOURS[3]),
+    "nodule": SegmentCode(_LESION, codes.SCT.Nodule, COLOURS[1], codes.SCT.Lung),
     "liver tumour": SegmentCode(_LESION, codes.SCT.Neoplasm, COLOURS[5], codes.SCT.Liver),
 }
 

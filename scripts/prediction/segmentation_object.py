@@ -68,6 +68,7 @@ def write_segmentation(prediction: Prediction, path: Path) -> None:
         omit_empty_frames=True,
     )
     segmentation.ContentCreatorName = ""  # must be there; nobody drew it
+    _end_with_zero(segmentation)
     with atomic_path(path) as beside:
         segmentation.save_as(beside, enforce_file_format=True)
 
@@ -100,6 +101,17 @@ def described_segments(prediction: Prediction) -> tuple[Segment, ...]:
             "in the mask"
         )
     return segments
+
+
+def _end_with_zero(segmentation: Dataset) -> None:
+    """Make the byte that fills an odd number of pixel bytes up 0 (PS3.5, 6.2), in place.
+
+    highdicom 0.28.2 writes the character "0" there.
+    """
+    bits = int(segmentation.Rows) * int(segmentation.Columns) * int(segmentation.NumberOfFrames)
+    used = -(-bits // 8)
+    content = bytes(segmentation.PixelData)
+    segmentation.PixelData = content[:used] + bytes(len(content) - used)
 
 
 def _description(segment: Segment, algorithm: Algorithm) -> Dataset:
