@@ -107,6 +107,19 @@ def read_series(folder: str | Path, *, series_uid: str | None = None) -> sitk.Im
     return _read_sorted(place, slices)
 
 
+def slice_paths(folder: str | Path, *, series_uid: str | None = None) -> list[Path]:
+    """Return the files of a series in the order of :func:`read_series`' slices.
+
+    Raises:
+        ValueError: as :func:`read_series`, as far as the headers tell.
+    """
+    place = Path(folder)
+    slices = _choose(place, list_series(place), series_uid)
+    positions = [each.numbers("ImagePositionPatient") for each in slices]
+    order, _ = order_of(positions, slices[0].numbers("ImageOrientationPatient"))
+    return [slices[i].path for i in order]
+
+
 def list_series(folder: Path) -> dict[str, list[SliceFile]]:
     """Return the CT files a folder directly holds, by SeriesInstanceUID.
 

@@ -31,7 +31,11 @@ class TrainedWeights:
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Load the weights.
+        """Load the weights; see :meth:`load`."""
+        self.load()
+
+    def load(self) -> None:
+        """Load the weights, with no engine about.
 
         Raises:
             FileNotFoundError: when there is no such file.

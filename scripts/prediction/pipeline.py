@@ -1,0 +1,142 @@
+"""From one CT to its prediction: the bundle's own transforms and network, step by step."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from numpy.typing import NDArray
+
+from scripts.dicom_series import slice_paths
+from scripts.geometry import Floats, lps_to_ras
+from scripts.prediction.model import Model
+from scripts.prediction.result import Prediction
+from scripts.prediction.segments import number_segments
+
+AIR_HU = -300  # a CT holds air: a minimum above this is no HU
+KEY = "image"
+
+
+class Stopwatch:
+    """Seconds by name of a step; steps of one name add up."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time the block."""
+        begun = time.perf_counter()
+        try:
+            yield
+        finally:
+            spent = time.perf_counter() - begun
+            self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 3)
+
+
+def peak_memory_mb() -> float:
+    """Return the most memory this process has held so far, in MB (2**20 bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)
+
+
+def predict_volume(
+    model: Model,
+    path: Path,
+    *,
+    study: str,
+    facts: dict[str, Any] | None = None,
+    watch: Stopwatch | None = None,
+) -> Prediction:
+    """Segment one CT.
+
+    The mask is that of ``run inferring`` with the same config, label by label; where the config
+    declares a kind as numbered, its components have numbers of their own.
+
+    Args:
+        model: the bundle.
+        path: a volume file, or a folder that directly holds one DICOM series.
+        study: what the results are filed under.
+        facts: for :class:`Prediction`.
+        watch: takes the seconds of read, preprocess, network and postprocess.
+
+    Returns:
+        Arrays in the source's own index order.
+
+    Raises:
+        ValueError: for a CT that is refused: unsound geometry, no HU, no lungs where the bundle
+            looks for them.
+    """
+    timed = watch or Stopwatch()
+    with timed.step("read"):
+        data = model.preprocessing({KEY: str(path)}, end=1)
+        hu, affine = _hounsfield(data[KEY]), _affine_lps(data[KEY])
+        files = tuple(slice_paths(path)) if path.is_dir() else ()
+    with timed.step("preprocess"):
+        data = model.preprocessing(data, start=1)
+    with timed.step("network"):
+        data["pred"] = model.probabilities(data[KEY])
+    data[KEY] = _emptied(data[KEY])
+    with timed.step("postprocess"):
+        data = model.restoring(model.cleaning(data))
+        labels = _zyx(data["pred"], np.uint8)
+        lungs = _zyx(data["lung"], np.bool_) if "lung" in data else None
+        del data
+        mask, segments = number_segments(labels, model.segments)
+    return Prediction(
+        hu=hu,
+        mask=mask,
+        affine=affine,
+        segments=segments,
+        study=study,
+        lungs=lungs,
+        dicom_files=files,
+        facts={} if facts is None else facts,
+    )
+
+
+def _hounsfield(image: MetaTensor) -> NDArray[np.int16]:
+    """Return (Z, Y, X) int16 of what was read as (1, X, Y, Z).
+
+    Raises:
+        ValueError: for values that are no HU: without air, beyond 16 bits, not finite.
+    """
+    if image.ndim != 4 or image.shape[0] != 1:
+        raise ValueError(f"source: must be one 3D volume, got {tuple(image.shape)}")
+    values = image.as_tensor()[0]
+    low, high = float(values.min()), float(values.max())
+    limits = np.iinfo(np.int16)
+    if not (np.isfinite([low, high]).all() and low >= limits.min and high <= limits.max):
+        raise ValueError(f"source: values must be HU, 16-bit numbers, got {low:g} to {high:g}")
+    if low > AIR_HU:
+        raise ValueError(
+            f"source: its values cannot be HU: the lowest is {low:g}, where air has -1000; is it a "
+            "mask, or a CT after windowing?"
+        )
+    return np.ascontiguousarray(values.round().to(torch.int16).numpy().transpose(2, 1, 0))
+
+
+def _affine_lps(image: MetaTensor) -> Floats:
+    """Return (4, 4), index (x, y, z) to LPS mm; MONAI keeps RAS."""
+    return np.asarray(lps_to_ras(np.asarray(image.affine, np.float64)), np.float64)
+
+
+def _emptied(image: MetaTensor) -> MetaTensor:
+    """Keep what inverting needs, the applied operations, and let go of the voxels."""
+    kept = MetaTensor(torch.empty(0), affine=image.affine.clone(), meta=dict(image.meta))
+    kept.applied_operations = image.applied_operations
+    return kept
+
+
+def _zyx(tensor: torch.Tensor, kind: Any) -> NDArray[Any]:
+    """Return (Z, Y, X) of a (1, X, Y, Z) tensor."""
+    array = np.asarray(tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor)
+    return np.ascontiguousarray(array[0].transpose(2, 1, 0).astype(kind, copy=False))

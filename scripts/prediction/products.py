@@ -1,0 +1,92 @@
+"""What is written of a prediction, by name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.files import atomic_path
+from scripts.nifti import nifti_of
+from scripts.prediction.result import Prediction
+
+
+@dataclass(frozen=True)
+class Product:
+    """One thing that is written.
+
+    Attributes:
+        files: names in the study's folder.
+        write: "module:function", imported when it is needed.
+        needs_dicom: only made of DICOM sources.
+        needs_statistics: the function wants the statistics measured.
+    """
+
+    files: tuple[str, ...]
+    write: str
+    needs_dicom: bool = False
+    needs_statistics: bool = False
+
+    def writer(self) -> Callable[..., None]:
+        """Import what writes it."""
+        module, _, name = self.write.partition(":")
+        writer: Callable[..., None] = getattr(importlib.import_module(module), name)
+        return writer
+
+
+PRODUCTS = {
+    "mask": Product(("mask.nii.gz",), "scripts.prediction.products:write_mask"),
+    "seg": Product(
+        ("segmentation.dcm",),
+        "scripts.prediction.segmentation_object:write_segmentation",
+        needs_dicom=True,
+    ),
+    "rtstruct": Product(
+        ("rtstruct.dcm",),
+        "scripts.prediction.structure_set:write_structure_set",
+        needs_dicom=True,
+    ),
+    "statistics": Product(
+        ("statistics.json", "statistics.csv"),
+        "scripts.prediction.statistics:write_statistics",
+        needs_statistics=True,
+    ),
+    "overview": Product(("overview.png",), "scripts.prediction.overview:write_overview"),
+    "report": Product(
+        ("report.html",), "scripts.prediction.report:write_report", needs_statistics=True
+    ),
+}
+USUAL = tuple(name for name in PRODUCTS if name != "rtstruct")
+
+
+def write_mask(prediction: Prediction, path: Path) -> None:
+    """Write the mask as NIfTI in the source's own index order; its header names nobody."""
+    with atomic_path(path) as beside:
+        nifti_of(prediction.mask, prediction.affine).to_filename(beside)
+
+
+def write_product(
+    name: str, prediction: Prediction, folder: Path, statistics: dict[str, Any] | None
+) -> list[str]:
+    """Write one product into a folder; return the files' names.
+
+    Args:
+        name: of :data:`PRODUCTS`.
+        prediction: what it is made of.
+        folder: the study's.
+        statistics: what ``scripts.prediction.statistics.measure`` returned, where it is needed.
+
+    Raises:
+        ValueError: when it cannot be made of this prediction.
+    """
+    product = PRODUCTS[name]
+    target = folder / product.files[0]
+    if name == "statistics":
+        product.writer()(statistics, folder)
+    elif product.needs_statistics:
+        product.writer()(prediction, statistics, target)
+    else:
+        product.writer()(prediction, target)
+    return list(product.files)
