@@ -1,0 +1,215 @@
+"""Many studies: side by side, over several processes or machines, resumed where they stopped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch.distributed as dist
+from tqdm import tqdm
+
+from scripts.files import write_json
+from scripts.output_folder import claim_output, writing_into
+from scripts.prediction.manifest import MADE_BY, nameless_provenance, read_manifest
+from scripts.prediction.options import Options
+from scripts.prediction.sources import Found, find_sources
+from scripts.prediction.study import (
+    FAILED,
+    KEPT,
+    LEFTOVERS,
+    PREDICTED,
+    Outcome,
+    Task,
+    model_of,
+    predict_study,
+)
+from scripts.workers import work_through
+
+SUMMARY = "summary.json"
+# how long the first process waits for the others' last study
+PATIENCE = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which part of the studies this process takes: every ``world``-th from ``rank`` on."""
+
+    rank: int = 0
+    world: int = 1
+
+    @classmethod
+    def of_torchrun(cls) -> Share:
+        """Read what torchrun tells each of its processes; a lone process takes all."""
+        return cls(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes the summary."""
+        return self.rank == 0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What became of everything at a path."""
+
+    found: Found
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def failures(self) -> int:
+        """How many studies, or files that might have been one, came to nothing."""
+        failed = sum(outcome.status == FAILED for outcome in self.outcomes)
+        return failed + len(self.found.refused)
+
+    def skipped(self) -> Counter[str]:
+        """Count what is no CT, by reason."""
+        return Counter(remark.reason for remark in self.found.skipped)
+
+    def record(self, options: Options) -> dict[str, Any]:
+        """Return the summary as JSON has it, without the places of files."""
+        outcomes = [{k: v for k, v in asdict(o).items() if k != "told"} for o in self.outcomes]
+        return {
+            "made_by": MADE_BY,
+            "counts": {**self.counts(), "refused": len(self.found.refused)},
+            "studies": outcomes,
+            "skipped": dict(self.skipped()),
+            "refused": [remark.reason for remark in self.found.refused],
+            "provenance": nameless_provenance(options),
+        }
+
+    def counts(self) -> dict[str, int]:
+        """Count studies by what became of them."""
+        times = Counter(outcome.status for outcome in self.outcomes)
+        return {status: times[status] for status in (PREDICTED, KEPT, FAILED)}
+
+    def told(self) -> str:
+        """Return the last lines for the screen."""
+        parts = [f"{number} {status}" for status, number in self.counts().items() if number]
+        if self.found.refused:
+            parts.append(f"{len(self.found.refused)} refused")
+        parts += [f"{number} skipped ({why})" for why, number in self.skipped().items()]
+        return ", ".join(parts)
+
+
+def predict_all(source: Path, output: Path, options: Options, *, jobs: int = 1) -> Batch:
+    """Predict every CT at a path into ``output/<study>``, and write ``output/summary.json``.
+
+    Under torchrun each process takes its share and the first writes the summary; elsewhere
+    ``jobs`` processes do.
+
+    Args:
+        source: see :func:`scripts.prediction.sources.find_sources`.
+        output: a new or empty folder, or one that this wrote before.
+        options: what the user chose.
+        jobs: studies at once in this process' share.
+
+    Returns:
+        All that was done; in other processes than the first, their share.
+
+    Raises:
+        ValueError: for a model that does not fit, or a folder with somebody else's files.
+        OSError: when the output cannot be written.
+    """
+    share = Share.of_torchrun()
+    with _joined(share) as gather:
+        found = find_sources(source, leave_out=output)
+        if share.is_first:
+            for line in told_of(found):
+                print(line, flush=True)
+        _check_model(options, jobs)
+        claim_output(output)
+        refuse_foreign(output)
+        if share.is_first:
+            _clear(output)
+        gather(None)  # nobody begins before the folder is cleared
+        threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else 0
+        mine = found.sources[share.rank :: share.world]
+        tasks = [Task(each, output, options, threads) for each in mine]
+        outcomes = gather(list(_work(tasks, jobs, shown=share.is_first)))
+        flat = sorted((o for part in outcomes for o in part), key=lambda o: o.study)
+        batch = Batch(found, tuple(flat))
+        if share.is_first:
+            with writing_into(output):
+                write_json(output / SUMMARY, batch.record(options))
+        gather(None)  # a process that ends with an error makes torchrun end the others
+    return batch
+
+
+def told_of(found: Found) -> Iterator[str]:
+    """Say for the screen what is not predicted: a line a folder and reason, or a file refused."""
+    groups = Counter((remark.place.rpartition("/")[0], remark.reason) for remark in found.skipped)
+    for (folder, reason), number in groups.items():
+        yield f"skipped: {folder}: {number} files, {reason}"
+    for remark in found.refused:
+        yield f"refused: {remark}"
+
+
+def refuse_foreign(output: Path) -> None:
+    """See that a folder holds nothing but what predict wrote.
+
+    Raises:
+        ValueError: naming the first file or folder that it did not write.
+    """
+    for path in sorted(output.iterdir()):
+        ours = path.name == SUMMARY or path.name.startswith(LEFTOVERS)
+        if not ours and read_manifest(path) is None:
+            raise ValueError(
+                f"output: {output} holds {path.name}, which predict did not write; give a new "
+                "folder or one of an earlier run"
+            )
+
+
+def _clear(output: Path) -> None:
+    """Remove what a killed run left in work."""
+    for path in output.iterdir():
+        if path.name.startswith(LEFTOVERS):
+            shutil.rmtree(path, ignore_errors=True)
+            path.unlink(missing_ok=True) if path.is_file() else None
+
+
+def _check_model(options: Options, jobs: int) -> None:
+    """Refuse, before any study is read, a model that no study could be predicted with."""
+    model = model_of(options)
+    _ = model.preprocessing, model.segments, model.checkpoints, model.networks
+    if jobs > 1:
+        model_of.cache_clear()  # each process has its own
+
+
+def _work(tasks: Sequence[Task], jobs: int, *, shown: bool) -> Iterator[Outcome]:
+    """Predict, with progress and one line for each study that failed."""
+    bar = tqdm(
+        total=len(tasks), unit="study", desc="predict", dynamic_ncols=True, disable=not shown
+    )
+    with bar:
+        for outcome in work_through(predict_study, tasks, jobs):
+            bar.update()
+            if outcome.status == FAILED:
+                bar.write(f"failed: {outcome.told}")
+            yield outcome
+
+
+@contextmanager
+def _joined(share: Share) -> Iterator[Any]:
+    """Give a function that collects one object of every process, in the processes' order."""
+    if share.world == 1:
+        yield lambda mine: [mine]
+        return
+
+    def gather(mine: Any) -> list[Any]:
+        every: list[Any] = [None] * share.world
+        dist.all_gather_object(every, mine)
+        return every
+
+    # Gloo on GPUs too: only what became of each study is exchanged
+    dist.init_process_group("gloo", timeout=PATIENCE)
+    try:
+        yield gather
+    finally:
+        dist.destroy_process_group()

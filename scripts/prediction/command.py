@@ -1,0 +1,84 @@
+"""``python -m scripts predict``: from CTs to masks, DICOM objects, tables, pictures and pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from scripts.distributed import local_device
+from scripts.options import check_whole, read_truth
+from scripts.prediction.batch import Share, predict_all
+from scripts.prediction.options import (
+    Options,
+    check_device,
+    check_files,
+    check_flips,
+    check_products,
+    check_threshold,
+)
+
+
+def predict(
+    bundle: str,
+    source: str,
+    output: str,
+    *,
+    config_file: str | None = None,
+    ckpt_path: str | None = None,
+    threshold: float | None = None,
+    flips: str | None = None,
+    products: str | None = None,
+    rtstruct: bool = False,
+    device: str | None = None,
+    jobs: int = 1,
+) -> None:
+    """Segment every CT at a path with a trained bundle.
+
+    Writes OUTPUT/<study>/ with mask.nii.gz, segmentation.dcm (of DICOM sources), statistics.json
+    and .csv, overview.png, report.html and manifest.json, and OUTPUT/summary.json. A study that
+    cannot be predicted is told in one line, the others go on. Interrupted, the same command goes
+    on where it stopped. Through torchrun, processes share the studies out. Research only.
+
+    Args:
+        bundle: the bundle's folder, with configs/inference.json.
+        source: a folder of DICOM files, a zip of one, a .mhd, .mha, .nrrd, .nii or .nii.gz file,
+            or a folder of any of these.
+        output: folder to write: new, empty, or of an earlier run.
+        config_file: overlays of inference.json, with commas between them; later ones win.
+        ckpt_path: files of trained weights, with commas between them; several are averaged. By
+            default the bundle's models/model.pt.
+        threshold: probability from which on a voxel counts; by default the config's.
+        flips: x, y or x,y: also predict the CT flipped so, and average.
+        products: what to write, of mask, seg, rtstruct, statistics, overview, report.
+        rtstruct: write rtstruct.dcm too, of DICOM sources.
+        device: cpu, cuda:0 ...; by default the config's: a GPU where there is one.
+        jobs: studies at once.
+
+    Raises:
+        ValueError: for an option that is wrong or does not suit the bundle.
+        OSError: when there is nothing at the path, or the output cannot be written.
+        SystemExit: 1 when a study could not be predicted, or a file not be read.
+    """
+    check_whole("jobs", jobs, 1)
+    share = Share.of_torchrun()
+    options = Options(
+        bundle=Path(str(bundle)),
+        config_files=check_files("config_file", config_file),
+        checkpoints=check_files("ckpt_path", ckpt_path),
+        threshold=check_threshold(threshold),
+        flips=check_flips(flips),
+        device=check_device(device) or _own_device(share),
+        products=check_products(products, rtstruct=read_truth("rtstruct", rtstruct)),
+        progress=jobs == 1 and share.world == 1,
+    )
+    batch = predict_all(Path(str(source)), Path(str(output)), options, jobs=jobs)
+    if share.is_first:
+        print(batch.told())
+        if batch.failures:
+            raise SystemExit(1)
+
+
+def _own_device(share: Share) -> str:
+    """Give each of torchrun's processes its own GPU; leave the config's choice to a lone one."""
+    return str(local_device()) if share.world > 1 and torch.cuda.is_available() else ""

@@ -1,0 +1,144 @@
+"""What a study's folder says of how it was made, and by which it is known as finished.
+
+Nothing here names a person: sources are told by hash, files and folders of the user's by their
+last name at most, and the command without its paths.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from scripts.files import write_json
+from scripts.prediction.model import Model
+from scripts.prediction.options import Options
+from scripts.prediction.result import Prediction
+from scripts.prediction.sources import Source
+from scripts.provenance import provenance, sha256_of
+
+NAME = "manifest.json"
+MADE_BY = "python -m scripts predict"
+
+
+def fingerprint(model: Model, digest: str) -> str:
+    """Hash what decides a study's results: source, weights, config, options.
+
+    Args:
+        model: the bundle with its options.
+        digest: of the source's content.
+    """
+    parts = {
+        "source": digest,
+        "weights": [checkpoint.sha256 for checkpoint in model.checkpoints],
+        "config": model.config_sha256,
+        "flips": model.options.flips,
+        "products": model.options.products,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Read the manifest of a study's folder; None where there is none of ours."""
+    try:
+        content = json.loads((folder / NAME).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    ours = isinstance(content, dict) and content.get("made_by") == MADE_BY
+    return content if ours else None
+
+
+def is_finished(folder: Path, mark: str) -> bool:
+    """Say whether a folder holds all that was written under a fingerprint."""
+    manifest = read_manifest(folder)
+    if manifest is None or manifest.get("fingerprint") != mark:
+        return False
+    files = [(folder / file["name"], file["bytes"]) for file in manifest["files"]]
+    return all(path.is_file() and path.stat().st_size == size for path, size in files)
+
+
+def facts_of(model: Model, warnings: tuple[str, ...]) -> dict[str, Any]:
+    """Return what every product may say of the model that made it."""
+    hashes = [checkpoint.sha256 for checkpoint in model.checkpoints]
+    several = hashlib.sha256("".join(hashes).encode()).hexdigest()
+    return {
+        "bundle": model.metadata.get("name", model.options.bundle.resolve().name),
+        "version": model.metadata.get("version", "unknown"),
+        "metadata": model.metadata,
+        "weights_sha256": hashes[0] if len(hashes) == 1 else several,
+        "config_sha256": model.config_sha256,
+        "looked_for": [rule.kind for rule in model.segments],
+        "warnings": list(warnings),
+    }
+
+
+def write_manifest(folder: Path, model: Model, prediction: Prediction, **made: Any) -> None:
+    """Write the manifest of what a folder holds; the last file of a study.
+
+    Args:
+        folder: with every product in it.
+        model: the bundle with its options.
+        prediction: what was written.
+        made: fingerprint, source, seconds, peak_memory_mb.
+    """
+    files = sorted(path for path in folder.iterdir() if path.name != NAME)
+    size = prediction.mask.shape[::-1]
+    content = {
+        "made_by": MADE_BY,
+        "study": prediction.study,
+        "warnings": prediction.facts["warnings"],
+        "bundle": {key: prediction.facts[key] for key in ("bundle", "version")},
+        "weights": [vars(checkpoint) for checkpoint in model.checkpoints],
+        "config_sha256": model.config_sha256,
+        "options": model.options.record(),
+        "device": str(model.device),
+        "size_xyz": list(size),
+        "spacing_mm": prediction.spacing_mm,
+        "segments": [vars(segment) for segment in prediction.segments],
+        "files": [
+            {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+            for path in files
+        ],
+        **made,
+        "provenance": nameless_provenance(model.options),
+    }
+    write_json(folder / NAME, content)
+
+
+def source_record(source: Source, digest: str) -> dict[str, Any]:
+    """Return what is told of a source."""
+    return {"kind": source.kind, "files": len(source.files), "digest": digest}
+
+
+@lru_cache(maxsize=4)
+def nameless_provenance(options: Options) -> dict[str, Any]:
+    """Describe this process without the paths of its command, which may name a patient."""
+    return provenance(command=command_of(options))
+
+
+def command_of(options: Options) -> str:
+    """Return the command with SOURCE and OUTPUT in place of the user's paths.
+
+    Example:
+        >>> command_of(Options(Path("bundles/liver_ct_segmentation"), flips=("x", "y")))[-43:]
+        '--source SOURCE --output OUTPUT --flips x,y'
+    """
+    record = options.record()
+    words = [*MADE_BY.split(), "--bundle", record["bundle"], "--source", "SOURCE"]
+    words += ["--output", "OUTPUT"]
+    lists = {
+        "config_file": record["config_files"],
+        "ckpt_path": record["checkpoints"],
+        "flips": options.flips,
+    }
+    for name, values in lists.items():
+        words += [f"--{name}", ",".join(values)] if values else []
+    single = {"threshold": options.threshold, "device": options.device}
+    for name, value in single.items():
+        words += [f"--{name}", str(value)] if value else []
+    if options.products != Options(options.bundle).products:
+        words += ["--products", ",".join(options.products)]
+    return shlex.join(words)
