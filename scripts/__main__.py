@@ -20,6 +20,7 @@ COMMANDS = {
     ("demo",): "scripts.demo.lung:demo",
     ("demo", "liver"): "scripts.demo.liver:demo",
     ("package",): "scripts.packaging.command:package",
+    ("predict",): "scripts.prediction.command:predict",
 }
 
 
