@@ -21,6 +21,8 @@ COMMANDS = {
     ("demo", "liver"): "scripts.demo.liver:demo",
     ("package",): "scripts.packaging.command:package",
     ("predict",): "scripts.prediction.command:predict",
+    ("audit",): "scripts.config_audit.audit:audit",
+    ("run",): "scripts.config_audit.bundle_run:run_bundle",
 }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import inspect
 import json
@@ -26,13 +25,12 @@ from monai.bundle.scripts import update_kwargs
 from monai.utils import ensure_tuple
 from monai.utils.misc import get_seed
 
+from scripts.config_audit.unknown_ids import refuse_unknown_ids
 from scripts.files import write_json, write_text
 
 __all__ = ["provenance", "record_config", "sha256_of", "write_json"]
 
 PACKAGES = ("monai", "torch", "numpy", "pytorch-ignite", "SimpleITK")
-# ids that MONAI's experiment tracking reads, in whatever bundle
-TRACKING_IDS = ("tracking_uri", "experiment_name", "run_name", "save_execute_config")
 RUN_ARGUMENTS = ("run_id", "init_id", "final_id", "meta_file", "logging_file", "tracking")
 
 
@@ -181,14 +179,7 @@ class BundleRun:
         """
         parser = ConfigParser()
         parser.read_config(self.config_file)
-        for override in self.overrides:
-            path = override.removeprefix("+").replace("#", "::")
-            place = path.rpartition("::")[0] or path
-            if place in parser or path in TRACKING_IDS:
-                continue
-            valid = sorted(str(name) for name in parser.get())
-            near = difflib.get_close_matches(path, valid, n=3, cutoff=0.5) or valid
-            raise ValueError(f"--{override}: no such id; did you mean {', '.join(near)}?")
+        refuse_unknown_ids(parser.get(), self.overrides, "--")
 
     def merged_config(self) -> dict[str, Any]:
         """Merge the files, the metadata and the overrides, every ``%file::id`` put in its place.

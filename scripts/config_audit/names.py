@@ -77,7 +77,7 @@ class Names:
         if module is None:
             return None
         source = self._read(module) or b""
-        if _same_as_ours(module, source):
+        if is_ours(module, source):
             return judge(name)
         leads = _leads_to(source, rest)
         if leads is not None and leads != name:
@@ -87,7 +87,7 @@ class Names:
         return Sign(MEDIUM, "code", name, f"runs Python that the bundle brings: {module}")
 
 
-def _same_as_ours(module: str, source: bytes) -> bool:
+def is_ours(module: str, source: bytes) -> bool:
     """Whether a bundle's Python file is this project's own, byte for byte."""
     ours = ROOT / module
     return module.split("/")[0] in PROJECT and ours.is_file() and ours.read_bytes() == source
@@ -183,7 +183,7 @@ def _by_origin(name: str, target: bool) -> Sign:
         return _of_project(name)
     if root in sys.stdlib_module_names:
         return Sign(MEDIUM, "import", name, "standard library, not in the table of risks")
-    if _is_installed(root):
+    if is_installed(root):
         return Sign(MEDIUM, "import", name, "third-party package, not looked into")
     if target and "." not in name:
         near = difflib.get_close_matches(name, _components(), n=1)
@@ -300,7 +300,7 @@ def component_of(name: str) -> str | None:
 
 
 @lru_cache(maxsize=512)
-def _is_installed(root: str) -> bool:
+def is_installed(root: str) -> bool:
     """Whether a package is installed, found without importing it."""
     folders = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     return PathFinder.find_spec(root, folders) is not None

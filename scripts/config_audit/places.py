@@ -5,28 +5,10 @@ from __future__ import annotations
 import stat
 import zipfile
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol
+from typing import IO
 
 MOST_TEXT = 16 << 20  # bytes of a config or a Python file
 MOST_FILES = 20_000
-
-
-class Place(Protocol):
-    """A set of files that can be read without running or writing anything."""
-
-    title: str
-
-    def read(self, name: str) -> bytes | None:
-        """Return a file's bytes, None where there is none of this name."""
-
-    def names(self) -> list[str]:
-        """List the files, with forward slashes."""
-
-    def open(self, name: str) -> IO[bytes]:
-        """Open a file for reading, however large; it can be sought in."""
-
-    def size(self, name: str) -> int:
-        """Return a file's size in bytes."""
 
 
 class Disk:
@@ -52,6 +34,11 @@ class Disk:
                     raise ValueError(f"{path}: larger than {MOST_TEXT >> 20} MB, no config is")
                 return path.read_bytes()
         return None
+
+    def read_inside(self, name: str) -> bytes | None:
+        """Return a file's bytes, of the bundle's folder only."""
+        path = None if self.folder is None else self.folder / name
+        return path.read_bytes() if path is not None and _is_file(path) else None
 
     def _candidates(self, name: str) -> list[Path]:
         """List where a name may stand: the bundle itself first, whatever lies elsewhere after."""
@@ -125,6 +112,8 @@ class Archive:
                 return file.read(MOST_TEXT)
             except (zipfile.BadZipFile, EOFError, OSError) as error:
                 raise ValueError(f"{self.title}: {name} is damaged: {error}") from error
+
+    read_inside = read
 
     def names(self) -> list[str]:
         """List the members."""
