@@ -1,0 +1,142 @@
+"""U-Net with two pretrained encoders, one for each of two pictures of the same slice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from custom_nets.decoder import Decoder
+from custom_nets.encoders import Encoder, make_encoder
+from custom_nets.encoders.contract import initialise
+from custom_nets.freezing import DECODER, Freezable, prefix_parts
+from custom_nets.normalisation import make_normalisation
+from custom_nets.unet import STRIDE, check_channels, missing_rows
+
+FUSIONS = ("concat", "sum")
+
+
+class Fusion(nn.Module):
+    """Two maps of one shape to one: their sum, or a 1x1 convolution of the two side by side.
+
+    The convolution starts as the mean of the two maps, so that what the pretrained encoders see
+    reaches the decoder from the first step on.
+
+    >>> fusion = Fusion(2, "concat")
+    >>> fusion(torch.full((1, 2, 1, 1), 1.0), torch.full((1, 2, 1, 1), 3.0)).flatten().tolist()
+    [2.0, 2.0]
+    """
+
+    def __init__(self, channels: int, kind: str) -> None:
+        """Fuse maps of ``channels`` by "concat" or "sum".
+
+        Raises:
+            ValueError: another kind.
+        """
+        super().__init__()
+        if kind not in FUSIONS:
+            raise ValueError(f"fusion must be one of {', '.join(FUSIONS)}; got {kind!r}")
+        self.mix: nn.Conv2d | None = None
+        if kind == "concat":
+            self.mix = nn.Conv2d(2 * channels, channels, 1)
+            mean = torch.cat([torch.eye(channels), torch.eye(channels)], dim=1) / 2
+            with torch.no_grad():
+                self.mix.weight.copy_(mean[:, :, None, None])
+            nn.init.zeros_(self.mix.bias)  # type: ignore[arg-type]
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Map two (B, channels, H, W) to one."""
+        if self.mix is None:
+            return first + second
+        mixed: Tensor = self.mix(torch.cat([first, second], dim=1))
+        return mixed
+
+
+class CrossModalUNet(Freezable):
+    """Two pictures in one image (B, 2 * in_channels, H, W) to logits (B, out_channels, H, W).
+
+    The first half of the channels is one modality (a CT window), the second half the other (another
+    window, or the lung field); both in [0, 1]. Each goes through a pretrained encoder of its own,
+    the maps are fused at every level, and one decoder goes up as in `custom_nets.unet`. The two
+    encoders, alike but for their weights, are trained together: cross-modal transfer.
+
+    A part for freezing holds that part of both encoders: "block5" is the block5 of the one and of
+    the other, "conv1" likewise; the fusions belong to "decoder".
+
+    >>> network = CrossModalUNet("resnet34", in_channels=1, decoder_channels=(32, 16, 16, 8, 8))
+    >>> tuple(network.eval()(torch.rand(1, 2, 40, 50)).shape)
+    (1, 1, 40, 50)
+    """
+
+    def __init__(
+        self,
+        encoder: str = "resnet34",
+        *,
+        in_channels: int = 3,
+        out_channels: int = 1,
+        weights: str = "none",
+        fusion: str = "concat",
+        norm: str = "batch",
+        decoder_channels: Sequence[int] | None = None,
+        normalise: str | float | None = None,
+    ) -> None:
+        """Build the network.
+
+        Args:
+            encoder: "vgg16", "resnet34", "inception_v3" or "densenet121", of both.
+            in_channels: of each modality: 1 (grey) or 3.
+            out_channels: maps of logits.
+            weights: of both encoders: "none", "imagenet", a file or a URL.
+            fusion: "concat" (and a 1x1 convolution) or "sum".
+            norm: of the decoder: "batch", "instance", "group" or "none".
+            decoder_channels: widths of the five up steps, deepest first; None halves at each.
+            normalise: of each modality, see `custom_nets.unet.TransferUNet`.
+
+        Raises:
+            ValueError: an option is not among those named here.
+        """
+        super().__init__()
+        self.in_channels = in_channels
+        self.first = make_encoder(encoder, in_channels=in_channels, weights=weights)
+        self.second = make_encoder(encoder, in_channels=in_channels, weights=weights)
+        channels, usual = self.first.block_channels, self.first.normalisation
+        self.normalise = make_normalisation(normalise, usual, in_channels)
+        self.fusions = nn.ModuleList(Fusion(width, fusion) for width in channels)
+        self.pools_deepest = self.first.block_strides[-1] < STRIDE
+        skips = channels[::-1] if self.pools_deepest else (*channels[-2::-1], 0)
+        self.decoder = Decoder(
+            channels[-1], skips, out_channels, widths=decoder_channels, norm=norm
+        )
+        initialise(self.decoder)
+        self.name_parts(
+            {**_both(self.first, self.second), DECODER: {DECODER: ["fusions", "decoder"]}}
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, 2 * in_channels, H, W) in [0, 1] to logits (B, out_channels, H, W).
+
+        Raises:
+            ValueError: another number of channels.
+        """
+        check_channels(x, 2 * self.in_channels)
+        below, right = missing_rows(x.shape[-2]), missing_rows(x.shape[-1])
+        x = F.pad(x, [0, right, 0, below], mode="replicate")
+        ours = self.first(self.normalise(x[:, : self.in_channels]))
+        theirs = self.second(self.normalise(x[:, self.in_channels :]))
+        features: list[Tensor] = []
+        for index, fusion in enumerate(self.fusions):
+            features.append(fusion(ours[index], theirs[index]))
+        deepest = F.max_pool2d(features[-1], 2) if self.pools_deepest else features.pop()
+        # A negative padding crops; unlike a slice it stays exportable for any height and width.
+        return F.pad(self.decoder(deepest, features), [0, -right, 0, -below])
+
+
+def _both(first: Encoder, second: Encoder) -> dict[str, dict[str, list[str]]]:
+    """Parts of two encoders of one kind, each layer holding both encoders' modules."""
+    ours, theirs = prefix_parts(first.parts, "first"), prefix_parts(second.parts, "second")
+    return {
+        block: {layer: [*paths, *theirs[block][layer]] for layer, paths in layers.items()}
+        for block, layers in ours.items()
+    }
