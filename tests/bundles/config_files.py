@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,21 @@ FRAGMENTS = sorted((ROOT / "configs").glob("**/*.json"))
 
 def names_of(folder: str) -> list[str]:
     return [str(path.relative_to(ROOT)) for path in sorted((ROOT / "configs" / folder).glob("*"))]
+
+
+def transfer_networks() -> list[str]:
+    """Files of networks with a pretrained encoder; the others are trained as a whole."""
+    return [file for file in names_of("networks") if not _is_plain(file)]
+
+
+def plain_networks() -> list[str]:
+    """Files of networks without an encoder, to compare with."""
+    return [file for file in names_of("networks") if _is_plain(file)]
+
+
+def _is_plain(file: str) -> bool:
+    target = json.loads((ROOT / file).read_text())["network_def"]["_target_"]
+    return bool(target == "custom_nets.plain.PlainNetwork")
 
 
 def parser_of(*files: Path | str, **overrides: Any) -> ConfigParser:
