@@ -6,7 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from monai.data import MetaTensor
 from monai.inferers import Inferer, SimpleInferer, SliceInferer
+
+from scripts.centre_voxels import VIEWS, cut_patches
+from scripts.precision import DTYPES, native_dtype
+
+OUTSIDE_LOGIT = -20.0
+"""Of voxels that nothing was asked about: background beyond doubt, and finite for the losses."""
 
 
 class SlicewiseInferer(Inferer):
@@ -46,20 +53,95 @@ class AutocastInferer(Inferer):
 
     Args:
         inferer: what does the inference.
-        dtype: ``"bfloat16"`` or ``"float16"``.
+        dtype: ``"bfloat16"``, ``"float16"``, ``"float32"`` (no autocast), or ``"auto"``: bfloat16
+            on devices that compute it natively, else float32.
     """
 
     def __init__(self, inferer: Inferer, *, dtype: str = "bfloat16") -> None:
         super().__init__()
-        if dtype not in ("bfloat16", "float16"):
-            raise ValueError(f"dtype: must be bfloat16 or float16, got {dtype!r}")
+        if dtype not in DTYPES:
+            raise ValueError(f"dtype: must be one of {', '.join(DTYPES)}, got {dtype!r}")
         self.inferer = inferer
-        self.dtype = getattr(torch, dtype)
+        self.dtype = dtype
 
     def __call__(
         self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
     ) -> torch.Tensor:
         """Return the wrapped inferer's result for (B, C, ...) inputs, as float32."""
-        with torch.autocast(inputs.device.type, dtype=self.dtype):
+        device = inputs.device.type
+        dtype = native_dtype(device) if self.dtype == "auto" else getattr(torch, self.dtype)
+        with torch.autocast(device, dtype=dtype, enabled=dtype != torch.float32):
             result: torch.Tensor = self.inferer(inputs, network, *args, **kwargs)
         return result.float()
+
+
+class CentreVoxelInferer(Inferer):
+    """Segment with a network that classifies the voxel in the middle of a patch.
+
+    Patches (B, 3, size, size), as in training, go through the network as they are. An image or a
+    volume whose last channel marks a region (:class:`scripts.centre_voxels.NoduleRegiond`) is
+    classified voxel by voxel there; elsewhere it is background.
+
+    Args:
+        out_channels: logits that the network gives for a voxel.
+        size: side of the patches in voxels.
+        views: "stack" or "planes", see :func:`scripts.centre_voxels.cut_patches`.
+        voxels_at_once: patches that the network sees as one batch.
+
+    Raises:
+        ValueError: for a number below 1 or unknown views.
+    """
+
+    def __init__(
+        self,
+        *,
+        out_channels: int = 1,
+        size: int = 65,
+        views: str = "stack",
+        voxels_at_once: int = 256,
+    ) -> None:
+        super().__init__()
+        if min(out_channels, size, voxels_at_once) < 1:
+            raise ValueError(
+                f"out_channels, size, voxels_at_once: must be at least 1, got {out_channels}, "
+                f"{size}, {voxels_at_once}"
+            )
+        if views not in VIEWS:
+            raise ValueError(f"views: must be one of {', '.join(VIEWS)}, got {views!r}")
+        self.out_channels, self.size, self.views = out_channels, size, views
+        self.voxels_at_once = voxels_at_once
+
+    def __call__(
+        self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """Map patches to (B, out_channels, 1, 1), images (B, C + 1, ...) to logits of each voxel.
+
+        Raises:
+            ValueError: for an input whose last channel is no region.
+        """
+        plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
+        if plain.shape[1:] == (3, self.size, self.size):
+            return network(plain, *args, **kwargs)
+        region = plain[:, -1]
+        if not bool(((region == 0) | (region == 1)).all()):
+            raise ValueError(
+                f"inputs: the last channel must mark a region by 0 and 1; it holds values from "
+                f"{float(region.min()):g} to {float(region.max()):g}; add NoduleRegiond to the "
+                "transforms (configs/data/luna16_nodule_patches.json)"
+            )
+        logits = [self._classify(image, network, *args, **kwargs) for image in plain]
+        return torch.stack(logits)
+
+    def _classify(
+        self, image: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """Logits (out_channels, ...) of one image (C + 1, ...)."""
+        logits = image.new_full((self.out_channels, *image.shape[1:]), OUTSIDE_LOGIT)
+        asked = torch.nonzero(image[-1])
+        for start in range(0, len(asked), self.voxels_at_once):
+            centres = asked[start : start + self.voxels_at_once]
+            patches = cut_patches(image[:-1], centres, size=self.size, views=self.views)
+            found = network(patches, *args, **kwargs).flatten(1).to(logits.dtype)
+            index: tuple[Any, ...] = (slice(None), *centres.unbind(1))
+            logits[index] = found.T
+        return logits
