@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 SOFTWARE = "transfer-ct-bundles"
@@ -19,7 +19,8 @@ class Algorithm:
     Attributes:
         name: the bundle's.
         version: the bundle's.
-        weights: start of the hash of the weights, which tells one trained model from another.
+        weights: start of the hash of the weights, or of each of an ensemble's, which tells one
+            trained model from another.
         software_version: of this software.
     """
 
@@ -30,20 +31,30 @@ class Algorithm:
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Algorithm:
-        """Read a prediction's facts: ``bundle``, ``version``, ``weights_sha256``.
+        """Read a prediction's facts.
 
-        What they lack is ``unknown``: nothing is taken from anywhere else.
+        Read are ``bundle`` (a name) or ``metadata`` (what the bundle's metadata.json holds),
+        ``version``, and ``weights_sha256`` (one hash or several). What they lack is ``unknown``:
+        nothing is taken from anywhere else.
 
         Example:
             >>> Algorithm.of({"bundle": "lung nodules"}).version
             'unknown'
         """
+        metadata = facts.get("metadata") or {}
         return cls(
-            name=long_string(facts.get("bundle")),
-            version=long_string(facts.get("version")),
-            weights=long_string(str(facts.get("weights_sha256") or "")[:16]),
+            name=long_string(facts.get("bundle") or metadata.get("name")),
+            version=long_string(facts.get("version") or metadata.get("version")),
+            weights=long_string(_starts_of(facts.get("weights_sha256"))),
             software_version=_software_version(),
         )
+
+
+def _starts_of(hashes: str | Sequence[str] | None) -> str:
+    """Return as many of the first digits of each hash as fit together, 16 at most."""
+    several = [hashes] if isinstance(hashes, str) else list(hashes or ())
+    digits = min(16, _LONG_STRING // max(1, len(several)) - 1)
+    return " ".join(each[:digits] for each in several)
 
 
 def long_string(value: Any) -> str:
@@ -62,6 +73,6 @@ def long_string(value: Any) -> str:
 
 def _software_version() -> str:
     try:
-        return metadata.version(SOFTWARE)
-    except metadata.PackageNotFoundError:  # run from a packaged bundle
+        return version(SOFTWARE)
+    except PackageNotFoundError:  # run from a packaged bundle
         return UNKNOWN

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib import metadata
 
+from scripts.prediction import algorithm
 from scripts.prediction.algorithm import SOFTWARE, Algorithm, long_string
 
 
@@ -19,11 +20,23 @@ def test_no_facts_then_unknown_and_nothing_made_up():
     assert (made.name, made.version, made.weights) == ("unknown",) * 3
 
 
+def test_metadata_instead_of_a_name_then_read():
+    made = Algorithm.of({"metadata": {"name": "Nodules", "version": "0.3"}, "bundle": None})
+    assert (made.name, made.version) == ("Nodules", "0.3")
+
+
+def test_weights_of_an_ensemble_then_the_start_of_each_hash():
+    hashes = [letter * 64 for letter in "abcde"]
+    weights = Algorithm.of({"weights_sha256": hashes}).weights
+    assert weights.split() == [letter * 11 for letter in "abcde"]
+    assert len(weights) <= 64
+
+
 def test_software_not_installed_then_unknown(monkeypatch):
     def missing(name):
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(metadata, "version", missing)
+    monkeypatch.setattr(algorithm, "version", missing)
     assert Algorithm.of({}).software_version == "unknown"
     assert SOFTWARE == "transfer-ct-bundles"
 
