@@ -48,17 +48,21 @@ def headline(statistics: dict[str, Any]) -> str:
         statistics: of :func:`scripts.prediction.statistics.measure`.
 
     Example:
-        >>> headline({"nodules": [{}, {}], "organs": [{"name": "liver", "voxels": 0}]})
+        >>> organs = [{"kind": "liver", "name": "liver", "voxels": 0}]
+        >>> headline({"nodules": [{}, {}], "organs": organs, "looked_for": ["nodule"]})
         '2 nodules; not found: liver'
-        >>> headline({"nodules": [], "organs": []})
-        'no finding: nothing was segmented in this scan'
+        >>> headline({"nodules": [], "organs": [], "looked_for": ["nodule"]})
+        'No nodule found'
     """
     nodules, organs = statistics["nodules"], statistics["organs"]
     found = [organ["name"] for organ in organs if organ["voxels"]]
     missing = [organ["name"] for organ in organs if not organ["voxels"]]
+    listed = {NODULE, *(organ["kind"] for organ in organs)}
+    missing += [kind for kind in statistics["looked_for"] if kind not in listed]
     parts = [f"{len(nodules)} nodule{'s' if len(nodules) > 1 else ''}"] if nodules else []
+    if not nodules and NODULE in statistics["looked_for"]:
+        parts = ["no nodule found"]
     parts += [", ".join(found)] if found else []
-    if not parts and not missing:
-        return "no finding: nothing was segmented in this scan"
     parts += [f"not found: {', '.join(missing)}"] if missing else []
-    return "; ".join(parts)
+    words = "; ".join(parts) or "no finding: nothing was segmented in this scan"
+    return words[0].upper() + words[1:]

@@ -146,7 +146,7 @@ def _write_heading(
     name = _printable(prediction.study)
     figure.text(left, 1 - 0.24 * line, name, fontsize=13, fontweight="bold", **heading)
     figure.text(1 - left, 1 - 0.24 * line, NOT_FOR_DIAGNOSIS, fontsize=10, ha="right", **heading)
-    words = headline(statistics).capitalize()
+    words = headline(statistics)
     count = len(statistics["nodules"])
     if count > NODULES_SHOWN:
         words += f" (shown: the {NODULES_SHOWN} largest of {count} nodules)"

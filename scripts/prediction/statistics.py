@@ -51,8 +51,9 @@ def measure(prediction: Prediction) -> dict[str, Any]:
     """Measure every segment.
 
     Returns:
-        What JSON can hold, without NaN: ``study``, ``scan`` (size and slices), ``nodules``,
-        ``organs`` (every segment that is no nodule) and ``definitions``. Units are in the keys;
+        What JSON can hold, without NaN: ``study``, ``scan`` (size and slices), ``looked_for``
+        (kinds), ``nodules``, ``organs`` (every segment that is no nodule) and ``definitions``.
+        Units are in the keys;
         points are LPS mm. An organ that was not found has 0 mL and null where nothing can be
         said. A nodule without a voxel is no finding and is not listed.
 
@@ -69,6 +70,7 @@ def measure(prediction: Prediction) -> dict[str, Any]:
     return {
         "study": prediction.study,
         "scan": _scan(view, hu.shape),
+        "looked_for": _looked_for(prediction),
         "nodules": [_nodule(s, hu, mask, view, boxes[s.number - 1], sides) for s in nodules],
         "organs": [
             _organ(s, hu, mask, view, boxes[s.number - 1])
@@ -101,6 +103,12 @@ def csv_row(found: dict[str, Any]) -> dict[str, Any]:
     for name, value in zip("xyz", found.get("centre_lps_mm", ()), strict=False):
         flat[f"centre_{name}_lps_mm"] = value
     return {column: flat.get(column) for column in CSV_COLUMNS}
+
+
+def _looked_for(prediction: Prediction) -> list[str]:
+    """List kinds: those that the facts name, then those of the segments."""
+    kinds = [*prediction.facts.get("looked_for", ()), *(s.kind for s in prediction.segments)]
+    return list(dict.fromkeys(kinds))
 
 
 def _scan(view: AxialView, shape: tuple[int, ...]) -> dict[str, Any]:

@@ -89,14 +89,16 @@ def test_nothing_found_then_three_slices_and_words(tmp_path):
     assert len(panels_of(plain_panels, prediction)) == 3
     write_overview(prediction, tmp_path / "overview.png")
     assert pixels_of(tmp_path / "overview.png", OURS_COLOUR) == 0
-    assert headline(measure(prediction)).startswith("no finding")
+    assert headline(measure(prediction)).startswith("No finding")
+    looked = dataclasses.replace(prediction, facts={"looked_for": ("nodule", "cyst")})
+    assert headline(measure(looked)) == "No nodule found; not found: cyst"
 
 
 def test_organ_looked_for_and_not_found_then_named_and_never_taken_for_no_finding():
-    assert headline(measure(abdomen())) == "liver, bone; not found: kidney"
+    assert headline(measure(abdomen())) == "Liver, bone; not found: kidney"
     nothing = abdomen()
     nothing.mask[...] = 0
-    assert headline(measure(nothing)) == "not found: liver, bone, kidney"
+    assert headline(measure(nothing)) == "Not found: liver, bone, kidney"
 
 
 def test_page_then_outlines_in_their_colours_and_the_same_bytes(tmp_path):
