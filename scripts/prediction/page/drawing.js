@@ -1,0 +1,155 @@
+"use strict";
+
+const LABEL_FONT = "600 13px system-ui, sans-serif";
+
+/** Draws one slice with what is to be seen on it. */
+class Drawing {
+  constructor(canvas, volume) {
+    this.canvas = canvas;
+    this.context = canvas.getContext("2d");
+    this.volume = volume;
+    this.grey = canvasOf(volume.data.picture_width, volume.data.picture_height);
+    this.fill = canvasOf(volume.data.columns, volume.data.rows);
+  }
+
+  /** Fit the canvas to its place on the screen; whether it changed. */
+  resize() {
+    const ratio = window.devicePixelRatio || 1;
+    const width = Math.round(this.canvas.clientWidth * ratio);
+    const height = Math.round(this.canvas.clientHeight * ratio);
+    if (this.canvas.width === width && this.canvas.height === height) return false;
+    this.canvas.width = width;
+    this.canvas.height = height;
+    this.ratio = ratio;
+    return true;
+  }
+
+  /** Pixels of the canvas for a mm. */
+  scale(view) {
+    const { widthMm, heightMm } = this.volume;
+    return Math.min(this.canvas.width / widthMm, this.canvas.height / heightMm) * view.zoom;
+  }
+
+  /** Turn grey levels into what a window shows. */
+  setSlice(levels, [low, high]) {
+    const shades = this.volume.huOfLevel.map((hu) =>
+      Math.max(0, Math.min(255, Math.round((255 * (hu - low)) / (high - low))))
+    );
+    const context = this.grey.getContext("2d");
+    const image = context.createImageData(this.grey.width, this.grey.height);
+    const pixels = new Uint32Array(image.data.buffer);
+    for (let i = 0; i < levels.length; i++) {
+      const shade = shades[levels[i]];
+      pixels[i] = 0xff000000 | (shade << 16) | (shade << 8) | shade;
+    }
+    context.putImageData(image, 0, 0);
+  }
+
+  /** Draw a view: {slice, zoom, x, y (mm at the middle), segments (shown ones), filled}. */
+  draw(view) {
+    const { context, canvas, volume } = this;
+    const scale = this.scale(view);
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    context.fillStyle = "#000";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    const [left, top] = [canvas.width / 2 - view.x * scale, canvas.height / 2 - view.y * scale];
+    context.setTransform(scale, 0, 0, scale, left, top);
+    context.imageSmoothingQuality = "high";
+    context.imageSmoothingEnabled = true;
+    context.drawImage(this.grey, 0, 0, volume.widthMm, volume.heightMm);
+    const outlines = volume.outlines(view.slice);
+    if (view.filled && outlines.size) this.drawFill(view);
+    for (const segment of view.segments) {
+      const outline = outlines.get(segment.number);
+      if (outline) this.drawOutline(segment, outline, view, scale);
+    }
+    context.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    for (const segment of view.segments) {
+      const outline = outlines.get(segment.number);
+      if (outline && segment.label) {
+        const x = (left + outline.right * scale) / this.ratio;
+        const y = (top + outline.top * scale) / this.ratio;
+        this.write(segment.label, x + 4, y - 3, segment.colour);
+      }
+    }
+    this.drawMarks(scale / this.ratio);
+  }
+
+  drawFill(view) {
+    const { context, fill, volume } = this;
+    const colours = new Map(view.segments.map((s) => [s.number, rgba(s.colour, 90)]));
+    const target = fill.getContext("2d");
+    const image = target.createImageData(fill.width, fill.height);
+    const pixels = new Uint32Array(image.data.buffer);
+    volume.numbers(view.slice).forEach((number, i) => {
+      if (number) pixels[i] = colours.get(number) || 0;
+    });
+    target.putImageData(image, 0, 0);
+    context.imageSmoothingEnabled = false;
+    context.drawImage(fill, 0, 0, volume.widthMm, volume.heightMm);
+  }
+
+  drawOutline(segment, outline, view, scale) {
+    const { context } = this;
+    context.lineCap = "square";
+    context.strokeStyle = segment.colour;
+    context.lineWidth = (1.5 * this.ratio) / scale;
+    context.stroke(outline.path);
+    if (segment.slice !== view.slice) return;
+    for (const [width, colour, dash] of [[2.6, "#000", 0], [1.2, "#fff", 4]]) {
+      context.lineWidth = (width * this.ratio) / scale;
+      context.strokeStyle = colour;
+      context.setLineDash(dash ? [(dash * this.ratio) / scale, (3 * this.ratio) / scale] : []);
+      for (const [[x0, y0], [x1, y1]] of segment.diameters || []) {
+        context.beginPath();
+        context.moveTo(x0, y0);
+        context.lineTo(x1, y1);
+        context.stroke();
+      }
+    }
+    context.setLineDash([]);
+  }
+
+  /** Mark the patient's sides and a length, in CSS pixels. */
+  drawMarks(pixelsPerMm) {
+    const width = this.canvas.width / this.ratio;
+    const height = this.canvas.height / this.ratio;
+    this.write("R", 8, height / 2, "#fff");
+    this.write("L", width - 17, height / 2, "#fff");
+    this.write("A", width / 2 - 4, 18, "#fff");
+    this.write("P", width / 2 - 4, height - 8, "#fff");
+    const longest = (0.3 * width) / pixelsPerMm;
+    const length = [100, 50, 20, 10, 5, 2, 1].find((mm) => mm <= longest) || 1;
+    const [x, y] = [width - 16, height - 16];
+    const { context } = this;
+    for (const [thick, colour] of [[5, "#000"], [2.5, "#fff"]]) {
+      context.strokeStyle = colour;
+      context.lineWidth = thick;
+      context.beginPath();
+      context.moveTo(x - length * pixelsPerMm, y);
+      context.lineTo(x, y);
+      context.stroke();
+    }
+    const words = `${length} mm`;
+    context.font = LABEL_FONT;
+    const shift = (length * pixelsPerMm + context.measureText(words).width) / 2;
+    this.write(words, x - shift, y - 8, "#fff");
+  }
+
+  write(text, x, y, colour) {
+    const { context } = this;
+    context.font = LABEL_FONT;
+    context.lineJoin = "round";
+    context.lineWidth = 3;
+    context.strokeStyle = "#000";
+    context.strokeText(text, x, y);
+    context.fillStyle = colour;
+    context.fillText(text, x, y);
+  }
+}
+
+/** A colour #rrggbb as a pixel of an ImageData seen as little-endian 32-bit numbers. */
+function rgba(colour, opacity) {
+  const [r, g, b] = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  return ((opacity << 24) | (b << 16) | (g << 8) | r) >>> 0;
+}
