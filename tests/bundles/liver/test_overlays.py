@@ -14,6 +14,12 @@ from tests.custom_nets.tiny import TinyEncoder
 
 pytestmark = pytest.mark.usefixtures("_at_root")
 UNET = "configs/networks/unet_resnet34.json"
+PRETRAINING = [
+    "bundles/lung_nodule_ct_segmentation/configs/pretrain.json",
+    UNET,
+    "configs/data/ircadb_slices.json",
+    "configs/data/abdomen_window.json",
+]
 
 
 def stages_of(folder):
@@ -84,6 +90,21 @@ def test_coarse_to_fine_then_each_starts_from_the_last(train):
         assert sorted(second["model"].keys() - first["model"].keys()) == new
         assert second["value"] == pytest.approx(first["value"], abs=1e-6)
         coarse = fine
+
+
+def test_pretraining_without_labels_then_training_takes_its_encoder(
+    train, abdomens, tiny_encoder, tmp_path
+):
+    asked = {"dataset_dir": str(abdomens / "prepared"), "output_dir": str(tmp_path)}
+    asked |= {"network_def::encoder": tiny_encoder, "decoder_channels": [4] * 5}
+    asked |= {"max_epochs": 1, "num_workers": 0, "patch_size": [64, 64], "square_size": [8, 8]}
+    run_here("pretraining", PRETRAINING, asked)
+    written = torch.load(tmp_path / "encoder.pt", weights_only=True)["state_dict"]
+    frozen = "configs/strategies/frozen.json"
+    folder = train(frozen, encoder_weights=str(tmp_path / "encoder.pt"))
+    model = torch.load(folder / "model.pt", weights_only=True)["model"]
+    for key, tensor in written.items():
+        assert torch.equal(model[f"encoder.{key}"], tensor), key
 
 
 def test_tumours_then_are_a_fifth_class(abdomens, tiny_encoder, tmp_path):
