@@ -58,16 +58,14 @@ def _starts_of(hashes: str | Sequence[str] | None) -> str:
 
 
 def long_string(value: Any) -> str:
-    r"""Return a value as DICOM's LO: at most 64 characters, no backslash, ASCII.
-
-    ASCII because the object is written in the source's character set, whichever that is.
+    r"""Return a value as DICOM's LO: at most 64 characters, none of control, no backslash.
 
     Example:
         >>> long_string("a\\b"), long_string(None), len(long_string("x" * 100))
         ('a/b', 'unknown', 64)
     """
     text = str(value if value is not None else "").replace("\\", "/")
-    plain = "".join(c if c.isascii() and c.isprintable() else "?" for c in text).strip()
+    plain = "".join(c if c.isprintable() else "?" for c in text).strip()
     return plain[:_LONG_STRING] or UNKNOWN
 
 

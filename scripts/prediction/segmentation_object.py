@@ -21,7 +21,7 @@ from scripts.files import atomic_path
 from scripts.prediction.algorithm import SOFTWARE, Algorithm, long_string
 from scripts.prediction.codes import code_of
 from scripts.prediction.result import Prediction, Segment
-from scripts.prediction.source_series import read_source
+from scripts.prediction.source_series import quiet, read_source
 
 SERIES_NUMBER = 9001  # far from what scanners count to
 DESCRIPTION = "Made by software, for research only, not for diagnosis"
@@ -45,10 +45,18 @@ def write_segmentation(prediction: Prediction, path: Path) -> None:
             that are not numbered 1, 2, 3 ..., or none at all.
     """
     segments = described_segments(prediction)
+    with quiet():
+        segmentation = _segmentation(prediction, segments)
+        with atomic_path(path) as beside:
+            segmentation.save_as(beside, enforce_file_format=True)
+
+
+def _segmentation(prediction: Prediction, segments: tuple[Segment, ...]) -> Dataset:
+    """Make the object."""
     source = read_source(prediction)
     algorithm = Algorithm.of(prediction.facts)
     kind = np.uint8 if len(segments) < 256 else np.uint16
-    segmentation = highdicom.seg.Segmentation(
+    segmentation: Dataset = highdicom.seg.Segmentation(
         source_images=source,
         pixel_array=prediction.mask.astype(kind),
         segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
@@ -65,12 +73,11 @@ def write_segmentation(prediction: Prediction, path: Path) -> None:
         content_description=DESCRIPTION,
         series_description=long_string(f"Segmentation: {algorithm.name}"),
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        omit_empty_frames=True,
+        omit_empty_frames=bool(prediction.mask.any()),
     )
     segmentation.ContentCreatorName = ""  # must be there; nobody drew it
     _end_with_zero(segmentation)
-    with atomic_path(path) as beside:
-        segmentation.save_as(beside, enforce_file_format=True)
+    return segmentation
 
 
 def described_segments(prediction: Prediction) -> tuple[Segment, ...]:

@@ -8,11 +8,14 @@ the source lacks them or has them in a form that nobody could read; one that it 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pydicom
+from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import generate_uid
@@ -51,6 +54,19 @@ EMPTY_WHERE_UNKNOWN = (
 )
 ALIKE = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID")
 SEXES = ("M", "F", "O", "")
+UTF_8 = "ISO_IR 192"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep pydicom and highdicom from quoting a study's names and dates in warnings.
+
+    What they would warn of is taken over as the source has it, or emptied with a word that quotes
+    nothing: warnings end in logs and records that are nobody's place for a name.
+    """
+    with disable_value_validation(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
 
 
 def read_source(prediction: Prediction) -> list[Dataset]:
@@ -59,7 +75,7 @@ def read_source(prediction: Prediction) -> list[Dataset]:
     Returns:
         One data set per slice of the mask, in the mask's order, without pixels. Orientation and
         pixel spacing are the first slice's in all; a series without a frame of reference gets a UID
-        made from its own, the same each time.
+        made from its own, the same each time. Text is in UTF-8, whatever it was in.
 
     Raises:
         FileNotFoundError: for a file that is gone.
@@ -139,6 +155,7 @@ def _check_places(images: Sequence[Dataset], prediction: Prediction) -> None:
 
 def _fit(image: Dataset, first: Dataset, step_mm: float) -> None:
     """Complete a header, in place."""
+    _to_unicode(image)
     for keyword in EMPTY_WHERE_UNKNOWN:
         if image.get(keyword) is None:
             setattr(image, keyword, "")
@@ -165,6 +182,16 @@ def _fit(image: Dataset, first: Dataset, step_mm: float) -> None:
     # the reader allows for other digits from slice to slice, highdicom does not
     for keyword in ("ImageOrientationPatient", "PixelSpacing"):
         setattr(image, keyword, [DS(float(v), auto_format=True) for v in first[keyword].value])
+
+
+def _to_unicode(image: Dataset) -> None:
+    """Change a header's character set, in place; highdicom does not know all that DICOM has."""
+    image.decode()
+    for element in image.iterall():
+        if element.VR == "PN":  # keeps the bytes it was read from
+            several = element.VM > 1
+            element.value = [str(v) for v in element.value] if several else str(element.value)
+    image.SpecificCharacterSet = UTF_8
 
 
 def _sex(value: str) -> None:

@@ -23,7 +23,7 @@ from scripts.prediction.codes import code_of
 from scripts.prediction.contours import closed_contours
 from scripts.prediction.result import Prediction, Segment
 from scripts.prediction.segmentation_object import DESCRIPTION, described_segments
-from scripts.prediction.source_series import read_source
+from scripts.prediction.source_series import quiet, read_source
 
 SERIES_NUMBER = 9002
 # The standard's stand-in for "the study itself" where references to a study ask for a SOP class.
@@ -46,6 +46,14 @@ def write_structure_set(prediction: Prediction, path: Path) -> None:
         ValueError: as ``write_segmentation``.
     """
     segments = described_segments(prediction)
+    with quiet():
+        structures = _structure_set(prediction, segments)
+        with atomic_path(path) as beside:
+            structures.save_as(beside, enforce_file_format=True)
+
+
+def _structure_set(prediction: Prediction, segments: Sequence[Segment]) -> Dataset:
+    """Make the object."""
     source = read_source(prediction)
     structures = _empty_object(source[0], Algorithm.of(prediction.facts))
     frame = source[0].FrameOfReferenceUID
@@ -53,8 +61,7 @@ def write_structure_set(prediction: Prediction, path: Path) -> None:
     structures.StructureSetROISequence = [_structure(segment, frame) for segment in segments]
     structures.ROIContourSequence = [_contours(prediction, segment, source) for segment in segments]
     structures.RTROIObservationsSequence = [_observation(segment) for segment in segments]
-    with atomic_path(path) as beside:
-        structures.save_as(beside, enforce_file_format=True)
+    return structures
 
 
 def _empty_object(source: Dataset, algorithm: Algorithm) -> Dataset:
@@ -86,7 +93,7 @@ def _empty_object(source: Dataset, algorithm: Algorithm) -> Dataset:
         study_time=source.StudyTime,
         referring_physician_name=source.ReferringPhysicianName,
         series_description=long_string(f"Structures: {algorithm.name}"),
-        specific_character_set=source.get("SpecificCharacterSet"),
+        specific_character_set=source.SpecificCharacterSet,
     )
     structures.copy_patient_and_study_information(source)
     structures.OperatorsName = ""  # nobody drew it

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from pydicom.sr.codedict import codes
 
+from scripts.prediction.appearance import colours_of
 from scripts.prediction.codes import CODES, code_of
+from scripts.prediction.result import Segment
 
 BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
 EXPECTED = {
@@ -30,8 +32,11 @@ def test_kind_then_snomed_codes_of_the_standards_groups(kind):
     assert code.type in codes.cid7151
 
 
-def test_colours_then_told_apart():
+def test_colours_then_told_apart_and_those_of_the_report():
     assert len({code.rgb for code in CODES.values()}) == len(CODES)
+    for kinds in (["liver", "bone", "kidney"], ["nodule"]):
+        segments = [Segment(number, kind, kind) for number, kind in enumerate(kinds, start=1)]
+        assert list(colours_of(segments).values()) == [CODES[kind].colour for kind in kinds]
 
 
 @pytest.mark.parametrize(

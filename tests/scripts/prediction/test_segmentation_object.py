@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import zipfile
 from dataclasses import replace
 
@@ -17,6 +18,7 @@ from scripts.phantom.dicom_images import SliceGeometry, slice_files
 from scripts.prediction.codes import CODES
 from scripts.prediction.result import Segment
 from scripts.prediction.segmentation_object import write_segmentation
+from scripts.prediction.structure_set import write_structure_set
 from tests.scripts.prediction.dicom_source import (
     ORIENTATIONS,
     SHAPE,
@@ -229,6 +231,48 @@ def test_source_without_anything_that_may_be_missing_then_still_valid(tmp_path):
     path = written(result, tmp_path)
     assert not errors_of(path)
     np.testing.assert_array_equal(read_by_highdicom(path, result), result.mask)
+
+
+CHARACTER_SETS = {
+    "Latin": ("ISO_IR 100", "Müller^Jürgen"),
+    "Unicode": ("ISO_IR 192", "Ünal^Çiğdem"),
+    "Japanese": (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+    "Korean": (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
+    "Chinese": ("GB18030", "Wang^XiaoDong=王^小东"),
+    "none": (None, "Mononym"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom.charset")
+@pytest.mark.parametrize("write", [write_segmentation, write_structure_set])
+@pytest.mark.parametrize("name", CHARACTER_SETS)
+def test_name_in_another_script_then_the_same_and_no_warning_quotes_it(
+    tmp_path, name, write, caplog
+):
+    character_set, person = CHARACTER_SETS[name]
+    folder = write_series(tmp_path / "ct", SpecificCharacterSet=character_set, PatientName=person)
+    path = tmp_path / "a.dcm"
+    write(predicted(folder, two_organs()), path)
+    assert str(pydicom.dcmread(path).PatientName) == person
+    assert not errors_of(path)
+    assert not caplog.records
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+@pytest.mark.parametrize("write", [write_segmentation, write_structure_set])
+def test_values_that_are_no_dicom_then_written_without_them_and_nobody_quoted(
+    tmp_path, write, caplog
+):
+    wrong = {"PatientBirthDate": "2.1.1950", "StudyTime": "10 h 11", "PatientSex": "female"}
+    result = predicted(write_series(tmp_path / "ct", **wrong), two_organs())
+    caplog.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write(result, tmp_path / "a.dcm")
+    data = pydicom.dcmread(tmp_path / "a.dcm")
+    assert {str(data[keyword].value or "") for keyword in wrong} == {""}
+    assert not errors_of(tmp_path / "a.dcm")
+    assert not [value for value in wrong.values() if value in caplog.text]
 
 
 def test_validator_when_something_is_missing_then_finds_it(folder, tmp_path):
