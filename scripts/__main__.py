@@ -17,6 +17,7 @@ COMMANDS = {
     ("prepare", "ircadb"): "scripts.ircadb.preparation:prepare",
     ("phantom", "luna16"): "scripts.phantom.luna16:make_cohort",
     ("phantom", "ircadb"): "scripts.phantom.ircadb:make_cohort",
+    ("graph_cut",): "scripts.graph_cut_evaluation:evaluate_graph_cut",
     ("demo",): "scripts.demo.lung:demo",
     ("demo", "liver"): "scripts.demo.liver:demo",
     ("package",): "scripts.packaging.command:package",
