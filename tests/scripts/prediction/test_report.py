@@ -15,6 +15,7 @@ from PIL import Image
 
 from scripts.prediction import report_images
 from scripts.prediction.axial_view import axial_view
+from scripts.prediction.overview import write_overview
 from scripts.prediction.report import PAGE, page_data, write_report
 from scripts.prediction.report_images import CURVE, encode_masks, encode_slices, leb128
 from scripts.prediction.report_text import NOT_STATED
@@ -209,3 +210,13 @@ def test_no_finding_then_said_in_the_page(tmp_path):
 def test_page_files_then_beside_the_code():
     names = {"page.html", "page.css", "volume.js", "drawing.js", "viewer.js"}
     assert {file.name for file in PAGE.iterdir()} == names
+
+
+def test_one_slice_then_measured_and_shown(tmp_path):
+    one = dataclasses.replace(
+        chest(), **{name: getattr(chest(), name)[15:16] for name in ("hu", "mask", "lungs")}
+    )
+    statistics = measure(one)
+    assert {n["diameter_slice_number_1based"] for n in statistics["nodules"]} == {1}
+    write_overview(one, tmp_path / "overview.png", statistics=statistics)
+    assert 'max="1"' in page_of(one, tmp_path)
