@@ -167,11 +167,11 @@ def refuse_foreign(output: Path) -> None:
 
 
 def _clear(output: Path) -> None:
-    """Remove what a killed run left in work."""
+    """Remove what a killed run left behind."""
     for path in output.iterdir():
         if path.name.startswith(LEFTOVERS):
             shutil.rmtree(path, ignore_errors=True)
-            path.unlink(missing_ok=True) if path.is_file() else None
+            path.unlink(missing_ok=True)
 
 
 def _check_model(options: Options, jobs: int) -> None:

@@ -188,7 +188,7 @@ class Model:
                 del logits
                 total = one if total.ndim == 0 else total.add_(one)
         mean = total.div_(len(passes)) if len(passes) > 1 else total
-        return MetaTensor(mean, affine=image.affine.clone(), meta=dict(image.meta))
+        return MetaTensor(mean, meta=deepcopy(image.meta))
 
 
 def flipped_axes(image: MetaTensor, flips: tuple[str, ...]) -> list[list[int]]:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ def _affine_lps(image: MetaTensor) -> Floats:
 
 def _emptied(image: MetaTensor) -> MetaTensor:
     """Keep what inverting needs, the applied operations, and let go of the voxels."""
-    kept = MetaTensor(torch.empty(0), affine=image.affine.clone(), meta=dict(image.meta))
+    kept = MetaTensor(torch.empty(0), meta=deepcopy(image.meta))
     kept.applied_operations = image.applied_operations
     return kept
 

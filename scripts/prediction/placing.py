@@ -23,7 +23,7 @@ class Placed:
 
     Attributes:
         path: a folder that directly holds one DICOM series, or a volume file.
-        names: neutral names in that folder -> the files' places, for the screen.
+        names: neutral names in that folder -> the files' own, for the screen.
         hidden: paths that errors may name -> what is to stand there in what is written.
     """
 
@@ -38,8 +38,10 @@ class Placed:
         return message
 
     def for_screen(self, message: str) -> str:
-        """Put files' own places where a message has their neutral names."""
-        return re.sub(r"slice-\d+", lambda m: self.names.get(m.group(), m.group()), message)
+        """Put files' own names where a message has their neutral ones."""
+        return re.sub(
+            r"(?:[^\s/]+/)?(slice-\d+)", lambda m: self.names.get(m.group(1), m.group()), message
+        )
 
 
 @contextmanager
@@ -71,7 +73,7 @@ def placed(source: Source, *, limits: Limits = LIMITS) -> Iterator[Placed]:
                 f"{error.strerror or error}; set TMPDIR to a folder with room"
             ) from error
         path = folder if source.kind == DICOM_SERIES else folder / names[0]
-        shown = {name: str(file.location) for name, file in zip(names, source.files, strict=True)}
+        shown = {name: file.parts[-1] for name, file in zip(names, source.files, strict=True)}
         yield Placed(path, shown, {f"{folder}": source.name, f"{base}/": ""})
 
 

@@ -1,0 +1,356 @@
+"""The command as a user types it: what is written, kept, refused; nobody's name anywhere."""
+
+import errno
+import gzip
+import io
+import json
+import re
+import zipfile
+from contextlib import redirect_stdout
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from PIL import Image
+
+from scripts.__main__ import main
+from scripts.prediction import statistics
+from scripts.prediction.study import model_of
+from tests.scripts.prediction.shapes import abdomen
+from tests.scripts.prediction.studies import (
+    PERSON,
+    ROOT,
+    bright_chest,
+    bytes_below,
+    write_nifti,
+    write_series,
+)
+
+pytestmark = pytest.mark.usefixtures("_at_the_root")
+ALL = {
+    *("mask.nii.gz", "segmentation.dcm", "rtstruct.dcm", "statistics.json", "statistics.csv"),
+    *("overview.png", "report.html", "manifest.json"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _fresh_model():
+    yield
+    model_of.cache_clear()
+
+
+def words(options, source, output, *others):
+    said = ["predict", "--bundle", str(options.bundle), "--source", str(source)]
+    said += ["--output", str(output), "--config_file", ",".join(options.config_files)]
+    return [*said, "--ckpt_path", ",".join(options.checkpoints), "--device", "cpu", *others]
+
+
+def say(*arguments):
+    """Run the command; return its exit code."""
+    try:
+        main(words(*arguments))
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+def summary_of(output):
+    return json.loads((output / "summary.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def zipped(tmp_path_factory):
+    """A zip in a zip, named after the patient: the CT, a localiser, a report, a stray file."""
+    folder = tmp_path_factory.mktemp("inside")
+    files = write_series(folder / "Quixotic", bright_chest())
+    (scout,) = write_series(folder / "scout", bright_chest(), series="scout")[:1]
+    data = pydicom.dcmread(scout)
+    data.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    data.save_as(scout)
+    (other,) = write_series(folder / "other", bright_chest(), series="other", Modality="SR")[:1]
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        for file in [*files, scout, other]:
+            archive.write(file, f"Quixotic Zebulon/{file.name}")
+        archive.writestr("__MACOSX/._x", b"")
+    path = tmp_path_factory.mktemp("zips") / "Quixotic_PID-55501234.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("PATIENT_DICOM.zip", inner.getvalue())
+    return path
+
+
+@pytest.fixture(scope="module")
+def predicted(zipped, lung_options, tmp_path_factory):
+    """The output of one command on that zip, and what it printed."""
+    output, printed = tmp_path_factory.mktemp("out") / "new", io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
+        patch.chdir(ROOT)
+        assert say(lung_options, zipped, output, "--rtstruct") == 0
+    return output, printed.getvalue()
+
+
+def test_zip_then_every_product_in_a_folder_named_by_the_series(predicted, zipped):
+    output, printed = predicted
+    (folder,) = (path for path in output.iterdir() if path.is_dir())
+    assert re.fullmatch(r"ct-[0-9a-f]{12}", folder.name)
+    assert {path.name for path in folder.iterdir()} == ALL
+    assert "1 files, localiser, not a slice" in printed
+    assert "1 files, modality SR, not CT" in printed
+    assert "1 predicted" in printed
+    summary = summary_of(output)
+    assert summary["counts"] == {"predicted": 1, "already there": 0, "failed": 0, "refused": 0}
+    assert summary["skipped"] == {"localiser, not a slice": 1, "modality SR, not CT": 1}
+
+
+def test_products_then_tell_of_one_mask(predicted):
+    (folder,) = (path for path in predicted[0].iterdir() if path.is_dir())
+    mask = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "mask.nii.gz")))
+    assert sorted(np.unique(mask)) == [0, 1, 2, 3]
+    np.testing.assert_array_equal(mask > 0, bright_chest().mask > 0)
+    assert len(pydicom.dcmread(folder / "segmentation.dcm").SegmentSequence) == 3
+    assert len(pydicom.dcmread(folder / "rtstruct.dcm").ROIContourSequence) == 3
+    assert len(json.loads((folder / "statistics.json").read_text())["nodules"]) == 3
+
+
+def test_manifest_then_says_what_made_it(predicted, lung_options):
+    (folder,) = (path for path in predicted[0].iterdir() if path.is_dir())
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert {file["name"] for file in manifest["files"]} == ALL - {"manifest.json"}
+    assert re.fullmatch(r"[0-9a-f]{64}", manifest["weights"][0]["sha256"])
+    assert re.fullmatch(r"[0-9a-f]{64}", manifest["config_sha256"])
+    assert manifest["device"] == "cpu"
+    steps = {"read", "preprocess", "network", "postprocess", "measure", "write mask", "write seg"}
+    assert steps <= manifest["seconds"].keys()
+    assert manifest["peak_memory_mb"] > 0
+    assert manifest["source"]["kind"] == "DICOM series"
+    assert manifest["provenance"]["versions"]["monai"]
+    command = manifest["provenance"]["command"]
+    assert "--source SOURCE --output OUTPUT" in command
+    assert "/" not in command
+
+
+def texts_in(name, content):
+    """A file's bytes, and what is packed in them."""
+    yield content
+    if name.endswith(".gz"):
+        yield gzip.decompress(content)
+    if name.endswith(".png"):
+        yield repr(Image.open(io.BytesIO(content)).info).encode()
+
+
+def test_every_byte_written_then_without_the_patient(predicted):
+    output, _ = predicted
+    files = bytes_below(output)
+    parts = {part for value in PERSON.values() for part in value.split("^")}
+    kept_by_dicom = 0
+    for name, content in files.items():
+        for text in texts_in(name, content):
+            for part in parts:
+                found = part.lower().encode() in text.lower()
+                found |= part.encode("utf-16-le") in text
+                if name.endswith(".dcm"):
+                    kept_by_dicom += found
+                else:
+                    assert not found, f"{part} in {name}"
+        assert not any(part.lower() in name.lower() for part in parts)
+    assert kept_by_dicom >= 8  # the search finds what is there
+
+
+def test_errors_of_a_named_patient_then_nameless_in_the_summary(lung_options, tmp_path, capsys):
+    folder = tmp_path / "Quixotic Zebulon"
+    for file in write_series(folder, bright_chest()):
+        file.rename(file.with_name(f"Quixotic_{file.name}"))
+    (folder / "Quixotic_ct-image_3.dcm").unlink()
+    (folder / "PID-55501234.dcm").write_text("no DICOM")
+    assert say(lung_options, tmp_path, tmp_path / "out", "--products", "mask") == 1
+    printed = capsys.readouterr()
+    assert "PID-55501234.dcm: named like a DICOM file, but it is none" in printed.out
+    shown = printed.out + printed.err
+    assert re.search(r"failed: .*Quixotic Zebulon.*1 missing between .*Quixotic_ct-image_4", shown)
+    text = (tmp_path / "out" / "summary.json").read_text()
+    assert "1 missing between slice-" in text
+    for part in ("Quixotic", "55501234", str(tmp_path)):
+        assert part not in text
+
+
+def test_same_command_again_then_kept_and_with_another_threshold_made_anew(lung_options, tmp_path):
+    write_nifti(tmp_path / "in" / "scan.nii.gz", bright_chest())
+    asked = (lung_options, tmp_path / "in", tmp_path / "out", "--products", "mask")
+    assert say(*asked) == 0
+    first = bytes_below(tmp_path / "out" / "scan")
+    assert say(*asked) == 0
+    assert summary_of(tmp_path / "out")["counts"]["already there"] == 1
+    assert bytes_below(tmp_path / "out" / "scan") == first
+    assert say(*asked, "--threshold", "0.3") == 0
+    assert summary_of(tmp_path / "out")["counts"]["predicted"] == 1
+    assert (tmp_path / "out" / "scan" / "mask.nii.gz").unlink() is None
+    assert say(*asked, "--threshold", "0.3") == 0
+    assert summary_of(tmp_path / "out")["counts"]["predicted"] == 1
+
+
+def test_two_jobs_then_as_one(liver_options, tmp_path):
+    for name in ("a", "b", "c"):
+        write_nifti(tmp_path / "in" / f"{name}.nii.gz", abdomen())
+    for jobs in ("1", "2"):
+        given = ("--products", "mask,statistics", "--jobs", jobs)
+        assert say(liver_options, tmp_path / "in", tmp_path / jobs, *given) == 0
+    ones, twos = (bytes_below(tmp_path / jobs) for jobs in ("1", "2"))
+    same = [name for name in ones if name.endswith((".nii.gz", "statistics.csv"))]
+    assert len(same) == 6
+    for name in same:
+        assert ones[name] == twos[name]
+
+
+def truncated(folder):
+    file = write_series(folder, abdomen(), series="cut")[0]
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def mixed(folder):
+    write_series(folder, abdomen(), series="both")
+    for number, file in enumerate(write_series(folder / "x", bright_chest(), series="both")):
+        file.rename(folder / f"other-{file.name}") if number < 3 else file.unlink()
+
+
+def bomb(folder):
+    with zipfile.ZipFile(folder / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("image_0", bytes(70 << 20))
+
+
+BAD = {
+    "empty folder": (lambda folder: None, "nothing to read: expected DICOM files"),
+    "one slice": (
+        lambda folder: [file.unlink() for file in write_series(folder, abdomen())[1:]],
+        "at least 2 make a volume, got 1",
+    ),
+    "a text file named .dcm": (
+        lambda folder: (folder / "x.dcm").write_text("text"),
+        "x.dcm: named like a DICOM file, but it is none",
+    ),
+    "truncated pixel data": (truncated, "cut-image_0.dcm: cut short"),
+    "two series mixed": (mixed, "must be the same in every slice"),
+    "wrong modality": (
+        lambda folder: write_series(folder, abdomen(), Modality="MR"),
+        "24 files, modality MR, not CT",
+    ),
+    "unreadable zip": (lambda folder: (folder / "x.zip").write_bytes(b"PK"), "is no whole zip"),
+    "zip bomb": (bomb, "times its size, more than 200: a zip bomb"),
+    "cut NIfTI": (
+        lambda folder: (folder / "x.nii.gz").write_bytes(b"\x1f\x8b\x08"),
+        "x.nii.gz",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spoil", "line"), BAD.values(), ids=BAD)
+def test_bad_input_then_one_line_and_nothing_written(liver_options, tmp_path, capsys, spoil, line):
+    (tmp_path / "in").mkdir()
+    spoil(tmp_path / "in")
+    output = tmp_path / "out"
+    assert say(liver_options, tmp_path / "in", output, "--products", "mask") == 1
+    printed = capsys.readouterr()
+    told = [s for s in (printed.out + printed.err).splitlines() if line in s]
+    assert len(told) == 1, printed
+    assert "Traceback" not in printed.out + printed.err
+    assert [path.name for path in output.iterdir()] == ["summary.json"]
+
+
+def test_bad_inputs_beside_good_ones_then_the_good_ones_done(liver_options, tmp_path):
+    for name, (spoil, _) in BAD.items():
+        (tmp_path / "in" / name).mkdir(parents=True)
+        spoil(tmp_path / "in" / name)
+    write_nifti(tmp_path / "in" / "good.nii.gz", abdomen())
+    write_series(tmp_path / "in" / "series", abdomen())
+    assert say(liver_options, tmp_path / "in", tmp_path / "out", "--products", "mask") == 1
+    counts = summary_of(tmp_path / "out")["counts"]
+    assert counts == {"predicted": 2, "already there": 0, "failed": 4, "refused": 3}
+    folders = [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
+    assert len(folders) == 2
+    assert all((folder / "mask.nii.gz").is_file() for folder in folders)
+
+
+def test_disk_full_then_one_line_what_is_done_kept_and_the_same_command_goes_on(
+    liver_options, tmp_path, monkeypatch, capsys
+):
+    for name in ("a", "b"):
+        write_nifti(tmp_path / "in" / f"{name}.nii.gz", abdomen())
+    asked = (liver_options, tmp_path / "in", tmp_path / "out", "--products", "mask,statistics")
+    written = statistics.write_statistics
+
+    def full(figures, folder):
+        if figures["study"] == "b":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written(figures, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(statistics, "write_statistics", full)
+        assert say(*asked) == 2
+    error = capsys.readouterr().err
+    assert re.search(r"error: output: cannot write into .*No space left.*goes on from there", error)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
+    assert say(*asked) == 0
+    assert summary_of(tmp_path / "out")["counts"]["already there"] == 1
+
+
+def test_temporary_folder_full_then_that_study_fails_and_says_why(
+    lung_options, zipped, tmp_path, monkeypatch, capsys
+):
+    def full(self, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("scripts.prediction.placing.Path.write_bytes", full)
+        patch.setattr("scripts.prediction.batch.claim_output", lambda output: output.mkdir())
+        patch.setattr("scripts.prediction.batch.write_json", lambda path, content: None)
+        assert say(lung_options, zipped, tmp_path / "out", "--products", "mask") == 1
+    printed = capsys.readouterr()
+    assert "No space left on device; set TMPDIR to a folder with room" in printed.out + printed.err
+
+
+def test_somebody_elses_folder_then_refused_untouched(liver_options, tmp_path, capsys):
+    write_nifti(tmp_path / "in" / "a.nii.gz", abdomen())
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    assert say(liver_options, tmp_path / "in", tmp_path / "out") == 2
+    assert "holds thesis.txt, which predict did not write" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
+
+
+def test_killed_run_then_its_leftovers_removed(liver_options, tmp_path):
+    write_nifti(tmp_path / "in" / "a.nii.gz", abdomen())
+    left = tmp_path / "out" / ".part-0a1b2c3d-a"
+    left.mkdir(parents=True)
+    (left / "mask.nii.gz").touch()
+    assert say(liver_options, tmp_path / "in", tmp_path / "out", "--products", "mask") == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a", "summary.json"}
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (("--products", "msak"), "products: must be of mask, seg"),
+        (("--flips", "z"), "flips: must be x, y or x,y"),
+        (("--threshold", "2"), "threshold: must be a probability"),
+        (("--jobs", "0"), "jobs: must be a whole number"),
+        (("--device", "gpu"), "device: must be cpu"),
+        (("--threshold", "0.4"), "threshold: this bundle takes the most probable class"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_wrong_option_then_refused_before_anything_is_written(
+    liver_options, tmp_path, capsys, given, reason
+):
+    write_nifti(tmp_path / "a.nii.gz", abdomen())
+    assert say(liver_options, tmp_path / "a.nii.gz", tmp_path / "out", *given) == 2
+    assert reason in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_other_networks_weights_then_refused_before_any_study(
+    lung_options, liver_options, tmp_path
+):
+    write_nifti(tmp_path / "a.nii.gz", abdomen())
+    given = ("--ckpt_path", lung_options.checkpoints[0])
+    assert say(liver_options, tmp_path / "a.nii.gz", tmp_path / "out", *given) == 2
+    assert not (tmp_path / "out").exists()
