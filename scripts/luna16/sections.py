@@ -16,6 +16,7 @@ from scripts.luna16.splits import (
     assign_patients,
     assign_slices,
     assign_subsets,
+    hold_back_ends,
 )
 from scripts.neighbours import rows_of
 from scripts.output_folder import portable_path
@@ -158,27 +159,22 @@ def _by_nodule(
 
 
 def _by_slice_block(samples: Sequence[Sample], split: SplitOptions, gap: int) -> Lists:
-    """Slices without nodule go with the nearest block of their scan, a gap kept to the others."""
-    having: dict[str, list[int]] = {}
+    """Place slices with a nodule by blocks; of a scan's others, ends are held back, a gap kept."""
+    nodules: dict[tuple[str, int], list[int]] = {}
+    without: dict[str, list[int]] = {}
     for sample in samples:
-        if sample["nodules"]:
-            having.setdefault(sample["series_uid"], []).append(sample["slice"])
-    placed: dict[str, dict[int, str]] = {}
-    for (uid, number), section in assign_slices(having, seed=split.seed, gap=gap).items():
-        placed.setdefault(uid, {})[number] = section
-    pairs: list[tuple[str, Sample]] = []
-    for sample in samples:
-        near = placed.setdefault(sample["series_uid"], {})
-        number = sample["slice"]
+        for nodule in sample["nodules"]:
+            nodules.setdefault((sample["series_uid"], nodule["id"]), []).append(sample["slice"])
         if not sample["nodules"]:
-            nearest = min(near, key=lambda k: (abs(k - number), k), default=None)
-            section = "training" if nearest is None else near[nearest]
+            without.setdefault(sample["series_uid"], []).append(sample["slice"])
+    placed = assign_slices(nodules, seed=split.seed, gap=gap)
+    for uid, numbers in without.items():
+        for number, section in hold_back_ends(numbers).items():
             beside = range(number - gap, number + gap + 1)
-            if all(near.get(k, section) == section for k in beside):
-                near[number] = section
-        if number in near:
-            pairs.append((near[number], sample))
-    return _gather(pairs)
+            if all(placed.get((uid, k), section) == section for k in beside):
+                placed[uid, number] = section
+    named = ((placed.get((s["series_uid"], s["slice"])), s) for s in samples)
+    return _gather((section, sample) for section, sample in named if section)
 
 
 def volume_lists(

@@ -6,8 +6,8 @@ names come.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import combinations, pairwise
 from random import Random
 from typing import Any
 
@@ -94,19 +94,20 @@ def assign_subsets(subsets: Mapping[str, int], *, test_fold: int = 0) -> dict[st
 
 
 def assign_slices(
-    slices: Mapping[str, Iterable[int]], *, seed: int = 0, gap: int = 1
+    nodules: Mapping[tuple[str, int], Iterable[int]], *, seed: int = 0, gap: int = 1
 ) -> dict[tuple[str, int], str]:
     """Section of every slice with a nodule: blocks from inside each nodule are held back.
 
     Each run of consecutive slices with a nodule (a nodule, or several that overlap along z) gives
     a validation and a test block, in seeded order and at seeded places, with training slices below,
-    between and above them and ``gap`` slices left out on both sides of a block. Runs too short for
-    two blocks hold back one, for test and validation in turn; the shortest all train. Image,
-    patient and nodule are the same on all sides: this shows that training works on one scan, and
-    does not measure generalisation.
+    between and above them and ``gap`` slices left out on both sides of a block. Every nodule on a
+    held-back slice keeps training slices below and above. Runs too short for two such blocks give
+    one, for test and validation in turn; others all train, unless a section would be empty: then a
+    nodule may be held back at its end. Image, patient and nodule are the same on all sides: this
+    shows that training works on one scan, and does not measure generalisation.
 
     Args:
-        slices: slices with a nodule, of every series.
+        nodules: (series uid, nodule id) -> its slices.
         seed: another seed, other places.
         gap: slices between a block and the training slices around it.
 
@@ -118,58 +119,91 @@ def assign_slices(
     """
     if gap < 1:
         raise ValueError(f"gap: must be at least 1 slice, got {gap}")
+    for strict in (True, False):
+        sections = _place_runs(nodules, gap, Random(f"slice_block:{seed}"), strict=strict)
+        missing = set(SECTIONS) - set(sections.values())
+        if not missing:
+            return sections
+    longest = max((len(run) for _, run, _ in _series_runs(nodules)), default=0)
+    raise ValueError(
+        f"split: slice_block leaves {' and '.join(sorted(missing))} empty: it needs a nodule on at "
+        f"least {3 + 2 + 4 * gap} consecutive slices, or two on {2 + 1 + 2 * gap} (and --slices "
+        f"all), the longest run has {longest}"
+    )
+
+
+def _series_runs(
+    nodules: Mapping[tuple[str, int], Iterable[int]],
+) -> list[tuple[str, list[int], list[set[int]]]]:
+    """Series uid, slices, and slices of each of its nodules, for every run."""
+    by_series: dict[str, list[set[int]]] = {}
+    for (uid, _), numbers in sorted(nodules.items()):
+        by_series.setdefault(uid, []).append(set(numbers))
+    return [
+        (uid, run, [part for part in parts if part & set(run)])
+        for uid, parts in by_series.items()
+        for run in runs(set().union(*parts))
+    ]
+
+
+def _place_runs(
+    nodules: Mapping[tuple[str, int], Iterable[int]], gap: int, random: Random, *, strict: bool
+) -> dict[tuple[str, int], str]:
     sections: dict[tuple[str, int], str] = {}
-    random = Random(f"slice_block:{seed}")
-    every_run = [(name, run) for name in sorted(slices) for run in runs(slices[name])]
     turn = random.randrange(len(HELD_SECTIONS))
-    for uid, run in every_run:
-        held = list(HELD_SECTIONS)
-        random.shuffle(held)
-        if len(run) < shortest_run(2, gap):
-            held = [HELD_SECTIONS[turn]]
-            turn = (turn + 1) % len(HELD_SECTIONS)
-        if len(run) < shortest_run(1, gap):
-            held = []
-        sections |= {(uid, k): section for k, section in _blocks(run, held, gap, random)}
-    missing = set(SECTIONS) - set(sections.values())
-    if missing:
-        raise ValueError(
-            f"split: slice_block leaves {' and '.join(sorted(missing))} empty: it needs a nodule "
-            f"on at least {shortest_run(2, gap)} consecutive slices, or two on "
-            f"{shortest_run(1, gap)} (and --slices all), the longest run has "
-            f"{max((len(run) for _, run in every_run), default=0)}"
-        )
+    for uid, run, parts in _series_runs(nodules):
+        both = random.sample(HELD_SECTIONS, k=len(HELD_SECTIONS))
+        for held in (both, [HELD_SECTIONS[turn]], []):
+            layouts = list(_layouts(run, held, gap))
+            if strict:
+                layouts = [layout for layout in layouts if _is_inside(layout, parts)]
+            if layouts:
+                break
+        turn = (turn + (len(held) == 1)) % len(HELD_SECTIONS)
+        sections |= {(uid, k): section for k, section in random.choice(layouts).items()}
     return sections
 
 
-def shortest_run(blocks: int, gap: int) -> int:
-    """Slices in the shortest run that can hold back so many blocks of one slice.
-
-    Example:
-        >>> shortest_run(1, gap=1)  # training, gap, block, gap, training
-        5
-    """
-    return blocks + 2 * gap * blocks + blocks + 1
-
-
-def _blocks(
-    run: Sequence[int], held: Sequence[str], gap: int, random: Random
-) -> list[tuple[int, str]]:
-    """Lay out a run: training slices, a gap, a block, a gap, training slices, and so on."""
+def _layouts(run: Sequence[int], held: Sequence[str], gap: int) -> Iterator[dict[int, str]]:
+    """Every way to lay out a run: training slices, a gap, a block, a gap, training slices ..."""
     usable = len(run) - 2 * gap * len(held)
     length = max(1, round(HELD_BACK * usable))
     training = usable - length * len(held)
-    cuts = [0, *sorted(random.sample(range(1, training), len(held))), training]
-    placed: list[tuple[int, str]] = []
-    start = 0
-    for (low, high), section in zip(pairwise(cuts), [*held, ""], strict=True):
-        stop = start + high - low
-        placed += [(k, "training") for k in run[start:stop]]
-        start = stop + gap
-        if section:
-            placed += [(k, section) for k in run[start : start + length]]
-            start += length + gap
-    return placed
+    for cuts in combinations(range(1, training), len(held)):
+        layout: dict[int, str] = {}
+        start = 0
+        for (low, high), section in zip(pairwise([0, *cuts, training]), [*held, ""], strict=True):
+            stop = start + high - low
+            layout |= dict.fromkeys(run[start:stop], "training")
+            start = stop + gap
+            if section:
+                layout |= dict.fromkeys(run[start : start + length], section)
+                start += length + gap
+        yield layout
+
+
+def _is_inside(layout: Mapping[int, str], nodules: Iterable[set[int]]) -> bool:
+    """Whether every nodule on a held-back slice has training slices below and above it."""
+    for nodule in nodules:
+        held = [k for k in nodule if layout.get(k, "training") != "training"]
+        training = [k for k in nodule if layout.get(k) == "training"]
+        if held and not (training and min(training) < min(held) and max(training) > max(held)):
+            return False
+    return True
+
+
+def hold_back_ends(numbers: Iterable[int]) -> dict[int, str]:
+    """Section of slices without nodule: the lowest validate, the highest test, the others train.
+
+    Example:
+        >>> hold_back_ends([3, 9, 20, 40, 55])[55]
+        'test'
+    """
+    ordered = sorted(numbers)
+    length = round(HELD_BACK * len(ordered))
+    sections = dict.fromkeys(ordered, "training")
+    sections |= dict.fromkeys(ordered[:length], "validation")
+    return sections | dict.fromkeys(ordered[len(ordered) - length :], "test")
 
 
 def runs(slices: Iterable[int]) -> list[list[int]]:

@@ -7,6 +7,7 @@ from scripts.luna16.splits import (
     assign_patients,
     assign_slices,
     assign_subsets,
+    hold_back_ends,
     runs,
 )
 from scripts.splits import SECTIONS, leaks, read_shares
@@ -69,9 +70,9 @@ def test_fold_that_is_none_then_refused():
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("gap", [1, 2])
 def test_slice_blocks_then_contiguous_inside_training_with_gaps(seed, gap):
-    slices = {"a": [*range(10, 30), *range(40, 60)], "b": range(13)}
-    sections = assign_slices(slices, seed=seed, gap=gap)
-    for uid, run in [(name, run) for name in slices for run in runs(slices[name])]:
+    nodules = {("a", 1): range(10, 30), ("a", 2): range(40, 60), ("b", 1): range(13)}
+    sections = assign_slices(nodules, seed=seed, gap=gap)
+    for (uid, _), run in nodules.items():
         kept = [k for k in run if (uid, k) in sections]
         assert {sections[uid, run[0]], sections[uid, run[-1]]} == {"training"}
         for section in SECTIONS[1:]:
@@ -83,13 +84,26 @@ def test_slice_blocks_then_contiguous_inside_training_with_gaps(seed, gap):
         assert len(kept) == len(run) - 4 * gap
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_nodules_that_overlap_then_each_has_training_slices_on_both_sides(seed):
+    nodules = {("a", 1): range(20), ("a", 2): range(14, 24), ("a", 3): range(8, 12)}
+    nodules[("b", 1)] = range(9)  # so that no section is empty without the others
+    sections = assign_slices(nodules, seed=seed)
+    for (uid, _), numbers in nodules.items():
+        held = [k for k in numbers if sections.get((uid, k)) in SECTIONS[1:]]
+        training = [k for k in numbers if sections.get((uid, k)) == "training"]
+        if held:
+            assert min(training) < min(held)
+            assert max(training) > max(held)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_short_runs_then_hold_back_one_slice_in_turn_and_the_shortest_train(seed):
-    slices = {"a": range(6), "b": range(5), "c": range(4)}
-    sections = assign_slices(slices, seed=seed)
+    nodules = {("a", 1): range(6), ("b", 1): range(5), ("c", 1): range(4)}
+    sections = assign_slices(nodules, seed=seed)
     by_run = {
         name: Counter(section for (uid, _), section in sections.items() if uid == name)
-        for name in slices
+        for name in "abc"
     }
     assert by_run["a"]["training"] == 3
     assert by_run["b"]["training"] == 2
@@ -98,25 +112,39 @@ def test_short_runs_then_hold_back_one_slice_in_turn_and_the_shortest_train(seed
 
 
 def test_other_seed_then_other_nodules_are_tested():
-    slices = {"a": range(5), "b": range(5)}
+    nodules = {("a", 1): range(5), ("b", 1): range(5)}
     tested = {
         uid
         for seed in range(8)
-        for (uid, _), section in assign_slices(slices, seed=seed).items()
+        for (uid, _), section in assign_slices(nodules, seed=seed).items()
         if section == "test"
     }
     assert tested == {"a", "b"}
 
 
+def test_section_that_would_be_empty_then_a_nodule_is_held_back_at_its_end():
+    nodules = {("a", 1): range(8), ("b", 1): range(4), ("b", 2): range(2, 6)}
+    sections = assign_slices(nodules)
+    assert set(sections.values()) == set(SECTIONS)
+
+
+def test_slices_without_nodule_then_the_ends_are_held_back():
+    sections = hold_back_ends([5, 1, 2, 3, 4, 10, 9, 8, 7, 6])
+    assert [sections[k] for k in range(1, 11)] == (
+        ["validation"] * 2 + ["training"] * 6 + ["test"] * 2
+    )
+    assert hold_back_ends([4, 5]) == {4: "training", 5: "training"}
+
+
 def test_single_slices_then_refused_naming_what_is_needed():
     needed = r"at least 9 consecutive slices, or two on 5 .*the longest run has 1"
     with pytest.raises(ValueError, match=needed):
-        assign_slices({"a": [3], "b": [9]})
+        assign_slices({("a", 1): [3], ("b", 1): [9]})
 
 
 def test_slices_without_a_gap_then_refused():
     with pytest.raises(ValueError, match="gap: must be at least 1 slice, got 0"):
-        assign_slices({"a": range(9)}, gap=0)
+        assign_slices({("a", 1): range(9)}, gap=0)
 
 
 def test_leaks_of_volumes_then_found_too():
