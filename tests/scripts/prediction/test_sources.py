@@ -1,0 +1,147 @@
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from scripts.archive import Limits
+from scripts.prediction.placing import digest_of, placed
+from scripts.prediction.sources import DICOM_SERIES, VOLUME_FILE, find_sources
+from tests.scripts.ircadb.zips import write_files, zip_bytes
+from tests.scripts.prediction.shapes import abdomen
+from tests.scripts.prediction.studies import write_nifti, write_series
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("series")
+    write_series(folder, abdomen())
+    return folder
+
+
+def names_of(found):
+    return [source.name for source in found.sources]
+
+
+def test_two_series_in_one_folder_then_two_sources(tmp_path):
+    for name in ("thick", "thin"):
+        write_series(tmp_path / "ct", abdomen(), series=name)
+    found = find_sources(tmp_path)
+    assert [(source.kind, len(source.files)) for source in found.sources] == [
+        (DICOM_SERIES, 24)
+    ] * 2
+    assert len(set(names_of(found))) == 2
+
+
+def test_series_then_named_alike_wherever_it_lies_and_by_nothing_of_its_path(series, tmp_path):
+    content = {f"Somebody/{file.name}": file.read_bytes() for file in series.iterdir()}
+    write_files(tmp_path, {"somebody.zip": zip_bytes(content)})
+    in_zip, in_folder = find_sources(tmp_path / "somebody.zip"), find_sources(series)
+    assert names_of(in_zip) == names_of(in_folder)
+    assert in_zip.sources[0].digest == in_folder.sources[0].digest
+    assert "omebody" not in names_of(in_zip)[0]
+
+
+def test_same_series_in_two_folders_then_told_apart_by_place(series, tmp_path):
+    content = {f"{n}/{f.name}": f.read_bytes() for n in "ab" for f in series.iterdir()}
+    names = names_of(find_sources(write_files(tmp_path, content)))
+    assert len(set(names)) == 2
+    assert names[0][:15] == names[1][:15]
+
+
+def test_volumes_then_named_by_their_stems_cleaned(tmp_path):
+    content = {"a/CT scan (1).nii.gz": b"", "b/x.mhd": b"", "b/x.raw": b"", "notes.txt": b""}
+    found = find_sources(write_files(tmp_path, content))
+    assert names_of(found) == ["CT-scan-1", "x"]
+    assert {source.kind for source in found.sources} == {VOLUME_FILE}
+    assert [file.parts[-1] for file in found.sources[1].files] == ["x.mhd", "x.raw"]
+
+
+def test_volumes_of_one_stem_then_told_apart(tmp_path):
+    names = names_of(find_sources(write_files(tmp_path, {"1/ct.nii": b"", "2/ct.nii.gz": b""})))
+    assert len(set(names)) == 2
+    assert all(name.startswith("ct-") for name in names)
+
+
+def test_results_of_an_earlier_run_then_left_out(tmp_path):
+    write_files(tmp_path, {"scan.nii": b"", "out/scan/mask.nii.gz": b""})
+    assert names_of(find_sources(tmp_path, leave_out=tmp_path / "out")) == ["scan"]
+
+
+def test_localiser_in_a_series_then_skipped_with_a_word_and_the_slices_taken(tmp_path):
+    files = write_series(tmp_path, abdomen())
+    data = pydicom.dcmread(files[0])
+    data.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
+    data.save_as(files[0])
+    found = find_sources(tmp_path)
+    assert len(found.sources[0].files) == 23
+    assert [remark.reason for remark in found.skipped] == ["localiser, not a slice"]
+    assert not found.refused
+
+
+def test_unreadable_file_beside_slices_then_refused_and_noted(tmp_path):
+    write_series(tmp_path, abdomen())
+    (tmp_path / "bad.dcm").write_text("text")
+    found = find_sources(tmp_path)
+    assert str(found.refused[0]).endswith("bad.dcm: named like a DICOM file, but it is none")
+    assert "1 unreadable files lie beside" in found.sources[0].notes[0]
+
+
+def test_member_outside_its_zip_then_refused_and_nothing_written(series, tmp_path):
+    content = {f"ct/{file.name}": file.read_bytes() for file in series.iterdir()}
+    write_files(tmp_path, {"a/x.zip": zip_bytes({"../evil": b"x", **content})})
+    found = find_sources(tmp_path / "a")
+    assert "member '../evil' would land outside its folder" in str(found.refused[0])
+    assert "evil" not in found.refused[0].reason
+    with placed(found.sources[0]) as place:
+        assert len(list(place.path.iterdir())) == 24
+    assert {path.name for path in tmp_path.rglob("*")} == {"a", "x.zip"}
+
+
+def test_large_member_then_refused_unread(series, tmp_path):
+    content = {f"ct/{file.name}": file.read_bytes() for file in series.iterdir()}
+    write_files(tmp_path, {"x.zip": zip_bytes(content)})
+    found = find_sources(tmp_path / "x.zip", limits=Limits(file_bytes=100))
+    assert not found.sources
+    assert "must have at most 100 bytes" in str(found.refused[0])
+
+
+def test_nothing_at_the_path_then_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match="source: no such file or folder"):
+        find_sources(tmp_path / "none")
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["folder", "zip"])
+def test_placed_series_then_neutral_names_and_the_folder_goes_again(series, tmp_path, zipped):
+    source = series
+    if zipped:
+        content = {file.name: file.read_bytes() for file in series.iterdir()}
+        source = write_files(tmp_path, {"x.zip": zip_bytes(content)}) / "x.zip"
+    found = find_sources(source).sources[0]
+    with placed(found) as place:
+        assert sorted(path.name for path in place.path.iterdir())[:2] == [
+            "slice-0001",
+            "slice-0002",
+        ]
+        told = place.for_record(f"{place.path}/slice-0002: cut short")
+        assert told == f"{found.name}/slice-0002: cut short"
+        assert place.for_screen(told) == f"{found.files[1].parts[-1]}: cut short"
+    assert not place.path.parent.exists()
+    assert len(list(series.iterdir())) == 24
+
+
+def test_volume_in_a_zip_then_unpacked_with_its_voxels(tmp_path):
+    members = {"p/scan.mhd": b"header", "p/scan.raw": b"voxels", "p/other.raw": b""}
+    write_files(tmp_path, {"x.zip": zip_bytes(members)})
+    (source,) = find_sources(tmp_path / "x.zip").sources
+    with placed(source) as place:
+        assert place.path.read_bytes() == b"header"
+        assert (place.path.parent / "scan.raw").read_bytes() == b"voxels"
+
+
+def test_digest_then_changes_with_the_content(tmp_path):
+    path = write_nifti(tmp_path / "a.nii", abdomen())
+    before = digest_of(find_sources(path).sources[0])
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    Path(path).write_bytes(bytes(content))
+    assert digest_of(find_sources(path).sources[0]) != before
