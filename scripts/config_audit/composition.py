@@ -33,7 +33,7 @@ class Composition:
         origins: id -> file that it was written in; an id without an entry has its parent's.
         findings: what is wrong with the files themselves.
         macros: ids that a macro copies.
-        written: ids that a file sets, with that file, in order.
+        written: ids that the files set, in order.
     """
 
     files: tuple[str, ...]
@@ -41,7 +41,7 @@ class Composition:
     origins: dict[str, str] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
     macros: set[str] = field(default_factory=set)
-    written: list[tuple[str, str]] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
 
     def file_of(self, place: str) -> str:
         """Return the file that an id was written in."""
@@ -101,7 +101,7 @@ def _merge(made: Composition, parser: ConfigParser, name: str, read: Read) -> No
             why = "sets a part of what no earlier file has"
             made.findings.append(Sign(PROBLEM, "id", key, why).at(name, place))
             continue
-        made.written.append((place, name))
+        made.written.append(place)
         _mark(made, place, name, value if key.startswith("+") else None, before)
 
 

@@ -40,7 +40,8 @@ def audit_expression(text: str, names: Names, imports: Mapping[str, str]) -> lis
         >>> audit_expression("$__import__('os').system('ls')", Names(), {})[0].level
         'high'
     """
-    code = plain_code(text)
+    # quotes of a reference must not end those of an f-string around it
+    code = re.sub(rf"{REFERENCES}\['[\w:]*'\]", REFERENCES, plain_code(text))
     if len(code) > LONGEST:
         return [Sign(HIGH, "expression", text[:60], f"longer than {LONGEST} characters: not read")]
     try:
@@ -48,7 +49,8 @@ def audit_expression(text: str, names: Names, imports: Mapping[str, str]) -> lis
     except (RecursionError, MemoryError):
         return [Sign(HIGH, "expression", text, "nested too deeply to be read")]
     except (SyntaxError, ValueError) as error:
-        return [Sign(PROBLEM, "expression", text, f"is no Python: {error}")]
+        why = f"cannot be looked into: is no Python of this version: {error}"
+        return [Sign(HIGH, "expression", text, why)]
     if tree.body and isinstance(tree.body[0], (ast.Import, ast.ImportFrom)):
         return _audit_import(text, tree, names)
     signs = [] if _is_one_expression(tree) else [_not_one(text)]
@@ -104,7 +106,7 @@ def _audit_import(text: str, tree: ast.Module, names: Names) -> list[Sign]:
         signs.append(Sign(sign.level, kind, text, f"imports {name}: {sign.why}"))
     if len(found) > 1 or len(tree.body) > 1:
         signs.append(Sign(PROBLEM, "import", text, "MONAI imports only the first name of these"))
-    return signs
+    return [sign for sign in signs if sign.level != LOW] or signs
 
 
 def _is_one_expression(tree: ast.Module) -> bool:

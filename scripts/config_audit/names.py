@@ -80,7 +80,7 @@ class Names:
         if is_ours(module, source):
             return judge(name)
         leads = _leads_to(source, rest)
-        if leads is not None and leads != name:
+        if leads and leads != name:
             inner = self._own(leads) or judge(leads)
             if inner.level in (HIGH, MEDIUM):
                 return Sign(inner.level, inner.kind, name, f"leads to {leads}: {inner.why}")

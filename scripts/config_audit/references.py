@@ -49,7 +49,7 @@ def audit_references(made: Composition, spoken: frozenset[str] = frozenset()) ->
     made_when_run = _made_when_run(own)
     for wanted, places in referred.items():
         for place in places:
-            if place.partition("::")[0] in made_when_run:
+            if place.partition("::")[0] in made_when_run and not wanted.startswith("::"):
                 _check_reference(made, own, wanted, place)
     for place in _circles(own, referred):
         made.say(PROBLEM, "reference", place, what=f"@{place}", why="refers to itself in a circle")
@@ -131,26 +131,25 @@ def _reaches(needs: dict[str, list[str]], start: str) -> bool:
 def _check_unused(made: Composition, referred: frozenset[str], spoken: frozenset[str]) -> None:
     """Note ids that are set and that nothing reads."""
     known = referred | spoken | RESERVED | made.macros
-    for place, file in dict.fromkeys(_set_ids(made)):
+    for place in dict.fromkeys(_set_ids(made)):
         if _is_used(made.config, place, known):
             continue
         near = difflib.get_close_matches(place, sorted(known), n=2, cutoff=0.7)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         made.say(PROBLEM, "id", place, what=place, why=f"no id uses it{hint}")
-        made.findings[-1] = made.findings[-1].at(file, place)
 
 
-def _set_ids(made: Composition) -> Iterator[tuple[str, str]]:
+def _set_ids(made: Composition) -> Iterator[str]:
     """Yield the ids that the files set, those in ``train`` and ``validate`` one by one."""
-    for place, file in made.written:
+    for place in made.written:
         try:
             value = find(made.config, place)
         except KeyError:
             continue
         if place in SECTIONS and isinstance(value, dict) and "_target_" not in value:
-            yield from ((f"{place}::{key}", file) for key in value)
+            yield from (f"{place}::{key}" for key in value)
         else:
-            yield place, file
+            yield place
 
 
 def _is_used(config: dict[str, Any], place: str, known: frozenset[str]) -> bool:
