@@ -31,8 +31,16 @@ def test_autocast_around_slices_then_close_to_float32():
 
 
 def test_autocast_when_dtype_unknown_then_refused():
-    with pytest.raises(ValueError, match="bfloat16 or float16, got 'int8'"):
+    with pytest.raises(ValueError, match="one of bfloat16, float16, float32, auto, got 'int8'"):
         AutocastInferer(SimpleInferer(), dtype="int8")
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_autocast_when_automatic_then_bfloat16_only_where_it_is_native(monkeypatch, native):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native})
+    network = RecordingNetwork(3, 1, 3, padding=1)
+    AutocastInferer(SimpleInferer(), dtype="auto")(torch.rand(2, 3, 8, 8), network)
+    assert network.computed_in == (torch.bfloat16 if native else torch.float32)
 
 
 def test_slicewise_on_images_and_on_the_volume_of_them_then_same():
