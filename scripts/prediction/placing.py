@@ -58,9 +58,7 @@ def placed(source: Source, *, limits: Limits = LIMITS) -> Iterator[Placed]:
     """
     first = source.files[0].location
     if source.kind != DICOM_SERIES and not first.inside:
-        yield Placed(
-            first.path, hidden={str(first.path): source.name, first.path.name: source.name}
-        )
+        yield Placed(first.path, hidden=_hidden(first.path, source.name))
         return
     with tempfile.TemporaryDirectory(prefix=PREFIX) as base:
         folder = Path(base) / source.name
@@ -75,6 +73,13 @@ def placed(source: Source, *, limits: Limits = LIMITS) -> Iterator[Placed]:
         path = folder if source.kind == DICOM_SERIES else folder / names[0]
         shown = {name: file.parts[-1] for name, file in zip(names, source.files, strict=True)}
         yield Placed(path, shown, {f"{folder}": source.name, f"{base}/": ""})
+
+
+def _hidden(path: Path, name: str) -> dict[str, str]:
+    """Say what stands for a volume's path, its folder and its file name, however they are put."""
+    forms = dict.fromkeys([path.resolve(), path.absolute(), path])
+    folders = {f"{form.parent}/": "" for form in forms if form.parent != Path()}
+    return {**{str(form): name for form in forms}, **folders, path.name: name}
 
 
 def _lay_out(source: Source, folder: Path, limits: Limits) -> list[str]:

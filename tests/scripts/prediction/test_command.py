@@ -174,6 +174,18 @@ def test_errors_of_a_named_patient_then_nameless_in_the_summary(lung_options, tm
         assert part not in text
 
 
+def test_volume_cut_short_in_a_named_folder_then_nameless_in_the_summary(liver_options, tmp_path):
+    folder = tmp_path / "Quixotic Zebulon"
+    folder.mkdir()
+    sitk.WriteImage(sitk.GetImageFromArray(abdomen().hu), str(folder / "scan.mhd"))
+    (folder / "scan.raw").write_bytes(b"short")
+    assert say(liver_options, folder, tmp_path / "out", "--products", "mask") == 1
+    text = (tmp_path / "out" / "summary.json").read_text()
+    assert "scan" in text
+    assert "Quixotic" not in text
+    assert str(tmp_path) not in text
+
+
 def test_same_command_again_then_kept_and_with_another_threshold_made_anew(lung_options, tmp_path):
     write_nifti(tmp_path / "in" / "scan.nii.gz", bright_chest())
     asked = (lung_options, tmp_path / "in", tmp_path / "out", "--products", "mask")

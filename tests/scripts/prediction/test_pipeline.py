@@ -1,3 +1,5 @@
+import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -176,3 +178,37 @@ def test_bundle_without_an_id_then_named(tmp_path):
         Model(Options(tmp_path))
     with pytest.raises(FileNotFoundError, match="no configs/inference.json in"):
         Model(Options(tmp_path / "nowhere"))
+
+
+def test_flattened_bundle_from_any_folder_then_the_same_mask(lung_options, tmp_path, monkeypatch):
+    source = write_nifti(tmp_path / "scan.nii.gz", bright_chest())
+    model = Model(lung_options)
+    expected = predict_volume(model, source, study="scan")
+    configs = tmp_path / "packaged" / "configs"
+    configs.mkdir(parents=True)
+    kept = {key: value for key, value in model.config.items() if key != "_meta_"}
+    (configs / "inference.json").write_text(json.dumps(kept))
+    monkeypatch.chdir(tmp_path)
+    flat = Options(tmp_path / "packaged", checkpoints=lung_options.checkpoints, device="cpu")
+    found = predict_volume(Model(flat), source, study="scan")
+    np.testing.assert_array_equal(found.mask, expected.mask)
+    assert Model(flat).config_sha256 == model.config_sha256
+    with pytest.raises(ValueError, match="files below the repository's root, which are not here"):
+        Model(lung_options)
+
+
+def test_missing_weights_then_said_where(lung_options, tmp_path):
+    options = replace(lung_options, bundle=tmp_path / "copy", checkpoints=())
+    shutil.copytree(lung_options.bundle, options.bundle)
+    with pytest.raises(FileNotFoundError, match="no trained network at .*copy/models/model.pt"):
+        _ = Model(options).checkpoints
+
+
+def test_weights_of_the_bundle_itself_then_taken(lung_options, tmp_path):
+    bundle = tmp_path / "copy"
+    shutil.copytree(lung_options.bundle, bundle)
+    (bundle / "models").mkdir()
+    shutil.copy(lung_options.checkpoints[0], bundle / "models" / "model.pt")
+    model = Model(replace(lung_options, bundle=bundle, checkpoints=()))
+    assert [checkpoint.name for checkpoint in model.checkpoints] == ["model.pt"]
+    assert len(model.networks) == 1

@@ -1,0 +1,49 @@
+import pytest
+
+from scripts.prediction.options import (
+    Options,
+    check_files,
+    check_flips,
+    check_products,
+    check_threshold,
+    words_of,
+)
+
+
+@pytest.mark.parametrize("given", ["x,y", ("x", "y"), ["y", "x"], " y , x "], ids=str)
+def test_flips_however_a_shell_gives_them_then_the_same(given):
+    assert check_flips(given) == ("x", "y")
+
+
+@pytest.mark.parametrize("given", ["x,x", "xy", 3], ids=str)
+def test_wrong_flips_then_refused(given):
+    with pytest.raises(ValueError, match="flips: must be"):
+        check_flips(given)
+
+
+def test_products_then_in_the_order_they_are_written_and_the_structure_set_on_request():
+    assert check_products("report,mask") == ("mask", "report")
+    assert "rtstruct" not in check_products(None)
+    assert check_products(None, rtstruct=True)[:3] == ("mask", "seg", "rtstruct")
+
+
+@pytest.mark.parametrize("given", [0, 1, "half", True], ids=str)
+def test_threshold_that_is_no_probability_then_refused(given):
+    with pytest.raises(ValueError, match="threshold: must be a probability"):
+        check_threshold(given)
+
+
+def test_missing_file_then_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="ckpt_path: no such file: .*none.pt"):
+        check_files("ckpt_path", str(tmp_path / "none.pt"))
+
+
+def test_numbers_where_words_belong_then_refused():
+    with pytest.raises(ValueError, match="config_file: must be words"):
+        words_of("config_file", [1, 2])
+
+
+def test_record_then_names_no_folder(tmp_path):
+    options = Options(tmp_path / "Quixotic" / "bundle", checkpoints=("/home/quixotic/a.pt",))
+    assert "uixotic" not in str(options.record())
+    assert options.record()["checkpoints"] == ["a.pt"]
