@@ -21,7 +21,7 @@ ARGUMENTS = (
     *("--disable-component-update", "--hide-scrollbars", "--force-color-profile=srgb"),
     *("--remote-debugging-pipe", "--host-resolver-rules=MAP * ~NOTFOUND"),
 )
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0  # a machine may be busy
 
 
 def find_chromium():
