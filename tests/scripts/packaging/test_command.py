@@ -1,0 +1,170 @@
+"""What a package holds: the zoo's rules, equal bytes, nothing that only this machine knows."""
+
+import hashlib
+import json
+import re
+import zipfile
+from importlib import metadata
+
+import pytest
+import torch
+
+from scripts.__main__ import main
+from scripts.packaging import command
+from scripts.packaging.command import package
+from scripts.packaging.metadata import packaged_metadata
+from tests.scripts.packaging.packages import LUNG, OVERLAYS, ROOT, SMALL
+
+pytestmark = pytest.mark.usefixtures("_at_root")
+
+
+@pytest.fixture
+def pack(tmp_path, checkpoint):
+    """Package without exports; return the zip."""
+
+    def one(name="lung.zip", bundle=LUNG, ckpt_path=checkpoint, overlays=OVERLAYS, **options):
+        (tmp_path / "small.json").write_text(json.dumps(SMALL))
+        files = [*overlays, str(tmp_path / "small.json")]
+        package(
+            str(bundle), str(tmp_path / name), config_file=files, ckpt_path=ckpt_path, **options
+        )
+        return tmp_path / name
+
+    return one
+
+
+def test_package_then_holds_what_the_zoo_asks_for(bundle):
+    wanted = ["LICENSE", "configs/metadata.json", "configs/inference.json", "configs/train.json"]
+    wanted += ["configs/evaluate.json", "configs/multi_gpu_train.json", "configs/logging.conf"]
+    wanted += ["docs/README.md", "docs/data_license.txt", "models/model.pt", "models/exports.json"]
+    assert [name for name in wanted if not (bundle / name).is_file()] == []
+    meta = json.loads((bundle / "configs" / "metadata.json").read_text())
+    assert meta["version"] in meta["changelog"]
+    formats = meta["network_data_format"]
+    assert list(formats["inputs"]) == ["image"]
+    assert list(formats["outputs"]) == ["pred"]
+    for name in ("train", "evaluate", "inference"):
+        assert "run" in json.loads((bundle / "configs" / f"{name}.json").read_text())
+
+
+def test_metadata_then_the_versions_that_are_installed(bundle):
+    meta = json.loads((bundle / "configs" / "metadata.json").read_text())
+    packages = meta["required_packages_version"]
+    assert {"pytorch-ignite", "SimpleITK", "pydicom", "matplotlib", "fire"} <= packages.keys()
+    packages |= {"monai": meta["monai_version"], "numpy": meta["numpy_version"]}
+    assert packages == {name: metadata.version(name) for name in packages}
+    assert torch.__version__.startswith(meta["pytorch_version"])
+
+
+def test_version_without_changelog_then_refused():
+    source = json.loads((LUNG / "configs" / "metadata.json").read_text()) | {"version": "9.9.9"}
+    with pytest.raises(ValueError, match="version '9.9.9' must be in the changelog"):
+        packaged_metadata(source, modules=[])
+
+
+def test_classes_of_the_config_then_name_the_channels():
+    source = json.loads((LUNG / "configs" / "metadata.json").read_text())
+    names = ["background", "liver", "tumour"]
+    pred = packaged_metadata(source, modules=[], class_names=names)["network_data_format"]
+    assert pred["outputs"]["pred"]["channel_def"] == {"0": names[0], "1": names[1], "2": names[2]}
+    assert pred["outputs"]["pred"]["num_channels"] == 3
+
+
+def test_python_then_only_what_the_configs_need(bundle):
+    found = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*.py")}
+    assert "scripts/handlers/stages.py" in found
+    assert not [name for name in found if re.search("phantom|luna16|ircadb|demo|__main__", name)]
+    for name in found:
+        assert (bundle / name).read_bytes() == (ROOT / name).read_bytes()
+
+
+def test_nothing_then_tells_of_this_machine(packed):
+    with zipfile.ZipFile(packed / "lung.zip") as archive:
+        for name in archive.namelist():
+            content = archive.read(name)
+            assert str(ROOT).encode() not in content, name
+            assert str(packed).encode() not in content, name
+
+
+def test_weights_then_alone_and_loadable_without_code(bundle, checkpoint):
+    packaged = torch.load(bundle / "models" / "model.pt", weights_only=True)
+    trained = torch.load(checkpoint, weights_only=True)["model"]
+    assert packaged.keys() == trained.keys()
+    assert all(torch.equal(packaged[key], trained[key]) for key in trained)
+
+
+def test_zip_then_one_folder_sorted_and_without_times(packed):
+    with zipfile.ZipFile(packed / "lung.zip") as archive:
+        entries = archive.infolist()
+    names = [entry.filename for entry in entries]
+    assert {name.split("/")[0] for name in names} == {LUNG.name}
+    assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
+    assert len(set(names)) == len(names)
+
+
+def test_package_when_made_twice_then_equal_bytes(pack):
+    first, second = pack("a.zip").read_bytes(), pack("b.zip").read_bytes()
+    assert hashlib.sha256(first).digest() == hashlib.sha256(second).digest()
+
+
+def test_large_model_then_packaged_with_a_warning(pack, caplog):
+    with zipfile.ZipFile(pack()) as archive:
+        assert f"{LUNG.name}/models/model.pt" in archive.namelist()
+    assert "no file over 25 MB: for it, pass --model_url" in caplog.text
+
+
+def test_address_of_the_model_then_large_files_in_its_place(pack):
+    path = pack(model_url="https://example.org/model.pt")
+    content = path.with_name("lung_model.pt").read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        assert f"{LUNG.name}/models/model.pt" not in archive.namelist()
+        listed = archive.read(f"{LUNG.name}/large_files.yml").decode()
+    assert f'hash_val: "{hashlib.sha256(content).hexdigest()}"' in listed
+    assert 'hash_type: "sha256"' in listed
+    assert 'url: "https://example.org/model.pt"' in listed
+    assert 'path: "models/model.pt"' in listed
+
+
+def test_weights_of_another_network_then_refused_and_nothing_left(pack, tmp_path):
+    with pytest.raises(ValueError, match="holds another network than the config describes"):
+        pack(overlays=OVERLAYS[1:])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.json"]
+
+
+@pytest.mark.parametrize("content", [b"", b"not weights", b"PK\x03\x04"])
+def test_file_that_holds_no_weights_then_refused(pack, tmp_path, content):
+    (tmp_path / "model.pt").write_bytes(content)
+    with pytest.raises(ValueError, match="ckpt_path"):
+        pack(ckpt_path=str(tmp_path / "model.pt"))
+
+
+def test_package_when_an_export_fails_then_no_zip(pack, tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise ValueError("with_onnx: torch cannot export this network")
+
+    monkeypatch.setattr(command, "export_all", fail)
+    with pytest.raises(ValueError, match="torch cannot export"):
+        pack(with_onnx=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.json"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--bundle", "nowhere"], "bundle: no such folder"),
+        (["--bundle", "bundles"], "must contain 'segmentation'"),
+        (["--output", "lung.tar"], "must be a file ending in .zip"),
+        (["--model_url", "ftp://a/b"], "must start with https://"),
+        (["--ckpt_path", "none.pt"], "no trained network at none.pt"),
+    ],
+    ids=["no folder", "no task", "no zip", "no address", "no weights"],
+)
+def test_mistake_then_one_line(options, said, tmp_path, capsys):
+    asked = {"--bundle": str(LUNG), "--output": str(tmp_path / "a.zip")}
+    asked |= dict([options])
+    with pytest.raises(SystemExit) as stop:
+        main(["package", *(word for pair in asked.items() for word in pair)])
+    assert stop.value.code == 2
+    said_there = capsys.readouterr().err
+    assert said in said_there
+    assert list(tmp_path.iterdir()) == []

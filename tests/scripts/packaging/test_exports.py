@@ -1,0 +1,77 @@
+"""The exported networks: measured, and on a whole CT."""
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import ConfigParser
+from monai.data import load_net_with_metadata
+
+from custom_nets.unet import TransferUNet
+from scripts.packaging.exports import compared, run_onnx, run_torchscript
+from scripts.provenance import sha256_of
+from tests.scripts.packaging.packages import SMALL
+
+
+@pytest.fixture(scope="module")
+def eager(bundle):
+    network = TransferUNet("resnet34", norm="group", decoder_channels=SMALL["decoder_channels"])
+    network.load_state_dict(torch.load(bundle / "models" / "model.pt", weights_only=True))
+    return network.eval()
+
+
+def test_tolerances_then_recorded_with_the_files_they_are_of(bundle, eager):
+    record = json.loads((bundle / "models" / "exports.json").read_text())
+    assert record.keys() == {"model.ts", "model.onnx"}
+    for name, load in (("model.ts", run_torchscript), ("model.onnx", run_onnx)):
+        told = record[name]
+        assert told["sha256"] == sha256_of(bundle / "models" / name)
+        assert told["largest_difference"] <= told["tolerance"]
+        again = compared(load(bundle / "models" / name), eager, channels=3)
+        assert again["largest_difference"] == pytest.approx(told["largest_difference"], abs=1e-5)
+
+
+def test_export_that_differs_then_refused(eager):
+    with pytest.raises(ValueError, match="differs from the network by up to 0.0"):
+        compared(lambda image: eager(image) * 1.01, eager, channels=3, shapes=[(1, 32, 32)])
+    with pytest.raises(ValueError, match="gives shape"):
+        compared(lambda image: eager(image)[..., 1:], eager, channels=3, shapes=[(1, 32, 32)])
+
+
+def test_torchscript_then_carries_what_deploy_reads(bundle):
+    path = bundle / "models" / "model.ts"
+    _, metadata, extra = load_net_with_metadata(str(path), more_extra_files=["inference.json"])
+    assert metadata == json.loads((bundle / "configs" / "metadata.json").read_text())
+    config = json.loads(extra["inference.json"])
+    assert config == json.loads((bundle / "configs" / "inference.json").read_text())
+    assert {"preprocessing", "postprocessing", "inferer", "device"} <= config.keys()
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    assert {"model/extra/metadata.json", "model/extra/inference.json"} <= set(names)
+    assert not [name for name in names if "debug" in name]
+
+
+# LoadImaged sets all of MONAI's readers up, those that are not named too
+@pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")
+@pytest.mark.parametrize(
+    ("name", "load"), [("model.onnx", run_onnx), ("model.ts", run_torchscript)]
+)
+def test_export_on_a_whole_ct_then_the_eager_mask(bundle, cohort, eager, name, load):
+    parser = ConfigParser()
+    parser.read_config(str(bundle / "configs" / "inference.json"))
+    scan = min((cohort / "phantoms").glob("subset*/*.mhd"))
+    image = parser.get_parsed_content("preprocessing")({"image": str(scan)})["image"]
+    inferer = parser.get_parsed_content("inferer")
+    with torch.no_grad():
+        volume = image.as_tensor()[None]
+        expected, found = (inferer(volume, net) for net in (eager, load(bundle / "models" / name)))
+    middle = float(expected.median())  # random weights: a threshold that both sides have much of
+    masks = [(logits > middle).numpy() for logits in (expected, found)]
+    assert 0.4 < masks[0].mean() < 0.6
+    differing = np.flatnonzero(masks[0] != masks[1])
+    near = (expected - middle).abs().flatten()[differing]
+    assert (near < 1e-4).all()
+    assert len(differing) < 1e-5 * masks[0].size
+    assert ((expected > 0) == (found > 0)).all()

@@ -1,0 +1,104 @@
+import json
+
+import pytest
+from monai.bundle import ConfigParser
+
+from scripts.packaging.configs import packaged_configs
+from scripts.packaging.flattening import chosen_keys, flatten, knows, overlaid
+from tests.bundles.config_files import parser_of
+from tests.scripts.packaging.packages import LIVER, LUNG, OVERLAYS, ROOT
+
+
+@pytest.fixture
+def write(tmp_path):
+    def one(name, **content):
+        (tmp_path / name).write_text(json.dumps(content))
+        return tmp_path / name
+
+    return one
+
+
+def test_macros_then_replaced_at_any_depth_and_through_files(write, tmp_path):
+    write("deep.json", lr=0.1, keys=["image"], also="%lr")
+    write("net.json", net={"width": "%deep.json::also", "keys": "%deep.json::keys"})
+    file = write("main.json", train={"net": "%net.json::net"}, listed=["%deep.json::keys::0"])
+    assert flatten(file, root=tmp_path) == {
+        "train": {"net": {"width": 0.1, "keys": ["image"]}},
+        "listed": ["image"],
+    }
+
+
+def test_all_else_then_stays_text_and_nothing_runs(write, tmp_path):
+    told = tmp_path / "ran"
+    texts = {"run": f"$open({str(told)!r}, 'w')", "again": "%run", "net": "@run", "share": "50%"}
+    assert flatten(write("main.json", **texts), root=tmp_path) == texts
+    assert not told.exists()
+
+
+@pytest.mark.parametrize(
+    ("macro", "error", "said"),
+    [
+        ("%none.json::a", FileNotFoundError, "no such file: .*none.json"),
+        ("%other.json::widht", ValueError, "did you mean width"),
+        ("%main.json::a", ValueError, "names itself"),
+    ],
+    ids=["file missing", "id misspelt", "itself"],
+)
+def test_macro_that_leads_nowhere_then_refused(write, tmp_path, macro, error, said):
+    write("other.json", width=1)
+    with pytest.raises(error, match=said):
+        flatten(write("main.json", a=macro), root=tmp_path)
+
+
+def test_overlay_then_laid_over_as_monai_does(write):
+    config = {"net": {"width": 1}, "handlers": [1], "lr": 1}
+    overlay = {"net::width": 2, "+handlers": [2], "lr": "@base", "base": 3, "other": 4}
+    keys = chosen_keys(config, overlay)
+    assert keys == ["net::width", "+handlers", "lr", "base"]
+    found = overlaid(config, overlay, keys)
+    assert found == {"net": {"width": 2}, "handlers": [1, 2], "lr": "@base", "base": 3}
+    assert config["net"] == {"width": 1}
+    assert not knows(config, "other")
+    files = [write("a.json", **config), write("b.json", **{key: overlay[key] for key in keys})]
+    assert found == ConfigParser.load_config_files([str(file) for file in files])
+
+
+@pytest.mark.usefixtures("_at_root")
+@pytest.mark.parametrize("bundle", [LUNG, LIVER], ids=lambda path: path.name)
+@pytest.mark.parametrize("name", ["train", "evaluate", "inference"])
+def test_workflow_then_what_monai_makes_of_all_the_files(bundle, name):
+    overlays = OVERLAYS if bundle == LUNG else ("configs/networks/fcn8s_resnet34.json",)
+    made = packaged_configs(bundle, overlays, root=ROOT)[name]
+    expected = parser_of(bundle / "configs" / f"{name}.json", *overlays)
+    expected.resolve_macro_and_relative_ids()
+    found = ConfigParser(config=made)
+    found.resolve_macro_and_relative_ids()
+    for key, value in found.get().items():
+        if key != "bundle_root":
+            assert value == expected[key], key
+    left_out = expected.get().keys() - found.get().keys() - {"_meta_"}
+    assert left_out.isdisjoint(json.loads((bundle / "configs" / f"{name}.json").read_text()))
+
+
+@pytest.mark.usefixtures("_at_root")
+def test_configs_then_no_macro_names_a_file(write):
+    made = packaged_configs(LUNG, [*OVERLAYS, "configs/data/luna16_volumes.json"], root=ROOT)
+    text = json.dumps(made)
+    assert ".json::" not in text
+    assert set(made) == {"train", "evaluate", "inference", "multi_gpu_train"}
+    assert "slices_of_a_volume" in made["train"]
+    assert "slices_of_a_volume" not in made["inference"]
+
+
+@pytest.mark.usefixtures("_at_root")
+def test_encoder_file_of_training_then_not_in_prediction(write):
+    file = write("mine.json", encoder_weights="/home/me/encoder.pt")
+    made = packaged_configs(LUNG, [file], root=ROOT)
+    assert made["train"]["encoder_weights"] == "/home/me/encoder.pt"
+    assert made["inference"]["encoder_weights"] == made["evaluate"]["encoder_weights"] == "none"
+
+
+@pytest.mark.usefixtures("_at_root")
+def test_misspelt_id_of_an_overlay_then_refused(write):
+    with pytest.raises(ValueError, match="sets 'batch_sise'.*did you mean batch_size"):
+        packaged_configs(LUNG, [write("mine.json", batch_sise=4)], root=ROOT)
