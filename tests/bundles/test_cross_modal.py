@@ -1,0 +1,88 @@
+"""Two pictures of a slice, each through its own encoder, trained and evaluated by config alone."""
+
+import json
+
+import pytest
+import torch
+from monai.transforms import Compose
+
+from scripts.samples import load_datalist
+from tests.bundles.bundle_commands import CONFIGS, SMALL, run_here
+from tests.bundles.config_files import LUNG, parser_of
+from tests.custom_nets.tiny import TinyEncoder
+
+pytestmark = [
+    pytest.mark.usefixtures("_at_root"),
+    pytest.mark.filterwarnings("ignore:Num foregrounds 0:UserWarning"),
+]
+NETWORK = "configs/networks/cross_modal_resnet34.json"
+PICTURES = ["luna16_two_windows", "luna16_window_and_lung"]
+
+
+def sample_of(cohort, data, **overrides):
+    files = [LUNG / "train.json", NETWORK, f"configs/data/{data}.json"]
+    transforms = parser_of(*files, **overrides).get_parsed_content("sample_transforms")
+    section = load_datalist(cohort / "prepared" / "datalist.json", "training")
+    return Compose(transforms)(section[0])
+
+
+@pytest.mark.parametrize("in_channels", [1, 3])
+def test_two_windows_then_both_in_one_image_each_with_its_own_scale(cohort, in_channels):
+    asked = {"in_channels": in_channels, "lung_masking": False, "outside_window": "clip"}
+    first, second = sample_of(cohort, PICTURES[0], **asked)["image"].split(in_channels)
+    hu = first * 1400 - 1000
+    # where neither window clips, one follows from the other
+    inside = (second > 0) & (second < 1)
+    assert inside.any()
+    torch.testing.assert_close(second[inside], ((hu + 160) / 400)[inside], atol=1e-4, rtol=0)
+    assert first.min() >= 0
+    assert second.max() <= 1
+
+
+@pytest.mark.parametrize("in_channels", [1, 3])
+def test_window_and_lung_then_the_lung_field_is_the_second_half(cohort, in_channels):
+    item = sample_of(cohort, PICTURES[1], in_channels=in_channels, lung_masking=False)
+    assert item["image"].dtype == torch.float32
+    second = item["image"][in_channels:]
+    assert len(second) == in_channels
+    for channel in second:
+        assert torch.equal(channel.as_tensor(), item["lung"][0].as_tensor().float())
+    assert 0 < second.mean() < 1
+
+
+@pytest.mark.parametrize("data", PICTURES)
+def test_sample_then_else_as_of_one_picture(cohort, data):
+    alone, both = (sample_of(cohort, name) for name in ("luna16_slices", data))
+    assert alone.keys() == both.keys()
+    for key in ("label", "instances", "lung"):
+        assert torch.equal(alone[key], both[key])
+    assert torch.equal(alone["image"], both["image"][: len(alone["image"])])
+
+
+@pytest.mark.parametrize("data", PICTURES)
+def test_frozen_blocks_of_both_encoders_then_bit_equal_after_training_by_config(
+    cohort, tiny_encoder, tmp_path, data
+):
+    started = TinyEncoder()
+    torch.save(started.state_dict(), tmp_path / "encoder.pt")
+    narrow = {"network_def::encoder": tiny_encoder, "decoder_channels": [4] * 5}
+    asked = {**SMALL, **narrow, "dataset_dir": str(cohort / "prepared"), "num_workers": 0}
+    asked |= {"encoder_weights": str(tmp_path / "encoder.pt"), "output_dir": str(tmp_path / "run")}
+    overlays = [NETWORK, "configs/runtime/small.json", f"configs/data/{data}.json"]
+    files = [f"{CONFIGS}/train.json", *overlays, "configs/strategies/shallow.json"]
+    run_here("training", files, {**asked, "batch_size": 11})  # two iterations
+    model = torch.load(tmp_path / "run" / "model.pt", weights_only=True)["model"]
+    for block, layers in started.parts.items():
+        paths = [path for layer in layers.values() for path in layer]
+        keys = [key for key in started.state_dict() if key.rpartition(".")[0] in paths]
+        for encoder in ("first", "second"):
+            pairs = [(model[f"{encoder}.{key}"], started.state_dict()[key]) for key in keys]
+            same = [torch.equal(a, b) for a, b in pairs]
+            assert all(same) == (block != "block5"), (encoder, block)
+    keys = ["blocks.4.0.weight"]
+    assert not any(torch.equal(model[f"first.{k}"], model[f"second.{k}"]) for k in keys)
+    asked = {"dataset_dir": str(cohort / "prepared"), "num_workers": 0, "pictures": 1, **narrow}
+    asked |= {"ckpt_path": str(tmp_path / "run" / "model.pt"), "output_dir": str(tmp_path / "eval")}
+    run_here("evaluating", [f"{CONFIGS}/evaluate.json", *overlays], asked)
+    summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
+    assert summary["counts"]["slices"] == 1
