@@ -147,7 +147,7 @@ def _path(made: Composition, value: Any, place: str) -> Iterator[Sign]:
     elif written:
         why = "writes to a folder that the config chooses" if outside else "writes below here"
         yield Sign(MEDIUM if outside else LOW, "write", text, why)
-    elif "/" in text or "." in text:
+    elif ("/" in text or "." in text) and not set(text) & set("()'\""):
         why = "reads from a place that the config chooses" if outside else "reads from below here"
         yield Sign(MEDIUM if outside else LOW, "read", text, why)
 

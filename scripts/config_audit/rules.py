@@ -15,7 +15,7 @@ RISKS: dict[tuple[str, str, str], str] = {
         os.execl os.execle os.execlp os.execlpe os.execv os.execve os.execvp os.execvpe
         os.spawnl os.spawnle os.spawnlp os.spawnlpe os.spawnv os.spawnve os.spawnvp os.spawnvpe
         os.posix_spawn os.posix_spawnp os.startfile pty multiprocessing signal webbrowser
-        concurrent.futures asyncio platform.popen posix.system _posixsubprocess pexpect sh
+        concurrent.futures asyncio platform.popen _posixsubprocess pexpect sh
         torch.multiprocessing torch.distributed.run torch.distributed.launcher
         torch.distributed.elastic monai.utils.misc.run_cmd monai.utils.run_cmd
         monai.auto3dseg monai.apps.auto3dseg monai.apps.nnunet""",
@@ -63,6 +63,7 @@ RISKS: dict[tuple[str, str, str], str] = {
         os glob pathlib tempfile io fileinput linecache codecs numpy.load numpy.fromfile
         numpy.loadtxt numpy.genfromtxt numpy.DataSource mmap json.load csv configparser""",
     (HIGH, "write", "opens a file in a way that can write"): "builtins.open io.open _io.open",
+    (MEDIUM, "write", "makes folders"): "os.mkdir os.makedirs",
     (MEDIUM, "read", "reads environment variables, which may hold secrets"): """
         os.environ os.getenv os.environb""",
     (MEDIUM, "process", "changes how the whole process runs"): "sys threading resource",
@@ -72,8 +73,9 @@ RISKS: dict[tuple[str, str, str], str] = {
         logging pprint textwrap uuid hashlib base64 abc contextlib bisect heapq os.path posixpath
         ntpath os.sep os.pathsep os.linesep os.name os.cpu_count os.getcwd os.fspath urllib.parse
         sys.maxsize sys.version sys.version_info sys.platform sys.byteorder sys.float_info
-        sys.stdout sys.stderr pathlib.PurePath pathlib.PurePosixPath torch.classes.__name__
-        json.loads json.dumps monai.bundle.utils.ID_SEP_KEY ast.literal_eval platform.system
+        sys.stdout sys.stderr pathlib.PurePath pathlib.PurePosixPath 
+        json.loads json.dumps importlib.metadata inspect.signature inspect.isclass shlex sys.argv
+        monai.bundle.utils.ID_SEP_KEY ast.literal_eval platform.system
         platform.machine platform.python_version""",
 }
 
@@ -145,6 +147,8 @@ def rule_of(name: str) -> Sign | None:
         ('low', 'process', None)
     """
     parts = name.split(".")
+    if parts[0] in ("posix", "nt"):  # what os is made of
+        parts[0] = "os"
     for length in range(len(parts), 0, -1):
         rule = _RULES.get(".".join(parts[:length]))
         if rule is not None:
@@ -162,7 +166,7 @@ def method_rule_of(name: str) -> Sign | None:
 
 HARMLESS_INTERNALS = _words(
     """
-    __version__ __name__ __doc__ __len__ __main__ __init__ __call__ __file__"""
+    __all__ __slots__ __post_init__ __version__ __name__ __doc__ __len__ __main__ __init__ __call__ __file__"""
 )
 
 
