@@ -63,10 +63,16 @@ def long_string(value: Any) -> str:
     Example:
         >>> long_string("a\\b"), long_string(None), len(long_string("x" * 100))
         ('a/b', 'unknown', 64)
+        >>> long_string("Liver, bone and kidney CT segmentation by fully convolutional networks")
+        'Liver, bone and kidney CT segmentation by fully convolutional...'
     """
     text = str(value if value is not None else "").replace("\\", "/")
     plain = "".join(c if c.isprintable() else "?" for c in text).strip()
-    return plain[:_LONG_STRING] or UNKNOWN
+    if len(plain) > _LONG_STRING:
+        room = _LONG_STRING - len("...")
+        whole_words = plain[: room + 1].rpartition(" ")[0]
+        plain = (whole_words or plain[:room]) + "..."
+    return plain or UNKNOWN
 
 
 def _software_version() -> str:

@@ -43,5 +43,7 @@ def test_software_not_installed_then_unknown(monkeypatch):
 
 def test_text_that_dicom_cannot_hold_then_made_to_fit():
     assert long_string("a\\b\nc é") == "a/b?c é"
-    assert long_string("x" * 65) == "x" * 64
+    assert long_string("x" * 64) == "x" * 64
+    assert long_string("x" * 65) == "x" * 61 + "..."
+    assert long_string("word " * 20) == "word " * 11 + "word..."
     assert long_string("  ") == "unknown"
