@@ -17,6 +17,7 @@ pytestmark = [
 ]
 
 NARROW_PATHS = {"network_def::network::widths": [4, 4, 4], "network_def::network::features": 8}
+NARROW_PATHS |= {"nodule_region::margin_mm": 1.0}  # few voxels to classify
 CASES = {
     "unet_plain": ([], {"unet_channels": [4, 4, 8, 8, 8, 4]}),
     "tong_unet": ([], {"residual_unet_widths": [4, 4, 8]}),
