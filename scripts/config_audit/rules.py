@@ -73,7 +73,7 @@ RISKS: dict[tuple[str, str, str], str] = {
         logging pprint textwrap uuid hashlib base64 abc contextlib bisect heapq os.path posixpath
         ntpath os.sep os.pathsep os.linesep os.name os.cpu_count os.getcwd os.fspath urllib.parse
         sys.maxsize sys.version sys.version_info sys.platform sys.byteorder sys.float_info
-        sys.stdout sys.stderr pathlib.PurePath pathlib.PurePosixPath 
+        sys.stdout sys.stderr pathlib.PurePath pathlib.PurePosixPath
         json.loads json.dumps importlib.metadata inspect.signature inspect.isclass shlex sys.argv
         monai.bundle.utils.ID_SEP_KEY ast.literal_eval platform.system
         platform.machine platform.python_version""",
@@ -166,7 +166,8 @@ def method_rule_of(name: str) -> Sign | None:
 
 HARMLESS_INTERNALS = _words(
     """
-    __all__ __slots__ __post_init__ __version__ __name__ __doc__ __len__ __main__ __init__ __call__ __file__"""
+    __all__ __slots__ __post_init__
+    __version__ __name__ __doc__ __len__ __main__ __init__ __call__ __file__"""
 )
 
 
