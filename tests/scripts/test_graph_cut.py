@@ -10,9 +10,15 @@ from scripts.graph_cut import (
     minimum_cut,
     segment_nodule,
 )
-from scripts.graph_cut_evaluation import disc_diameter_mm, evaluate_graph_cut
+from scripts.graph_cut_evaluation import (
+    disc_diameter_mm,
+    evaluate_graph_cut,
+    segment_volume,
+)
 from scripts.luna16.labels import ball_mask
 from tests.scripts.prepared import write_prepared
+
+OFFICIAL = "1.3.6.1.4.1.14519.5.2.1.6279.6001.170706757615202213033480003264"
 
 
 def energy(inside, cost_inside, cost_outside, weights):
@@ -217,3 +223,15 @@ def test_prepared_slices_then_scored_by_the_projects_metrics(nodules, tmp_path, 
 def test_section_when_unknown_then_refused(nodules, tmp_path):
     with pytest.raises(ValueError, match="section: must be one of training"):
         evaluate_graph_cut(str(nodules), str(tmp_path), section="tests")
+
+
+@pytest.mark.real
+def test_real_nodules_then_mostly_as_readers_outlined_them(real_data):
+    folder = real_data / "luna16"
+    (votes,) = folder.glob(f"reference_masks/*{OFFICIAL}*")
+    rows = [r.split(",") for r in (folder / "annotations.csv").read_text().split() if OFFICIAL in r]
+    nodules = [{"centre_lps_mm": [*map(float, r[1:4])], "diameter_mm": float(r[4])} for r in rows]
+    case = {"image": folder / "subset0" / f"{OFFICIAL}.mhd", "label": votes, "nodules": nodules}
+    found, readers = segment_volume(case, GraphCutOptions())
+    assert found.shape == readers.shape
+    assert dice((found > 0).numpy(), (readers >= 2).numpy()) > 0.7
