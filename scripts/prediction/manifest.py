@@ -115,7 +115,10 @@ def source_record(source: Source, digest: str) -> dict[str, Any]:
 
 @lru_cache(maxsize=4)
 def nameless_provenance(options: Options) -> dict[str, Any]:
-    """Describe this process without the paths of its command, which may name a patient."""
+    """Describe this process without the paths of its command, which may name a patient.
+
+    Asked once a process, so ``time`` is when its first study was finished.
+    """
     return provenance(command=command_of(options))
 
 
