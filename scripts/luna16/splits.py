@@ -6,8 +6,8 @@ names come.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import combinations, pairwise
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -20,8 +20,7 @@ LEAKING_KINDS = {
 }
 PAPER_NODULES = (949, 110, 127)  # Ma, Wei, Ma 2020: of 1,186 nodules
 FOLDS = 10
-HELD_BACK = 0.2  # of a nodule's slices, for validation and again for test
-HELD_SECTIONS = ("validation", "test")
+HELD_BACK = 0.2  # of the slices with a nodule, for test; of those without, for validation too
 
 
 def assign_patients(
@@ -96,14 +95,13 @@ def assign_subsets(subsets: Mapping[str, int], *, test_fold: int = 0) -> dict[st
 def assign_slices(
     nodules: Mapping[tuple[str, int], Iterable[int]], *, seed: int = 0, gap: int = 1
 ) -> dict[tuple[str, int], str]:
-    """Section of every slice with a nodule: blocks from inside each nodule are held back.
+    """Section of every slice with a nodule: a block from inside each nodule is tested on.
 
-    Each run of consecutive slices with a nodule (a nodule, or several that overlap along z) gives
-    a validation and a test block, in seeded order and at seeded places, with training slices below,
-    between and above them and ``gap`` slices left out on both sides of a block. Every nodule on a
-    held-back slice keeps training slices below and above. Runs too short for two such blocks give
-    one, for test and validation in turn; others all train, unless a section would be empty: then a
-    nodule may be held back at its end. Image, patient and nodule are the same on all sides: this
+    In each run of consecutive slices with a nodule (a nodule, or several that overlap along z) a
+    block at a seeded place is for test, the ``gap`` slices on either side of it for validation and
+    the others for training, so that every nodule on a test slice has training slices below and
+    above. Runs too short for that all train, unless no section would be left for test: then a
+    nodule may be tested at its end. Image, patient and nodule are the same on all sides: this
     shows that training works on one scan, and does not measure generalisation.
 
     Args:
@@ -111,24 +109,19 @@ def assign_slices(
         seed: another seed, other places.
         gap: slices between a block and the training slices around it.
 
-    Returns:
-        Section of (series uid, slice); slices of a gap are absent.
-
     Raises:
-        ValueError: when a section would be empty, or ``gap`` is below 1.
+        ValueError: when there would be nothing to test on, or ``gap`` is below 1.
     """
     if gap < 1:
         raise ValueError(f"gap: must be at least 1 slice, got {gap}")
     for strict in (True, False):
         sections = _place_runs(nodules, gap, Random(f"slice_block:{seed}"), strict=strict)
-        missing = set(SECTIONS) - set(sections.values())
-        if not missing:
+        if "test" in sections.values():
             return sections
     longest = max((len(run) for _, run, _ in _series_runs(nodules)), default=0)
     raise ValueError(
-        f"split: slice_block leaves {' and '.join(sorted(missing))} empty: it needs a nodule on at "
-        f"least {3 + 2 + 4 * gap} consecutive slices, or two on {2 + 1 + 2 * gap} (and --slices "
-        f"all), the longest run has {longest}"
+        f"split: slice_block leaves nothing to test on: it needs a nodule on at least "
+        f"{3 + 2 * gap} consecutive slices (and --slices all), the longest run has {longest}"
     )
 
 
@@ -150,44 +143,33 @@ def _place_runs(
     nodules: Mapping[tuple[str, int], Iterable[int]], gap: int, random: Random, *, strict: bool
 ) -> dict[tuple[str, int], str]:
     sections: dict[tuple[str, int], str] = {}
-    turn = random.randrange(len(HELD_SECTIONS))
     for uid, run, parts in _series_runs(nodules):
-        both = random.sample(HELD_SECTIONS, k=len(HELD_SECTIONS))
-        for held in (both, [HELD_SECTIONS[turn]], []):
-            layouts = list(_layouts(run, held, gap))
-            if strict:
-                layouts = [layout for layout in layouts if _is_inside(layout, parts)]
-            if layouts:
-                break
-        turn = (turn + (len(held) == 1)) % len(HELD_SECTIONS)
-        sections |= {(uid, k): section for k, section in random.choice(layouts).items()}
+        layouts = _layouts(run, gap)
+        if strict:
+            layouts = [layout for layout in layouts if _is_inside(layout, parts)]
+        layout = random.choice(layouts) if layouts else dict.fromkeys(run, "training")
+        sections |= {(uid, k): section for k, section in layout.items()}
     return sections
 
 
-def _layouts(run: Sequence[int], held: Sequence[str], gap: int) -> Iterator[dict[int, str]]:
-    """Every way to lay out a run: training slices, a gap, a block, a gap, training slices ..."""
-    usable = len(run) - 2 * gap * len(held)
-    length = max(1, round(HELD_BACK * usable))
-    training = usable - length * len(held)
-    for cuts in combinations(range(1, training), len(held)):
-        layout: dict[int, str] = {}
-        start = 0
-        for (low, high), section in zip(pairwise([0, *cuts, training]), [*held, ""], strict=True):
-            stop = start + high - low
-            layout |= dict.fromkeys(run[start:stop], "training")
-            start = stop + gap
-            if section:
-                layout |= dict.fromkeys(run[start : start + length], section)
-                start += length + gap
-        yield layout
+def _layouts(run: Sequence[int], gap: int) -> list[dict[int, str]]:
+    """Every way to lay out a run: training, validation, the test block, validation, training."""
+    length = max(1, round(HELD_BACK * (len(run) - 2 * gap)))
+    held = length + 2 * gap
+    return [
+        dict.fromkeys(run, "training")
+        | dict.fromkeys(run[start : start + held], "validation")
+        | dict.fromkeys(run[start + gap : start + gap + length], "test")
+        for start in range(1, len(run) - held)
+    ]
 
 
 def _is_inside(layout: Mapping[int, str], nodules: Iterable[set[int]]) -> bool:
-    """Whether every nodule on a held-back slice has training slices below and above it."""
+    """Whether every nodule on a test slice has training slices below and above it."""
     for nodule in nodules:
-        held = [k for k in nodule if layout.get(k, "training") != "training"]
+        tested = [k for k in nodule if layout.get(k) == "test"]
         training = [k for k in nodule if layout.get(k) == "training"]
-        if held and not (training and min(training) < min(held) and max(training) > max(held)):
+        if tested and not (training and min(training) < min(tested) < max(training)):
             return False
     return True
 
