@@ -11,7 +11,6 @@ from scripts.packaging.flattening import (
     Config,
     chosen_keys,
     flatten,
-    knows,
     overlaid,
     read_config,
     resolve_macros,
@@ -44,30 +43,32 @@ def packaged_configs(
         FileNotFoundError: for a missing file.
         ValueError: for an overlay with an id that no workflow of the bundle has.
     """
-    read = {str(file): resolve_macros(read_config(file), root=root) for file in overlays}
     folder = bundle / "configs"
-    whole = {file.stem: flatten(file, root=root) for file in sorted(folder.glob("*.json"))}
-    for file, overlay in read.items():
-        _refuse_unknown(file, overlay, [whole[name] for name in whole if name != "metadata"])
-    made = {name: _bake(name, whole[name], list(read.values())) for name in WORKFLOWS}
-    if ADDITION in whole:
-        made[ADDITION] = whole[ADDITION]
-    return made
+    missing = [name for name in WORKFLOWS if not (folder / f"{name}.json").is_file()]
+    if missing:
+        raise FileNotFoundError(f"bundle: {folder} lacks {', '.join(missing)} (.json)")
+    files = [file for file in sorted(folder.glob("*.json")) if file.stem != "metadata"]
+    made = {file.stem: flatten(file, root=root) for file in files}
+    addition = made.pop(ADDITION, None)
+    for file in overlays:
+        overlay = resolve_macros(read_config(file), root=root)
+        _refuse_unknown(str(file), overlay, list(made.values()))
+        made = {name: _with_overlay(name, config, overlay) for name, config in made.items()}
+    packaged = {name: {**made[name], "bundle_root": FOUND_ROOT} for name in WORKFLOWS}
+    return packaged if addition is None else {**packaged, ADDITION: addition}
 
 
-def _bake(name: str, config: Config, overlays: Sequence[Config]) -> Config:
-    for overlay in overlays:
-        keys = chosen_keys(config, overlay)
-        kept = [key for key in keys if name == "train" or key not in OF_TRAINING]
-        config = overlaid(config, overlay, kept)
-    return {**config, "bundle_root": FOUND_ROOT}
+def _with_overlay(name: str, config: Config, overlay: Config) -> Config:
+    keys = chosen_keys(config, overlay)
+    kept = [key for key in keys if name == "train" or key not in OF_TRAINING]
+    return overlaid(config, overlay, kept)
 
 
 def _refuse_unknown(file: str, overlay: Config, workflows: Sequence[Config]) -> None:
     """Refuse an overlay's id that would be left out of every config."""
     taken = {key for config in workflows for key in chosen_keys(config, overlay)}
     for key in overlay:
-        if key not in taken and not any(knows(config, key) for config in workflows):
+        if key not in taken:
             valid = sorted({name for config in workflows for name in config})
             near = difflib.get_close_matches(key, valid, n=3, cutoff=0.5) or valid
             raise ValueError(

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from ignite.engine import Engine
 from monai.bundle import ConfigParser
 from torch import nn
 
@@ -29,11 +28,12 @@ def trained_network(config: Config, ckpt_path: Path) -> nn.Module:
     """
     network: nn.Module = ConfigParser(config=dict(config)).get_parsed_content("network_def")
     try:
-        TrainedWeights(network, ckpt_path)(Engine(lambda engine, batch: None))
+        TrainedWeights(network, ckpt_path).load()
     except (RuntimeError, EOFError, pickle.UnpicklingError, AttributeError, TypeError) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(
             f"ckpt_path: {ckpt_path} holds no weights that can be read without running code: "
-            f"{str(error).splitlines()[0]}; give the model.pt that training wrote"
+            f"{reason}; give the model.pt that training wrote"
         ) from error
     return network.eval()
 

@@ -99,6 +99,12 @@ def test_encoder_file_of_training_then_not_in_prediction(write):
 
 
 @pytest.mark.usefixtures("_at_root")
+def test_id_that_an_earlier_overlay_brought_then_taken(write):
+    files = ["configs/data/luna16_volumes.json", write("mine.json", slices_of_a_volume=2)]
+    assert packaged_configs(LUNG, files, root=ROOT)["train"]["slices_of_a_volume"] == 2
+
+
+@pytest.mark.usefixtures("_at_root")
 def test_misspelt_id_of_an_overlay_then_refused(write):
     with pytest.raises(ValueError, match="sets 'batch_sise'.*did you mean batch_size"):
         packaged_configs(LUNG, [write("mine.json", batch_sise=4)], root=ROOT)
