@@ -56,7 +56,11 @@ def evaluate_graph_cut(
     claim_output(Path(output))
     segment = segment_volume if section.startswith("volumes/") else segment_slice
     for case in tqdm(cases, desc="graph cut", unit="case"):
-        predicted, instances = segment(case, options)
+        try:
+            predicted, instances = segment(case, options)
+        except ValueError as error:
+            place = f"slice {case['slice']}" if "slice" in case else "volume"
+            raise ValueError(f"{case['series_uid']}, {place}: {error}") from error
         found = {"pred": predicted, "instances": instances, "case": case["case"]}
         report.collection.add([found])
     _, shown = report.report(report.collection.series(), write=True)

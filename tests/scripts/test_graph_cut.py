@@ -220,6 +220,15 @@ def test_prepared_slices_then_scored_by_the_projects_metrics(nodules, tmp_path, 
         assert (tmp_path / "out" / f"{name}.csv").is_file()
 
 
+def test_nodule_outside_its_slice_then_refused_with_the_series_and_slice(nodules, tmp_path):
+    content = json.loads(nodules.read_text())
+    content["test"][0]["nodules"][0]["centre_lps_mm"][0] += 500
+    other = nodules.with_name("moved.json")
+    other.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="^a, slice 61: centre: must lie inside the image"):
+        evaluate_graph_cut(str(other), str(tmp_path))
+
+
 def test_section_when_unknown_then_refused(nodules, tmp_path):
     with pytest.raises(ValueError, match="section: must be one of training"):
         evaluate_graph_cut(str(nodules), str(tmp_path), section="tests")
