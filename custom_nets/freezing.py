@@ -59,6 +59,7 @@ class Freezable(nn.Module):
         super().__init__()
         self._parts: dict[str, dict[str, list[str]]] = {}
         self._trainable: list[str] = ["all"]
+        self._keeps_statistics = False
 
     def name_parts(self, parts: dict[str, dict[str, list[str]]]) -> None:
         """Name the parts: block -> layer -> paths of the layer's modules, all in forward order.
@@ -128,9 +129,19 @@ class Freezable(nn.Module):
             for layer, paths in layers.items():
                 family = {"all", block, layer, "encoder" if block != DECODER else DECODER}
                 released = not family.isdisjoint(chosen)
+                learns = released and not (self._keeps_statistics and block != DECODER)
                 for path in paths:
-                    _release(self.get_submodule(path), released)
+                    _release(self.get_submodule(path), released, learns_statistics=learns)
         self.train(self.training)
+
+    def keep_statistics(self) -> None:
+        """Hold the encoder's norm statistics still, whatever is released; weights still train.
+
+        For batches too small or too unlike whole images (crops, say) to estimate statistics from:
+        the pretrained ones are better. Not for an encoder without pretrained weights.
+        """
+        self._keeps_statistics = True
+        self.set_trainable(self._trainable)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Parameters by block, frozen ones too, always in the same order: for one optimiser."""
@@ -139,11 +150,13 @@ class Freezable(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Set the mode; frozen layers stay in eval mode whatever the engine asks for."""
         super().train(mode)
-        for layers in self._parts.values():
-            for paths in layers.values():
-                for module in map(self.get_submodule, paths):
-                    if _holds_still(module):
-                        module.eval()
+        for block, layers in self._parts.items():
+            for module in (self.get_submodule(path) for paths in layers.values() for path in paths):
+                if _holds_still(module):
+                    module.eval()
+                elif self._keeps_statistics and block != DECODER:
+                    for norm in module.modules():
+                        norm.train(mode and not isinstance(norm, nn.modules.batchnorm._BatchNorm))
         return self
 
     def _parameters_of(self, block: str) -> list[nn.Parameter]:
@@ -165,14 +178,14 @@ def prefix_parts(
     }
 
 
-def _release(module: nn.Module, released: bool) -> None:
+def _release(module: nn.Module, released: bool, *, learns_statistics: bool) -> None:
     for parameter in module.parameters():
         parameter.requires_grad_(released)
         if not released:
             parameter.grad = None
     for norm in module.modules():
         if isinstance(norm, FreezableBatchNorm2d):
-            norm.frozen = not released
+            norm.frozen = not learns_statistics
 
 
 def _holds_still(module: nn.Module) -> bool:

@@ -82,6 +82,31 @@ def test_one_layer_moves_alone_with_its_norm(network: TransferUNet) -> None:
     }
 
 
+@pytest.mark.parametrize("names", [["all"], ["block4", "block5", "decoder"]])
+def test_kept_statistics_hold_still_in_the_encoder_while_its_weights_move(
+    network: TransferUNet, names: list[str]
+) -> None:
+    network.keep_statistics()
+    network.set_trainable(names)
+    before = snapshot(network)
+    train(network, batches())
+    moved = {k for k, v in network.state_dict().items() if not torch.equal(v, before[k])}
+    statistics = {k for k in before if k.endswith(("running_mean", "running_var", "tracked"))}
+    assert moved & statistics == {k for k in statistics if k.startswith("decoder.")}
+    assert {k for k in before if k.startswith("encoder.blocks.4.")} - statistics <= moved
+
+
+def test_kept_statistics_hold_still_in_norms_converted_for_several_devices(
+    network: TransferUNet,
+) -> None:
+    network.keep_statistics()
+    converted = nn.SyncBatchNorm.convert_sync_batchnorm(network).train()
+    assert not any(
+        norm.training for norm in converted.encoder.modules() if isinstance(norm, nn.SyncBatchNorm)
+    )
+    assert converted.decoder.training
+
+
 def test_an_optimiser_with_momentum_and_old_gradients_does_not_move_what_was_frozen_later(
     network: TransferUNet,
 ) -> None:

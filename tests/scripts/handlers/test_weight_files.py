@@ -7,6 +7,7 @@ from ignite.engine import Engine
 from custom_nets.encoders import make_encoder
 from custom_nets.unet import TransferUNet
 from scripts.handlers.encoder_weights import EncoderWeights
+from scripts.handlers.kept_statistics import KeptStatistics
 from scripts.handlers.starting_weights import StartingWeights
 from scripts.handlers.trained_weights import TrainedWeights
 
@@ -68,3 +69,13 @@ def test_encoder_weights_then_taken_by_an_encoder_like_a_download(tmp_path):
     taken = make_encoder("resnet34", in_channels=1, weights=str(tmp_path / "deep" / "encoder.pt"))
     for key, value in pretrained.encoder.state_dict().items():
         assert torch.equal(value, taken.state_dict()[key]), key
+
+
+def test_kept_statistics_then_the_encoder_s_hold_still_once_training_starts():
+    trained = network().train()
+    run(KeptStatistics(trained))
+    before = {key: value.clone() for key, value in trained.encoder.state_dict().items()}
+    trained(torch.rand(2, 1, 64, 64))
+    assert all(
+        torch.equal(value, before[key]) for key, value in trained.encoder.state_dict().items()
+    )
