@@ -24,14 +24,14 @@ from scripts.prediction.segments import SegmentRule
 from scripts.provenance import sha256_of
 
 NEEDED = (
-    *("preprocessing", "network_def", "inferer", "activation", "cleaning", "restoring"),
+    *("preprocessing", "network", "inferer", "activation", "cleaning", "restoring"),
     *("segments", "ckpt_path", "device"),
 )
 # where things lie and how the bundle runs by itself: nothing that changes a mask
 PLACES = {
     *("_meta_", "imports", "bundle_root", "dataset_dir", "output_dir", "ckpt_path", "device"),
     *("dataset", "dataloader", "saving", "postprocessing", "handlers", "evaluator", "network"),
-    *("run", "inferring"),
+    *("progress", "run", "inferring"),
 }
 
 Transformation = Callable[[dict[str, Any]], dict[str, Any]]
@@ -93,8 +93,6 @@ class Model:
     def config_sha256(self) -> str:
         """SHA-256 of what the merged config says, without the places of files."""
         kept = {key: value for key, value in self.config.items() if key not in PLACES}
-        if isinstance(kept["inferer"], dict):
-            kept["inferer"] = {k: v for k, v in kept["inferer"].items() if k != "progress"}
         text = json.dumps(kept, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -159,11 +157,11 @@ class Model:
         Raises:
             FileNotFoundError, ValueError: see :meth:`TrainedWeights.load`.
         """
-        network: torch.nn.Module = self._built("network_def")
+        network: torch.nn.Module = self._built("network")
         networks = [network, *(deepcopy(network) for _ in self.checkpoint_files[1:])]
         for each, path in zip(networks, self.checkpoint_files, strict=True):
             TrainedWeights(each, path).load()
-            each.to(self.device).eval()
+            each.eval()
         return tuple(networks)
 
     def probabilities(self, image: MetaTensor) -> MetaTensor:
@@ -232,8 +230,8 @@ def _read(options: Options) -> ConfigParser:
     parser["bundle_root"] = str(options.bundle)
     if options.device:
         parser["device"] = f"$torch.device({options.device!r})"
-    if "progress" in (parser.get("inferer") or {}):
-        parser["inferer::progress"] = options.progress
+    if "progress" in parser:
+        parser["progress"] = options.progress
     return parser
 
 

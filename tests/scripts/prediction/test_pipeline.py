@@ -174,7 +174,7 @@ def test_config_hash_then_of_what_is_predicted_not_of_places(lung_options, tmp_p
 def test_bundle_without_an_id_then_named(tmp_path):
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "inference.json").write_text('{"device": "cpu"}')
-    with pytest.raises(ValueError, match="has no id preprocessing, network_def, inferer"):
+    with pytest.raises(ValueError, match="has no id preprocessing, network, inferer"):
         Model(Options(tmp_path))
     with pytest.raises(FileNotFoundError, match="no configs/inference.json in"):
         Model(Options(tmp_path / "nowhere"))
