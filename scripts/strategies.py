@@ -5,12 +5,14 @@ A strategy is a plain dict, as a JSON file gives it::
     {"name": "bsft",
      "stages": [{"name": "A: block5", "trainable": ["decoder", "block5"],
                  "epochs": 200, "patience": null,
-                 "learning_rate": 1e-4, "learning_rates": {"block5": 1e-5}}, ...]}
+                 "learning_rate": 1e-4, "learning_rates": {"block5": 1e-5},
+                 "final_rate": 0.1}, ...]}
 
 What is not named in ``trainable`` is frozen. ``epochs`` (the most a stage may take) and
 ``learning_rate`` fall back to the run's own; ``patience`` ends a stage after that many validations
-without improvement; ``learning_rates`` sets single parts apart. The shipped strategies are those of
-Ma, Wei, Ma, Journal of Computer Applications 40(7), 2020, the usual ones they compare with, frozen
+without improvement; ``learning_rates`` sets single parts apart; over a stage's epochs all rates
+fall evenly (by a factor an epoch) to ``final_rate`` times what they were. The shipped strategies
+are those of Ma, Wei, Ma, Journal of Computer Applications 40(7), 2020, the usual ones they compare with, frozen
 first and thawed later at ever smaller rates, and discriminative learning rates.
 """
 
@@ -24,7 +26,8 @@ from typing import Any
 from torch import nn
 
 STRATEGY_KEYS = ("name", "stages")
-STAGE_KEYS = ("name", "trainable", "epochs", "patience", "learning_rate", "learning_rates")
+RATE_KEYS = ("learning_rate", "learning_rates", "final_rate")
+STAGE_KEYS = ("name", "trainable", "epochs", "patience", *RATE_KEYS)
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class Stage:
         patience: validations without improvement that end it earlier; None to take all epochs.
         learning_rate: of every parameter group that ``learning_rates`` does not name.
         learning_rates: of single parameter groups.
+        final_rate: share of these rates in the last epoch; 1 keeps them.
     """
 
     name: str
@@ -46,10 +50,12 @@ class Stage:
     patience: int | None
     learning_rate: float
     learning_rates: dict[str, float] = field(default_factory=dict)
+    final_rate: float = 1.0
 
-    def rate(self, group: str) -> float:
-        """Learning rate of a parameter group (block1, ..., decoder)."""
-        return self.learning_rates.get(group, self.learning_rate)
+    def rate(self, group: str, epoch: int = 0) -> float:
+        """Learning rate of a parameter group (block1, ..., decoder) in an epoch, from 0, of it."""
+        done = epoch / max(1, self.epochs - 1)
+        return self.learning_rates.get(group, self.learning_rate) * float(self.final_rate**done)
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,11 @@ class Strategy:
 
 
 def read_strategy(
-    strategy: Mapping[str, Any], *, epochs: int | None = None, learning_rate: float | None = None
+    strategy: Mapping[str, Any],
+    *,
+    epochs: int | None = None,
+    learning_rate: float | None = None,
+    final_rate: float = 1.0,
 ) -> Strategy:
     """Check a strategy and fill in what it leaves out.
 
@@ -79,6 +89,7 @@ def read_strategy(
         strategy: see the module's text.
         epochs: of stages that do not say.
         learning_rate: of stages that do not say.
+        final_rate: of stages that do not say.
 
     Raises:
         ValueError: naming the stage and the key, when a key is unknown or missing, a value makes no
@@ -96,9 +107,9 @@ def read_strategy(
     stages = strategy.get("stages")
     if not isinstance(stages, Sequence) or isinstance(stages, str) or not stages:
         raise ValueError(f"strategy.stages: must be a list of at least one stage, got {stages!r}")
+    defaults = {"epochs": epochs, "learning_rate": learning_rate, "final_rate": final_rate}
     read = tuple(
-        _read_stage(stage, f"strategy.stages[{i}]", epochs=epochs, learning_rate=learning_rate)
-        for i, stage in enumerate(stages)
+        _read_stage(stage, f"strategy.stages[{i}]", defaults) for i, stage in enumerate(stages)
     )
     names = [stage.name for stage in read]
     twice = sorted({stage for stage in names if names.count(stage) > 1})
@@ -201,9 +212,7 @@ def discriminative_rates(
     return {part: rate / factor ** (last - index) for index, part in enumerate(parts)}
 
 
-def _read_stage(
-    stage: Any, where: str, *, epochs: int | None, learning_rate: float | None
-) -> Stage:
+def _read_stage(stage: Any, where: str, defaults: Mapping[str, Any]) -> Stage:
     """One stage, checked; ``where`` is how messages call it."""
     _refuse_unknown(stage, STAGE_KEYS, where)
     name = _text(stage.get("name"), f"{where}.name")
@@ -217,23 +226,28 @@ def _read_stage(
     rates = stage.get("learning_rates") or {}
     if not isinstance(rates, Mapping):
         raise ValueError(f"{where}.learning_rates: must map parts to numbers, got {rates!r}")
+    final_rate = _positive(_or_default(stage, "final_rate", defaults), f"{where}.final_rate")
+    if final_rate > 1:
+        raise ValueError(f"{where}.final_rate: must be at most 1, rates fall, got {final_rate}")
     return Stage(
         name=name,
         trainable=tuple(_text(part, f"{where}.trainable") for part in trainable),
-        epochs=_count(_given(stage.get("epochs"), epochs), f"{where}.epochs"),
+        epochs=_count(_or_default(stage, "epochs", defaults), f"{where}.epochs"),
         patience=None if patience is None else _count(patience, f"{where}.patience"),
         learning_rate=_positive(
-            _given(stage.get("learning_rate"), learning_rate), f"{where}.learning_rate"
+            _or_default(stage, "learning_rate", defaults), f"{where}.learning_rate"
         ),
         learning_rates={
             str(part): _positive(rate, f"{where}.learning_rates.{part}")
             for part, rate in rates.items()
         },
+        final_rate=final_rate,
     )
 
 
-def _given(value: Any, default: Any) -> Any:
-    return default if value is None else value
+def _or_default(stage: Mapping[str, Any], key: str, defaults: Mapping[str, Any]) -> Any:
+    value = stage.get(key)
+    return defaults[key] if value is None else value
 
 
 def _refuse_unknown(value: Any, known: Sequence[str], where: str) -> None:

@@ -58,6 +58,7 @@ class StagedFineTuning:
         strategy: see :mod:`scripts.strategies`.
         epochs: of stages that do not say.
         learning_rate: of stages that do not say.
+        final_rate: of stages that do not say.
         output_dir: folder of ``model.pt``.
         val_interval: epochs between validations, as ``ValidationHandler`` has it.
 
@@ -74,13 +75,16 @@ class StagedFineTuning:
         *,
         epochs: int,
         learning_rate: float,
+        final_rate: float = 1.0,
         output_dir: str | Path,
         val_interval: int = 1,
     ) -> None:
         self.network: Any = unwrapped(network)
         self.optimizer = optimizer
         self.evaluator = evaluator
-        self.strategy = read_strategy(strategy, epochs=epochs, learning_rate=learning_rate)
+        self.strategy = read_strategy(
+            strategy, epochs=epochs, learning_rate=learning_rate, final_rate=final_rate
+        )
         self.model_path = Path(output_dir) / MODEL_FILE
         self.val_interval = val_interval
         self.record = StageRecord()
@@ -142,9 +146,7 @@ class StagedFineTuning:
         elif self.record.begun:
             logger.info(
                 "resuming %s: %d of at most %d epochs are done",
-                self._title(),
-                self.record.stage_epoch,
-                self.stage.epochs,
+                *(self._title(), self.record.stage_epoch, self.stage.epochs),
             )
 
     def _started(self, trainer: Engine) -> None:
@@ -156,17 +158,17 @@ class StagedFineTuning:
     def _epoch_started(self, trainer: Engine) -> None:
         if not self.record.begun:
             self._begin_stage(trainer)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.stage.rate(group["name"], self.record.stage_epoch)
         self._losses, self._metrics = [], {}
         self._since = time.perf_counter()
         self._in_epoch = True
 
     def _begin_stage(self, trainer: Engine) -> None:
-        """Release the stage's parts, forget the optimiser's state, set the rates."""
+        """Release the stage's parts, forget the optimiser's state."""
         stage = self.stage
         self.network.set_trainable(stage.trainable)
         self.optimizer.state.clear()
-        for group in self.optimizer.param_groups:
-            group["lr"] = stage.rate(group["name"])
         self.record.begun = True
         logger.info(
             "%s: released %s; %s of %s parameters train; learning rate %g%s",

@@ -148,6 +148,20 @@ def test_stage_when_it_says_itself_then_defaults_do_not_apply() -> None:
     assert (stage.rate("decoder"), stage.rate("block5")) == (0.01, 0.001)
 
 
+def test_final_rate_then_rates_fall_by_a_factor_an_epoch_and_restart_with_each_stage() -> None:
+    stages = [
+        {"name": "a", "trainable": ["all"], "learning_rates": {"block1": 1e-4}},
+        {"name": "b", "trainable": ["all"], "final_rate": 1.0},
+    ]
+    found = read_strategy(
+        {"name": "x", "stages": stages}, epochs=3, learning_rate=1e-2, final_rate=0.01
+    )
+    first, second = found.stages
+    assert [first.rate("decoder", k) for k in range(3)] == pytest.approx([1e-2, 1e-3, 1e-4])
+    assert [first.rate("block1", k) for k in range(3)] == pytest.approx([1e-4, 1e-5, 1e-6])
+    assert [second.rate("decoder", k) for k in range(3)] == [1e-2] * 3
+
+
 def test_total_epochs_when_some_stages_say_then_the_others_take_the_default() -> None:
     stages = [{**stage} for stage in superimposed(BLOCKS)]
     stages[0]["epochs"] = 10
