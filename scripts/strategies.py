@@ -12,8 +12,8 @@ What is not named in ``trainable`` is frozen. ``epochs`` (the most a stage may t
 ``learning_rate`` fall back to the run's own; ``patience`` ends a stage after that many validations
 without improvement; ``learning_rates`` sets single parts apart; over a stage's epochs all rates
 fall evenly (by a factor an epoch) to ``final_rate`` times what they were. The shipped strategies
-are those of Ma, Wei, Ma, Journal of Computer Applications 40(7), 2020, the usual ones they compare with, frozen
-first and thawed later at ever smaller rates, and discriminative learning rates.
+are those of Ma, Wei, Ma, Journal of Computer Applications 40(7), 2020, the usual ones they compare
+with, frozen first and thawed later at ever smaller rates, and discriminative learning rates.
 """
 
 from __future__ import annotations
