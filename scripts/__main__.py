@@ -72,6 +72,13 @@ def refuse_unknown_options(function: Callable[..., Any], options: Sequence[str])
             raise SystemExit(2)
 
 
+def first_cause(error: BaseException) -> BaseException:
+    """Find what went wrong first: MONAI wraps each error of a config in errors of its own."""
+    while error.__cause__ is not None and isinstance(error, RuntimeError):
+        error = error.__cause__
+    return error
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; a user's mistake ends in one line and exit code 2."""
     words, options = split_command(sys.argv[1:] if arguments is None else arguments)
@@ -79,8 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     refuse_unknown_options(function, options)
     try:
         fire.Fire(function, command=options, name=f"python -m scripts {' '.join(words)}")
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
+    except (ValueError, OSError, RuntimeError) as error:
+        mistake = first_cause(error)
+        if not isinstance(mistake, (ValueError, OSError)):
+            raise
+        print(f"error: {mistake}", file=sys.stderr)
         raise SystemExit(2) from error
     except KeyboardInterrupt:
         print("\nstopped by the user; the same command goes on where it stopped", file=sys.stderr)

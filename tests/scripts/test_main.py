@@ -35,3 +35,26 @@ def test_wrong_folder_then_one_line_and_code_2(capsys, tmp_path):
         main(["prepare", "luna16", "--source", str(tmp_path / "no"), "--output", str(tmp_path)])
     assert stop.value.code == 2
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_mistake_found_by_a_component_of_a_config_then_one_line_and_code_2(capsys, monkeypatch):
+    def component(path):
+        try:
+            raise FileNotFoundError(f"dataset_dir: nothing at {path}")
+        except FileNotFoundError as error:
+            raise RuntimeError("Failed to instantiate component") from error
+
+    monkeypatch.setattr("scripts.__main__.resolve", lambda target: component)
+    with pytest.raises(SystemExit) as stop:
+        main(["run", "--path", "x"])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == "error: dataset_dir: nothing at x\n"
+
+
+def test_fault_of_the_program_then_not_hidden(monkeypatch):
+    def faulty():
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr("scripts.__main__.resolve", lambda target: faulty)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        main(["run"])
