@@ -7,7 +7,9 @@ from typing import Any
 
 import torch
 from monai.data import MetaTensor
-from monai.inferers import Inferer, SimpleInferer, SliceInferer
+from monai.inferers import Inferer, SimpleInferer
+from monai.utils import convert_to_dst_type
+from tqdm import tqdm
 
 from scripts.centre_voxels import VIEWS, cut_patches
 from scripts.precision import DTYPES, native_dtype
@@ -19,7 +21,9 @@ OUTSIDE_LOGIT = -20.0
 class SlicewiseInferer(Inferer):
     """Run a 2D network on whatever comes: images at once, volumes slice by slice.
 
-    So that training on slices and prediction on volumes name one and the same inferer.
+    So that training on slices and prediction on volumes name one and the same inferer. MONAI's
+    ``SliceInferer`` gives the same for volumes; as a sliding window it also weighs and counts each
+    voxel of a result that is strided across memory, as long as a fifth of the network takes.
 
     Args:
         slices_at_once: slices of a volume that the network sees as one batch.
@@ -31,16 +35,26 @@ class SlicewiseInferer(Inferer):
         if slices_at_once < 1:
             raise ValueError(f"slices_at_once: must be at least 1, got {slices_at_once}")
         self.images = SimpleInferer()
-        self.volumes = SliceInferer(
-            roi_size=(-1, -1), spatial_dim=2, sw_batch_size=slices_at_once, progress=progress
-        )
+        self.slices_at_once, self.progress = slices_at_once, progress
 
     def __call__(
         self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
     ) -> torch.Tensor:
         """Map images (B, C, H, W), or volumes (B, C, H, W, D) with slices along the last axis."""
-        inferer = self.volumes if inputs.ndim == 5 else self.images
-        result: torch.Tensor = inferer(inputs, network, *args, **kwargs)
+        if inputs.ndim != 5:
+            images: torch.Tensor = self.images(inputs, network, *args, **kwargs)
+            return images
+        plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
+        slices = plain.movedim(-1, 1)  # (B, D, C, H, W)
+        starts = range(0, slices.shape[1], self.slices_at_once)
+        logits = torch.empty(0)
+        for start in tqdm(starts, disable=not self.progress):
+            part = slices[:, start : start + self.slices_at_once]
+            found = network(part.flatten(0, 1), *args, **kwargs).unflatten(0, part.shape[:2])
+            if start == 0:
+                logits = slices.new_empty((*slices.shape[:2], *found.shape[2:]))
+            logits[:, start : start + part.shape[1]] = found
+        result: torch.Tensor = convert_to_dst_type(logits.movedim(1, -1), inputs)[0]
         return result
 
 

@@ -20,6 +20,7 @@ from monai.utils import ImageMetaKey
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from scripts.axis_order import reverse_axes
 from scripts.mask_closing import IN_SLICE, Mask, Numbers, expand, fill, pool, rounded, steps_for
 
 WORK_MM = 1.6  # grid on which lungs are found
@@ -127,7 +128,7 @@ class LungFieldd(MapTransform):
             field = lung_field(np.asarray(image[0]).transpose(2, 1, 0), spacing_mm.tolist())
         except NoLungsError as error:
             raise NoLungsError(f"{name}: {error}") from error
-        lung = torch.from_numpy(np.ascontiguousarray(field.transpose(2, 1, 0), np.uint8))[None]
+        lung = torch.from_numpy(reverse_axes(field, np.uint8))[None]
         result[self.lung_key] = MetaTensor(
             lung, meta={**image.meta, "affine": image.affine.clone()}
         )

@@ -20,6 +20,8 @@ def stack_neighbours(volume: torch.Tensor, *, each_side: int = 1) -> torch.Tenso
 
     Returns:
         (2 * each_side + 1, H, W, D): channel ``c`` at slice ``k`` is slice ``k + c - each_side``.
+        A view in which neighbours share memory, so that a stack is no larger than its volume: not
+        to be changed in place. One slice with its neighbours is contiguous.
 
     Raises:
         ValueError: when the volume has more than one channel or is not 4-dimensional.
@@ -33,13 +35,10 @@ def stack_neighbours(volume: torch.Tensor, *, each_side: int = 1) -> torch.Tenso
     """
     if volume.ndim != 4 or volume.shape[0] != 1:
         raise ValueError(f"volume: must be (1, H, W, D), got {tuple(volume.shape)}")
-    depth = volume.shape[-1]
-    index = torch.arange(depth, device=volume.device)
-    shifted = [
-        volume[0].index_select(-1, (index + offset).clamp(0, depth - 1))
-        for offset in range(-each_side, each_side + 1)
-    ]
-    return torch.stack(shifted)
+    slices = volume[0].movedim(-1, 0)
+    below, above = [slices[:1]] * each_side, [slices[-1:]] * each_side
+    padded = torch.cat([*below, slices, *above]).contiguous()
+    return padded.unfold(0, 2 * each_side + 1, 1).permute(3, 1, 2, 0)
 
 
 class StackNeighboursd(MapTransform):

@@ -18,6 +18,7 @@ from monai.data import ImageReader
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 from numpy.typing import NDArray
 
+from scripts.axis_order import reverse_axes
 from scripts.dicom_series import read_series
 from scripts.geometry import (
     SAME_GRID_TOLERANCE_VOXELS,
@@ -175,7 +176,7 @@ class SimpleITKReader(ImageReader):
         for other in images[1:]:
             if difference := grid_difference(images[0], other):
                 raise ValueError(f"img: volumes read as channels must share a grid: {difference}")
-        arrays = [sitk.GetArrayFromImage(image).transpose(2, 1, 0) for image in images]
+        arrays = [reverse_axes(sitk.GetArrayViewFromImage(image)) for image in images]
         meta = _metadata(images[0])
         if len(arrays) == 1:
             return arrays[0], meta

@@ -30,7 +30,7 @@ NEEDED = (
 # where things lie and how the bundle runs by itself: nothing that changes a mask
 PLACES = {
     *("_meta_", "imports", "bundle_root", "dataset_dir", "output_dir", "ckpt_path", "device"),
-    *("dataset", "dataloader", "saving", "postprocessing", "handlers", "evaluator", "network"),
+    *("dataset", "dataloader", "saving", "postprocessing", "handlers", "evaluator"),
     *("progress", "run", "inferring"),
 }
 

@@ -16,6 +16,7 @@ import torch
 from monai.data import MetaTensor
 from numpy.typing import NDArray
 
+from scripts.axis_order import reverse_axes
 from scripts.dicom_series import slice_paths
 from scripts.geometry import Floats, lps_to_ras
 from scripts.prediction.model import Model
@@ -113,7 +114,7 @@ def _hounsfield(image: MetaTensor) -> NDArray[np.int16]:
     if image.ndim != 4 or image.shape[0] != 1:
         raise ValueError(f"source: must be one 3D volume, got {tuple(image.shape)}")
     values = image.as_tensor()[0]
-    low, high = float(values.min()), float(values.max())
+    low, high = map(float, torch.aminmax(values))
     limits = np.iinfo(np.int16)
     if not (np.isfinite([low, high]).all() and low >= limits.min and high <= limits.max):
         raise ValueError(f"source: values must be HU, 16-bit numbers, got {low:g} to {high:g}")
@@ -122,7 +123,7 @@ def _hounsfield(image: MetaTensor) -> NDArray[np.int16]:
             f"source: its values cannot be HU: the lowest is {low:g}, where air has -1000; is it a "
             "mask, or a CT after windowing?"
         )
-    return np.ascontiguousarray(values.round().to(torch.int16).numpy().transpose(2, 1, 0))
+    return reverse_axes(values.round().numpy(), np.int16)
 
 
 def _affine_lps(image: MetaTensor) -> Floats:
@@ -140,4 +141,4 @@ def _emptied(image: MetaTensor) -> MetaTensor:
 def _zyx(tensor: torch.Tensor, kind: Any) -> NDArray[Any]:
     """Return (Z, Y, X) of a (1, X, Y, Z) tensor."""
     array = np.asarray(tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor)
-    return np.ascontiguousarray(array[0].transpose(2, 1, 0).astype(kind, copy=False))
+    return reverse_axes(array[0], kind)

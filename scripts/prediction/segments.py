@@ -82,35 +82,32 @@ def number_segments(
     Raises:
         ValueError: for a label that no rule has, or more than 65535 segments.
     """
-    found = np.flatnonzero(np.bincount(labels.ravel())) if labels.size else np.array([], int)
-    unknown = sorted(set(found.tolist()) - {0} - {rule.label for rule in rules})
+    boxes = dict(enumerate(ndimage.find_objects(labels), start=1))
+    unknown = sorted({label for label, box in boxes.items() if box} - {r.label for r in rules})
     if unknown:
         raise ValueError(f"segments: no class of the bundle has the labels {unknown}")
     numbers = np.zeros(labels.shape, np.uint16)
     segments: list[Segment] = []
     for rule in rules:
-        first = len(segments) + 1
+        first, box = len(segments) + 1, boxes.get(rule.label)
+        count = 0 if box is None else _number(numbers[box], labels[box] == rule.label, rule, first)
         if not rule.numbered:
-            numbers[labels == rule.label] = first
             segments.append(Segment(first, rule.kind, rule.kind))
             continue
-        count = _number_components(numbers, labels, rule, first)
         segments += [Segment(first + n, rule.kind, f"{rule.kind} {n + 1}") for n in range(count)]
     small = len(segments) < 256
     return (numbers.astype(np.uint8) if small else numbers), tuple(segments)
 
 
-def _number_components(
-    numbers: NDArray[np.uint16], labels: NDArray[Any], rule: SegmentRule, first: int
+def _number(
+    numbers: NDArray[np.uint16], mask: NDArray[np.bool_], rule: SegmentRule, first: int
 ) -> int:
-    """Write the numbers of one label's components, the largest first; return how many."""
-    mask = labels == rule.label
-    boxes = ndimage.find_objects(mask.astype(np.uint8))
-    if not boxes:
-        return 0
-    box = boxes[0]
+    """Write the numbers of one label's segments, the largest first; return how many."""
+    if not rule.numbered:
+        numbers[mask] = first
+        return 1
     structure = ndimage.generate_binary_structure(3, rule.connectivity)
-    components, count = ndimage.label(mask[box], structure)
+    components, count = ndimage.label(mask, structure)
     if first + count > 1 << 16:
         raise ValueError(
             f"segments: {count} pieces of {rule.kind} are more than can be numbered: noise? "
@@ -119,5 +116,5 @@ def _number_components(
     sizes = np.bincount(components.ravel(), minlength=count + 1)[1:]
     rank = np.zeros(count + 1, np.uint16)
     rank[1 + np.argsort(-sizes, kind="stable")] = first + np.arange(count)
-    numbers[box] += rank[components]
+    numbers += rank[components]
     return int(count)
