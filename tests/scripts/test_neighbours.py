@@ -19,6 +19,12 @@ def test_neighbours_when_at_the_edges_then_repeated():
     assert torch.equal(stacked[4, ..., 5], volume[0, ..., 5])
 
 
+def test_neighbours_then_no_larger_than_the_volume_with_its_edges():
+    stacked = stack_neighbours(torch.randn(1, 4, 5, 6))
+    assert stacked.untyped_storage().nbytes() == 4 * 4 * 5 * (6 + 2)
+    assert stacked[..., 2].is_contiguous()
+
+
 def test_neighbours_of_dictionary_then_affine_and_history_are_kept():
     affine = torch.diag(torch.tensor([0.7, 0.7, 2.5, 1.0], dtype=torch.float64))
     image = MetaTensor(torch.randn(1, 4, 5, 6), affine=affine)
