@@ -50,10 +50,12 @@ class SlicewiseInferer(Inferer):
         logits = torch.empty(0)
         for start in tqdm(starts, disable=not self.progress):
             part = slices[:, start : start + self.slices_at_once]
-            found = network(part.flatten(0, 1), *args, **kwargs).unflatten(0, part.shape[:2])
+            found = network(part.flatten(0, 1), *args, **kwargs)
             if start == 0:
-                logits = slices.new_empty((*slices.shape[:2], *found.shape[2:]))
-            logits[:, start : start + part.shape[1]] = found
+                logits = slices.new_empty((*slices.shape[:2], *found.shape[1:]))
+            logits[:, start : start + part.shape[1]] = found.reshape(
+                *part.shape[:2], *found.shape[1:]
+            )
         result: torch.Tensor = convert_to_dst_type(logits.movedim(1, -1), inputs)[0]
         return result
 

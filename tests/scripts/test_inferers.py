@@ -1,5 +1,6 @@
 import pytest
 import torch
+from monai.data import MetaTensor
 from monai.inferers import SimpleInferer, SliceInferer
 
 from scripts.inferers import AutocastInferer, SlicewiseInferer
@@ -51,6 +52,17 @@ def test_slicewise_on_images_and_on_the_volume_of_them_then_same():
         images = inferer(volume[0].movedim(-1, 0), network)
         result = inferer(volume, network)
     torch.testing.assert_close(result[0].movedim(-1, 0), images)
+
+
+@pytest.mark.parametrize("at_once", [1, 3, 8])
+def test_slicewise_then_what_slice_inferer_of_monai_gives(at_once):
+    network = RecordingNetwork(3, 2, 3, padding=1).eval()
+    volume = MetaTensor(torch.rand(2, 3, 8, 9, 5), meta={"told": "kept"})
+    with torch.no_grad():
+        ours = SlicewiseInferer(slices_at_once=at_once)(volume, network)
+        theirs = SliceInferer(roi_size=(-1, -1), spatial_dim=2)(volume, network)
+    torch.testing.assert_close(ours.as_tensor(), theirs.as_tensor())
+    assert ours.meta["told"] == "kept"
 
 
 def test_slicewise_when_no_slices_at_once_then_refused():
