@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -97,5 +98,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(130) from None
 
 
+def leave(number: int, frame: object) -> None:
+    """End as Ctrl-C does, so that temporary files, unpacked patients among them, are removed."""
+    raise SystemExit(128 + number)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, leave)
     main()

@@ -1,3 +1,7 @@
+import signal
+import subprocess
+import sys
+
 import pytest
 
 from scripts.__main__ import COMMANDS, main, refuse_unknown_options, resolve
@@ -58,3 +62,16 @@ def test_fault_of_the_program_then_not_hidden(monkeypatch):
     monkeypatch.setattr("scripts.__main__.resolve", lambda target: faulty)
     with pytest.raises(RuntimeError, match="shapes differ"):
         main(["run"])
+
+
+def test_terminated_from_outside_then_what_is_open_is_closed_first(tmp_path):
+    program = (
+        "import os, signal, tempfile\n"
+        "from scripts.__main__ import leave\n"
+        "signal.signal(signal.SIGTERM, leave)\n"
+        "with tempfile.TemporaryDirectory(dir='.'):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=False)
+    assert done.returncode == 128 + signal.SIGTERM
+    assert not list(tmp_path.iterdir())
