@@ -21,13 +21,13 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from scripts.files import atomic_path
-from scripts.pictures import BACKGROUND, DPI, QUIET, TEXT, voxel_edges
+from scripts.pictures import BACKGROUND, DPI, FOOT_INCHES, QUIET, TEXT, draw_legend, voxel_edges
 
 # Okabe and Ito's colours, from the first foreground class on
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2")
 COLUMNS = ("CT", "annotated", "network")
 OPACITY = 0.4
-PANEL_INCHES, TITLE_INCHES, FOOT_INCHES = 2.9, 0.5, 0.45
+PANEL_INCHES, TITLE_INCHES = 2.9, 0.5
 
 Values = npt.NDArray[np.uint8]
 
@@ -125,17 +125,7 @@ def _draw(
         figure.axes[-1].set_title(panel.caption, loc="right", color=QUIET, fontsize=7, pad=3)
     colours = zip(COLOURS, class_names[1:], strict=False)
     handles = [Patch(color=colour, label=name) for colour, name in colours]
-    low, high = window_hu
-    handles.append(Patch(color="none", label=f"grey: {low:g} to {high:g} HU"))
-    figure.legend(
-        handles=handles,
-        loc="center",
-        bbox_to_anchor=(0.5, 0.5 * FOOT_INCHES / height),
-        ncols=len(handles),
-        frameon=False,
-        labelcolor=TEXT,
-        fontsize=9,
-    )
+    draw_legend(figure, handles, window_hu, height)
     return figure
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
@@ -139,7 +140,7 @@ def _draw_grid(panels: Sequence[Panel], window_hu: tuple[float, float], *, colum
     for index, panel in enumerate(panels):
         pair = GridSpecFromSubplotSpec(1, 2, grid[divmod(index, columns)], wspace=0.02)
         draw_pair(figure.add_subplot(pair[0]), figure.add_subplot(pair[1]), panel, window_hu)
-    _draw_legend(figure, any(p.manual is not None for p in panels), window_hu, height)
+    _draw_outline_legend(figure, any(p.manual is not None for p in panels), window_hu, height)
     return figure
 
 
@@ -272,21 +273,30 @@ def write_on_dark(axes: Axes, text: str, place: tuple[float, float], **how: Any)
     label.set_path_effects([withStroke(linewidth=2, foreground="black")])
 
 
-def _draw_legend(
+def _draw_outline_legend(
     figure: Figure, has_manual: bool, window_hu: tuple[float, float], height: float
 ) -> None:
     """Name the two outlines and the window."""
-    handles = [Line2D([], [], color=OURS_COLOUR, linewidth=OURS_WIDTH, label="network")]
+    handles: list[Artist] = [
+        Line2D([], [], color=OURS_COLOUR, linewidth=OURS_WIDTH, label="network")
+    ]
     if has_manual:
         manual = Line2D([], [], color=MANUAL_COLOUR, linewidth=MANUAL_WIDTH, label="annotation")
         handles.insert(0, manual)
+    draw_legend(figure, handles, window_hu, height)
+
+
+def draw_legend(
+    figure: Figure, handles: Sequence[Artist], window_hu: tuple[float, float], height: float
+) -> None:
+    """Write the legend at the foot of a figure of so many inches, the window's HU last."""
     low, high = window_hu
-    handles.append(Line2D([], [], color="none", label=f"grey: {low:g} to {high:g} HU"))
+    shown = [*handles, Line2D([], [], color="none", label=f"grey: {low:g} to {high:g} HU")]
     figure.legend(
-        handles=handles,
+        handles=shown,
         loc="center",
         bbox_to_anchor=(0.5, 0.5 * FOOT_INCHES / height),
-        ncols=len(handles),
+        ncols=len(shown),
         frameon=False,
         labelcolor=TEXT,
         fontsize=9,

@@ -1,17 +1,15 @@
 """What other tools take from the bundle: metadata, TorchScript, ONNX, MONAI's properties."""
 
-import onnxruntime
 import pytest
 import torch
-from monai.data import load_net_with_metadata
 from monai.utils import set_determinism
 
 from custom_nets.unet import TransferUNet
 from tests.bundles.bundle_commands import CONFIGS, NARROW, files_of, make_here, say
 from tests.bundles.config_files import ROOT
+from tests.bundles.exported import check_onnx, check_torchscript
 
 SCHEMA = ROOT / "tests" / "bundles" / "meta_schema_20240725.json"  # Project MONAI, Apache-2.0
-TOLERANCE = 1e-4  # of exported logits, which are of the order of 1
 METADATA = ("--meta_file", f"{CONFIGS}/metadata.json")
 WIDTHS = NARROW["decoder_channels"]
 
@@ -47,23 +45,15 @@ def export(command, trained, path, *options):
 def test_torchscript_then_equals_eager_and_carries_the_configs(trained, eager, tmp_path):
     path = tmp_path / "model.ts"
     export("ckpt_export", trained, path)
-    exported, metadata, _ = load_net_with_metadata(str(path))
+    metadata = check_torchscript(path, eager)
     assert metadata["network_data_format"]["inputs"]["image"]["num_channels"] == 3
-    for shape in [(2, 3, 64, 64), (1, 3, 50, 70)]:
-        image = torch.rand(shape)
-        with torch.no_grad():
-            torch.testing.assert_close(exported(image), eager(image), atol=TOLERANCE, rtol=0)
     path.unlink()
 
 
 def test_onnx_then_equals_eager(trained, eager, tmp_path):
     path = tmp_path / "model.onnx"
     export("onnx_export", trained, path, "--input_shape", [2, 3, 64, 64])
-    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    image = torch.rand(2, 3, 64, 64)
-    (found,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
-    with torch.no_grad():
-        torch.testing.assert_close(torch.from_numpy(found), eager(image), atol=TOLERANCE, rtol=0)
+    check_onnx(path, eager)
     path.unlink()
 
 
