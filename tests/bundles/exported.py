@@ -9,7 +9,7 @@ import onnxruntime
 import torch
 from monai.data import load_net_with_metadata
 
-TOLERANCE = 1e-4  # of logits, which are of the order of 1
+TOLERANCE = 1e-4  # of the largest logit; barely trained norms make them large
 
 
 def check_torchscript(path: Path, eager: torch.nn.Module) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def check_torchscript(path: Path, eager: torch.nn.Module) -> dict[str, Any]:
     for shape in [(2, 3, 64, 64), (1, 3, 50, 70)]:
         image = torch.rand(shape)
         with torch.no_grad():
-            torch.testing.assert_close(exported(image), eager(image), atol=TOLERANCE, rtol=0)
+            assert_equal_logits(exported(image), eager(image))
     return dict(metadata)
 
 
@@ -28,4 +28,10 @@ def check_onnx(path: Path, eager: torch.nn.Module) -> None:
     image = torch.rand(2, 3, 64, 64)
     (found,) = session.run(None, {session.get_inputs()[0].name: image.numpy()})
     with torch.no_grad():
-        torch.testing.assert_close(torch.from_numpy(found), eager(image), atol=TOLERANCE, rtol=0)
+        assert_equal_logits(torch.from_numpy(found), eager(image))
+
+
+def assert_equal_logits(found: torch.Tensor, expected: torch.Tensor) -> None:
+    """Compare within the tolerance."""
+    allowed = TOLERANCE * max(1.0, float(expected.abs().max()))
+    torch.testing.assert_close(found, expected, atol=allowed, rtol=0)
