@@ -33,6 +33,7 @@ PLACES = {
     *("dataset", "dataloader", "saving", "postprocessing", "handlers", "evaluator"),
     *("progress", "run", "inferring"),
 }
+SLICES_AT_ONCE = 8  # that become probabilities
 
 Transformation = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -181,8 +182,9 @@ class Model:
                 inputs = torch.flip(image.as_tensor(), axes) if axes else image.as_tensor()
                 logits = _plain(inferer(inputs[None].to(self.device), network))[0]
                 del inputs
-                logits = torch.flip(logits, axes) if axes else logits
-                one = _plain(activation({"pred": logits})["pred"]).cpu()
+                for part in logits.split(SLICES_AT_ONCE, dim=-1):  # in place, for memory
+                    part.copy_(_plain(activation({"pred": part})["pred"]))
+                one = (torch.flip(logits, axes) if axes else logits).cpu()
                 del logits
                 total = one if total.ndim == 0 else total.add_(one)
         mean = total.div_(len(passes)) if len(passes) > 1 else total
