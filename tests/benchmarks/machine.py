@@ -1,0 +1,70 @@
+"""What this machine can do at best, and a clock for calls that take turns."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+
+def take_turns(calls: Mapping[str, Callable[[], Any]], times: int) -> dict[str, float]:
+    """Median seconds of each call; each once before, uncounted, then one after another."""
+    for call in calls.values():
+        call()
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(times):
+        for name, call in calls.items():
+            started = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - started)
+    return {name: statistics.median(taken) for name, taken in seconds.items()}
+
+
+def peak_flops(dtype: torch.dtype, size: int = 2048, times: int = 5) -> float:
+    """Operations a second of a large matrix product, best of so many."""
+    a, b = (torch.rand(size, size).to(dtype) for _ in range(2))
+    return 2 * size**3 / fastest(lambda: a @ b, times)
+
+
+def peak_bandwidth(megabytes: int = 256, times: int = 5) -> float:
+    """Bytes a second, read and written, of a large copy, best of so many."""
+    source = torch.rand(megabytes * (1 << 18))
+    target = torch.empty_like(source)
+    return 2 * source.nbytes / fastest(lambda: target.copy_(source), times)
+
+
+def fastest(call: Callable[[], Any], times: int) -> float:
+    """Seconds of the fastest of so many calls, after one that is not counted."""
+    call()
+    taken = []
+    for _ in range(times):
+        started = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - started)
+    return min(taken)
+
+
+def count_work(network: nn.Module, image: torch.Tensor) -> tuple[float, float]:
+    """Operations of one pass, and numbers that its layers read and write, weights included.
+
+    Every layer that has no layers inside counts as reading its input, its weights and writing its
+    output: what memory moves at least where neighbouring layers are not fused.
+    """
+    numbers = [0]
+
+    def count(layer: nn.Module, inputs: Any, output: Any) -> None:
+        tensors = [t for t in (*inputs, output) if isinstance(t, torch.Tensor)]
+        numbers[0] += sum(t.numel() for t in (*tensors, *layer.parameters(recurse=False)))
+
+    leaves = [layer for layer in network.modules() if not list(layer.children())]
+    hooks = [layer.register_forward_hook(count) for layer in leaves]
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(image)
+    for hook in hooks:
+        hook.remove()
+    return float(counter.get_total_flops()), float(numbers[0])
