@@ -24,6 +24,7 @@ COMMANDS = {
     ("package",): "scripts.packaging.command:package",
     ("predict",): "scripts.prediction.command:predict",
     ("audit",): "scripts.config_audit.audit:audit",
+    ("study",): "scripts.study.command:study",
     ("run",): "scripts.config_audit.bundle_run:run_bundle",
 }
 

@@ -1,0 +1,1 @@
+"""Studies: grids of trainings that are declared in one file, run, resumed and reported."""

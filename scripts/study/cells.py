@@ -1,0 +1,216 @@
+"""A study's cells: one method, one seed, and the chain of steps that leads to its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from monai.bundle import ConfigParser
+
+from scripts.config_audit.unknown_ids import all_ids, refuse_unknown_ids
+from scripts.demo.steps import Recipe
+from scripts.study.choices import GRAPH_CUT
+from scripts.study.declaration import Study
+from scripts.study.methods import Method, encoder_of
+from scripts.study.sources import Source, prepared_task
+from scripts.study.tasks import Task
+
+EVERY_STAGE = "configs/runtime/every_stage.json"
+SAME_SLICES = "configs/runtime/same_slices.json"
+SETTINGS = "<here>/settings.json"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One training with one seed, and its evaluations.
+
+    Args:
+        method: the row.
+        seed: of split and training.
+        training: None for a method that learns nothing.
+        evaluations: row -> step; several rows where stages are the rows.
+    """
+
+    method: Method
+    seed: int
+    training: Task | None
+    evaluations: Mapping[str, Task]
+
+    @property
+    def name(self) -> str:
+        """Words for people."""
+        return f"{self.method.name}, seed {self.seed}"
+
+
+def make_cells(study: Study, source: Source) -> list[Cell]:
+    """Lay all cells out, checking every config they merge; nothing is run.
+
+    Seeds come first, so that a study that is stopped has every method for some seeds.
+
+    Raises:
+        ValueError: for a setting that no config has.
+    """
+    known: set[str] = set()
+    cells = [
+        _cell(study, source, method, seed, known)
+        for seed in study.seeds
+        for method in study.methods
+    ]
+    settings = {**study.settings, **{k: v for m in study.methods for k, v in m.settings.items()}}
+    unread = [name for name in settings if name not in known]
+    if unread:
+        merged = merge(_training_files(study, study.methods[0]))
+        refuse_unknown_ids(merged, unread)
+        raise ValueError(f"settings: no config of the study has {', '.join(unread)}")
+    return cells
+
+
+def _cell(study: Study, source: Source, method: Method, seed: int, known: set[str]) -> Cell:
+    trained_on, tested_on = (
+        prepared_task(study, source, label=label, split=method.split, seed=seed)
+        for label in (method.label, method.tested_label)
+    )
+    if method.network == GRAPH_CUT:
+        words = ("-m", "scripts", "graph_cut", "--datalist", "<need0>/datalist.json")
+        words += ("--output", "<out>", "--section", "test")
+        cut = Task("evaluations", f"graph cut {method.split} seed {seed}", words, (tested_on,))
+        return Cell(method, seed, None, {method.name: cut})
+    training = training_task(study, method, seed, trained_on, known)
+    stages = stage_names(study, method)
+    if not stages:
+        evaluation = evaluation_task(study, method, seed, (training, tested_on), "model.pt")
+        return Cell(method, seed, training, {method.name: evaluation})
+    several = len(study.methods) > 1
+    evaluations = {
+        f"{method.name} · {stage}" if several else stage: evaluation_task(
+            study, method, seed, (training, tested_on), f"stages/stage_{number}.pt"
+        )
+        for number, stage in enumerate(stages, start=1)
+    }
+    return Cell(method, seed, training, evaluations)
+
+
+def stage_names(study: Study, method: Method) -> list[str]:
+    """Name the stages that are evaluated one by one; none where methods are the rows.
+
+    Raises:
+        ValueError: for stages that only the network can tell.
+    """
+    if study.rows != "stages":
+        return []
+    strategy = merge([f"configs/strategies/{method.strategy}.json"])["strategy"]
+    if isinstance(strategy["stages"], list):
+        return [str(stage["name"]) for stage in strategy["stages"]]
+    from custom_nets.unet import TransferUNet  # takes seconds, and few studies need it
+    from scripts.strategies import superimposed
+
+    encoder = encoder_of(method.network)
+    layers = TransferUNet(str(encoder), in_channels=3, out_channels=1, weights="none").layer_names
+    reverse = bool(strategy["stages"]["reverse"])
+    return [str(stage["name"]) for stage in superimposed(layers, reverse=reverse)]
+
+
+def _files(study: Study, method: Method) -> list[str]:
+    """Config files that training and evaluation share."""
+    files = [f"configs/networks/{method.network}.json"]
+    return files if method.data is None else [*files, f"configs/data/{method.data}.json"]
+
+
+def _training_files(study: Study, method: Method) -> list[str]:
+    # the study's files come first: a method's own loss or inferer replaces theirs
+    files = [f"{study.bundle.folder}/configs/train.json", *study.files, *_files(study, method)]
+    files.append(f"configs/strategies/{method.strategy}.json")
+    if method.loss is not None:
+        files.append(f"{study.bundle.losses}/{method.loss}.json")
+    if method.optimiser is not None:
+        files.append(f"configs/optimisers/{method.optimiser}.json")
+    return [*files, EVERY_STAGE] if study.rows == "stages" else files
+
+
+def merge(files: list[str]) -> Any:
+    """Merge config files as MONAI does, macros resolved."""
+    parser = ConfigParser(ConfigParser.load_config_files(files))
+    parser.resolve_macro_and_relative_ids()
+    return parser.config
+
+
+def fitting(settings: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Choose the settings whose ids a config has."""
+    ids = set(all_ids(config))
+    return {name: value for name, value in settings.items() if name in ids}
+
+
+def _bundle_task(kind: str, name: str, run_id: str, config: str, parts: tuple[Any, ...]) -> Task:
+    """Make a step of ``monai.bundle run``; what it is made of is the merged config."""
+    files, settings, needs, overrides = parts
+    folder, stem = config.rsplit("/configs/", 1)
+    recipe = Recipe(folder, (*files, SETTINGS))
+    words = recipe.command(run_id, stem.removesuffix(".json"), **overrides, output_dir="<out>")
+    made_of = {"config": merge([config, *files])}
+    return Task(
+        kind,
+        name,
+        tuple(words),
+        needs,
+        made_of,
+        {"settings.json": settings},
+        resumable=kind == "trainings",
+    )
+
+
+def training_task(study: Study, method: Method, seed: int, data: Task, known: set[str]) -> Task:
+    """Make the step that trains; adds the ids of the settings that it reads to ``known``."""
+    config, *files = _training_files(study, method)
+    merged = merge([config, *files])
+    settings = fitting({**study.settings, **method.settings}, merged)
+    known.update(settings)
+    settings["stage_epochs"] = study.epochs.get("per_stage") or (
+        f"$max(1, {study.epochs['total']} // len(@strategy['stages']))"
+    )
+    needs, overrides = (data,), {"dataset_dir": "<need0>", "seed": str(seed)}
+    if method.weights == "own":
+        needs = (data, pretraining_task(study, method, seed, data))
+        overrides["encoder_weights"] = "<need1>/encoder.pt"
+    elif "encoder_weights" in merged:
+        overrides["encoder_weights"] = method.weights
+    name = f"{method.network} {method.strategy} {method.label} {method.split} seed {seed}"
+    return _bundle_task("trainings", name, "training", config, (files, settings, needs, overrides))
+
+
+def evaluation_task(
+    study: Study, method: Method, seed: int, needs: tuple[Task, Task], weights: str
+) -> Task:
+    """Make the step that evaluates; ``weights`` lies in the training's folder."""
+    config = f"{study.bundle.folder}/configs/evaluate.json"
+    files = [*study.files, *_files(study, method)]
+    if study.rows == "stages":
+        files.append(SAME_SLICES)
+    settings = fitting({**study.settings, **method.settings}, merge([config, *files]))
+    overrides = {
+        "ckpt_path": f"<need0>/{weights}",
+        "dataset_dir": "<need1>",
+        "seed": str(seed),
+    }
+    name = f"{method.network} {method.strategy} {method.tested_label} {weights} seed {seed}"
+    return _bundle_task(
+        "evaluations", name, "evaluating", config, (files, settings, needs, overrides)
+    )
+
+
+def pretraining_task(study: Study, method: Method, seed: int, data: Task) -> Task:
+    """Make the step that pretrains an encoder without labels; methods with one encoder share it."""
+    declared = study.pretraining
+    if declared is None:
+        raise ValueError("pretraining: the study declares none")
+    files = [f"configs/networks/unet_{encoder_of(method.network)}.json"]
+    files += declared.get("files", ())
+    config = str(declared["config"])
+    merged = merge([config, *files])
+    settings = dict(declared.get("settings", {}))
+    refuse_unknown_ids(merged, settings)
+    overrides = {"dataset_dir": "<need0>", "seed": str(seed)}
+    name = f"{encoder_of(method.network)} seed {seed}"
+    return _bundle_task(
+        "pretraining", name, "pretraining", config, (files, settings, (data,), overrides)
+    )

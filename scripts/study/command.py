@@ -1,0 +1,72 @@
+"""``python -m scripts study``: the papers' tables as one command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scripts.options import read_truth
+from scripts.output_folder import claim_output, writing_into
+from scripts.study.cells import make_cells
+from scripts.study.declaration import read_study
+from scripts.study.processes import locked
+from scripts.study.report import write_report
+from scripts.study.runner import failure_of, run_cells, share_of, wait_for_all
+from scripts.study.sources import choose_source
+from scripts.study.workshop import Workshop
+
+
+def study(
+    config: str,
+    output: str,
+    *,
+    small: bool = False,
+    data: str | None = None,
+    readers_xml: str | None = None,
+    masks: str | None = None,
+    work: str | None = None,
+) -> None:
+    """Run a grid of trainings that a file declares, and report on it after every one.
+
+    Writes OUTPUT/report.html, report.md, results.csv and pictures. What is done is kept in the
+    work folder under the hash of what it is made of; the same command goes on where it was
+    stopped, by whatever. A method that fails leaves a hole in the report, and the exit code is 1.
+    Under torchrun every process takes its share of the cells.
+
+    Args:
+        config: a file of configs/studies, or one like them.
+        output: folder of the report.
+        small: the small form, minutes on two cores.
+        data: the data set as downloaded, or a folder that ``prepare`` made; ``phantoms`` for
+            phantoms, which the small form takes unless told otherwise.
+        readers_xml: folder of the LIDC XML files, for studies with reader labels.
+        masks: folder of instance masks, for studies with labels from masks.
+        work: folder of data, trainings and evaluations; studies that share it share what they
+            have in common. By default study_work beside the output.
+
+    Raises:
+        ValueError: for whatever makes no sense in the file or the options, before anything runs.
+        OSError: when something is not there, or the disk is full.
+        SystemExit: 1 when a cell failed.
+    """
+    declared = read_study(config, small=read_truth("small", small))
+    source = choose_source(declared, data, readers_xml, masks)
+    cells = make_cells(declared, source)
+    folder = Path(output).resolve()
+    place = folder.parent / "study_work" if work is None else Path(work).resolve()
+    claim_output(folder)
+    claim_output(place)
+    workshop = Workshop(place)
+
+    def report() -> None:
+        with writing_into(folder), locked(folder / ".lock"):
+            write_report(declared, cells, workshop, folder, source=source)
+
+    run_cells(share_of(cells), workshop, report)
+    wait_for_all()
+    report()
+    print(f"report: {folder / 'report.html'}")
+    holes = [cell for cell in cells if failure_of(cell, workshop) is not None]
+    for cell in holes:
+        print(f"missing: {cell.name}: {failure_of(cell, workshop)}")
+    if holes:
+        raise SystemExit(1)

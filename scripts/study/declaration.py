@@ -1,0 +1,203 @@
+"""What a study's JSON file declares, checked whole before anything runs; see docs/studies.md."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from scripts.ircadb.preparation import prepare as prepare_ircadb
+from scripts.luna16.preparation import prepare as prepare_luna16
+from scripts.options import check_whole
+from scripts.phantom.ircadb import make_cohort as phantom_ircadb
+from scripts.phantom.luna16 import make_cohort as phantom_luna16
+from scripts.study.choices import BUNDLES, Bundle, check_keys, check_name, named
+from scripts.study.methods import Method, read_methods
+
+ROWS = ("methods", "stages", "validated_stages")
+PAPER_KEYS = ("source", "note", "rows")
+STUDY_KEYS = (
+    *("title", "question", "bundle", "rows", "reference", "figures", "common", "methods", "seeds"),
+    *("epochs", "files", "settings", "data", "pretraining", "paper", "small"),
+)
+NEEDED = ("title", "question", "bundle", "figures", "methods", "seeds", "epochs", "data")
+COMMANDS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
+    "luna16": (phantom_luna16, prepare_luna16),
+    "ircadb": (phantom_ircadb, prepare_ircadb),
+}
+OURS_TO_SET = ("output", "source", "split", "label", "seed", "masks", "readers_xml", "jobs")
+
+
+@dataclass(frozen=True)
+class Study:
+    """A declared study.
+
+    Args:
+        name: of its file.
+        small: whether this is the small form.
+        title: what it is.
+        question: what it answers.
+        bundle: the bundle that is trained.
+        rows: ``methods``; ``stages``, each evaluated by itself; or ``validated_stages``, with the
+            figures of the training's own validation.
+        reference: the method that the others are tested against.
+        figures: heading -> name in the evaluation's summary; the first is tested.
+        methods: the rows.
+        seeds: of split and training.
+        epochs: ``{"total": n}``, shared out over a strategy's stages, or ``{"per_stage": n}``.
+        files: further config files.
+        settings: ids of the configs and their values.
+        data: ``prepare`` and ``phantoms``: options of those commands.
+        pretraining: config, files and settings; None without.
+        paper: source, note and rows of the paper's figures.
+    """
+
+    name: str
+    small: bool
+    title: str
+    question: str
+    bundle: Bundle
+    rows: str
+    reference: str
+    figures: Mapping[str, str]
+    methods: tuple[Method, ...]
+    seeds: tuple[int, ...]
+    epochs: Mapping[str, int]
+    files: tuple[str, ...]
+    settings: Mapping[str, Any]
+    data: Mapping[str, Any]
+    pretraining: Mapping[str, Any] | None
+    paper: Mapping[str, Any]
+
+
+def read_study(path: str | Path, *, small: bool = False) -> Study:
+    """Read a study's file.
+
+    Args:
+        path: of the JSON file.
+        small: take the entries of its ``small`` section instead of, or merged into, the others.
+
+    Raises:
+        FileNotFoundError: when there is no such file, listing the studies that there are.
+        ValueError: for whatever in it makes no sense, before anything runs.
+    """
+    file = Path(path)
+    if not file.is_file():
+        shipped = ", ".join(named("configs/studies"))
+        raise FileNotFoundError(f"config: no file {file}; configs/studies has {shipped}")
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file}: is no JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file}: must be an object with {', '.join(NEEDED)}")
+    check_keys(str(file), content, STUDY_KEYS)
+    if small and "small" not in content:
+        raise ValueError(f"{file}: has no section small; run it without --small")
+    if small:
+        check_keys(f"{file}: small", content["small"], [k for k in STUDY_KEYS if k != "small"])
+        content = merged(content, content["small"])
+    lacking = [key for key in NEEDED if key not in content]
+    if lacking:
+        raise ValueError(f"{file}: lacks {', '.join(lacking)}")
+    return _study(content, file.stem, small=small)
+
+
+def merged(content: Mapping[str, Any], small: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay the small form over the full one: objects entry by entry, all else replaced.
+
+    Example:
+        >>> merged({"seeds": [0, 1], "data": {"a": 1}}, {"seeds": [0], "data": {"b": 2}})
+        {'seeds': [0], 'data': {'a': 1, 'b': 2}}
+    """
+    whole = dict(content)
+    for key, value in small.items():
+        both = isinstance(value, Mapping) and isinstance(whole.get(key), Mapping)
+        whole[key] = {**whole[key], **value} if both and key != "epochs" else value
+    return whole
+
+
+def _study(content: Mapping[str, Any], name: str, *, small: bool) -> Study:
+    bundle = BUNDLES[check_name("bundle", content["bundle"], BUNDLES)]
+    pretraining = content.get("pretraining")
+    methods = read_methods(content, bundle, pretrained=pretraining is not None)
+    names = [method.name for method in methods]
+    rows = check_name("rows", content.get("rows", "methods"), ROWS)
+    return Study(
+        name=name,
+        small=small,
+        title=content["title"],
+        question=content["question"],
+        bundle=bundle,
+        rows=rows,
+        reference=check_name("reference", content.get("reference", names[0]), names),
+        figures=_figures(content["figures"]),
+        methods=tuple(methods),
+        seeds=_seeds(content["seeds"]),
+        epochs=_epochs(content["epochs"]),
+        files=tuple(_files("files", content.get("files", ()))),
+        settings=content.get("settings", {}),
+        data=_data(content["data"], bundle),
+        pretraining=_pretraining(pretraining),
+        paper=_paper(content.get("paper", {}), content["figures"]),
+    )
+
+
+def _figures(figures: object) -> Mapping[str, str]:
+    if not isinstance(figures, Mapping) or not figures:
+        raise ValueError(f"figures: must map headings to names of figures, got {figures!r}")
+    return figures
+
+
+def _seeds(seeds: object) -> tuple[int, ...]:
+    if not isinstance(seeds, list) or not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds: must be a list of different whole numbers, got {seeds!r}")
+    for seed in seeds:
+        check_whole("seeds", seed, 0)
+    return tuple(seeds)
+
+
+def _epochs(epochs: object) -> Mapping[str, int]:
+    if not isinstance(epochs, Mapping) or len(epochs) != 1:
+        raise ValueError(f'epochs: must be {{"total": n}} or {{"per_stage": n}}, got {epochs!r}')
+    for kind, number in epochs.items():
+        check_name("epochs", kind, ("total", "per_stage"))
+        check_whole(f"epochs: {kind}", number, 1)
+    return epochs
+
+
+def _files(where: str, files: Sequence[str]) -> Sequence[str]:
+    for file in files:
+        if not Path(file).is_file():
+            raise FileNotFoundError(f"{where}: no file {file} (from the repository's root)")
+    return files
+
+
+def _data(data: Mapping[str, Any], bundle: Bundle) -> Mapping[str, Any]:
+    check_keys("data", data, ("prepare", "phantoms"))
+    for part, command in zip(("phantoms", "prepare"), COMMANDS[bundle.data_set], strict=True):
+        allowed = list(inspect.signature(command).parameters)
+        free = [n for n in allowed if n not in OURS_TO_SET or (part, n) == ("phantoms", "seed")]
+        check_keys(f"data: {part}", data.get(part, {}), free)
+    return data
+
+
+def _pretraining(pretraining: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    if pretraining is None:
+        return None
+    check_keys("pretraining", pretraining, ("config", "files", "settings"))
+    _files("pretraining: config", [pretraining["config"]])
+    _files("pretraining: files", pretraining.get("files", ()))
+    return pretraining
+
+
+def _paper(paper: Mapping[str, Any], figures: Mapping[str, str]) -> Mapping[str, Any]:
+    check_keys("paper", paper, PAPER_KEYS)
+    if paper.get("rows") and not paper.get("source"):
+        raise ValueError("paper: figures need their source")
+    for name, row in paper.get("rows", {}).items():
+        check_keys(f"paper: {name}", row, figures)
+    return paper

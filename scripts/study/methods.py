@@ -1,0 +1,145 @@
+"""The rows of a study: what is trained, from what, on what, and what it is tested on."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scripts.study.choices import (
+    GRAPH_CUT,
+    SCRATCH,
+    WEIGHTS,
+    Bundle,
+    check_keys,
+    check_name,
+    named,
+)
+
+AXES = (
+    *("network", "strategy", "split", "label", "tested_label"),
+    *("loss", "optimiser", "data", "weights"),
+)
+DEFAULTS: Mapping[str, Any] = {
+    "strategy": "bsft",
+    "split": "patient",
+    "weights": "imagenet",
+    **dict.fromkeys(("tested_label", "loss", "optimiser", "data")),
+}
+METHOD_KEYS = ("name", "settings", *AXES)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of a study: what is trained, on what, and what it is tested on.
+
+    Args:
+        name: of the row.
+        network: of configs/networks, or graph_cut.
+        strategy: of configs/strategies.
+        split: kind of split.
+        label: kind of label to train on.
+        tested_label: kind of label to evaluate on.
+        loss: of configs/losses (class_losses); None for the bundle's own.
+        optimiser: of configs/optimisers; None for the bundle's own.
+        data: of configs/data; None for the bundle's own.
+        weights: of the encoder: imagenet, own (the study's pretraining), none, or a file.
+        settings: ids of the configs and their values, over those of the study.
+    """
+
+    name: str
+    network: str
+    strategy: str
+    split: str
+    label: str
+    tested_label: str
+    loss: str | None
+    optimiser: str | None
+    data: str | None
+    weights: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_methods(content: Mapping[str, Any], bundle: Bundle, *, pretrained: bool) -> list[Method]:
+    """Multiply the entries of ``methods`` out: an axis may hold a list.
+
+    Raises:
+        ValueError: for an unknown name, a pair that does not fit, or two rows of one name.
+    """
+    common = content.get("common", {})
+    check_keys("common", common, AXES)
+    entries = content["methods"]
+    if not isinstance(entries, list) or not entries:
+        raise ValueError(f"methods: must be a list with at least one entry, got {entries!r}")
+    methods = []
+    for number, entry in enumerate(entries):
+        where = f"methods[{number}]"
+        check_keys(where, entry, METHOD_KEYS)
+        axes = {**DEFAULTS, "label": bundle.labels[0], **common, **entry}
+        if "network" not in axes:
+            raise ValueError(f"{where}: lacks network")
+        methods += _multiply(axes, bundle, where, pretrained)
+    names = [method.name for method in methods]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"methods: names must differ, {', '.join(twice)} came twice")
+    return methods
+
+
+def _multiply(
+    axes: Mapping[str, Any], bundle: Bundle, where: str, pretrained: bool
+) -> list[Method]:
+    lists = {axis: axes[axis] for axis in AXES if isinstance(axes[axis], list)}
+    found = []
+    for values in itertools.product(*lists.values()):
+        chosen = {axis: axes[axis] for axis in AXES} | dict(zip(lists, values, strict=True))
+        if chosen["tested_label"] is None:
+            chosen["tested_label"] = chosen["label"]
+        words = [str(axes["name"])] if "name" in axes else []
+        words += [str(value) for value in values]
+        name = " · ".join(words) or f"{chosen['network']} · {chosen['strategy']}"
+        if chosen["network"] == GRAPH_CUT or chosen["strategy"] == SCRATCH:
+            chosen["weights"] = "none"
+        _check_axes(chosen, bundle, where, pretrained)
+        found.append(Method(name, **chosen, settings=axes.get("settings", {})))
+    return found
+
+
+def _check_axes(chosen: Mapping[str, Any], bundle: Bundle, where: str, pretrained: bool) -> None:
+    """Refuse names that do not exist, and a plain network with a strategy that names blocks."""
+    valid = {
+        "network": [*named("configs/networks"), GRAPH_CUT],
+        "strategy": named("configs/strategies"),
+        "split": bundle.splits,
+        "label": bundle.labels,
+        "tested_label": bundle.labels,
+        "loss": named(bundle.losses),
+        "optimiser": named("configs/optimisers"),
+        "data": named("configs/data"),
+    }
+    for axis, names in valid.items():
+        if chosen[axis] is not None:
+            check_name(f"{where}: {axis}", chosen[axis], names)
+    weights = chosen["weights"]
+    if weights not in WEIGHTS and not Path(str(weights)).is_file():
+        check_name(f"{where}: weights", weights, (*WEIGHTS, "a file"))
+    if weights == "own" and not pretrained:
+        raise ValueError(f"{where}: weights are own, but the study declares no pretraining")
+    if chosen["network"] == GRAPH_CUT:
+        if bundle.data_set != "luna16":
+            raise ValueError(f"{where}: graph_cut needs nodules' centres, which only luna16 has")
+    elif encoder_of(chosen["network"]) is None and chosen["strategy"] != SCRATCH:
+        raise ValueError(
+            f"{where}: {chosen['network']} has no pretrained encoder and is trained as a whole: "
+            f"its strategy must be {SCRATCH}, got {chosen['strategy']}"
+        )
+
+
+def encoder_of(network: str) -> str | None:
+    """Return the name of a network's encoder; None for one that has none of its own."""
+    content = json.loads(Path(f"configs/networks/{network}.json").read_text(encoding="utf-8"))
+    encoder = content["network_def"].get("encoder")
+    return None if encoder is None else str(encoder)

@@ -1,0 +1,254 @@
+"""A study's report: one page that opens from disk, the same in Markdown, rows as CSV, pictures."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from scripts.files import write_csv, write_text
+from scripts.study.cells import Cell
+from scripts.study.declaration import Study
+from scripts.study.drawings import draw_comparison, draw_curves, draw_same_slices
+from scripts.study.results import Result, collect, read_table
+from scripts.study.runner import failure_of, is_done
+from scripts.study.sources import Source
+from scripts.study.tables import (
+    Rows,
+    Table,
+    by_row,
+    cost_table,
+    is_told,
+    main_table,
+    row_names,
+    size_table,
+    test_table,
+)
+from scripts.study.workshop import Workshop
+
+CSV_COLUMNS = (
+    *("row", "seed", "figure", "name", "value", "cases", "patients"),
+    *("epochs", "seconds", "peak_mb", "parameters", "revision"),
+)
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem;
+       color: #1c1f23; }
+table { border-collapse: collapse; margin: 0.6rem 0; font-variant-numeric: tabular-nums; }
+th, td { border-bottom: 1px solid #d5dae0; padding: 0.25rem 0.7rem; text-align: right;
+         font-size: 0.9rem; }
+th { vertical-align: bottom; background: #f3f5f8; }
+th:first-child, td:first-child { text-align: left; }
+div.wide { overflow-x: auto; }
+p.note { color: #4a525c; font-size: 0.88rem; max-width: 60rem; }
+ul.facts li { max-width: 60rem; }
+li.hole { color: #9a2a00; }
+img { max-width: 100%; height: auto; }
+"""
+
+
+def write_report(
+    study: Study, cells: Sequence[Cell], workshop: Workshop, folder: Path, *, source: Source
+) -> None:
+    """Write all files of the report from what is done, each whole or not at all.
+
+    Args:
+        study: what was asked.
+        cells: all of them, done or not.
+        workshop: has what is done.
+        folder: to write into.
+        source: of the samples.
+    """
+    results = collect(study, cells, workshop)
+    rows = by_row(results)
+    names = row_names(study, rows, _planned(study, cells))
+    pictures = draw(study, cells, rows, names, (workshop, folder))
+    found = [main_table(study, rows, names), test_table(study, rows), size_table(study, rows)]
+    tables = [table for table in (*found, cost_table(rows)) if table is not None and table.rows]
+    facts = describe(study, cells, results, source)
+    holes = [
+        f"{cell.name}: {failure_of(cell, workshop)}"
+        for cell in cells
+        if not is_done(cell, workshop)
+    ]
+    write_csv(folder / "results.csv", csv_rows(study, results), columns=CSV_COLUMNS)
+    write_text(folder / "report.md", as_markdown(study, facts, holes, (tables, pictures)))
+    inside = {title: embedded(folder / name) for title, name in pictures.items()}
+    write_text(folder / "report.html", as_html(study, facts, holes, (tables, inside)))
+
+
+def _planned(study: Study, cells: Sequence[Cell]) -> list[str]:
+    if study.rows == "validated_stages":
+        return []  # only the training knows its stages
+    return [row for cell in cells for row in cell.evaluations]
+
+
+def describe(
+    study: Study, cells: Sequence[Cell], results: Sequence[Result], source: Source
+) -> list[str]:
+    """Say what the figures rest on."""
+    methods = study.methods
+    labels = sorted({f"{m.label} (tested on {m.tested_label})" for m in methods})
+    facts = [
+        f"Form: {'small' if study.small else 'full'}.",
+        f"Run on: {source.describe(study)}.",
+        f"Labels: {', '.join(labels)}.",
+        f"Splits: {', '.join(sorted({m.split for m in methods}))}.",
+        f"Seeds: {', '.join(map(str, study.seeds))}; the seed draws split, weights and batches.",
+        f"Epochs: {study.epochs.get('total') or study.epochs.get('per_stage')} "
+        + (
+            "in all, shared out over a strategy's stages."
+            if "total" in study.epochs
+            else "at most in every stage."
+        ),
+        f"Encoder weights: {', '.join(sorted({m.weights for m in methods}))} (own: pretrained by "
+        "restoring hidden parts of the training slices, without labels).",
+        f"Done: {len({(r.row, r.seed) for r in results})} results of {len(cells)} cells.",
+    ]
+    if study.rows == "validated_stages":
+        facts.append("Figures are those of the training's own validation: means over slices.")
+    leaking = sorted({m.split for m in methods} & set(study.bundle.leaking))
+    if leaking:
+        facts.append(
+            f"LEAK: with the split {', '.join(leaking)} one patient stands on several sides; its "
+            "figures are too good, by design of this comparison."
+        )
+    facts += [
+        f"{m.name} solves an easier task: it is told {told}."
+        for m in methods
+        if (told := is_told(m)) is not None
+    ]
+    revisions = sorted({r.revision for r in results if r.revision})
+    facts.append(f"Software: {', '.join(revision[:12] for revision in revisions) or 'unknown'}.")
+    return facts
+
+
+def draw(
+    study: Study,
+    cells: Sequence[Cell],
+    rows: Rows,
+    names: Sequence[str],
+    places: tuple[Workshop, Path],
+) -> dict[str, str]:
+    """Draw the pictures; return title -> file name of those that there are."""
+    workshop, folder = places
+    heading = next(iter(study.figures))
+    printed = study.paper.get("rows", {})
+    paper = {name: row[heading] for name, row in printed.items() if heading in row}
+    pictures = {}
+    if names:
+        draw_comparison(rows, names, heading, paper, folder / "comparison.png")
+        pictures[f"{heading} of every row"] = "comparison.png"
+    histories = {}
+    for method in study.methods:
+        own = [c for c in cells if c.method is method and c.training is not None]
+        done = [training for c in own if (training := _history(c, workshop))]
+        if done:
+            histories[method.name] = done
+    if histories:
+        metric = "val_dice" if study.bundle.data_set == "luna16" else "val_iou"
+        draw_curves(histories, metric, folder / "curves.png")
+        pictures["Loss and validation over the epochs, mean over seeds"] = "curves.png"
+    folders = {name: found[0].folder for name, found in rows.items() if found[0].folder}
+    if draw_same_slices(folders, folder / "same_slices.png"):
+        pictures["The same slices, stage by stage"] = "same_slices.png"
+    return pictures
+
+
+def _history(cell: Cell, workshop: Workshop) -> list[dict[str, str]]:
+    if cell.training is None or workshop.record(cell.training) is None:
+        return []
+    return read_table(cell.training.out(workshop.work) / "history.csv")
+
+
+def csv_rows(study: Study, results: Sequence[Result]) -> list[dict[str, object]]:
+    """Lay every figure of every result out as a row."""
+    found: list[dict[str, object]] = []
+    for result in results:
+        parameters = result.stages[-1]["total_parameters"] if result.stages else None
+        for heading, name in study.figures.items():
+            cases, value = result.values[heading], result.figure(heading)
+            found.append(
+                {
+                    "row": result.row,
+                    "seed": result.seed,
+                    "figure": heading,
+                    "name": name,
+                    "value": None if math.isnan(value) else value,
+                    "cases": len(cases),
+                    "patients": len({case.patient for case in cases}),
+                    "epochs": len(result.history) or None,
+                    "seconds": round(result.seconds, 2) if result.history else None,
+                    "peak_mb": result.peak_mb,
+                    "parameters": parameters,
+                    "revision": result.revision,
+                }
+            )
+    return found
+
+
+Parts = tuple[Sequence[Table], dict[str, str]]
+
+
+def as_markdown(study: Study, facts: Sequence[str], holes: Sequence[str], parts: Parts) -> str:
+    """Write the report as Markdown, pictures beside it."""
+    lines = [f"# {study.title}", "", study.question, "", "Research only. Not for diagnosis.", ""]
+    lines += [f"- {fact}" for fact in facts]
+    if holes:
+        lines += ["", "## Missing", "", *[f"- {hole}" for hole in holes]]
+    for table in parts[0]:
+        lines += ["", f"## {table.title}", "", _line(table.headings)]
+        lines.append(_line(["---"] * len(table.headings)))
+        lines += [_line(row) for row in table.rows]
+        lines += ["", *table.notes]
+    for title, name in parts[1].items():
+        lines += ["", f"## {title}", "", f"![{title}]({name})"]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
+
+
+def as_html(study: Study, facts: Sequence[str], holes: Sequence[str], parts: Parts) -> str:
+    """Write the report as one page, pictures (elements, by title) inside; it loads nothing."""
+    body = [
+        f"<h1>{escape(study.title)}</h1><p>{escape(study.question)}</p>",
+        "<p><strong>Research only. Not for diagnosis.</strong></p>",
+        _list(facts, "fact"),
+    ]
+    if holes:
+        body.append(f"<h2>Missing</h2>{_list(holes, 'hole')}")
+    body += [_html_table(table) for table in parts[0]]
+    body += [f"<h2>{escape(title)}</h2>\n{name}" for title, name in parts[1].items()]
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+        f"<title>{escape(study.title)}</title><style>{STYLE}</style></head>\n<body>\n"
+        + "\n".join(body)
+        + "\n</body></html>\n"
+    )
+
+
+def _list(items: Sequence[str], kind: str) -> str:
+    entries = "".join(f'<li class="{kind}">{escape(item)}</li>' for item in items)
+    return f'<ul class="facts">{entries}</ul>'
+
+
+def _html_table(table: Table) -> str:
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in table.headings)
+    rows = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in table.rows)
+    body = "\n".join(f"<tr>{row}</tr>" for row in rows)
+    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in table.notes)
+    return (
+        f"<h2>{escape(table.title)}</h2><div class='wide'><table><thead><tr>{head}</tr></thead>"
+        f"<tbody>{body}</tbody></table></div>{notes}"
+    )
+
+
+def embedded(path: Path) -> str:
+    """Return a picture as an element that holds it."""
+    content = base64.b64encode(path.read_bytes()).decode()
+    return f'<img alt="{escape(path.stem)}" src="data:image/png;base64,{content}">'

@@ -1,0 +1,97 @@
+"""Running a study's cells one after another, or this process' share of them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+
+import torch.distributed as dist
+
+from scripts.study.cells import Cell
+from scripts.study.workshop import TaskError, Workshop
+
+LONGEST_WAIT = timedelta(days=30)  # for the slowest process of a study, at its end
+
+
+def share_of(cells: Sequence[Cell]) -> list[Cell]:
+    """Take this process' part of the cells where torchrun started several."""
+    rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    return list(cells[rank::size])
+
+
+def wait_for_all() -> None:
+    """Wait at the end for the other processes: torchrun would end them when one fails."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return
+    dist.init_process_group("gloo", timeout=LONGEST_WAIT)
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def run_cells(cells: Sequence[Cell], workshop: Workshop, report: Callable[[], None]) -> None:
+    """Run cells; one that fails is told and left out, and the next begins.
+
+    Args:
+        cells: to run; what is done of them is skipped.
+        workshop: does their steps.
+        report: called after every cell that was run.
+
+    Raises:
+        OutputError: when the disk is full.
+    """
+    todo = [cell for cell in cells if not is_done(cell, workshop)]
+    print(f"{len(cells)} cells, {len(cells) - len(todo)} of them done already", flush=True)
+    started = time.perf_counter()
+    for number, cell in enumerate(todo):
+        passed = time.perf_counter() - started
+        print(
+            f"{number + 1}/{len(todo)} {cell.name}{time_left(passed, number, len(todo))}",
+            flush=True,
+        )
+        try:
+            run_cell(cell, workshop)
+        except TaskError as error:
+            print(f"  FAILED, the study goes on: {error}", flush=True)
+        report()
+
+
+def run_cell(cell: Cell, workshop: Workshop) -> None:
+    """Do all steps of a cell.
+
+    Raises:
+        TaskError: when one fails.
+    """
+    if cell.training is not None:
+        workshop.do(cell.training)
+    for evaluation in cell.evaluations.values():
+        workshop.do(evaluation)
+
+
+def is_done(cell: Cell, workshop: Workshop) -> bool:
+    """Whether all evaluations of a cell are there."""
+    return all(workshop.record(task) is not None for task in cell.evaluations.values())
+
+
+def failure_of(cell: Cell, workshop: Workshop) -> str | None:
+    """Say why a cell is not done; None when it is."""
+    missing = [task for task in cell.evaluations.values() if workshop.record(task) is None]
+    if not missing:
+        return None
+    return workshop.failure(missing[0]) or "not run yet"
+
+
+def time_left(passed: float, done: int, total: int) -> str:
+    """Estimate from the cells that this run has done.
+
+    Example:
+        >>> time_left(600, 5, 15), time_left(0, 0, 15)
+        (', about 20 min left', '')
+    """
+    if not done:
+        return ""
+    minutes = passed / done * (total - done) / 60
+    return (
+        f", about {minutes:.0f} min left" if minutes < 120 else f", about {minutes / 60:.1f} h left"
+    )

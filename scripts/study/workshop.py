@@ -1,0 +1,173 @@
+"""The folder in which steps are done once, kept, and gone on with where they were stopped."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from scripts.files import write_json
+from scripts.output_folder import OutputError, claim_output
+from scripts.provenance import git_revision
+from scripts.study.processes import Outcome, locked, run_command
+from scripts.study.tasks import Task
+
+RECORD, FAILURE, LOG, LOCK = "done.json", "failed.json", "log.txt", ".lock"
+LEAST_FREE_MB = 200
+FULL = ("No space left on device", "Disk quota exceeded")
+TOLD_LINES = 12  # of the log of a command that failed
+Launch = Callable[[Sequence[str], Path, int], Outcome]
+
+
+class TaskError(RuntimeError):
+    """A step failed; the study goes on with what does not need it."""
+
+
+class Workshop:
+    """Does steps, each once.
+
+    A step is done when ``done.json`` in its folder holds the hash of all that it is made of. A
+    training that was stopped, by whatever, goes on from its last checkpoint.
+
+    Args:
+        work: the folder; studies that share it share their steps.
+        launch: runs a command.
+    """
+
+    def __init__(self, work: Path, launch: Launch = run_command) -> None:
+        self.work = work
+        self.launch = launch
+        self._failed: dict[str, str] = {}
+
+    def record(self, task: Task) -> dict[str, Any] | None:
+        """Return what was written down of a step that is done; None for one that is not."""
+        file = task.folder(self.work) / RECORD
+        if task.given is not None:
+            return {"seconds": 0.0, "peak_mb": None}
+        if not file.is_file():
+            return None
+        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return found if found.get("key") == task.key else None
+
+    def failure(self, task: Task) -> str | None:
+        """Say why a step, or one that it needs, failed the last time; None where none did."""
+        for one in (*task.needs, task):
+            file = one.folder(self.work) / FAILURE
+            if one is not task:
+                reason = self.failure(one)
+                if reason is not None:
+                    return reason
+            elif self.record(one) is None and file.is_file():
+                return str(json.loads(file.read_text(encoding="utf-8"))["reason"])
+        return None
+
+    def do(self, task: Task) -> None:
+        """Do a step, and before it those it needs, unless they are done.
+
+        Raises:
+            TaskError: when it, or one that it needs, fails.
+            OutputError: when the disk is full.
+        """
+        if self.record(task) is not None:
+            return
+        if task.key in self._failed:
+            raise TaskError(self._failed[task.key])
+        for need in task.needs:
+            self.do(need)
+        folder = task.folder(self.work)
+        claim_output(folder)
+        with locked(folder / LOCK) as lock:
+            if self.record(task) is None:  # another process may have done it meanwhile
+                self._run(task, folder, lock)
+
+    def _run(self, task: Task, folder: Path, lock: int) -> None:
+        self.check_room()
+        try:
+            for name, content in task.files.items():
+                write_json(folder / name, content)
+            print(f"  {task.kind}: {task.name}", flush=True)
+            outcome = self.launch(task.command(self.work), folder / LOG, lock)
+            if outcome.code == 0:
+                self._finish(task, folder, outcome)
+                return
+            self._fail(task, folder, outcome)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise OutputError(self._full()) from error
+            raise
+
+    def _finish(self, task: Task, folder: Path, outcome: Outcome) -> None:
+        record = {
+            "key": task.key,
+            "kind": task.kind,
+            "name": task.name,
+            "seconds": round(outcome.seconds, 2),
+            "peak_mb": round(outcome.peak_mb, 1),
+            "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "git": git_revision(Path(__file__).resolve().parents[2]),
+            "command": task.command(self.work),
+            "needs": [need.key for need in task.needs],
+        }
+        shutil.rmtree(task.out(self.work) / "checkpoints", ignore_errors=True)  # large, and done
+        (folder / FAILURE).unlink(missing_ok=True)
+        write_json(folder / RECORD, record)
+
+    def _fail(self, task: Task, folder: Path, outcome: Outcome) -> None:
+        """Write the failure down and raise it; a full disk is the study's trouble, not the step's.
+
+        Raises:
+            TaskError: the step's.
+            OutputError: for a full disk.
+        """
+        text = (folder / LOG).read_text(errors="replace") if (folder / LOG).is_file() else ""
+        lines = text.splitlines()[-200:]
+        if any(words in line for line in lines for words in FULL):
+            raise OutputError(self._full())
+        reason = f"{task.kind}: {task.name}: {reason_of(lines, outcome.code)}"
+        self._failed[task.key] = reason
+        tail = lines[-TOLD_LINES:]
+        write_json(folder / FAILURE, {"key": task.key, "reason": reason, "log": tail})
+        raise TaskError(reason)
+
+    def check_room(self) -> None:
+        """See that there is room for another step.
+
+        Raises:
+            OutputError: when there is not.
+        """
+        free = shutil.disk_usage(self.work).free
+        least = int(os.environ.get("STUDY_LEAST_FREE_MB", LEAST_FREE_MB))
+        if free < least * 2**20:
+            raise OutputError(self._full())
+
+    def _full(self) -> str:
+        return (
+            f"output: the disk that holds {self.work} is full; make room and give the same "
+            "command: what is done is kept, and it goes on from there"
+        )
+
+
+def reason_of(lines: Sequence[str], code: int) -> str:
+    """Find the line of a log that says what went wrong; MONAI's own last line does not.
+
+    Example:
+        >>> reason_of(["ValueError: a bad rate", "the above", "RuntimeError: Failed to x"], 1)
+        'ValueError: a bad rate'
+    """
+    if code < 0:
+        return f"killed by signal {-code} (9: by somebody, or for want of memory)"
+    found = [line.strip() for line in lines if _names_error(line)]
+    telling = [line for line in found if not line.startswith("RuntimeError: Failed to")]
+    return (telling or found or [f"exit code {code}"])[0][:300]
+
+
+def _names_error(line: str) -> bool:
+    word = line.strip().partition(":")[0]
+    return line.strip().startswith("error:") or (
+        ": " in line and word.isidentifier() and word.endswith(("Error", "Exception"))
+    )
