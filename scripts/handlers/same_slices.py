@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import ignite.distributed as idist
 import numpy as np
@@ -37,7 +38,7 @@ class SameSlices(OverlayPictures):
         self.collection.clear()
         if idist.get_rank() != 0 or not found:
             return
-        arrays = {}
+        arrays: dict[str, Any] = {}
         for number, candidate in enumerate(spread_by_size(found)):
             panel = self._panel(candidate, "")
             arrays |= {

@@ -72,9 +72,10 @@ def _cell(study: Study, source: Source, method: Method, seed: int, known: set[st
         for label in (method.label, method.tested_label)
     )
     if method.network == GRAPH_CUT:
-        words = ("-m", "scripts", "graph_cut", "--datalist", "<need0>/datalist.json")
-        words += ("--output", "<out>", "--section", "test")
-        cut = Task("evaluations", f"graph cut {method.split} seed {seed}", words, (tested_on,))
+        words = ["-m", "scripts", "graph_cut", "--datalist", "<need0>/datalist.json"]
+        words += ["--output", "<out>", "--section", "test"]
+        name = f"graph cut {method.split} seed {seed}"
+        cut = Task("evaluations", name, tuple(words), (tested_on,))
         return Cell(method, seed, None, {method.name: cut})
     training = training_task(study, method, seed, trained_on, known)
     stages = stage_names(study, method)
@@ -168,7 +169,8 @@ def training_task(study: Study, method: Method, seed: int, data: Task, known: se
     settings["stage_epochs"] = study.epochs.get("per_stage") or (
         f"$max(1, {study.epochs['total']} // len(@strategy['stages']))"
     )
-    needs, overrides = (data,), {"dataset_dir": "<need0>", "seed": str(seed)}
+    needs: tuple[Task, ...] = (data,)
+    overrides = {"dataset_dir": "<need0>", "seed": str(seed)}
     if method.weights == "own":
         needs = (data, pretraining_task(study, method, seed, data))
         overrides["encoder_weights"] = "<need1>/encoder.pt"

@@ -1,0 +1,103 @@
+import pytest
+
+from scripts.study.cells import make_cells
+from scripts.study.declaration import read_study
+from scripts.study.sources import Source, choose_source
+from tests.scripts.study.studies import STUDY, write_study
+
+PRETRAINING = {"config": "bundles/lung_nodule_ct_segmentation/configs/pretrain.json"}
+
+
+def cells_of(folder, source=None, **changes):
+    study = read_study(write_study(folder, **changes))
+    return make_cells(study, source or Source())
+
+
+def test_setting_that_no_config_has_then_refused_with_the_nearest(tmp_path):
+    with pytest.raises(ValueError, match="did you mean batch_size"):
+        cells_of(tmp_path, settings={"batch_sise": 2})
+
+
+def test_setting_of_training_only_then_not_given_to_the_evaluation(tmp_path):
+    cell = cells_of(tmp_path, settings={"batch_size": 2, "decoder_norm": "group"})[0]
+    (evaluation,) = cell.evaluations.values()
+    assert cell.training.files["settings.json"]["batch_size"] == 2
+    assert evaluation.files["settings.json"] == {"decoder_norm": "group"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"settings": {"batch_size": 4}}, {"epochs": {"total": 11}}, {"seeds": [1]},
+     {"data": {"phantoms": {"patients": 7}}}],
+    ids=["setting", "epochs", "seed", "data"],
+)  # fmt: skip
+def test_anything_that_decides_the_result_when_changed_then_another_key(tmp_path, changes):
+    before, after = cells_of(tmp_path)[0], cells_of(tmp_path, **changes)[0]
+    assert before.training.key != after.training.key
+    assert before.evaluations["BSFT"].key != after.evaluations["BSFT"].key
+
+
+def test_title_when_changed_then_the_same_key(tmp_path):
+    before, after = cells_of(tmp_path)[0], cells_of(tmp_path, title="Other words")[0]
+    assert before.training.key == after.training.key
+
+
+def test_methods_that_differ_in_what_they_are_tested_on_then_one_training(tmp_path):
+    grid = [{**STUDY["methods"][0], "tested_label": ["ball", "masks"]}]
+    first, second = cells_of(tmp_path, methods=grid)
+    assert first.training.key == second.training.key
+    keys = {task.key for cell in (first, second) for task in cell.evaluations.values()}
+    assert len(keys) == 2
+
+
+def test_methods_with_own_weights_then_share_the_pretraining_and_scratch_has_none(tmp_path):
+    methods = [
+        {"network": "unet_resnet34", "strategy": name, "weights": "own"}
+        for name in ("bsft", "full", "scratch")
+    ]
+    bsft, full, scratch = cells_of(tmp_path, methods=methods, pretraining=PRETRAINING)
+    assert bsft.training.needs[1].key == full.training.needs[1].key
+    assert "<need1>/encoder.pt" in bsft.training.words
+    assert len(scratch.training.needs) == 1
+    words = scratch.training.words
+    assert words[words.index("--encoder_weights") + 1] == "none"
+
+
+def test_stages_as_rows_then_each_is_evaluated_with_its_own_weights(tmp_path):
+    methods = [{"name": "x", "network": "unet_resnet34", "strategy": "bsft"}]
+    (cell,) = cells_of(tmp_path, methods=methods, rows="stages", paper={})
+    assert next(iter(cell.evaluations)) == "A: block5"
+    last = list(cell.evaluations.values())[-1]
+    assert "<need0>/stages/stage_5.pt" in last.words
+
+
+def test_loss_of_a_method_then_wins_over_a_file_of_the_study(tmp_path):
+    methods = [{**STUDY["methods"][0], "loss": "cross_entropy"}]
+    files = ["configs/losses/soft_jaccard.json"]
+    (cell,) = cells_of(tmp_path, methods=methods, files=files)
+    assert cell.training.made_of["config"]["loss"]["_target_"] == "torch.nn.BCEWithLogitsLoss"
+
+
+def test_full_form_without_data_then_told_what_to_give(tmp_path):
+    study = read_study(write_study(tmp_path))
+    with pytest.raises(ValueError, match="--data DIR"):
+        choose_source(study, None, None, None)
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        choose_source(study, str(tmp_path / "none"), None, None)
+    assert choose_source(study, "phantoms", None, None).data is None
+
+
+def test_prepared_folder_with_a_study_of_several_splits_then_refused(tmp_path):
+    (tmp_path / "datalist.json").write_text("{}")
+    grid = [{**STUDY["methods"][0], "split": ["patient", "nodule"]}]
+    study = read_study(write_study(tmp_path, methods=grid))
+    with pytest.raises(ValueError, match="prepared with one label"):
+        choose_source(study, str(tmp_path), None, None)
+
+
+def test_prepared_folder_then_nothing_is_prepared_and_its_list_decides_the_key(tmp_path):
+    (tmp_path / "datalist.json").write_text("{}")
+    before = cells_of(tmp_path, Source(tmp_path))[0]
+    assert before.training.needs[0].given == tmp_path
+    (tmp_path / "datalist.json").write_text('{"test": []}')
+    assert cells_of(tmp_path, Source(tmp_path))[0].training.key != before.training.key

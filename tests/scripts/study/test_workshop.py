@@ -1,0 +1,160 @@
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from scripts.output_folder import OutputError
+from scripts.study.processes import Outcome, environment, locked, run_command
+from scripts.study.tasks import Task
+from scripts.study.workshop import TaskError, Workshop, reason_of
+
+
+def counting(code="pass"):
+    return Task("trainings", "count", ("-c", code), resumable=False)
+
+
+def append(tmp_path, name):
+    return f"open({str(tmp_path / name)!r}, 'a').write('x')"
+
+
+def test_step_when_done_then_not_run_again_and_its_record_has_its_cost(tmp_path):
+    task = counting(append(tmp_path, "runs") + "; bytearray(50_000_000)")
+    shop = Workshop(tmp_path / "work")
+    shop.do(task)
+    Workshop(tmp_path / "work").do(task)
+    assert (tmp_path / "runs").read_text() == "x"
+    record = shop.record(task)
+    assert record["key"] == task.key
+    assert record["seconds"] > 0
+    assert record["peak_mb"] > 50
+
+
+def test_step_of_another_making_then_another_folder(tmp_path):
+    first, second = counting("pass"), counting("1")
+    assert first.folder(tmp_path) != second.folder(tmp_path)
+
+
+def test_record_with_another_key_then_not_taken_for_done(tmp_path):
+    task, shop = counting(), Workshop(tmp_path)
+    shop.do(task)
+    record = task.folder(tmp_path) / "done.json"
+    record.write_text(record.read_text().replace(task.key, "0" * 64))
+    assert shop.record(task) is None
+
+
+def test_failing_step_then_told_why_kept_and_tried_again_the_next_time(tmp_path):
+    task = counting(append(tmp_path, "runs") + "; raise ValueError('no such rate')")
+    shop = Workshop(tmp_path / "work")
+    for _ in range(2):
+        with pytest.raises(TaskError, match="ValueError: no such rate"):
+            shop.do(task)
+    assert (tmp_path / "runs").read_text() == "x"  # not twice in one run
+    assert "no such rate" in Workshop(tmp_path / "work").failure(task)
+    with pytest.raises(TaskError):
+        Workshop(tmp_path / "work").do(task)
+    assert (tmp_path / "runs").read_text() == "xx"
+
+
+def test_step_whose_need_fails_then_not_run(tmp_path):
+    need = counting("1 / 0")
+    task = Task("evaluations", "after", ("-c", append(tmp_path, "runs")), (need,))
+    with pytest.raises(TaskError, match="ZeroDivisionError"):
+        Workshop(tmp_path / "work").do(task)
+    assert not (tmp_path / "runs").exists()
+    assert "ZeroDivisionError" in Workshop(tmp_path / "work").failure(task)
+
+
+def test_training_stopped_with_a_checkpoint_then_resumed_else_begun_anew(tmp_path):
+    task = Task("trainings", "t", ("-c", "pass"), resumable=True)
+    assert task.command(tmp_path)[-2:] == ["--overwrite", "true"]
+    folder = task.out(tmp_path) / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "checkpoint_00001.pt").touch()
+    assert task.command(tmp_path)[-2:] == ["--resume", "true"]
+
+
+def test_full_disk_then_one_line_and_no_failure_kept(tmp_path, monkeypatch):
+    def full(words, log, lock):
+        log.write_text("OSError: [Errno 28] No space left on device\n")
+        return Outcome(1, 0.1, 1.0)
+
+    task, shop = counting(), Workshop(tmp_path, full)
+    with pytest.raises(OutputError, match="is full; make room and give the same command"):
+        shop.do(task)
+    assert shop.failure(task) is None
+    monkeypatch.setenv("STUDY_LEAST_FREE_MB", str(10**12))
+    with pytest.raises(OutputError, match="is full"):
+        Workshop(tmp_path).do(task)
+
+
+def test_places_then_put_into_the_words(tmp_path):
+    need = Task("prepared", "p", given=tmp_path / "given")
+    task = Task("evaluations", "e", ("--data", "<need0>/x", "--to", "<out>"), (need,))
+    out = str(task.folder(tmp_path) / "out")
+    assert task.command(tmp_path) == ["--data", f"{tmp_path}/given/x", "--to", out]
+
+
+def test_environment_then_a_command_is_not_part_of_torchruns_processes():
+    own = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "CUDA_VISIBLE_DEVICES": "4,6"}
+    assert environment(own) == {"CUDA_VISIBLE_DEVICES": "6"}
+    assert environment({"CUDA_VISIBLE_DEVICES": "4,6"}) == {"CUDA_VISIBLE_DEVICES": "4,6"}
+
+
+@pytest.mark.parametrize(
+    ("lines", "code", "said"),
+    [
+        (["KeyError: 'x'", "RuntimeError: Failed to run"], 1, "KeyError: 'x'"),
+        (["RuntimeError: Failed to run"], 1, "RuntimeError: Failed to run"),
+        (["error: data: no folder"], 2, "error: data: no folder"),
+        ([], 3, "exit code 3"),
+        ([], -9, "killed by signal 9"),
+    ],
+)
+def test_reason_then_the_line_that_says_what_went_wrong(lines, code, said):
+    assert reason_of(lines, code).startswith(said)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from scripts.study.processes import locked, run_command
+with locked(Path(sys.argv[1]) / ".lock") as lock:
+    run_command(["-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)"],
+                Path(sys.argv[1]) / "log", lock)
+"""
+
+
+def ended(process):
+    """Whether a process ends within seconds; one that nobody asked about its end counts too."""
+    stat = Path("/proc", str(process), "stat")
+    for _ in range(400):
+        try:
+            if stat.read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
+        except (FileNotFoundError, ProcessLookupError):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel ends orphans on Linux only")
+def test_runner_killed_then_its_command_ends_too_and_the_lock_is_free(tmp_path):
+    runner = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)])
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "log").is_file() or not (tmp_path / "log").read_text().strip():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    child = int((tmp_path / "log").read_text())
+    runner.kill()
+    runner.wait()
+    with locked(tmp_path / ".lock"):
+        assert ended(child)
+
+
+def test_command_then_its_exit_code_and_output(tmp_path):
+    with locked(tmp_path / ".lock") as lock:
+        outcome = run_command(["-c", "print('said'); raise SystemExit(3)"], tmp_path / "log", lock)
+    assert outcome.code == 3
+    assert (tmp_path / "log").read_text() == "said\n"
