@@ -64,7 +64,8 @@ def write_report(
     rows = by_row(results)
     names = row_names(study, rows, _planned(study, cells))
     pictures = draw(study, cells, rows, names, (workshop, folder))
-    found = [main_table(study, rows, names), test_table(study, rows), size_table(study, rows)]
+    main = main_table(study, rows, names, on_phantoms=source.data is None)
+    found = [main, test_table(study, rows), size_table(study, rows)]
     tables = [table for table in (*found, cost_table(rows)) if table is not None and table.rows]
     facts = describe(study, cells, results, source)
     holes = [
@@ -120,7 +121,7 @@ def describe(
         if (told := is_told(m)) is not None
     ]
     revisions = sorted({r.revision for r in results if r.revision})
-    facts.append(f"Software: {', '.join(revision[:12] for revision in revisions) or 'unknown'}.")
+    facts.append(f"Software: {', '.join(revisions) or 'unknown'}.")
     return facts
 
 

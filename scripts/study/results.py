@@ -100,8 +100,15 @@ def _training(cell: Cell, workshop: Workshop) -> dict[str, Any]:
         "stages": read_table(out / "stages.csv"),
         "history": read_table(out / "history.csv"),
         "peak_mb": record["peak_mb"],
-        "revision": record["git"]["revision"],
+        "revision": _revision(record["git"]),
     }
+
+
+def _revision(git: Mapping[str, Any]) -> str | None:
+    """Short revision of the software, and whether files differed from it."""
+    if git["revision"] is None:
+        return None
+    return f"{git['revision'][:12]}{' with changes' if git['dirty'] else ''}"
 
 
 def _result(study: Study, cell: Cell, workshop: Workshop, row: str) -> Result:

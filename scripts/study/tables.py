@@ -49,7 +49,15 @@ def row_names(study: Study, rows: Rows, planned: Sequence[str]) -> list[str]:
     return list(dict.fromkeys([*planned, *rows, *study.paper.get("rows", {})]))
 
 
-def main_table(study: Study, rows: Rows, names: Sequence[str]) -> Table:
+ON_PHANTOMS = (
+    "Ours are of phantoms, the paper's of patients: the difference shows how far apart the figures "
+    "are and tells nothing about either method."
+)
+
+
+def main_table(
+    study: Study, rows: Rows, names: Sequence[str], *, on_phantoms: bool = False
+) -> Table:
     """Set the paper's figure, ours and the difference side by side."""
     headings = ["method"]
     for heading in study.figures:
@@ -62,7 +70,10 @@ def main_table(study: Study, rows: Rows, names: Sequence[str]) -> Table:
             cells += _figure_cells(estimate(rows.get(name, ()), heading), printed)
         body.append([*cells, seeds_words(rows.get(name, ()))])
     notes = [f"Paper: {study.paper['source']}."] if study.paper.get("source") else []
-    notes += [f"{study.paper['note'].capitalize()}."] if study.paper.get("note") else []
+    note = str(study.paper.get("note", ""))
+    notes += [f"{note[0].upper()}{note[1:]}."] if note else []
+    if on_phantoms and study.paper.get("rows"):
+        notes.append(ON_PHANTOMS)
     told = "; ".join(f"{heading} is {name}" for heading, name in study.figures.items())
     notes.append(
         f"Ours: {told}, as summary.json of each evaluation defines them. Interval: bootstrap over "
@@ -86,8 +97,8 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def seeds_words(results: Sequence[Result]) -> str:
-    """Count what a row rests on."""
-    values = [case for result in results for cases in result.values.values() for case in cases]
+    """Count what the first figure of a row rests on."""
+    values = [case for result in results for case in next(iter(result.values.values()))]
     patients, cases = ({c.patient for c in values}, {c.case for c in values})
     return f"{len(results)}, {len(patients)}, {len(cases)}" if results else NOTHING
 
@@ -161,7 +172,10 @@ def cost_table(rows: Rows) -> Table:
             ]
         )
     headings = ["method", "parameters", "trainable, stage by stage", "epochs"]
-    note = "Seconds: training and validation of all epochs, mean over seeds, by the clock."
+    note = (
+        "Seconds: training and validation of all epochs, mean over seeds, by the clock; without "
+        "pretraining. Memory: the most that the training's process held."
+    )
     return Table("Cost", [*headings, "seconds", "peak memory, MB"], body, (note,))
 
 
