@@ -1,7 +1,8 @@
 """Predicting a whole CT as the bundle does it, against the same network plainly.
 
     python tests/benchmarks/bench_prediction.py [--source CT] [--bundle bundles/...]
-        [--config_file A.json,B.json] [--ckpt_path model.pt] [--times 2] [--threads 2]
+        [--config_file A.json,B.json] [--ckpt_path model.pt] [--times 1] [--threads 2]
+        [--parts whole,memory,alone]
 
 ``plain`` is the same network and transforms, eager in float32, not cropped, contiguous, slice by
 slice with MONAI's SliceInferer. Both go through ``predict_volume``, in turn, in this process; the
@@ -83,17 +84,17 @@ def dice(own: Prediction, plain: Prediction) -> dict[str, float]:
 
 
 def whole(arguments: argparse.Namespace) -> None:
-    """Predict in turn, and each in a process of its own for its memory."""
+    """Predict in turn: seconds of each, and Dice."""
     models = {kind: model_of(arguments, kind) for kind in ("own", "plain")}
     seconds: dict[str, list[dict[str, float]]] = {kind: [] for kind in models}
     results: dict[str, Prediction] = {}
     for turn in range(arguments.times + 1):
         for kind in ("own", "plain") if turn else ("own",):  # the first warms up
-            watch, started = Stopwatch(), time.perf_counter()
+            watch, started, worked = Stopwatch(), time.perf_counter(), time.process_time()
             results[kind] = predict_volume(models[kind], arguments.source, study="", watch=watch)
-            total = time.perf_counter() - started
+            total, worked = time.perf_counter() - started, time.process_time() - worked
             if turn:
-                seconds[kind].append({"total": total, **watch.seconds})
+                seconds[kind].append({"total": total, "processors": worked, **watch.seconds})
     medians = {
         kind: {step: statistics.median(one[step] for one in runs) for step in runs[0]}
         for kind, runs in seconds.items()
@@ -101,11 +102,18 @@ def whole(arguments: argparse.Namespace) -> None:
     print(f"CT of {results['own'].hu.shape}, {torch.get_num_threads()} threads")
     for kind, steps in medians.items():
         print(f"  {kind:6}", ", ".join(f"{name} {value:.2f} s" for name, value in steps.items()))
-    print(f"  ratio  1 / {medians['plain']['total'] / medians['own']['total']:.2f}")
+    for name in ("total", "processors"):  # the second holds on a busy machine, with one thread
+        print(f"  ratio of {name} 1 / {medians['plain'][name] / medians['own'][name]:.2f}")
     if arguments.trained:
         print("  Dice  ", {kind: round(v, 4) for kind, v in dice(**results).items()})
-    for kind in models:
-        command = [sys.executable, __file__, *arguments.words, f"--only={kind}"]
+
+
+def memory(arguments: argparse.Namespace) -> None:
+    """Predict each in a process of its own: the largest memory."""
+    kept = ("source", "bundle", "config_file", "ckpt_path", "threads")
+    words = [f"--{key}={getattr(arguments, key)}" for key in kept]
+    for kind in ("own", "plain"):
+        command = [sys.executable, __file__, *words, f"--only={kind}"]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
         print(f"  {kind:6} peak memory {float(done.stdout.split()[-1]):.0f} MB")
 
@@ -173,6 +181,7 @@ def main() -> None:
     parser.add_argument("--ckpt_path", type=Path)
     parser.add_argument("--times", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--parts", default="whole,memory,alone")
     parser.add_argument("--only", choices=("own", "plain"), help="print its peak memory, in MB")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -189,10 +198,8 @@ def main() -> None:
             predict_volume(model_of(arguments, arguments.only), arguments.source, study="")
             print(own_peak_mb())
             return
-        kept = ("source", "bundle", "config_file", "ckpt_path", "threads")
-        arguments.words = [f"--{key}={getattr(arguments, key)}" for key in kept]
-        whole(arguments)
-        alone(arguments)
+        for part in arguments.parts.split(","):
+            {"whole": whole, "memory": memory, "alone": alone}[part](arguments)
 
 
 if __name__ == "__main__":
