@@ -10,7 +10,7 @@ from monai.bundle import ConfigParser
 
 ROOT = Path(__file__).resolve().parents[2]
 LUNG = ROOT / "bundles" / "lung_nodule_ct_segmentation" / "configs"
-FRAGMENTS = sorted((ROOT / "configs").glob("**/*.json"))
+FRAGMENTS = sorted(set((ROOT / "configs").glob("*/*.json")) - set(ROOT.glob("configs/studies/*")))
 
 
 def names_of(folder: str) -> list[str]:
