@@ -1,7 +1,7 @@
 """One training step and five stages of block superimposed fine-tuning, against the plain way.
 
     python tests/benchmarks/bench_training.py [--times 5] [--threads 2] [--iterations 4]
-                                              [--learn 60]
+                                              [--learn 60] [--encoders resnet34,vgg16]
 
 A step is forward, loss, backward and Adam of the ResNet34 U-Net on 256 x 256, in channels_last and
 bfloat16 through the inferer of configs/runtime/bfloat16.json, and plainly: eager float32 in
@@ -34,10 +34,10 @@ STAGES = "configs/strategies/bsft.json"
 RATE = 1e-4
 
 
-def make(quick: bool, seed: int = 0) -> tuple[TransferUNet, Inferer]:
+def make(quick: bool, seed: int = 0, encoder: str = "resnet34") -> tuple[TransferUNet, Inferer]:
     """Build the network and what runs it, as train.json with the overlay does, or plainly."""
     torch.manual_seed(seed)
-    network = TransferUNet("resnet34")
+    network = TransferUNet(encoder)
     if not quick:
         return network, SimpleInferer()
     parser = ConfigParser()
@@ -105,12 +105,12 @@ def measure_steps(times: int) -> None:
         )
 
 
-def measure_stages(iterations: int) -> None:
+def measure_stages(iterations: int, encoder: str) -> None:
     """Print what the stages take against as many iterations of the whole network."""
     with open(STAGES) as file:
         stages = json.load(file)["strategy"]["stages"]
     images, labels = discs(2, 256, seed=1)
-    network, inferer = make(quick=True)
+    network, inferer = make(quick=True, encoder=encoder)
     step = make_step(network, inferer, images, labels)
     step()
     seconds: dict[str, list[float]] = {"full": []}
@@ -129,7 +129,9 @@ def measure_stages(iterations: int) -> None:
             f"  {stage['name']:10} {one:.3f} s a step, {saved_mb(step):4.0f} MB kept for backward"
         )
     five = sum(statistics.median(seconds[stage["name"]]) for stage in stages)
-    print(f"five stages: {five / (5 * full):.2f} of five full fine-tunings of the same length")
+    print(
+        f"five stages, {encoder}: {five / (5 * full):.2f} of five full fine-tunings of the same length"
+    )
 
 
 def learn(iterations: int, seeds: Sequence[int]) -> None:
@@ -159,10 +161,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--iterations", type=int, default=4)
     parser.add_argument("--learn", type=int, default=60)
+    parser.add_argument("--encoders", default="resnet34,vgg16", help="of the stages")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     measure_steps(arguments.times)
-    measure_stages(arguments.iterations)
+    for encoder in arguments.encoders.split(","):
+        measure_stages(arguments.iterations, encoder)
     learn(arguments.learn, seeds=(0, 1))
 
 
