@@ -130,7 +130,7 @@ def measure_stages(iterations: int, encoder: str) -> None:
         )
     five = sum(statistics.median(seconds[stage["name"]]) for stage in stages)
     print(
-        f"five stages, {encoder}: {five / (5 * full):.2f} of five full fine-tunings of the same length"
+        f"five stages, {encoder}: {five / (5 * full):.2f} of five full fine-tunings of as many steps"
     )
 
 
