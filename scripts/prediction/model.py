@@ -182,7 +182,7 @@ class Model:
                 inputs = torch.flip(image.as_tensor(), axes) if axes else image.as_tensor()
                 logits = _plain(inferer(inputs[None].to(self.device), network))[0]
                 del inputs
-                for part in logits.split(SLICES_AT_ONCE, dim=-1):  # in place, for memory
+                for part in torch.split(logits, SLICES_AT_ONCE, dim=-1):  # in place, for memory
                     part.copy_(_plain(activation({"pred": part})["pred"]))
                 one = (torch.flip(logits, axes) if axes else logits).cpu()
                 del logits
