@@ -129,9 +129,7 @@ def measure_stages(iterations: int, encoder: str) -> None:
             f"  {stage['name']:10} {one:.3f} s a step, {saved_mb(step):4.0f} MB kept for backward"
         )
     five = sum(statistics.median(seconds[stage["name"]]) for stage in stages)
-    print(
-        f"five stages, {encoder}: {five / (5 * full):.2f} of five full fine-tunings of as many steps"
-    )
+    print(f"five stages, {encoder}: {five / (5 * full):.2f} of five full fine-tunings as long")
 
 
 def learn(iterations: int, seeds: Sequence[int]) -> None:
