@@ -120,7 +120,7 @@ def foreign_modules(files: Iterable[Path], *, root: Path) -> list[str]:
 
     Example:
         >>> root = Path(__file__).parents[2]
-        >>> foreign_modules([root / "scripts" / "inferers.py"], root=root)
+        >>> foreign_modules([root / "scripts" / "intensity.py"], root=root)
         ['monai', 'torch']
     """
     names = {name.split(".")[0] for file in files for name in imported_names(file, root)}

@@ -16,8 +16,8 @@ from scripts.study.methods import Method, encoder_of
 from scripts.study.sources import Source, prepared_task
 from scripts.study.tasks import Task
 
-EVERY_STAGE = "configs/runtime/every_stage.json"
-SAME_SLICES = "configs/runtime/same_slices.json"
+EVERY_STAGE = "configs/handlers/every_stage.json"
+SAME_SLICES = "configs/handlers/same_slices.json"
 SETTINGS = "<here>/settings.json"
 
 
