@@ -105,8 +105,11 @@ def test_two_processes_then_train_as_one_stage_by_stage(bundle, request, tmp_pat
     one, two = history(tmp_path / "one"), history(tmp_path / "two")
     assert len(one) == len(two) == len(STAGES)
     for alone, together in zip(one, two, strict=True):
-        # rounding moves a few voxels over the threshold, which figures of hard masks count
-        assert together == pytest.approx(alone, rel=1e-3, abs=TOLERANCE)
+        assert together.keys() == alone.keys()
+        for name, value in alone.items():
+            # rounding moves a few voxels over the threshold, which figures of hard masks count
+            rel = 1e-3 if name.startswith("val_") and name != "val_loss" else 1e-4
+            assert together[name] == pytest.approx(value, rel=rel, abs=TOLERANCE), name
     expected, found = (torch.load(tmp_path / n / "model.pt", weights_only=True) for n in OUTPUTS)
     assert found["stage"] == expected["stage"]
     for key, tensor in expected["model"].items():
