@@ -7,7 +7,8 @@ A step is forward, loss, backward and Adam of the ResNet34 U-Net on 256 x 256, i
 bfloat16 through the inferer of configs/runtime/bfloat16.json, and plainly: eager float32 in
 PyTorch's usual memory format. Then the stages A to E of configs/strategies/bsft.json against five
 full fine-tunings of as many iterations, both in the quick way; with what autograd keeps for the
-backward pass in either. Then either way of computing learns the same made-up discs from the same
+backward pass in either, and with the operations that torch counts: freezing cannot take less time
+than its share of them. Then either way of computing learns the same made-up discs from the same
 start, and the Dice of both on others is printed. Figures to reach: 0.6 of a plain step, 0.7 of five
 full fine-tunings. Two minutes on two cores.
 """
@@ -25,6 +26,7 @@ from machine import take_turns
 from monai.bundle import ConfigParser
 from monai.inferers import Inferer, SimpleInferer
 from monai.losses import DiceCELoss
+from torch.utils.flop_counter import FlopCounterMode
 
 from custom_nets.unet import TransferUNet
 from scripts.strategies import parameter_groups
@@ -91,6 +93,13 @@ def saved_mb(step: Callable[[], None]) -> float:
     return sum(kept.values()) / 1e6
 
 
+def operations(step: Callable[[], None]) -> int:
+    """Multiplications and additions of one step, forward and backward."""
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops()
+
+
 def measure_steps(times: int) -> None:
     """Print what one step takes."""
     for batch in (2, 8):
@@ -121,15 +130,21 @@ def measure_stages(iterations: int, encoder: str) -> None:
                 started = time.perf_counter()
                 step()
                 seconds.setdefault(name, []).append(time.perf_counter() - started)
-    full = statistics.median(seconds["full"])
-    for stage in [*stages, {"name": "full", "trainable": ["all"]}]:
+    whole = {"name": "full", "trainable": ["all"]}
+    medians = {name: statistics.median(found) for name, found in seconds.items()}
+    counted = {}
+    for stage in [whole, *stages]:
+        name = stage["name"]
         network.set_trainable(stage["trainable"])
-        one = statistics.median(seconds[stage["name"]])
+        counted[name] = operations(step)
         print(
-            f"  {stage['name']:10} {one:.3f} s a step, {saved_mb(step):4.0f} MB kept for backward"
+            f"  {name:10} {medians[name]:.3f} s a step, {medians[name] / medians['full']:.2f} of "
+            f"full; operations {counted[name] / counted['full']:.2f}; "
+            f"{saved_mb(step):4.0f} MB kept for backward"
         )
-    five = sum(statistics.median(seconds[stage["name"]]) for stage in stages)
-    print(f"five stages, {encoder}: {five / (5 * full):.2f} of five full fine-tunings as long")
+    for what, found in (("time", medians), ("operations", counted)):
+        share = statistics.mean(found[stage["name"]] for stage in stages) / found["full"]
+        print(f"  five stages, {encoder}: {share:.2f} of the {what} of five full fine-tunings")
 
 
 def learn(iterations: int, seeds: Sequence[int]) -> None:
