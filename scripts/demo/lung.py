@@ -36,7 +36,7 @@ def data_steps(output: Path, patients: int, seed: int) -> list[Step]:
     prepare = "prepare luna16 --label masks --slices all --shares 6:2:2"
     folders = ["--source", str(cohort), "--masks", str(cohort / "masks")]
     seeded = ["--seed", str(seed)]
-    sizes = ["--nodule_min_mm", "8", "--nodule_max_mm", "20"]
+    sizes = ["--nodule_min_mm", "10", "--nodule_max_mm", "30"]
     return [
         Step(
             "phantom cohort",
