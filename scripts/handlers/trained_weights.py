@@ -39,18 +39,38 @@ class TrainedWeights:
 
         Raises:
             FileNotFoundError: when there is no such file.
-            ValueError: when the file belongs to another network.
+            ValueError: when the file holds no weights, or those of another network.
         """
         if not self.path.is_file():
             raise FileNotFoundError(
                 f"ckpt_path: no trained network at {self.path}; run training first, "
                 "or pass --ckpt_path FILE"
             )
-        checkpoint = torch.load(self.path, map_location="cpu", weights_only=True)
-        weights = checkpoint.get("model", checkpoint)
+        weights = self._read()
         self._refuse_other_network(weights)
         self.network.load_state_dict(weights)
         logger.info("loaded %d tensors of %s", len(weights), self.path)
+
+    def _read(self) -> dict[str, torch.Tensor]:
+        """Read tensors by their names; nothing in the file is run."""
+        try:
+            content = torch.load(self.path, map_location="cpu", weights_only=True)
+        except Exception as error:  # zip, pickle and torch have no common error
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            raise self._no_weights(f"{type(error).__name__}: {reason}") from error
+        weights = content.get("model", content) if isinstance(content, dict) else content
+        if not isinstance(weights, dict):
+            raise self._no_weights(f"got a {type(weights).__name__}")
+        strange = [key for key, value in weights.items() if not isinstance(value, torch.Tensor)]
+        if strange:
+            raise self._no_weights(f"{strange[0]!r} is no tensor")
+        return weights
+
+    def _no_weights(self, reason: str) -> ValueError:
+        return ValueError(
+            f"ckpt_path: {self.path} holds no weights that can be read without running code "
+            f"({reason}); give the model.pt that training wrote"
+        )
 
     def _refuse_other_network(self, weights: dict[str, torch.Tensor]) -> None:
         """Compare names and shapes before anything is copied."""

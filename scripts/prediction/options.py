@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from scripts.prediction.products import PRODUCTS, USUAL
 
 
@@ -124,9 +126,16 @@ def check_device(value: object) -> str:
     """Read a device's name.
 
     Raises:
-        ValueError: for anything but cpu, cuda, cuda:0 ...
+        ValueError: for anything but cpu, cuda, cuda:0 ..., and for a GPU that is not there: torch
+            would say so only when the network goes there, in words of its own.
     """
     text = "" if value is None else str(value)
     if text and not re.fullmatch(r"cpu|cuda(:\d+)?|mps", text):
         raise ValueError(f"device: must be cpu, cuda, cuda:0 ... or mps, got {text!r}")
+    if text.startswith("cuda"):
+        there, number = torch.cuda.device_count(), torch.device(text).index or 0
+        if number >= there:
+            raise ValueError(f"device: {text} is not here; PyTorch sees {there} CUDA GPUs, use cpu")
+    if text == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("device: PyTorch sees no mps on this machine; use cpu")
     return text

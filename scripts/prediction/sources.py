@@ -174,7 +174,8 @@ def _instance(reader: ArchiveReader, file: File, found: Found) -> _Instance | No
     try:
         content = _opened(reader, file)
     except (ValueError, OSError) as error:
-        found.refused.append(Remark(place, "a file that cannot be read", f"{place}: {error}"))
+        told = str(error) if str(error).startswith(place) else f"{place}: {error}"
+        found.refused.append(Remark(place, "a file that cannot be read", told))
         return None
     if content is None:
         if name.lower().endswith(DICOM_SUFFIXES):

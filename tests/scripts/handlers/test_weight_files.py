@@ -46,6 +46,23 @@ def test_trained_weights_of_another_network_then_refused_before_anything_is_copi
     assert all(torch.equal(value, before[key]) for key, value in fresh.state_dict().items())
 
 
+@pytest.mark.parametrize(
+    ("write", "reason"),
+    [
+        (lambda path: path.write_text("hello"), "without running code"),
+        (lambda path: path.write_bytes(b""), "EOFError"),
+        (lambda path: torch.save(torch.nn.Identity(), path), "UnpicklingError"),
+        (lambda path: torch.save(torch.ones(2), path), "got a Tensor"),
+        (lambda path: torch.save({"epoch": 3}, path), "'epoch' is no tensor"),
+    ],
+    ids=["text", "empty", "whole module", "one tensor", "no weights"],
+)
+def test_trained_weights_when_the_file_is_something_else_then_refused(tmp_path, write, reason):
+    write(tmp_path / "model.pt")
+    with pytest.raises(ValueError, match=rf"ckpt_path: .*model.pt holds no weights .*{reason}"):
+        run(TrainedWeights(network(), tmp_path / "model.pt"))
+
+
 def test_starting_weights_then_training_starts_from_the_whole_network(tmp_path):
     trained, fresh = network(), network()
     torch.save({"model": trained.state_dict()}, tmp_path / "model.pt")

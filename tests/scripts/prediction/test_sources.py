@@ -105,6 +105,19 @@ def test_large_member_then_refused_unread(series, tmp_path):
     assert "must have at most 100 bytes" in str(found.refused[0])
 
 
+def test_damaged_member_then_its_place_told_once_and_the_others_taken(series, tmp_path):
+    content = {f"ct/{file.name}": file.read_bytes() for file in series.iterdir()}
+    packed = bytearray(zip_bytes(content))
+    packed[len(packed) // 2] ^= 0xFF  # within a slice: its checksum no longer fits
+    write_files(tmp_path, {"x.zip": bytes(packed)})
+    found = find_sources(tmp_path / "x.zip")
+    (refused,) = found.refused
+    assert str(refused).count("x.zip") == 1
+    assert "cannot be unpacked: Bad CRC-32" in str(refused)
+    assert len(found.sources[0].files) == 23
+    assert found.sources[0].notes
+
+
 def test_nothing_at_the_path_then_said(tmp_path):
     with pytest.raises(FileNotFoundError, match="source: no such file or folder"):
         find_sources(tmp_path / "none")
