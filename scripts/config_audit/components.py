@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
+from scripts.config_audit.arguments import unknown_argument
 from scripts.config_audit.composition import META, Composition, find, walk
 from scripts.config_audit.expressions import (
     ADDRESS,
@@ -77,6 +78,9 @@ def _component(config: dict[str, Any], value: dict[str, Any], names: Names) -> I
         level = MEDIUM if sign.level == HIGH else sign.level
         sign = Sign(level, sign.kind, sign.what, f"disabled, else: {sign.why}")
     yield sign
+    wrong = unknown_argument(value["_target_"], value)
+    if wrong:
+        yield Sign(PROBLEM, "name", f"{value['_target_']}", wrong)
     for argument, (risky, level, kind, why) in ARGUMENTS.items():
         given = value.get(argument)
         if given is risky or (isinstance(given, str) and given.lower() == str(risky).lower()):

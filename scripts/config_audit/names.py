@@ -224,6 +224,12 @@ def _project_name(name: str) -> str | None:
     return _leads_to(_ours(module) or b"", rest) if module and rest else None
 
 
+def project_source(name: str) -> tuple[bytes | None, list[str]]:
+    """Return the text of the module of this project that a name is of, and the rest of the name."""
+    module, rest = _module_of(name, _ours)
+    return (_ours(module) if module else None), rest
+
+
 def _ours(path: str) -> bytes | None:
     """Read a Python file of this project."""
     file = ROOT / path

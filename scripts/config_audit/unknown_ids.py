@@ -8,6 +8,8 @@ from typing import Any
 
 from monai.bundle import ReferenceResolver
 
+from scripts.config_audit.arguments import unknown_argument
+
 # ids that MONAI's experiment tracking reads, in whatever bundle
 TRACKING_IDS = ("tracking_uri", "experiment_name", "run_name", "save_execute_config")
 
@@ -16,7 +18,7 @@ def refuse_unknown_ids(config: Mapping[str, Any], overrides: Iterable[str], sign
     """Stop where an override names an id that the config does not have.
 
     MONAI makes a new id of a misspelt one, which nothing reads: the run would go on with the
-    default. Only a component takes a further argument (``network_def::width``).
+    default. Only a component takes a further argument (``network_def::width``), one that it has.
 
     Args:
         config: the merged config files, before overrides and macros are resolved.
@@ -54,6 +56,9 @@ def _follow(config: Any, path: str, shown: str, *, adds: bool) -> None:
             continue
         takes_more = isinstance(current, Mapping) and "_target_" in current
         if takes_more and depth == len(keys) - 1 and not adds:
+            wrong = unknown_argument(current["_target_"], [key])
+            if wrong:
+                raise ValueError(f"{shown}: {current['_target_']} {wrong}")
             return
         near = _nearest(config, path, above, key, list(found))
         raise ValueError(f"{shown}: no such id; did you mean {', '.join(near)}?")

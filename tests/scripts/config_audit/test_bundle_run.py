@@ -10,6 +10,7 @@ import pytest
 
 from scripts.__main__ import main
 from scripts.config_audit.bundle_run import find_config
+from scripts.config_audit.unknown_ids import refuse_unknown_ids
 from tests.scripts.config_audit.samples import write
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -25,6 +26,8 @@ def bundle(tmp_path):
         "output_dir": str(tmp_path),
         "rate": 1,
         "part": {"_target_": "dict", "sizes": [{"a": 1}]},
+        "loss": {"_target_": "DiceLoss"},
+        "sampler": {"_target_": "scripts.crops.RandCropWithLabeld", "keys": "a"},
         "place": "@bundle_root",
         "training": [RESULT, "$@record"],
         "record": {"_target_": "scripts.provenance.record_config", "output_dir": "@output_dir"},
@@ -52,6 +55,8 @@ def said(capsys, *words):
         ("part#sizes#3#a=2", "did you mean part::sizes::0"),
         ("a=2", "did you mean part::sizes::0::a?"),
         ("rate", "overrides: must be id=value, got 'rate'"),
+        ("loss#sigmod=1", "loss#sigmod: DiceLoss takes no sigmod; did you mean sigmoid?"),
+        ("sampler#shar=1", "takes no shar; did you mean share"),
         ("rate#x=2", "rate#x: no such id; did you mean rate?"),
         ("place#x=1", "place is '@bundle_root', which has no parts to set"),
     ],
@@ -79,6 +84,11 @@ def test_values_then_as_monai_reads_them_and_overlays_composed(bundle, tmp_path)
     assert part == {"sizes": [7, {"a": [1, "x"]}], "new": {"k": None}, "n": 1}
     assert place == str(bundle)  # "." would have been where the command runs
     assert sys.argv == before
+
+
+def test_argument_that_a_component_has_then_taken_though_no_config_sets_it():
+    config = {"loss": {"_target_": "DiceLoss"}, "any": {"_target_": "dict"}}
+    refuse_unknown_ids(config, ["loss#sigmoid", "loss#_disabled_", "any#thing"])
 
 
 @pytest.mark.filterwarnings("ignore:.*config_file")

@@ -30,14 +30,14 @@ def test_two_ways_of_writing_then_no_difference(differ, tmp_path, capsys):
 
 def test_values_sections_and_targets_then_told_in_words(differ):
     old = {"rate": 0.1, "gone": [1], "loss": {"_target_": "DiceLoss", "sigmoid": True}}
-    new = {"rate": 0.2, "come": {"_target_": "Compose", "keys": ["a"]},
+    new = {"rate": 0.2, "come": {"_target_": "Compose", "transforms": ["a"]},
            "loss": {"_target_": "DiceCELoss", "sigmoid": True}}  # fmt: skip
     changes, added = differ(old, new)
     assert changes == {
         "rate": "is 0.2, was 0.1",
         "gone": "removed, was [1]",
         "loss": 'calls "DiceCELoss" instead of "DiceLoss"',
-        "come": 'added: Compose(keys=["a"])',
+        "come": 'added: Compose(transforms=["a"])',
     }
     assert {(f.level, f.what) for f in added} == {("low", "DiceCELoss"), ("low", "Compose")}
 

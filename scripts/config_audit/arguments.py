@@ -1,0 +1,91 @@
+"""Which arguments a component takes, by loaded modules and source text: nothing is imported."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+import sys
+from collections.abc import Iterable
+from functools import lru_cache
+from types import FunctionType, ModuleType
+
+from scripts.config_audit.names import KNOWN, PROJECT, component_of, project_source
+
+# MONAI's own keys of a component (monai.bundle.config_item)
+RESERVED = ("_target_", "_disabled_", "_requires_", "_desc_", "_mode_")
+
+
+@lru_cache(maxsize=1024)
+def arguments_of(target: str) -> tuple[str, ...] | None:
+    """Return the names of the arguments that a ``_target_`` takes.
+
+    Returns:
+        None where that cannot be told: code of others, ``**kwargs``, an inherited ``__init__`` of
+        this project, positional arguments only.
+
+    Example:
+        >>> arguments_of("scripts.precision.nothing"), "sigmoid" in arguments_of("DiceLoss")
+        (None, True)
+    """
+    name = component_of(target) or target
+    if name.partition(".")[0] in PROJECT:
+        return _of_source(name)
+    return _of_loaded(name) if name.partition(".")[0] in KNOWN else None
+
+
+def unknown_argument(target: object, given: Iterable[str]) -> str:
+    """Say which of the arguments given a component does not take; empty where all is well.
+
+    Example:
+        >>> unknown_argument("DiceLoss", ["sigmod"])
+        'takes no sigmod; did you mean sigmoid?'
+    """
+    taken = arguments_of(target) if isinstance(target, str) else None
+    wrong = [key for key in given if taken is not None and key not in (*taken, *RESERVED)]
+    if taken is None or not wrong:
+        return ""
+    near = difflib.get_close_matches(wrong[0], taken, n=3, cutoff=0.6) or sorted(taken)
+    return f"takes no {wrong[0]}; did you mean {', '.join(near)}?"
+
+
+def _of_loaded(name: str) -> tuple[str, ...] | None:
+    """Read the signature of what a module that is loaded already holds."""
+    parts = name.split(".")
+    length = next((n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in sys.modules), 0)
+    current: object = sys.modules.get(".".join(parts[:length]))
+    for part in parts[length:]:
+        if not isinstance(current, (ModuleType, type)):
+            return None
+        current = vars(current).get(part)
+    if not isinstance(current, (type, FunctionType)):
+        return None
+    try:
+        parameters = inspect.signature(current).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    if any(p.kind in (p.VAR_KEYWORD, p.POSITIONAL_ONLY) for p in parameters):
+        return None
+    return tuple(p.name for p in parameters)
+
+
+def _of_source(name: str) -> tuple[str, ...] | None:
+    """Read the signature of a function or class of this project from its text."""
+    source, rest = project_source(name)
+    if source is None or len(rest) != 1:
+        return None
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef) and node.name == rest[0]:
+            made = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+            return _of_function(made[0], skip=1) if made else None
+        if isinstance(node, ast.FunctionDef) and node.name == rest[0]:
+            return _of_function(node)
+    return None
+
+
+def _of_function(node: ast.FunctionDef, *, skip: int = 0) -> tuple[str, ...] | None:
+    """Read a function's arguments; ``skip`` leaves self out."""
+    given = node.args
+    if given.kwarg is not None or given.posonlyargs:
+        return None
+    return tuple(one.arg for one in [*given.args[skip:], *given.kwonlyargs])
