@@ -4,13 +4,14 @@
                                               [--learn 60] [--encoders resnet34,vgg16]
 
 A step is forward, loss, backward and Adam of the ResNet34 U-Net on 256 x 256, in channels_last and
-bfloat16 through the inferer of configs/runtime/bfloat16.json, and plainly: eager float32 in
-PyTorch's usual memory format. Then the stages A to E of configs/strategies/bsft.json against five
-full fine-tunings of as many iterations, both in the quick way; with what autograd keeps for the
-backward pass in either, and with the operations that torch counts: freezing cannot take less time
-than its share of them. Then either way of computing learns the same made-up discs from the same
-start, and the Dice of both on others is printed. Figures to reach: 0.6 of a plain step, 0.7 of five
-full fine-tunings. Two minutes on two cores.
+bfloat16 through the inferer of configs/runtime/bfloat16.json with the fused Adam, as the bundles
+do, and plainly: eager float32 in PyTorch's usual memory format, with its usual Adam. Then the
+stages A to E of configs/strategies/bsft.json against five full fine-tunings of as many iterations,
+both in the quick way; with what autograd keeps for the backward pass in either, and with the
+operations that torch counts: freezing cannot take less time than its share of them. Then either
+way of computing learns the same made-up discs from the same start, and the Dice of both on others
+is printed. Figures to reach: 0.6 of a plain step, 0.7 of five full fine-tunings. Two minutes on two
+cores.
 """
 
 from __future__ import annotations
@@ -49,11 +50,16 @@ def make(quick: bool, seed: int = 0, encoder: str = "resnet34") -> tuple[Transfe
 
 
 def make_step(
-    network: TransferUNet, inferer: Inferer, images: torch.Tensor, labels: torch.Tensor
+    network: TransferUNet,
+    inferer: Inferer,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    *,
+    fused: bool = True,
 ) -> Callable[[], None]:
     """One iteration of training, over and over the same batch."""
     loss = DiceCELoss(sigmoid=True)
-    optimizer = torch.optim.Adam(parameter_groups(network, RATE), lr=RATE)
+    optimizer = torch.optim.Adam(parameter_groups(network, RATE), lr=RATE, fused=fused)
     network.train()
 
     def step() -> None:
@@ -105,7 +111,8 @@ def measure_steps(times: int) -> None:
     for batch in (2, 8):
         images, labels = discs(batch, 256, seed=1)
         calls = {
-            name: make_step(*make(name == "quick"), images, labels) for name in ("quick", "plain")
+            name: make_step(*make(name == "quick"), images, labels, fused=name == "quick")
+            for name in ("quick", "plain")
         }
         taken = take_turns(calls, times if batch < 8 else max(2, times // 2))
         print(
@@ -157,7 +164,8 @@ def learn(iterations: int, seeds: Sequence[int]) -> None:
             for number in range(iterations):
                 images, labels = discs(8, 96, seed=1000 * seed + number)
                 if number == 0:
-                    optimizer = torch.optim.Adam(parameter_groups(network, 1e-3), lr=1e-3)
+                    groups = parameter_groups(network, 1e-3)
+                    optimizer = torch.optim.Adam(groups, lr=1e-3, fused=name == "quick")
                 optimizer.zero_grad(set_to_none=True)
                 DiceCELoss(sigmoid=True)(inferer(images, network.train()), labels).backward()
                 optimizer.step()
