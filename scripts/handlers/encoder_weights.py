@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from ignite.engine import Engine, Events
 
+from custom_nets.classifier import TransferClassifier
 from custom_nets.unet import TransferUNet
 from scripts.files import atomic_path
 
@@ -25,7 +26,7 @@ class EncoderWeights:
         path: the file to write.
     """
 
-    def __init__(self, network: TransferUNet, path: str | Path) -> None:
+    def __init__(self, network: TransferUNet | TransferClassifier, path: str | Path) -> None:
         self.network = network
         self.path = Path(path)
 
