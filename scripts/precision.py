@@ -22,3 +22,8 @@ def native_dtype(device: str) -> torch.dtype:
 def _cpu_has_bfloat16() -> bool:
     able = torch.cpu.get_capabilities()
     return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+
+
+def asked_dtype(device: str) -> torch.dtype:
+    """Say what ``torch.autocast`` asks of a network called here: its type, else float32."""
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32

@@ -9,6 +9,7 @@ import torch
 from scripts.distributed import local_device
 from scripts.options import check_whole, read_truth
 from scripts.prediction.batch import Share, predict_all
+from scripts.prediction.engines import check_engine
 from scripts.prediction.options import (
     Options,
     check_device,
@@ -31,6 +32,7 @@ def predict(
     products: str | None = None,
     rtstruct: bool = False,
     device: str | None = None,
+    engine: str | None = None,
     jobs: int = 1,
 ) -> None:
     """Segment every CT at a path with a trained bundle.
@@ -53,6 +55,7 @@ def predict(
         products: what to write, of mask, seg, rtstruct, statistics, overview, report.
         rtstruct: write rtstruct.dcm too, of DICOM sources.
         device: cpu, cuda:0 ...; by default the config's: a GPU where there is one.
+        engine: what computes the network: torch, or openvino, which takes the CPU.
         jobs: studies at once.
 
     Raises:
@@ -61,14 +64,15 @@ def predict(
         SystemExit: 1 when a study could not be predicted, or a file not be read.
     """
     check_whole("jobs", jobs, 1)
-    share = Share.of_torchrun()
+    share, chosen_engine = Share.of_torchrun(), check_engine(engine)
     options = Options(
         bundle=Path(str(bundle)),
         config_files=check_files("config_file", config_file),
         checkpoints=check_files("ckpt_path", ckpt_path),
         threshold=check_threshold(threshold),
         flips=check_flips(flips),
-        device=check_device(device) or _own_device(share),
+        device=check_device(device) or _own_device(share, chosen_engine),
+        engine=chosen_engine,
         products=check_products(products, rtstruct=read_truth("rtstruct", rtstruct)),
         progress=jobs == 1 and share.world == 1,
     )
@@ -79,6 +83,11 @@ def predict(
             raise SystemExit(1)
 
 
-def _own_device(share: Share) -> str:
-    """Give each of torchrun's processes its own GPU; leave the config's choice to a lone one."""
+def _own_device(share: Share, engine: str) -> str:
+    """Give each of torchrun's processes its own GPU; leave the config's choice to a lone one.
+
+    OpenVINO takes the CPU, also where there is a GPU.
+    """
+    if engine == "openvino":
+        return "cpu"
     return str(local_device()) if share.world > 1 and torch.cuda.is_available() else ""

@@ -36,6 +36,7 @@ def fingerprint(model: Model, digest: str) -> str:
         "weights": [checkpoint.sha256 for checkpoint in model.checkpoints],
         "config": model.config_sha256,
         "flips": model.options.flips,
+        "engine": model.options.engine,
         "products": model.options.products,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -95,6 +96,7 @@ def write_manifest(folder: Path, model: Model, prediction: Prediction, **made: A
         "config_sha256": model.config_sha256,
         "options": model.options.record(),
         "device": str(model.device),
+        "engine": model.engine.record(),
         "size_xyz": list(size),
         "spacing_mm": prediction.spacing_mm,
         "segments": [vars(segment) for segment in prediction.segments],
@@ -142,6 +144,8 @@ def command_of(options: Options) -> str:
     single = {"threshold": options.threshold, "device": options.device}
     for name, value in single.items():
         words += [f"--{name}", str(value)] if value else []
+    if options.engine != Options(options.bundle).engine:
+        words += ["--engine", options.engine]
     if options.products != Options(options.bundle).products:
         words += ["--products", ",".join(options.products)]
     return shlex.join(words)

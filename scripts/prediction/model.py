@@ -19,6 +19,7 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, LoadImaged
 
 from scripts.handlers.trained_weights import TrainedWeights
+from scripts.prediction.engines import Engine
 from scripts.prediction.options import Options
 from scripts.prediction.segments import SegmentRule
 from scripts.provenance import sha256_of
@@ -53,12 +54,12 @@ class Model:
     builds it.
 
     Args:
-        options: bundle, overlays, checkpoints, threshold, device.
+        options: bundle, overlays, checkpoints, threshold, device, engine.
 
     Raises:
         FileNotFoundError: when the bundle has no such file.
         ValueError: for a config that cannot be read or lacks an id, a threshold where the config
-            has none.
+            has none, an engine that the device or this installation has not.
     """
 
     def __init__(self, options: Options) -> None:
@@ -80,6 +81,7 @@ class Model:
             self.parser["threshold"] = options.threshold
         self.config = _without_macros(self.parser)
         self.device: torch.device = self._built("device")
+        self.engine = Engine(options.engine, self.device)
 
     def _built(self, name: str) -> Any:
         return self.parser.get_parsed_content(name)
@@ -153,7 +155,7 @@ class Model:
 
     @cached_property
     def networks(self) -> tuple[torch.nn.Module, ...]:
-        """One network for each checkpoint, on the device, for prediction.
+        """One network for each checkpoint, on the device, as the engine computes it.
 
         Raises:
             FileNotFoundError, ValueError: see :meth:`TrainedWeights.load`.
@@ -163,7 +165,7 @@ class Model:
         for each, path in zip(networks, self.checkpoint_files, strict=True):
             TrainedWeights(each, path).load()
             each.eval()
-        return tuple(networks)
+        return tuple(map(self.engine.prepare, networks))
 
     def probabilities(self, image: MetaTensor) -> MetaTensor:
         """Return the probability of each class, the mean over checkpoints and flips.
