@@ -12,7 +12,7 @@ from scripts.ircadb.structures import class_names
 from tests.bundles.config_files import LUNG, ROOT, transfer_networks
 from tests.bundles.liver.commands import LIVER
 
-WORKFLOWS = ["train", "evaluate", "inference"]
+WORKFLOWS = ["train", "pretrain", "evaluate", "inference"]
 # ids that only other files of configs/networks read
 NETWORK_IDS = {"decoder_channels", "decoder_norm", "fully_connected", "width"}
 
@@ -53,7 +53,7 @@ def test_every_reference_and_target_then_exists(names):
 def test_every_top_level_id_then_used(name):
     config = resolved(name).get()
     spoken = {"imports", "_meta_", "initialize", "run", "finalize", "bundle_root", *NETWORK_IDS}
-    spoken |= {"training", "evaluating", "inferring", "train", "validate"}
+    spoken |= {"training", "pretraining", "evaluating", "inferring", "train", "validate"}
     spoken.add("segments")  # read by `python -m scripts predict`
     text = json.dumps({k: v for k, v in config.items() if k != "_meta_"})
     for key in config.keys() - spoken:
@@ -67,6 +67,19 @@ def test_network_window_and_classes_then_those_of_training(name):
         assert train[key] == other[key]
     if name == "evaluate":
         assert train["sample_transforms"] == other["sample_transforms"]
+
+
+def test_window_and_slices_of_pretraining_then_those_of_training():
+    train, pretrain = resolved("train"), resolved("pretrain")
+    keys = ("window_hu", "outside_window", "class_names", "in_channels", "sample_transforms")
+    for key in (*keys, "samples"):
+        assert train[key] == pretrain[key]
+
+
+def test_pretraining_then_reports_a_figure_of_every_organ():
+    pretrain = resolved("pretrain")
+    metrics = pretrain["validate::additional_metrics"].values()
+    assert [m["of"] for m in metrics if "of" in m] == pretrain["class_names"][1:]
 
 
 def test_window_and_classes_then_those_of_preparation():

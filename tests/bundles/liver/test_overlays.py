@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from scripts.ircadb.preparation import prepare
-from tests.bundles.bundle_commands import run_here
-from tests.bundles.config_files import names_of
+from tests.bundles.bundle_commands import run_here, run_words, say
+from tests.bundles.config_files import ROOT, names_of, parser_of
 from tests.bundles.liver.commands import SMALL, files_of
 from tests.custom_nets.tiny import TinyEncoder
 
@@ -105,6 +105,50 @@ def test_pretraining_without_labels_then_training_takes_its_encoder(
     model = torch.load(folder / "model.pt", weights_only=True)["model"]
     for key, tensor in written.items():
         assert torch.equal(model[f"encoder.{key}"], tensor), key
+
+
+@pytest.fixture(scope="session")
+def told_organs(once, abdomens):
+    """Result of pretraining ResNet34 to tell organs, typed as a user does."""
+
+    def build(folder):
+        asked = {"dataset_dir": abdomens / "prepared", "output_dir": folder, "num_workers": 0}
+        asked |= {"patch_size": [32, 32], "batch_size": 8, "max_epochs": 2, "learning_rate": 1e-3}
+        (folder / "log").write_text(say(*run_words("pretraining", files_of("pretrain"), asked)))
+
+    return once("told_organs", build)
+
+
+def test_pretraining_by_organs_then_a_figure_for_each_and_bone_is_told(told_organs):
+    lines = (told_organs / "metrics.csv").read_text().split()
+    found = {name: float(value) for name, value in (line.split(",") for line in lines)}
+    organs = [f"val_auc_{name}" for name in ("liver", "bone", "kidney")]
+    assert found.keys() == {"val_auc", "val_loss", *organs}
+    assert all(map(math.isfinite, found.values()))
+    assert found["val_auc"] == pytest.approx(sum(found[name] for name in organs) / 3)
+    assert found["val_auc_bone"] > 0.8  # chance is 0.5
+    assert "val_auc_kidney" in (told_organs / "log").read_text()
+
+
+def test_encoder_that_tells_organs_then_taken_by_both_bundles(told_organs):
+    written = torch.load(told_organs / "encoder.pt", weights_only=True)
+    assert written["encoder"] == "resnet34"
+    lung = (f"{ROOT}/bundles/lung_nodule_ct_segmentation/configs/train.json", UNET)
+    for files in (files_of("train"), lung):
+        parser = parser_of(*files, encoder_weights=str(told_organs / "encoder.pt"), normalise=0.2)
+        started = parser.get_parsed_content("network_def").encoder.state_dict()
+        for key, tensor in written["state_dict"].items():
+            assert torch.equal(started[key], tensor), key
+
+
+def test_five_classes_then_the_tumour_is_told_too(abdomens, tiny_encoder, tmp_path):
+    prepared = tmp_path / "prepared"
+    prepare(str(abdomens / "phantoms"), str(prepared), tumour=True, every=6, jobs=1, volumes=False)
+    asked = {"dataset_dir": str(prepared), "output_dir": str(tmp_path), "num_workers": 0}
+    asked |= {"network_def::encoder": tiny_encoder, "patch_size": [32, 32], "max_epochs": 1}
+    files = [*files_of("pretrain"), "configs/data/ircadb_classes_tumour.json"]
+    workflow = run_here("pretraining", files, asked)
+    assert workflow.parser.get_parsed_content("classifier").score.out_features == 4
 
 
 def test_tumours_then_are_a_fifth_class(abdomens, tiny_encoder, tmp_path):

@@ -13,6 +13,7 @@ from scripts.config_audit.metric_names import audit_metrics
 from scripts.config_audit.names import Names
 from scripts.config_audit.places import Disk
 from scripts.config_audit.references import audit_references, spoken_here
+from tests.bundles.config_files import plain_networks
 
 ROOT = Path(__file__).resolve().parents[3]
 NAMES = Names()
@@ -38,6 +39,8 @@ def of_bundle(bundle, files):
     # what sets a part of a trainer goes with training alone
     if bundle.stem != "train":
         files = [file for file in files if "::" not in "".join(json.loads(Path(file).read_text()))]
+    if bundle.stem == "pretrain":  # what is pretrained is an encoder
+        files = [file for file in files if file not in plain_networks()]
     foreign = ("fcn", "ircadb", "abdomen", "class_losses") if lung else ("luna16", "lung", "ct_vol")
     return [file for file in files if not any(word in file for word in foreign)]
 
