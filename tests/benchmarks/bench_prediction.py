@@ -2,13 +2,14 @@
 
     python tests/benchmarks/bench_prediction.py [--source CT] [--bundle bundles/...]
         [--config_file A.json,B.json] [--ckpt_path model.pt] [--times 1] [--threads 2]
-        [--parts whole,memory,alone]
+        [--parts whole,memory,alone] [--engines torch,openvino]
 
 ``plain`` is the same network and transforms, eager in float32, not cropped, contiguous, slice by
-slice with MONAI's SliceInferer. Both go through ``predict_volume``, in turn, in this process; the
-peak memory of either is that of a process of its own. Then some slices through the network alone:
-as the bundle does it, and by what people would otherwise use. Then operations and bytes against
-what the processor and memory do at best.
+slice with MONAI's SliceInferer; ``own`` is the bundle with torch, ``openvino`` the bundle with
+``--engine openvino``. All go through ``predict_volume``, in turn, in this process; the first turn,
+in which OpenVINO converts the network, is not counted. The peak memory of each is that of a process
+of its own. Then some slices through the network alone: as the bundle does it, and by what people
+would otherwise use. Then operations and bytes against what the processor and memory do at best.
 
 Without ``--source`` a chest phantom of 512 x 512 x 133 is drawn; without ``--ckpt_path`` the
 network is random and told to find nothing, so that no Dice is printed. The figures to reach: a
@@ -32,6 +33,7 @@ from machine import count_work, peak_bandwidth, peak_flops, take_turns
 from rivals import eager, engines, flexible_unet
 
 from scripts.phantom.luna16 import make_cohort
+from scripts.prediction.engines import check_engine
 from scripts.prediction.model import Model
 from scripts.prediction.options import Options
 from scripts.prediction.pipeline import KEY, Stopwatch, predict_volume
@@ -46,13 +48,17 @@ PLAIN = {
 
 
 def model_of(arguments: argparse.Namespace, kind: str) -> Model:
-    """Build a bundle as it is, or plainly."""
+    """Build a bundle as it is ("own"), with OpenVINO ("openvino"), or plainly ("plain")."""
     files = list(filter(None, arguments.config_file.split(",")))
     if kind == "plain":
         files.append(str(arguments.folder / "plain.json"))
         Path(files[-1]).write_text(json.dumps(PLAIN))
     options = Options(
-        Path(arguments.bundle), tuple(files), (str(arguments.ckpt_path),), device="cpu"
+        Path(arguments.bundle),
+        tuple(files),
+        (str(arguments.ckpt_path),),
+        device="cpu",
+        engine="openvino" if kind == "openvino" else "torch",
     )
     return Model(options)
 
@@ -85,11 +91,11 @@ def dice(own: Prediction, plain: Prediction) -> dict[str, float]:
 
 def whole(arguments: argparse.Namespace) -> None:
     """Predict in turn: seconds of each, and Dice."""
-    models = {kind: model_of(arguments, kind) for kind in ("own", "plain")}
+    models = {kind: model_of(arguments, kind) for kind in (*arguments.kinds, "plain")}
     seconds: dict[str, list[dict[str, float]]] = {kind: [] for kind in models}
     results: dict[str, Prediction] = {}
     for turn in range(arguments.times + 1):
-        for kind in ("own", "plain") if turn else ("own",):  # the first warms up
+        for kind in models if turn else arguments.kinds:  # the first warms up
             watch, started, worked = Stopwatch(), time.perf_counter(), time.process_time()
             results[kind] = predict_volume(models[kind], arguments.source, study="", watch=watch)
             total, worked = time.perf_counter() - started, time.process_time() - worked
@@ -99,23 +105,27 @@ def whole(arguments: argparse.Namespace) -> None:
         kind: {step: statistics.median(one[step] for one in runs) for step in runs[0]}
         for kind, runs in seconds.items()
     }
-    print(f"CT of {results['own'].hu.shape}, {torch.get_num_threads()} threads")
+    plain = medians["plain"]
+    print(f"CT of {results['plain'].hu.shape}, {torch.get_num_threads()} threads")
     for kind, steps in medians.items():
-        print(f"  {kind:6}", ", ".join(f"{name} {value:.2f} s" for name, value in steps.items()))
-    for name in ("total", "processors"):  # the second holds on a busy machine, with one thread
-        print(f"  ratio of {name} 1 / {medians['plain'][name] / medians['own'][name]:.2f}")
-    if arguments.trained:
-        print("  Dice  ", {kind: round(v, 4) for kind, v in dice(**results).items()})
+        print(f"  {kind:8}", ", ".join(f"{name} {value:.2f} s" for name, value in steps.items()))
+    for kind in arguments.kinds:
+        # that of processors holds on a busy machine too, with one thread
+        for name in ("total", "processors"):
+            print(f"  {kind:8} ratio of {name} 1 / {plain[name] / medians[kind][name]:.2f}")
+        if arguments.trained:
+            found = dice(results[kind], results["plain"])
+            print(f"  {kind:8} Dice", {name: round(value, 4) for name, value in found.items()})
 
 
 def memory(arguments: argparse.Namespace) -> None:
     """Predict each in a process of its own: the largest memory."""
     kept = ("source", "bundle", "config_file", "ckpt_path", "threads")
     words = [f"--{key}={getattr(arguments, key)}" for key in kept]
-    for kind in ("own", "plain"):
+    for kind in (*arguments.kinds, "plain"):
         command = [sys.executable, __file__, *words, f"--only={kind}"]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-        print(f"  {kind:6} peak memory {float(done.stdout.split()[-1]):.0f} MB")
+        print(f"  {kind:8} peak memory {float(done.stdout.split()[-1]):.0f} MB")
 
 
 def own_peak_mb() -> float:
@@ -182,8 +192,12 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--parts", default="whole,memory,alone")
-    parser.add_argument("--only", choices=("own", "plain"), help="print its peak memory, in MB")
+    parser.add_argument("--engines", default="torch", help="torch, openvino or torch,openvino")
+    kinds = ("own", "openvino", "plain")
+    parser.add_argument("--only", choices=kinds, help="print its peak memory, in MB")
     arguments = parser.parse_args()
+    asked = [check_engine(name) for name in arguments.engines.split(",")]
+    arguments.kinds = tuple("own" if name == "torch" else name for name in asked)
     warnings.simplefilter("ignore")
     torch.set_num_threads(arguments.threads)
     arguments.trained = arguments.ckpt_path is not None

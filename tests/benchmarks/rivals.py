@@ -12,6 +12,8 @@ from monai.inferers import SliceInferer
 from monai.networks.nets import FlexibleUNet
 from torch import nn
 
+from scripts.prediction.engines import load_openvino
+
 Call = Callable[[], Any]
 
 
@@ -58,8 +60,7 @@ def engines(slices: torch.Tensor, network: nn.Module, folder: Path) -> dict[str,
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         found["ONNX Runtime, float32"] = lambda: [session.run(None, {"image": a}) for a in arrays]
     if importlib.util.find_spec("openvino"):
-        import openvino
-
+        openvino = load_openvino()
         model = openvino.Core().read_model(path)
         for hint, name in (("f32", "float32"), ("bf16", "bfloat16")):
             asked = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads}
