@@ -84,9 +84,9 @@ def first_cause(error: BaseException) -> BaseException:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; a user's mistake ends in one line and exit code 2."""
     words, options = split_command(sys.argv[1:] if arguments is None else arguments)
-    function = resolve(COMMANDS[words])
-    refuse_unknown_options(function, options)
     try:
+        function = resolve(COMMANDS[words])
+        refuse_unknown_options(function, options)
         fire.Fire(function, command=options, name=f"python -m scripts {' '.join(words)}")
     except (ValueError, OSError, RuntimeError) as error:
         mistake = first_cause(error)

@@ -75,3 +75,14 @@ def test_terminated_from_outside_then_what_is_open_is_closed_first(tmp_path):
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=False)
     assert done.returncode == 128 + signal.SIGTERM
     assert not list(tmp_path.iterdir())
+
+
+def test_stopped_while_it_is_still_importing_then_one_line(capsys, monkeypatch):
+    def interrupted(name: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("importlib.import_module", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        main(["demo"])
+    assert stop.value.code == 130
+    assert "stopped by the user" in capsys.readouterr().err
