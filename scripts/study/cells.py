@@ -10,10 +10,10 @@ from monai.bundle import ConfigParser
 
 from scripts.config_audit.unknown_ids import all_ids, refuse_unknown_ids
 from scripts.demo.steps import Recipe
-from scripts.study.choices import GRAPH_CUT
-from scripts.study.declaration import Study
+from scripts.study.choices import GRAPH_CUT, OWN
+from scripts.study.declaration import Pretraining, Study
 from scripts.study.methods import Method, encoder_of
-from scripts.study.sources import Source, prepared_task
+from scripts.study.sources import Source, prepared_task, pretraining_data_task
 from scripts.study.tasks import Task
 
 EVERY_STAGE = "configs/handlers/every_stage.json"
@@ -77,7 +77,8 @@ def _cell(study: Study, source: Source, method: Method, seed: int, known: set[st
         name = f"graph cut {method.split} seed {seed}"
         cut = Task("evaluations", name, tuple(words), (tested_on,))
         return Cell(method, seed, None, {method.name: cut})
-    training = training_task(study, method, seed, trained_on, known)
+    weights = _weights_task(study, source, method, seed, trained_on)
+    training = training_task(study, method, seed, (trained_on, *weights), known)
     stages = stage_names(study, method)
     if not stages:
         evaluation = evaluation_task(study, method, seed, (training, tested_on), "model.pt")
@@ -160,8 +161,13 @@ def _bundle_task(kind: str, name: str, run_id: str, config: str, parts: tuple[An
     )
 
 
-def training_task(study: Study, method: Method, seed: int, data: Task, known: set[str]) -> Task:
-    """Make the step that trains; adds the ids of the settings that it reads to ``known``."""
+def training_task(
+    study: Study, method: Method, seed: int, needs: tuple[Task, ...], known: set[str]
+) -> Task:
+    """Make the step that trains, from prepared data and, it may be, a pretraining.
+
+    Adds the ids of the settings that it reads to ``known``.
+    """
     config, *files = _training_files(study, method)
     merged = merge([config, *files])
     settings = fitting({**study.settings, **method.settings}, merged)
@@ -169,10 +175,8 @@ def training_task(study: Study, method: Method, seed: int, data: Task, known: se
     settings["stage_epochs"] = study.epochs.get("per_stage") or (
         f"$max(1, {study.epochs['total']} // len(@strategy['stages']))"
     )
-    needs: tuple[Task, ...] = (data,)
     overrides = {"dataset_dir": "<need0>", "seed": str(seed)}
-    if method.weights == "own":
-        needs = (data, pretraining_task(study, method, seed, data))
+    if len(needs) > 1:
         overrides["encoder_weights"] = "<need1>/encoder.pt"
     elif "encoder_weights" in merged:
         overrides["encoder_weights"] = method.weights
@@ -200,19 +204,23 @@ def evaluation_task(
     )
 
 
-def pretraining_task(study: Study, method: Method, seed: int, data: Task) -> Task:
-    """Make the step that pretrains an encoder without labels; methods with one encoder share it."""
-    declared = study.pretraining
+def _weights_task(
+    study: Study, source: Source, method: Method, seed: int, trained_on: Task
+) -> tuple[Task, ...]:
+    """Make the step of the pretraining that a method starts from; none for other weights."""
+    declared = study.pretrainings.get(method.weights)
     if declared is None:
-        raise ValueError("pretraining: the study declares none")
-    files = [f"configs/networks/unet_{encoder_of(method.network)}.json"]
-    files += declared.get("files", ())
-    config = str(declared["config"])
-    merged = merge([config, *files])
-    settings = dict(declared.get("settings", {}))
-    refuse_unknown_ids(merged, settings)
+        return ()
+    data = pretraining_data_task(declared, source, seed) or trained_on
+    return (pretraining_task(declared, str(encoder_of(method.network)), seed, data),)
+
+
+def pretraining_task(declared: Pretraining, encoder: str, seed: int, data: Task) -> Task:
+    """Make the step that pretrains an encoder; methods with one encoder share it."""
+    files = [f"configs/networks/unet_{encoder}.json", *declared.files]
+    settings = dict(declared.settings)
+    refuse_unknown_ids(merge([declared.config, *files]), settings)
     overrides = {"dataset_dir": "<need0>", "seed": str(seed)}
-    name = f"{encoder_of(method.network)} seed {seed}"
-    return _bundle_task(
-        "pretraining", name, "pretraining", config, (files, settings, (data,), overrides)
-    )
+    name = " ".join([*([] if declared.name == OWN else [declared.name]), encoder, f"seed {seed}"])
+    parts = (files, settings, (data,), overrides)
+    return _bundle_task("pretraining", name, "pretraining", declared.config, parts)

@@ -16,7 +16,8 @@ from scripts.luna16.splits import KINDS, LEAKING_KINDS
 
 GRAPH_CUT = "graph_cut"
 SCRATCH = "scratch"
-WEIGHTS = ("imagenet", "own", "none")
+OWN = "own"
+WEIGHTS = ("imagenet", OWN, "none")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ def study(
     data: str | None = None,
     readers_xml: str | None = None,
     masks: str | None = None,
+    pretraining_data: str | None = None,
     work: str | None = None,
 ) -> None:
     """Run a grid of trainings that a file declares, and report on it after every one.
@@ -40,6 +41,8 @@ def study(
             phantoms, which the small form takes unless told otherwise.
         readers_xml: folder of the LIDC XML files, for studies with reader labels.
         masks: folder of instance masks, for studies with labels from masks.
+        pretraining_data: the data set as downloaded, or prepared, of a pretraining that has data
+            of its own; phantoms without.
         work: folder of data, trainings and evaluations; studies that share it share what they
             have in common. By default study_work beside the output.
 
@@ -49,7 +52,7 @@ def study(
         SystemExit: 1 when a cell failed.
     """
     declared = read_study(config, small=read_truth("small", small))
-    source = choose_source(declared, data, readers_xml, masks)
+    source = choose_source(declared, data, readers_xml, masks, pretraining_data=pretraining_data)
     cells = make_cells(declared, source)
     folder = Path(output).resolve()
     place = folder.parent / "study_work" if work is None else Path(work).resolve()

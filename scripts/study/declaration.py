@@ -14,14 +14,14 @@ from scripts.luna16.preparation import prepare as prepare_luna16
 from scripts.options import check_whole
 from scripts.phantom.ircadb import make_cohort as phantom_ircadb
 from scripts.phantom.luna16 import make_cohort as phantom_luna16
-from scripts.study.choices import BUNDLES, Bundle, check_keys, check_name, named
+from scripts.study.choices import BUNDLES, OWN, WEIGHTS, Bundle, check_keys, check_name, named
 from scripts.study.methods import Method, read_methods
 
 ROWS = ("methods", "stages", "validated_stages")
 PAPER_KEYS = ("source", "note", "rows")
 STUDY_KEYS = (
     *("title", "question", "bundle", "rows", "reference", "figures", "common", "methods", "seeds"),
-    *("epochs", "files", "settings", "data", "pretraining", "paper", "small"),
+    *("epochs", "files", "settings", "data", "pretraining", "pretrainings", "paper", "small"),
 )
 NEEDED = ("title", "question", "bundle", "figures", "methods", "seeds", "epochs", "data")
 COMMANDS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
@@ -29,6 +29,27 @@ COMMANDS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
     "ircadb": (phantom_ircadb, prepare_ircadb),
 }
 OURS_TO_SET = ("output", "source", "split", "label", "seed", "masks", "readers_xml", "jobs")
+
+
+@dataclass(frozen=True)
+class Pretraining:
+    """A run that makes an encoder's weights, once for every encoder and seed.
+
+    Args:
+        name: ``own``, or what methods call its weights.
+        config: of the bundle run.
+        files: further config files.
+        settings: ids of the configs and their values.
+        bundle: that ``data`` are of; None where it learns from the training's data.
+        data: ``prepare`` and ``phantoms``: options of those commands, for data of its own.
+    """
+
+    name: str
+    config: str
+    files: tuple[str, ...]
+    settings: Mapping[str, Any]
+    bundle: Bundle | None
+    data: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -51,7 +72,7 @@ class Study:
         files: further config files.
         settings: ids of the configs and their values.
         data: ``prepare`` and ``phantoms``: options of those commands.
-        pretraining: config, files and settings; None without.
+        pretrainings: by the name that methods give as their weights.
         paper: source, note and rows of the paper's figures.
     """
 
@@ -69,7 +90,7 @@ class Study:
     files: tuple[str, ...]
     settings: Mapping[str, Any]
     data: Mapping[str, Any]
-    pretraining: Mapping[str, Any] | None
+    pretrainings: Mapping[str, Pretraining]
     paper: Mapping[str, Any]
 
 
@@ -109,6 +130,8 @@ def read_study(path: str | Path, *, small: bool = False) -> Study:
 def merged(content: Mapping[str, Any], small: Mapping[str, Any]) -> dict[str, Any]:
     """Lay the small form over the full one: objects entry by entry, all else replaced.
 
+    Of ``pretrainings`` each is laid over its own.
+
     Example:
         >>> merged({"seeds": [0, 1], "data": {"a": 1}}, {"seeds": [0], "data": {"b": 2}})
         {'seeds': [0], 'data': {'a': 1, 'b': 2}}
@@ -116,14 +139,17 @@ def merged(content: Mapping[str, Any], small: Mapping[str, Any]) -> dict[str, An
     whole = dict(content)
     for key, value in small.items():
         both = isinstance(value, Mapping) and isinstance(whole.get(key), Mapping)
-        whole[key] = {**whole[key], **value} if both and key != "epochs" else value
+        if both and key == "pretrainings":
+            whole[key] = merged(whole[key], value)
+        else:
+            whole[key] = {**whole[key], **value} if both and key != "epochs" else value
     return whole
 
 
 def _study(content: Mapping[str, Any], name: str, *, small: bool) -> Study:
     bundle = BUNDLES[check_name("bundle", content["bundle"], BUNDLES)]
-    pretraining = content.get("pretraining")
-    methods = read_methods(content, bundle, pretrained=pretraining is not None)
+    pretrainings = _pretrainings(content, bundle)
+    methods = read_methods(content, bundle, pretrained=tuple(pretrainings))
     names = [method.name for method in methods]
     rows = check_name("rows", content.get("rows", "methods"), ROWS)
     return Study(
@@ -141,7 +167,7 @@ def _study(content: Mapping[str, Any], name: str, *, small: bool) -> Study:
         files=tuple(_files("files", content.get("files", ()))),
         settings=content.get("settings", {}),
         data=_data(content["data"], bundle),
-        pretraining=_pretraining(pretraining),
+        pretrainings=pretrainings,
         paper=_paper(content.get("paper", {}), content["figures"]),
     )
 
@@ -176,22 +202,64 @@ def _files(where: str, files: Sequence[str]) -> Sequence[str]:
     return files
 
 
-def _data(data: Mapping[str, Any], bundle: Bundle) -> Mapping[str, Any]:
-    check_keys("data", data, ("prepare", "phantoms"))
+def _data(data: Mapping[str, Any], bundle: Bundle, where: str = "data") -> Mapping[str, Any]:
+    check_keys(where, data, ("prepare", "phantoms"))
     for part, command in zip(("phantoms", "prepare"), COMMANDS[bundle.data_set], strict=True):
         allowed = list(inspect.signature(command).parameters)
         free = [n for n in allowed if n not in OURS_TO_SET or (part, n) == ("phantoms", "seed")]
-        check_keys(f"data: {part}", data.get(part, {}), free)
+        check_keys(f"{where}: {part}", data.get(part, {}), free)
     return data
 
 
-def _pretraining(pretraining: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    if pretraining is None:
-        return None
-    check_keys("pretraining", pretraining, ("config", "files", "settings"))
-    _files("pretraining: config", [pretraining["config"]])
-    _files("pretraining: files", pretraining.get("files", ()))
-    return pretraining
+def _pretrainings(content: Mapping[str, Any], bundle: Bundle) -> dict[str, Pretraining]:
+    declared = dict(content.get("pretrainings", {}))
+    for name in declared:
+        if not name.isidentifier() or name in WEIGHTS:
+            raise ValueError(
+                f"pretrainings: a name must be one word other than {', '.join(WEIGHTS)}, got "
+                f"{name!r}; the one called {OWN} is the key pretraining"
+            )
+    found = {name: _pretraining(name, one, bundle) for name, one in declared.items()}
+    if content.get("pretraining") is not None:
+        own = _pretraining(OWN, content["pretraining"], bundle, where="pretraining")
+        found = {OWN: own, **found}
+    return found
+
+
+def _pretraining(
+    name: str, declared: Mapping[str, Any], trained: Bundle, *, where: str | None = None
+) -> Pretraining:
+    where = where or f"pretrainings: {name}"
+    check_keys(where, declared, ("config", "files", "settings", "data"))
+    if "config" not in declared:
+        raise ValueError(f"{where}: lacks config")
+    config, data = str(declared["config"]), declared.get("data")
+    _files(f"{where}: config", [config])
+    _files(f"{where}: files", declared.get("files", ()))
+    bundle = None if data is None else _bundle_with_data(config, data, trained, where)
+    files, settings = tuple(declared.get("files", ())), declared.get("settings", {})
+    return Pretraining(name, config, files, settings, bundle, data or {})
+
+
+def _bundle_with_data(config: str, data: Mapping[str, Any], trained: Bundle, where: str) -> Bundle:
+    """Return the bundle of a pretraining's config, whose data set its own data are of.
+
+    Raises:
+        ValueError: for a config outside the bundles, data without phantoms, or data of the set
+            that the study tests on: its test patients could be among them.
+    """
+    holding = [b for b in BUNDLES.values() if Path(config).is_relative_to(b.folder)]
+    if not holding:
+        raise ValueError(f"{where}: data need a config of {' or '.join(BUNDLES)}, got {config}")
+    if holding[0].data_set == trained.data_set:
+        raise ValueError(
+            f"{where}: data are of {trained.data_set}, which the study tests on, so that test "
+            "patients could be among them; leave data out, and the training's own are taken"
+        )
+    if "phantoms" not in data:
+        raise ValueError(f"{where}: data lack phantoms")
+    _data(data, holding[0], f"{where}: data")
+    return holding[0]
 
 
 def _paper(paper: Mapping[str, Any], figures: Mapping[str, str]) -> Mapping[str, Any]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from scripts.study.choices import (
     GRAPH_CUT,
+    OWN,
     SCRATCH,
-    WEIGHTS,
     Bundle,
     check_keys,
     check_name,
@@ -46,7 +46,8 @@ class Method:
         loss: of configs/losses (class_losses); None for the bundle's own.
         optimiser: of configs/optimisers; None for the bundle's own.
         data: of configs/data; None for the bundle's own.
-        weights: of the encoder: imagenet, own (the study's pretraining), none, or a file.
+        weights: of the encoder: imagenet, own (the study's pretraining) or the name of another
+            pretraining that it declares, none, or a file.
         settings: ids of the configs and their values, over those of the study.
     """
 
@@ -63,8 +64,12 @@ class Method:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_methods(content: Mapping[str, Any], bundle: Bundle, *, pretrained: bool) -> list[Method]:
+def read_methods(
+    content: Mapping[str, Any], bundle: Bundle, *, pretrained: Collection[str]
+) -> list[Method]:
     """Multiply the entries of ``methods`` out: an axis may hold a list.
+
+    ``pretrained`` names the pretrainings that the study declares.
 
     Raises:
         ValueError: for an unknown name, a pair that does not fit, or two rows of one name.
@@ -90,7 +95,7 @@ def read_methods(content: Mapping[str, Any], bundle: Bundle, *, pretrained: bool
 
 
 def _multiply(
-    axes: Mapping[str, Any], bundle: Bundle, where: str, pretrained: bool
+    axes: Mapping[str, Any], bundle: Bundle, where: str, pretrained: Collection[str]
 ) -> list[Method]:
     lists = {axis: axes[axis] for axis in AXES if isinstance(axes[axis], list)}
     found = []
@@ -108,7 +113,9 @@ def _multiply(
     return found
 
 
-def _check_axes(chosen: Mapping[str, Any], bundle: Bundle, where: str, pretrained: bool) -> None:
+def _check_axes(
+    chosen: Mapping[str, Any], bundle: Bundle, where: str, pretrained: Collection[str]
+) -> None:
     """Refuse names that do not exist, and a plain network with a strategy that names blocks."""
     valid = {
         "network": [*named("configs/networks"), GRAPH_CUT],
@@ -124,10 +131,11 @@ def _check_axes(chosen: Mapping[str, Any], bundle: Bundle, where: str, pretraine
         if chosen[axis] is not None:
             check_name(f"{where}: {axis}", chosen[axis], names)
     weights = chosen["weights"]
-    if weights not in WEIGHTS and not Path(str(weights)).is_file():
-        check_name(f"{where}: weights", weights, (*WEIGHTS, "a file"))
-    if weights == "own" and not pretrained:
+    if weights == OWN and OWN not in pretrained:
         raise ValueError(f"{where}: weights are own, but the study declares no pretraining")
+    valid_weights = ("imagenet", *pretrained, "none", "a file")
+    if weights not in valid_weights[:-1] and not Path(str(weights)).is_file():
+        check_name(f"{where}: weights", weights, valid_weights)
     if chosen["network"] == GRAPH_CUT:
         if bundle.data_set != "luna16":
             raise ValueError(f"{where}: graph_cut needs nodules' centres, which only luna16 has")

@@ -12,6 +12,7 @@ from scripts.files import write_csv, write_text
 from scripts.study.cells import Cell
 from scripts.study.declaration import Study
 from scripts.study.drawings import draw_comparison, draw_curves, draw_same_slices
+from scripts.study.pretrainings import describe_pretrainings, pretraining_table
 from scripts.study.results import Result, collect, read_table
 from scripts.study.runner import failure_of, is_done
 from scripts.study.sources import Source
@@ -66,7 +67,8 @@ def write_report(
     pictures = draw(study, cells, rows, names, (workshop, folder))
     main = main_table(study, rows, names, on_phantoms=source.data is None)
     found = [main, test_table(study, rows), size_table(study, rows)]
-    tables = [table for table in (*found, cost_table(rows)) if table is not None and table.rows]
+    found += [cost_table(rows), pretraining_table(cells, workshop)]
+    tables = [table for table in found if table is not None and table.rows]
     facts = describe(study, cells, results, source)
     holes = [
         f"{cell.name}: {failure_of(cell, workshop)}"
@@ -93,7 +95,7 @@ def describe(
     labels = sorted({f"{m.label} (tested on {m.tested_label})" for m in methods})
     facts = [
         f"Form: {'small' if study.small else 'full'}.",
-        f"Run on: {source.describe(study)}.",
+        f"Run on: {source.describe(study.bundle, study.data)}.",
         f"Labels: {', '.join(labels)}.",
         f"Splits: {', '.join(sorted({m.split for m in methods}))}.",
         f"Seeds: {', '.join(map(str, study.seeds))}; the seed draws split, weights and batches.",
@@ -105,6 +107,7 @@ def describe(
         ),
         f"Encoder weights: {', '.join(sorted({m.weights for m in methods}))} (own: pretrained by "
         "restoring hidden parts of the training slices, without labels).",
+        *describe_pretrainings(study, source),
         f"Done: {len({(r.row, r.seed) for r in results})} results of {len(cells)} cells.",
     ]
     if study.rows == "validated_stages":

@@ -7,6 +7,12 @@ from tests.scripts.study.studies import STUDY, write_study
 
 PRETRAINING = {"config": "bundles/lung_nodule_ct_segmentation/configs/pretrain.json"}
 
+ORGANS = {
+    "config": "bundles/liver_ct_segmentation/configs/pretrain.json",
+    "data": {"phantoms": {"patients": 6, "size": 64}, "prepare": {"every": 3}},
+    "settings": {"max_epochs": 1},
+}
+
 
 def cells_of(folder, source=None, **changes):
     study = read_study(write_study(folder, **changes))
@@ -61,6 +67,67 @@ def test_methods_with_own_weights_then_share_the_pretraining_and_scratch_has_non
     assert len(scratch.training.needs) == 1
     words = scratch.training.words
     assert words[words.index("--encoder_weights") + 1] == "none"
+
+
+def named_starts(folder, source=None, **changes):
+    """Cells of one method that starts from own, organs and none, and the pretrainings of each."""
+    methods = [{**STUDY["methods"][0], "weights": ["own", "organs", "none"]}]
+    declared = {"pretraining": PRETRAINING, "pretrainings": {"organs": {**ORGANS, **changes}}}
+    cells = cells_of(folder, source, methods=methods, paper={}, **declared)
+    return {cell.method.weights: cell.training for cell in cells}
+
+
+def test_named_pretraining_then_a_row_of_its_own_on_its_own_phantoms(tmp_path):
+    found = named_starts(tmp_path)
+    assert [len(training.needs) for training in found.values()] == [2, 2, 1]
+    own, organs = found["own"].needs[1], found["organs"].needs[1]
+    assert own.needs == found["own"].needs[:1]
+    (prepared,) = organs.needs
+    assert prepared.words[3] == prepared.needs[0].words[3] == "ircadb"
+    assert prepared.needs[0].words[6:8] == ("--patients", "6")
+    network = organs.made_of["config"]["network_def"]
+    assert network["encoder"] == "resnet34"
+    assert organs.files["settings.json"] == {"max_epochs": 1}
+    assert found["organs"].words == found["own"].words
+    assert len({training.key for training in found.values()}) == 3
+
+
+def test_data_of_a_pretraining_when_changed_then_another_key_of_its_trainings_alone(tmp_path):
+    other = {"phantoms": {"patients": 7, "size": 64}}
+    before, after = named_starts(tmp_path), named_starts(tmp_path, data=other)
+    changed = [name for name in before if before[name].key != after[name].key]
+    assert changed == ["organs"]
+
+
+def test_pretraining_without_data_then_on_those_of_the_training(tmp_path):
+    training = named_starts(tmp_path, data=None)["organs"]
+    assert training.needs[1].needs == training.needs[:1]
+
+
+def test_real_scans_then_the_organs_are_still_of_phantoms_unless_given(tmp_path):
+    scans, abdomens = tmp_path / "scans", tmp_path / "abdomens"
+    for folder in (scans, abdomens):
+        folder.mkdir()
+    (abdomens / "datalist.json").write_text("{}")
+    training = named_starts(tmp_path, Source(scans))["organs"]
+    assert str(scans) in training.needs[0].words
+    assert training.needs[1].needs[0].needs[0].kind == "cohorts"
+    given = named_starts(tmp_path, Source(scans, pretraining_data=abdomens))["organs"]
+    assert given.needs[1].needs[0].given == abdomens
+
+
+def test_data_for_a_pretraining_that_has_none_of_its_own_then_refused(tmp_path):
+    study = read_study(write_study(tmp_path, pretraining=PRETRAINING))
+    with pytest.raises(ValueError, match="those of mine have none of their own"):
+        choose_source(study, "phantoms", None, None, pretraining_data=str(tmp_path))
+    study = read_study(write_study(tmp_path, pretrainings={"organs": ORGANS}))
+    source = choose_source(study, "phantoms", None, None, pretraining_data=str(tmp_path))
+    assert source.pretraining_data == tmp_path
+
+
+def test_setting_that_no_pretraining_has_then_refused(tmp_path):
+    with pytest.raises(ValueError, match="did you mean max_epochs"):
+        named_starts(tmp_path, settings={"max_epoch": 1})
 
 
 def test_stages_as_rows_then_each_is_evaluated_with_its_own_weights(tmp_path):

@@ -15,6 +15,7 @@ WRONG = {
     "no network": ([{"strategy": "bsft"}], "lacks network"),
     "same names": ([NETWORK, NETWORK], "came twice"),
     "own weights": ([{**NETWORK, "weights": "own"}], "declares no pretraining"),
+    "weights": ([{**NETWORK, "weights": "organ"}], "no 'organ'. Valid are imagenet, none, a file"),
     "a plain network with stages": (
         [{"network": "unet_plain", "strategy": "bsft"}],
         "its strategy must be scratch",
@@ -26,6 +27,14 @@ WRONG = {
 def test_method_that_cannot_be_when_read_then_refused_with_valid_names(tmp_path, methods, said):
     with pytest.raises(ValueError, match=said):
         read_study(write_study(tmp_path, methods=methods))
+
+
+ORGANS = {
+    "config": "bundles/liver_ct_segmentation/configs/pretrain.json",
+    "data": {"phantoms": {"patients": 12, "size": 96}, "prepare": {"volumes": False}},
+}
+LUNG = "bundles/lung_nodule_ct_segmentation/configs/pretrain.json"
+STARTS = {"organs": ORGANS}
 
 
 @pytest.mark.parametrize(
@@ -41,6 +50,24 @@ def test_method_that_cannot_be_when_read_then_refused_with_valid_names(tmp_path,
         ({"reference": "BFST"}, "did you mean BSFT"),
         ({"pretraining": {"config": "configs/none.json"}}, "no file configs/none.json"),
         ({"files": ["configs/runtime/none.json"]}, "no file configs/runtime/none.json"),
+        ({"pretrainings": {"imagenet": ORGANS}}, "one word other than imagenet, own, none"),
+        ({"pretrainings": {"the organs": ORGANS}}, "got 'the organs'"),
+        ({"pretrainings": {"organs": {}}}, "pretrainings: organs: lacks config"),
+        ({"pretrainings": {"organs": {**ORGANS, "dat": {}}}}, "did you mean data"),
+        ({"pretrainings": {"organs": {**ORGANS, "data": {}}}}, "organs: data lack phantoms"),
+        (
+            {"pretrainings": {"organs": {**ORGANS, "data": {"phantoms": {"nodules": 3}}}}},
+            "organs: data: phantoms: key: no 'nodules'",
+        ),
+        ({"pretrainings": {"organs": {**ORGANS, "config": LUNG}}}, "which the study tests on"),
+        (
+            {"pretrainings": {"organs": {**ORGANS, "config": "configs/runtime/small.json"}}},
+            "data need a config of lung_nodule_ct_segmentation or",
+        ),
+        (
+            {"pretrainings": STARTS, "methods": [{**NETWORK, "weights": "organ"}]},
+            r"did you mean organs\? Valid are imagenet, organs, none, a file",
+        ),
     ],
 )
 def test_study_that_cannot_be_when_read_then_refused(tmp_path, changes, said):
@@ -68,6 +95,13 @@ def test_small_form_then_its_entries_lie_over_the_full_ones(tmp_path):
     assert study.seeds == (7,)
     assert study.data == {"phantoms": {"patients": 3}, "prepare": STUDY["data"]["prepare"]}
     assert read_study(tmp_path / "mine.json").seeds == (0,)
+
+
+def test_small_form_then_laid_over_each_pretraining_alone(tmp_path):
+    small = {"pretrainings": {"organs": {"settings": {"max_epochs": 2}}}}
+    study = read_study(write_study(tmp_path, pretrainings=STARTS, small=small), small=True)
+    assert study.pretrainings["organs"].settings == {"max_epochs": 2}
+    assert study.pretrainings["organs"].data == ORGANS["data"]
 
 
 @pytest.mark.parametrize("name", named("configs/studies"))

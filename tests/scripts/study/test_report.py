@@ -4,6 +4,7 @@ import pytest
 
 from scripts.study.cells import make_cells
 from scripts.study.declaration import read_study
+from scripts.study.pretrainings import pretrainings_of
 from scripts.study.report import write_report
 from scripts.study.runner import run_cells
 from scripts.study.sources import Source
@@ -77,3 +78,25 @@ def test_page_then_loads_nothing_and_names_no_patient(report):
     assert "http://" not in page
     assert "https://" not in page
     assert not re.search(r">p\d<", page)
+
+
+def test_pretraining_that_validates_then_its_figures_and_data_are_told(tmp_path):
+    organs = {
+        "config": "bundles/liver_ct_segmentation/configs/pretrain.json",
+        "data": {"phantoms": {"patients": 6, "size": 64}},
+    }
+    methods = [{"name": "x", "network": "unet_resnet34", "weights": "organs"}]
+    declared = {"methods": methods, "pretrainings": {"organs": organs}, "paper": {}}
+    study = read_study(write_study(tmp_path, **declared))
+    cells = make_cells(study, Source())
+    shop = Workshop(tmp_path / "work", Pretender())
+    run_cells(cells, shop, lambda: None)
+    (step,) = pretrainings_of(cells[0])
+    write_report(study, cells, shop, tmp_path, source=Source())
+    assert "## Pretraining" not in (tmp_path / "report.md").read_text()
+    (step.out(shop.work) / "metrics.csv").write_text("val_auc,0.8125\nval_auc_kidney,nan\n")
+    write_report(study, cells, shop, tmp_path, source=Source())
+    text = (tmp_path / "report.md").read_text()
+    assert "| weights | val_auc | val_auc_kidney |" in text
+    assert "| organs resnet34 seed 0 | 0.812 | - |" in text
+    assert f"Weights organs: pretrained by {organs['config']} on synthetic phantoms" in text
