@@ -39,7 +39,7 @@ def run_cells(cells: Sequence[Cell], workshop: Workshop, report: Callable[[], No
         report: called after every cell that was run.
 
     Raises:
-        OutputError: when the disk is full.
+        OutputError: when the report cannot be written.
     """
     todo = [cell for cell in cells if not is_done(cell, workshop)]
     print(f"{len(cells)} cells, {len(cells) - len(todo)} of them done already", flush=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.files import write_json
-from scripts.output_folder import OutputError, claim_output
+from scripts.output_folder import claim_output
 from scripts.provenance import git_revision
 from scripts.study.processes import Outcome, locked, run_command
 from scripts.study.tasks import Task
@@ -43,6 +43,7 @@ class Workshop:
         self.work = work
         self.launch = launch
         self._failed: dict[str, str] = {}
+        self._without_room: dict[str, str] = {}  # tried again, for there may be room by then
 
     def record(self, task: Task) -> dict[str, Any] | None:
         """Return what was written down of a step that is done; None for one that is not."""
@@ -62,6 +63,8 @@ class Workshop:
                 reason = self.failure(one)
                 if reason is not None:
                     return reason
+            elif self.record(one) is None and one.key in self._without_room:
+                return self._without_room[one.key]
             elif self.record(one) is None and file.is_file():
                 return str(json.loads(file.read_text(encoding="utf-8"))["reason"])
         return None
@@ -70,8 +73,8 @@ class Workshop:
         """Do a step, and before it those it needs, unless they are done.
 
         Raises:
-            TaskError: when it, or one that it needs, fails.
-            OutputError: when the disk is full.
+            TaskError: when it, or one that it needs, fails, be it for want of room on the disk.
+            OutputError: when the folder cannot be written for another reason.
         """
         if self.record(task) is not None:
             return
@@ -79,6 +82,7 @@ class Workshop:
             raise TaskError(self._failed[task.key])
         for need in task.needs:
             self.do(need)
+        self._check_room(task)
         folder = task.folder(self.work)
         claim_output(folder)
         with locked(folder / LOCK) as lock:
@@ -86,7 +90,6 @@ class Workshop:
                 self._run(task, folder, lock)
 
     def _run(self, task: Task, folder: Path, lock: int) -> None:
-        self.check_room()
         try:
             for name, content in task.files.items():
                 write_json(folder / name, content)
@@ -98,7 +101,7 @@ class Workshop:
             self._fail(task, folder, outcome)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise OutputError(self._full()) from error
+                raise self._no_room(task) from error
             raise
 
     def _finish(self, task: Task, folder: Path, outcome: Outcome) -> None:
@@ -118,38 +121,41 @@ class Workshop:
         write_json(folder / RECORD, record)
 
     def _fail(self, task: Task, folder: Path, outcome: Outcome) -> None:
-        """Write the failure down and raise it; a full disk is the study's trouble, not the step's.
+        """Write the failure down and raise it; but for a full disk, which is not the step's fault.
 
         Raises:
-            TaskError: the step's.
-            OutputError: for a full disk.
+            TaskError: always.
         """
         text = (folder / LOG).read_text(errors="replace") if (folder / LOG).is_file() else ""
         lines = text.splitlines()[-200:]
         if any(words in line for line in lines for words in FULL):
-            raise OutputError(self._full())
+            raise self._no_room(task)
         reason = f"{task.kind}: {task.name}: {reason_of(lines, outcome.code)}"
         self._failed[task.key] = reason
         tail = lines[-TOLD_LINES:]
         write_json(folder / FAILURE, {"key": task.key, "reason": reason, "log": tail})
         raise TaskError(reason)
 
-    def check_room(self) -> None:
-        """See that there is room for another step.
+    def _check_room(self, task: Task) -> None:
+        """See that there is room for a step.
 
         Raises:
-            OutputError: when there is not.
+            TaskError: when there is not.
         """
+        self.work.mkdir(parents=True, exist_ok=True)
         free = shutil.disk_usage(self.work).free
         least = int(os.environ.get("STUDY_LEAST_FREE_MB", LEAST_FREE_MB))
         if free < least * 2**20:
-            raise OutputError(self._full())
+            raise self._no_room(task)
+        self._without_room.pop(task.key, None)
 
-    def _full(self) -> str:
-        return (
-            f"output: the disk that holds {self.work} is full; make room and give the same "
-            "command: what is done is kept, and it goes on from there"
+    def _no_room(self, task: Task) -> TaskError:
+        reason = (
+            f"{task.kind}: {task.name}: the disk that holds {self.work} is full; make room and "
+            "give the same command: what is done is kept, and it goes on from there"
         )
+        self._without_room[task.key] = reason
+        return TaskError(reason)
 
 
 def reason_of(lines: Sequence[str], code: int) -> str:

@@ -3,7 +3,6 @@ from itertools import chain
 
 import pytest
 
-from scripts.output_folder import OutputError
 from scripts.study import command
 from scripts.study.cells import make_cells
 from scripts.study.declaration import read_study
@@ -42,12 +41,17 @@ def test_method_that_fails_then_the_others_go_on(tmp_path, capsys):
     assert "FAILED, the study goes on" in capsys.readouterr().out
 
 
-def test_full_disk_then_the_study_stops_at_once(tmp_path):
+def test_full_disk_then_the_study_goes_on_and_every_hole_says_why(tmp_path):
     _, cells = prepare(tmp_path)
-    pretender = Pretender(breaks=["training"], says="OSError: No space left on device")
-    with pytest.raises(OutputError, match="is full"):
-        run_cells(cells, Workshop(tmp_path / "work", pretender), nothing)
-    assert sum("training" in run for run in pretender.run) == 1
+    shop = Workshop(
+        tmp_path / "work",
+        Pretender(breaks=["strategies/bsft.json"], says="OSError: No space left on device"),
+    )
+    reports = []
+    run_cells(cells, shop, lambda: reports.append(1))
+    assert "is full; make room" in failure_of(cells[0], shop)
+    assert failure_of(cells[1], shop) is None
+    assert len(reports) == 2
 
 
 def test_several_processes_then_every_cell_is_somebodys(tmp_path, monkeypatch):

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from scripts.output_folder import OutputError
 from scripts.study.processes import Outcome, environment, locked, run_command
 from scripts.study.tasks import Task
 from scripts.study.workshop import TaskError, Workshop, reason_of
@@ -75,18 +74,27 @@ def test_training_stopped_with_a_checkpoint_then_resumed_else_begun_anew(tmp_pat
     assert task.command(tmp_path)[-2:] == ["--resume", "true"]
 
 
-def test_full_disk_then_one_line_and_no_failure_kept(tmp_path, monkeypatch):
+def test_full_disk_then_told_and_tried_again_where_there_is_room(tmp_path, monkeypatch):
     def full(words, log, lock):
         log.write_text("OSError: [Errno 28] No space left on device\n")
         return Outcome(1, 0.1, 1.0)
 
     task, shop = counting(), Workshop(tmp_path, full)
-    with pytest.raises(OutputError, match="is full; make room and give the same command"):
+    with pytest.raises(TaskError, match="is full; make room and give the same command"):
         shop.do(task)
+    assert "is full" in shop.failure(task)
+    assert Workshop(tmp_path).failure(task) is None  # of an earlier run it says nothing
+    shop.launch = run_command
+    shop.do(task)
     assert shop.failure(task) is None
+
+
+def test_hardly_any_room_then_the_step_is_not_begun(tmp_path, monkeypatch):
     monkeypatch.setenv("STUDY_LEAST_FREE_MB", str(10**12))
-    with pytest.raises(OutputError, match="is full"):
-        Workshop(tmp_path).do(task)
+    task, shop = counting(), Workshop(tmp_path)
+    with pytest.raises(TaskError, match="is full"):
+        shop.do(task)
+    assert not (task.folder(tmp_path) / "log.txt").exists()
 
 
 def test_places_then_put_into_the_words(tmp_path):
