@@ -61,7 +61,7 @@ def write_report(
         folder: to write into.
         source: of the samples.
     """
-    results = collect(study, cells, workshop)
+    results, done = collect(study, cells, workshop), [c for c in cells if is_done(c, workshop)]
     rows = by_row(results)
     names = row_names(study, rows, _planned(study, cells))
     pictures = draw(study, cells, rows, names, (workshop, folder))
@@ -69,12 +69,8 @@ def write_report(
     found = [main, test_table(study, rows), size_table(study, rows)]
     found += [cost_table(rows), pretraining_table(cells, workshop)]
     tables = [table for table in found if table is not None and table.rows]
-    facts = describe(study, cells, results, source)
-    holes = [
-        f"{cell.name}: {failure_of(cell, workshop)}"
-        for cell in cells
-        if not is_done(cell, workshop)
-    ]
+    facts = describe(study, cells, results, source, done=len(done))
+    holes = [f"{cell.name}: {failure_of(cell, workshop)}" for cell in cells if cell not in done]
     write_csv(folder / "results.csv", csv_rows(study, results), columns=CSV_COLUMNS)
     write_text(folder / "report.md", as_markdown(study, facts, holes, (tables, pictures)))
     inside = {title: embedded(folder / name) for title, name in pictures.items()}
@@ -88,7 +84,7 @@ def _planned(study: Study, cells: Sequence[Cell]) -> list[str]:
 
 
 def describe(
-    study: Study, cells: Sequence[Cell], results: Sequence[Result], source: Source
+    study: Study, cells: Sequence[Cell], results: Sequence[Result], source: Source, *, done: int
 ) -> list[str]:
     """Say what the figures rest on."""
     methods = study.methods
@@ -108,7 +104,8 @@ def describe(
         f"Encoder weights: {', '.join(sorted({m.weights for m in methods}))} (own: pretrained by "
         "restoring hidden parts of the training slices, without labels).",
         *describe_pretrainings(study, source),
-        f"Done: {len({(r.row, r.seed) for r in results})} results of {len(cells)} cells.",
+        f"Done: {done} of {len(cells)} trainings and methods, "
+        f"{len({(r.row, r.seed) for r in results})} results.",
     ]
     if study.rows == "validated_stages":
         facts.append("Figures are those of the training's own validation: means over slices.")
