@@ -16,6 +16,7 @@ from scripts.precision import DTYPES, native_dtype
 
 OUTSIDE_LOGIT = -20.0
 """Of voxels that nothing was asked about: background beyond doubt, and finite for the losses."""
+MARGIN = 8  # voxels that the network sees around what is not 0
 
 
 class SlicewiseInferer(Inferer):
@@ -28,14 +29,24 @@ class SlicewiseInferer(Inferer):
     Args:
         slices_at_once: slices of a volume that the network sees as one batch.
         progress: show a progress bar over the slices of a volume.
+        grid: None for whole slices; else the network sees of a slice only the box of what is not 0,
+            ``MARGIN`` voxels wider, from line to line of a grid as in
+            :class:`scripts.grid_crop.CropOnGridd`. Elsewhere is background.
+
+    Raises:
+        ValueError: for a number below 1.
     """
 
-    def __init__(self, *, slices_at_once: int = 4, progress: bool = False) -> None:
+    def __init__(
+        self, *, slices_at_once: int = 4, progress: bool = False, grid: int | None = None
+    ) -> None:
         super().__init__()
         if slices_at_once < 1:
             raise ValueError(f"slices_at_once: must be at least 1, got {slices_at_once}")
+        if grid is not None and grid < 1:
+            raise ValueError(f"grid: must be at least 1, or null, got {grid}")
         self.images = SimpleInferer()
-        self.slices_at_once, self.progress = slices_at_once, progress
+        self.slices_at_once, self.progress, self.grid = slices_at_once, progress, grid
 
     def __call__(
         self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
@@ -50,14 +61,31 @@ class SlicewiseInferer(Inferer):
         logits = torch.empty(0)
         for start in tqdm(starts, disable=not self.progress):
             part = slices[:, start : start + self.slices_at_once]
-            found = network(part.flatten(0, 1), *args, **kwargs)
+            rows, columns = self._box(part)
+            found = network(part[..., rows, columns].flatten(0, 1), *args, **kwargs)
             if start == 0:
-                logits = slices.new_empty((*slices.shape[:2], *found.shape[1:]))
-            logits[:, start : start + part.shape[1]] = found.reshape(
+                shape = (*slices.shape[:2], found.shape[1], *slices.shape[-2:])
+                logits = slices.new_full(shape, OUTSIDE_LOGIT)
+            logits[:, start : start + part.shape[1], :, rows, columns] = found.reshape(
                 *part.shape[:2], *found.shape[1:]
             )
         result: torch.Tensor = convert_to_dst_type(logits.movedim(1, -1), inputs)[0]
         return result
+
+    def _box(self, slices: torch.Tensor) -> tuple[slice, slice]:
+        """Rows and columns of slices (..., H, W) that the network is to see."""
+        if self.grid is None:
+            return slice(None), slice(None)
+        occupied = (slices != 0).flatten(0, -3).any(dim=0)
+        return self._between_lines(occupied.any(dim=1)), self._between_lines(occupied.any(dim=0))
+
+    def _between_lines(self, occupied: torch.Tensor) -> slice:
+        """Range along one axis; one cell of the grid where nothing is occupied."""
+        grid, places = self.grid or 1, torch.nonzero(occupied)
+        if not len(places):
+            return slice(0, grid)
+        first, last = int(places[0]) - MARGIN, int(places[-1]) + MARGIN
+        return slice(max(first, 0) // grid * grid, (last // grid + 1) * grid)
 
 
 class AutocastInferer(Inferer):

@@ -3,7 +3,7 @@ import torch
 from monai.data import MetaTensor
 from monai.inferers import SimpleInferer, SliceInferer
 
-from scripts.inferers import AutocastInferer, SlicewiseInferer
+from scripts.inferers import OUTSIDE_LOGIT, AutocastInferer, SlicewiseInferer
 
 
 class RecordingNetwork(torch.nn.Conv2d):
@@ -68,3 +68,45 @@ def test_slicewise_then_what_slice_inferer_of_monai_gives(at_once):
 def test_slicewise_when_no_slices_at_once_then_refused():
     with pytest.raises(ValueError, match="at least 1, got 0"):
         SlicewiseInferer(slices_at_once=0)
+
+
+class SizesNetwork(RecordingNetwork):
+    """Remembers the heights and widths that it saw."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        self.sizes = [*getattr(self, "sizes", []), tuple(inputs.shape[-2:])]
+        return super().forward(inputs)
+
+
+def patchy_volume() -> torch.Tensor:
+    """Slices of 64 x 96: one square, two squares far apart, nothing."""
+    volume = torch.zeros(1, 3, 64, 96, 3)
+    volume[..., 20:24, 70:75, 0] = 1
+    volume[:, 1, 12, 4, 1] = volume[:, 2, 50, 90, 1] = 1
+    return volume
+
+
+def test_slicewise_on_a_grid_then_the_network_sees_only_cells_that_hold_something():
+    network, volume = SizesNetwork(3, 1, 3, padding=1).eval(), patchy_volume()
+    with torch.no_grad():
+        found = SlicewiseInferer(slices_at_once=1, grid=32)(volume, network)
+        asked = network(volume[..., 0:32, 32:96, 0])  # rows 12 to 32, columns 62 to 83
+        whole = network(volume[..., 1])
+    assert network.sizes[:3] == [(32, 64), (64, 96), (32, 32)]
+    torch.testing.assert_close(found[..., 0:32, 32:96, 0], asked)
+    torch.testing.assert_close(found[..., 1], whole)
+    outside = torch.ones(64, 96, dtype=torch.bool)
+    outside[0:32, 32:96] = False
+    assert (found[0, 0, ..., 0][outside] == OUTSIDE_LOGIT).all()
+
+
+def test_slicewise_on_a_grid_with_several_slices_at_once_then_one_box_for_all():
+    network, volume = SizesNetwork(3, 1, 3, padding=1).eval(), patchy_volume()
+    with torch.no_grad():
+        SlicewiseInferer(slices_at_once=3, grid=16)(volume, network)
+    assert network.sizes == [(64, 96)]
+
+
+def test_slicewise_when_the_grid_is_below_1_then_refused():
+    with pytest.raises(ValueError, match="grid: must be at least 1, or null, got 0"):
+        SlicewiseInferer(grid=0)
