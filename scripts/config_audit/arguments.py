@@ -10,38 +10,43 @@ from collections.abc import Iterable
 from functools import lru_cache
 from types import FunctionType, ModuleType
 
-from scripts.config_audit.names import KNOWN, PROJECT, component_of, project_source
+from scripts.config_audit.names import KNOWN, Names, component_of
 
 # MONAI's own keys of a component (monai.bundle.config_item)
 RESERVED = ("_target_", "_disabled_", "_requires_", "_desc_", "_mode_")
 
 
-@lru_cache(maxsize=1024)
-def arguments_of(target: str) -> tuple[str, ...] | None:
+def arguments_of(target: str, names: Names) -> tuple[str, ...] | None:
     """Return the names of the arguments that a ``_target_`` takes.
 
+    Args:
+        target: as it is written.
+        names: knows the modules that the bundle brings, which come before this project's.
+
     Returns:
-        None where that cannot be told: code of others, ``**kwargs``, an inherited ``__init__`` of
-        this project, positional arguments only.
+        None where that cannot be told: a package not loaded here, ``**kwargs``, an inherited
+        ``__init__`` or a decorator in source text, positional arguments only.
 
     Example:
-        >>> arguments_of("scripts.precision.nothing"), "sigmoid" in arguments_of("DiceLoss")
+        >>> dice = arguments_of("DiceLoss", Names())
+        >>> arguments_of("scripts.precision.nothing", Names()), "sigmoid" in dice
         (None, True)
     """
     name = component_of(target) or target
-    if name.partition(".")[0] in PROJECT:
-        return _of_source(name)
+    source, rest = names.source_of(name)
+    if source is not None:
+        return _of_source(source, rest[0]) if len(rest) == 1 else None
     return _of_loaded(name) if name.partition(".")[0] in KNOWN else None
 
 
-def unknown_argument(target: object, given: Iterable[str]) -> str:
+def unknown_argument(target: object, given: Iterable[str], names: Names) -> str:
     """Say which of the arguments given a component does not take; empty where all is well.
 
     Example:
-        >>> unknown_argument("DiceLoss", ["sigmod"])
+        >>> unknown_argument("DiceLoss", ["sigmod"], Names())
         'takes no sigmod; did you mean sigmoid?'
     """
-    taken = arguments_of(target) if isinstance(target, str) else None
+    taken = arguments_of(target, names) if isinstance(target, str) else None
     wrong = [key for key in given if taken is not None and key not in (*taken, *RESERVED)]
     if taken is None or not wrong:
         return ""
@@ -69,16 +74,18 @@ def _of_loaded(name: str) -> tuple[str, ...] | None:
     return tuple(p.name for p in parameters)
 
 
-def _of_source(name: str) -> tuple[str, ...] | None:
-    """Read the signature of a function or class of this project from its text."""
-    source, rest = project_source(name)
-    if source is None or len(rest) != 1:
-        return None
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.ClassDef) and node.name == rest[0]:
+@lru_cache(maxsize=512)
+def _of_source(source: bytes, name: str) -> tuple[str, ...] | None:
+    """Read the signature of a function or class from the text of its module."""
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None  # of a bundle; told where its Python is looked into
+    for node in body:
+        if isinstance(node, ast.ClassDef) and node.name == name:
             made = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
-            return _of_function(made[0], skip=1) if made else None
-        if isinstance(node, ast.FunctionDef) and node.name == rest[0]:
+            return _of_function(made[0], skip=1) if made and not node.decorator_list else None
+        if isinstance(node, ast.FunctionDef) and node.name == name:
             return _of_function(node)
     return None
 
@@ -86,6 +93,6 @@ def _of_source(name: str) -> tuple[str, ...] | None:
 def _of_function(node: ast.FunctionDef, *, skip: int = 0) -> tuple[str, ...] | None:
     """Read a function's arguments; ``skip`` leaves self out."""
     given = node.args
-    if given.kwarg is not None or given.posonlyargs:
+    if given.kwarg is not None or given.posonlyargs or node.decorator_list:
         return None
     return tuple(one.arg for one in [*given.args[skip:], *given.kwonlyargs])

@@ -59,7 +59,7 @@ def run_bundle(
     config, found_id = find_config(folder, str(run_id))
     files = [str(config), *_files(config_file)]
     merged = ConfigParser.load_config_files(files)
-    refuse_unknown_ids(merged, given)
+    refuse_unknown_ids(merged, given, other_python=brings_python(folder))
     _refuse_missing_files(files)
     words = ["run", found_id, "--config_file", repr(files)]
     words += [f"--{name}={value}" for name, value in given.items()]

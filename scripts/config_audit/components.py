@@ -78,7 +78,7 @@ def _component(config: dict[str, Any], value: dict[str, Any], names: Names) -> I
         level = MEDIUM if sign.level == HIGH else sign.level
         sign = Sign(level, sign.kind, sign.what, f"disabled, else: {sign.why}")
     yield sign
-    wrong = unknown_argument(value["_target_"], value)
+    wrong = unknown_argument(value["_target_"], value, names)
     if wrong:
         yield Sign(PROBLEM, "name", f"{value['_target_']}", wrong)
     for argument, (risky, level, kind, why) in ARGUMENTS.items():

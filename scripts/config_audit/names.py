@@ -71,6 +71,17 @@ class Names:
             self._judged[key] = Sign(sign.level, sign.kind, name, sign.why)
         return self._judged[key]
 
+    def source_of(self, name: str) -> tuple[bytes | None, list[str]]:
+        """Return the text of the module that a name is of, and the rest of the name.
+
+        A module that the bundle carries comes before one of this project.
+        """
+        module, rest = _module_of(name, self._read)
+        if module is not None:
+            return self._read(module), rest
+        module, rest = _module_of(name, _ours) if name.split(".")[0] in PROJECT else (None, [])
+        return (_ours(module) if module else None), rest
+
     def _own(self, name: str) -> Sign | None:
         """Judge a name whose module the bundle carries."""
         module, rest = _module_of(name, self._read)
@@ -222,12 +233,6 @@ def _project_name(name: str) -> str | None:
     """Return what a name of this project leads to."""
     module, rest = _module_of(name, _ours)
     return _leads_to(_ours(module) or b"", rest) if module and rest else None
-
-
-def project_source(name: str) -> tuple[bytes | None, list[str]]:
-    """Return the text of the module of this project that a name is of, and the rest of the name."""
-    module, rest = _module_of(name, _ours)
-    return (_ours(module) if module else None), rest
 
 
 def _ours(path: str) -> bytes | None:

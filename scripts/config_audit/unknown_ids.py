@@ -9,12 +9,19 @@ from typing import Any
 from monai.bundle import ReferenceResolver
 
 from scripts.config_audit.arguments import unknown_argument
+from scripts.config_audit.names import PROJECT, Names
 
 # ids that MONAI's experiment tracking reads, in whatever bundle
 TRACKING_IDS = ("tracking_uri", "experiment_name", "run_name", "save_execute_config")
 
 
-def refuse_unknown_ids(config: Mapping[str, Any], overrides: Iterable[str], sign: str = "") -> None:
+def refuse_unknown_ids(
+    config: Mapping[str, Any],
+    overrides: Iterable[str],
+    sign: str = "",
+    *,
+    other_python: bool = False,
+) -> None:
     """Stop where an override names an id that the config does not have.
 
     MONAI makes a new id of a misspelt one, which nothing reads: the run would go on with the
@@ -24,6 +31,8 @@ def refuse_unknown_ids(config: Mapping[str, Any], overrides: Iterable[str], sign
         config: the merged config files, before overrides and macros are resolved.
         overrides: ids, nested ones with ``#`` or ``::``; a leading ``+`` adds to what is there.
         sign: what the user typed before an id, for the message.
+        other_python: whether modules that are not this project's may stand under its names; the
+            arguments of components of these names are then not checked.
 
     Raises:
         ValueError: naming the id and the nearest valid ones.
@@ -37,11 +46,23 @@ def refuse_unknown_ids(config: Mapping[str, Any], overrides: Iterable[str], sign
     for override in overrides:
         path = ReferenceResolver.normalize_id(override.removeprefix("+"))
         if path not in TRACKING_IDS:
-            _follow(config, path, f"{sign}{override}", adds=override.startswith("+"))
+            shown = f"{sign}{override}"
+            component = _follow(config, path, shown, adds=override.startswith("+"))
+            if component is None:
+                continue
+            target = component["_target_"]
+            if not (other_python and str(target).partition(".")[0] in PROJECT):
+                _refuse_argument(target, path.rpartition("::")[2], shown)
 
 
-def _follow(config: Any, path: str, shown: str, *, adds: bool) -> None:
-    """Go down an id, key by key."""
+def _refuse_argument(target: object, name: str, shown: str) -> None:
+    wrong = unknown_argument(target, [name], Names())
+    if wrong:
+        raise ValueError(f"{shown}: {target} {wrong}")
+
+
+def _follow(config: Any, path: str, shown: str, *, adds: bool) -> Mapping[str, Any] | None:
+    """Go down an id, key by key; return the component that it gives a further argument, if any."""
     keys, current = path.split("::"), config
     for depth, key in enumerate(keys):
         above = "::".join(keys[:depth])
@@ -54,14 +75,12 @@ def _follow(config: Any, path: str, shown: str, *, adds: bool) -> None:
         if key in found:
             current = found[key]
             continue
-        takes_more = isinstance(current, Mapping) and "_target_" in current
-        if takes_more and depth == len(keys) - 1 and not adds:
-            wrong = unknown_argument(current["_target_"], [key])
-            if wrong:
-                raise ValueError(f"{shown}: {current['_target_']} {wrong}")
-            return
+        component = current if isinstance(current, Mapping) and "_target_" in current else None
+        if component is not None and depth == len(keys) - 1 and not adds:
+            return component
         near = _nearest(config, path, above, key, list(found))
         raise ValueError(f"{shown}: no such id; did you mean {', '.join(near)}?")
+    return None
 
 
 def _children(current: Any) -> dict[str, Any]:

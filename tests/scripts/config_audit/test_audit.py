@@ -135,6 +135,30 @@ def test_component_then_judged_by_all_of_it(tmp_path, part, level, kind):
     assert min((f.level for f in mine), key=order.index) == level
 
 
+@pytest.mark.parametrize(
+    ("source", "wrong"),
+    [
+        ("class RandCropWithLabeld:\n    def __init__(self, keys, wide): ...", []),
+        (
+            "class RandCropWithLabeld:\n    def __init__(self, keys, wider): ...",
+            ["takes no wide; did you mean wider?"],
+        ),
+        ("@more\ndef RandCropWithLabeld(keys): ...", []),
+        ("class RandCropWithLabeld(:", []),
+        ("x = 1", []),
+    ],
+    ids=["takes it", "takes it not", "decorated", "no Python", "not in it"],
+)
+def test_component_of_a_bundle_then_its_arguments_are_of_the_bundles_source(
+    tmp_path, source, wrong
+):
+    part = {"_target_": "scripts.crops.RandCropWithLabeld", "keys": "a", "wide": 1}
+    write(tmp_path / "b" / "scripts" / "crops.py", source)
+    write(tmp_path / "b" / "configs" / "train.json", {"part": part, "run": ["@part"]})
+    found = audit_paths([str(tmp_path / "b")])
+    assert [f.why for f in found if f.place == "part" and f.level == "problem"] == wrong
+
+
 def test_text_that_would_move_the_cursor_then_written_out(tmp_path, capsys):
     config = write(tmp_path / "a.json", {"run": ["$eval('\x1b[2K\x1b[1A')"]})
     code_of("--config", config)

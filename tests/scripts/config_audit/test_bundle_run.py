@@ -108,8 +108,9 @@ def test_python_of_the_bundle_then_before_this_projects(bundle, tmp_path):
     config = json.loads((bundle / "configs" / "train.json").read_text())
     config |= {"place": {"_target_": "scripts.own.whose"}, "training": [RESULT]}
     write(bundle / "configs" / "train.json", config)
+    words = ["training", "rate=2", "sampler#wide=1"]  # our own sampler has no wide
     done = subprocess.run(
-        [sys.executable, "-m", "scripts", "run", "--bundle", str(bundle), "training", "rate=2"],
+        [sys.executable, "-m", "scripts", "run", "--bundle", str(bundle), *words],
         cwd=ROOT,
         env={**os.environ, "PYTHONWARNINGS": "ignore"},
         capture_output=True,
@@ -117,6 +118,15 @@ def test_python_of_the_bundle_then_before_this_projects(bundle, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "result.json").read_text())[::2] == [2, "the bundle"]
+
+
+def test_python_of_a_bundle_then_its_arguments_are_not_judged_by_ours():
+    config = {"sampler": {"_target_": "scripts.crops.RandCropWithLabeld"}}
+    with pytest.raises(ValueError, match="takes no wide"):
+        refuse_unknown_ids(config, ["sampler#wide"])
+    refuse_unknown_ids(config, ["sampler#wide"], other_python=True)
+    with pytest.raises(ValueError, match="takes no wide"):  # no bundle stands before MONAI
+        refuse_unknown_ids({"loss": {"_target_": "DiceLoss"}}, ["loss#wide"], other_python=True)
 
 
 @pytest.mark.parametrize(
