@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from monai.bundle import ReferenceResolver
@@ -30,6 +30,7 @@ def refuse_unknown_ids(
     Args:
         config: the merged config files, before overrides and macros are resolved.
         overrides: ids, nested ones with ``#`` or ``::``; a leading ``+`` adds to what is there.
+            With values, an argument is held against the ``_target_`` that is given, if any.
         sign: what the user typed before an id, for the message.
         other_python: whether modules that are not this project's may stand under its names; the
             arguments of components of these names are then not checked.
@@ -43,16 +44,30 @@ def refuse_unknown_ids(
         ...
         ValueError: train#handler#0: no such id; did you mean train::handlers?
     """
-    for override in overrides:
-        path = ReferenceResolver.normalize_id(override.removeprefix("+"))
-        if path not in TRACKING_IDS:
-            shown = f"{sign}{override}"
-            component = _follow(config, path, shown, adds=override.startswith("+"))
-            if component is None:
-                continue
-            target = component["_target_"]
-            if not (other_python and str(target).partition(".")[0] in PROJECT):
-                _refuse_argument(target, path.rpartition("::")[2], shown)
+    values = overrides if isinstance(overrides, Mapping) else dict.fromkeys(overrides)
+    given = {_path(override): value for override, value in values.items()}
+    for override in values:
+        path, shown = _path(override), f"{sign}{override}"
+        if path in TRACKING_IDS:
+            continue
+        component = _follow(config, path, shown, adds=override.startswith("+"))
+        if component is None or _is_replaced(path, given):
+            continue
+        place, _, argument = path.rpartition("::")
+        target = given.get(f"{place}::_target_", component["_target_"])
+        if not (other_python and str(target).partition(".")[0] in PROJECT):
+            _refuse_argument(target, argument, shown)
+
+
+def _path(override: str) -> str:
+    path: str = ReferenceResolver.normalize_id(override.removeprefix("+"))
+    return path
+
+
+def _is_replaced(path: str, given: Collection[str]) -> bool:
+    """Whether something above an id is overridden as a whole, and may be another component."""
+    keys = path.split("::")
+    return any("::".join(keys[:depth]) in given for depth in range(1, len(keys)))
 
 
 def _refuse_argument(target: object, name: str, shown: str) -> None:

@@ -91,6 +91,27 @@ def test_argument_that_a_component_has_then_taken_though_no_config_sets_it():
     refuse_unknown_ids(config, ["loss#sigmoid", "loss#_disabled_", "any#thing"])
 
 
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        {"loss#_target_": "DiceCELoss", "loss#lambda_ce": "0.5"},
+        {"loss::lambda_ce": 0.5, "loss::_target_": "DiceCELoss"},
+        {"loss": "{'_target_': 'DiceCELoss'}", "loss#lambda_ce": 0.5},
+        {"loss#_target_": "$@rate", "loss#lambda_ce": 0.5},
+        ["loss#_target_", "loss#lambda_ce"],
+    ],
+    ids=["target first", "target last", "whole component", "expression", "no values"],
+)
+def test_argument_of_a_component_given_with_it_then_taken(overrides):
+    refuse_unknown_ids({"rate": 1, "loss": {"_target_": "DiceLoss"}}, overrides)
+
+
+def test_argument_that_the_component_given_with_it_has_not_then_refused():
+    config = {"loss": {"_target_": "DiceCELoss"}}
+    with pytest.raises(ValueError, match="loss#lambda_ce: DiceLoss takes no lambda_ce"):
+        refuse_unknown_ids(config, {"loss#_target_": "DiceLoss", "loss#lambda_ce": 1})
+
+
 @pytest.mark.filterwarnings("ignore:.*config_file")
 def test_record_of_the_run_then_as_if_monai_had_been_called(bundle, tmp_path):
     main(["run", "--bundle", str(bundle), "training", "rate=5"])
