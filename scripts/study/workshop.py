@@ -43,7 +43,7 @@ class Workshop:
         self.work = work
         self.launch = launch
         self._failed: dict[str, str] = {}
-        self._without_room: dict[str, str] = {}  # tried again, for there may be room by then
+        self._without_room: dict[str, tuple[str, int]] = {}  # why, and the free bytes to try again
 
     def record(self, task: Task) -> dict[str, Any] | None:
         """Return what was written down of a step that is done; None for one that is not."""
@@ -64,7 +64,7 @@ class Workshop:
                 if reason is not None:
                     return reason
             elif self.record(one) is None and one.key in self._without_room:
-                return self._without_room[one.key]
+                return self._without_room[one.key][0]
             elif self.record(one) is None and file.is_file():
                 return str(json.loads(file.read_text(encoding="utf-8"))["reason"])
         return None
@@ -101,7 +101,7 @@ class Workshop:
             self._fail(task, folder, outcome)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise self._no_room(task) from error
+                raise self._filled(task) from error
             raise
 
     def _finish(self, task: Task, folder: Path, outcome: Outcome) -> None:
@@ -129,7 +129,7 @@ class Workshop:
         text = (folder / LOG).read_text(errors="replace") if (folder / LOG).is_file() else ""
         lines = text.splitlines()[-200:]
         if any(words in line for line in lines for words in FULL):
-            raise self._no_room(task)
+            raise self._filled(task)
         reason = f"{task.kind}: {task.name}: {reason_of(lines, outcome.code)}"
         self._failed[task.key] = reason
         tail = lines[-TOLD_LINES:]
@@ -137,24 +137,31 @@ class Workshop:
         raise TaskError(reason)
 
     def _check_room(self, task: Task) -> None:
-        """See that there is room for a step.
+        """See that there is room for a step; for one that filled the disk, more than it left.
 
         Raises:
             TaskError: when there is not.
         """
         self.work.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(self.work).free
-        least = int(os.environ.get("STUDY_LEAST_FREE_MB", LEAST_FREE_MB))
-        if free < least * 2**20:
-            raise self._no_room(task)
+        least = int(os.environ.get("STUDY_LEAST_FREE_MB", LEAST_FREE_MB)) * 2**20
+        _, asked = self._without_room.get(task.key, ("", 0))
+        if self._free() < max(least, asked):
+            raise self._no_room(task, asked)
         self._without_room.pop(task.key, None)
 
-    def _no_room(self, task: Task) -> TaskError:
+    def _free(self) -> int:
+        return shutil.disk_usage(self.work).free
+
+    def _filled(self, task: Task) -> TaskError:
+        """Leave a step that filled the disk until there is clearly more room than now."""
+        return self._no_room(task, self._free() + LEAST_FREE_MB * 2**20)
+
+    def _no_room(self, task: Task, asked: int) -> TaskError:
         reason = (
             f"{task.kind}: {task.name}: the disk that holds {self.work} is full; make room and "
             "give the same command: what is done is kept, and it goes on from there"
         )
-        self._without_room[task.key] = reason
+        self._without_room[task.key] = (reason, asked)
         return TaskError(reason)
 
 

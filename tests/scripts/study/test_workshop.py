@@ -1,7 +1,9 @@
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -74,19 +76,57 @@ def test_training_stopped_with_a_checkpoint_then_resumed_else_begun_anew(tmp_pat
     assert task.command(tmp_path)[-2:] == ["--resume", "true"]
 
 
-def test_full_disk_then_told_and_tried_again_where_there_is_room(tmp_path, monkeypatch):
-    def full(words, log, lock):
-        log.write_text("OSError: [Errno 28] No space left on device\n")
-        return Outcome(1, 0.1, 1.0)
+@pytest.fixture
+def free_mb(monkeypatch):
+    """Free space on the disk, in MB, as the tests change it."""
+    room = {"free": 500}
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda folder: SimpleNamespace(free=room["free"] * 2**20)
+    )
+    return room
 
+
+def full(words, log, lock):
+    with log.open("a") as file:
+        file.write("OSError: [Errno 28] No space left on device\n")
+    return Outcome(1, 0.1, 1.0)
+
+
+def launches(task, work):
+    """How often a step that fills the disk was begun."""
+    return len((task.folder(work) / "log.txt").read_text().splitlines())
+
+
+def test_full_disk_then_told_and_tried_again_where_there_is_more_room(tmp_path, free_mb):
     task, shop = counting(), Workshop(tmp_path, full)
     with pytest.raises(TaskError, match="is full; make room and give the same command"):
         shop.do(task)
     assert "is full" in shop.failure(task)
     assert Workshop(tmp_path).failure(task) is None  # of an earlier run it says nothing
     shop.launch = run_command
+    free_mb["free"] += 300
     shop.do(task)
     assert shop.failure(task) is None
+
+
+def test_shared_step_that_fills_the_disk_then_begun_once_until_there_is_more_room(
+    tmp_path, free_mb
+):
+    need = Task("pretraining", "shared", ("-c", "pass"))
+    first, second = (Task("trainings", name, ("-c", name), (need,)) for name in ("1", "2"))
+    shop = Workshop(tmp_path, full)
+    for task in (first, second, first):  # 500 MB are free again after each
+        with pytest.raises(TaskError, match="pretraining: shared: the disk"):
+            shop.do(task)
+    assert "pretraining: shared: the disk" in shop.failure(second)
+    assert launches(need, tmp_path) == 1
+    free_mb["free"] += 300
+    with pytest.raises(TaskError, match="is full"):
+        shop.do(second)
+    assert launches(need, tmp_path) == 2
+    with pytest.raises(TaskError, match="is full"):  # the same command anew knows nothing of it
+        Workshop(tmp_path, full).do(first)
+    assert launches(need, tmp_path) == 3
 
 
 def test_hardly_any_room_then_the_step_is_not_begun(tmp_path, monkeypatch):
