@@ -90,11 +90,12 @@ def choose_source(
     if source.data is None and "phantoms" not in study.data:
         raise ValueError("data: the study declares no phantoms; give --data DIR")
     _check_labels(study, source)
-    asking = {p.bundle.data_set for p in study.pretrainings.values() if p.bundle is not None}
+    used = [study.pretrainings.get(name) for name in {m.weights for m in study.methods}]
+    asking = {p.bundle.data_set for p in used if p is not None and p.bundle is not None}
     if source.pretraining_data is not None and len(asking) != 1:
         raise ValueError(
-            "pretraining_data: must be for pretrainings with data of one set, those of "
-            f"{study.name} have {' and '.join(sorted(asking)) or 'none of their own'}"
+            "pretraining_data: must be for pretrainings with data of one set, those that methods "
+            f"of {study.name} start from have {' and '.join(sorted(asking)) or 'none of their own'}"
         )
     return source
 

@@ -117,10 +117,12 @@ def test_real_scans_then_the_organs_are_still_of_phantoms_unless_given(tmp_path)
 
 
 def test_data_for_a_pretraining_that_has_none_of_its_own_then_refused(tmp_path):
-    study = read_study(write_study(tmp_path, pretraining=PRETRAINING))
-    with pytest.raises(ValueError, match="those of mine have none of their own"):
-        choose_source(study, "phantoms", None, None, pretraining_data=str(tmp_path))
-    study = read_study(write_study(tmp_path, pretrainings={"organs": ORGANS}))
+    for declared in ({"pretraining": PRETRAINING}, {"pretrainings": {"organs": ORGANS}}):
+        study = read_study(write_study(tmp_path, **declared))  # no method starts from it
+        with pytest.raises(ValueError, match="methods of mine start from have none of their own"):
+            choose_source(study, "phantoms", None, None, pretraining_data=str(tmp_path))
+    methods = [{**STUDY["methods"][0], "weights": "organs"}]
+    study = read_study(write_study(tmp_path, methods=methods, pretrainings={"organs": ORGANS}))
     source = choose_source(study, "phantoms", None, None, pretraining_data=str(tmp_path))
     assert source.pretraining_data == tmp_path
 
