@@ -198,6 +198,8 @@ def evaluation_task(
         "dataset_dir": "<need1>",
         "seed": str(seed),
     }
+    if method.split in study.bundle.untested:
+        overrides["section"] = "validation"
     name = f"{method.network} {method.strategy} {method.tested_label} {weights} seed {seed}"
     return _bundle_task(
         "evaluations", name, "evaluating", config, (files, settings, needs, overrides)

@@ -30,6 +30,7 @@ class Bundle:
         labels: kinds of labels that it can be prepared with.
         splits: kinds of splits.
         leaking: those that put one patient on several sides.
+        untested: those without a test section, as in a paper; their validation is evaluated.
         losses: folder of its losses.
         cases: table of its evaluation whose rows are compared in pairs, and the columns that name
             a case.
@@ -40,6 +41,7 @@ class Bundle:
     labels: tuple[str, ...]
     splits: tuple[str, ...]
     leaking: tuple[str, ...]
+    untested: tuple[str, ...]
     losses: str
     cases: tuple[str, tuple[str, ...]]
 
@@ -51,6 +53,7 @@ BUNDLES = {
         LABEL_KINDS,
         KINDS,
         tuple(LEAKING_KINDS),
+        (),
         "configs/losses",
         ("per_nodule.csv", ("series_uid", "nodule")),
     ),
@@ -60,6 +63,7 @@ BUNDLES = {
         ("organs",),
         SPLIT_KINDS,
         ("slice_random", "slice_block"),
+        ("slice_random",),
         "configs/class_losses",
         ("per_volume.csv", ("series_uid",)),
     ),

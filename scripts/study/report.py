@@ -115,6 +115,12 @@ def describe(
             f"LEAK: with the split {', '.join(leaking)} one patient stands on several sides; its "
             "figures are too good, by design of this comparison."
         )
+    untested = sorted({m.split for m in methods} & set(study.bundle.untested))
+    if untested:
+        facts.append(
+            f"The split {', '.join(untested)} has no test section: its figures are of the "
+            "validation section, on which the best epoch was chosen too."
+        )
     facts += [
         f"{m.name} solves an easier task: it is told {told}."
         for m in methods

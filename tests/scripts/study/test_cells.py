@@ -170,3 +170,13 @@ def test_prepared_folder_then_nothing_is_prepared_and_its_list_decides_the_key(t
     assert before.training.needs[0].given == tmp_path
     (tmp_path / "datalist.json").write_text('{"test": []}')
     assert cells_of(tmp_path, Source(tmp_path))[0].training.key != before.training.key
+
+
+def test_split_without_a_test_section_then_its_validation_is_evaluated():
+    study = read_study("configs/studies/leak_liver.json", small=True)
+    cells = [cell for cell in make_cells(study, Source()) if cell.seed == 0]
+    sections = {
+        cell.method.split: "validation" in next(iter(cell.evaluations.values())).words
+        for cell in cells
+    }
+    assert sections == {"patient": False, "slice_random": True}
