@@ -6,13 +6,14 @@ import csv
 from collections.abc import Sequence
 
 from scripts.study.cells import Cell
-from scripts.study.choices import OWN
+from scripts.study.choices import BUNDLES, OWN
 from scripts.study.declaration import Study
 from scripts.study.sources import Source
 from scripts.study.tables import Table, number
 from scripts.study.tasks import Task
 from scripts.study.workshop import Workshop
 
+LEAKING = {split for bundle in BUNDLES.values() for split in bundle.leaking}
 FIGURES = "metrics.csv"  # of a pretraining that validates: lines of a name and a value
 
 
@@ -31,22 +32,32 @@ def describe_pretrainings(study: Study, source: Source) -> list[str]:
 
 def pretraining_table(cells: Sequence[Cell], workshop: Workshop) -> Table | None:
     """List the last validation of every pretraining that has one; None without any."""
-    found = {
-        step.name: figures
-        for cell in cells
-        for step in pretrainings_of(cell)
-        if (figures := _figures(step, workshop))
-    }
-    headings = list(dict.fromkeys(name for figures in found.values() for name in figures))
+    steps = {step.key: step for cell in cells for step in pretrainings_of(cell)}
+    found = [(step, figures) for step in steps.values() if (figures := _figures(step, workshop))]
+    headings = list(dict.fromkeys(name for _, figures in found for name in figures))
     body = [
-        [name, *(number(figures.get(heading)) for heading in headings)]
-        for name, figures in found.items()
+        [step.name, split_of(step) or "given", *(number(figures.get(name)) for name in headings)]
+        for step, figures in found
     ]
-    notes = (
-        "Last validation of the pretraining, on patients it did not train on; auc is the area "
-        "under the ROC curve, 0.5 by chance. Pretrainings that do not validate are not listed.",
+    notes = [
+        "Last validation of the pretraining; auc is the area under the ROC curve, 0.5 by chance. "
+        "Pretrainings that do not validate are not listed."
+    ]
+    splits = {split_of(step) for step, _ in found}
+    if not splits & LEAKING and None not in splits:
+        notes.append("It is on patients that the pretraining did not train on.")
+    elif splits & LEAKING:
+        leaking = ", ".join(sorted(split for split in splits if split in LEAKING))
+        notes.append(f"LEAK: with the split {leaking} it is on patients that it trained on too.")
+    return (
+        Table("Pretraining", ["weights", "split", *headings], body, tuple(notes)) if body else None
     )
-    return Table("Pretraining", ["weights", *headings], body, notes) if body else None
+
+
+def split_of(step: Task) -> str | None:
+    """Return the kind of split of a pretraining's data; None for data that the user prepared."""
+    words = step.needs[0].words
+    return words[words.index("--split") + 1] if "--split" in words else None
 
 
 def pretrainings_of(cell: Cell) -> list[Task]:
