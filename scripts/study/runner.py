@@ -39,7 +39,7 @@ def run_cells(cells: Sequence[Cell], workshop: Workshop, report: Callable[[], No
         report: called after every cell that was run.
 
     Raises:
-        OutputError: when the report cannot be written.
+        OutputError: when the report, or the folder of a step, cannot be written.
     """
     todo = [cell for cell in cells if not is_done(cell, workshop)]
     print(f"{len(cells)} cells, {len(cells) - len(todo)} of them done already", flush=True)
@@ -62,6 +62,7 @@ def run_cell(cell: Cell, workshop: Workshop) -> None:
 
     Raises:
         TaskError: when one fails.
+        OutputError: when its folder cannot be written.
     """
     if cell.training is not None:
         workshop.do(cell.training)
