@@ -221,6 +221,11 @@ def _pretrainings(content: Mapping[str, Any], bundle: Bundle) -> dict[str, Pretr
             )
     found = {name: _pretraining(name, one, bundle) for name, one in declared.items()}
     if content.get("pretraining") is not None:
+        if content["pretraining"].get("data") is not None:
+            raise ValueError(
+                "pretraining: learns from the training's own data, got data; declare it under a "
+                "name in pretrainings"
+            )
         own = _pretraining(OWN, content["pretraining"], bundle, where="pretraining")
         found = {OWN: own, **found}
     return found
@@ -236,9 +241,26 @@ def _pretraining(
     config, data = str(declared["config"]), declared.get("data")
     _files(f"{where}: config", [config])
     _files(f"{where}: files", declared.get("files", ()))
-    bundle = None if data is None else _bundle_with_data(config, data, trained, where)
     files, settings = tuple(declared.get("files", ())), declared.get("settings", {})
+    if data is None:
+        _check_reads(config, files, trained, where)
+    bundle = None if data is None else _bundle_with_data(config, data, trained, where)
     return Pretraining(name, config, files, settings, bundle, data or {})
+
+
+def _check_reads(config: str, files: Sequence[str], trained: Bundle, where: str) -> None:
+    """See that a config can learn from the training's data: by its bundle, or by a file over it.
+
+    Raises:
+        ValueError: for a config of the other bundle without a file of configs/data for the data.
+    """
+    overlaid = any(Path(file).match(f"configs/data/{trained.data_set}_*.json") for file in files)
+    others = [b for b in BUNDLES.values() if b.data_set != trained.data_set]
+    if not overlaid and any(Path(config).is_relative_to(b.folder) for b in others):
+        raise ValueError(
+            f"{where}: config must be of {trained.folder} for the training's data, got {config}; "
+            f"give data, or configs/data/{trained.data_set}_slices.json among the files"
+        )
 
 
 def _bundle_with_data(config: str, data: Mapping[str, Any], trained: Bundle, where: str) -> Bundle:

@@ -6,27 +6,30 @@ import csv
 from collections.abc import Sequence
 
 from scripts.study.cells import Cell
-from scripts.study.choices import BUNDLES, OWN
+from scripts.study.choices import BUNDLES
 from scripts.study.declaration import Study
 from scripts.study.sources import Source
 from scripts.study.tables import Table, number
 from scripts.study.tasks import Task
 from scripts.study.workshop import Workshop
 
+RESTORING = "bundles/lung_nodule_ct_segmentation/configs/pretrain.json"
 LEAKING = {split for bundle in BUNDLES.values() for split in bundle.leaking}
 FIGURES = "metrics.csv"  # of a pretraining that validates: lines of a name and a value
 
 
 def describe_pretrainings(study: Study, source: Source) -> list[str]:
-    """Say of every pretraining that is used, but the study's own, what it is run on."""
-    used = {method.weights for method in study.methods} - {OWN}
+    """Say of every pretraining that is used what it is run on."""
+    used = {method.weights for method in study.methods}
     told = []
     for name, one in study.pretrainings.items():
         if name in used:
             where = "the training's own data"
             if one.bundle is not None:
                 where = source.of_pretraining.describe(one.bundle, one.data)
-            told.append(f"Weights {name}: pretrained by {one.config} on {where}.")
+            how = " It restores hidden parts of slices and sees no label."
+            how = how if one.config == RESTORING else ""
+            told.append(f"Weights {name}: pretrained by {one.config} on {where}.{how}")
     return told
 
 

@@ -101,8 +101,7 @@ def describe(
             if "total" in study.epochs
             else "at most in every stage."
         ),
-        f"Encoder weights: {', '.join(sorted({m.weights for m in methods}))} (own: pretrained by "
-        "restoring hidden parts of the training slices, without labels).",
+        f"Encoder weights: {', '.join(sorted({m.weights for m in methods}))}.",
         *describe_pretrainings(study, source),
         f"Done: {done} of {len(cells)} trainings and methods, "
         f"{len({(r.row, r.seed) for r in results})} results.",

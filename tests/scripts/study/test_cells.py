@@ -100,7 +100,7 @@ def test_data_of_a_pretraining_when_changed_then_another_key_of_its_trainings_al
 
 
 def test_pretraining_without_data_then_on_those_of_the_training(tmp_path):
-    training = named_starts(tmp_path, data=None)["organs"]
+    training = named_starts(tmp_path, **PRETRAINING, data=None, settings={})["organs"]
     assert training.needs[1].needs == training.needs[:1]
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from scripts.study.cells import make_cells
 from scripts.study.declaration import read_study
-from scripts.study.pretrainings import pretraining_table, pretrainings_of
+from scripts.study.pretrainings import describe_pretrainings, pretraining_table, pretrainings_of
 from scripts.study.report import write_report
 from scripts.study.runner import run_cells
 from scripts.study.sources import Source
@@ -124,3 +124,13 @@ def test_pretraining_on_two_splits_then_a_row_of_each_and_the_leak_is_told(tmp_p
     assert [row[1:] for row in table.rows] == [["slice_random", "0.750"], ["patient", "0.500"]]
     assert "LEAK: with the split slice_random" in " ".join(table.notes)
     assert "did not train on" not in " ".join(table.notes)
+    facts = describe_pretrainings(study, Source())
+    assert facts == [f"Weights own: pretrained by {own['config']} on the training's own data."]
+
+
+def test_pretraining_without_labels_then_told(tmp_path):
+    methods = [{**STUDY["methods"][0], "weights": "own"}]
+    own = {"config": "bundles/lung_nodule_ct_segmentation/configs/pretrain.json"}
+    study = read_study(write_study(tmp_path, methods=methods, pretraining=own))
+    (fact,) = describe_pretrainings(study, Source())
+    assert fact.endswith("It restores hidden parts of slices and sees no label.")
