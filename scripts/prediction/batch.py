@@ -178,6 +178,7 @@ def _check_model(options: Options, jobs: int) -> None:
     """Refuse, before any study is read, a model that no study could be predicted with."""
     model = model_of(options)
     _ = model.preprocessing, model.segments, model.checkpoints, model.networks
+    model.check_engine()
     if jobs > 1:
         model_of.cache_clear()  # each process has its own
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import importlib.util
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from typing import Any
 
@@ -18,6 +19,8 @@ ENGINES = ("torch", "openvino")
 HINTS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
 TRACED, CHECKED = (64, 96), (77, 131)  # height and width, voxels
 TOLERANCE = 1e-4  # of the largest logit, float32
+
+Call = Callable[[torch.Tensor], torch.Tensor]
 
 
 def check_engine(value: object) -> str:
@@ -35,6 +38,10 @@ def check_engine(value: object) -> str:
             "-c constraints.txt, or leave the option out"
         )
     return name
+
+
+class RefusedError(ValueError):
+    """Why OpenVINO cannot compute a network, whatever the image."""
 
 
 class Engine:
@@ -89,21 +96,43 @@ class OpenvinoNetwork(nn.Module):
         super().__init__()
         self.network = network
         self._converted: Any = None
-        self._calls: dict[torch.dtype, Callable[[torch.Tensor], torch.Tensor]] = {}
+        self._calls: dict[torch.dtype, Call] = {}
+        self._compared = (0, 0)  # largest height and width so far
+        self._refusal: RefusedError | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to float32 logits (B, K, H, W).
 
+        An image higher or wider than all before goes through torch as well, in float32: no size is
+        computed at which the conversion was not seen to be right.
+
         Raises:
-            ValueError: for a network that cannot be converted, or a precision that this processor
-                does not have; the result would not be the one that was asked for.
+            RefusedError: for a network that cannot be converted, one that gives other results than
+                torch, or a precision that this processor does not have; the result would not be
+                the one that was asked for. Once refused, it is refused at every call.
+            ValueError: for an image that the network itself does not take.
         """
+        if self._refusal is not None:
+            raise self._refusal
+        try:
+            return self._compute(x, asked_dtype("cpu"))
+        except RefusedError as refusal:
+            self._refusal = refusal
+            raise
+
+    def _compute(self, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         if self._converted is None:
             self._converted = convert_network(self.network, channels=x.shape[1])
-        dtype = asked_dtype("cpu")
+        height, width = x.shape[-2:]
+        if height > self._compared[0] or width > self._compared[1]:
+            compare_results(self.network, self._call(torch.float32), x[:1].float())
+            self._compared = (max(height, self._compared[0]), max(width, self._compared[1]))
+        return self._call(dtype)(x)
+
+    def _call(self, dtype: torch.dtype) -> Call:
         if dtype not in self._calls:
             self._calls[dtype] = compile_network(self._converted, dtype)
-        return self._calls[dtype](x)
+        return self._calls[dtype]
 
 
 def load_openvino() -> Any:
@@ -122,36 +151,80 @@ def convert_network(network: nn.Module, *, channels: int) -> Any:
     input would be wrong for other sizes, without a word.
 
     Raises:
-        ValueError: when it fails, or the results differ.
+        RefusedError: when it fails, or the results differ.
+        ValueError: when the network itself fails.
     """
-    try:
-        with torch.no_grad(), torch.autocast("cpu", enabled=False), warnings.catch_warnings():
-            # that tracing is deprecated, and takes sizes for fixed: the check below answers that
+    example, other = _ramp(1, channels, *TRACED), _ramp(2, channels, *CHECKED)
+    for image in (example, other):
+        results_of_torch(network, image)  # else its own errors would pass for OpenVINO's
+    with _telling_of_openvino(), torch.no_grad(), torch.autocast("cpu", enabled=False):
+        with warnings.catch_warnings():
+            # that tracing is deprecated, and takes sizes for fixed: the checks answer that
             warnings.simplefilter("ignore")
-            example = _ramp(1, channels, *TRACED)
             model = load_openvino().convert_model(network, example_input=example)
-            other = _ramp(2, channels, *CHECKED)
-            expected, found = network(other), compile_network(model, torch.float32)(other)
-    except Exception as error:  # those of OpenVINO's parts have no class in common
-        told = " ".join(str(error).split())[:500]
-        raise ValueError(
-            f"engine: OpenVINO cannot take this network: {told}; use --engine torch"
-        ) from error
-    same = found.shape == expected.shape
-    limit = TOLERANCE * max(1.0, float(expected.abs().max()))
-    if not same or not float((found - expected).abs().max()) <= limit:
-        raise ValueError(
-            "engine: OpenVINO's conversion of this network gives other results than torch for "
-            f"images of {CHECKED} voxels, as it was traced with {TRACED}; use --engine torch"
-        )
+        call = compile_network(model, torch.float32)
+    compare_results(network, call, other)
     return model
 
 
-def compile_network(model: Any, dtype: torch.dtype) -> Callable[[torch.Tensor], torch.Tensor]:
+def results_of_torch(network: nn.Module, image: torch.Tensor) -> torch.Tensor:
+    """Return what torch computes in float32 for (B, C, H, W), whatever autocast asks for.
+
+    Raises:
+        ValueError: when the network does not take the image.
+    """
+    try:
+        with torch.no_grad(), torch.autocast("cpu", enabled=False):
+            result: torch.Tensor = network(image)
+    except Exception as error:  # whatever a network brings about
+        raise ValueError(
+            f"engine: the network does not take images of {tuple(image.shape)} (batch, channels, "
+            f"height, width): {_line(error)}; OpenVINO's conversion cannot be checked, use "
+            "--engine torch"
+        ) from error
+    return result
+
+
+def compare_results(network: nn.Module, call: Call, image: torch.Tensor) -> None:
+    """See that OpenVINO computes in float32 what torch does for images (B, C, H, W).
+
+    Raises:
+        RefusedError: when the results differ, or OpenVINO fails.
+        ValueError: when the network itself fails.
+    """
+    expected = results_of_torch(network, image)
+    with _telling_of_openvino():
+        found = call(image)
+    same = found.shape == expected.shape
+    limit = TOLERANCE * max(1.0, float(expected.abs().max()))
+    if not same or not float((found - expected).abs().max()) <= limit:
+        raise RefusedError(
+            "engine: OpenVINO's conversion of this network gives other results than torch for "
+            f"images of {tuple(image.shape[-2:])} voxels, as it was traced with {TRACED}; use "
+            "--engine torch"
+        )
+
+
+@contextmanager
+def _telling_of_openvino() -> Iterator[None]:
+    """Turn whatever OpenVINO raises, which has no class in common, into one line."""
+    try:
+        yield
+    except Exception as error:
+        raise RefusedError(
+            f"engine: OpenVINO cannot take this network: {_line(error)}; use --engine torch"
+        ) from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:500]
+
+
+def compile_network(model: Any, dtype: torch.dtype) -> Call:
     """Return what computes a converted model in numbers of one type.
 
     Raises:
-        ValueError: when the processor does not have them.
+        RefusedError: when the processor does not have them.
     """
     settings = {
         "INFERENCE_PRECISION_HINT": HINTS[dtype],
@@ -162,7 +235,7 @@ def compile_network(model: Any, dtype: torch.dtype) -> Callable[[torch.Tensor], 
     compiled = load_openvino().Core().compile_model(model, "CPU", settings)
     taken = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     if taken != HINTS[dtype]:
-        raise ValueError(
+        raise RefusedError(
             f"precision: OpenVINO computes {taken} where {HINTS[dtype]} is asked for, as this "
             "processor lacks it; set the config's `precision` to auto, or use --engine torch"
         )

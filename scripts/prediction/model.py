@@ -19,7 +19,7 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, LoadImaged
 
 from scripts.handlers.trained_weights import TrainedWeights
-from scripts.prediction.engines import Engine
+from scripts.prediction.engines import TRACED, Engine
 from scripts.prediction.options import Options
 from scripts.prediction.segments import SegmentRule
 from scripts.provenance import sha256_of
@@ -166,6 +166,25 @@ class Model:
             TrainedWeights(each, path).load()
             each.eval()
         return tuple(map(self.engine.prepare, networks))
+
+    def check_engine(self) -> None:
+        """Have OpenVINO convert each network and compute a small image, as the inferer asks.
+
+        Torch computes what it is given. A network none of whose layers says how many channels it
+        takes is converted when the first study comes.
+
+        Raises:
+            ValueError: see :class:`scripts.prediction.engines.OpenvinoNetwork`.
+        """
+        if self.engine.name == "torch":
+            return
+        inferer = self._built("inferer")
+        for network in self.networks:
+            counts = (getattr(layer, "in_channels", None) for layer in network.modules())
+            channels = next((count for count in counts if isinstance(count, int)), None)
+            if channels is not None:
+                with torch.no_grad():
+                    inferer(torch.zeros(1, channels, *TRACED, device=self.device), network)
 
     def probabilities(self, image: MetaTensor) -> MetaTensor:
         """Return the probability of each class, the mean over checkpoints and flips.

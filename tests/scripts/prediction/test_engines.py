@@ -159,10 +159,36 @@ def test_openvino_then_an_earlier_result_is_not_written_over():
 
 
 class Minded(nn.Conv2d):
-    """Computes something else on images wider than 100 voxels."""
+    """Computes something else on images wider than so many voxels."""
+
+    limit = 100
 
     def forward(self, x):
-        return super().forward(x) * (2 if x.shape[-1] > 100 else 1)
+        return super().forward(x) * (2 if x.shape[-1] > self.limit else 1)
+
+
+class MindedLater(Minded):
+    """Beyond the sizes that the conversion is checked with."""
+
+    limit = 160
+
+
+class Square(nn.Conv2d):
+    """Takes images as wide as high."""
+
+    def forward(self, x):
+        if x.shape[-1] != x.shape[-2]:
+            raise RuntimeError(f"not square: {tuple(x.shape)}")
+        return super().forward(x)
+
+
+class Even(nn.Conv2d):
+    """Takes large images with an even number of columns only."""
+
+    def forward(self, x):
+        if x.shape[-1] > 150 and x.shape[-1] % 2:
+            raise RuntimeError("odd")
+        return super().forward(x)
 
 
 class Random(nn.Conv2d):
@@ -184,6 +210,64 @@ def test_openvino_when_a_network_cannot_be_converted_then_refused(kind, reason):
         converted(torch.rand(1, 3, 8, 8))
 
 
+@needs_openvino
+def test_openvino_when_a_larger_image_comes_out_different_then_refused():
+    network = MindedLater(3, 1, 1).eval()
+    converted, image = Engine("openvino", CPU).prepare(network), torch.rand(2, 3, 48, 160)
+    torch.testing.assert_close(converted(image), network(image).detach())
+    with pytest.raises(ValueError, match=r"other results than torch for images of \(48, 161\)"):
+        converted(torch.rand(2, 3, 48, 161))
+
+
+@needs_openvino
+def test_openvino_then_only_images_larger_than_all_before_are_compared(monkeypatch):
+    compared, compare = [], engines.compare_results
+
+    def note(network, call, image):
+        compared.append(tuple(image.shape))
+        compare(network, call, image)
+
+    converted = Engine("openvino", CPU).prepare(nn.Conv2d(3, 1, 1).eval())
+    converted(torch.rand(1, 3, 8, 8))
+    monkeypatch.setattr(engines, "compare_results", note)
+    for height, width in ((40, 200), (40, 200), (30, 150), (41, 60), (41, 200)):
+        converted(torch.rand(2, 3, height, width))
+    assert compared == [(1, 3, 40, 200), (1, 3, 41, 60)]
+
+
+def test_network_that_fails_by_itself_then_said_of_it_and_not_of_openvino():
+    told = (
+        r"the network does not take images of \(1, 3, 64, 96\) .*: not square: .*; "
+        "OpenVINO's conversion cannot be checked, use --engine torch"
+    )
+    with pytest.raises(ValueError, match=told):
+        engines.convert_network(Square(3, 1, 1), channels=3)
+
+
+def test_openvino_once_refused_then_not_converted_again(monkeypatch):
+    times = []
+
+    def fail(network, *, channels):
+        times.append(channels)
+        raise engines.RefusedError("engine: no")
+
+    monkeypatch.setattr(engines, "convert_network", fail)
+    converted = engines.OpenvinoNetwork(nn.Conv2d(3, 1, 1))
+    for _ in range(3):
+        with pytest.raises(ValueError, match="engine: no"):
+            converted(torch.rand(1, 3, 8, 8))
+    assert times == [3]
+
+
+@needs_openvino
+def test_image_that_the_network_does_not_take_then_the_next_is_computed_all_the_same():
+    converted = Engine("openvino", CPU).prepare(Even(3, 1, 1).eval())
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"does not take images of \(1, 3, 200, 201\)"):
+            converted(torch.rand(1, 3, 200, 201))
+    assert converted(torch.rand(1, 3, 200, 200)).shape == (1, 1, 200, 200)
+
+
 def test_openvino_when_the_processor_lacks_the_precision_then_refused(monkeypatch):
     """As OpenVINO does on such a processor: it takes float32, and says so only when asked."""
     taken = SimpleNamespace(to_string=lambda: "f32")
@@ -198,6 +282,28 @@ def test_openvino_when_the_processor_lacks_the_precision_then_refused(monkeypatc
 def test_openvino_then_without_its_telemetry():
     load_openvino()
     assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")]
+
+
+@needs_openvino
+@pytest.mark.usefixtures("_at_the_root", "_fresh_model")
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_command_when_the_network_cannot_be_converted_then_one_line_before_any_study(
+    lung_options, tmp_path, capsys, jobs
+):
+    overlay = tmp_path / "random.json"
+    definition = {"_target_": f"{Random.__module__}.Random", "out_channels": 1, "kernel_size": 1}
+    overlay.write_text(json.dumps({"network_def": {**definition, "in_channels": 3}}))
+    for name in ("a", "b"):
+        write_nifti(tmp_path / "in" / f"{name}.nii.gz", chest())
+    words = ["predict", "--bundle", str(lung_options.bundle), "--source", str(tmp_path / "in")]
+    words += ["--output", str(tmp_path / "out"), "--device", "cpu", "--engine", "openvino"]
+    words += ["--config_file", str(overlay), "--ckpt_path", lung_options.checkpoints[0]]
+    with pytest.raises(SystemExit) as stop:
+        main([*words, "--jobs", jobs])
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "engine: OpenVINO cannot take this network" in line
+    assert not (tmp_path / "out").exists()
 
 
 def trained_on_lungs(image, lungs, *, steps=15):
