@@ -16,7 +16,8 @@ from scripts.precision import DTYPES, native_dtype
 
 OUTSIDE_LOGIT = -20.0
 """Of voxels that nothing was asked about: background beyond doubt, and finite for the losses."""
-MARGIN = 8  # voxels that the network sees around what is not 0
+MARGIN = 32
+"""Voxels that the network sees around what is not 0; with 8, rims of lungs come out otherwise."""
 
 
 class SlicewiseInferer(Inferer):

@@ -79,10 +79,10 @@ class SizesNetwork(RecordingNetwork):
 
 
 def patchy_volume() -> torch.Tensor:
-    """Slices of 64 x 96: one square, two squares far apart, nothing."""
-    volume = torch.zeros(1, 3, 64, 96, 3)
-    volume[..., 20:24, 70:75, 0] = 1
-    volume[:, 1, 12, 4, 1] = volume[:, 2, 50, 90, 1] = 1
+    """Slices of 128 x 160: one square, two voxels far apart, nothing."""
+    volume = torch.zeros(1, 3, 128, 160, 3)
+    volume[..., 20:24, 120:125, 0] = 1
+    volume[:, 1, 12, 4, 1] = volume[:, 2, 110, 150, 1] = 1
     return volume
 
 
@@ -90,13 +90,13 @@ def test_slicewise_on_a_grid_then_the_network_sees_only_cells_that_hold_somethin
     network, volume = SizesNetwork(3, 1, 3, padding=1).eval(), patchy_volume()
     with torch.no_grad():
         found = SlicewiseInferer(slices_at_once=1, grid=32)(volume, network)
-        asked = network(volume[..., 0:32, 32:96, 0])  # rows 12 to 32, columns 62 to 83
+        asked = network(volume[..., 0:64, 64:160, 0])  # rows 0 to 55, columns 88 to 156
         whole = network(volume[..., 1])
-    assert network.sizes[:3] == [(32, 64), (64, 96), (32, 32)]
-    torch.testing.assert_close(found[..., 0:32, 32:96, 0], asked)
+    assert network.sizes[:3] == [(64, 96), (128, 160), (32, 32)]
+    torch.testing.assert_close(found[..., 0:64, 64:160, 0], asked)
     torch.testing.assert_close(found[..., 1], whole)
-    outside = torch.ones(64, 96, dtype=torch.bool)
-    outside[0:32, 32:96] = False
+    outside = torch.ones(128, 160, dtype=torch.bool)
+    outside[0:64, 64:160] = False
     assert (found[0, 0, ..., 0][outside] == OUTSIDE_LOGIT).all()
 
 
@@ -104,7 +104,7 @@ def test_slicewise_on_a_grid_with_several_slices_at_once_then_one_box_for_all():
     network, volume = SizesNetwork(3, 1, 3, padding=1).eval(), patchy_volume()
     with torch.no_grad():
         SlicewiseInferer(slices_at_once=3, grid=16)(volume, network)
-    assert network.sizes == [(64, 96)]
+    assert network.sizes == [(128, 160)]
 
 
 def test_slicewise_when_the_grid_is_below_1_then_refused():
