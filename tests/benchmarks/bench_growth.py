@@ -105,12 +105,6 @@ def train(folder: Path, count: int, size: int) -> float:
     return seconds
 
 
-def own_peak_mb() -> float:
-    """Most memory of this program so far (MB); Linux."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
-
-
 def point(kind: str, count: int, arguments: argparse.Namespace) -> tuple[float, float]:
     """Seconds and largest memory (MB) of one point, measured in a process of its own."""
     command = [sys.executable, __file__, f"--size={arguments.size}", f"--point={kind},{count}"]
@@ -165,7 +159,9 @@ def main() -> None:
         measure = {"prediction": predict, "training": train, "preparation": prepare}[kind]
         with tempfile.TemporaryDirectory() as name:
             seconds = measure(Path(name), int(count), arguments.size)
-        print(json.dumps([seconds, own_peak_mb()]))
+        from scripts.prediction.pipeline import peak_memory_mb
+
+        print(json.dumps([seconds, peak_memory_mb()]))
         return
     found = {}
     for kind, (name, counts) in POINTS.items():

@@ -36,7 +36,7 @@ from scripts.phantom.luna16 import make_cohort
 from scripts.prediction.engines import check_engine
 from scripts.prediction.model import Model
 from scripts.prediction.options import Options
-from scripts.prediction.pipeline import KEY, Stopwatch, predict_volume
+from scripts.prediction.pipeline import KEY, Stopwatch, peak_memory_mb, predict_volume
 from scripts.prediction.result import Prediction
 
 SLICES = 6  # of those that go through each rival
@@ -128,12 +128,6 @@ def memory(arguments: argparse.Namespace) -> None:
         print(f"  {kind:8} peak memory {float(done.stdout.split()[-1]):.0f} MB")
 
 
-def own_peak_mb() -> float:
-    """Most memory of this program so far; ru_maxrss would count its parent's as well. Linux."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
-
-
 def alone(arguments: argparse.Namespace) -> None:
     """Slices through the network alone, and how far that is from the machine's limit."""
     own, plain = model_of(arguments, "own"), model_of(arguments, "plain")
@@ -210,7 +204,7 @@ def main() -> None:
             untrained(arguments)
         if arguments.only:
             predict_volume(model_of(arguments, arguments.only), arguments.source, study="")
-            print(own_peak_mb())
+            print(peak_memory_mb())
             return
         for part in arguments.parts.split(","):
             {"whole": whole, "memory": memory, "alone": alone}[part](arguments)
