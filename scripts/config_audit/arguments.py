@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from types import FunctionType, ModuleType
 
-from scripts.config_audit.names import KNOWN, Names, component_of
+from scripts.config_audit.names import KNOWN, PROJECT, Names, component_of
 
 # MONAI's own keys of a component (monai.bundle.config_item)
 RESERVED = ("_target_", "_disabled_", "_requires_", "_desc_", "_mode_")
@@ -52,6 +52,17 @@ def unknown_argument(target: object, given: Iterable[str], names: Names) -> str:
         return ""
     near = difflib.get_close_matches(wrong[0], taken, n=3, cutoff=0.6) or sorted(taken)
     return f"takes no {wrong[0]}; did you mean {', '.join(near)}?"
+
+
+def check_argument(target: object, name: str) -> str:
+    """Say what is wrong with one argument for one of this project's or MONAI's components."""
+    return unknown_argument(target, [name], Names())
+
+
+def check_foreign_argument(target: object, name: str) -> str:
+    """Say the same where other modules may stand under this project's names: of these nothing."""
+    own = str(target).partition(".")[0] in PROJECT
+    return "" if own else check_argument(target, name)
 
 
 def _of_loaded(name: str) -> tuple[str, ...] | None:

@@ -13,6 +13,7 @@ from typing import Any
 from fire import decorators
 from monai.bundle import ConfigParser
 
+from scripts.config_audit.arguments import check_argument, check_foreign_argument
 from scripts.config_audit.composition import compose
 from scripts.config_audit.places import Disk
 from scripts.config_audit.unknown_ids import refuse_unknown_ids
@@ -59,7 +60,8 @@ def run_bundle(
     config, found_id = find_config(folder, str(run_id))
     files = [str(config), *_files(config_file)]
     merged = ConfigParser.load_config_files(files)
-    refuse_unknown_ids(merged, given, other_python=brings_python(folder))
+    check = check_foreign_argument if brings_python(folder) else check_argument
+    refuse_unknown_ids(merged, given, check_argument=check)
     _refuse_missing_files(files)
     words = ["run", found_id, "--config_file", repr(files)]
     words += [f"--{name}={value}" for name, value in given.items()]

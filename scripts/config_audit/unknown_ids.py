@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from monai.bundle import ReferenceResolver
 
-from scripts.config_audit.arguments import unknown_argument
-from scripts.config_audit.names import PROJECT, Names
+ArgumentCheck = Callable[[object, str], str]
+"""Maps a ``_target_`` and the name of an argument to what is wrong with it; empty for nothing."""
 
 # ids that MONAI's experiment tracking reads, in whatever bundle
 TRACKING_IDS = ("tracking_uri", "experiment_name", "run_name", "save_execute_config")
@@ -20,20 +20,20 @@ def refuse_unknown_ids(
     overrides: Iterable[str],
     sign: str = "",
     *,
-    other_python: bool = False,
+    check_argument: ArgumentCheck | None = None,
 ) -> None:
     """Stop where an override names an id that the config does not have.
 
     MONAI makes a new id of a misspelt one, which nothing reads: the run would go on with the
-    default. Only a component takes a further argument (``network_def::width``), one that it has.
+    default. Only a component takes a further argument (``network_def::width``).
 
     Args:
         config: the merged config files, before overrides and macros are resolved.
         overrides: ids, nested ones with ``#`` or ``::``; a leading ``+`` adds to what is there.
             With values, an argument is held against the ``_target_`` that is given, if any.
         sign: what the user typed before an id, for the message.
-        other_python: whether modules that are not this project's may stand under its names; the
-            arguments of components of these names are then not checked.
+        check_argument: says whether a component has such an argument; None leaves that to the
+            component itself.
 
     Raises:
         ValueError: naming the id and the nearest valid ones.
@@ -55,8 +55,9 @@ def refuse_unknown_ids(
             continue
         place, _, argument = path.rpartition("::")
         target = given.get(f"{place}::_target_", component["_target_"])
-        if not (other_python and str(target).partition(".")[0] in PROJECT):
-            _refuse_argument(target, argument, shown)
+        wrong = check_argument(target, argument) if check_argument else ""
+        if wrong:
+            raise ValueError(f"{shown}: {target} {wrong}")
 
 
 def _path(override: str) -> str:
@@ -68,12 +69,6 @@ def _is_replaced(path: str, given: Collection[str]) -> bool:
     """Whether something above an id is overridden as a whole, and may be another component."""
     keys = path.split("::")
     return any("::".join(keys[:depth]) in given for depth in range(1, len(keys)))
-
-
-def _refuse_argument(target: object, name: str, shown: str) -> None:
-    wrong = unknown_argument(target, [name], Names())
-    if wrong:
-        raise ValueError(f"{shown}: {target} {wrong}")
 
 
 def _follow(config: Any, path: str, shown: str, *, adds: bool) -> Mapping[str, Any] | None:

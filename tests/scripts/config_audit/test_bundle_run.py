@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts.__main__ import main
+from scripts.config_audit.arguments import check_argument, check_foreign_argument
 from scripts.config_audit.bundle_run import find_config
 from scripts.config_audit.unknown_ids import refuse_unknown_ids
 from tests.scripts.config_audit.samples import write
@@ -88,7 +89,8 @@ def test_values_then_as_monai_reads_them_and_overlays_composed(bundle, tmp_path)
 
 def test_argument_that_a_component_has_then_taken_though_no_config_sets_it():
     config = {"loss": {"_target_": "DiceLoss"}, "any": {"_target_": "dict"}}
-    refuse_unknown_ids(config, ["loss#sigmoid", "loss#_disabled_", "any#thing"])
+    given = ["loss#sigmoid", "loss#_disabled_", "any#thing"]
+    refuse_unknown_ids(config, given, check_argument=check_argument)
 
 
 @pytest.mark.parametrize(
@@ -103,13 +105,15 @@ def test_argument_that_a_component_has_then_taken_though_no_config_sets_it():
     ids=["target first", "target last", "whole component", "expression", "no values"],
 )
 def test_argument_of_a_component_given_with_it_then_taken(overrides):
-    refuse_unknown_ids({"rate": 1, "loss": {"_target_": "DiceLoss"}}, overrides)
+    config = {"rate": 1, "loss": {"_target_": "DiceLoss"}}
+    refuse_unknown_ids(config, overrides, check_argument=check_argument)
 
 
 def test_argument_that_the_component_given_with_it_has_not_then_refused():
     config = {"loss": {"_target_": "DiceCELoss"}}
+    given = {"loss#_target_": "DiceLoss", "loss#lambda_ce": 1}
     with pytest.raises(ValueError, match="loss#lambda_ce: DiceLoss takes no lambda_ce"):
-        refuse_unknown_ids(config, {"loss#_target_": "DiceLoss", "loss#lambda_ce": 1})
+        refuse_unknown_ids(config, given, check_argument=check_argument)
 
 
 @pytest.mark.filterwarnings("ignore:.*config_file")
@@ -144,10 +148,11 @@ def test_python_of_the_bundle_then_before_this_projects(bundle, tmp_path):
 def test_python_of_a_bundle_then_its_arguments_are_not_judged_by_ours():
     config = {"sampler": {"_target_": "scripts.crops.RandCropWithLabeld"}}
     with pytest.raises(ValueError, match="takes no wide"):
-        refuse_unknown_ids(config, ["sampler#wide"])
-    refuse_unknown_ids(config, ["sampler#wide"], other_python=True)
+        refuse_unknown_ids(config, ["sampler#wide"], check_argument=check_argument)
+    refuse_unknown_ids(config, ["sampler#wide"], check_argument=check_foreign_argument)
+    loss = {"loss": {"_target_": "DiceLoss"}}
     with pytest.raises(ValueError, match="takes no wide"):  # no bundle stands before MONAI
-        refuse_unknown_ids({"loss": {"_target_": "DiceLoss"}}, ["loss#wide"], other_python=True)
+        refuse_unknown_ids(loss, ["loss#wide"], check_argument=check_foreign_argument)
 
 
 @pytest.mark.parametrize(
