@@ -185,8 +185,9 @@ def test_phone_and_dark_then_nothing_sticks_out_and_colours_follow(opened, width
     page.send("Emulation.setEmulatedMedia", features=features)
     try:
         assert page.run("document.documentElement.scrollWidth") <= width
-        page.run("window.dispatchEvent(new Event('resize'))")  # a busy browser may lose its own
-        page.wait("document.getElementById('canvas').width >= 600")
+        # a busy browser may lose its own event, or tell of it before its layout has the new width
+        resize = "window.dispatchEvent(new Event('resize'))"
+        page.wait(f"({resize}, document.getElementById('canvas').width >= 600)")
         light = page.run("parseInt(getComputedStyle(document.body).backgroundColor.slice(4))")
         assert (light > 200) == (scheme == "light")
         assert count(page, OURS_COLOUR) > 50
