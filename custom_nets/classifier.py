@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from custom_nets.encoders import make_encoder
+from custom_nets.framing import pad_to_stride
 from custom_nets.freezing import DECODER, Freezable, prefix_parts
 from custom_nets.normalisation import make_normalisation
-from custom_nets.unet import check_channels, missing_rows
 
 
 class TransferClassifier(Freezable):
@@ -63,9 +62,7 @@ class TransferClassifier(Freezable):
         Raises:
             ValueError: another number of channels; one channel would pass for three otherwise.
         """
-        check_channels(x, self.in_channels)
-        below, right = missing_rows(x.shape[-2]), missing_rows(x.shape[-1])
-        x = F.pad(x, [0, right, 0, below], mode="replicate")
+        x, _ = pad_to_stride(x, self.in_channels)
         features = self.encoder(self.normalise(x))
         scores: Tensor = self.score(features[-1].mean(dim=(2, 3)))
         return scores

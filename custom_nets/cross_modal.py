@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from custom_nets.decoder import Decoder
 from custom_nets.encoders import Encoder, make_encoder
 from custom_nets.encoders.contract import initialise
+from custom_nets.framing import STRIDE, pad_to_stride
 from custom_nets.freezing import DECODER, Freezable, prefix_parts
 from custom_nets.normalisation import make_normalisation
-from custom_nets.unet import STRIDE, check_channels, missing_rows
 
 FUSIONS = ("concat", "sum")
 
@@ -98,7 +98,7 @@ class CrossModalUNet(Freezable):
             ValueError: an option is not among those named here.
         """
         super().__init__()
-        self.in_channels = in_channels
+        self.in_channels = 2 * in_channels  # of the image, as every network of ours has it
         self.first = make_encoder(encoder, in_channels=in_channels, weights=weights)
         self.second = make_encoder(encoder, in_channels=in_channels, weights=weights)
         channels, usual = self.first.block_channels, self.first.normalisation
@@ -120,17 +120,14 @@ class CrossModalUNet(Freezable):
         Raises:
             ValueError: another number of channels.
         """
-        check_channels(x, 2 * self.in_channels)
-        below, right = missing_rows(x.shape[-2]), missing_rows(x.shape[-1])
-        x = F.pad(x, [0, right, 0, below], mode="replicate")
-        ours = self.first(self.normalise(x[:, : self.in_channels]))
-        theirs = self.second(self.normalise(x[:, self.in_channels :]))
+        x, back = pad_to_stride(x, self.in_channels)
+        one, other = x.chunk(2, dim=1)
+        ours, theirs = self.first(self.normalise(one)), self.second(self.normalise(other))
         features: list[Tensor] = []
         for index, fusion in enumerate(self.fusions):
             features.append(fusion(ours[index], theirs[index]))
         deepest = F.max_pool2d(features[-1], 2) if self.pools_deepest else features.pop()
-        # A negative padding crops; unlike a slice it stays exportable for any height and width.
-        return F.pad(self.decoder(deepest, features), [0, -right, 0, -below])
+        return F.pad(self.decoder(deepest, features), back)
 
 
 def _both(first: Encoder, second: Encoder) -> dict[str, dict[str, list[str]]]:

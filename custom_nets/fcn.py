@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from custom_nets.bilinear import BilinearDoubling
 from custom_nets.encoders import make_encoder
 from custom_nets.encoders.contract import initialise
+from custom_nets.framing import STRIDE, pad_to_stride
 from custom_nets.freezing import DECODER, Freezable, prefix_parts
 from custom_nets.fully_connected import choose_origin, make_fully_connected
 from custom_nets.normalisation import make_normalisation
-from custom_nets.unet import STRIDE, check_channels, missing_rows
 
 logger = logging.getLogger(__name__)
 
@@ -166,17 +166,14 @@ class TransferFCN(Freezable):
         Raises:
             ValueError: another number of channels; one channel would pass for three otherwise.
         """
-        check_channels(x, self.in_channels)
-        below, right = missing_rows(x.shape[-2]), missing_rows(x.shape[-1])
-        x = F.pad(x, [0, right, 0, below], mode="replicate")
+        x, back = pad_to_stride(x, self.in_channels)
         maps = self.encoder(self.normalise(x))[4 - self.skips :]
         if self.pools:
             maps = [F.max_pool2d(block, 2) for block in maps]
         deepest = maps.pop()
         if self.fully_connected is not None:
             deepest = self.fully_connected(deepest)
-        # A negative padding crops; unlike a slice it stays exportable for any height and width.
-        return F.pad(self.decoder(deepest, maps), [0, -right, 0, -below])
+        return F.pad(self.decoder(deepest, maps), back)
 
     def load_coarser(self, source: Mapping[str, Any] | str | Path) -> tuple[str, ...]:
         """Continue from a coarser network, such as FCN-8s from FCN-16s; the same function at first.

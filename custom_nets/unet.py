@@ -10,11 +10,9 @@ from torch import Tensor
 from custom_nets.decoder import Decoder
 from custom_nets.encoders import make_encoder
 from custom_nets.encoders.contract import initialise
+from custom_nets.framing import STRIDE, pad_to_stride
 from custom_nets.freezing import DECODER, Freezable, prefix_parts
 from custom_nets.normalisation import make_normalisation
-
-STRIDE = 32
-"""Height and width are padded to a multiple of it, so that every map halves exactly."""
 
 
 class TransferUNet(Freezable):
@@ -78,32 +76,7 @@ class TransferUNet(Freezable):
         Raises:
             ValueError: another number of channels; one channel would pass for three otherwise.
         """
-        check_channels(x, self.in_channels)
-        below, right = missing_rows(x.shape[-2]), missing_rows(x.shape[-1])
-        x = F.pad(x, [0, right, 0, below], mode="replicate")
+        x, back = pad_to_stride(x, self.in_channels)
         features = self.encoder(self.normalise(x))
         deepest = F.max_pool2d(features[-1], 2) if self.pools_deepest else features.pop()
-        # A negative padding crops; unlike a slice it stays exportable for any height and width.
-        return F.pad(self.decoder(deepest, features), [0, -right, 0, -below])
-
-
-def check_channels(x: Tensor, channels: int) -> None:
-    """Refuse what is no image (B, channels, H, W).
-
-    Raises:
-        ValueError: naming the shape that came.
-    """
-    if x.dim() != 4 or x.shape[1] != channels:
-        raise ValueError(
-            f"input must be (B, {channels}, H, W); got {list(x.shape)}; "
-            "change the input, or in_channels of the network"
-        )
-
-
-def missing_rows(size: int, stride: int = STRIDE) -> int:
-    """Return how many rows or columns a map lacks to the next multiple of ``stride``.
-
-    >>> missing_rows(33), missing_rows(64)
-    (31, 0)
-    """
-    return (size + stride - 1) // stride * stride - size
+        return F.pad(self.decoder(deepest, features), back)
