@@ -21,7 +21,17 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from scripts.axis_order import reverse_axes
-from scripts.mask_closing import IN_SLICE, Mask, Numbers, expand, fill, pool, rounded, steps_for
+from scripts.mask_closing import (
+    CLOSING_MM,
+    IN_SLICE,
+    Mask,
+    Numbers,
+    expand,
+    fill,
+    pool,
+    rounded,
+    steps_for,
+)
 
 WORK_MM = 1.6  # grid on which lungs are found
 LUNG_HU = -400.0  # below: air or lung; above: tissue
@@ -62,15 +72,19 @@ def lung_field(hu_zyx: Numbers, spacing_mm: Sequence[float]) -> Mask:
     work = pool(hu_zyx, steps)
     spacing_zyx = np.array(spacing_mm[::-1], np.float64) * steps.astype(np.float64)
     body = fill(_largest(work >= LUNG_HU))
-    air = body & (work < LUNG_HU)
-    airway = _followed(_airway(work, body, spacing_zyx), air, spacing_zyx)
-    lungs = _lungs(work, air & ~_grown(airway), spacing_zyx)
+    window = _around(body, spacing_zyx)
+    near, inside = work[window], body[window]
+    air = inside & (near < LUNG_HU)
+    airway = _followed(_airway(near, inside, spacing_zyx), air, spacing_zyx)
+    lungs = _lungs(near, air & ~_grown(airway), spacing_zyx)
     if not lungs.any():
         raise NoLungsError(
             f"hu_zyx: no lungs in this volume of {hu_zyx.shape} voxels (z, y, x), HU "
             f"{hu_zyx.min():g} to {hu_zyx.max():g}: is it a chest CT in Hounsfield units?"
         )
-    return expand(rounded(lungs, spacing_zyx) & ~airway, steps, hu_zyx.shape)
+    field = np.zeros_like(body)
+    field[window] = rounded(lungs, spacing_zyx) & ~airway
+    return expand(field, steps, hu_zyx.shape)
 
 
 def lung_field_from_labels(seg_lungs: Numbers, spacing_mm: Sequence[float]) -> Mask:
@@ -159,6 +173,17 @@ def _largest(mask: Mask) -> Mask:
     sizes = np.bincount(labels.ravel())
     sizes[0] = 0
     return np.asarray(labels == sizes.argmax())
+
+
+def _around(body: Mask, spacing_zyx: NDArray[np.float64]) -> tuple[slice, ...]:
+    """Return rows and columns of the body, and as many beside it as closing a lung reaches."""
+    reach = np.ceil(CLOSING_MM / spacing_zyx).astype(int) + 2  # in voxels
+    places = (np.flatnonzero(body.any(axis=(0, 3 - axis))) for axis in (1, 2))
+    ranges = (
+        slice(max(0, int(found[0]) - r), int(found[-1]) + 1 + r) if len(found) else slice(None)
+        for found, r in zip(places, reach[1:], strict=True)
+    )
+    return (slice(None), *ranges)
 
 
 def _grown(mask: Mask) -> Mask:

@@ -88,6 +88,13 @@ def test_field_when_volume_ends_in_the_lungs_then_no_wider_at_the_ends():
         assert 2 * (field[k] & lungs[k]).sum() / (field[k].sum() + lungs[k].sum()) > 0.93
 
 
+def test_field_when_more_air_around_the_patient_then_the_same():
+    wide = ((0, 0), (12, 16), (20, 6))
+    padded = np.pad(chest(), wide, constant_values=-1000)
+    field = np.pad(lung_field(chest(), SPACING), wide)
+    assert (lung_field(padded, SPACING) == field).all()
+
+
 def test_field_when_spacing_fine_then_found_on_a_coarser_grid_and_returned_in_full():
     fine = chest().repeat(2, axis=1).repeat(2, axis=2)[:, :-1, :-1]
     field = lung_field(fine, (1.25, 1.25, 3.0))
