@@ -8,6 +8,9 @@ from pathlib import Path
 import torch
 from ignite.engine import Engine, Events
 
+from custom_nets.folding import fold_norms
+from custom_nets.freezing import Freezable
+
 logger = logging.getLogger(__name__)
 
 
@@ -20,11 +23,17 @@ class TrainedWeights:
     Args:
         network: the network of the config.
         path: a file as training writes it (``model.pt``).
+        fold_norms: fold the batch norms of a network of ours into its convolutions once it is
+            loaded (:func:`custom_nets.folding.fold_norms`): for inference only.
     """
 
-    def __init__(self, network: torch.nn.Module, path: str | Path) -> None:
+    def __init__(
+        self, network: torch.nn.Module, path: str | Path, *, fold_norms: bool = False
+    ) -> None:
         self.network = network
         self.path = Path(path)
+        self.fold_norms = fold_norms
+        self._folded = False
 
     def attach(self, engine: Engine) -> None:
         """Load when ``engine`` starts."""
@@ -35,12 +44,15 @@ class TrainedWeights:
         self.load()
 
     def load(self) -> None:
-        """Load the weights, with no engine about.
+        """Load the weights, with no engine about; what was folded has them and stays as it is.
 
         Raises:
             FileNotFoundError: when there is no such file.
-            ValueError: when the file holds no weights, or those of another network.
+            ValueError: when the file holds no weights, or those of another network; or its norms
+                cannot be folded.
         """
+        if self._folded:
+            return
         if not self.path.is_file():
             raise FileNotFoundError(
                 f"ckpt_path: no trained network at {self.path}; run training first, "
@@ -50,6 +62,9 @@ class TrainedWeights:
         self._refuse_other_network(weights)
         self.network.load_state_dict(weights)
         logger.info("loaded %d tensors of %s", len(weights), self.path)
+        if self.fold_norms and isinstance(self.network, Freezable):
+            logger.info("folded %d batch norms", fold_norms(self.network.eval()))
+            self._folded = True
 
     def _read(self) -> dict[str, torch.Tensor]:
         """Read tensors by their names; nothing in the file is run."""

@@ -162,16 +162,17 @@ class Model:
         """
         network: torch.nn.Module = self._built("network")
         networks = [network, *(deepcopy(network) for _ in self.checkpoint_files[1:])]
+        fold_norms = bool(self.parser.get("fold_norms", False))
         for each, path in zip(networks, self.checkpoint_files, strict=True):
-            TrainedWeights(each, path).load()
+            TrainedWeights(each, path, fold_norms=fold_norms).load()
             each.eval()
         return tuple(map(self.engine.prepare, networks))
 
     def check_engine(self) -> None:
         """Have OpenVINO convert each network and compute a small image, as the inferer asks.
 
-        Torch computes what it is given. A network none of whose layers says how many channels it
-        takes is converted when the first study comes.
+        Torch computes what it is given. A network that does not say in ``in_channels`` how many
+        channels it takes is converted when the first study comes.
 
         Raises:
             ValueError: see :class:`scripts.prediction.engines.OpenvinoNetwork`.
@@ -180,9 +181,8 @@ class Model:
             return
         inferer = self._built("inferer")
         for network in self.networks:
-            counts = (getattr(layer, "in_channels", None) for layer in network.modules())
-            channels = next((count for count in counts if isinstance(count, int)), None)
-            if channels is not None:
+            channels = getattr(network.network, "in_channels", None)
+            if isinstance(channels, int):
                 with torch.no_grad():
                     inferer(torch.zeros(1, channels, *TRACED, device=self.device), network)
 

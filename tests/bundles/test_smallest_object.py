@@ -17,7 +17,7 @@ def test_object_of_at_least_7_mm3_then_kept_to_the_voxel():
     # scikit-image 0.26 takes min_size, which MONAI 1.6.1 passes, for the largest to be removed
     config = json.loads(CONFIG.read_text())
     removal = config["cleaning"]["transforms"][-1]
-    chosen = {key: config[key] for key in ("smallest_object_mm3", "connectivity")}
+    chosen = {key: config[key] for key in ("smallest_object_mm3", "connectivity", "filled")}
     remove = ConfigParser({**chosen, "removal": removal}).get_parsed_content("removal")
     mask = torch.zeros(1, 12, 12, 6)
     mask[0, 1:6, 2, 2] = 1

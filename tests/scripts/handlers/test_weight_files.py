@@ -5,6 +5,7 @@ import torch
 from ignite.engine import Engine
 
 from custom_nets.encoders import make_encoder
+from custom_nets.freezing import FreezableBatchNorm2d
 from custom_nets.unet import TransferUNet
 from scripts.handlers.encoder_weights import EncoderWeights
 from scripts.handlers.kept_statistics import KeptStatistics
@@ -30,6 +31,25 @@ def test_trained_weights_then_in_the_network_when_the_engine_starts(tmp_path):
     run(TrainedWeights(fresh, tmp_path / "model.pt"))
     for key, value in trained.state_dict().items():
         assert torch.equal(value, fresh.state_dict()[key]), key
+
+
+def test_trained_weights_when_folded_then_same_logits_and_a_second_start_is_harmless(tmp_path):
+    trained, fresh = network().eval(), network()
+    torch.save({"model": trained.state_dict()}, tmp_path / "model.pt")
+    handler = TrainedWeights(fresh, tmp_path / "model.pt", fold_norms=True)
+    run(handler)
+    run(handler)
+    assert not any(isinstance(module, FreezableBatchNorm2d) for module in fresh.modules())
+    image = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(fresh(image), trained(image), atol=1e-4)
+
+
+def test_trained_weights_when_network_is_not_ours_then_loaded_and_nothing_folded(tmp_path):
+    theirs = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2))
+    torch.save({"model": theirs.state_dict()}, tmp_path / "model.pt")
+    run(TrainedWeights(theirs, tmp_path / "model.pt", fold_norms=True))
+    assert isinstance(theirs[1], torch.nn.BatchNorm2d)
 
 
 def test_trained_weights_when_missing_then_stops_and_says_what_to_do(tmp_path):
