@@ -18,10 +18,12 @@ class Viewer {
     this.fit();
     this.stage.style.aspectRatio = `${this.volume.widthMm} / ${this.volume.heightMm}`;
     this.listen();
-    new ResizeObserver(() => {
+    const fit = () => {
       if (this.drawing.resize()) this.draw();
       this.drawMap();
-    }).observe(this.stage);
+    };
+    new ResizeObserver(fit).observe(this.stage);
+    window.addEventListener("resize", fit); // another screen may have other pixels, sizes being equal
     this.show(data.start);
   }
 

@@ -111,12 +111,18 @@ class Browser:
             raise RuntimeError(f"{expression}: {found['exceptionDetails']}")
         return found["result"].get("value")
 
-    def wait(self, expression):
-        """Wait until an expression is true."""
+    def wait(self, expression, *, painting=False):
+        """Wait until an expression is true.
+
+        With ``painting`` frames are drawn meanwhile, with which observers of sizes hear of a new
+        width; a browser without a window draws none by itself for a long time.
+        """
         deadline = time.monotonic() + PATIENCE_S
         while not self.run(expression):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"never true: {expression}")
+            if painting:
+                self.send("Page.captureScreenshot")
             time.sleep(0.02)
 
     def press(self, key):

@@ -185,9 +185,8 @@ def test_phone_and_dark_then_nothing_sticks_out_and_colours_follow(opened, width
     page.send("Emulation.setEmulatedMedia", features=features)
     try:
         assert page.run("document.documentElement.scrollWidth") <= width
-        # a busy browser may lose its own event, or tell of it before its layout has the new width
-        resize = "window.dispatchEvent(new Event('resize'))"
-        page.wait(f"({resize}, document.getElementById('canvas').width >= 600)")
+        resize = "window.dispatchEvent(new Event('resize'))"  # a busy browser may tell of it late
+        page.wait(f"({resize}, document.getElementById('canvas').width >= 600)", painting=True)
         light = page.run("parseInt(getComputedStyle(document.body).backgroundColor.slice(4))")
         assert (light > 200) == (scheme == "light")
         assert count(page, OURS_COLOUR) > 50
