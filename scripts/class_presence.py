@@ -17,7 +17,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from torch import nn
 
-from scripts.partial_labels import candidate_classes
+from scripts.partial_labels import candidate_classes, told_classes
 
 UNKNOWN = -1.0
 
@@ -76,17 +76,10 @@ class ClassPresenced(MapTransform):
         """Turn every key.
 
         Raises:
-            ValueError: when the data were prepared with another number of classes, or say nothing
-                of what was outlined, as those of nodules.
+            ValueError: see :func:`scripts.partial_labels.told_classes`.
         """
         result = dict(data)
-        known = data.get(self.known_key)
-        if known is None or len(known) != self.classes + 1:
-            raise ValueError(
-                f"{self.known_key}: must be {self.classes + 1} times true or false, background "
-                f"first, got {known}; the data must come from `prepare ircadb`, with the classes "
-                "of the config (--tumour adds a fifth)"
-            )
+        known = told_classes(data, self.known_key, self.classes + 1)
         for key in self.key_iterator(result):
             label = result[key]
             plain = label.as_tensor() if isinstance(label, MetaTensor) else label

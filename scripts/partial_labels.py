@@ -84,6 +84,23 @@ def known_classes(candidates: torch.Tensor) -> torch.Tensor:
     return known
 
 
+def told_classes(data: Mapping[Hashable, Any], key: str, classes: int) -> Any:
+    """Return which classes a sample's outlines tell of, (``classes``,), background first.
+
+    Raises:
+        ValueError: when the data were prepared with another number of classes, or say nothing of
+            what was outlined, as those of nodules.
+    """
+    known = data.get(key)
+    if known is None or len(known) != classes:
+        raise ValueError(
+            f"{key}: must be {classes} times true or false, background first, got {known}; the "
+            "data must come from `prepare ircadb`, with the classes of the config (--tumour adds "
+            "a fifth)"
+        )
+    return known
+
+
 class CandidateClassesd(MapTransform):
     """Dictionary form of :func:`candidate_classes`, the last step before a loss.
 
@@ -111,15 +128,10 @@ class CandidateClassesd(MapTransform):
         """Turn every key.
 
         Raises:
-            ValueError: when the data were prepared with another number of classes.
+            ValueError: see :func:`told_classes`.
         """
         result = dict(data)
-        known = data.get(self.known_key)
-        if known is None or len(known) != self.classes:
-            raise ValueError(
-                f"{self.known_key}: must be {self.classes} times true or false, got {known}; the "
-                "data must be prepared with the classes of the config (--tumour adds a fifth)"
-            )
+        known = told_classes(data, self.known_key, self.classes)
         for key in self.key_iterator(result):
             label = result[key]
             plain = label.as_tensor() if isinstance(label, MetaTensor) else label
