@@ -77,6 +77,9 @@ class TransferUNet(Freezable):
             ValueError: another number of channels; one channel would pass for three otherwise.
         """
         x, back = pad_to_stride(x, self.in_channels)
-        features = self.encoder(self.normalise(x))
+        return self.decode(self.encoder(self.normalise(x)), back)
+
+    def decode(self, features: list[Tensor], back: list[int]) -> Tensor:
+        """Map block1 ... block5 of the encoder to logits; ``back`` pads to the image's size."""
         deepest = F.max_pool2d(features[-1], 2) if self.pools_deepest else features.pop()
         return F.pad(self.decoder(deepest, features), back)

@@ -11,6 +11,8 @@ from monai.inferers import Inferer, SimpleInferer
 from monai.utils import convert_to_dst_type
 from tqdm import tqdm
 
+from custom_nets.prefix_cache import PrefixCache
+from custom_nets.unet import TransferUNet
 from scripts.centre_voxels import VIEWS, cut_patches
 from scripts.precision import DTYPES, native_dtype
 
@@ -118,6 +120,42 @@ class AutocastInferer(Inferer):
         with torch.autocast(device, dtype=dtype, enabled=dtype != torch.float32):
             result: torch.Tensor = self.inferer(inputs, network, *args, **kwargs)
         return result.float()
+
+
+class CachedPrefixInferer(Inferer):
+    """Keep what frozen blocks give, so that an image that comes again does not pass them again.
+
+    For the first stages of block superimposed fine-tuning without augmentation; see
+    :class:`custom_nets.prefix_cache.PrefixCache`.
+
+    Args:
+        megabytes: of maps at most.
+
+    Raises:
+        ValueError: for no memory.
+    """
+
+    def __init__(self, megabytes: float) -> None:
+        super().__init__()
+        self.cache = PrefixCache(megabytes)
+
+    def __call__(
+        self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
+    ) -> torch.Tensor:
+        """Map images (B, C, H, W) to logits.
+
+        Raises:
+            ValueError: for another network than :class:`custom_nets.unet.TransferUNet`, also for
+                one inside DistributedDataParallel.
+        """
+        if not isinstance(network, TransferUNet) or args or kwargs:
+            raise ValueError(
+                f"network: only a TransferUNet can go on from kept maps, got "
+                f"{type(network).__name__}; leave configs/runtime/cached_prefix.json out"
+            )
+        plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
+        logits: torch.Tensor = convert_to_dst_type(self.cache(network, plain), inputs)[0]
+        return logits
 
 
 class CentreVoxelInferer(Inferer):

@@ -45,6 +45,34 @@ class Encoder(Freezable):
         """Map (B, in_channels, H, W) to the outputs of block1 ... block5, before any pooling."""
         raise NotImplementedError
 
+    def stretches(self) -> list[list[nn.Module]]:
+        """List, block by block, the modules that lead from the block before to its output."""
+        raise NotImplementedError
+
+    def continue_from(self, maps: Sequence[Tensor], *, until: int = 5) -> list[Tensor]:
+        """Return block1 ... block ``until``, of which the first are given.
+
+        Args:
+            maps: (B, in_channels, H, W), the image, and after it the outputs of block1, block2 ...
+                as far as they are known.
+            until: number of the last block to compute.
+
+        >>> import torch
+        >>> from custom_nets.encoders import make_encoder
+        >>> encoder = make_encoder("resnet34", in_channels=1).eval()
+        >>> image = torch.rand(1, 1, 64, 64)
+        >>> known = encoder.continue_from([image], until=3)
+        >>> bool(torch.equal(encoder.continue_from([image, *known])[-1], encoder(image)[-1]))
+        True
+        """
+        maps = list(maps)
+        for stretch in self.stretches()[len(maps) - 1 : until]:
+            x = maps[-1]
+            for module in stretch:
+                x = module(x)
+            maps.append(x)
+        return maps[1:]
+
     def finish(self, blocks: Sequence[Sequence[nn.Module]]) -> None:
         """Name the layers of the five blocks and draw random weights; ends every constructor."""
         layers = number_layers(self, blocks, norm_first=self.norm_first)

@@ -79,6 +79,10 @@ class DenseNet121Encoder(Encoder):
         outputs: list[Tensor] = self.features(x)
         return outputs
 
+    def stretches(self) -> list[list[nn.Module]]:
+        """See `custom_nets.encoders.contract.Encoder`."""
+        return self.features.between_taps()
+
     @staticmethod
     def current_key(key: str) -> str:
         """Translate the published file's names.

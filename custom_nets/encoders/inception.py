@@ -110,8 +110,7 @@ class InceptionV3Encoder(Encoder):
         self.Mixed_7a = Mixed(768, _reduction8(), same_padding=same_padding)
         self.Mixed_7b = Mixed(1280, _grid8())
         self.Mixed_7c = Mixed(2048, _grid8())
-        members = list(self.children())
-        self.finish([members[:3], members[3:6], members[6:10], members[10:15], members[15:]])
+        self.finish(self.stretches())
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Map (B, in_channels, H, W) to block1 ... block5 at strides 2, 4, 8, 16, 32."""
@@ -122,6 +121,11 @@ class InceptionV3Encoder(Encoder):
         block4 = self.Mixed_6e(self.Mixed_6d(block4))
         block5 = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(block4)))
         return [block1, block2, block3, block4, block5]
+
+    def stretches(self) -> list[list[nn.Module]]:
+        """See `custom_nets.encoders.contract.Encoder`."""
+        members = list(self.children())
+        return [members[:3], members[3:6], members[6:10], members[10:15], members[15:]]
 
 
 def _member(in_channels: int, unit: Unit, same_padding: bool) -> nn.Module:

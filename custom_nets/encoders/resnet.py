@@ -71,6 +71,11 @@ class ResNet34Encoder(Encoder):
         block4 = self.layer3(block3)
         return [block1, block2, block3, block4, self.layer4(block4)]
 
+    def stretches(self) -> list[list[nn.Module]]:
+        """See `custom_nets.encoders.contract.Encoder`."""
+        stem = [self.conv1, self.bn1, self.relu]
+        return [stem, [self.maxpool, self.layer1], [self.layer2], [self.layer3], [self.layer4]]
+
 
 def _stage(in_channels: int, channels: int, units: int, *, stride: int) -> nn.Sequential:
     first = ResidualUnit(in_channels, channels, stride=stride)

@@ -35,6 +35,10 @@ class VGG16Encoder(Encoder):
         outputs: list[Tensor] = self.features(x)
         return outputs
 
+    def stretches(self) -> list[list[nn.Module]]:
+        """See `custom_nets.encoders.contract.Encoder`."""
+        return self.features.between_taps()
+
 
 def _features(channels: int) -> TappedSequential:
     members: list[nn.Module] = []

@@ -8,10 +8,11 @@ bfloat16 through the inferer of configs/runtime/bfloat16.json with the fused Ada
 do, and plainly: eager float32 in PyTorch's usual memory format, with its usual Adam. Then the
 stages A to E of configs/strategies/bsft.json against five full fine-tunings of as many iterations,
 both in the quick way; with what autograd keeps for the backward pass in either, and with the
-operations that torch counts: freezing cannot take less time than its share of them. Then either
-way of computing learns the same made-up discs from the same start, and the Dice of both on others
-is printed. Figures to reach: 0.6 of a plain step, 0.7 of five full fine-tunings. Two minutes on two
-cores.
+operations that torch counts: freezing cannot take less time than its share of them. The same with
+the maps of frozen blocks kept, as configs/runtime/cached_prefix.json does for training without
+augmentation, of a batch that came before. Then either way of computing learns the same made-up
+discs from the same start, and the Dice of both on others is printed. Figures to reach: 0.6 of a
+plain step, 0.7 of five full fine-tunings. Three minutes on two cores.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import time
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 
 import torch
 from machine import take_turns
@@ -30,6 +31,7 @@ from monai.losses import DiceCELoss
 from torch.utils.flop_counter import FlopCounterMode
 
 from custom_nets.unet import TransferUNet
+from scripts.inferers import AutocastInferer, CachedPrefixInferer
 from scripts.strategies import parameter_groups
 
 QUICK = "configs/runtime/bfloat16.json"
@@ -122,36 +124,39 @@ def measure_steps(times: int) -> None:
 
 
 def measure_stages(iterations: int, encoder: str) -> None:
-    """Print what the stages take against as many iterations of the whole network."""
+    """Print what each stage takes, in turn with the whole network and with kept maps."""
     with open(STAGES) as file:
         stages = json.load(file)["strategy"]["stages"]
     images, labels = discs(2, 256, seed=1)
     network, inferer = make(quick=True, encoder=encoder)
-    step = make_step(network, inferer, images, labels)
-    step()
-    seconds: dict[str, list[float]] = {"full": []}
-    for _ in range(iterations):  # stage and whole network in turn
-        for stage in stages:
-            for name, trainable in ((stage["name"], stage["trainable"]), ("full", ["all"])):
-                network.set_trainable(trainable)
-                started = time.perf_counter()
-                step()
-                seconds.setdefault(name, []).append(time.perf_counter() - started)
-    whole = {"name": "full", "trainable": ["all"]}
-    medians = {name: statistics.median(found) for name, found in seconds.items()}
-    counted = {}
-    for stage in [whole, *stages]:
-        name = stage["name"]
-        network.set_trainable(stage["trainable"])
-        counted[name] = operations(step)
+    other, cached = deepcopy(network), AutocastInferer(CachedPrefixInferer(4000))
+    full, step, kept = (
+        make_step(one, how, images, labels)
+        for one, how in ((deepcopy(network), inferer), (network, inferer), (other, cached))
+    )
+    full()
+    counted_whole = operations(full)
+    shares: dict[str, list[float]] = {}
+    for stage in stages:
+        for one in (network, other):
+            one.set_trainable(stage["trainable"])
+        step()
+        kept()
+        calls = {"full": full, "stage": step, "kept": kept}
+        taken = take_turns(calls, iterations)
+        counted = {name: operations(calls[name]) / counted_whole for name in ("stage", "kept")}
         print(
-            f"  {name:10} {medians[name]:.3f} s a step, {medians[name] / medians['full']:.2f} of "
-            f"full; operations {counted[name] / counted['full']:.2f}; "
-            f"{saved_mb(step):4.0f} MB kept for backward"
+            f"  {stage['name']:10} {taken['stage']:.3f} s a step, full {taken['full']:.3f} s: "
+            f"{taken['stage'] / taken['full']:.2f}, operations {counted['stage']:.2f}; maps kept "
+            f"{taken['kept'] / taken['full']:.2f}, operations {counted['kept']:.2f}; "
+            f"{saved_mb(step):4.0f} MB for backward"
         )
-    for what, found in (("time", medians), ("operations", counted)):
-        share = statistics.mean(found[stage["name"]] for stage in stages) / found["full"]
-        print(f"  five stages, {encoder}: {share:.2f} of the {what} of five full fine-tunings")
+        for name in ("stage", "kept"):
+            shares.setdefault(f"{name}, time", []).append(taken[name] / taken["full"])
+            shares.setdefault(f"{name}, operations", []).append(counted[name])
+    print(f"  in full {saved_mb(full):.0f} MB for backward")
+    for what, found in shares.items():
+        print(f"  five stages, {encoder}, {what}: {statistics.mean(found):.2f} of full")
 
 
 def learn(iterations: int, seeds: Sequence[int]) -> None:

@@ -19,6 +19,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Num foregrounds 0:UserWarning"),
 ]
 FROZEN = "configs/strategies/frozen.json"
+BSFT = "configs/strategies/bsft.json"
+CACHED = "configs/runtime/cached_prefix.json"
 VOLUMES = "configs/data/luna16_volumes.json"
 
 
@@ -90,6 +92,14 @@ def test_bfloat16_then_trains_with_other_numbers(train):
     plain, half = train(FROZEN), train(FROZEN, "configs/runtime/bfloat16.json", name="half")
     assert losses_of(half) == pytest.approx(losses_of(plain), abs=0.05)
     assert losses_of(half) != losses_of(plain)
+
+
+def test_cached_prefix_then_the_stages_of_a_training_without_augmentation(train):
+    select = {"augmentation": [{"_target_": "SelectItemsd", "keys": ["image", "label"]}]}
+    plain = train(BSFT, **select)
+    cached = train(BSFT, CACHED, name="cached", **{"train::inferer::dtype": "float32"})
+    assert losses_of(cached) == pytest.approx(losses_of(plain), rel=1e-4)
+    assert losses_of(cached) != losses_of(train(BSFT, name="augmented"))
 
 
 # LoadImaged sets all of MONAI's readers up, those that are not named too

@@ -28,7 +28,7 @@ class TinyEncoder(Encoder):
             )
             for width in widths
         )
-        self.finish([[block] for block in self.blocks])
+        self.finish(self.stretches())
 
     def forward(self, x: Tensor) -> list[Tensor]:
         outputs: list[Tensor] = []
@@ -36,3 +36,6 @@ class TinyEncoder(Encoder):
             x = block(x)
             outputs.append(x)
         return outputs
+
+    def stretches(self) -> list[list[nn.Module]]:
+        return [[block] for block in self.blocks]

@@ -3,7 +3,13 @@ import torch
 from monai.data import MetaTensor
 from monai.inferers import SimpleInferer, SliceInferer
 
-from scripts.inferers import OUTSIDE_LOGIT, AutocastInferer, SlicewiseInferer
+from custom_nets.unet import TransferUNet
+from scripts.inferers import (
+    OUTSIDE_LOGIT,
+    AutocastInferer,
+    CachedPrefixInferer,
+    SlicewiseInferer,
+)
 
 
 class RecordingNetwork(torch.nn.Conv2d):
@@ -68,6 +74,24 @@ def test_slicewise_then_what_slice_inferer_of_monai_gives(at_once):
 def test_slicewise_when_no_slices_at_once_then_refused():
     with pytest.raises(ValueError, match="at least 1, got 0"):
         SlicewiseInferer(slices_at_once=0)
+
+
+def test_cached_prefix_then_the_logits_of_the_network_with_what_came_beside_the_image():
+    network = TransferUNet("resnet34", in_channels=1, decoder_channels=(8, 8, 8, 8, 8))
+    network.set_trainable(["decoder"])
+    image = MetaTensor(torch.rand(1, 1, 32, 40), meta={"told": "kept"})
+    inferer = CachedPrefixInferer(10)
+    with torch.no_grad():
+        for _ in range(2):
+            logits = inferer(image, network.eval())
+            torch.testing.assert_close(logits.as_tensor(), network(image.as_tensor()))
+    assert logits.meta["told"] == "kept"
+    assert inferer.cache.hits == 1
+
+
+def test_cached_prefix_when_another_network_then_refused():
+    with pytest.raises(ValueError, match="only a TransferUNet can .*, got Identity"):
+        CachedPrefixInferer(10)(torch.rand(1, 1, 32, 32), torch.nn.Identity())
 
 
 class SizesNetwork(RecordingNetwork):

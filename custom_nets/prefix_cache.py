@@ -1,0 +1,159 @@
+"""Maps of frozen blocks, kept in memory: an image that comes again does not pass them again."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from custom_nets.framing import pad_to_stride
+from custom_nets.freezing import DECODER
+from custom_nets.unet import TransferUNet
+
+logger = logging.getLogger(__name__)
+
+Versions = tuple[tuple[int, int], ...]
+
+
+class PrefixCache:
+    """Calls a network, taking what its first, frozen blocks give from memory where it can.
+
+    The logits are the network's own but for rounding, and so are the gradients: nothing before the
+    first block that trains has any. Images are known by their values, so that only those that come
+    again unchanged gain: for training without augmentation. Maps are forgotten when the weights of
+    the frozen blocks change, or their block is released.
+
+    Args:
+        megabytes: of maps (10**6 bytes) at most; images beyond that are computed every time.
+
+    Raises:
+        ValueError: for no memory.
+    """
+
+    def __init__(self, megabytes: float) -> None:
+        if not megabytes > 0:
+            raise ValueError(f"megabytes must be above 0; got {megabytes}; give the cache memory")
+        self.megabytes = megabytes
+        self.hits = self.misses = 0
+        self._maps: dict[bytes, list[Tensor]] = {}
+        self._held = 0
+        self._blocks = 0
+        self._versions: Versions = ()
+        self._weights = b""
+        self._warned = False
+
+    @property
+    def held_megabytes(self) -> float:
+        """What the maps take now."""
+        return self._held / 1e6
+
+    def __call__(self, network: TransferUNet, images: Tensor) -> Tensor:
+        """Map (B, in_channels, H, W) in [0, 1] to logits (B, out_channels, H, W)."""
+        blocks = frozen_blocks(network)
+        self._follow(network, blocks)
+        if not blocks:
+            logits: Tensor = network(images)
+            return logits
+        padded, back = pad_to_stride(images, network.in_channels)
+        normalised: Tensor = network.normalise(padded)
+        known = self._look_up(network, images, normalised, blocks)
+        return network.decode(network.encoder.continue_from([normalised, *known]), back)
+
+    def _look_up(
+        self, network: TransferUNet, images: Tensor, normalised: Tensor, blocks: int
+    ) -> list[Tensor]:
+        """Return block1 ... of the frozen blocks for a batch; compute what is missing."""
+        numbers = _numbers_asked(images.device.type)
+        keys = [numbers + _digest([image]) for image in images]
+        missing = [number for number, key in enumerate(keys) if key not in self._maps]
+        self.misses += len(missing)
+        self.hits += len(keys) - len(missing)
+        fresh: dict[int, list[Tensor]] = {}
+        if missing:
+            with torch.no_grad():
+                maps = network.encoder.continue_from([normalised[missing]], until=blocks)
+            for row, number in enumerate(missing):
+                fresh[number] = [one[row : row + 1] for one in maps]
+                self._keep(keys[number], fresh[number])
+        rows = [fresh.get(number) or self._maps[key] for number, key in enumerate(keys)]
+        return [torch.cat(one) for one in zip(*rows, strict=True)]
+
+    def _keep(self, key: bytes, maps: list[Tensor]) -> None:
+        size = _bytes_of(maps)
+        if self._held + size <= self.megabytes * 1e6:
+            self._maps[key] = [one.clone() for one in maps]  # not a row that holds its whole batch
+            self._held += size
+        elif not self._warned:
+            self._warned = True
+            logger.warning(
+                "cache of frozen blocks: %.0f MB are full with %d images, %d came again; %s",
+                *(self.megabytes, len(self._maps), self.hits),
+                "others are computed every time"
+                if self.hits
+                else "none did: turn augmentation off, or leave the cache out",
+            )
+
+    def _follow(self, network: TransferUNet, blocks: int) -> None:
+        """Forget what belongs to other weights, and to blocks that are no longer frozen."""
+        tensors = _tensors_of(network, blocks)
+        versions = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
+        if versions == self._versions and blocks == self._blocks:
+            return
+        if blocks > self._blocks or self._weights != _digest(_tensors_of(network, self._blocks)):
+            self._maps.clear()
+        self._maps = {key: maps[:blocks] for key, maps in self._maps.items() if blocks}
+        self._held = sum(map(_bytes_of, self._maps.values()))
+        self._blocks, self._versions, self._weights = blocks, versions, _digest(tensors)
+        self._warned = False
+
+
+def frozen_blocks(network: TransferUNet) -> int:
+    """Count the encoder's first blocks in which nothing trains.
+
+    >>> network = TransferUNet("resnet34", in_channels=1, decoder_channels=(8, 8, 8, 8, 8))
+    >>> network.set_trainable(["block4", "block5", "decoder"])
+    >>> frozen_blocks(network)
+    3
+    """
+    count = 0
+    for block in network.block_names:
+        if block == DECODER or any(p.requires_grad for p in _parameters_of(network, block)):
+            return count
+        count += 1
+    return count
+
+
+def _numbers_asked(device: str) -> bytes:
+    """Name what autocast has maps computed in: those of another precision are others."""
+    enabled = torch.is_autocast_enabled(device)
+    return str(torch.get_autocast_dtype(device) if enabled else None).encode()
+
+
+def _parameters_of(network: TransferUNet, block: str) -> Iterable[nn.Parameter]:
+    for paths in network.parts[block].values():
+        for path in paths:
+            yield from network.get_submodule(path).parameters()
+
+
+def _tensors_of(network: TransferUNet, blocks: int) -> list[Tensor]:
+    """Weights and statistics of the first blocks, and of the normalisation before them."""
+    modules: list[nn.Module] = [network.normalise]
+    for block in network.block_names[:blocks]:
+        for paths in network.parts[block].values():
+            modules += [network.get_submodule(path) for path in paths]
+    return [tensor for module in modules for tensor in (*module.parameters(), *module.buffers())]
+
+
+def _digest(tensors: Iterable[Tensor]) -> bytes:
+    found = hashlib.blake2b(digest_size=16)
+    for tensor in tensors:
+        found.update(str((tensor.dtype, tuple(tensor.shape))).encode())
+        found.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return found.digest()
+
+
+def _bytes_of(maps: list[Tensor]) -> int:
+    return sum(one.numel() * one.element_size() for one in maps)
