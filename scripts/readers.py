@@ -30,9 +30,7 @@ from scripts.geometry import (
     lps_to_ras,
     spacing_of,
 )
-from scripts.volume_files import check_bytes
-
-VOLUME_SUFFIXES = (".mhd", ".mha", ".nrrd", ".nii", ".nii.gz")
+from scripts.volume_files import VOLUME_SUFFIXES, check_bytes
 
 
 def read_image(path: str | Path, *, series_uid: str | None = None) -> sitk.Image:

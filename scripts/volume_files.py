@@ -15,6 +15,7 @@ from typing import IO
 import nibabel
 import numpy as np
 
+VOLUME_SUFFIXES = (".mhd", ".mha", ".nrrd", ".nii", ".nii.gz")
 ELEMENT_BYTES = {
     "MET_CHAR": 1,
     "MET_UCHAR": 1,

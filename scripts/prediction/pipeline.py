@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,18 +40,6 @@ class Stopwatch:
         finally:
             spent = time.perf_counter() - begun
             self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 3)
-
-
-def peak_memory_mb() -> float:
-    """Return the most memory this process has held so far, in MB (2**20 bytes)."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # Linux: there ru_maxrss begins with what the starting process held
-        lines = status.read_text().splitlines()
-        held = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
-        if held:
-            return round(held[0] / (1 << 10), 1)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)
 
 
 def predict_volume(

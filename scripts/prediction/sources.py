@@ -20,7 +20,7 @@ from pydicom.misc import is_dicom
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from scripts.archive import ArchiveReader, File, Limits, Location, tree_files
-from scripts.studies import VOLUME_SUFFIXES
+from scripts.volume_files import VOLUME_SUFFIXES
 
 # one CT has up to 2 GB; slices pack to a half or a quarter, phantoms and blank masks to less
 LIMITS = Limits(total_bytes=16 << 30, expansion=200)

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from scripts.memory import peak_memory_mb
 from scripts.output_folder import OutputError, writing_into
 from scripts.prediction.manifest import (
     facts_of,
@@ -27,7 +28,7 @@ from scripts.prediction.manifest import (
 )
 from scripts.prediction.model import Model
 from scripts.prediction.options import Options
-from scripts.prediction.pipeline import Stopwatch, peak_memory_mb, predict_volume
+from scripts.prediction.pipeline import Stopwatch, predict_volume
 from scripts.prediction.placing import Placed, digest_of, placed
 from scripts.prediction.products import PRODUCTS, write_product
 from scripts.prediction.result import Prediction

@@ -26,7 +26,8 @@ class Outcome:
     Args:
         code: its exit code; below 0 the signal that ended it.
         seconds: by the clock.
-        peak_mb: the most memory that it held at once (resident set).
+        peak_mb: the most memory that it held at once (resident set); on Linux no less than what
+            this process held when it started that one.
     """
 
     code: int

@@ -21,6 +21,8 @@ from pathlib import Path
 
 from made_up_scans import write_cohort
 
+from scripts.memory import peak_memory_mb
+
 
 def seconds(source: Path, output: Path, jobs: int) -> tuple[float, float]:
     """Prepare; return wall seconds and the largest process' memory in MB."""
@@ -44,11 +46,10 @@ def session_memory_mb(leader: int) -> list[float]:
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             session = int((folder / "stat").read_text().rpartition(")")[2].split()[3])
-            lines = (folder / "status").read_text().splitlines()
+            if session == leader:
+                found.append(peak_memory_mb(int(folder.name)))
         except (OSError, ValueError):
             continue  # it ended meanwhile
-        if session == leader:
-            found += [int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")]
     return found
 
 

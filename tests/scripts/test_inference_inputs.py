@@ -2,7 +2,7 @@ import pytest
 import SimpleITK as sitk
 from monai.data import FolderLayout
 
-from scripts.studies import find_studies, name_result, root_of
+from scripts.inference_inputs import find_studies, name_result, root_of
 
 
 def write_volume(path):

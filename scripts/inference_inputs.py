@@ -10,7 +10,7 @@ from typing import Any
 from monai.utils import ImageMetaKey
 from pydicom.misc import is_dicom
 
-VOLUME_SUFFIXES = (".mhd", ".mha", ".nrrd", ".nii", ".nii.gz")
+from scripts.volume_files import VOLUME_SUFFIXES
 
 
 def is_volume(path: Path) -> bool:
