@@ -59,7 +59,7 @@ def train(made: TransferUNet, call: object, images: Tensor) -> list[float]:
 @pytest.mark.parametrize("encoder", ["vgg16", "resnet34", "inception_v3", "densenet121"])
 def test_trained_through_the_cache_then_the_same_network(encoder: str) -> None:
     plain, images = network(encoder), torch.rand(4, 1, 40, 64)
-    cached, cache = deepcopy(plain), PrefixCache(5.0)
+    cached, cache = deepcopy(plain), PrefixCache(100)
     wanted = train(plain, lambda made, batch: made(batch), images)
     assert train(cached, cache, images) == pytest.approx(wanted, rel=1e-4)
     for key, value in plain.state_dict().items():
@@ -80,7 +80,7 @@ def test_encoder_then_goes_on_from_any_block_as_if_from_the_image(encoder: str) 
 
 
 def test_images_that_came_before_then_do_not_pass_the_frozen_blocks() -> None:
-    made, cache, images = network(), PrefixCache(5.0), torch.rand(3, 1, 32, 32)
+    made, cache, images = network(), PrefixCache(100), torch.rand(3, 1, 32, 32)
     with counted(made) as passed:
         for batch in (images[:2], images[1:], images.flip(0)):
             cache(made, batch)
@@ -88,7 +88,7 @@ def test_images_that_came_before_then_do_not_pass_the_frozen_blocks() -> None:
 
 
 def test_image_that_differs_in_one_voxel_then_computed_anew() -> None:
-    made, cache, image = network(), PrefixCache(5.0), torch.rand(1, 1, 32, 32)
+    made, cache, image = network(), PrefixCache(100), torch.rand(1, 1, 32, 32)
     cache(made, image)
     other = image.clone()
     other[0, 0, 5, 5] += 1e-3
@@ -98,7 +98,7 @@ def test_image_that_differs_in_one_voxel_then_computed_anew() -> None:
 
 
 def test_frozen_weights_that_change_then_maps_are_forgotten() -> None:
-    made, cache, image = network(), PrefixCache(5.0), torch.rand(1, 1, 32, 32)
+    made, cache, image = network(), PrefixCache(100), torch.rand(1, 1, 32, 32)
     before = cache(made, image).detach()
     with torch.no_grad():
         made.get_submodule("encoder.features.0").weight.mul_(1.5)
@@ -108,7 +108,7 @@ def test_frozen_weights_that_change_then_maps_are_forgotten() -> None:
 
 
 def test_weights_loaded_anew_with_the_same_values_then_maps_are_kept() -> None:
-    made, cache, image = network(), PrefixCache(5.0), torch.rand(1, 1, 32, 32)
+    made, cache, image = network(), PrefixCache(100), torch.rand(1, 1, 32, 32)
     cache(made, image)
     made.load_state_dict(deepcopy(made.state_dict()))  # as a stage starts from the best before
     cache(made, image)
@@ -116,7 +116,7 @@ def test_weights_loaded_anew_with_the_same_values_then_maps_are_kept() -> None:
 
 
 def test_released_blocks_then_their_maps_are_let_go() -> None:
-    made, cache, image = network(), PrefixCache(5.0), torch.rand(1, 1, 32, 32)
+    made, cache, image = network(), PrefixCache(100), torch.rand(1, 1, 32, 32)
     held = []
     for stage in STAGES:
         made.set_trainable(stage)
@@ -126,7 +126,7 @@ def test_released_blocks_then_their_maps_are_let_go() -> None:
 
 
 def test_blocks_frozen_anew_then_computed_anew() -> None:
-    made, cache, image = network(), PrefixCache(5.0), torch.rand(1, 1, 32, 32)
+    made, cache, image = network(), PrefixCache(100), torch.rand(1, 1, 32, 32)
     for stage in (STAGES[1], STAGES[0]):
         made.set_trainable(stage)
         with torch.no_grad():
@@ -135,7 +135,7 @@ def test_blocks_frozen_anew_then_computed_anew() -> None:
 
 
 def test_another_precision_then_maps_of_its_own() -> None:
-    made, cache, image = network(), PrefixCache(5.0), torch.rand(1, 1, 32, 32)
+    made, cache, image = network(), PrefixCache(100), torch.rand(1, 1, 32, 32)
     cache(made, image)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         cache(made, image)
@@ -145,12 +145,12 @@ def test_another_precision_then_maps_of_its_own() -> None:
 def test_memory_full_then_the_rest_is_computed_and_the_log_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    made, cache = network(), PrefixCache(5.0)
+    made, cache = network(), PrefixCache(5)
     images = torch.rand(8, 1, 64, 64)
     with caplog.at_level("WARNING"), torch.no_grad():
         for image in images.split(1):
             assert torch.allclose(cache(made, image), made(image), atol=1e-6)
-    assert 0 < cache.held_megabytes <= 5.0
+    assert 0 < cache.held_megabytes <= 5
     assert [r.message.split("; ")[-1] for r in caplog.records] == [
         "none did: turn augmentation off, or leave the cache out"
     ]
