@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ Transformation = Callable[[dict[Hashable, Any]], Mapping[Hashable, Any]]
 
 
 class InForegroundBoxd(MapTransform):
-    """Apply a transform to the smallest box that holds all that is not 0; the rest stays 0.
+    """Apply a transform to the smallest box that holds the foreground; the rest stays as it is.
 
     For transforms that look at pieces and holes, as RemoveSmallObjectsd, FillHolesd and
     KeepLargestConnectedComponentd: with these the result is that of the whole volume, and most of a
@@ -23,13 +23,20 @@ class InForegroundBoxd(MapTransform):
     Args:
         keys: masks (C, ...), cleaned one by one.
         transform: a dictionary transform of the same keys that keeps shapes, or a Compose of such.
+        labels: the foreground, the ``applied_labels`` of the transform; None for all but 0.
     """
 
     def __init__(
-        self, keys: KeysCollection, transform: Transformation, *, allow_missing_keys: bool = False
+        self,
+        keys: KeysCollection,
+        transform: Transformation,
+        *,
+        labels: Sequence[int] | None = None,
+        allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
         self.transform = transform
+        self.labels = labels
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, Any]:
         """Clean the mask of every key; affine and history are kept.
@@ -40,7 +47,7 @@ class InForegroundBoxd(MapTransform):
         result = dict(data)
         for key in self.key_iterator(result):
             mask = result[key]
-            box = foreground_box(mask)
+            box = foreground_box(mask, self.labels)
             if box is None:
                 continue
             part = mask[box].clone()  # some transforms write into what they are given
@@ -59,21 +66,29 @@ class InForegroundBoxd(MapTransform):
         return result
 
 
-def foreground_box(mask: torch.Tensor) -> tuple[slice, ...] | None:
-    """Find the smallest box that holds all that is not 0.
+def foreground_box(
+    mask: torch.Tensor, labels: Sequence[int] | None = None
+) -> tuple[slice, ...] | None:
+    """Find the smallest box that holds the foreground.
 
     Args:
         mask: (C, ...).
+        labels: that are foreground; None for all but 0.
 
     Returns:
-        A slice for each axis, all channels; None where everything is 0.
+        A slice for each axis, all channels; None where there is no foreground.
 
     Example:
         >>> import torch
         >>> foreground_box(torch.tensor([[0, 3, 0, 1, 0]]))
         (slice(None, None, None), slice(1, 4, None))
     """
-    left = _plain(mask).ne(0).any(dim=0)
+    plain = _plain(mask)
+    left = plain.ne(0).any(dim=0)
+    if labels is not None:
+        left = torch.zeros_like(left)
+        for label in labels:
+            left |= plain.eq(label).any(dim=0)
     ranges: list[slice] = [slice(None)]
     for axis in range(left.ndim):
         others = [other for other in range(left.ndim) if other != axis]

@@ -54,6 +54,31 @@ def test_cleaned_as_the_whole_volume(name: str, at_the_edge: bool) -> None:
     assert changed > 1  # else nothing was compared
 
 
+@pytest.mark.parametrize("name", ["holes of one label", "largest of one label"])
+def test_cleaned_in_the_box_of_one_label_as_in_the_whole_volume(name: str) -> None:
+    clean: Any = {
+        "holes of one label": FillHolesd("pred", applied_labels=[2]),
+        "largest of one label": KeepLargestConnectedComponentd("pred", applied_labels=[2]),
+    }[name]
+    changed = 0
+    for seed in range(6):
+        several = blobs(seed, at_the_edge=True).as_tensor()
+        for rows in (slice(5, 9), slice(11, 18)):  # label 2 in two pieces, beside label 1
+            several[:, rows, 3:15, 2:12] *= 2
+        mask = MetaTensor(several)
+        whole = clean({"pred": mask.clone()})["pred"]
+        boxed = InForegroundBoxd("pred", clean, labels=[2])({"pred": mask})["pred"]
+        assert torch.equal(boxed.as_tensor(), whole.as_tensor())
+        changed += not torch.equal(boxed.as_tensor(), several)
+    assert changed > 1
+
+
+def test_no_label_then_nothing_is_cleaned() -> None:
+    mask = blobs(0, at_the_edge=False)
+    boxed = InForegroundBoxd("pred", CLEANERS["largest"], labels=[])({"pred": mask})["pred"]
+    assert boxed is mask
+
+
 def test_affine_history_and_input_are_kept() -> None:
     mask = blobs(0, at_the_edge=False)
     mask.applied_operations = [{"class": "Flipd"}]
@@ -75,6 +100,9 @@ def test_the_box_of_all_channels() -> None:
     mask = torch.zeros(2, 6, 7)
     mask[0, 2, 3] = mask[1, 4, 1] = 1
     assert foreground_box(mask) == (slice(None), slice(2, 5), slice(1, 4))
+    mask[0, 0, 0] = 7
+    assert foreground_box(mask, [1]) == (slice(None), slice(2, 5), slice(1, 4))
+    assert foreground_box(mask, [3]) is None
 
 
 def test_a_transform_that_changes_shapes_is_refused() -> None:
