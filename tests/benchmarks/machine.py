@@ -26,9 +26,20 @@ def take_turns(calls: Mapping[str, Callable[[], Any]], times: int) -> dict[str, 
 
 
 def peak_flops(dtype: torch.dtype, size: int = 2048, times: int = 5) -> float:
-    """Operations a second of a large matrix product, best of so many."""
+    """Operations a second of a large matrix product or a wide convolution, best of so many.
+
+    Which of them is nearer to what the processor can do depends on the library behind each.
+    """
     a, b = (torch.rand(size, size).to(dtype) for _ in range(2))
-    return 2 * size**3 / fastest(lambda: a @ b, times)
+    wide = torch.nn.Conv2d(256, 256, 3, padding=1, bias=False).to(dtype)
+    maps = torch.rand(2, 256, 96, 96).to(dtype)
+    rates = [2 * size**3 / fastest(lambda: a @ b, times)]
+    operations = 2 * 9 * 256**2 * maps[:, 0].numel()
+    with torch.no_grad():
+        for layout in (torch.contiguous_format, torch.channels_last):
+            layer, x = wide.to(memory_format=layout), maps.contiguous(memory_format=layout)
+            rates.append(operations / fastest(lambda layer=layer, x=x: layer(x), times))
+    return max(rates)
 
 
 def peak_bandwidth(megabytes: int = 256, times: int = 5) -> float:
