@@ -33,17 +33,19 @@ def fold_norms(network: Freezable) -> int:
 
     Raises:
         ValueError: for a network in training mode, or one that calls its modules in another order
-            than it registers them, whose logits would change; it is left as it is.
+            than it registers them, whose logits would change, or that does not say in
+            ``in_channels`` what images it takes; it is left as it is.
     """
     if network.training:
         raise ValueError("network must be in evaluation mode; got training mode; call eval() first")
     pairs = _pairs(network)
     if not pairs:
         return 0
-    folded = deepcopy(network)
+    plain = deepcopy(network).cpu()  # GPUs round float32 to fewer digits in convolutions
+    folded = deepcopy(plain)
     for convolution, norm in pairs:
         _fold(folded, convolution, norm)
-    _compare(network, folded)
+    _compare(plain, folded)
     for convolution, norm in pairs:
         _fold(network, convolution, norm)
     return len(pairs)
@@ -72,11 +74,16 @@ def _fold(network: nn.Module, convolution: str, norm: str) -> None:
 
 
 def _compare(network: Freezable, folded: Freezable) -> None:
-    first = next(network.parameters())
-    channels = int(network.in_channels)  # type: ignore[arg-type]
+    """Compare two networks on the CPU."""
+    channels = getattr(network, "in_channels", None)
+    if not isinstance(channels, int):
+        raise ValueError(
+            f"network must have the channels of its images as in_channels; got {channels!r}; add "
+            "it, or set fold_norms to false"
+        )
     own = torch.Generator().manual_seed(0)  # a run's own random numbers stay as they are
-    image = torch.rand(1, channels, *PROBE, generator=own, dtype=first.dtype).to(first.device)
-    with torch.autocast(first.device.type, enabled=False):
+    image = torch.rand(1, channels, *PROBE, generator=own)
+    with torch.autocast("cpu", enabled=False):
         wanted: Tensor = network(image)
         got: Tensor = folded(image)
     apart, largest = float((got - wanted).abs().max()), float(wanted.abs().max())

@@ -82,6 +82,8 @@ class PrefixCache:
         return [torch.cat(one) for one in zip(*rows, strict=True)]
 
     def _keep(self, key: bytes, maps: list[Tensor]) -> None:
+        if key in self._maps:  # twice in one batch
+            return
         size = _bytes_of(maps)
         if self._held + size <= self.megabytes * 1e6:
             self._maps[key] = [one.clone() for one in maps]  # not a row that holds its whole batch

@@ -84,9 +84,10 @@ def foreground_box(
         (slice(None, None, None), slice(1, 4, None))
     """
     plain = _plain(mask)
-    left = plain.ne(0).any(dim=0)
-    if labels is not None:
-        left = torch.zeros_like(left)
+    if labels is None:
+        left = plain.ne(0).any(dim=0)
+    else:
+        left = torch.zeros(plain.shape[1:], dtype=torch.bool, device=plain.device)
         for label in labels:
             left |= plain.eq(label).any(dim=0)
     ranges: list[slice] = [slice(None)]

@@ -99,6 +99,13 @@ def test_a_network_that_calls_its_modules_in_another_order_is_refused_and_left_a
     assert all(torch.equal(value, weights[key]) for key, value in network.state_dict().items())
 
 
+def test_a_network_that_does_not_tell_its_channels_is_refused() -> None:
+    network = trained_looking(Crossed())
+    del network.in_channels
+    with pytest.raises(ValueError, match="must have the channels of its images as in_channels"):
+        fold_norms(network)
+
+
 def test_random_numbers_of_the_run_are_not_touched() -> None:
     network = trained_looking(NETWORKS["resnet34"][0]())
     state = torch.get_rng_state()

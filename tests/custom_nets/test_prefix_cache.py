@@ -87,6 +87,16 @@ def test_images_that_came_before_then_do_not_pass_the_frozen_blocks() -> None:
     assert passed == [2, 1]  # the third was new in the second batch
 
 
+def test_image_twice_in_a_batch_then_kept_once() -> None:
+    made, cache, image = network(), PrefixCache(100), torch.rand(1, 1, 32, 32)
+    cache(made, image)
+    held = cache.held_megabytes
+    twice, other = PrefixCache(100), image.expand(2, -1, -1, -1)
+    with torch.no_grad():
+        assert torch.allclose(twice(made, other), made(other), atol=1e-6)
+    assert twice.held_megabytes == held
+
+
 def test_image_that_differs_in_one_voxel_then_computed_anew() -> None:
     made, cache, image = network(), PrefixCache(100), torch.rand(1, 1, 32, 32)
     cache(made, image)
