@@ -38,7 +38,7 @@ class TransferClassifier(Freezable):
             encoder: "vgg16", "resnet34", "inception_v3" or "densenet121".
             in_channels: 1 (grey) or 3 (a slice repeated, or with its two neighbours).
             out_channels: classes, each with a logit of its own.
-            weights: "none", "imagenet", a file or a URL: `custom_nets.weights`.
+            weights: "none", "imagenet", a file or a URL: `custom_nets.encoders.weights`.
             normalise: as for `custom_nets.unet.TransferUNet`.
 
         Raises:

@@ -129,7 +129,7 @@ class TransferFCN(Freezable):
             stride: of the finest map that is scored: 32, 16, 8 or 4.
             in_channels: 1 (grey) or 3 (a slice repeated, or with its two neighbours).
             out_channels: maps of logits, background included.
-            weights: "none", "imagenet", a file or a URL: `custom_nets.weights`.
+            weights: "none", "imagenet", a file or a URL: `custom_nets.encoders.weights`.
             fully_connected: conv6 and conv7 "file" (from ``weights``; VGG-16), "fresh" (random) or
                 "none" (left out); None: see `custom_nets.fully_connected.choose_origin`.
             width: channels of conv6 and conv7; only 4096 (120 million weights) comes from a file.

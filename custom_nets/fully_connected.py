@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from custom_nets.encoders.contract import initialise
-from custom_nets.weights import read_tensors, weights_file
+from custom_nets.encoders.weights import read_tensors, weights_file
 
 logger = logging.getLogger(__name__)
 
@@ -99,11 +99,11 @@ def load_fully_connected(module: FullyConnected, weights: str) -> None:
 
     Args:
         module: 4096 wide on 512 channels, as the published file needs.
-        weights: "imagenet", a file or a URL with a hash: `custom_nets.weights`.
+        weights: "imagenet", a file or a URL with a hash: `custom_nets.encoders.weights`.
 
     Raises:
         ValueError: the file has no such layers, as one of our own pretraining, or in other shapes.
-        FileNotFoundError, ConnectionError: as `custom_nets.weights.weights_file`.
+        FileNotFoundError, ConnectionError: as `custom_nets.encoders.weights.weights_file`.
     """
     path = weights_file("vgg16", weights)
     offered = read_tensors(path, "vgg16")

@@ -14,18 +14,18 @@ import fire
 
 # command words -> "module:function"; imported only when called, so that --help stays quick
 COMMANDS = {
-    ("prepare", "luna16"): "scripts.luna16.preparation:prepare",
-    ("prepare", "ircadb"): "scripts.ircadb.preparation:prepare",
-    ("phantom", "luna16"): "scripts.phantom.luna16:make_cohort",
-    ("phantom", "ircadb"): "scripts.phantom.ircadb:make_cohort",
-    ("graph_cut",): "scripts.graph_cut_evaluation:evaluate_graph_cut",
-    ("demo",): "scripts.demo.lung:demo",
+    ("prepare", "luna16"): "scripts.preparation.cohort:prepare",
+    ("prepare", "ircadb"): "scripts.datasets.ircadb.preparation:prepare",
+    ("phantom", "luna16"): "scripts.phantom.chest.luna16:make_cohort",
+    ("phantom", "ircadb"): "scripts.phantom.abdomen.ircadb:make_cohort",
+    ("graph_cut",): "scripts.evaluation.graph_cut_evaluation:evaluate_graph_cut",
+    ("demo",): "scripts.demo.demo:demo",
     ("demo", "liver"): "scripts.demo.liver:demo",
     ("package",): "scripts.packaging.command:package",
     ("predict",): "scripts.prediction.command:predict",
-    ("audit",): "scripts.config_audit.audit:audit",
+    ("audit",): "scripts.audit.audit:audit",
     ("study",): "scripts.study.command:study",
-    ("run",): "scripts.config_audit.bundle_run:run_bundle",
+    ("run",): "scripts.audit.run:run_bundle",
 }
 
 

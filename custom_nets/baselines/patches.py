@@ -45,5 +45,5 @@ def check_patch(x: Tensor, planes: int = PLANES, size: int = FAR) -> None:
         raise ValueError(
             f"input must be patches (B, {planes}, {size}, {size}) around one voxel each; got "
             f"{list(x.shape)}; "
-            "classify whole slices and volumes through scripts.inferers.CentreVoxelInferer"
+            "classify whole slices and volumes through scripts.training.inferers.CentreVoxelInferer"
         )

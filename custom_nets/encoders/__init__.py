@@ -7,7 +7,7 @@ from custom_nets.encoders.densenet import DenseNet121Encoder
 from custom_nets.encoders.inception import InceptionV3Encoder
 from custom_nets.encoders.resnet import ResNet34Encoder
 from custom_nets.encoders.vgg import VGG16Encoder
-from custom_nets.weights import load_encoder_weights
+from custom_nets.encoders.weights import load_encoder_weights
 
 __all__ = ["BLOCK_NAMES", "ENCODERS", "Encoder", "make_encoder"]
 
@@ -22,7 +22,7 @@ def make_encoder(name: str, *, in_channels: int = 3, weights: str = "none") -> E
     """Build an encoder by name and fill it with weights.
 
     ``weights`` is "none" (random), "imagenet", a file, or a URL with a hash: see
-    `custom_nets.weights.load_encoder_weights`.
+    `custom_nets.encoders.weights.load_encoder_weights`.
 
     Raises:
         ValueError: the name is unknown.

@@ -24,7 +24,7 @@ class TransferBackbone(nn.Module, BaseEncoder):
 
     VGG-16, whose block1 is at full resolution, gives block2 ... block5 and pool5; its block1 is
     computed and not handed out. Load other weights than the published ones into ``encoder`` with
-    `custom_nets.weights.load_encoder_weights`; freeze with ``encoder.set_trainable``.
+    `custom_nets.encoders.weights.load_encoder_weights`; freeze with ``encoder.set_trainable``.
     """
 
     def __init__(

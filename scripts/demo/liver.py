@@ -7,10 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from scripts.archive import ArchiveReader
+from scripts.datasets.datalist import load_datalist
+from scripts.datasets.ircadb.patients import find_patients, list_files
 from scripts.demo.steps import SYNTHETIC, Demonstration, Recipe, Step
-from scripts.ircadb.patients import find_patients, list_files
-from scripts.samples import load_datalist
+from scripts.storage.archive import ArchiveReader
 
 RECIPE = Recipe(
     "bundles/liver_ct_segmentation",

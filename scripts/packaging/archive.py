@@ -6,7 +6,7 @@ import shutil
 import zipfile
 from pathlib import Path
 
-from scripts.files import atomic_path
+from scripts.storage.files import atomic_path
 
 THEN = (1980, 1, 1, 0, 0, 0)  # the earliest time that zip files can tell
 READABLE = 0o100644 << 16

@@ -13,8 +13,6 @@ from typing import Any
 
 from torch import nn
 
-from scripts.files import write_bytes, write_json, write_text
-from scripts.options import read_truth
 from scripts.packaging.archive import write_zip
 from scripts.packaging.configs import as_json, packaged_configs
 from scripts.packaging.documents import large_files, overlay_names, readme
@@ -23,6 +21,8 @@ from scripts.packaging.flattening import Config, read_config
 from scripts.packaging.metadata import packaged_metadata
 from scripts.packaging.sources import foreign_modules, needed_files
 from scripts.packaging.weights import check_ports, trained_network, weights_file
+from scripts.storage.files import write_bytes, write_json, write_text
+from scripts.storage.options import read_truth
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from monai.data import load_net_with_metadata
 from monai.networks.utils import convert_to_onnx
 from torch import nn
 
-from scripts.files import atomic_path
-from scripts.provenance import sha256_of
+from scripts.bundle.record import sha256_of
+from scripts.storage.files import atomic_path
 
 TOLERANCE = 1e-3  # of a logit, where logits are up to 1; of the largest one, where they are above
 SEED = 0

@@ -95,7 +95,7 @@ def _bound_names(file: Path) -> set[str]:
 
 
 def imported_names(file: Path, root: Path) -> Iterator[str]:
-    """Yield what a module imports, dotted from the top: ``scripts.files``, ``torch.nn``.
+    """Yield what a module imports, dotted from the top: ``scripts.storage.files``, ``torch.nn``.
 
     For ``from package import name`` that is ``package.name``, where it is a module, else
     ``package``.
@@ -120,7 +120,7 @@ def foreign_modules(files: Iterable[Path], *, root: Path) -> list[str]:
 
     Example:
         >>> root = Path(__file__).parents[2]
-        >>> foreign_modules([root / "scripts" / "intensity.py"], root=root)
+        >>> foreign_modules([root / "scripts" / "transforms" / "intensity.py"], root=root)
         ['monai', 'torch']
     """
     names = {name.split(".")[0] for file in files for name in imported_names(file, root)}

@@ -10,8 +10,8 @@ import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
-from scripts.handlers.trained_weights import TrainedWeights
 from scripts.packaging.flattening import Config
+from scripts.training.weights.trained_weights import TrainedWeights
 
 
 def trained_network(config: Config, ckpt_path: Path) -> nn.Module:

@@ -10,7 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from scripts.files import atomic_path
+from scripts.storage.files import atomic_path
 
 ELEMENT_TYPES = {"int16": "MET_SHORT", "uint8": "MET_UCHAR"}
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from scripts.phantom.chest import Patient
+from scripts.phantom.chest.chest import Patient
 from scripts.phantom.solids import Array, Grid
 
 PADDING_HU = -2048

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from scripts.class_pictures import COLOURS
-from scripts.pictures import OURS_COLOUR
+from scripts.evaluation.class_drawing import COLOURS
+from scripts.evaluation.drawing import OURS_COLOUR
 from scripts.prediction.result import Prediction, Segment
 
 NODULE = "nodule"
@@ -45,7 +45,7 @@ def headline(statistics: dict[str, Any]) -> str:
     """Say in a few words what was found.
 
     Args:
-        statistics: of :func:`scripts.prediction.statistics.measure`.
+        statistics: of :func:`scripts.prediction.measures.statistics.measure`.
 
     Example:
         >>> organs = [{"kind": "liver", "name": "liver", "voxels": 0}]

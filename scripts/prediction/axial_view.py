@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scripts.geometry import Floats, check_affine, spacing_of
+from scripts.volumes.geometry import Floats, check_affine, spacing_of
 
 X, Y, Z = 0, 1, 2  # LPS: towards the left, the back, the head
 
@@ -59,7 +59,7 @@ def axial_view(affine: ArrayLike, shape: tuple[int, ...]) -> AxialView:
         shape: of the array.
 
     Raises:
-        ValueError: for geometry that :func:`scripts.geometry.check_affine` refuses.
+        ValueError: for geometry that :func:`scripts.volumes.geometry.check_affine` refuses.
 
     Example:
         >>> view = axial_view(np.diag([-1.0, 1.0, 2.0, 1.0]), (3, 4, 5))

@@ -15,12 +15,8 @@ from typing import Any
 import torch.distributed as dist
 from tqdm import tqdm
 
-from scripts.files import write_json
-from scripts.output_folder import claim_output, writing_into
 from scripts.prediction.manifest import MADE_BY, nameless_provenance, read_manifest
-from scripts.prediction.options import Options
-from scripts.prediction.sources import Found, find_sources
-from scripts.prediction.study import (
+from scripts.prediction.one_series import (
     FAILED,
     KEPT,
     LEFTOVERS,
@@ -30,7 +26,11 @@ from scripts.prediction.study import (
     model_of,
     predict_study,
 )
-from scripts.workers import work_through
+from scripts.prediction.options import Options
+from scripts.prediction.sources import Found, find_sources
+from scripts.storage.files import write_json
+from scripts.storage.output_folder import claim_output, writing_into
+from scripts.storage.workers import work_through
 
 SUMMARY = "summary.json"
 # how long the first process waits for the others' last study

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import torch
 
-from scripts.distributed import local_device
-from scripts.options import check_whole, read_truth
 from scripts.prediction.batch import Share, predict_all
-from scripts.prediction.engines import check_engine
+from scripts.prediction.network.engines import check_engine
 from scripts.prediction.options import (
     Options,
     check_device,
@@ -18,6 +16,8 @@ from scripts.prediction.options import (
     check_products,
     check_threshold,
 )
+from scripts.storage.options import check_whole, read_truth
+from scripts.training.distributed import local_device
 
 
 def predict(

@@ -13,12 +13,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from scripts.files import write_json
-from scripts.prediction.model import Model
+from scripts.bundle.record import provenance, sha256_of
+from scripts.prediction.network.model import Model
 from scripts.prediction.options import Options
 from scripts.prediction.result import Prediction
 from scripts.prediction.sources import Source
-from scripts.provenance import provenance, sha256_of
+from scripts.storage.files import write_json
 
 NAME = "manifest.json"
 MADE_BY = "python -m scripts predict"

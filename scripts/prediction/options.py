@@ -25,7 +25,7 @@ class Options:
         threshold: probability, or None for the config's.
         flips: world axes along which the CT is flipped for further passes.
         device: as torch names it; empty for the config's.
-        engine: of :data:`scripts.prediction.engines.ENGINES`.
+        engine: of :data:`scripts.prediction.network.engines.ENGINES`.
         products: names of :data:`scripts.prediction.products.PRODUCTS`, in their order.
         progress: show progress within a CT.
     """

@@ -14,12 +14,12 @@ import torch
 from monai.data import MetaTensor
 from numpy.typing import NDArray
 
-from scripts.axis_order import reverse_axes
-from scripts.dicom_series import slice_paths
-from scripts.geometry import Floats, lps_to_ras
-from scripts.prediction.model import Model
+from scripts.prediction.network.model import Model
+from scripts.prediction.network.segments import number_segments
 from scripts.prediction.result import Prediction
-from scripts.prediction.segments import number_segments
+from scripts.volumes.axis_order import reverse_axes
+from scripts.volumes.dicom_series import slice_paths
+from scripts.volumes.geometry import Floats, lps_to_ras
 
 AIR_HU = -300  # a CT holds air: a minimum above this is no HU
 KEY = "image"

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.archive import ArchiveReader, File, Limits
+from scripts.bundle.record import sha256_of
 from scripts.prediction.sources import DICOM_SERIES, LIMITS, Source
-from scripts.provenance import sha256_of
+from scripts.storage.archive import ArchiveReader, File, Limits
 
 PREFIX = "predict-"  # of temporary folders
 

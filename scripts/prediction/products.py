@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.files import atomic_path
-from scripts.nifti import nifti_of
 from scripts.prediction.result import Prediction
+from scripts.storage.files import atomic_path
+from scripts.volumes.nifti import nifti_of
 
 
 @dataclass(frozen=True)
@@ -40,22 +40,22 @@ PRODUCTS = {
     "mask": Product(("mask.nii.gz",), "scripts.prediction.products:write_mask"),
     "seg": Product(
         ("segmentation.dcm",),
-        "scripts.prediction.segmentation_object:write_segmentation",
+        "scripts.prediction.dicom.segmentation_object:write_segmentation",
         needs_dicom=True,
     ),
     "rtstruct": Product(
         ("rtstruct.dcm",),
-        "scripts.prediction.structure_set:write_structure_set",
+        "scripts.prediction.dicom.structure_set:write_structure_set",
         needs_dicom=True,
     ),
     "statistics": Product(
         ("statistics.json", "statistics.csv"),
-        "scripts.prediction.statistics:write_statistics",
+        "scripts.prediction.measures.statistics:write_statistics",
         needs_statistics=True,
     ),
-    "overview": Product(("overview.png",), "scripts.prediction.overview:write_overview"),
+    "overview": Product(("overview.png",), "scripts.prediction.report.overview:write_overview"),
     "report": Product(
-        ("report.html",), "scripts.prediction.report:write_report", needs_statistics=True
+        ("report.html",), "scripts.prediction.report.page:write_report", needs_statistics=True
     ),
 }
 USUAL = tuple(name for name in PRODUCTS if name != "rtstruct")
@@ -76,7 +76,8 @@ def write_product(
         name: of :data:`PRODUCTS`.
         prediction: what it is made of.
         folder: the study's.
-        statistics: what ``scripts.prediction.statistics.measure`` returned, where it is needed.
+        statistics: what ``scripts.prediction.measures.statistics.measure`` returned, where it
+            is needed.
 
     Raises:
         ValueError: when it cannot be made of this prediction.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.geometry import Floats, spacing_of
+from scripts.volumes.geometry import Floats, spacing_of
 
 
 @dataclass(frozen=True)

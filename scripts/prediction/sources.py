@@ -19,8 +19,8 @@ from pydicom.errors import InvalidDicomError
 from pydicom.misc import is_dicom
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from scripts.archive import ArchiveReader, File, Limits, Location, tree_files
-from scripts.volume_files import VOLUME_SUFFIXES
+from scripts.storage.archive import ArchiveReader, File, Limits, Location, tree_files
+from scripts.volumes.volume_files import VOLUME_SUFFIXES
 
 # one CT has up to 2 GB; slices pack to a half or a quarter, phantoms and blank masks to less
 LIMITS = Limits(total_bytes=16 << 30, expansion=200)

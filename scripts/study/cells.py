@@ -8,7 +8,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-from scripts.config_audit.unknown_ids import all_ids, refuse_unknown_ids
+from scripts.bundle.ids import all_ids, refuse_unknown_ids
 from scripts.demo.steps import Recipe
 from scripts.study.choices import GRAPH_CUT, OWN
 from scripts.study.declaration import Pretraining, Study
@@ -105,7 +105,7 @@ def stage_names(study: Study, method: Method) -> list[str]:
     if isinstance(strategy["stages"], list):
         return [str(stage["name"]) for stage in strategy["stages"]]
     from custom_nets.unet import TransferUNet  # takes seconds, and few studies need it
-    from scripts.strategies import superimposed
+    from scripts.training.strategies import superimposed
 
     encoder = encoder_of(method.network)
     layers = TransferUNet(str(encoder), in_channels=3, out_channels=1, weights="none").layer_names

@@ -10,9 +10,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.ircadb.options import SPLIT_KINDS
-from scripts.luna16.options import LABEL_KINDS
-from scripts.luna16.splits import KINDS, LEAKING_KINDS
+from scripts.datasets.ircadb.options import SPLIT_KINDS
+from scripts.preparation.options import LABEL_KINDS
+from scripts.preparation.splits import KINDS, LEAKING_KINDS
 
 GRAPH_CUT = "graph_cut"
 SCRATCH = "scratch"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scripts.options import read_truth
-from scripts.output_folder import claim_output, writing_into
+from scripts.storage.options import read_truth
+from scripts.storage.output_folder import claim_output, writing_into
 from scripts.study.cells import make_cells
 from scripts.study.declaration import read_study
 from scripts.study.processes import locked

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.ircadb.preparation import prepare as prepare_ircadb
-from scripts.luna16.preparation import prepare as prepare_luna16
-from scripts.options import check_whole
-from scripts.phantom.ircadb import make_cohort as phantom_ircadb
-from scripts.phantom.luna16 import make_cohort as phantom_luna16
+from scripts.datasets.ircadb.preparation import prepare as prepare_ircadb
+from scripts.phantom.abdomen.ircadb import make_cohort as phantom_ircadb
+from scripts.phantom.chest.luna16 import make_cohort as phantom_luna16
+from scripts.preparation.cohort import prepare as prepare_luna16
+from scripts.storage.options import check_whole
 from scripts.study.choices import BUNDLES, OWN, WEIGHTS, Bundle, check_keys, check_name, named
 from scripts.study.methods import Method, read_methods
 

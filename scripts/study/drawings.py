@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from scripts.files import atomic_path
-from scripts.metrics.boxes import box_of
-from scripts.pictures import LUNG_WINDOW, MANUAL_COLOUR, OURS_COLOUR
+from scripts.evaluation.boxes import box_of
+from scripts.evaluation.drawing import LUNG_WINDOW, MANUAL_COLOUR, OURS_COLOUR
+from scripts.storage.files import atomic_path
 from scripts.study.results import Result, Table
 from scripts.study.statistics import estimate
 

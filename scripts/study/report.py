@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from scripts.files import write_csv, write_text
+from scripts.storage.files import write_csv, write_text
 from scripts.study.cells import Cell
 from scripts.study.declaration import Study
 from scripts.study.drawings import draw_comparison, draw_curves, draw_same_slices

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scripts.metrics.confusion import Confusion
-from scripts.metrics.summary import FRACTIONS
+from scripts.evaluation.confusion import Confusion
+from scripts.evaluation.summary import FRACTIONS
 from scripts.study.cells import Cell
 from scripts.study.declaration import Study
 from scripts.study.workshop import Workshop

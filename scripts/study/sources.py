@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.provenance import sha256_of
+from scripts.bundle.record import sha256_of
 from scripts.study.choices import Bundle
 from scripts.study.declaration import Pretraining, Study
 from scripts.study.tasks import Task

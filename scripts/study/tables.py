@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.metrics.nodules import SIZE_GROUPS
+from scripts.evaluation.nodules import SIZE_GROUPS
 from scripts.study.choices import GRAPH_CUT
 from scripts.study.declaration import Study
 from scripts.study.methods import Method

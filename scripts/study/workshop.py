@@ -11,9 +11,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from scripts.files import write_json
-from scripts.output_folder import claim_output
-from scripts.provenance import git_revision
+from scripts.bundle.record import git_revision
+from scripts.storage.files import write_json
+from scripts.storage.output_folder import claim_output
 from scripts.study.processes import Outcome, locked, run_command
 from scripts.study.tasks import Task
 

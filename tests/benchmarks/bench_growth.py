@@ -67,8 +67,8 @@ def write_scans(folder: Path, count: int, size: int) -> None:
 
 def prepare(folder: Path, count: int, size: int) -> float:
     """Seconds of preparing so many scans, in this process."""
-    from scripts.luna16.options import SliceOptions
-    from scripts.luna16.preparation import Request, prepare_cohort
+    from scripts.preparation.cohort import Request, prepare_cohort
+    from scripts.preparation.options import SliceOptions
 
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     write_scans(folder / "luna", count, size)
@@ -84,7 +84,7 @@ def train(folder: Path, count: int, size: int) -> float:
     from monai.data import DataLoader, Dataset
     from monai.losses import DiceCELoss
 
-    from scripts.samples import load_datalist
+    from scripts.datasets.datalist import load_datalist
 
     prepare(folder, 4, size)
     samples = load_datalist(folder / "out" / "datalist.json", "training")
@@ -159,7 +159,7 @@ def main() -> None:
         measure = {"prediction": predict, "training": train, "preparation": prepare}[kind]
         with tempfile.TemporaryDirectory() as name:
             seconds = measure(Path(name), int(count), arguments.size)
-        from scripts.memory import peak_memory_mb
+        from scripts.storage.memory import peak_memory_mb
 
         print(json.dumps([seconds, peak_memory_mb()]))
         return

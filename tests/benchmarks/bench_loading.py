@@ -32,12 +32,12 @@ from monai.transforms import (
     SqueezeDimd,
 )
 
-from scripts.crops import RandCropWithLabeld
-from scripts.intensity import WindowHUd
-from scripts.luna16.options import SliceOptions
-from scripts.luna16.preparation import Request, prepare_cohort
-from scripts.neighbours import StackNeighboursd
-from scripts.samples import LoadSlicesd, load_datalist
+from scripts.datasets.datalist import LoadSlicesd, load_datalist
+from scripts.preparation.cohort import Request, prepare_cohort
+from scripts.preparation.options import SliceOptions
+from scripts.transforms.crops import RandCropWithLabeld
+from scripts.transforms.intensity import WindowHUd
+from scripts.transforms.neighbours import StackNeighboursd
 
 KEYS = ("image", "label")
 WINDOW = (-1000.0, 400.0)
@@ -62,7 +62,7 @@ def volume_transforms(patch: int) -> Compose:
         [
             LoadImaged(
                 KEYS,
-                reader="scripts.readers.SimpleITKReader",
+                reader="scripts.volumes.readers.SimpleITKReader",
                 image_only=True,
                 ensure_channel_first=True,
             ),

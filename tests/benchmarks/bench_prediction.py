@@ -32,13 +32,13 @@ import torch
 from machine import count_work, peak_bandwidth, peak_flops, take_turns
 from rivals import eager, engines, flexible_unet
 
-from scripts.memory import peak_memory_mb
-from scripts.phantom.luna16 import make_cohort
-from scripts.prediction.engines import check_engine
-from scripts.prediction.model import Model
+from scripts.phantom.chest.luna16 import make_cohort
+from scripts.prediction.network.engines import check_engine
+from scripts.prediction.network.model import Model
 from scripts.prediction.options import Options
 from scripts.prediction.pipeline import KEY, Stopwatch, predict_volume
 from scripts.prediction.result import Prediction
+from scripts.storage.memory import peak_memory_mb
 
 SLICES = 6  # of those that go through each rival
 PLAIN = {

@@ -23,9 +23,9 @@ import SimpleITK as sitk
 import torch
 from made_up_scans import chest, write, write_cohort
 
-from scripts.luna16.options import SliceOptions
-from scripts.luna16.preparation import Request, prepare_cohort
-from scripts.samples import LoadSlicesd, load_datalist
+from scripts.datasets.datalist import LoadSlicesd, load_datalist
+from scripts.preparation.cohort import Request, prepare_cohort
+from scripts.preparation.options import SliceOptions
 
 
 def milliseconds(call: Callable[[], Any], times: int) -> float:

@@ -31,8 +31,8 @@ from monai.losses import DiceCELoss
 from torch.utils.flop_counter import FlopCounterMode
 
 from custom_nets.unet import TransferUNet
-from scripts.inferers import AutocastInferer, CachedPrefixInferer
-from scripts.strategies import parameter_groups
+from scripts.training.inferers import AutocastInferer, CachedPrefixInferer
+from scripts.training.strategies import parameter_groups
 
 QUICK = "configs/runtime/bfloat16.json"
 STAGES = "configs/strategies/bsft.json"

@@ -11,8 +11,8 @@ import pytest
 from filelock import FileLock
 
 from custom_nets.encoders import ENCODERS
-from scripts.luna16.preparation import prepare
-from scripts.phantom.luna16 import make_cohort
+from scripts.phantom.chest.luna16 import make_cohort
+from scripts.preparation.cohort import prepare
 from tests.bundles.bundle_commands import SMALL, files_of, run_here, run_words, say
 from tests.bundles.config_files import ROOT
 from tests.custom_nets.tiny import TinyEncoder

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from tests.scripts.ircadb.dicom_images import dicom_bytes
+from tests.scripts.datasets.ircadb.dicom_images import dicom_bytes
 
 
 def write_dicom(image: sitk.Image, folder: Path) -> Path:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from monai.transforms import Compose
 
-from scripts.samples import load_datalist
+from scripts.datasets.datalist import load_datalist
 from tests.bundles.bundle_commands import CONFIGS, SMALL, run_here
 from tests.bundles.config_files import LUNG, parser_of
 from tests.custom_nets.tiny import TinyEncoder

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from scripts.readers import read_image
+from scripts.volumes.readers import read_image
 from tests.bundles.bundle_commands import NARROW, files_of, run_words, say
 from tests.bundles.stored_volumes import in_lps, is_flipped, write_dicom
 

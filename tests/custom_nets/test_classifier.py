@@ -10,7 +10,7 @@ from custom_nets.classifier import TransferClassifier
 from custom_nets.encoders import ENCODERS
 from custom_nets.fcn import TransferFCN
 from custom_nets.unet import TransferUNet
-from scripts.handlers.encoder_weights import EncoderWeights
+from scripts.training.weights.encoder_weights import EncoderWeights
 from tests.custom_nets.training import moved_shares, snapshot, train
 
 scripted = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")

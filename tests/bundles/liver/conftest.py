@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from scripts.ircadb.preparation import prepare
-from scripts.phantom.ircadb import make_cohort
+from scripts.datasets.ircadb.preparation import prepare
+from scripts.phantom.abdomen.ircadb import make_cohort
 from tests.bundles.bundle_commands import run_here, run_words, say
 from tests.bundles.liver.commands import SMALL, files_of
 

@@ -7,8 +7,8 @@ import re
 import pytest
 from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser, ReferenceResolver
 
-from scripts.ircadb.options import WindowOptions
-from scripts.ircadb.structures import class_names
+from scripts.datasets.ircadb.options import WindowOptions
+from scripts.datasets.ircadb.structures import class_names
 from tests.bundles.config_files import LUNG, ROOT, transfer_networks
 from tests.bundles.liver.commands import LIVER
 

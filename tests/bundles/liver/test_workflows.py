@@ -9,8 +9,8 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from scripts.readers import read_image
-from scripts.samples import LoadSlicesd
+from scripts.datasets.datalist import LoadSlicesd
+from scripts.volumes.readers import read_image
 from tests.bundles.bundle_commands import run_words, say
 from tests.bundles.liver.commands import files_of
 from tests.bundles.stored_volumes import in_lps, write_dicom

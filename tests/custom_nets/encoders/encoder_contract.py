@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from custom_nets.encoders.contract import BLOCK_NAMES, Encoder
-from custom_nets.weights import load_encoder_weights
+from custom_nets.encoders.weights import load_encoder_weights
 from tests.custom_nets.encoders import reference
 from tests.custom_nets.training import moved_shares, snapshot, train
 

@@ -10,7 +10,7 @@ from monai.networks.nets.flexible_unet import FLEXUNET_BACKBONE
 
 from custom_nets.encoders import ENCODERS
 from custom_nets.encoders.flexible_unet import PREFIX, TransferBackbone, register
-from custom_nets.weights import load_encoder_weights
+from custom_nets.encoders.weights import load_encoder_weights
 from tests.custom_nets.encoders import reference
 
 BACKBONES = [PREFIX + name for name in ENCODERS]

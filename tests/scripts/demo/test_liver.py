@@ -9,8 +9,8 @@ from scripts.demo.liver import (
     training_steps,
     unpack_unseen,
 )
-from scripts.phantom.ircadb import make_cohort
-from scripts.readers import read_image
+from scripts.phantom.abdomen.ircadb import make_cohort
+from scripts.volumes.readers import read_image
 
 
 def test_steps_then_each_reads_what_an_earlier_one_wrote(tmp_path):

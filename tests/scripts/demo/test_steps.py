@@ -2,12 +2,12 @@ import json
 
 import pytest
 
-from scripts.demo import liver, lung
+from scripts.demo import demo, liver
 from scripts.demo.steps import Demonstration, Step, run
 from tests.bundles.config_files import ROOT
 
 CONFIGS = [
-    (lung.RECIPE, ["pretrain", "train", "evaluate", "inference"]),
+    (demo.RECIPE, ["pretrain", "train", "evaluate", "inference"]),
     (liver.RECIPE, ["train", "evaluate", "inference"]),
 ]
 
@@ -44,9 +44,9 @@ def test_step_that_works_then_its_seconds(tmp_path):
 
 def test_demonstration_into_a_folder_of_something_else_then_refused_and_kept(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    for demo in (lung.demo, liver.demo):
+    for demonstrate in (demo.demo, liver.demo):
         with pytest.raises(ValueError, match="is not a demo's folder"):
-            demo(str(tmp_path))
+            demonstrate(str(tmp_path))
     assert (tmp_path / "thesis.txt").is_file()
 
 

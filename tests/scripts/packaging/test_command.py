@@ -72,7 +72,7 @@ def test_classes_of_the_config_then_name_the_channels():
 
 def test_python_then_only_what_the_configs_need(bundle):
     found = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*.py")}
-    assert "scripts/handlers/stages.py" in found
+    assert "scripts/training/stages.py" in found
     assert not [name for name in found if re.search("phantom|luna16|ircadb|demo|__main__", name)]
     for name in found:
         assert (bundle / name).read_bytes() == (ROOT / name).read_bytes()

@@ -10,9 +10,9 @@ from monai.bundle import ConfigParser
 from monai.data import load_net_with_metadata
 
 from custom_nets.unet import TransferUNet
-from scripts.inferers import SlicewiseInferer
+from scripts.bundle.record import sha256_of
 from scripts.packaging.exports import compared, run_onnx, run_torchscript
-from scripts.provenance import sha256_of
+from scripts.training.inferers import SlicewiseInferer
 from tests.scripts.packaging.packages import SMALL
 
 

@@ -60,6 +60,6 @@ def test_name_of_no_module_then_refused(project, name):
 
 
 def test_preparation_and_phantoms_then_not_needed():
-    found = names_of(needed_files(["scripts.readers.SimpleITKReader"], root=ROOT), ROOT)
-    assert "scripts/dicom_series.py" in found
+    found = names_of(needed_files(["scripts.volumes.readers.SimpleITKReader"], root=ROOT), ROOT)
+    assert "scripts/volumes/dicom_series.py" in found
     assert not [name for name in found if "luna16" in name or "phantom" in name]

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from scripts.phantom.luna16 import make_cohort
+from scripts.phantom.chest.luna16 import make_cohort
 
 OPTIONS = {"seed": 5, "size": 96, "slices": 60}
 

@@ -12,10 +12,10 @@ import SimpleITK as sitk
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
-from scripts.geometry import affine_of
 from scripts.prediction.result import Prediction, Segment
-from scripts.readers import read_image
-from scripts.slice_stack import order_of
+from scripts.volumes.geometry import affine_of
+from scripts.volumes.readers import read_image
+from scripts.volumes.slice_stack import order_of
 
 SHAPE = (6, 17, 23)  # 391 pixels: no multiple of 8, so that frames do not end on bytes
 COS, SIN = float(np.cos(0.14)), float(np.sin(0.14))  # 8 degrees

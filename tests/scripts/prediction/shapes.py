@@ -6,8 +6,8 @@ from itertools import permutations, product
 
 import numpy as np
 
-from scripts.geometry import index_to_world
 from scripts.prediction.result import Prediction, Segment
+from scripts.volumes.geometry import index_to_world
 
 # (z, y, x) order of axes and which of them are reversed: how a source may store the same patient
 ORDERS = [(axes, flips) for axes in permutations(range(3)) for flips in product((1, -1), repeat=3)]

@@ -11,9 +11,9 @@ import numpy as np
 import pydicom
 import torch
 
-from scripts.nifti import nifti_of
 from scripts.phantom.dicom_images import SliceGeometry, slice_files
 from scripts.prediction.options import Options
+from scripts.volumes.nifti import nifti_of
 from tests.scripts.prediction.shapes import chest
 
 ROOT = Path(__file__).resolve().parents[3]

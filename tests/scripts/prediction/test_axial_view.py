@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from scripts.geometry import index_to_world
 from scripts.prediction.axial_view import axial_view
+from scripts.volumes.geometry import index_to_world
 from tests.scripts.prediction.shapes import ORDERS, lps_affine, stored, stored_affine
 
 SHAPE = (3, 4, 5)

@@ -15,8 +15,8 @@ import SimpleITK as sitk
 from PIL import Image
 
 from scripts.__main__ import main
-from scripts.prediction import statistics
-from scripts.prediction.study import model_of
+from scripts.prediction.measures import statistics
+from scripts.prediction.one_series import model_of
 from tests.scripts.prediction.shapes import abdomen
 from tests.scripts.prediction.studies import (
     PERSON,

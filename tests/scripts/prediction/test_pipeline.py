@@ -8,7 +8,7 @@ import SimpleITK as sitk
 import torch
 from monai.data import MetaTensor
 
-from scripts.prediction.model import Model, flipped_axes
+from scripts.prediction.network.model import Model, flipped_axes
 from scripts.prediction.options import Options
 from scripts.prediction.pipeline import Stopwatch, predict_volume
 from tests.bundles.bundle_commands import run_here

@@ -3,10 +3,10 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from scripts.archive import Limits
 from scripts.prediction.placing import digest_of, placed
 from scripts.prediction.sources import DICOM_SERIES, VOLUME_FILE, find_sources
-from tests.scripts.ircadb.zips import write_files, zip_bytes
+from scripts.storage.archive import Limits
+from tests.scripts.datasets.ircadb.zips import write_files, zip_bytes
 from tests.scripts.prediction.shapes import abdomen
 from tests.scripts.prediction.studies import write_nifti, write_series
 

@@ -4,7 +4,7 @@ import csv
 import json
 from pathlib import Path
 
-from scripts.metrics.tables import NODULE_COLUMNS, VOLUME_COLUMNS
+from scripts.evaluation.tables import NODULE_COLUMNS, VOLUME_COLUMNS
 from scripts.study.processes import Outcome
 
 STUDY = {

@@ -1,0 +1,161 @@
+"""``python -m scripts run``: a bundle's workflow, its overrides checked before MONAI starts it."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from fire import decorators
+from monai.bundle import ConfigParser
+
+from scripts.audit.arguments import check_argument, check_foreign_argument
+from scripts.audit.places import Disk
+from scripts.bundle.compose import compose
+from scripts.bundle.ids import refuse_unknown_ids
+
+CONFIG_OF = {
+    "training": "train",
+    "pretraining": "pretrain",
+    "evaluating": "evaluate",
+    "inferring": "inference",
+}
+# a fresh interpreter in which the bundle's own modules come before those of this project
+FRESH = (
+    "import runpy, sys; sys.path[0] = sys.argv.pop(1); "
+    "runpy.run_module('monai.bundle', run_name='__main__', alter_sys=True)"
+)
+
+
+# fire would read `train#handlers` as Python, in which # begins a comment
+@decorators.SetParseFn(str)
+def run_bundle(
+    run_id: str,
+    *overrides: str,
+    bundle: str,
+    config_file: str | Sequence[str] = (),
+    tracking: str | None = None,
+) -> None:
+    """Run a workflow of a bundle by ``monai.bundle run``; an id that no config has is refused.
+
+    Args:
+        run_id: training, pretraining, evaluating, inferring, or another id that a config runs.
+        overrides: ``id=value``, nested ids as ``train#handlers#0#interval=2``; values as MONAI
+            reads them on its own command line.
+        bundle: the bundle's folder, here or anywhere; a folder that brings Python of its own runs
+            with that.
+        config_file: files to compose with the bundle's own, the later wins.
+        tracking: as for ``monai.bundle run``, for example mlflow.
+
+    Raises:
+        FileNotFoundError: where there is no such bundle or config.
+        ValueError: for an unknown id, or a file that the config takes parts from and is not there.
+    """
+    folder = Path(bundle)
+    given = dict(_split(str(word)) for word in overrides)
+    config, found_id = find_config(folder, str(run_id))
+    files = [str(config), *_files(config_file)]
+    merged = ConfigParser.load_config_files(files)
+    check = check_foreign_argument if brings_python(folder) else check_argument
+    refuse_unknown_ids(merged, given, check_argument=check)
+    _refuse_missing_files(files)
+    words = ["run", found_id, "--config_file", repr(files)]
+    words += [f"--{name}={value}" for name, value in given.items()]
+    words += [] if tracking is None else ["--tracking", tracking]
+    if "bundle_root" not in given and _stands_elsewhere(merged.get("bundle_root"), folder):
+        words.append(f"--bundle_root={folder}")
+    _start(words, folder)
+
+
+def _split(word: str) -> tuple[str, str]:
+    """Split ``id=value``."""
+    name, equals, value = word.partition("=")
+    if not equals or not name.strip():
+        raise ValueError(f"overrides: must be id=value, got {word!r}")
+    return name.strip(), value
+
+
+def _files(given: str | Sequence[str]) -> list[str]:
+    """Return the overlays as a list; commas separate them as they do with MONAI."""
+    if isinstance(given, str):
+        return [part.strip(" '\"[]") for part in given.split(",") if part]
+    return [str(one) for one in given]
+
+
+def find_config(folder: Path, run_id: str) -> tuple[Path, str]:
+    """Find the config of a bundle that a run id means, and the id to run in it.
+
+    Bundles of the model zoo call everything ``run``: there the file's name decides.
+
+    Raises:
+        FileNotFoundError: where there is no bundle.
+        ValueError: for an id that no config runs, listing those that are.
+    """
+    if not (folder / "configs").is_dir():
+        hint = "; unpack it first" if folder.is_file() else ""
+        raise FileNotFoundError(f"bundle: must be a folder with configs/ in it, got {folder}{hint}")
+    configs = _configs_of(folder)
+    expected = CONFIG_OF.get(run_id)
+    for path, content in configs.items():
+        if path.stem == expected and (run_id in content or "run" in content):
+            return path, run_id if run_id in content else "run"
+    holding = [path for path, content in configs.items() if run_id in content]
+    if len(holding) == 1 and run_id != "run":
+        return holding[0], run_id
+    valid = [name for name, stem in CONFIG_OF.items() if stem in {path.stem for path in configs}]
+    raise ValueError(
+        f"run_id: must be one of {', '.join(valid)} or an id of one config, got {run_id!r}, which "
+        f"is in {', '.join(path.name for path in holding) or 'none'}"
+    )
+
+
+def _configs_of(folder: Path) -> dict[Path, Mapping[str, Any]]:
+    """Read the configs of a bundle."""
+    files = sorted((folder / "configs").iterdir())
+    configs = [file for file in files if file.suffix.lower() in (".json", ".yaml", ".yml")]
+    return {file: ConfigParser.load_config_file(file) for file in configs}
+
+
+def _refuse_missing_files(files: Sequence[str]) -> None:
+    """Stop where a config takes parts from a file that is not there."""
+    for finding in compose(files, Disk().read).findings:
+        if finding.why.startswith("no file "):
+            raise FileNotFoundError(
+                f"{finding.file}: {finding.place} is {finding.what}: {finding.why}; run the "
+                "command in the folder that the path starts from"
+            )
+
+
+def _stands_elsewhere(root: Any, folder: Path) -> bool:
+    """Whether a config's own idea of where the bundle lies is wrong from here."""
+    plain = isinstance(root, str) and root[:1] not in "$@%"
+    return plain and Path(root).resolve() != folder.resolve()
+
+
+def brings_python(folder: Path) -> bool:
+    """Whether a bundle has modules of its own."""
+    return any(folder.glob("*.py")) or any(folder.glob("*/*.py"))
+
+
+def _start(words: Sequence[str], folder: Path) -> None:
+    """Hand over to MONAI: here, or in an interpreter that sees the bundle's own modules first."""
+    if brings_python(folder):
+        sys.stdout.flush()
+        place = str(folder.resolve())
+        os.execv(sys.executable, [sys.executable, "-c", FRESH, place, *words])
+    with _command(["monai.bundle", *words]):
+        runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
+
+
+@contextmanager
+def _command(words: list[str]) -> Iterator[None]:
+    """Show MONAI, and the record of the run, the command that this one stands for."""
+    before, sys.argv = sys.argv, words
+    try:
+        yield
+    finally:
+        sys.argv = before

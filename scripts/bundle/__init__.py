@@ -1,0 +1,1 @@
+"""What a config becomes: composition, ids, the record of a run."""

@@ -1,0 +1,1 @@
+"""Data sets: what a source folder holds, and the datalist that preparation writes."""

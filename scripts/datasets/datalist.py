@@ -1,0 +1,248 @@
+"""Prepared slices as training samples: a datalist of short records, and arrays mapped from disk.
+
+A sample costs a few memory-mapped rows instead of decoding its volume
+(``tests/benchmarks/bench_samples.py`` measures by how much).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import MapTransform
+from monai.utils.enums import MetaKeys, SpaceKeys
+
+from scripts.datasets.shares import SECTIONS
+
+ARRAYS = ("image", "label", "lung")
+OPTIONAL_ARRAYS = ("lung",)  # abdomens have none
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def load_datalist(path: str | Path, section: str) -> list[dict[str, Any]]:
+    """List one section, with absolute paths and a number ``case`` for each entry.
+
+    Args:
+        path: ``datalist.json`` as ``python -m scripts prepare luna16`` or ``ircadb`` writes it.
+        section: ``training``, ``validation`` or ``test`` for the prepared slices;
+            ``volumes/training`` and so on for whole volumes (``image`` and ``label``).
+
+    Raises:
+        FileNotFoundError: when the datalist, or a file that it lists, is not there.
+        ValueError: for an unknown section, or a datalist of another shape.
+    """
+    whole = section.startswith("volumes/")
+    name = section.removeprefix("volumes/")
+    if name not in SECTIONS:
+        valid = ", ".join([*SECTIONS, *(f"volumes/{known}" for known in SECTIONS)])
+        raise ValueError(f"section: must be one of {valid}, got {section!r}")
+    path = Path(path).resolve()
+    content = _read(path)
+    if whole and "volumes" not in content:
+        raise ValueError(f"{path}: lists no volumes; prepare again with --volumes true")
+    entries = content["volumes"][name] if whole else content[name]
+    files = ("image", "label") if whole else ARRAYS
+    required = [key for key in files if key not in OPTIONAL_ARRAYS]
+    needed = required if whole else [*required, "rows", "slice", "affine_lps"]
+    for number, entry in enumerate(entries):
+        lacking = [key for key in needed if key not in entry]
+        if lacking:
+            raise ValueError(f"{path}: {section}[{number}] lacks {', '.join(lacking)}")
+    return _resolve(path, section, entries, files)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"datalist: {path} not found; `python -m scripts prepare luna16` writes it"
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: must be JSON: {error}") from error
+    found = content if isinstance(content, dict) else {}
+    if not all(isinstance(found.get(name), list) for name in SECTIONS):
+        came = ", ".join(found) or f"a {type(content).__name__}"
+        raise ValueError(f"{path}: must hold the lists {', '.join(SECTIONS)}, got {came}")
+    return found
+
+
+def _resolve(
+    path: Path, section: str, entries: Sequence[Mapping[str, Any]], keys: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Make paths absolute, check each file once, number the entries."""
+    resolved = [
+        {
+            **entry,
+            **{key: str(path.parent / entry[key]) for key in keys if key in entry},
+            "case": case,
+        }
+        for case, entry in enumerate(entries)
+    ]
+    files = sorted({entry[key] for entry in resolved for key in keys if key in entry})
+    missing = [file for file in files if not Path(file).is_file()]
+    if missing:
+        raise FileNotFoundError(
+            f"{path}: {len(missing)} of the {len(files)} files listed in {section} are not there, "
+            f"the first: {missing[0]}. Move a prepared folder as a whole, with its datalist; "
+            f"after moving the scans themselves, prepare again"
+        )
+    return resolved
+
+
+def identities(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
+    """Digest of which slices, of which label, stand in which section; paths do not count.
+
+    A resumed run is refused when it differs: another split would leak test slices into training.
+
+    Args:
+        samples: section -> what :func:`load_datalist` gave.
+
+    Example:
+        >>> sample = {"series_uid": "1.2", "slice": 3, "label_kind": "ball", "image": "a.npy"}
+        >>> moved = {**sample, "image": "b.npy"}
+        >>> identities({"training": [sample]}) == identities({"training": [moved]})
+        True
+        >>> identities({"training": [sample]}) == identities({"test": [sample]})
+        False
+    """
+    told = [
+        (section, sample.get("series_uid"), sample.get("slice"), sample.get("label_kind"))
+        for section in sorted(samples)
+        for sample in samples[section]
+    ]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+
+def training_mean(
+    path: str | Path, window_hu: Sequence[float], *, outside_window: str = "clip"
+) -> float:
+    """Read the mean of the training images, as the network sees them, from a datalist.
+
+    Args:
+        path: ``datalist.json`` as ``python -m scripts prepare ircadb`` writes it.
+        window_hu: of the network's input.
+        outside_window: of the network's input, see :class:`~scripts.transforms.intensity.WindowHU`.
+
+    Returns:
+        The mean after the window was mapped to [0, 1].
+
+    Raises:
+        FileNotFoundError: when the datalist is not there.
+        ValueError: when it has no mean, or that of another window.
+    """
+    content = _read(Path(path))
+    mean = content.get("training_mean")
+    if mean is None:
+        raise ValueError(
+            f"{path}: has no mean of the training images; prepare again, or train with "
+            "--normalise imagenet"
+        )
+    asked = [*map(float, window_hu), outside_window]
+    came = [*map(float, mean["window_hu"]), mean["outside_window"]]
+    if came != asked:
+        raise ValueError(
+            f"{path}: has the mean after the window {came}, the config has {asked}; prepare again "
+            "with --window_hu, or change the config's"
+        )
+    return float(mean["windowed"])
+
+
+class LoadSlicesd(MapTransform):
+    """Read one prepared slice with its neighbours; what comes out collates.
+
+    Maps the arrays of a sample of :func:`load_datalist` from disk and copies only its rows. The
+    result holds the keys as :class:`~monai.data.MetaTensor` and ``case``; everything else of the
+    sample is found again through ``case``. Arrays are (y, x): H runs to posterior, W to the
+    patient's left. The affine (RAS, mm) maps (h, w, 0) of this slice to the patient.
+
+    Args:
+        keys: of ``image``, ``label``, ``lung``.
+        neighbours: image as (2n + 1, H, W), slice below first; else the slice alone (1, H, W).
+
+    Returns:
+        image float32 HU; label uint8 (1, H, W), value k is nodule k of the scan, or class k; lung
+        uint8 0/1. Where the sample says which classes its patient's outlines tell of, also
+        ``class_known``: bool (number of classes,); an unknown class is labelled background.
+
+    Raises:
+        FileNotFoundError: when an array is not there.
+        ValueError: when an array is damaged or shorter than the sample says.
+    """
+
+    def __init__(self, keys: KeysCollection = ARRAYS, *, neighbours: bool = True) -> None:
+        super().__init__(keys)
+        unknown = [key for key in self.keys if key not in ARRAYS]
+        if unknown:
+            raise ValueError(f"keys: must be of {', '.join(ARRAYS)}, got {unknown}")
+        self.neighbours = neighbours
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Read the rows of every key."""
+        rows = list(data["rows"])
+        centre = [rows[len(rows) // 2]]
+        affine = slice_affine_ras(data["affine_lps"], data["slice"])
+        loaded: dict[Hashable, Any] = {}
+        for key in self.key_iterator(dict(data)):
+            wanted = rows if key == "image" and self.neighbours else centre
+            array = read_rows(data[key], wanted, np.float32 if key == "image" else np.uint8)
+            meta = {
+                MetaKeys.SPACE: SpaceKeys.RAS,
+                MetaKeys.ORIGINAL_CHANNEL_DIM: 0,
+                "filename_or_obj": str(data[key]),
+            }
+            loaded[key] = MetaTensor(torch.from_numpy(array), affine=affine, meta=meta)
+        if "case" in data:
+            loaded["case"] = data["case"]
+        if "class_known" in data:
+            loaded["class_known"] = torch.tensor(data["class_known"], dtype=torch.bool)
+        return loaded
+
+
+def read_rows(path: str | Path, rows: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:
+    """Copy rows of a stack (S, H, W) from a memory-mapped ``.npy`` file.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when the file is damaged or has no such row.
+    """
+    try:
+        stack = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{path}: not there; was the prepared folder moved?") from None
+    except (ValueError, EOFError) as error:
+        raise ValueError(f"{path}: damaged, delete its folder and prepare again: {error}") from None
+    if stack.ndim != 3 or not 0 <= min(rows) <= max(rows) < len(stack):
+        raise ValueError(
+            f"{path}: must be (S, H, W) with rows {list(rows)}, got shape {stack.shape}"
+        )
+    if list(rows) == list(range(rows[0], rows[-1] + 1)):
+        return np.array(stack[rows[0] : rows[-1] + 1], dtype=dtype)  # one contiguous copy
+    return np.array(stack[list(rows)], dtype=dtype)
+
+
+def slice_affine_ras(affine_lps: Any, number: int) -> torch.Tensor:
+    """Affine of one slice as an array (y, x): maps (h, w, 0) to RAS mm.
+
+    Args:
+        affine_lps: (4, 4), index (i, j, k) of the volume to LPS mm.
+        number: the slice's index k.
+
+    Example:
+        >>> slice_affine_ras([[2, 0, 0, 5], [0, 3, 0, 6], [0, 0, 4, 7], [0, 0, 0, 1]], 10)
+        tensor([[ 0., -2.,  0., -5.],
+                [-3.,  0.,  0., -6.],
+                [ 0.,  0.,  4., 47.],
+                [ 0.,  0.,  0.,  1.]], dtype=torch.float64)
+    """
+    affine = np.asarray(affine_lps, dtype=np.float64)
+    moved = affine[:, [1, 0, 2, 3]].copy()
+    moved[:, 3] = affine @ [0.0, 0.0, number, 1.0]
+    return torch.from_numpy(LPS_TO_RAS @ moved)

@@ -1,0 +1,114 @@
+"""Which readers' findings are one nodule, and the consensus mask of each."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.volumes.geometry import index_to_world, spacing_of
+
+Voxels = NDArray[np.int64]
+Finding = tuple[int, Voxels]  # the reader, and sorted flat indices of the voxels outlined
+
+
+def match_findings(findings: list[Finding]) -> list[list[int]]:
+    """Group readers' findings into nodules.
+
+    Pairs that overlap in 3D are joined, best overlap (Dice) first, unless that would put two
+    findings of one reader into a nodule: that reader saw two.
+
+    Returns:
+        Indices into ``findings``, a list for each nodule.
+    """
+    group = list(range(len(findings)))
+    pairs = []
+    for a, b in combinations(range(len(findings)), 2):
+        (reader_a, voxels_a), (reader_b, voxels_b) = findings[a], findings[b]
+        if reader_a != reader_b:
+            shared = np.intersect1d(voxels_a, voxels_b, assume_unique=True).size
+            if shared:
+                pairs.append((2 * shared / (voxels_a.size + voxels_b.size), a, b))
+    for _, a, b in sorted(pairs, key=lambda pair: -pair[0]):
+        joined = [i for i, g in enumerate(group) if g in (group[a], group[b])]
+        readers = [findings[i][0] for i in joined]
+        if len(set(readers)) == len(readers):
+            for i in joined:
+                group[i] = group[joined[0]]
+    return [[i for i, g in enumerate(group) if g == number] for number in sorted(set(group))]
+
+
+def cluster_findings(
+    findings: list[Finding], voxels: int, min_readers: int
+) -> tuple[NDArray[np.uint8], dict[int, int]]:
+    """Number the voxels that enough readers outlined by the nodule they belong to.
+
+    A voxel that lies in findings of two nodules goes to the one with more votes there; with as
+    many, to the smaller one.
+
+    Args:
+        findings: of all readers.
+        voxels: of the volume.
+        min_readers: how many readers must have outlined a voxel, in whichever nodule.
+
+    Returns:
+        (voxels,), 0 or the number of the nodule; and the number of readers by nodule.
+
+    Raises:
+        ValueError: for more than 255 nodules.
+    """
+    groups = match_findings(findings)
+    if len(groups) > 255:
+        raise ValueError(f"findings: at most 255 nodules fit a label of 8 bits, got {len(groups)}")
+    groups.sort(key=lambda group: np.mean([findings[i][1].size for i in group]))
+    total = np.zeros(voxels, np.uint8)
+    for reader in {reader for reader, _ in findings}:
+        own = [v for r, v in findings if r == reader]
+        total[np.unique(np.concatenate(own))] += 1
+    instances = np.zeros(voxels, np.uint8)
+    most = np.zeros(voxels, np.uint8)
+    readers: dict[int, int] = {}
+    for number, group in enumerate(groups, start=1):
+        where, votes = np.unique(
+            np.concatenate([findings[i][1] for i in group]), return_counts=True
+        )
+        wins = (votes > most[where]) & (total[where] >= min_readers)
+        instances[where[wins]] = number
+        most[where[wins]] = votes[wins]
+        readers[number] = len(group)
+    return instances, readers
+
+
+def describe_instances(
+    instances: NDArray[np.uint8], readers: dict[int, int], affine: NDArray[np.float64]
+) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:
+    """Number instances from feet to head and say where each lies and how large it is.
+
+    Args:
+        instances: (Z, Y, X).
+        readers: by number in ``instances``.
+        affine: (4, 4), index (i, j, k) to LPS mm.
+
+    Returns:
+        The instances renumbered 1..n, and a dict for each; nodules without a voxel are gone.
+    """
+    volume_mm3 = float(spacing_of(affine).prod())
+    marked = np.argwhere(instances)
+    numbers = instances[tuple(marked.T)]
+    found = []
+    for old, count in readers.items():
+        voxels = marked[numbers == old]
+        if voxels.size:
+            centre = index_to_world(voxels[:, ::-1].mean(axis=0), affine)
+            diameter_mm = float((6 / np.pi * len(voxels) * volume_mm3) ** (1 / 3))
+            found.append((centre.tolist(), diameter_mm, old, count))
+    found.sort(key=lambda item: item[0][::-1])
+    table = np.zeros(256, np.uint8)
+    nodules: list[dict[str, Any]] = []
+    for number, (centre_mm, diameter_mm, old, count) in enumerate(found, start=1):
+        table[old] = number
+        place = {"diameter_mm": diameter_mm, "centre_lps_mm": centre_mm}
+        nodules.append({"id": number, **place, "readers": count})
+    return table[instances], nodules

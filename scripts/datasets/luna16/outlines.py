@@ -1,0 +1,290 @@
+"""What the four readers of LIDC-IDRI outlined: their XML files, and masks from them.
+
+In the XML a nodule of 3 mm or more is a set of closed outlines, one or more a slice. The points of
+an outline are pixels (column, row) of the DICOM image, 0-based, *just outside* the nodule; an
+outline whose ``inclusion`` is FALSE cuts a hole. A finding with a single point is a nodule below
+3 mm, and nonNodule elements are no nodules: both are left out here.
+
+Source: Armato et al., Med. Phys. 38:915, 2011.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError
+
+import defusedxml.ElementTree
+import numpy as np
+import SimpleITK as sitk
+from defusedxml.common import DefusedXmlException
+from numpy.typing import ArrayLike, NDArray
+from skimage.draw import line, polygon
+
+from scripts.datasets.luna16.agreement import cluster_findings, describe_instances
+from scripts.volumes.geometry import affine_of, set_affine, spacing_of, to_lps
+
+# An outline belongs to the slice nearest to its z, if no further than this part of the spacing.
+SLICE_TOLERANCE = 0.25
+
+Votes = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Outline:
+    """One closed outline of one slice.
+
+    Args:
+        z_mm: world z of the slice (LPS).
+        includes: False where the outline cuts a hole into the nodule.
+        points_xy: (N, 2), 0-based (column, row) of pixels just outside.
+    """
+
+    z_mm: float
+    includes: bool
+    points_xy: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class ReaderNodule:
+    """A nodule of 3 mm or more as one reader outlined it; ``name`` is that reader's own number."""
+
+    name: str
+    outlines: tuple[Outline, ...]
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """All nodules of 3 mm or more that the readers outlined in one series, reader by reader."""
+
+    series_uid: str
+    readers: list[list[ReaderNodule]]
+
+
+def read_outlines(xml_path: str | Path, *, series_uid: str | None = None) -> Outlines:
+    """Read one LIDC XML file.
+
+    Args:
+        xml_path: the file; entities and document types in it are refused.
+        series_uid: the series it must belong to; not checked when None.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: naming the file: not XML, not an LIDC CT reading, or of another series (its
+            outlines would land anywhere).
+    """
+    path = Path(xml_path)
+    if not path.is_file():
+        raise FileNotFoundError(f"xml_path: no such file: {path}")
+    try:
+        root = defusedxml.ElementTree.parse(path, forbid_dtd=True).getroot()
+    except (ParseError, DefusedXmlException) as error:
+        raise ValueError(
+            f"{path}: not an XML file that can be trusted and read: {error}"
+        ) from error
+    uids = {
+        _text(e) for e in root.iter() if _tag(e) in ("seriesinstanceuid", "ctseriesinstanceuid")
+    }
+    sessions = [e for e in root.iter() if _tag(e) == "readingsession"]
+    if len(uids) != 1 or not sessions:
+        raise ValueError(
+            f"{path}: must be a CT reading of LIDC, with one SeriesInstanceUid and readingSession "
+            f"elements; got root {_tag(root)!r}, {len(uids)} series, {len(sessions)} sessions"
+        )
+    found = uids.pop()
+    if series_uid is not None and found != series_uid:
+        raise ValueError(f"{path}: belongs to series {found}, not to {series_uid}")
+    try:
+        return Outlines(found, [list(_nodules(session)) for session in sessions])
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path}: damaged reading: {error}") from error
+
+
+def _nodules(session: Element) -> Iterator[ReaderNodule]:
+    """Yield a reader's nodules of 3 mm or more."""
+    for element in session:
+        if _tag(element) != "unblindedreadnodule":
+            continue
+        outlines = tuple(_outline(roi) for roi in element if _tag(roi) == "roi")
+        drawn = tuple(outline for outline in outlines if len(outline.points_xy) > 1)
+        if drawn:
+            yield ReaderNodule(_child(element, "noduleid"), drawn)
+
+
+def _outline(roi: Element) -> Outline:
+    points = [
+        (int(float(_child(edge, "xcoord"))), int(float(_child(edge, "ycoord"))))
+        for edge in roi
+        if _tag(edge) == "edgemap"
+    ]
+    includes = _child(roi, "inclusion").upper()
+    if includes not in ("TRUE", "FALSE"):
+        raise ValueError(f"inclusion must be TRUE or FALSE, got {includes!r}")
+    z_mm = float(_child(roi, "imagezposition"))
+    if not np.isfinite(z_mm):
+        raise ValueError(f"imageZposition must be finite, got {z_mm}")
+    return Outline(z_mm, includes == "TRUE", np.array(points, np.int64).reshape(-1, 2))
+
+
+def _tag(element: Element) -> str:
+    """Return an element's name in lower case, without its namespace."""
+    return str(element.tag).rpartition("}")[2].lower()
+
+
+def _text(element: Element) -> str:
+    return (element.text or "").strip()
+
+
+def _child(element: Element, tag: str) -> str:
+    """Return the text of the child of that name."""
+    for child in element:
+        if _tag(child) == tag:
+            return _text(child)
+    raise ValueError(f"element {_tag(element)} lacks {tag}")
+
+
+# --- masks ----------------------------------------------------------------------------------------
+
+
+def vote_count(outlines: Outlines, shape_zyx: tuple[int, int, int], affine_lps: ArrayLike) -> Votes:
+    """Count, voxel by voxel, the readers inside one of whose nodules it lies.
+
+    Args:
+        outlines: of this scan.
+        shape_zyx: (Z, Y, X) of the scan *as distributed*: the outlines' columns and rows are those
+            of the DICOM image, so a volume that was flipped on the way must not be given here.
+        affine_lps: (4, 4), its index (i, j, k) to LPS mm.
+
+    Returns:
+        (Z, Y, X), 0 to the number of readers. Outlines above or below the volume are left out; see
+        :func:`count_outside`.
+
+    Raises:
+        ValueError: when the volume's slices are not axial, an outline lies between two slices or
+            beyond the image: it belongs to another series or grid.
+    """
+    votes = np.zeros(shape_zyx, np.uint8)
+    for nodules in outlines.readers:
+        reader = np.zeros(shape_zyx, bool)
+        for nodule in nodules:
+            reader.reshape(-1)[_voxels(nodule, shape_zyx, affine_lps)] = True
+        votes += reader
+    return votes
+
+
+def count_outside(
+    outlines: Outlines, shape_zyx: tuple[int, int, int], affine_lps: ArrayLike
+) -> int:
+    """Count the outlines on slices above or below a volume (an excerpt along z of the scan)."""
+    every = [o for nodules in outlines.readers for nodule in nodules for o in nodule.outlines]
+    return sum(_slice_of(outline, shape_zyx, affine_lps) is None for outline in every)
+
+
+def reader_instances(
+    outlines: Outlines, image: sitk.Image, *, min_readers: int = 2
+) -> tuple[Votes, list[dict[str, Any]]]:
+    """Make the readers' consensus: where enough of them agree, one instance a nodule.
+
+    Readers' nodules that overlap in 3D are one nodule, except that no reader's two nodules ever
+    become one: nodules that touch stay apart.
+
+    Args:
+        outlines: of this scan.
+        image: the scan as read, NOT yet turned to LPS (see :func:`vote_count`).
+        min_readers: how many must agree on a voxel.
+
+    Returns:
+        (Z, Y, X) in LPS order, 0 outside, k in nodule k, from feet to head; and for each k a dict
+        of ``id``, ``diameter_mm`` (of the ball of equal volume), ``centre_lps_mm`` and ``readers``
+        (how many outlined it).
+
+    Raises:
+        ValueError: for ``min_readers`` below 1 or above the number of readers in the file; more
+            than 255 nodules; and what :func:`vote_count` refuses.
+    """
+    if not 1 <= min_readers <= len(outlines.readers):
+        raise ValueError(
+            f"min_readers: must be 1 to {len(outlines.readers)}, the readers of series "
+            f"{outlines.series_uid}, got {min_readers}"
+        )
+    affine = affine_of(image)
+    shape: tuple[int, int, int] = image.GetSize()[::-1]
+    if missing := count_outside(outlines, shape, affine):
+        logging.getLogger(__name__).warning(
+            "%s: %d outlines lie on slices outside the volume", outlines.series_uid, missing
+        )
+    findings = [
+        (number, voxels)
+        for number, nodules in enumerate(outlines.readers)
+        for nodule in nodules
+        if (voxels := _voxels(nodule, shape, affine)).size
+    ]
+    instances, readers = cluster_findings(findings, int(np.prod(shape)), min_readers)
+    instances, nodules_out = describe_instances(instances.reshape(shape), readers, affine)
+    turned = to_lps(set_affine(sitk.GetImageFromArray(instances), affine))
+    return sitk.GetArrayFromImage(turned), nodules_out
+
+
+def _slice_of(
+    outline: Outline, shape_zyx: tuple[int, int, int], affine_lps: ArrayLike
+) -> int | None:
+    """Return the 0-based slice of an outline; None above or below the volume."""
+    affine = np.asarray(affine_lps, float)
+    step_mm = affine[2, 2]
+    if abs(abs(step_mm) - spacing_of(affine)[2]) > 1e-3 * spacing_of(affine)[2]:
+        raise ValueError(f"affine_lps: slices must be axial for LIDC outlines, got\n{affine}")
+    k = (outline.z_mm - affine[2, 3]) / step_mm
+    nearest = round(float(k))
+    if not 0 <= nearest < shape_zyx[0]:
+        return None
+    if abs(k - nearest) > SLICE_TOLERANCE:
+        raise ValueError(
+            f"outlines: z = {outline.z_mm} mm lies between slices {int(k)} and {int(k) + 1} of the "
+            f"volume; the outlines belong to another series, or the volume was resampled"
+        )
+    return nearest
+
+
+def _voxels(
+    nodule: ReaderNodule, shape_zyx: tuple[int, int, int], affine_lps: ArrayLike
+) -> NDArray[np.int64]:
+    """Return the flat indices of the voxels inside a reader's nodule, sorted."""
+    slices: dict[int, NDArray[np.bool_]] = {}
+    for outline in sorted(nodule.outlines, key=lambda o: not o.includes):  # holes last
+        k = _slice_of(outline, shape_zyx, affine_lps)
+        if k is None:
+            continue
+        mask = slices.setdefault(k, np.zeros(shape_zyx[1:], bool))
+        rows, columns = enclosed(outline.points_xy, shape_zyx[1:])
+        mask[rows, columns] = outline.includes
+    area = shape_zyx[1] * shape_zyx[2]
+    flat = [k * area + np.flatnonzero(slices[k]) for k in sorted(slices)]
+    return np.concatenate(flat) if flat else np.zeros(0, np.int64)
+
+
+def enclosed(
+    points_xy: NDArray[np.int64], shape_yx: tuple[int, int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return rows and columns of the pixels inside a closed outline, the outline excluded.
+
+    Example:
+        >>> diamond = np.array([(2, 0), (4, 2), (2, 4), (0, 2)])
+        >>> rows, columns = enclosed(diamond, (5, 5))
+        >>> list(zip(rows.tolist(), columns.tolist()))
+        [(1, 2), (2, 1), (2, 2), (2, 3), (3, 2)]
+    """
+    columns, rows = points_xy.T
+    if points_xy.min() < 0 or rows.max() >= shape_yx[0] or columns.max() >= shape_yx[1]:
+        raise ValueError(
+            f"outlines: points must lie in the image of {shape_yx} pixels (rows, columns), got "
+            f"(column, row) {points_xy.min(axis=0).tolist()} to {points_xy.max(axis=0).tolist()}"
+        )
+    mask = np.zeros(shape_yx, bool)
+    mask[polygon(rows, columns, shape_yx)] = True
+    for (x0, y0), (x1, y1) in zip(points_xy, np.roll(points_xy, -1, axis=0), strict=True):
+        mask[line(y0, x0, y1, x1)] = False
+    inside = np.nonzero(mask)
+    return inside[0], inside[1]

@@ -1,0 +1,157 @@
+"""Which scans lie in a folder laid out as LUNA16 is distributed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scripts.datasets.luna16.annotations import KnownSeries, read_patients
+from scripts.datasets.problems import Problem
+
+LAYOUT = (
+    "subset0/ ... subset9/ (or some of them) with <uid>.mhd and its .raw or .zraw, "
+    "annotations.csv, and if you have them seg-lungs-LUNA16/ and seriesuids.csv"
+)
+FOLDS = 10
+_SUBSET = re.compile(r"subset(\d+)$")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One CT series on disk.
+
+    Args:
+        uid: the series uid, which is the file's name.
+        image: the ``.mhd`` file.
+        subset: number of the subset folder it lies in.
+        lungs: its lung mask of ``seg-lungs*``; None where there is none.
+    """
+
+    uid: str
+    image: Path
+    subset: int
+    lungs: Path | None = None
+
+
+@dataclass
+class Cohort:
+    """Scans of a folder, in order of their uids, and the files that belong to them."""
+
+    folder: Path
+    scans: list[Scan]
+    known: KnownSeries
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def annotations(self) -> Path:
+        """The list of nodules."""
+        return self.folder / "annotations.csv"
+
+
+def find_cohort(source: str | Path) -> Cohort:
+    """Find the scans of a folder in LUNA16's layout.
+
+    A uid that lies in two subsets is a :class:`Problem`: the first copy is used. Subset archives
+    unpacked into a folder of their own name (``subset0/subset0``) are found too.
+
+    Raises:
+        FileNotFoundError: when the folder is not there or laid out otherwise: says what was
+            expected, what was found, and which folder may be meant.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        nearest = next(parent for parent in folder.absolute().parents if parent.is_dir())
+        raise FileNotFoundError(f"source: no folder {folder}; {nearest} holds {_holds(nearest)}")
+    images = _images(folder)
+    if not images:
+        raise FileNotFoundError(
+            f"source: {folder} must be LUNA16's folder, with {LAYOUT}; it holds "
+            f"{_holds(folder)}{_hint(folder)}"
+        )
+    if not (folder / "annotations.csv").is_file():
+        raise FileNotFoundError(
+            f"source: {folder} holds {len(images)} scans but no annotations.csv; LUNA16 publishes "
+            f"it beside the subset archives: put it into {folder}"
+        )
+    masks = {path.stem: path for path in _visible(folder, "seg-lungs*/**/*.mhd")}
+    cohort = Cohort(folder, [], KnownSeries(()))
+    seen: dict[str, Path] = {}
+    for path in images:
+        if path.stem in seen:
+            reason = f"the same series lies in {seen[path.stem].relative_to(folder)}, which is used"
+            place = str(path.relative_to(folder))
+            cohort.problems.append(Problem(path.stem, place, reason, scan_left_out=False))
+            continue
+        seen[path.stem] = path
+        number = _SUBSET.match(path.parent.name)
+        subset = int(number[1]) if number else 0
+        cohort.scans.append(Scan(path.stem, path, subset, masks.get(path.stem)))
+    cohort.scans.sort(key=lambda scan: scan.uid)
+    subsets = {path.name for path in folder.glob("subset*") if path.is_dir()}
+    cohort.known = KnownSeries(set(seen), read_series_list(folder), len(subsets) >= FOLDS)
+    return cohort
+
+
+def read_series_list(folder: Path) -> Collection[str] | None:
+    """Series of ``seriesuids.csv`` (one a line, with or without a header); None without it."""
+    path = folder / "seriesuids.csv"
+    if not path.is_file():
+        return None
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    uids = {line.partition(",")[0].strip() for line in lines}
+    return uids - {"", "seriesuid", "seriesuids", "uid"}
+
+
+def patients_of(cohort: Cohort, table: Path | None) -> tuple[dict[str, str], str | None]:
+    """Patient of every series, and the file that tells; without one the series is the patient.
+
+    Raises:
+        ValueError: when the table lacks a series: its patient might stand on two sides.
+    """
+    if table is None and (cohort.folder / "patients.csv").is_file():
+        table = cohort.folder / "patients.csv"
+    uids = [scan.uid for scan in cohort.scans]
+    if table is None:
+        return {uid: uid for uid in uids}, None
+    patients = read_patients(table)
+    missing = [uid for uid in uids if uid not in patients]
+    if missing:
+        raise ValueError(
+            f"patients: {table} must name the patient of every series, {len(missing)} of "
+            f"{len(uids)} are missing, the first: {missing[0]}"
+        )
+    return {uid: patients[uid] for uid in uids}, str(table)
+
+
+def _visible(folder: Path, pattern: str) -> list[Path]:
+    """Files of a pattern, without what some systems leave beside them (``._name``)."""
+    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
+
+
+def _images(folder: Path) -> list[Path]:
+    found = _visible(folder, "subset*/*.mhd") + _visible(folder, "subset*/subset*/*.mhd")
+    return [path for path in found if _SUBSET.match(path.parent.name)]
+
+
+def _holds(folder: Path) -> str:
+    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return (", ".join(names[:8]) or "nothing") + more
+
+
+def _hint(folder: Path) -> str:
+    """What a person who gave this folder probably meant, as the end of a sentence."""
+    if _visible(folder, "*.mhd"):
+        return f". It looks like one subset: give its parent {folder.absolute().parent}"
+    if list(folder.glob("subset*.zip")) or list(folder.glob("subset*.7z")):
+        return ". Unpack the subset archives there first"
+    if list(folder.glob("subset*/")):
+        return ". The subset folders hold no .mhd file: is a download unfinished?"
+    for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
+        if _images(inner):
+            return f". Did you mean {inner}?"
+    if list(folder.glob("**/*.dcm"))[:1]:
+        return ". It holds DICOM files: LUNA16 distributes .mhd"
+    return ""

@@ -1,0 +1,103 @@
+"""A figure of several classes as an ignite metric, for training and validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from ignite.metrics import Metric
+from ignite.metrics.metric import reinit__is_reduced, sync_all_reduce
+from monai.data import MetaTensor
+
+from scripts.evaluation.classes import class_confusion, confusion_matrix, pixel_accuracy
+from scripts.transforms.partial_labels import known_classes
+
+FIGURES = ("iou", "dice", "accuracy")
+Pairs = tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]]
+
+
+class ClassFigure(Metric):
+    """IoU, Dice or pixel accuracy of all images together (pooled), unknown classes left out.
+
+    Voxels are pooled over every image of an epoch: of single slices, most of which do not show a
+    given organ, IoU would mostly be a 1 or a 0 for nothing. IoU and Dice are those of one class, or
+    the mean over the foreground classes that any image tells of. With several processes the counts
+    of all are added up.
+
+    Args:
+        figure: "iou", "dice" or "accuracy".
+        class_names: of all classes, background first.
+        of: the class; the mean of the foreground classes when None. Accuracy has none.
+        output_transform: from the engine's output to two lists, (C, ...) logits or (1, ...) class
+            values, and (C, ...) candidates (:mod:`scripts.transforms.partial_labels`).
+
+    Raises:
+        ValueError: for another figure or class.
+    """
+
+    def __init__(
+        self,
+        figure: str,
+        class_names: Sequence[str],
+        *,
+        of: str | None = None,
+        output_transform: Callable[[Any], Pairs] = lambda output: output,
+    ) -> None:
+        if figure not in FIGURES:
+            raise ValueError(f"figure: must be one of {', '.join(FIGURES)}, got {figure!r}")
+        if of is not None and (of not in class_names or figure == "accuracy"):
+            raise ValueError(
+                f"of: must be one of {', '.join(class_names)}, for iou or dice, got {of!r} for "
+                f"{figure}"
+            )
+        self.figure = figure
+        self.class_names = list(class_names)
+        self.values = [class_names.index(of)] if of else list(range(1, len(class_names)))
+        super().__init__(output_transform=output_transform)
+
+    @reinit__is_reduced
+    def reset(self) -> None:
+        """Forget all images."""
+        size = len(self.class_names)
+        self._counts = torch.zeros(size, size, dtype=torch.int64)
+        self._known = torch.zeros(size, dtype=torch.int64)
+
+    @reinit__is_reduced
+    def update(self, output: Pairs) -> None:
+        """Count the voxels of some images."""
+        for prediction, candidates in zip(*output, strict=True):
+            known = known_classes(_plain(candidates))
+            # of several candidates the first is background
+            annotation = _plain(candidates).to(torch.uint8).max(dim=0).indices
+            matrix = confusion_matrix(
+                self._class_values(prediction), annotation.cpu().numpy(), known.tolist()
+            )
+            self._counts += torch.from_numpy(matrix)
+            self._known += known.cpu().long()
+
+    def _class_values(self, prediction: torch.Tensor) -> np.ndarray[Any, np.dtype[np.int64]]:
+        """Reduce (C, ...) logits or (1, ...) values to the values (...)."""
+        plain = _plain(prediction).detach()
+        if len(plain) not in (1, len(self.class_names)):
+            raise ValueError(
+                f"pred: must have 1 or {len(self.class_names)} channels, got {len(plain)}"
+            )
+        # the first of equal ones, as argmax has it, in an eighth of its time over few channels
+        values = plain[0] if len(plain) == 1 else plain.max(dim=0).indices
+        return np.asarray(values.long().cpu().numpy())
+
+    @sync_all_reduce("_counts", "_known")
+    def compute(self) -> float:
+        """Work the figure out; NaN where nothing tells of it."""
+        matrix = self._counts.cpu().numpy()
+        if self.figure == "accuracy":
+            return pixel_accuracy(matrix)
+        known = [value for value in self.values if self._known[value] > 0]
+        figures = [getattr(class_confusion(matrix, value), self.figure) for value in known]
+        return float(np.mean(figures)) if figures else float("nan")
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor

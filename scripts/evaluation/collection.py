@@ -1,0 +1,171 @@
+"""Keeping what an evaluation predicted, compressed, until whole series can be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+from scripts.evaluation.series import (
+    EvaluatedSlices,
+    Instances,
+    PackedArray,
+    Series,
+    assemble_series,
+)
+
+Case = Mapping[str, Any]
+
+
+class SeriesCollection:
+    """Evaluated cases, kept until their series are complete.
+
+    A case is a dictionary of an engine's decollated output and batch with ``pred`` (0 or 1, or a
+    class) and ``instances`` (0 background, k = nodule k of the scan, or class k), both (1, H, W)
+    for a slice with rows running to posterior and columns to the left, or (1, H, W, D) for a
+    volume in any orientation, and ``case``, its index in ``cases``.
+
+    Args:
+        cases: each with ``series_uid`` and ``patient_id``; slices also with ``slice`` (index in the
+            LPS volume) and ``spacing_mm`` (x, y, z). Optional: ``nodules`` ([{"id",
+            "diameter_mm"}]) and ``slices_in_volume``.
+        annotation: key of ``instances``, where it is another.
+        classes: how many values ``pred`` has, background included.
+
+    Raises:
+        ValueError: when there are no cases, or one lacks what it must say.
+    """
+
+    def __init__(
+        self, cases: Sequence[Case], *, annotation: str = "instances", classes: int = 2
+    ) -> None:
+        if not cases:
+            raise ValueError("cases: must not be empty; the data list has nothing in this section")
+        for index, case in enumerate(cases):
+            missing = [key for key in ("series_uid", "patient_id") if not case.get(key)]
+            if missing or case.get("case", index) != index:
+                raise ValueError(
+                    f"cases: entry {index} must have series_uid, patient_id and (if given) case = "
+                    f"{index}, got {sorted(case)} with case = {case.get('case')}; pass the list "
+                    "that the data set was made of"
+                )
+        self.cases = cases
+        self.annotation = annotation
+        self.classes = classes
+        self._items: list[EvaluatedSlices] = []
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._items.clear()
+
+    def add(self, output: Any, batch: Any = None) -> None:
+        """Take one iteration of an engine.
+
+        Args:
+            output: decollated ``engine.state.output``.
+            batch: decollated ``engine.state.batch``, where MONAI's engines leave the keys of a
+                sample that are neither image nor label.
+
+        Raises:
+            ValueError: when they are not what the class describes.
+        """
+        if not isinstance(output, (list, tuple)):
+            raise ValueError(
+                f"output: must be a list of dictionaries, got {type(output).__name__}; "
+                "leave the evaluator's decollate at true"
+            )
+        samples = batch if isinstance(batch, (list, tuple)) else [{}] * len(output)
+        for sample, result in zip(samples, output, strict=True):
+            item = {**sample, **result}
+            missing = [key for key in ("pred", self.annotation, "case") if key not in item]
+            if missing:
+                raise ValueError(
+                    f"output, batch: must have {missing}, have {sorted(map(str, item))}"
+                )
+            self._items.append(self._pack(item))
+
+    def series(self) -> Iterable[Series]:
+        """Give the series, one after another, of all processes together."""
+        items = _of_all_processes(self._items)
+        return assemble_series(items, self.cases, dtype=bool if self.classes == 2 else np.uint8)
+
+    def _pack(self, item: Mapping[str, Any]) -> EvaluatedSlices:
+        """Check and compress one case."""
+        index, name = int(item["case"]), self.annotation
+        if not 0 <= index < len(self.cases):
+            raise ValueError(f"case: must be 0..{len(self.cases) - 1}, got {index}")
+        prediction, instances = item["pred"], item[name]
+        one_shape = prediction.shape == instances.shape and prediction.ndim in (3, 4)
+        if not one_shape or len(instances) != 1:
+            raise ValueError(
+                f"pred, {name}: must have one shape (1, H, W) or (1, H, W, D), case {index} has "
+                f"{tuple(prediction.shape)} and {tuple(instances.shape)}"
+            )
+        predicted, labelled = _whole_numbers(prediction), _whole_numbers(instances)
+        if predicted is None or predicted.max() >= self.classes:
+            valid = "0 or 1" if self.classes == 2 else f"classes 0..{self.classes - 1}"
+            raise ValueError(
+                f"pred: must be {valid}, case {index} has values from {float(prediction.min()):g} "
+                f"to {float(prediction.max()):g}; threshold it in the evaluator's postprocessing"
+            )
+        if labelled is None:
+            raise ValueError(
+                f"{name}: must be whole numbers 0..255, case {index} has values from "
+                f"{float(instances.min()):g} to {float(instances.max()):g}; resample with nearest"
+            )
+        if prediction.ndim == 3:
+            first, spacing = _slice_facts(index, self.cases[index])
+            stacks = predicted[None], labelled[None]
+        else:
+            first = 0
+            stacks, spacing = _volume_stacks(index, (predicted, labelled), instances)
+        packed = PackedArray.pack(stacks[0]), PackedArray.pack(stacks[1])
+        return EvaluatedSlices(index, first, *packed, spacing, whole=prediction.ndim == 4)
+
+
+def _whole_numbers(tensor: torch.Tensor) -> Instances | None:
+    """Return the only channel as uint8; None when that would change a value."""
+    plain = (tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor)[0].detach().cpu()
+    small = plain.to(torch.uint8)
+    return small.numpy() if torch.equal(small.to(plain.dtype), plain) else None
+
+
+def _slice_facts(index: int, case: Case) -> tuple[int, tuple[float, float, float]]:
+    """Return a slice's index in its volume and its spacing (z, y, x)."""
+    missing = [key for key in ("slice", "spacing_mm") if case.get(key) is None]
+    if missing:
+        raise ValueError(f"cases: entry {index} is a slice and must have {missing}")
+    x, y, z = (float(mm) for mm in case["spacing_mm"])
+    return int(case["slice"]), (z, y, x)
+
+
+def _volume_stacks(
+    index: int, arrays: tuple[Instances, Instances], instances: torch.Tensor
+) -> tuple[tuple[Instances, Instances], tuple[float, float, float]]:
+    """Turn a volume's arrays to (z, y, x), running head-wards, posterior, left."""
+    if not isinstance(instances, MetaTensor):
+        raise ValueError(
+            f"instances: a volume must carry its affine (MetaTensor), case {index} is a "
+            f"{type(instances).__name__}"
+        )
+    affine = np.asarray(instances.affine.cpu(), float)
+    turn = nib.orientations.ornt_transform(
+        nib.orientations.io_orientation(affine), nib.orientations.axcodes2ornt("SPL")
+    )
+    first, second = (nib.orientations.apply_orientation(array, turn) for array in arrays)
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    z, y, x = (float(sizes[np.flatnonzero(turn[:, 0] == axis)[0]]) for axis in range(3))
+    return (first, second), (z, y, x)
+
+
+def _of_all_processes(items: list[EvaluatedSlices]) -> list[EvaluatedSlices]:
+    """Join what the processes of a distributed evaluation hold."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return items
+    gathered: list[list[EvaluatedSlices]] = [[]] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(gathered, items)
+    return [item for part in gathered for item in part]

@@ -1,0 +1,132 @@
+"""Graph cut on prepared samples, scored as every other method is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+import torch
+from monai.data import MetaTensor
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from scripts.datasets.datalist import LPS_TO_RAS, load_datalist, read_rows
+from scripts.evaluation.case_report import CaseReport
+from scripts.evaluation.graph_cut import GraphCutOptions, segment_nodule
+from scripts.storage.output_folder import claim_output
+from scripts.volumes.geometry import affine_of, spacing_of, to_lps, world_to_index
+from scripts.volumes.readers import read_image
+
+LEAST_SHARE = 0.25
+"""Of the radius: least radius of a nodule's disc in a slice that its ball hardly reaches."""
+
+
+def evaluate_graph_cut(
+    datalist: str,
+    output: str,
+    *,
+    section: str = "test",
+    smoothness_mm: float = 1.0,
+    seed: int = 0,
+) -> None:
+    """Segment every annotated nodule of a section by graph cut and write the usual report.
+
+    Seeds are the annotated centres and diameters: like the voxel-wise networks, and unlike those
+    that search whole slices, this method is told where the nodules are. Writes ``summary.json``,
+    ``per_nodule.csv``, ``per_slice.csv`` and ``per_volume.csv``.
+
+    Args:
+        datalist: ``datalist.json`` as ``prepare luna16`` writes it.
+        output: folder to write into.
+        section: training, validation or test: slices, one by one (2D); volumes/test and so on:
+            whole volumes (3D).
+        smoothness_mm: weight of the boundary, see
+            :class:`scripts.evaluation.graph_cut.GraphCutOptions`.
+        seed: of the bootstrap for the intervals.
+
+    Raises:
+        ValueError: for an option that makes no sense, or a nodule outside its image.
+        FileNotFoundError: when the datalist or a file of it is not there.
+    """
+    options = GraphCutOptions(smoothness_mm=smoothness_mm)
+    cases = load_datalist(datalist, section)
+    report = CaseReport(cases, output, datalist=datalist, section=section, seed=seed)
+    claim_output(Path(output))
+    segment = segment_volume if section.startswith("volumes/") else segment_slice
+    for case in tqdm(cases, desc="graph cut", unit="case"):
+        try:
+            predicted, instances = segment(case, options)
+        except ValueError as error:
+            place = f"slice {case['slice']}" if "slice" in case else "volume"
+            raise ValueError(f"{case['series_uid']}, {place}: {error}") from error
+        found = {"pred": predicted, "instances": instances, "case": case["case"]}
+        report.collection.add([found])
+    _, shown = report.report(report.collection.series(), write=True)
+    print(f"{shown}\nwritten to {output}")
+
+
+def segment_slice(
+    case: Mapping[str, Any], options: GraphCutOptions
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Segment a prepared slice: prediction and map of nodules, both (1, H, W)."""
+    row = [case["rows"][len(case["rows"]) // 2]]
+    hu = read_rows(case["image"], row, np.float64)[0]
+    x, y, z = (float(mm) for mm in case["spacing_mm"])
+    found = np.zeros(hu.shape, bool)
+    for nodule in case["nodules"]:
+        i, j, k = world_to_index(nodule["centre_lps_mm"], case["affine_lps"])
+        diameter = disc_diameter_mm(nodule["diameter_mm"], (k - case["slice"]) * z)
+        found |= segment_nodule(hu, (j, i), diameter, spacing_mm=(y, x), options=options)
+    label = read_rows(case["label"], row, np.uint8)
+    return torch.from_numpy(found[None].astype(np.uint8)), torch.from_numpy(label)
+
+
+def segment_volume(
+    case: Mapping[str, Any], options: GraphCutOptions
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Segment a whole volume: prediction and map of nodules, both (1, Z, Y, X) with the affine."""
+    image, label = (to_lps(read_image(case[key])) for key in ("image", "label"))
+    hu, affine = sitk.GetArrayViewFromImage(image), affine_of(image)
+    spacing = spacing_of(affine)[::-1]
+    found = np.zeros(hu.shape, bool)
+    for nodule in case["nodules"]:
+        centre = world_to_index(nodule["centre_lps_mm"], affine)[::-1]
+        box, corner = _surroundings(hu.shape, centre, 2 * nodule["diameter_mm"] / spacing + 12)
+        found[box] |= segment_nodule(
+            hu[box],
+            centre - corner,
+            nodule["diameter_mm"],
+            spacing_mm=spacing,
+            options=options,
+        )
+    turned = torch.from_numpy(LPS_TO_RAS @ affine[:, [2, 1, 0, 3]])
+    instances = sitk.GetArrayFromImage(label).astype(np.uint8)
+    arrays = (found.astype(np.uint8), instances)
+    first, second = (MetaTensor(torch.from_numpy(a[None]), affine=turned) for a in arrays)
+    return first, second
+
+
+def disc_diameter_mm(diameter_mm: float, offset_mm: float) -> float:
+    """Diameter of the disc that a slice at a distance from a ball's centre shows.
+
+    Slices that a reader outlined beyond the ball get a small disc, so that they have a seed too.
+
+    Example:
+        >>> disc_diameter_mm(10, 3), disc_diameter_mm(10, 6)
+        (8.0, 2.5)
+    """
+    radius = diameter_mm / 2
+    shown = np.sqrt(max(radius**2 - offset_mm**2, 0.0))
+    return 2 * max(float(shown), LEAST_SHARE * radius)
+
+
+def _surroundings(
+    shape: tuple[int, ...], centre: NDArray[np.float64], reach: NDArray[np.float64]
+) -> tuple[tuple[slice, ...], NDArray[np.int64]]:
+    """Box of a volume that holds all that a nodule's segmentation looks at."""
+    low = np.clip(np.floor(centre - reach), 0, np.array(shape) - 1).astype(np.int64)
+    high = np.clip(np.ceil(centre + reach) + 1, 1, shape).astype(np.int64)
+    return tuple(slice(a, b) for a, b in zip(low, high, strict=True)), low

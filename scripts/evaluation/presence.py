@@ -1,0 +1,76 @@
+"""How well a network tells which classes an image shows: the area under the ROC curve."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from ignite.metrics import EpochMetric
+from monai.metrics import compute_roc_auc
+
+from scripts.transforms.class_presence import UNKNOWN
+
+Pairs = tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]]
+
+
+class PresenceAUC(EpochMetric):
+    """AUC over all images of an epoch in which a class is known; 0.5 is chance.
+
+    Args:
+        class_names: of the foreground classes, as the network has them.
+        of: the class; the mean of those that have an AUC when None.
+        output_transform: from the engine's output to two lists, (K,) logits and (K,) presences
+            (:mod:`scripts.transforms.class_presence`).
+
+    Raises:
+        ValueError: for another class.
+    """
+
+    def __init__(
+        self,
+        class_names: Sequence[str],
+        *,
+        of: str | None = None,
+        output_transform: Callable[[Any], Pairs] = lambda output: output,
+    ) -> None:
+        if of is not None and of not in class_names:
+            raise ValueError(f"of: must be one of {', '.join(class_names)}, got {of!r}")
+        self.classes = len(class_names)
+        self.chosen = list(range(self.classes)) if of is None else [list(class_names).index(of)]
+        super().__init__(
+            self._mean_of_chosen,
+            output_transform=output_transform,
+            check_compute_fn=False,
+            skip_unrolling=True,
+        )
+
+    def update(self, output: Any) -> None:
+        """Take the images of a batch."""
+        logits, presences = (torch.stack(list(images)) for images in output)
+        super().update((logits.float(), presences))
+
+    def _mean_of_chosen(self, logits: torch.Tensor, presences: torch.Tensor) -> float:
+        # ignite drops the axis of a single class
+        both = (table.view(-1, self.classes)[:, self.chosen] for table in (logits, presences))
+        return mean_auc(*both)
+
+
+def mean_auc(logits: torch.Tensor, presence: torch.Tensor) -> float:
+    """Average the AUC of classes, both (B, K); NaN where no class has one.
+
+    A class has none where no image shows it, or every one does.
+
+    Example:
+        >>> presence = torch.tensor([[1.0, UNKNOWN], [0.0, 1.0], [UNKNOWN, 1.0]])
+        >>> mean_auc(torch.tensor([[2.0, 0.0], [1.0, 0.0], [9.0, 0.0]]), presence)
+        1.0
+    """
+    found = []
+    for column in range(logits.shape[1]):
+        known = presence[:, column] != UNKNOWN
+        scores, shown = logits[known, column], presence[known, column]
+        if 0 < shown.sum() < len(shown):
+            found.append(float(compute_roc_auc(scores, shown)))
+    return sum(found) / len(found) if found else math.nan

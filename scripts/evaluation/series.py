@@ -1,0 +1,200 @@
+"""Putting evaluated slices together into series, at little memory."""
+
+from __future__ import annotations
+
+import logging
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scripts.evaluation.confusion import Mask
+
+logger = logging.getLogger(__name__)
+
+Instances = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class PackedArray:
+    """A uint8 array, compressed: masks of small things shrink a hundredfold."""
+
+    data: bytes
+    shape: tuple[int, ...]
+
+    @classmethod
+    def pack(cls, array: npt.NDArray[Any]) -> PackedArray:
+        """Compress an array of whole numbers 0..255.
+
+        Raises:
+            ValueError: when a value is none.
+        """
+        small = np.ascontiguousarray(array, dtype=np.uint8)
+        if small.dtype != array.dtype and not np.array_equal(small, array):
+            raise ValueError(
+                f"array: must hold whole numbers 0..255, got {array.min()} to {array.max()}"
+            )
+        return cls(zlib.compress(small.tobytes(), 1), small.shape)
+
+    def unpack(self) -> Instances:
+        """Return the array."""
+        return np.frombuffer(zlib.decompress(self.data), np.uint8).reshape(self.shape)
+
+
+@dataclass(frozen=True)
+class EvaluatedSlices:
+    """One evaluated case: a slice, or a whole volume as a stack of them.
+
+    Args:
+        case: its index in the list of cases.
+        first_slice: index of its first slice in the volume.
+        prediction: packed (N, Y, X) mask, or class values, of N consecutive slices.
+        instances: packed (N, Y, X) map: 0 background, k = nodule k of the scan, or class k.
+        spacing_mm: z, y, x.
+        whole: whether it is the whole volume.
+    """
+
+    case: int
+    first_slice: int
+    prediction: PackedArray
+    instances: PackedArray
+    spacing_mm: tuple[float, float, float]
+    whole: bool
+
+
+@dataclass
+class Series:
+    """The evaluated slices of one CT series, in order, without the slices between them.
+
+    Args:
+        uid: SeriesInstanceUID.
+        patient: the patient's id; for grouping, never written.
+        slices: (N,) indices in the volume, rising.
+        prediction: (N, Y, X) mask; uint8 class values where there are several.
+        instances: (N, Y, X): 0 background, k = nodule k, or class k.
+        spacing_mm: z, y, x.
+        cases: (N,) index of the case that each slice came from.
+        diameters_mm: of the nodules whose diameter the annotation gives.
+        slices_in_volume: number of slices of the whole scan; None when unknown.
+        duplicates: number of slices that came more than once.
+        contradictions: how many of those were predicted differently.
+    """
+
+    uid: str
+    patient: str
+    slices: npt.NDArray[np.int64]
+    prediction: Mask
+    instances: Instances
+    spacing_mm: tuple[float, float, float]
+    cases: list[int]
+    diameters_mm: dict[int, float] = field(default_factory=dict)
+    slices_in_volume: int | None = None
+    duplicates: int = 0
+    contradictions: int = 0
+
+    @property
+    def is_whole(self) -> bool | None:
+        """Whether every slice of the scan was evaluated; None when that is not known."""
+        if self.slices_in_volume is None:
+            return None
+        return len(self.slices) == self.slices_in_volume
+
+
+def assemble_series(
+    items: Iterable[EvaluatedSlices],
+    cases: Sequence[Mapping[str, Any]],
+    *,
+    dtype: type = bool,
+) -> Iterable[Series]:
+    """Group evaluated cases by series and stack their slices; one series in memory at a time.
+
+    A slice that was evaluated more than once (where samples are split by nodule, a slice with two
+    nodules is two samples; a distributed sampler repeats some to fill its last batch) counts once:
+    the prediction of the lowest case index is kept, the nodules of all are united. Slices whose
+    predictions contradict each other are counted and reported.
+
+    Args:
+        items: in any order.
+        cases: with ``series_uid``, ``patient_id`` and, where known, ``nodules`` and
+            ``slices_in_volume``.
+        dtype: of the predictions: bool for masks, numpy's uint8 for class values.
+
+    Raises:
+        ValueError: when the slices of a series differ in size or spacing.
+    """
+    groups: dict[str, list[EvaluatedSlices]] = {}
+    for item in items:
+        groups.setdefault(str(cases[item.case]["series_uid"]), []).append(item)
+    for uid in sorted(groups):
+        ordered = sorted(groups[uid], key=lambda item: item.case)
+        yield _stack(uid, ordered, cases, dtype=dtype)
+
+
+def _stack(
+    uid: str,
+    items: Sequence[EvaluatedSlices],
+    cases: Sequence[Mapping[str, Any]],
+    *,
+    dtype: type,
+) -> Series:
+    """Stack the items of one series, duplicates merged."""
+    _check_agreement(uid, items)
+    planes: dict[int, tuple[Any, Instances, int]] = {}
+    duplicates = contradictions = 0
+    for item in items:
+        predicted: Any = item.prediction.unpack().astype(dtype)
+        instances = item.instances.unpack()
+        for row, index in enumerate(range(item.first_slice, item.first_slice + len(predicted))):
+            if index not in planes:
+                planes[index] = (predicted[row], instances[row], item.case)
+                continue
+            kept, known, case = planes[index]
+            duplicates += 1
+            contradictions += not np.array_equal(kept, predicted[row])
+            planes[index] = (kept, np.where(known > 0, known, instances[row]), case)
+    if contradictions:
+        logger.warning("%s: %d slices came twice with other predictions", uid, contradictions)
+    order = sorted(planes)
+    whole = any(item.whole for item in items)
+    facts = [cases[item.case] for item in items]
+    counts = [int(fact["slices_in_volume"]) for fact in facts if fact.get("slices_in_volume")]
+    return Series(
+        uid=uid,
+        patient=str(facts[0]["patient_id"]),
+        slices=np.array(order, np.int64),
+        prediction=np.stack([planes[index][0] for index in order]),
+        instances=np.stack([planes[index][1] for index in order]),
+        spacing_mm=items[0].spacing_mm,
+        cases=[planes[index][2] for index in order],
+        diameters_mm=_diameters(facts),
+        slices_in_volume=len(order) if whole else next(iter(counts), None),
+        duplicates=duplicates,
+        contradictions=contradictions,
+    )
+
+
+def _check_agreement(uid: str, items: Sequence[EvaluatedSlices]) -> None:
+    """Refuse slices that cannot belong to one volume."""
+    first = items[0]
+    for item in items[1:]:
+        same_size = item.prediction.shape[1:] == first.prediction.shape[1:]
+        if not same_size or not np.allclose(item.spacing_mm, first.spacing_mm, rtol=1e-4):
+            raise ValueError(
+                f"cases: the slices of series {uid} must have one size and spacing, case "
+                f"{first.case} has {first.prediction.shape[1:]} at {first.spacing_mm} mm, case "
+                f"{item.case} has {item.prediction.shape[1:]} at {item.spacing_mm} mm; "
+                "do not crop or resize slices in evaluation"
+            )
+
+
+def _diameters(facts: Sequence[Mapping[str, Any]]) -> dict[int, float]:
+    """Collect the annotated diameters of a series' nodules."""
+    return {
+        int(nodule["id"]): float(nodule["diameter_mm"])
+        for fact in facts
+        for nodule in fact.get("nodules", ())
+        if nodule.get("diameter_mm") is not None
+    }

@@ -1,0 +1,79 @@
+"""A synthetic cohort with exactly the files of 3D-IRCADb-01."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from scripts.phantom.abdomen.ircadb_patient import Options, PatientRecord, make_patient
+from scripts.phantom.folder import check_whole, claim_folder
+from scripts.phantom.metaimage import write_whole
+from scripts.storage.workers import work_through
+
+SIZES, SLICES = (64, 1024), (24, 600)
+README = """\
+SYNTHETIC. No person was scanned: every image and mask in this folder was drawn by
+`python -m scripts phantom ircadb` from the seed in cohort.json, in the file layout of
+3D-IRCADb-01. Good for trying software and for tests. Not for medical conclusions, and figures
+reached on it say nothing about figures on patients.
+"""
+
+
+def make_cohort(
+    output: str,
+    *,
+    patients: int = 6,
+    seed: int = 0,
+    size: int = 256,
+    slices: int | None = None,
+    jobs: int = 1,
+) -> None:
+    """Write a synthetic cohort in 3D-IRCADb-01's layout.
+
+    The same options give the same bytes. Each patient depends on the seed and its number only, so
+    that a larger cohort begins with the patients of the smaller one. A folder made with the same
+    options is completed, its patients are kept.
+
+    Args:
+        output: folder to fill; empty, absent or made by this command with the same options.
+        patients: how many; every six hold all the oddities of the real data set.
+        seed: of all that is drawn.
+        size: pixels along a slice's side; the field of view stays 287 to 491 mm.
+        slices: of each patient; by default what covers the upper abdomen at 1 to 4 mm.
+        jobs: processes that draw at the same time.
+
+    Raises:
+        ValueError: for an option out of range.
+        FileExistsError: if the folder holds anything else.
+    """
+    whole: dict[str, tuple[object, int, int]] = {
+        "patients": (patients, 1, 100_000),
+        "size": (size, *SIZES),
+        "seed": (seed, 0, 2**31 - 1),
+        "jobs": (jobs, 1, 1024),
+    }
+    if slices is not None:
+        whole["slices"] = (slices, *SLICES)
+    check_whole(whole)
+    options = Options(seed, size, slices)
+    folder = claim_folder(Path(output), asdict(options), patients, README)
+    tasks = [(folder, options, index) for index in range(patients)]
+    records = []
+    for number, record in enumerate(work_through(make_patient, tasks, jobs), start=1):
+        records.append(record)
+        print(f"{number}/{patients} {record.describe()}", flush=True)
+    write_table(folder / "patients.csv", sorted(records, key=lambda record: record.number))
+    print(f"{patients} patients in {folder}")
+
+
+def write_table(path: Path, records: list[PatientRecord]) -> None:
+    """Write one row a patient: what is odd about it, and how large its organs are."""
+    lines = ["patient_id,phase,slices,spacing_z_mm,descending,packing,tumours,liver_ml,kidneys"]
+    for record in records:
+        lines.append(
+            f"{record.patient_id},{record.phase},{record.slices},{record.spacing_mm[2]:g},"
+            f"{str(record.descending).lower()},{record.packing},{record.tumours},"
+            f"{record.millilitres('liver'):.1f},{record.kidneys}"
+        )
+    text = "\n".join(lines) + "\n"
+    write_whole(path, lambda beside: beside.write_text(text))

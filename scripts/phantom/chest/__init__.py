@@ -1,0 +1,1 @@
+"""Synthetic chest CTs with lung nodules, in the layout of LUNA16."""

@@ -1,0 +1,128 @@
+"""A synthetic cohort with exactly the files of LUNA16, and true masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from multiprocessing import get_context
+from pathlib import Path
+
+from scripts.phantom.chest.series import Options, Record, make_series, series_of
+from scripts.phantom.folder import check_whole, claim_folder
+from scripts.phantom.metaimage import write_whole
+
+SIZES, SLICES = (64, 1024), (16, 600)
+SMALLEST_MM, LARGEST_MM = 3.0, 30.0
+README = """\
+SYNTHETIC. No person was scanned: every image, lung map and mask in this folder was drawn by
+`python -m scripts phantom luna16` from the seed in cohort.json, in the file layout of LUNA16.
+Good for trying software and for tests. Not for medical conclusions, and figures reached on it
+say nothing about figures on patients.
+"""
+
+
+def make_cohort(
+    output: str,
+    *,
+    patients: int = 8,
+    seed: int = 0,
+    size: int = 256,
+    slices: int | None = None,
+    nodule_min_mm: float = SMALLEST_MM,
+    nodule_max_mm: float = LARGEST_MM,
+    jobs: int = 1,
+) -> None:
+    """Write a synthetic cohort in LUNA16's layout.
+
+    The same options give the same bytes. Each patient depends on the seed and its number only, so
+    that a larger cohort begins with the patients of the smaller one. A folder made with the same
+    options is completed, its scans are kept.
+
+    Args:
+        output: folder to fill; empty, absent or made by this command with the same options.
+        patients: how many; every fifth owns two series, every fourth is stored flipped.
+        seed: of all that is drawn.
+        size: pixels along a slice's side; the field of view stays 330 to 380 mm.
+        slices: per scan; by default what covers the chest at 0.7 to 2.5 mm.
+        nodule_min_mm: smallest diameter, 3 or more.
+        nodule_max_mm: largest diameter, 30 or less.
+        jobs: processes that draw at the same time.
+
+    Raises:
+        ValueError: for an option out of range.
+        FileExistsError: if the folder holds anything else.
+    """
+    check_options(patients, size, slices, (nodule_min_mm, nodule_max_mm), seed, jobs)
+    options = Options(seed, size, slices, float(nodule_min_mm), float(nodule_max_mm))
+    folder = claim_folder(Path(output), asdict(options), patients, README)
+    series = [pair for index in range(patients) for pair in series_of(index)]
+    records = []
+    for number, record in enumerate(make_all(folder, options, series, jobs), start=1):
+        records.append(record)
+        print(
+            f"{number}/{len(series)} {record.seriesuid} {len(record.nodules)} nodules", flush=True
+        )
+    write_tables(folder, records)
+    nodules = sum(len(record.nodules) for record in records)
+    print(f"{patients} patients, {len(series)} series, {nodules} nodules in {folder}")
+
+
+def check_options(
+    patients: int,
+    size: int,
+    slices: int | None,
+    diameters_mm: tuple[float, float],
+    seed: int,
+    jobs: int,
+) -> None:
+    """Refuse options that cannot be drawn.
+
+    Raises:
+        ValueError: naming the option, its rule and what came.
+    """
+    whole: dict[str, tuple[object, int, int]] = {
+        "patients": (patients, 1, 100_000),
+        "size": (size, *SIZES),
+        "seed": (seed, 0, 2**31 - 1),
+        "jobs": (jobs, 1, 1024),
+    }
+    if slices is not None:
+        whole["slices"] = (slices, *SLICES)
+    check_whole(whole)
+    low_mm, high_mm = diameters_mm
+    if not SMALLEST_MM <= low_mm <= high_mm <= LARGEST_MM:
+        raise ValueError(
+            f"nodule diameters must satisfy {SMALLEST_MM:g} <= nodule_min_mm <= nodule_max_mm <= "
+            f"{LARGEST_MM:g} mm (LUNA16's range), got {low_mm!r} and {high_mm!r}"
+        )
+
+
+def make_all(
+    folder: Path, options: Options, series: list[tuple[int, int]], jobs: int
+) -> Iterator[Record]:
+    """Make every series that is not there yet; yields their records in order."""
+    if jobs == 1:
+        for pair in series:
+            yield make_series(folder, options, pair)
+        return
+    # spawned, not forked: forking a process with threads (BLAS) can hang
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(make_series, [folder] * len(series), [options] * len(series), series)
+
+
+def write_tables(folder: Path, records: list[Record]) -> None:
+    """Write annotations.csv, nodules.csv, seriesuids.csv and patients.csv."""
+    found = [(record.seriesuid, nodule) for record in records for nodule in record.nodules]
+    tables = {
+        "annotations.csv": ["seriesuid,coordX,coordY,coordZ,diameter_mm"]
+        + [f"{uid},{n.centre_text},{n.diameter_mm:.9g}" for uid, n in found],
+        "nodules.csv": ["seriesuid,id,kind,diameter_mm,volume_mm3"]
+        + [f"{uid},{n.id},{n.kind},{n.diameter_mm:.9g},{n.volume_mm3:.9g}" for uid, n in found],
+        "seriesuids.csv": [record.seriesuid for record in records],
+        "patients.csv": ["seriesuid,patient_id"]
+        + [f"{record.seriesuid},{record.patient_id}" for record in records],
+    }
+    for name, lines in tables.items():
+        text = "\n".join(lines) + "\n"
+        write_whole(folder / name, lambda beside, text=text: beside.write_text(text))  # type: ignore[misc]

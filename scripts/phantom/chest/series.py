@@ -1,0 +1,188 @@
+"""One synthetic series: a patient drawn, diseased, scanned and written."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.phantom.chest.chest import ChestPainter, airway_share, draw_patient, lung_labels
+from scripts.phantom.chest.nodules import DrawnNodule, Sites, draw_nodules, paint_nodule
+from scripts.phantom.metaimage import Geometry, write_metaimage, write_nifti, write_whole
+from scripts.phantom.outlines import Outlines
+from scripts.phantom.scanner import Protocol, draw_protocol, scan
+from scripts.phantom.solids import Grid
+
+VERSION = 1  # of the drawings: goes up when the same seed gives other images
+NAMESPACE = uuid.UUID("5f0d6f4e-2a77-4c1c-9c0d-0e8d3c1b7a16")
+Number = TypeVar("Number", np.int16, np.uint8)
+PATIENT_STREAM, NODULE_STREAM, SCAN_STREAM = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the images of a cohort depend on, besides a patient's number."""
+
+    seed: int
+    size: int
+    slices: int | None
+    nodule_min_mm: float
+    nodule_max_mm: float
+    version: int = VERSION
+
+
+@dataclass(frozen=True)
+class NoduleRecord:
+    """A nodule as the tables give it: world centre (x, y, z) in LPS mm, of the mask's voxels."""
+
+    id: int
+    kind: str
+    diameter_mm: float
+    volume_mm3: float
+    centre_lps_mm: tuple[float, float, float]
+
+    @property
+    def centre_text(self) -> str:
+        """The centre as three CSV fields."""
+        return ",".join(f"{value:.9g}" for value in self.centre_lps_mm)
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the tables say about one series."""
+
+    seriesuid: str
+    patient_id: str
+    nodules: tuple[NoduleRecord, ...]
+
+
+def series_of(index: int) -> list[tuple[int, int]]:
+    """The (patient, series) numbers of one patient: patients 1, 6, 11 ... own two series.
+
+    >>> [len(series_of(index)) for index in range(7)]
+    [1, 2, 1, 1, 1, 1, 2]
+    """
+    return [(index, number) for number in range(2 if index % 5 == 1 else 1)]
+
+
+def series_uid(seed: int, index: int, number: int) -> str:
+    """A valid DICOM UID under 2.25, made from seed, patient and series.
+
+    >>> series_uid(0, 0, 0) == series_uid(0, 0, 0) != series_uid(0, 0, 1)
+    True
+    """
+    return f"2.25.{uuid.uuid5(NAMESPACE, f'{seed}/{index}/{number}').int}"
+
+
+def make_series(folder: Path, options: Options, pair: tuple[int, int]) -> Record:
+    """Write one series' image, lung map and masks, or read its record if it is there already."""
+    index, number = pair
+    uid = series_uid(options.seed, index, number)
+    path = folder / "records" / f"{uid}.json"
+    scan_path = folder / f"subset{index % 10}" / f"{uid}.mhd"
+    lung_path = folder / "seg-lungs-LUNA16" / f"{uid}.mhd"
+    mask_path = folder / "masks" / f"{uid}.nii.gz"
+    data = [scan_path.with_suffix(".raw"), lung_path.with_suffix(".raw")]
+    if all(file.is_file() for file in [path, scan_path, lung_path, mask_path, *data]):
+        return read_record(path)
+    image, lungs, masks, geometry, kinds = draw_series(options, index, number)
+    nodules = tuple(measure(masks == i, i, kind, geometry) for i, kind in enumerate(kinds, start=1))
+    record = Record(uid, f"PHANTOM-{index:04d}", nodules)
+    write_metaimage(scan_path, image, geometry)
+    write_metaimage(lung_path, lungs, geometry)
+    write_nifti(mask_path, masks, geometry)
+    text = json.dumps(asdict(record), indent=1) + "\n"
+    write_whole(path, lambda beside: beside.write_text(text))
+    return record
+
+
+def read_record(path: Path) -> Record:
+    """Read the record of a series that was made before."""
+    content = json.loads(path.read_text(encoding="utf-8"))
+    nodules = tuple(
+        NoduleRecord(**{**nodule, "centre_lps_mm": tuple(nodule["centre_lps_mm"])})
+        for nodule in content["nodules"]
+    )
+    return Record(content["seriesuid"], content["patient_id"], nodules)
+
+
+def draw_series(
+    options: Options, index: int, number: int
+) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.uint8], Geometry, list[str]]:
+    """Draw one series: image, lung map and instance masks (Z, Y, X) as stored, geometry, kinds.
+
+    A patient's series share chest and nodules; placing on the table and noise are each one's own.
+    """
+    patient = draw_patient(np.random.default_rng((options.seed, index, PATIENT_STREAM)))
+    own = np.random.default_rng((options.seed, index, SCAN_STREAM, number))
+    flipped = index % 4 == 2 and number == 0
+    protocol = draw_protocol(patient, own, slices=options.slices, flipped=flipped)
+    grid = protocol.grid(options.size)
+    clean, lungs = ChestPainter(patient, grid).paint()
+    disease = np.random.default_rng((options.seed, index, NODULE_STREAM))
+    sites = Sites(
+        patient.outlines,
+        patient.vessels,
+        diameters_mm=(options.nodule_min_mm, options.nodule_max_mm),
+        heights_mm=shown_heights(patient.outlines, grid),
+    )
+    nodules = draw_nodules(sites, disease)
+    drawn = [paint_nodule(clean, lungs, grid, nodule, disease) for nodule in nodules]
+    labels = lung_labels(lungs, airway_share(patient, grid))
+    image = scan(clean, grid, protocol, own)
+    geometry = world_geometry(protocol, grid)
+    masks = instance_map(drawn, grid)
+    if flipped:
+        image, labels, masks = run_backwards(image), run_backwards(labels), run_backwards(masks)
+    return image, labels, masks, geometry, [nodule.kind for nodule in drawn]
+
+
+def shown_heights(outlines: Outlines, grid: Grid) -> tuple[float, float]:
+    """Heights of the lungs that a scan shows: equal for all scans of the whole chest."""
+    low, high = outlines.extent_mm
+    return max(low, float(grid.z[0])), min(high, float(grid.z[-1]))
+
+
+def run_backwards(array: NDArray[Number]) -> NDArray[Number]:
+    """An array (Z, Y, X) with x and y running backwards."""
+    return np.ascontiguousarray(array[:, ::-1, ::-1])
+
+
+def instance_map(drawn: list[DrawnNodule], grid: Grid) -> NDArray[np.uint8]:
+    """Masks of all nodules as one map (Z, Y, X): k for nodule k, counted from 1."""
+    masks = np.zeros(grid.shape, dtype=np.uint8)
+    for number, nodule in enumerate(drawn, start=1):
+        masks[nodule.window][nodule.mask] = number
+    return masks
+
+
+def world_geometry(protocol: Protocol, grid: Grid) -> Geometry:
+    """Where the stored array lies in the world (LPS mm)."""
+    sign, first = (-1, -1) if protocol.flipped else (1, 0)
+    corner = np.array([grid.x[first], grid.y[first], grid.z[0]], dtype=float)
+    offset = np.round(corner + protocol.origin_mm, 4)
+    spacing = tuple(round(float(step), 9) for step in grid.spacing_mm)
+    return Geometry(
+        (float(offset[0]), float(offset[1]), float(offset[2])),
+        (sign, sign, 1),
+        (spacing[0], spacing[1], spacing[2]),
+    )
+
+
+def measure(mask: NDArray[np.bool_], number: int, kind: str, geometry: Geometry) -> NoduleRecord:
+    """Volume, diameter of the sphere of equal volume and centroid of a nodule's mask (Z, Y, X)."""
+    indices = np.argwhere(mask)[:, ::-1]
+    volume = len(indices) * float(np.prod(geometry.spacing_mm))
+    centre = geometry.world(indices.mean(axis=0))
+    return NoduleRecord(
+        id=number,
+        kind=kind,
+        diameter_mm=float(np.cbrt(6.0 * volume / np.pi)),
+        volume_mm3=volume,
+        centre_lps_mm=(float(centre[0]), float(centre[1]), float(centre[2])),
+    )

@@ -1,0 +1,1 @@
+"""DICOM objects made of a mask: segmentation and structure set."""

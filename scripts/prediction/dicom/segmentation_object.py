@@ -1,0 +1,142 @@
+"""A prediction as a DICOM Segmentation (SEG), which viewers lay over the series it was made from.
+
+Type BINARY, the one that every reader of SEG knows: one frame for each slice and segment, one bit
+a pixel, in the source's own rows, columns and positions. Frames without a voxel are left out; where
+that would leave no frame at all, every one is written, empty: an object without pixels is not
+allowed, and so it also says that every slice was looked at. A segment that was not found is
+described like the others and no frame refers to it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import highdicom
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from scripts.prediction.dicom.algorithm import SOFTWARE, Algorithm, long_string
+from scripts.prediction.dicom.codes import code_of
+from scripts.prediction.dicom.source_series import quiet, read_source
+from scripts.prediction.result import Prediction, Segment
+from scripts.storage.files import atomic_path
+
+SERIES_NUMBER = 9001  # far from what scanners count to
+DESCRIPTION = "Made by software, for research only, not for diagnosis"
+_MOST_SEGMENTS = 65535  # SegmentNumber has 16 bits
+
+
+def write_segmentation(prediction: Prediction, path: Path) -> None:
+    """Write a prediction as DICOM SEG, whole or not at all.
+
+    Patient, study and frame of reference are the source's, every one of its instances is referred
+    to; series and instance are new, with UIDs under pydicom's root, as this project has none. No
+    creator is named.
+
+    Args:
+        prediction: of a DICOM source; the segments' numbers become the SEG's.
+        path: the file.
+
+    Raises:
+        ValueError: for a source that is not DICOM or lacks a required entry (see
+            :func:`~scripts.prediction.dicom.source_series.read_source`), a kind without codes,
+            segments that are not numbered 1, 2, 3 ..., or none at all.
+    """
+    segments = described_segments(prediction)
+    with quiet():
+        segmentation = _segmentation(prediction, segments)
+        with atomic_path(path) as beside:
+            segmentation.save_as(beside, enforce_file_format=True)
+
+
+def _segmentation(prediction: Prediction, segments: tuple[Segment, ...]) -> Dataset:
+    """Make the object."""
+    source = read_source(prediction)
+    algorithm = Algorithm.of(prediction.facts)
+    kind = np.uint8 if len(segments) < 256 else np.uint16
+    segmentation: Dataset = highdicom.seg.Segmentation(
+        source_images=source,
+        pixel_array=prediction.mask.astype(kind),
+        segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=[_description(segment, algorithm) for segment in segments],
+        series_instance_uid=generate_uid(),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=generate_uid(),
+        instance_number=1,
+        manufacturer=SOFTWARE,
+        manufacturer_model_name=algorithm.name,
+        software_versions=algorithm.software_version,
+        device_serial_number=algorithm.weights,
+        content_label="SEGMENTATION",
+        content_description=DESCRIPTION,
+        series_description=long_string(f"Segmentation: {algorithm.name}"),
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        omit_empty_frames=bool(prediction.mask.any()),
+    )
+    segmentation.ContentCreatorName = ""  # must be there; nobody drew it
+    _end_with_zero(segmentation)
+    return segmentation
+
+
+def described_segments(prediction: Prediction) -> tuple[Segment, ...]:
+    """Return the segments that a DICOM object describes: at least one, numbered 1, 2, 3 ...
+
+    Where nothing was found, what was looked for (``facts["looked_for"]``, kinds) is described, with
+    no voxel: readers can tell "none found" from "not looked for".
+
+    Raises:
+        ValueError: where there is nothing to describe, or the numbers have gaps (DICOM PS3.3
+            C.8.20.4 allows none).
+    """
+    segments = prediction.segments or tuple(
+        Segment(number, kind, f"{kind} (none found)")
+        for number, kind in enumerate(prediction.facts.get("looked_for", ()), start=1)
+    )
+    if not segments:
+        raise ValueError(
+            "prediction: has no segment, and a DICOM object must describe one; give what was "
+            'looked for as facts["looked_for"], such as ["nodule"]'
+        )
+    if len(segments) > _MOST_SEGMENTS:
+        raise ValueError(f"segments: DICOM counts to {_MOST_SEGMENTS}, got {len(segments)}")
+    numbers = [segment.number for segment in segments]
+    if numbers != list(range(1, len(segments) + 1)):
+        raise ValueError(
+            f"segments: must be numbered from 1 without a gap, got {numbers[:8]}; number them so "
+            "in the mask"
+        )
+    return segments
+
+
+def _end_with_zero(segmentation: Dataset) -> None:
+    """Make the byte that fills an odd number of pixel bytes up 0 (PS3.5, 6.2), in place.
+
+    highdicom 0.28.2 writes the character "0" there.
+    """
+    bits = int(segmentation.Rows) * int(segmentation.Columns) * int(segmentation.NumberOfFrames)
+    used = -(-bits // 8)
+    content = bytes(segmentation.PixelData)
+    segmentation.PixelData = content[:used] + bytes(len(content) - used)
+
+
+def _description(segment: Segment, algorithm: Algorithm) -> Dataset:
+    """Describe one segment: what it is, in codes, and what found it."""
+    code = code_of(segment.kind)
+    description: Dataset = highdicom.seg.SegmentDescription(
+        segment_number=segment.number,
+        segment_label=long_string(segment.name),
+        segmented_property_category=code.category,
+        segmented_property_type=code.type,
+        algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=highdicom.AlgorithmIdentificationSequence(
+            name=algorithm.name,
+            family=codes.cid7162.ArtificialIntelligence,
+            version=algorithm.version,
+            source=SOFTWARE,
+        ),
+        anatomic_regions=None if code.region is None else [code.region],
+        display_color=highdicom.color.CIELabColor.from_string(code.colour),
+    )
+    return description

@@ -1,0 +1,175 @@
+"""A prediction as a DICOM RT Structure Set (RTSTRUCT), for planning systems that read no SEG.
+
+Closed planar contours on the source's slices; holes are cut out through a keyhole (see
+:mod:`scripts.prediction.dicom.contours`). The SEG is the exact one of the two: here corners are
+cut.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+
+import highdicom
+import numpy as np
+from highdicom.sr import CodedConcept
+from pydicom.dataset import Dataset
+from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
+
+from scripts.prediction.dicom.algorithm import SOFTWARE, Algorithm, long_string
+from scripts.prediction.dicom.codes import code_of
+from scripts.prediction.dicom.contours import closed_contours
+from scripts.prediction.dicom.segmentation_object import DESCRIPTION, described_segments
+from scripts.prediction.dicom.source_series import quiet, read_source
+from scripts.prediction.result import Prediction, Segment
+from scripts.storage.files import atomic_path
+from scripts.volumes.geometry import index_to_world
+
+SERIES_NUMBER = 9002
+# The standard's stand-in for "the study itself" where references to a study ask for a SOP class.
+DETACHED_STUDY = "1.2.840.10008.3.1.2.3.1"
+ORGANS = ("liver", "bone", "kidney")  # RTROIInterpretedType has no term for findings
+
+
+def write_structure_set(prediction: Prediction, path: Path) -> None:
+    """Write a prediction as RTSTRUCT, whole or not at all.
+
+    Patient, study, frame of reference and references are as in
+    :func:`~scripts.prediction.dicom.segmentation_object.write_segmentation`. A segment that was not
+    found is a structure without contours. The approval status is UNAPPROVED.
+
+    Args:
+        prediction: of a DICOM source.
+        path: the file.
+
+    Raises:
+        ValueError: as ``write_segmentation``.
+    """
+    segments = described_segments(prediction)
+    with quiet():
+        structures = _structure_set(prediction, segments)
+        with atomic_path(path) as beside:
+            structures.save_as(beside, enforce_file_format=True)
+
+
+def _structure_set(prediction: Prediction, segments: Sequence[Segment]) -> Dataset:
+    """Make the object."""
+    source = read_source(prediction)
+    structures = _empty_object(source[0], Algorithm.of(prediction.facts))
+    frame = source[0].FrameOfReferenceUID
+    structures.ReferencedFrameOfReferenceSequence = [_frame_reference(source)]
+    structures.StructureSetROISequence = [_structure(segment, frame) for segment in segments]
+    structures.ROIContourSequence = [_contours(prediction, segment, source) for segment in segments]
+    structures.RTROIObservationsSequence = [_observation(segment) for segment in segments]
+    return structures
+
+
+def _empty_object(source: Dataset, algorithm: Algorithm) -> Dataset:
+    """Make what every object has: patient, study, a series of its own, equipment, its own label.
+
+    Implicit VR, as contours of more than 64 kB fit no explicit one (PS3.5, 7.1.2).
+    """
+    now = datetime.datetime.now()
+    structures = highdicom.SOPClass(
+        study_instance_uid=source.StudyInstanceUID,
+        series_instance_uid=generate_uid(),
+        series_number=SERIES_NUMBER,
+        sop_instance_uid=generate_uid(),
+        sop_class_uid=RTStructureSetStorage,
+        instance_number=1,
+        modality="RTSTRUCT",
+        manufacturer=SOFTWARE,
+        manufacturer_model_name=algorithm.name,
+        software_versions=algorithm.software_version,
+        device_serial_number=algorithm.weights,
+        transfer_syntax_uid=ImplicitVRLittleEndian,
+        patient_id=source.PatientID,
+        patient_name=source.PatientName,
+        patient_birth_date=source.PatientBirthDate,
+        patient_sex=source.PatientSex,
+        study_id=source.StudyID,
+        accession_number=source.AccessionNumber,
+        study_date=source.StudyDate,
+        study_time=source.StudyTime,
+        referring_physician_name=source.ReferringPhysicianName,
+        series_description=long_string(f"Structures: {algorithm.name}"),
+        specific_character_set=source.SpecificCharacterSet,
+    )
+    structures.copy_patient_and_study_information(source)
+    structures.OperatorsName = ""  # nobody drew it
+    structures.FrameOfReferenceUID = source.FrameOfReferenceUID
+    structures.PositionReferenceIndicator = source.PositionReferenceIndicator
+    structures.StructureSetLabel = "SEGMENTATION"
+    structures.StructureSetDescription = (
+        f"{DESCRIPTION}. {algorithm.name}, version {algorithm.version}"
+    )
+    structures.StructureSetDate = now.strftime("%Y%m%d")
+    structures.StructureSetTime = now.strftime("%H%M%S")
+    structures.ApprovalStatus = "UNAPPROVED"
+    result: Dataset = structures
+    return result
+
+
+def _frame_reference(source: Sequence[Dataset]) -> Dataset:
+    """Refer to the frame of reference, the study, the series and each of its instances."""
+    series = Dataset()
+    series.SeriesInstanceUID = source[0].SeriesInstanceUID
+    series.ContourImageSequence = [_image_reference(image) for image in source]
+    study = Dataset()
+    study.ReferencedSOPClassUID = DETACHED_STUDY
+    study.ReferencedSOPInstanceUID = source[0].StudyInstanceUID
+    study.RTReferencedSeriesSequence = [series]
+    frame = Dataset()
+    frame.FrameOfReferenceUID = source[0].FrameOfReferenceUID
+    frame.RTReferencedStudySequence = [study]
+    return frame
+
+
+def _image_reference(image: Dataset) -> Dataset:
+    reference = Dataset()
+    reference.ReferencedSOPClassUID = image.SOPClassUID
+    reference.ReferencedSOPInstanceUID = image.SOPInstanceUID
+    return reference
+
+
+def _structure(segment: Segment, frame: str) -> Dataset:
+    structure = Dataset()
+    structure.ROINumber = segment.number
+    structure.ReferencedFrameOfReferenceUID = frame
+    structure.ROIName = long_string(segment.name)
+    structure.ROIGenerationAlgorithm = "AUTOMATIC"
+    return structure
+
+
+def _contours(prediction: Prediction, segment: Segment, source: Sequence[Dataset]) -> Dataset:
+    """Outline a segment slice by slice."""
+    where = prediction.voxels_of(segment)
+    contours = []
+    for k in np.flatnonzero(where.any(axis=(1, 2))).tolist():
+        for polygon in closed_contours(where[k]):
+            points = index_to_world(np.c_[polygon, np.full(len(polygon), k)], prediction.affine)
+            contour = Dataset()
+            contour.ContourImageSequence = [_image_reference(source[k])]
+            contour.ContourGeometricType = "CLOSED_PLANAR"
+            contour.NumberOfContourPoints = len(points)
+            contour.ContourData = [f"{value:.4f}" for value in points.ravel().tolist()]
+            contours.append(contour)
+    structure = Dataset()
+    structure.ReferencedROINumber = segment.number
+    structure.ROIDisplayColor = list(code_of(segment.kind).rgb)
+    if contours:
+        structure.ContourSequence = contours
+    return structure
+
+
+def _observation(segment: Segment) -> Dataset:
+    observation = Dataset()
+    observation.ObservationNumber = segment.number
+    observation.ReferencedROINumber = segment.number
+    observation.RTROIInterpretedType = "ORGAN" if segment.kind in ORGANS else ""
+    observation.ROIInterpreter = ""  # nobody has looked at it
+    observation.RTROIIdentificationCodeSequence = [
+        CodedConcept.from_code(code_of(segment.kind).type)
+    ]
+    return observation

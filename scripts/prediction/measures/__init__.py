@@ -1,0 +1,1 @@
+"""Volumes, diameters and positions of what was segmented."""

@@ -1,0 +1,226 @@
+"""Figures of a prediction: size, density and place of each nodule, volume and density of organs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from scripts.prediction.appearance import NODULE
+from scripts.prediction.axial_view import AxialView, axial_view
+from scripts.prediction.measures.diameters import measure_diameters
+from scripts.prediction.measures.lung_sides import UNKNOWN, LungSides
+from scripts.prediction.result import Prediction, Segment
+from scripts.storage.files import write_csv, write_json
+from scripts.volumes.geometry import Floats, index_to_world
+
+DECIMALS = 4
+DEFINITIONS = {
+    "volume": "number of voxels times the volume of a voxel",
+    "longest_axial_diameter": "greatest distance between two points of the outline in an axial "
+    "slice, in the slice where it is greatest; the outline runs half way between the centres of "
+    "voxels inside and outside; off by at most about one voxel's diagonal, round nodules by "
+    "three quarters of a voxel's edge upwards on average",
+    "perpendicular_axial_diameter": "longest line at a right angle to it in the same slice",
+    "mean_hu, sd_hu": "over all voxels inside; sd of the population",
+    "centre": "mean position of the voxels, mm in the patient's frame: x to the left, y to the "
+    "back, z to the head (LPS)",
+    "slice_index_0based": "index of the slice along the source's axis nearest the body's long "
+    "axis, its first one for axial series; slice_number_1based is one more",
+    "lung_side": "the patient's left or right lung; unknown where it cannot be told",
+    "largest_component_share": "part of the volume in its largest piece, voxels joined by faces",
+    "touches_edge": "sides of the scanned volume at which it is cut off, or ends",
+}
+CSV_COLUMNS = (
+    *("number", "kind", "name", "voxels", "volume_mm3", "volume_ml", "mean_hu", "sd_hu"),
+    *("longest_axial_diameter_mm", "perpendicular_axial_diameter_mm"),
+    *("diameter_slice_index_0based", "diameter_slice_number_1based"),
+    *("centre_x_lps_mm", "centre_y_lps_mm", "centre_z_lps_mm"),
+    *("centre_slice_index_0based", "centre_slice_number_1based"),
+    *("first_slice_number_1based", "last_slice_number_1based"),
+    *("lung_side", "largest_component_share", "touches_edge"),
+)
+
+Box = tuple[slice, ...]
+
+
+def measure(prediction: Prediction) -> dict[str, Any]:
+    """Measure every segment.
+
+    Returns:
+        What JSON can hold, without NaN: ``study``, ``scan`` (size and slices), ``looked_for``
+        (kinds), ``nodules``, ``organs`` (every segment that is no nodule) and ``definitions``.
+        Units are in the keys;
+        points are LPS mm. An organ that was not found has 0 mL and null where nothing can be
+        said. A nodule without a voxel is no finding and is not listed.
+
+    Raises:
+        ValueError: for geometry that :func:`scripts.volumes.geometry.check_affine` refuses.
+    """
+    view = axial_view(prediction.affine, prediction.hu.shape)
+    hu, mask = view.turn(prediction.hu), view.turn(prediction.mask)
+    boxes = ndimage.find_objects(mask, max((s.number for s in prediction.segments), default=0))
+    nodules = [s for s in prediction.segments if s.kind == NODULE and boxes[s.number - 1]]
+    sides = None
+    if nodules and prediction.lungs is not None:
+        sides = LungSides(view.turn(prediction.lungs), view.affine)
+    return {
+        "study": prediction.study,
+        "scan": _scan(view, hu.shape),
+        "looked_for": _looked_for(prediction),
+        "nodules": [_nodule(s, hu, mask, view, boxes[s.number - 1], sides) for s in nodules],
+        "organs": [
+            _organ(s, hu, mask, view, boxes[s.number - 1])
+            for s in prediction.segments
+            if s.kind != NODULE
+        ],
+        "definitions": dict(DEFINITIONS),
+    }
+
+
+def write_statistics(statistics: dict[str, Any], folder: str | Path) -> None:
+    """Write statistics.json and statistics.csv (a row for each segment), whole or not at all.
+
+    Args:
+        statistics: of :func:`measure`.
+        folder: is made where it is missing.
+    """
+    write_json(Path(folder) / "statistics.json", statistics)
+    rows = [csv_row(found) for found in (*statistics["nodules"], *statistics["organs"])]
+    write_csv(Path(folder) / "statistics.csv", rows, columns=CSV_COLUMNS)
+
+
+def csv_row(found: dict[str, Any]) -> dict[str, Any]:
+    """Lay one nodule or organ out in the columns of the CSV; cells that do not apply are empty."""
+    flat = {**found, "touches_edge": " ".join(found["touches_edge"])}
+    if "volume_mm3" in found:
+        flat["volume_ml"] = _rounded(found["volume_mm3"] / 1000)
+    else:
+        flat["volume_mm3"] = _rounded(found["volume_ml"] * 1000)
+    for name, value in zip("xyz", found.get("centre_lps_mm", ()), strict=False):
+        flat[f"centre_{name}_lps_mm"] = value
+    return {column: flat.get(column) for column in CSV_COLUMNS}
+
+
+def _looked_for(prediction: Prediction) -> list[str]:
+    """List kinds: those that the facts name, then those of the segments."""
+    kinds = [*prediction.facts.get("looked_for", ()), *(s.kind for s in prediction.segments)]
+    return list(dict.fromkeys(kinds))
+
+
+def _scan(view: AxialView, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Describe the grid that slice numbers count on."""
+    slice_mm, row_mm, column_mm = view.spacing_mm
+    return {
+        "slices": shape[0],
+        "rows": shape[1],
+        "columns": shape[2],
+        "slice_spacing_mm": _rounded(slice_mm),
+        "row_spacing_mm": _rounded(row_mm),
+        "column_spacing_mm": _rounded(column_mm),
+        "slice_axis_of_source": view.axes[0],
+        "slice_numbers_rise_to": "head" if view.rises_to_head else "feet",
+    }
+
+
+def _nodule(
+    segment: Segment,
+    hu: NDArray[np.int16],
+    mask: NDArray[Any],
+    view: AxialView,
+    box: Box,
+    sides: LungSides | None,
+) -> dict[str, Any]:
+    """Measure one nodule."""
+    inside = mask[box] == segment.number
+    start = np.array([part.start for part in box])
+    _, row_mm, column_mm = view.spacing_mm
+    found = measure_diameters(inside, row_mm, column_mm, first_slice=int(start[0]))
+    middle = np.argwhere(inside).mean(axis=0) + start
+    centre = index_to_world(middle[::-1], view.affine)
+    return {
+        **_common(segment, inside, hu[box]),
+        "volume_mm3": _rounded(int(inside.sum()) * _voxel_mm3(view)),
+        "longest_axial_diameter_mm": _rounded(found.longest_mm),
+        "perpendicular_axial_diameter_mm": _rounded(found.perpendicular_mm),
+        "diameter_slice_index_0based": found.slice_index,
+        "diameter_slice_number_1based": found.slice_index + 1,
+        "longest_ends_lps_mm": _ends(found.longest_ends, start, found.slice_index, view),
+        "perpendicular_ends_lps_mm": _ends(
+            found.perpendicular_ends, start, found.slice_index, view
+        ),
+        "centre_lps_mm": [_rounded(value) for value in centre],
+        # half-way goes up: round() would turn to the even slice
+        "centre_slice_index_0based": int(np.floor(middle[0] + 0.5)),
+        "centre_slice_number_1based": int(np.floor(middle[0] + 0.5)) + 1,
+        "first_slice_number_1based": box[0].start + 1,
+        "last_slice_number_1based": box[0].stop,
+        "lung_side": sides.side_of(centre) if sides else UNKNOWN,
+        "touches_edge": _edges(box, mask.shape, view),
+    }
+
+
+def _organ(
+    segment: Segment, hu: NDArray[np.int16], mask: NDArray[Any], view: AxialView, box: Box | None
+) -> dict[str, Any]:
+    """Measure one organ, found or not."""
+    if box is None:
+        nothing = dict.fromkeys(("mean_hu", "sd_hu", "largest_component_share"))
+        slices = dict.fromkeys(("first_slice_number_1based", "last_slice_number_1based"))
+        head = {"number": segment.number, "kind": segment.kind, "name": segment.name, "voxels": 0}
+        return {**head, "volume_ml": 0.0, **nothing, **slices, "touches_edge": []}
+    inside = mask[box] == segment.number
+    labels, _ = ndimage.label(inside)
+    sizes = np.bincount(labels.ravel())[1:]
+    return {
+        **_common(segment, inside, hu[box]),
+        "volume_ml": _rounded(int(inside.sum()) * _voxel_mm3(view) / 1000),
+        "largest_component_share": _rounded(sizes.max() / sizes.sum()),
+        "first_slice_number_1based": box[0].start + 1,
+        "last_slice_number_1based": box[0].stop,
+        "touches_edge": _edges(box, mask.shape, view),
+    }
+
+
+def _common(segment: Segment, inside: NDArray[np.bool_], hu: NDArray[np.int16]) -> dict[str, Any]:
+    values = hu[inside].astype(np.float64)
+    return {
+        "number": segment.number,
+        "kind": segment.kind,
+        "name": segment.name,
+        "voxels": int(inside.sum()),
+        "mean_hu": _rounded(values.mean()),
+        "sd_hu": _rounded(values.std()),
+    }
+
+
+def _ends(
+    ends: Floats, start: NDArray[np.int64], number: int, view: AxialView
+) -> list[list[float]]:
+    """Turn (row, column) in a box into two points in LPS mm."""
+    points = [(column + start[2], row + start[1], number) for row, column in ends]
+    return [[_rounded(value) for value in point] for point in index_to_world(points, view.affine)]
+
+
+def _edges(box: Box, shape: tuple[int, ...], view: AxialView) -> list[str]:
+    """Name the sides of the volume that a box reaches, in the patient's words."""
+    low, high = ("feet", "head") if view.rises_to_head else ("head", "feet")
+    names = (low, high), ("front", "back"), ("right", "left")
+    return [
+        name
+        for part, size, (first, last) in zip(box, shape, names, strict=True)
+        for name, there in ((first, part.start == 0), (last, part.stop == size))
+        if there
+    ]
+
+
+def _voxel_mm3(view: AxialView) -> float:
+    return float(abs(np.linalg.det(view.affine[:3, :3])))
+
+
+def _rounded(value: float) -> float:
+    """Round to what a file needs; no negative zero."""
+    return round(float(value), DECIMALS) + 0.0

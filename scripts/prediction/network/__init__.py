@@ -1,0 +1,1 @@
+"""The network with its weights, the engine that runs it, its segments."""

@@ -1,0 +1,275 @@
+"""A bundle as prediction needs it: what its inference.json declares, and its trained networks."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable
+from copy import deepcopy
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+from monai.transforms import Compose, LoadImaged
+
+from scripts.bundle.record import sha256_of
+from scripts.prediction.network.engines import TRACED, Engine
+from scripts.prediction.network.segments import SegmentRule
+from scripts.prediction.options import Options
+from scripts.training.weights.trained_weights import TrainedWeights
+
+NEEDED = (
+    *("preprocessing", "network", "inferer", "activation", "cleaning", "restoring"),
+    *("segments", "ckpt_path", "device"),
+)
+# where things lie and how the bundle runs by itself: nothing that changes a mask
+PLACES = {
+    *("_meta_", "imports", "bundle_root", "dataset_dir", "output_dir", "ckpt_path", "device"),
+    *("dataset", "dataloader", "saving", "postprocessing", "handlers", "evaluator"),
+    *("progress", "run", "inferring"),
+}
+SLICES_AT_ONCE = 8  # that become probabilities
+
+Transformation = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file of trained weights."""
+
+    name: str
+    sha256: str
+
+
+class Model:
+    """What a bundle's ``configs/inference.json``, with overlays, says about predicting.
+
+    Each part is built when it is first asked for, by MONAI's ConfigParser, as ``run inferring``
+    builds it.
+
+    Args:
+        options: bundle, overlays, checkpoints, threshold, device, engine.
+
+    Raises:
+        FileNotFoundError: when the bundle has no such file.
+        ValueError: for a config that cannot be read or lacks an id, a threshold where the config
+            has none, an engine that the device or this installation has not.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.parser = _read(options)
+        missing = [name for name in NEEDED if name not in self.parser]
+        if missing:
+            raise ValueError(
+                f"bundle: {options.bundle}/configs/inference.json has no id "
+                f"{', '.join(missing)}; predict takes preprocessing, network, post-processing and "
+                "segments from there"
+            )
+        if options.threshold is not None:
+            if "threshold" not in self.parser:
+                raise ValueError(
+                    "threshold: this bundle takes the most probable class of each voxel, its "
+                    "config has no id `threshold`; leave the option out"
+                )
+            self.parser["threshold"] = options.threshold
+        self.config = _without_macros(self.parser)
+        self.device: torch.device = self._built("device")
+        self.engine = Engine(options.engine, self.device)
+
+    def _built(self, name: str) -> Any:
+        return self.parser.get_parsed_content(name)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The bundle's metadata.json."""
+        found: dict[str, Any] = self.parser.get("_meta_", {})
+        return found
+
+    @cached_property
+    def config_sha256(self) -> str:
+        """SHA-256 of what the merged config says, without the places of files."""
+        kept = {key: value for key, value in self.config.items() if key not in PLACES}
+        text = json.dumps(kept, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def preprocessing(self) -> Compose:
+        """What turns a path into the network's input; begins with LoadImaged.
+
+        Raises:
+            ValueError: where it begins otherwise.
+        """
+        transforms: Compose = self._built("preprocessing")
+        first = transforms.transforms[0] if transforms.transforms else None
+        if not isinstance(first, LoadImaged):
+            raise ValueError(
+                f"preprocessing: must begin with LoadImaged, begins with {type(first).__name__}"
+            )
+        return transforms
+
+    @property
+    def cleaning(self) -> Transformation:
+        """What turns probabilities into a label map."""
+        built: Transformation = self._built("cleaning")
+        return built
+
+    @property
+    def restoring(self) -> Transformation:
+        """What brings the label map back into the source's own geometry."""
+        built: Transformation = self._built("restoring")
+        return built
+
+    @cached_property
+    def segments(self) -> tuple[SegmentRule, ...]:
+        """What the labels of the mask are."""
+        rules: tuple[SegmentRule, ...] = self._built("segments")
+        return rules
+
+    @cached_property
+    def checkpoint_files(self) -> tuple[Path, ...]:
+        """The files of trained weights: those asked for, or the bundle's own."""
+        files = self.options.checkpoints or (str(self._built("ckpt_path")),)
+        return tuple(map(Path, files))
+
+    @cached_property
+    def checkpoints(self) -> tuple[Checkpoint, ...]:
+        """Their names and hashes.
+
+        Raises:
+            FileNotFoundError: when one is not there.
+        """
+        for path in self.checkpoint_files:
+            if not path.is_file():
+                raise FileNotFoundError(
+                    f"ckpt_path: no trained network at {path}; train the bundle first, or pass "
+                    "--ckpt_path FILE"
+                )
+        return tuple(Checkpoint(path.name, sha256_of(path)) for path in self.checkpoint_files)
+
+    @cached_property
+    def networks(self) -> tuple[torch.nn.Module, ...]:
+        """One network for each checkpoint, on the device, as the engine computes it.
+
+        Raises:
+            FileNotFoundError, ValueError: see :meth:`TrainedWeights.load`.
+        """
+        network: torch.nn.Module = self._built("network")
+        networks = [network, *(deepcopy(network) for _ in self.checkpoint_files[1:])]
+        fold_norms = bool(self.parser.get("fold_norms", False))
+        for each, path in zip(networks, self.checkpoint_files, strict=True):
+            TrainedWeights(each, path, fold_norms=fold_norms).load()
+            each.eval()
+        return tuple(map(self.engine.prepare, networks))
+
+    def check_engine(self) -> None:
+        """Have OpenVINO convert each network and compute a small image, as the inferer asks.
+
+        Torch computes what it is given. A network that does not say in ``in_channels`` how many
+        channels it takes is converted when the first study comes.
+
+        Raises:
+            ValueError: see :class:`scripts.prediction.network.engines.OpenvinoNetwork`.
+        """
+        if self.engine.name == "torch":
+            return
+        inferer = self._built("inferer")
+        for network in self.networks:
+            channels = getattr(network.network, "in_channels", None)
+            if isinstance(channels, int):
+                with torch.no_grad():
+                    inferer(torch.zeros(1, channels, *TRACED, device=self.device), network)
+
+    def probabilities(self, image: MetaTensor) -> MetaTensor:
+        """Return the probability of each class, the mean over checkpoints and flips.
+
+        Args:
+            image: (C, D1, D2, D3) as the preprocessing gives it, with its affine.
+
+        Returns:
+            (K, D1, D2, D3) on the CPU, with the image's affine.
+        """
+        activation, inferer = self._built("activation"), self._built("inferer")
+        passes = list(itertools.product(self.networks, flipped_axes(image, self.options.flips)))
+        total = torch.zeros(())
+        with torch.no_grad():
+            for network, axes in passes:
+                inputs = torch.flip(image.as_tensor(), axes) if axes else image.as_tensor()
+                logits = _plain(inferer(inputs[None].to(self.device), network))[0]
+                del inputs
+                for part in torch.split(logits, SLICES_AT_ONCE, dim=-1):  # in place, for memory
+                    part.copy_(_plain(activation({"pred": part})["pred"]))
+                one = (torch.flip(logits, axes) if axes else logits).cpu()
+                del logits
+                total = one if total.ndim == 0 else total.add_(one)
+        mean = total.div_(len(passes)) if len(passes) > 1 else total
+        return MetaTensor(mean, meta=deepcopy(image.meta))
+
+
+def flipped_axes(image: MetaTensor, flips: tuple[str, ...]) -> list[list[int]]:
+    """List the passes of test-time flips as the image's dimensions that each flips.
+
+    Args:
+        image: (C, D1, D2, D3) with its affine, in any orientation.
+        flips: world axes, of x (left to right), y (front to back), z (feet to head).
+
+    Returns:
+        The image as it is, then every combination: 2, 4 or 8 passes with 1, 2 or 3 axes.
+    """
+    nearest = np.abs(np.asarray(image.affine)[:3, :3]).argmax(axis=0).tolist()
+    dimensions = [1 + nearest.index("xyz".index(axis)) for axis in flips]
+    return [
+        list(chosen)
+        for count in range(len(dimensions) + 1)
+        for chosen in itertools.combinations(dimensions, count)
+    ]
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
+
+
+def _read(options: Options) -> ConfigParser:
+    """Read inference.json, its overlays and metadata.json."""
+    base = options.bundle / "configs" / "inference.json"
+    if not base.is_file():
+        raise FileNotFoundError(
+            f"bundle: no configs/inference.json in {options.bundle}; give a bundle's folder"
+        )
+    parser = ConfigParser()
+    try:
+        parser.read_config([str(base), *options.config_files])
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"config_file: cannot be read: {error}") from error
+    meta = base.with_name("metadata.json")
+    if meta.is_file():
+        parser.read_meta(str(meta))
+    parser["bundle_root"] = str(options.bundle)
+    if options.device:
+        parser["device"] = f"$torch.device({options.device!r})"
+    if "progress" in parser:
+        parser["progress"] = options.progress
+    return parser
+
+
+def _without_macros(parser: ConfigParser) -> dict[str, Any]:
+    """Return the config with every ``%file::id`` in its place; say where that is to be run.
+
+    Raises:
+        ValueError: for a macro whose file is not there.
+    """
+    try:
+        parser.resolve_macro_and_relative_ids()
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(
+            f"bundle: its configs name files below the repository's root, which are not here: "
+            f"{error}; run the command there, or use the packaged bundle"
+        ) from error
+    config: dict[str, Any] = parser.get()
+    return json.loads(json.dumps(config, default=str))  # type: ignore[no-any-return]

@@ -1,0 +1,232 @@
+"""overview.png: what was found, outlined on the slices that matter, on one page."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpecFromSubplotSpec
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.patheffects import withStroke
+
+from scripts.evaluation.class_drawing import draw_classes
+from scripts.evaluation.drawing import (
+    BACKGROUND,
+    DPI,
+    OURS_COLOUR,
+    OURS_WIDTH,
+    QUIET,
+    TEXT,
+    draw_pair,
+    draw_scale_bar,
+    mark_directions,
+    write_on_dark,
+)
+from scripts.prediction.appearance import (
+    NODULE,
+    NOT_FOR_DIAGNOSIS,
+    WINDOWS,
+    colours_of,
+    first_window,
+    headline,
+)
+from scripts.prediction.axial_view import axial_view
+from scripts.prediction.measures.statistics import measure
+from scripts.prediction.report.overview_panels import (
+    NODULES_SHOWN,
+    NodulePanel,
+    OrganPanel,
+    nodule_panels,
+    organ_panels,
+    plain_panels,
+)
+from scripts.prediction.result import Prediction
+from scripts.storage.files import atomic_path
+
+WIDTH, MARGIN = 12.0, 0.2
+HEAD, FOOT = 0.7, 0.5
+NODULE_TITLE, ORGAN_TITLE = 0.55, 0.35  # inches above a picture
+NODULE_COLUMNS, ORGAN_COLUMNS = 2, 3
+GAP = 0.15
+
+Place = tuple[float, float, float, float]
+
+
+def write_overview(
+    prediction: Prediction, path: str | Path, *, statistics: dict[str, Any] | None = None
+) -> None:
+    """Write one PNG of the findings, whole or not at all; the same input gives the same bytes.
+
+    Nodules: the slice of each one's longest diameter, whole and magnified, the twelve largest;
+    organs: five axial slices and a coronal one. The patient's right is on the picture's left
+    whatever the source's index order. Where nothing was found, three slices and a line say so.
+
+    Args:
+        prediction: what was found.
+        path: ends in .png.
+        statistics: of :func:`scripts.prediction.measures.statistics.measure`, where they are at
+            hand.
+
+    Raises:
+        ValueError: for another suffix, or geometry that cannot be shown.
+    """
+    if Path(path).suffix.lower() != ".png":
+        raise ValueError(f"path: must end in .png, got {path}")
+    found = measure(prediction) if statistics is None else statistics
+    view = axial_view(prediction.affine, prediction.hu.shape)
+    nodules = nodule_panels(prediction, view, found)
+    organs = organ_panels(prediction, view, found)
+    if not nodules and not organs:
+        organs = plain_panels(prediction, view, found)
+    figure = _draw(prediction, found, nodules, organs)
+    with atomic_path(path) as beside:
+        figure.savefig(beside, dpi=DPI, facecolor=BACKGROUND, metadata={"Software": None})
+
+
+def _draw(
+    prediction: Prediction,
+    statistics: dict[str, Any],
+    nodules: list[NodulePanel],
+    organs: list[OrganPanel],
+) -> Figure:
+    """Lay out the page: heading, nodules, organs, legend."""
+    rows = math.ceil(len(nodules) / NODULE_COLUMNS), math.ceil(len(organs) / ORGAN_COLUMNS)
+    wide = WIDTH - 2 * MARGIN
+    heights = (
+        (wide - GAP * (NODULE_COLUMNS - 1)) / NODULE_COLUMNS / 2 + NODULE_TITLE,
+        (wide - GAP * (ORGAN_COLUMNS - 1)) / ORGAN_COLUMNS + ORGAN_TITLE,
+    )
+    height = HEAD + rows[0] * heights[0] + rows[1] * heights[1] + FOOT
+    figure = Figure(figsize=(WIDTH, height), facecolor=BACKGROUND)
+    FigureCanvasAgg(figure)
+    _write_heading(figure, prediction, statistics, height)
+    window = WINDOWS[first_window(prediction)]
+    organ_window = WINDOWS["soft tissue"] if statistics["organs"] else window
+    places = _places(len(nodules), NODULE_COLUMNS, height - HEAD, heights[0], NODULE_TITLE)
+    for nodule, place in zip(nodules, places, strict=True):
+        _draw_nodule(figure, nodule, _share(place, height), window)
+    below = height - HEAD - rows[0] * heights[0]
+    places = _places(len(organs), ORGAN_COLUMNS, below, heights[1], ORGAN_TITLE)
+    for organ, place in zip(organs, places, strict=True):
+        _draw_organ(figure, organ, _share(place, height), organ_window)
+    windows = [window] * bool(nodules) + [organ_window] * bool(organs)
+    _draw_legend(figure, prediction, statistics, sorted(set(windows)), height)
+    return figure
+
+
+def _places(count: int, columns: int, top: float, height: float, title: float) -> list[Place]:
+    """Return left, bottom, width and height in inches of pictures in rows, below their titles."""
+    width = (WIDTH - 2 * MARGIN - GAP * (columns - 1)) / columns
+    return [
+        (
+            MARGIN + number % columns * (width + GAP),
+            top - (number // columns + 1) * height,
+            width,
+            height - title,
+        )
+        for number in range(count)
+    ]
+
+
+def _share(place: Place, height: float) -> Place:
+    left, bottom, wide, high = place
+    return left / WIDTH, bottom / height, wide / WIDTH, high / height
+
+
+def _write_heading(
+    figure: Figure, prediction: Prediction, statistics: dict[str, Any], height: float
+) -> None:
+    """Say which study, what was found, and what is left out."""
+    left, line = MARGIN / WIDTH, 1 / height
+    heading: dict[str, Any] = {"color": TEXT, "va": "center", "parse_math": False}
+    name = _printable(prediction.study)
+    figure.text(left, 1 - 0.24 * line, name, fontsize=13, fontweight="bold", **heading)
+    figure.text(1 - left, 1 - 0.24 * line, NOT_FOR_DIAGNOSIS, fontsize=10, ha="right", **heading)
+    words = headline(statistics)
+    count = len(statistics["nodules"])
+    if count > NODULES_SHOWN:
+        words += f" (shown: the {NODULES_SHOWN} largest of {count} nodules)"
+    figure.text(left, 1 - 0.5 * line, words, fontsize=11, **heading)
+
+
+def _printable(name: str) -> str:
+    """Return a name with what the font cannot draw (past Cyrillic) as question marks."""
+    return "".join(letter if letter.isprintable() and letter < "\u0530" else "?" for letter in name)
+
+
+def _draw_nodule(
+    figure: Figure, nodule: NodulePanel, place: Place, window_hu: tuple[float, float]
+) -> None:
+    """Draw a nodule's slice and, beside it, the nodule with its diameters."""
+    left, bottom, width, height = place
+    grid = figure.add_gridspec(
+        1, 1, left=left, right=left + width, bottom=bottom, top=bottom + height
+    )
+    pair = GridSpecFromSubplotSpec(1, 2, grid[0], wspace=0.02)
+    whole, zoomed = figure.add_subplot(pair[0]), figure.add_subplot(pair[1])
+    draw_pair(whole, zoomed, nodule.panel, window_hu)
+    for ends in nodule.diameters_mm:
+        line = Line2D(ends[:, 0], ends[:, 1], color=TEXT, linewidth=0.8, linestyle="--")
+        line.set_path_effects([withStroke(linewidth=2.2, foreground="black")])
+        zoomed.add_line(line)
+    label: dict[str, Any] = {"color": OURS_COLOUR, "fontweight": "bold", "parse_math": False}
+    label.update(ha="left", va="bottom", clip_on=True)
+    for axes, size in ((whole, 7), (zoomed, 10)):
+        for x, y, number in nodule.numbers:
+            write_on_dark(axes, number, (x, y), fontsize=size, **label)
+
+
+def _draw_organ(
+    figure: Figure, organ: OrganPanel, place: Place, window_hu: tuple[float, float]
+) -> None:
+    """Draw one slice with its organs."""
+    axes: Axes = figure.add_axes(place)
+    panel = organ.panel
+    draw_classes(axes, panel, panel.ours, window_hu)
+    rows, columns = panel.image_hu.shape
+    right, bottom = columns * panel.spacing_mm[1], rows * panel.spacing_mm[0]
+    axes.set_xlim(0, right)
+    axes.set_ylim(bottom, 0)
+    axes.set_anchor("NW")
+    draw_scale_bar(axes, (0, right, bottom, 0))
+    if organ.coronal:
+        mark_directions(axes, top="H", bottom="F")
+    else:
+        mark_directions(axes)
+    axes.set_title(panel.title, loc="left", color=TEXT, fontsize=10, fontweight="bold", pad=4)
+    axes.set_title(panel.caption, loc="right", color=QUIET, fontsize=8, pad=4)
+
+
+def _draw_legend(
+    figure: Figure,
+    prediction: Prediction,
+    statistics: dict[str, Any],
+    windows: list[tuple[float, float]],
+    height: float,
+) -> None:
+    """Name the outlines, the dotted lines and the greys."""
+    handles: list[Any] = []
+    if statistics["nodules"]:
+        handles.append(Line2D([], [], color=OURS_COLOUR, linewidth=OURS_WIDTH, label=NODULE))
+        words = "longest diameter and perpendicular"
+        handles.append(Line2D([], [], color=TEXT, linewidth=0.9, linestyle="--", label=words))
+    colours = colours_of(prediction.segments)
+    for organ in statistics["organs"]:
+        words = organ["name"] if organ["voxels"] else f"{organ['name']} (not found)"
+        handles.append(Patch(color=colours[organ["number"]], label=words))
+    for low, high in windows:
+        handles.append(Line2D([], [], color="none", label=f"grey: {low:g} to {high:g} HU"))
+    figure.legend(
+        handles=handles,
+        loc="center",
+        bbox_to_anchor=(0.5, 0.5 * FOOT / height),
+        ncols=min(len(handles), 6),
+        frameon=False,
+        labelcolor=TEXT,
+        fontsize=9,
+    )

@@ -1,0 +1,163 @@
+"""What overview.png shows: which slices, which part of them, under which words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.evaluation.boxes import box_of
+from scripts.evaluation.class_drawing import COLOURS, ClassPanel
+from scripts.evaluation.drawing import Panel
+from scripts.prediction.appearance import NODULE, colours_of
+from scripts.prediction.axial_view import AxialView
+from scripts.prediction.result import Prediction
+from scripts.volumes.geometry import Floats, world_to_index
+
+NODULES_SHOWN = 12
+AXIAL_SLICES = 5
+
+
+@dataclass(frozen=True)
+class NodulePanel:
+    """A nodule in the slice of its longest diameter.
+
+    Attributes:
+        panel: the slice, all nodules in it outlined, this one to be magnified.
+        diameters_mm: (2, 2, 2), the ends (x, y) of the longest diameter and its perpendicular,
+            in mm from the slice's outer corner.
+        numbers: (x, y) in mm and number beside each nodule of the slice.
+    """
+
+    panel: Panel
+    diameters_mm: Floats
+    numbers: tuple[tuple[float, float, str], ...]
+
+
+@dataclass(frozen=True)
+class OrganPanel:
+    """Organs in one slice; coronal ones have the head on top."""
+
+    panel: ClassPanel
+    coronal: bool
+
+
+def nodule_panels(
+    prediction: Prediction, view: AxialView, statistics: dict[str, Any]
+) -> list[NodulePanel]:
+    """Return a panel for each nodule, at most the :data:`NODULES_SHOWN` largest by volume."""
+    nodules = sorted(statistics["nodules"], key=lambda n: (-n["volume_mm3"], n["number"]))
+    shown = sorted(nodules[:NODULES_SHOWN], key=lambda n: n["number"])
+    return [_nodule_panel(one, prediction, view, statistics) for one in shown]
+
+
+def _nodule_panel(
+    one: dict[str, Any], prediction: Prediction, view: AxialView, statistics: dict[str, Any]
+) -> NodulePanel:
+    at = one["diameter_slice_index_0based"]
+    values = view.turn(prediction.mask)[at]
+    spacing = view.spacing_mm[1:]
+    others = {n["number"]: n for n in statistics["nodules"]}
+    side = "" if one["lung_side"] == "unknown" else f" · {one['lung_side']} lung"
+    longest, across = one["longest_axial_diameter_mm"], one["perpendicular_axial_diameter_mm"]
+    panel = Panel(
+        view.turn(prediction.hu)[at],
+        np.isin(values, list(others)),
+        None,
+        spacing,
+        title=f"{one['name']} · {longest:.1f} \u00d7 {across:.1f} mm",
+        caption=f"slice {at + 1} of {statistics['scan']['slices']}{side} · "
+        f"{one['volume_mm3']:,.0f} mm³ · mean {one['mean_hu']:.0f} HU",
+        focus=values == one["number"],
+    )
+    ends = [one["longest_ends_lps_mm"], one["perpendicular_ends_lps_mm"]]
+    index = world_to_index(ends, view.affine)[..., :2]
+    diameters_mm = (index + 0.5) * np.array(spacing[::-1])
+    return NodulePanel(panel, diameters_mm, _numbers(values, others, spacing))
+
+
+def _numbers(
+    values: NDArray[Any], nodules: dict[int, dict[str, Any]], spacing: tuple[float, float]
+) -> tuple[tuple[float, float, str], ...]:
+    """Place each nodule's number at the upper right of its box."""
+    places = []
+    for number in (n for n in np.unique(values).tolist() if n in nodules):
+        rows, columns = box_of(values == number)
+        name = nodules[number]["name"].removeprefix(NODULE).strip()
+        places.append(((columns.stop + 1) * spacing[1], (rows.start - 1) * spacing[0], name))
+    return tuple(places)
+
+
+def organ_panels(
+    prediction: Prediction, view: AxialView, statistics: dict[str, Any]
+) -> list[OrganPanel]:
+    """Return axial slices spread over the organs from the head down, and a coronal one.
+
+    Every organ counts the same, however large it is, in where the slices lie.
+    """
+    values = view.turn(_palette_values(prediction))
+    by_slice, by_row = np.zeros(values.shape[0]), np.zeros(values.shape[1])
+    for value in np.unique(values)[1:]:
+        counts = (values == value).sum(axis=2)
+        by_slice += counts.sum(axis=1) / counts.sum()
+        by_row += counts.sum(axis=0) / counts.sum(axis=0).max()  # a row that shows all
+    if not by_slice.any():
+        return []
+    hu = view.turn(prediction.hu)
+    panels = [
+        OrganPanel(_axial_panel(hu[k], values[k], view, _place(k, statistics)), coronal=False)
+        for k in _spread(by_slice / by_slice.sum(), view)
+    ]
+    row = int(np.argmax(by_row))
+    top_first = slice(None, None, -1 if view.rises_to_head else 1)
+    coronal = values[top_first, row]
+    spacing = view.spacing_mm[0], view.spacing_mm[2]
+    words = f"row {row + 1} of {hu.shape[1]} from the front"
+    panel = ClassPanel(hu[top_first, row], coronal, coronal, spacing, "coronal", words)
+    return [*panels, OrganPanel(panel, coronal=True)]
+
+
+def plain_panels(
+    prediction: Prediction, view: AxialView, statistics: dict[str, Any]
+) -> list[OrganPanel]:
+    """Return three slices without an outline, to show what was looked at where nothing is."""
+    hu = view.turn(prediction.hu)
+    none = np.zeros(hu.shape[1:], np.uint8)
+    places = _spread(np.full(len(hu), 1 / len(hu)), view, count=3)
+    return [
+        OrganPanel(_axial_panel(hu[k], none, view, _place(k, statistics)), coronal=False)
+        for k in places
+    ]
+
+
+def _organ_colours(prediction: Prediction) -> dict[int, str]:
+    organs = {s.number for s in prediction.segments if s.kind != NODULE}
+    return {n: c for n, c in colours_of(prediction.segments).items() if n in organs}
+
+
+def _palette_values(prediction: Prediction) -> NDArray[np.uint8]:
+    """Return (Z, Y, X): the place of each organ's colour in COLOURS, from 1 on; 0 elsewhere."""
+    table = np.zeros(int(prediction.mask.max()) + 1, np.uint8)
+    for number, colour in _organ_colours(prediction).items():
+        if number < len(table):
+            table[number] = COLOURS.index(colour) + 1
+    return np.asarray(table[prediction.mask])
+
+
+def _spread(weights: Floats, view: AxialView, *, count: int = AXIAL_SLICES) -> list[int]:
+    """Return slices, those nearest the head first, with equal shares of the weight between."""
+    shares = (np.arange(count) + 0.5) / count
+    slices = sorted(set(np.searchsorted(np.cumsum(weights), shares).tolist()))
+    return slices[::-1] if view.rises_to_head else slices
+
+
+def _place(k: int, statistics: dict[str, Any]) -> str:
+    return f"slice {k + 1} of {statistics['scan']['slices']}"
+
+
+def _axial_panel(
+    hu: NDArray[np.int16], values: NDArray[np.uint8], view: AxialView, words: str
+) -> ClassPanel:
+    return ClassPanel(hu, values, values, view.spacing_mm[1:], "axial", words)

@@ -1,0 +1,187 @@
+"""report.html: a result as one page that opens from disk, without a network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from html import escape
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.prediction.appearance import (
+    NODULE,
+    NOT_FOR_DIAGNOSIS,
+    WINDOWS,
+    colours_of,
+    first_window,
+    headline,
+)
+from scripts.prediction.axial_view import AxialView, axial_view
+from scripts.prediction.report.page_images import CURVE, encode_masks, encode_slices
+from scripts.prediction.report.page_text import (
+    MINUS,
+    definitions_table,
+    facts_table,
+    switches,
+    tables,
+    warnings_box,
+)
+from scripts.prediction.result import Prediction
+from scripts.storage.files import plain, write_text
+from scripts.volumes.geometry import index_to_world, world_to_index
+
+PAGE = files("scripts.prediction") / "page"
+SCRIPTS = ("volume.js", "drawing.js", "viewer.js")
+
+
+def write_report(prediction: Prediction, statistics: dict[str, Any], path: str | Path) -> None:
+    """Write the page, whole or not at all; the same input gives the same bytes.
+
+    It loads nothing: pictures, masks, style and program are inside, and its content security
+    policy lets the browser run only them. Nothing of the patient's is in it but the images.
+
+    Args:
+        prediction: what was found; its ``facts`` say which model did it, see
+            :func:`scripts.prediction.report.page_text.facts_table`, and what to be warned of
+            (``warnings``, texts).
+        statistics: of :func:`scripts.prediction.measures.statistics.measure`.
+        path: of the page.
+
+    Raises:
+        ValueError: for geometry that cannot be shown.
+    """
+    view = axial_view(prediction.affine, prediction.hu.shape)
+    data = page_data(prediction, statistics, view)
+    style = _read("page.css")
+    script = "\n".join(_read(name) for name in SCRIPTS)
+    ends = ("feet", "head") if view.rises_to_head else ("head", "feet")
+    text = Template(_read("page.html")).substitute(
+        policy=_policy(style, script),
+        title=escape(f"{prediction.study}: {headline(statistics)}"),
+        study=escape(prediction.study),
+        headline=escape(headline(statistics)),
+        not_for_diagnosis=NOT_FOR_DIAGNOSIS,
+        warnings=warnings_box(prediction.facts),
+        slices=data["slices"],
+        first_end=ends[0],
+        last_end=ends[1],
+        switches=switches(data["segments"]),
+        windows=_window_buttons(data["window"]),
+        minus=MINUS,
+        tables=tables(statistics, colours_of(prediction.segments)),
+        facts=facts_table(prediction.facts),
+        definitions=definitions_table(statistics),
+        picture_size=f"{data['picture_height']} by {data['picture_width']}",
+        style=style,
+        script=script,
+        # no text can end the element early or open a comment in it
+        data=json.dumps(plain(data), separators=(",", ":"), allow_nan=False).replace(
+            "<", "\\u003c"
+        ),
+    )
+    write_text(path, text)
+
+
+def page_data(
+    prediction: Prediction, statistics: dict[str, Any], view: AxialView
+) -> dict[str, Any]:
+    """Return what the page's program reads: pictures, runs, segments, windows.
+
+    Slices are 0-based in the source's order; lengths are mm from a slice's upper left corner.
+    """
+    mask = view.turn(prediction.mask)
+    pictures, (height, width) = encode_slices(view.turn(prediction.hu))
+    segments = _segments(prediction, statistics, view, mask)
+    _, rows, columns = middle = mask.shape
+    ends = [((columns - 1) / 2, (rows - 1) / 2, k) for k in (0, 1)]
+    first_mm, second_mm = index_to_world(ends, view.affine)[:, 2]
+    window = first_window(prediction)
+    return {
+        "slices": middle[0],
+        "rows": rows,
+        "columns": columns,
+        "row_mm": view.spacing_mm[1],
+        "column_mm": view.spacing_mm[2],
+        "z_mm": first_mm,
+        "z_step_mm": second_mm - first_mm,
+        "to_head": 1 if view.rises_to_head else -1,
+        "start": segments[0]["slice"] if segments else middle[0] // 2,
+        "window": window,
+        "windows": WINDOWS,
+        "segments": segments,
+        "curve": [(hu, level) for hu, level in CURVE],
+        "picture_width": width,
+        "picture_height": height,
+        "pictures": pictures,
+        "runs": encode_masks(mask),
+    }
+
+
+def _segments(
+    prediction: Prediction, statistics: dict[str, Any], view: AxialView, mask: NDArray[Any]
+) -> list[dict[str, Any]]:
+    """Describe what is somewhere in the mask, nodules first."""
+    colours = colours_of(prediction.segments)
+    found = []
+    for one in (*statistics["nodules"], *statistics["organs"]):
+        if not one["voxels"]:
+            continue
+        first, last = one["first_slice_number_1based"] - 1, one["last_slice_number_1based"] - 1
+        areas = (mask[first : last + 1] == one["number"]).sum(axis=(1, 2))
+        segment = {
+            **{key: one[key] for key in ("number", "kind", "name")},
+            "colour": colours[one["number"]],
+            "first": first,
+            "last": last,
+            "slice": first + int(np.argmax(areas)),
+        }
+        if one["kind"] == NODULE:
+            segment.update(_nodule(one, view))
+        found.append(segment)
+    return found
+
+
+def _nodule(one: dict[str, Any], view: AxialView) -> dict[str, Any]:
+    """Describe a nodule's place and diameters in the slice they were measured in."""
+    spacing = np.array([view.spacing_mm[2], view.spacing_mm[1]])
+    ends = [one["longest_ends_lps_mm"], one["perpendicular_ends_lps_mm"]]
+    places = (world_to_index(ends, view.affine)[..., :2] + 0.5) * spacing
+    x, y = places.reshape(4, 2).mean(axis=0).round(2).tolist()
+    return {
+        "slice": one["diameter_slice_index_0based"],
+        "label": one["name"].removeprefix(NODULE).strip(),
+        "diameters": places.round(3).tolist(),
+        "x": x,
+        "y": y,
+    }
+
+
+def _window_buttons(chosen: str) -> str:
+    return "".join(
+        f'<button type="button" data-window="{name}" aria-pressed="{str(name == chosen).lower()}" '
+        f'title="{low:g} to {high:g} HU">{name.capitalize()}</button>'
+        for name, (low, high) in WINDOWS.items()
+    )
+
+
+def _read(name: str) -> str:
+    return (PAGE / name).read_text(encoding="utf-8")
+
+
+def _policy(style: str, script: str) -> str:
+    """Allow the page's own style and program, by their hashes, and pictures inside it."""
+    hashes = [
+        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        for text in (style, script)
+    ]
+    return (
+        "default-src 'none'; img-src data:; "
+        f"style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; "
+        "base-uri 'none'; form-action 'none'"
+    )

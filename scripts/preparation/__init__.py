@@ -1,0 +1,1 @@
+"""Preparation of any data set: slices, samples, partitions, the report."""

@@ -1,0 +1,1 @@
+"""Files written whole, archives, output folders, worker processes, checks of options."""

@@ -1,0 +1,262 @@
+"""Checkpoints of a training run: written whole or not at all, resumed bit for bit."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+from ignite.handlers import Checkpoint
+from torch import nn
+
+from scripts.storage.files import plain
+from scripts.training.engine_events import (
+    CheckpointEvents,
+    Stateful,
+    is_main_process,
+    kept,
+    register,
+)
+from scripts.training.stage_checks import unwrapped
+from scripts.training.tensor_files import MODEL_FILE, prove_writable, write_tensors
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "checkpoints"
+KEPT_FILES = 2
+SHOWN_DIFFERENCES = 6
+
+
+class TrainingCheckpoint:
+    """Ignite handler that saves a run at the end of epochs and goes on from there.
+
+    It saves the trainer's counters and gradient scaler, ``objects``, and the state of every handler
+    that asked for it when it was attached (stages, report). Random states are not saved: with
+    :class:`~scripts.training.determinism.EpochSeed` an epoch does not depend on them. The last two
+    files are kept. The place in the list of handlers does not matter: an epoch is saved after all
+    other handlers have seen its end.
+
+    Args:
+        output_dir: the run's folder; the files are in its folder ``checkpoints``.
+        objects: name -> network, optimiser and whatever else has ``state_dict``.
+        settings: plain Python that must not differ when the run is resumed, such as the split;
+            strategy, seed and the network's tensors are compared anyway.
+        resume: go on from the newest readable file, from the beginning if there is none.
+        overwrite: delete an older run's checkpoints, and let its result be replaced.
+        interval: epochs between files.
+
+    Raises:
+        ValueError: when an object has no state, or both ``resume`` and ``overwrite`` are asked for.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        objects: Mapping[str, Stateful],
+        *,
+        settings: Mapping[str, Any] | None = None,
+        resume: bool = False,
+        overwrite: bool = False,
+        interval: int = 1,
+    ) -> None:
+        stateless = [name for name, item in objects.items() if not hasattr(item, "state_dict")]
+        if stateless or not objects:
+            raise ValueError(f"objects: must have a state_dict each, {stateless or 'none'} given")
+        if resume and overwrite:
+            raise ValueError("resume, overwrite: ask for one of them, a run goes on or starts anew")
+        if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
+            raise ValueError(f"interval: must be at least 1 epoch, got {interval!r}")
+        self.folder = Path(output_dir) / FOLDER
+        self.result = Path(output_dir) / MODEL_FILE
+        self.objects = dict(objects)
+        self.settings = dict(settings or {})
+        self.resume = resume
+        self.overwrite = overwrite
+        self.interval = interval
+        self._proven = False
+        self._running = False
+
+    def attach(self, engine: Engine) -> None:
+        """Save and resume a trainer."""
+        register(engine, CheckpointEvents)
+        engine.add_event_handler(Events.STARTED, self._started)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._take_last_place)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._stopped)
+
+    def _stopped(self, trainer: Engine, error: BaseException) -> None:
+        """Say how to go on; the error itself goes on to the caller."""
+        files = saved_files(self.folder) if self._running else []
+        if files and is_main_process():
+            logger.error(
+                "stopped in epoch %d by %s; the same command with --resume true goes on from %s",
+                trainer.state.epoch,
+                type(error).__name__,
+                files[0],
+            )
+        raise error
+
+    def _started(self, trainer: Engine) -> None:
+        files = saved_files(self.folder)
+        if self.resume and files:
+            self._load(trainer, files)
+        elif self.overwrite:
+            self._clear(files)
+        elif files or self.result.is_file():
+            raise FileExistsError(
+                f"output_dir: {files[0] if files else self.result} is of an earlier run; pass "
+                f"{'resume=true to go on with it, ' if files else ''}another output_dir, or "
+                "overwrite=true to lose it"
+            )
+        elif self.resume:
+            logger.info("resume: no checkpoint in %s, starting from the beginning", self.folder)
+        if is_main_process():
+            prove_writable(self.folder)
+        self._running = True
+
+    def _clear(self, files: list[Path]) -> None:
+        if is_main_process():
+            for file in files:
+                logger.warning("overwrite: deleting %s", file)
+                file.unlink()
+
+    def _take_last_place(self, trainer: Engine) -> None:
+        """Follow every handler, also those which attach themselves when the run starts."""
+        if not trainer.has_event_handler(self._epoch_completed, Events.EPOCH_COMPLETED):
+            trainer.add_event_handler(Events.EPOCH_COMPLETED, self._epoch_completed)
+
+    def _epoch_completed(self, trainer: Engine) -> None:
+        last = trainer.should_terminate or trainer.state.epoch == trainer.state.max_epochs
+        if is_main_process() and (last or trainer.state.epoch % self.interval == 0):
+            self._save(trainer)
+
+    def _save(self, trainer: Engine) -> None:
+        """Write the file of this epoch, then drop the oldest."""
+        content: dict[str, Any] = {
+            name: state.state_dict() for name, state in self._stateful(trainer).items()
+        }
+        content["trainer"] = dict(trainer.state_dict())
+        content["settings"] = self._all_settings(trainer)
+        path = self.folder / f"checkpoint_{trainer.state.epoch:05d}.pt"
+        write_tensors(path, content)
+        if not self._proven:
+            _read(path)  # proves once per run that the states of all handlers can be read again
+            self._proven = True
+        for file in saved_files(self.folder)[KEPT_FILES:]:
+            file.unlink()
+
+    def _stateful(self, trainer: Engine) -> dict[str, Stateful]:
+        """Everything to save by name; networks without their DistributedDataParallel."""
+        scaler = getattr(trainer, "scaler", None)
+        found = {**self.objects, **kept(trainer).objects}
+        if scaler is not None:
+            found["scaler"] = scaler
+        return {
+            name: unwrapped(item) if isinstance(item, nn.Module) else item
+            for name, item in found.items()
+        }
+
+    def _all_settings(self, trainer: Engine) -> dict[str, Any]:
+        """What makes this run this run, as plain Python."""
+        found = {**self.settings, **kept(trainer).settings}
+        for name, item in self.objects.items():
+            if isinstance(item, nn.Module):
+                tensors = unwrapped(item).state_dict().items()
+                found[f"{name} tensors"] = {key: list(tensor.shape) for key, tensor in tensors}
+            else:
+                found[f"{name} class"] = type(item).__name__
+        found["iterations of an epoch"] = trainer.state.epoch_length
+        settings: dict[str, Any] = plain(found)
+        return settings
+
+    def _load(self, trainer: Engine, files: list[Path]) -> None:
+        """Go on from the newest file that can be read.
+
+        Raises:
+            ValueError: when the run was started with other settings.
+        """
+        file, content = _newest_readable(files)
+        differences = list_differences(content["settings"], self._all_settings(trainer))
+        if differences:
+            shown = "; ".join(differences[:SHOWN_DIFFERENCES])
+            more = len(differences) - SHOWN_DIFFERENCES
+            raise ValueError(
+                f"resume: {file} was made under other settings: {shown}"
+                f"{f'; and {more} more' if more > 0 else ''}; use its settings, or another "
+                "output_dir"
+            )
+        to_load: dict[str, Any] = {**self._stateful(trainer), "trainer": trainer}
+        content["trainer"]["max_epochs"] = trainer.state.max_epochs
+        Checkpoint.load_objects(to_load=to_load, checkpoint=content)
+        done = trainer.state.epoch >= trainer.state.max_epochs
+        message = (
+            "resume: finished already, %d epochs" if done else "resume: going on after epoch %d"
+        )
+        logger.info(f"{message}, from %s", trainer.state.epoch, file)
+        trainer.fire_event(CheckpointEvents.RESUMED)
+
+
+def saved_files(folder: Path) -> list[Path]:
+    """Checkpoints in a folder, the newest first; files of other names are not ours."""
+    if not folder.is_dir():
+        return []
+    found = [file for file in folder.iterdir() if re.fullmatch(r"checkpoint_\d+\.pt", file.name)]
+    return sorted(found, key=lambda file: int(file.stem.rpartition("_")[2]), reverse=True)
+
+
+def _newest_readable(files: list[Path]) -> tuple[Path, dict[str, Any]]:
+    """The first file that can be read, with a warning for each that cannot.
+
+    Raises:
+        ValueError: when there is none; starting from the beginning could cost days unnoticed.
+    """
+    for file in files:
+        try:
+            return file, _read(file)
+        except (OSError, RuntimeError, EOFError, ValueError) as error:
+            logger.warning("resume: cannot read %s (%s), trying the one before", file, error)
+    raise ValueError(
+        f"resume: none of {', '.join(map(str, files))} can be read; move them away to start from "
+        "the beginning"
+    )
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Content of a checkpoint, on the CPU; plain Python and tensors only.
+
+    Raises:
+        ValueError: when it is something else than a checkpoint of a run.
+    """
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and torch have no common error
+        raise ValueError(f"{file}: not a readable checkpoint: {error}") from error
+    if not isinstance(content, dict) or not {"trainer", "settings"} <= content.keys():
+        raise ValueError(f"{file}: not a checkpoint of a training run")
+    return content
+
+
+def list_differences(saved: Any, now: Any, where: str = "") -> list[str]:
+    """Where two plain values differ, in words.
+
+    Example:
+        >>> list_differences({"seed": 0, "stages": [{"epochs": 2}]},
+        ...                  {"seed": 1, "stages": [{"epochs": 3}]})
+        ['seed: 0 then, 1 now', 'stages[0].epochs: 2 then, 3 now']
+    """
+    if isinstance(saved, dict) and isinstance(now, dict):
+        keys = [*saved, *(key for key in now if key not in saved)]
+        pairs = [(f"{where}.{key}".lstrip("."), saved.get(key), now.get(key)) for key in keys]
+    elif isinstance(saved, list) and isinstance(now, list) and len(saved) == len(now):
+        pairs = [(f"{where}[{i}]", *pair) for i, pair in enumerate(zip(saved, now, strict=True))]
+    else:
+        return [] if saved == now else [f"{where}: {_short(saved)} then, {_short(now)} now"]
+    return [words for name, a, b in pairs for words in list_differences(a, b, name)]
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

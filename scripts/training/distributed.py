@@ -1,0 +1,114 @@
+"""Training in several processes by ``torchrun``: what the configs' overlays name.
+
+Nothing here replaces torch.distributed: the processes are torchrun's, gradients are averaged by
+DistributedDataParallel, figures are added up by MONAI's and ignite's metrics.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import torch
+import torch.distributed as dist
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from scripts.training.engine_events import is_main_process
+
+__all__ = ["distribute", "initialise", "is_main_process", "local_device", "share_of_batch"]
+
+logger = logging.getLogger(__name__)
+
+
+def initialise() -> None:
+    """Join the processes that torchrun started: by NCCL on GPUs, by Gloo on CPUs.
+
+    The log of every process but the first is kept to warnings.
+
+    Raises:
+        ValueError: outside torchrun.
+    """
+    if "RANK" not in os.environ or "WORLD_SIZE" not in os.environ:
+        raise ValueError(
+            "multi_gpu_train.json: must be run by torchrun, e.g. `torchrun --standalone "
+            "--nproc_per_node=2 -m monai.bundle run training ...`; leave it out for one process"
+        )
+    device = local_device()
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if not dist.is_initialized():
+        dist.init_process_group(backend="nccl" if device.type == "cuda" else "gloo")
+    if not is_main_process():
+        logging.getLogger().setLevel(logging.WARNING)
+    logger.info("training in %d processes by %s", dist.get_world_size(), dist.get_backend())
+
+
+def local_device() -> torch.device:
+    """Give this process its GPU; the CPU where there are none.
+
+    Raises:
+        ValueError: when there are more processes on this machine than GPUs.
+    """
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    number, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if number >= count:
+        raise ValueError(
+            f"nproc_per_node: must be at most the number of GPUs, {count}, got a process {number}"
+        )
+    return torch.device("cuda", number)
+
+
+def distribute(network: nn.Module, device: torch.device) -> DistributedDataParallel:
+    """Wrap a network so that all processes train it together.
+
+    Parts that a stage freezes, and parts that only a later stage releases, get no gradient:
+    ``find_unused_parameters`` has the processes not wait for it. Batch norms are converted to
+    SyncBatchNorm on GPUs, so that their statistics are those of the whole batch; on CPUs, where
+    torch has none, each process takes those of its own share, and the result differs from that of
+    one process unless the network has no batch norm (VGG16 with ``decoder_norm: group``).
+
+    Args:
+        network: a ``custom_nets.freezing.Freezable``; it stays reachable as ``.module``.
+        device: of this process.
+    """
+    batch_norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    if device.type == "cuda":
+        convert = nn.SyncBatchNorm.convert_sync_batchnorm  # untyped in torch
+        network = convert(network)  # type: ignore[no-untyped-call]
+    elif batch_norms:
+        logger.warning(
+            "%d batch norms use the statistics of each process' own share of a batch: there is no "
+            "SyncBatchNorm on CPUs",
+            len(batch_norms),
+        )
+    devices = [device] if device.type == "cuda" else None
+    return DistributedDataParallel(
+        network.to(device), device_ids=devices, find_unused_parameters=True
+    )
+
+
+def share_of_batch(batch_size: int, accumulation_steps: int = 1) -> int:
+    """Tell how many samples one process takes at a time.
+
+    Args:
+        batch_size: samples of one optimiser step, of all processes together.
+        accumulation_steps: parts in which each process takes its share, to save memory.
+
+    Raises:
+        ValueError: when the batch cannot be shared out evenly: the loss would weigh samples
+            unequally.
+
+    Example:
+        >>> share_of_batch(32, 4)
+        8
+    """
+    processes = dist.get_world_size() if dist.is_initialized() else 1
+    share, rest = divmod(batch_size, processes * accumulation_steps)
+    if rest or share < 1:
+        raise ValueError(
+            f"batch_size: must be a multiple of {processes} processes times accumulation_steps "
+            f"{accumulation_steps}, got {batch_size}"
+        )
+    return share

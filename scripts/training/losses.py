@@ -1,0 +1,186 @@
+"""Losses that MONAI lacks: sums, and labels that tell only part of the truth.
+
+For the latter see :mod:`scripts.transforms.partial_labels`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from monai.data import MetaTensor
+from torch import nn
+
+UNKNOWN = ("merge", "ignore")
+
+
+class MarginalCrossEntropy(nn.Module):
+    """Softmax cross-entropy on sets of candidate classes.
+
+    A voxel's loss is ``-log(sum of the probabilities of its candidates)``. With one candidate that
+    is the usual cross-entropy. Background of a patient whose kidneys nobody outlined has the
+    candidates background and kidney: ``-log(p_background + p_kidney)``, so that the network is
+    told that it is neither liver nor bone and is free to find the kidney.
+
+    Args:
+        unknown: "merge" as described; "ignore" leaves voxels with several candidates out, so that
+            such patients teach only what was outlined, and nothing of where it ends.
+        class_weights: factor of each class, that of a set being its first class's; the mean is then
+            a weighted one. Equal when None.
+
+    Raises:
+        ValueError: for another word, or weights that are not positive.
+
+    Source:
+        "merge": Shi, Xiao, Chen, Zhou, Marginal loss and exclusion loss for partially supervised
+        multi-organ segmentation, Medical Image Analysis 70, 2021; Fang and Yan, Multi-organ
+        segmentation over partially labeled datasets with multi-scale feature abstraction, IEEE
+        Transactions on Medical Imaging 39(11), 2020.
+
+    Example:
+        >>> logits = torch.zeros(1, 4, 1, 1)
+        >>> candidates = torch.tensor([1, 0, 0, 1]).view(1, 4, 1, 1)
+        >>> round(MarginalCrossEntropy()(logits, candidates).exp().item(), 4)
+        2.0
+    """
+
+    def __init__(
+        self, unknown: str = "merge", *, class_weights: Sequence[float] | None = None
+    ) -> None:
+        super().__init__()
+        if unknown not in UNKNOWN:
+            raise ValueError(f"unknown: must be one of {', '.join(UNKNOWN)}, got {unknown!r}")
+        if class_weights is not None and min(class_weights) <= 0:
+            raise ValueError(f"class_weights: must be above 0, got {list(class_weights)}")
+        self.unknown = unknown
+        self.weights = None if class_weights is None else torch.tensor(list(class_weights))
+
+    def forward(self, logits: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+        """Average over voxels.
+
+        Args:
+            logits: (B, C, ...).
+            candidates: (B, C, ...), 1 where a class is a candidate.
+
+        Raises:
+            ValueError: when the shapes differ, or the weights are of other classes.
+        """
+        if logits.shape != candidates.shape:
+            raise ValueError(
+                f"candidates: must have the shape of the logits {tuple(logits.shape)}, got "
+                f"{tuple(candidates.shape)}; labels go through CandidateClassesd"
+            )
+        chosen = _plain(candidates).bool()
+        scores = _plain(logits).float()
+        of_set = scores.masked_fill(~chosen, -torch.inf).logsumexp(dim=1)
+        loss = scores.logsumexp(dim=1) - of_set
+        weights = self._voxel_weights(chosen, loss)
+        return (loss * weights).sum() / weights.sum().clamp_min(torch.finfo(loss.dtype).tiny)
+
+    def _voxel_weights(self, chosen: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+        """Weight of each voxel (B, ...)."""
+        weights = torch.ones_like(like)
+        if self.weights is not None:
+            if len(self.weights) != chosen.shape[1]:
+                raise ValueError(
+                    f"class_weights: must be {chosen.shape[1]}, one for each class, got "
+                    f"{len(self.weights)}"
+                )
+            first = chosen.to(torch.uint8).argmax(dim=1)
+            weights = self.weights.to(like)[first]
+        if self.unknown == "ignore":
+            weights = weights * (chosen.sum(dim=1) == 1)
+        return weights
+
+
+class MarginalDice(nn.Module):
+    """1 - Dice of the foreground classes that an image's candidates tell of, averaged.
+
+    The probabilities of unknown classes count as background, as in
+    :class:`MarginalCrossEntropy`; an unknown class has no Dice and enters no average.
+
+    Args:
+        smooth: added to numerator and denominator, for classes that an image does not show.
+
+    Source:
+        Shi et al., Medical Image Analysis 70, 2021 (marginal Dice loss).
+    """
+
+    def __init__(self, *, smooth: float = 1.0) -> None:
+        super().__init__()
+        if smooth <= 0:
+            raise ValueError(f"smooth: must be above 0, got {smooth}")
+        self.smooth = smooth
+
+    def forward(self, logits: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+        """Average over images and their known foreground classes; both (B, C, ...).
+
+        Raises:
+            ValueError: when the shapes differ.
+        """
+        if logits.shape != candidates.shape:
+            raise ValueError(
+                f"candidates: must have the shape of the logits {tuple(logits.shape)}, got "
+                f"{tuple(candidates.shape)}; labels go through CandidateClassesd"
+            )
+        chosen = _plain(candidates).flatten(2).float()
+        probable = _plain(logits).float().flatten(2).softmax(dim=1)
+        several = chosen.sum(dim=1, keepdim=True) > 1
+        known = ~((chosen > 0) & several).any(dim=2)[:, 1:]
+        shared = (probable * chosen).sum(dim=2)[:, 1:]
+        sizes = (probable + chosen).sum(dim=2)[:, 1:]
+        dice = (2 * shared + self.smooth) / (sizes + self.smooth)
+        return ((1 - dice) * known).sum() / known.sum().clamp_min(1)
+
+
+class MarginalDiceCrossEntropy(nn.Module):
+    """Sum of :class:`MarginalDice` and :class:`MarginalCrossEntropy`, each weighted once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dice, self.cross_entropy = MarginalDice(), MarginalCrossEntropy()
+
+    def forward(self, logits: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+        """Add the two for (B, C, ...) logits and candidates."""
+        total: torch.Tensor = self.dice(logits, candidates) + self.cross_entropy(logits, candidates)
+        return total
+
+
+class SumOfLosses(nn.Module):
+    """Sum of losses of the same logits and labels, each times its weight.
+
+    Args:
+        losses: modules of (logits, labels), each giving one number.
+        weights: one for each; 1 where not given.
+
+    Raises:
+        ValueError: for no losses, another number of weights, or one that is not above 0.
+
+    Example:
+        >>> both = SumOfLosses([nn.MSELoss(), nn.L1Loss()], weights=[1, 0.5])
+        >>> both(torch.tensor([2.0]), torch.tensor([0.0])).item()
+        5.0
+    """
+
+    def __init__(
+        self, losses: Sequence[nn.Module], *, weights: Sequence[float] | None = None
+    ) -> None:
+        super().__init__()
+        if not losses:
+            raise ValueError("losses: must name at least one loss, got none")
+        self.losses = nn.ModuleList(losses)
+        self.weights = [1.0] * len(losses) if weights is None else [float(w) for w in weights]
+        if len(self.weights) != len(losses) or min(self.weights) <= 0:
+            raise ValueError(
+                f"weights: must be {len(losses)} numbers above 0, one for each loss, got "
+                f"{self.weights}; leave a loss out instead of weighting it 0"
+            )
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Add the losses of (B, C, ...) logits and labels."""
+        pairs = zip(self.weights, self.losses, strict=True)
+        return torch.stack([weight * loss(logits, labels) for weight, loss in pairs]).sum()
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor

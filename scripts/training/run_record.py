@@ -1,0 +1,55 @@
+"""Writing down, before a run starts working, what is being run."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import ignite.distributed as idist
+from ignite.engine import Engine, Events
+
+from scripts.bundle.record import BundleRun, record_config
+
+logger = logging.getLogger(__name__)
+
+
+class RunRecord:
+    """Ignite handler that writes a run's config as one file, and its provenance, at the start.
+
+    See :func:`scripts.bundle.record.record_config`. Written once per process, by the first of
+    several processes.
+
+    Args:
+        output_dir: where results go.
+        name: start of the files' names, ``<name>_config.json`` and ``<name>_record.json``; give
+            training and evaluation different ones where they share a folder.
+    """
+
+    def __init__(self, output_dir: str | Path, *, name: str = "run") -> None:
+        if not name or Path(name).name != name:
+            raise ValueError(f"name: must be the start of a file name, got {name!r}")
+        self.output_dir = Path(output_dir)
+        self.name = name
+        self._written = False
+
+    def attach(self, engine: Engine) -> None:
+        """Write when ``engine`` first starts.
+
+        Raises:
+            ValueError: when the command overrides an id that its config files do not have.
+        """
+        run = BundleRun.of_command(sys.argv)
+        if run is not None:
+            run.refuse_unknown_ids()
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Write the two files."""
+        if self._written or idist.get_rank() != 0:
+            return
+        record = record_config(self.output_dir, name=self.name)
+        self._written = True
+        logger.info(
+            "run again with: %s", record["rerun"] or f"(no command: {record['config_reason']})"
+        )

@@ -1,0 +1,158 @@
+"""Checks of a strategy against network, optimiser and engines, before the first iteration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ignite.engine import Engine
+from torch import nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+from torch.optim import Optimizer
+
+from scripts.training.strategies import Stage, Strategy
+
+
+def unwrapped(network: nn.Module) -> nn.Module:
+    """The network inside DistributedDataParallel, DataParallel or ``torch.compile``."""
+    inner: Any = network
+    while True:
+        if isinstance(inner, (DistributedDataParallel, DataParallel)):
+            inner = inner.module
+        elif hasattr(inner, "_orig_mod"):
+            inner = inner._orig_mod
+        else:
+            return inner  # type: ignore[no-any-return]  # modules' attributes are Any
+
+
+def check_optimizer(network: Any, optimizer: Optimizer) -> None:
+    """Refuse an optimiser whose groups are not the network's, in its order.
+
+    Raises:
+        ValueError: naming the groups of both; a stage sets learning rates by group.
+    """
+    expected = network.parameter_groups()
+    names = [group["name"] for group in expected]
+    found = [group.get("name") for group in optimizer.param_groups]
+    if found != names:
+        raise ValueError(
+            f"optimizer: must have the parameter groups {', '.join(names)}, has {found}; make it "
+            "with params from scripts.training.strategies.parameter_groups"
+        )
+    for ours, theirs in zip(expected, optimizer.param_groups, strict=True):
+        if {id(p) for p in ours["params"]} != {id(p) for p in theirs["params"]}:
+            raise ValueError(
+                f"optimizer: group {ours['name']} holds other parameters than the network's; "
+                "make the optimiser from the network that is trained"
+            )
+        if "initial_lr" in theirs:
+            raise ValueError(
+                "optimizer: has a learning rate scheduler, which would undo the stages' learning "
+                "rates; leave it out, or give each stage its own learning_rate"
+            )
+
+
+def check_stages(network: Any, strategy: Strategy, val_interval: int) -> list[dict[str, int]]:
+    """Refuse whatever a stage could not do, and count what each trains.
+
+    Args:
+        network: its trainable parts are the same afterwards.
+        strategy: the stages.
+        val_interval: epochs between validations.
+
+    Returns:
+        For each stage, part -> its trainable parameters; 0 where it is frozen.
+
+    Raises:
+        ValueError: naming the stage, for an unknown part, a learning rate of a part that is frozen
+            or unknown, epochs that no validation ends, or nothing to train.
+    """
+    if isinstance(val_interval, bool) or not isinstance(val_interval, int) or val_interval < 1:
+        raise ValueError(f"val_interval: must be at least 1 epoch, got {val_interval!r}")
+    for stage in strategy.stages:
+        _check_stage(network, stage, val_interval)
+    before = network.trainable
+    try:
+        return [_trainable_parameters(network, stage) for stage in strategy.stages]
+    finally:
+        network.set_trainable(before)
+
+
+def _check_stage(network: Any, stage: Stage, val_interval: int) -> None:
+    try:
+        network.check_names(stage.trainable)
+    except ValueError as error:
+        raise ValueError(f"stage {stage.name}: trainable: {error}") from error
+    groups = [group["name"] for group in network.parameter_groups()]
+    unknown = [part for part in stage.learning_rates if part not in groups]
+    if unknown:
+        raise ValueError(
+            f"stage {stage.name}: learning_rates: unknown {', '.join(unknown)}; valid names are "
+            f"{', '.join(groups)}"
+        )
+    if stage.epochs % val_interval:
+        raise ValueError(
+            f"stage {stage.name}: epochs: {stage.epochs} is no multiple of val_interval "
+            f"{val_interval}, so that its last epochs would never be validated"
+        )
+
+
+def _trainable_parameters(network: Any, stage: Stage) -> dict[str, int]:
+    """Trainable parameters of a stage by part; the network is left in it."""
+    network.set_trainable(stage.trainable)
+    sizes = {
+        group["name"]: sum(p.numel() for p in group["params"] if p.requires_grad)
+        for group in network.parameter_groups()
+    }
+    frozen = [part for part in stage.learning_rates if not sizes[part]]
+    if frozen:
+        raise ValueError(
+            f"stage {stage.name}: learning_rates: {', '.join(frozen)} is frozen in this stage; "
+            "name it in trainable or leave its rate out"
+        )
+    if not sum(sizes.values()):
+        raise ValueError(f"stage {stage.name}: trainable: {stage.trainable} has no parameters")
+    return sizes
+
+
+def check_engines(trainer: Engine, evaluator: Engine, strategy: Strategy) -> None:
+    """Refuse a trainer that is too short for the stages, and an evaluator that cannot judge.
+
+    Raises:
+        ValueError: saying what to set.
+    """
+    if strategy.total_epochs > trainer.state.max_epochs:
+        raise ValueError(
+            f"max_epochs: the stages of {strategy.name} take up to {strategy.total_epochs} epochs, "
+            f"the trainer has {trainer.state.max_epochs}; set it to "
+            "scripts.training.strategies.total_epochs(strategy, epochs)"
+        )
+    if getattr(evaluator.state, "key_metric_name", None) is None:
+        raise ValueError(
+            "evaluator: has no key metric to judge stages by; give it key_val_metric, "
+            "e.g. the validation Dice"
+        )
+
+
+def check_same_objects(trainer: Engine, evaluator: Engine, network: Any, optimizer: Any) -> None:
+    """Refuse engines that train or validate something else than what the stages freeze.
+
+    Raises:
+        ValueError: naming the engine.
+    """
+    for name, engine in (("trainer", trainer), ("evaluator", evaluator)):
+        if unwrapped(getattr(engine, "network", network)) is not network:
+            raise ValueError(
+                f"network: the {name} has another network object than StagedFineTuning; give the "
+                "same one to both"
+            )
+    if getattr(trainer, "optimizer", optimizer) is not optimizer:
+        raise ValueError(
+            "optimizer: the trainer has another optimiser than StagedFineTuning; give the same "
+            "one to both"
+        )
+    distributed = getattr(trainer, "network", None)
+    if isinstance(distributed, DistributedDataParallel) and not distributed.find_unused_parameters:
+        raise ValueError(
+            "network: DistributedDataParallel waits for the gradients of frozen parts; wrap it "
+            "with find_unused_parameters=True"
+        )

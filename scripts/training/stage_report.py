@@ -1,0 +1,196 @@
+"""The table and the curves of staged fine-tuning, written as training goes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ignite.engine import Engine, Events
+
+from scripts.storage.files import write_csv, write_json
+from scripts.training.engine_events import StageEvents, is_main_process, kept, register
+from scripts.training.stage_curves import draw_curves
+from scripts.training.stages import StagedFineTuning
+
+logger = logging.getLogger(__name__)
+
+METRICS = {
+    "sensitivity": "val_sensitivity",
+    "specificity": "val_specificity",
+    "dice": "val_dice",
+    "iou": "val_iou",
+}
+SECONDS_BETWEEN_DRAWINGS = 30.0
+
+
+class StageReport:
+    """Ignite handler that writes what each stage of a run trained, cost and reached.
+
+    Files in ``output_dir``, each replaced whole after every epoch: ``stages.json`` and
+    ``stages.csv`` (a row a stage, its metrics those of its best epoch), ``history.csv`` (a row an
+    epoch) and ``curves.png``, which is drawn when a stage ends and at most twice a minute. It has
+    no state of its own: all is computed from the record that ``StagedFineTuning`` keeps and saves.
+
+    Args:
+        output_dir: the run's folder.
+        metrics: column of the table -> name of the evaluator's metric.
+        curves: whether to draw.
+        drawn: further metrics of the evaluator to draw; a loss joins the training loss.
+    """
+
+    def __init__(
+        self,
+        output_dir: str | Path,
+        *,
+        metrics: Mapping[str, str] = METRICS,
+        curves: bool = True,
+        drawn: Sequence[str] = (),
+    ) -> None:
+        self.output_dir = Path(output_dir)
+        self.metrics = dict(metrics)
+        self.curves = curves
+        self.drawn = tuple(drawn)
+        self._drawn = -SECONDS_BETWEEN_DRAWINGS
+
+    def attach(self, engine: Engine) -> None:
+        """Report on a trainer which has a ``StagedFineTuning`` too, before or after in its list."""
+        register(engine, StageEvents)
+        engine.add_event_handler(Events.STARTED, _stages_of)
+        engine.add_event_handler(StageEvents.EPOCH_RECORDED, self._epoch_recorded)
+        engine.add_event_handler(StageEvents.STAGE_COMPLETED, self._stage_completed)
+        engine.add_event_handler(StageEvents.RUN_COMPLETED, self._run_completed)
+
+    def _stage_completed(self, trainer: Engine) -> None:
+        self._drawn = -SECONDS_BETWEEN_DRAWINGS  # so that the epoch's end draws
+
+    def _epoch_recorded(self, trainer: Engine) -> None:
+        stages = _stages_of(trainer)
+        if stages.record.history[-1].stage_epoch == 1:
+            logger.info(time_left(stages))
+        due = time.monotonic() - self._drawn >= SECONDS_BETWEEN_DRAWINGS
+        self._write(stages, draw=due)
+
+    def _run_completed(self, trainer: Engine) -> None:
+        self._write(_stages_of(trainer), draw=True)
+
+    def _write(self, stages: StagedFineTuning, *, draw: bool) -> None:
+        if not is_main_process():
+            return
+        rows = table(stages, self.metrics)
+        summary = {"strategy": stages.strategy.name, "metric": stages.metric, "stages": rows}
+        write_json(self.output_dir / "stages.json", summary)
+        write_csv(self.output_dir / "stages.csv", [_flat(row) for row in rows])
+        write_csv(self.output_dir / "history.csv", history(stages))
+        if draw and self.curves:
+            path = self.output_dir / "curves.png"
+            draw_curves(stages, path, best=best_stage(stages), drawn=self.drawn)
+            self._drawn = time.monotonic()
+
+
+def table(stages: StagedFineTuning, metrics: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A row for each stage with a complete epoch.
+
+    Args:
+        stages: the handler that runs them.
+        metrics: column -> name of the evaluator's metric; as it was in the stage's best epoch.
+
+    Raises:
+        ValueError: when the evaluator gives no such metric, listing those it gives.
+    """
+    begun = sorted({epoch.stage for epoch in stages.record.history})
+    best = best_stage(stages)
+    return [{**_row(stages, number, metrics), "best": number == best} for number in begun]
+
+
+def best_stage(stages: StagedFineTuning) -> int | None:
+    """0-based number of the best stage so far, of equal ones the earliest; None before any."""
+    best = None
+    for number, score in enumerate(stages.record.scores):
+        if best is None or stages.better(score.metric, stages.record.scores[best].metric):
+            best = number
+    return best
+
+
+def _row(stages: StagedFineTuning, number: int, metrics: Mapping[str, str]) -> dict[str, Any]:
+    stage, trainable = stages.strategy.stages[number], stages.trainable[number]
+    epochs = [epoch for epoch in stages.record.history if epoch.stage == number]
+    score = stages.record.scores[number] if number < len(stages.record.scores) else None
+    losses = {epoch.epoch: epoch.train_loss for epoch in epochs}
+    return {
+        "stage": number + 1,
+        "name": stage.name,
+        "trainable": list(stage.trainable),
+        "trainable_parameters": sum(trainable.values()),
+        "total_parameters": stages.total_parameters,
+        "learning_rates": {part: stage.rate(part) for part, size in trainable.items() if size},
+        "epochs": len(epochs),
+        "best_epoch": None if score is None else score.epoch,
+        **{
+            column: None if score is None else _metric(score.metrics, name)
+            for column, name in metrics.items()
+        },
+        "train_loss": None if score is None else losses.get(score.epoch),
+        "seconds": round(sum(epoch.seconds for epoch in epochs), 3),
+    }
+
+
+def _metric(found: Mapping[str, float], name: str) -> float:
+    if name not in found:
+        raise ValueError(
+            f"metrics: the evaluator gives no {name}; it gives {', '.join(sorted(found))}"
+        )
+    return found[name]
+
+
+def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row whose cells are single values."""
+    rates = " ".join(f"{part}={rate:g}" for part, rate in row["learning_rates"].items())
+    return {**row, "trainable": " ".join(row["trainable"]), "learning_rates": rates}
+
+
+def history(stages: StagedFineTuning) -> list[dict[str, Any]]:
+    """A row for each complete epoch; metrics are None where no validation was due."""
+    epochs = stages.record.history
+    names = list(dict.fromkeys(name for epoch in epochs for name in epoch.metrics))
+    return [
+        {
+            "epoch": epoch.epoch,
+            "stage": epoch.stage + 1,
+            "stage_epoch": epoch.stage_epoch,
+            "train_loss": epoch.train_loss,
+            **{name: epoch.metrics.get(name) for name in names},
+            "seconds": round(epoch.seconds, 3),
+        }
+        for epoch in epochs
+    ]
+
+
+def time_left(stages: StagedFineTuning) -> str:
+    """An estimate for the whole run from its last epoch, in words."""
+    last = stages.record.history[-1]
+    done = sum(stage.epochs for stage in stages.strategy.stages[: last.stage]) + last.stage_epoch
+    left = stages.strategy.total_epochs - done
+    minutes, hours = left * last.seconds / 60, left * last.seconds / 3600
+    words = f"{hours:.1f} hours" if hours >= 2 else f"{minutes:.1f} minutes"
+    return (
+        f"stage {last.stage + 1} of {len(stages.strategy.stages)}: {last.seconds:.1f} s an epoch, "
+        f"about {words} left for at most {left} epochs"
+    )
+
+
+def _stages_of(trainer: Engine) -> StagedFineTuning:
+    """The trainer's ``StagedFineTuning``.
+
+    Raises:
+        ValueError: when it has none.
+    """
+    stages = kept(trainer).objects.get("stages")
+    if not isinstance(stages, StagedFineTuning):
+        raise ValueError(
+            "handlers: StageReport reports on a StagedFineTuning, and the trainer has none; add "
+            "one to its handlers"
+        )
+    return stages

@@ -1,0 +1,1 @@
+"""Weights that a training starts from, and those that it saves."""

@@ -1,0 +1,42 @@
+"""Keeping the best weights of every stage, not only those of the best one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ignite.engine import Engine
+from torch import nn
+
+from scripts.training.engine_events import StageEvents, is_main_process, kept, register
+from scripts.training.stage_checks import unwrapped
+from scripts.training.stage_record import copy_of
+from scripts.training.stages import StagedFineTuning
+from scripts.training.tensor_files import write_tensors
+
+
+class StageWeights:
+    """Ignite handler that writes ``stages/stage_N.pt`` when stage N (from 1) ends.
+
+    Each has the stage's best weights and is read where ``model.pt`` is.
+
+    Args:
+        network: the network to train.
+        output_dir: the run's folder.
+    """
+
+    def __init__(self, network: nn.Module, output_dir: str | Path) -> None:
+        self.network = unwrapped(network)
+        self.folder = Path(output_dir) / "stages"
+
+    def attach(self, engine: Engine) -> None:
+        """Write whenever a stage of a trainer with ``StagedFineTuning`` ends."""
+        register(engine, StageEvents)
+        engine.add_event_handler(StageEvents.STAGE_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Write the network as the stage leaves it: with its best weights."""
+        stages = kept(engine).objects["stages"]
+        if isinstance(stages, StagedFineTuning) and is_main_process():
+            number = stages.record.stage  # already that of the next, counted from 0
+            path = self.folder / f"stage_{number}.pt"
+            write_tensors(path, {"model": copy_of(self.network)})

@@ -1,0 +1,1 @@
+"""Dictionary transforms of the configs: windows, crops, neighbours, fields, partial labels."""

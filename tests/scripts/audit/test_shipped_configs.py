@@ -1,0 +1,101 @@
+"""This project's own configs: whatever is combined as the documentation allows fits together."""
+
+import json
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from scripts.audit.audit import audit_bundle, audit_composition
+from scripts.audit.findings import at_or_above
+from scripts.audit.metric_names import audit_metrics
+from scripts.audit.names import Names
+from scripts.audit.places import Disk
+from scripts.audit.references import audit_references, spoken_here
+from scripts.bundle.compose import compose
+from tests.bundles.config_files import plain_networks
+
+ROOT = Path(__file__).resolve().parents[3]
+NAMES = Names()
+WORKFLOWS = sorted(ROOT.glob("bundles/*/configs/*.json"))
+WORKFLOWS = [p for p in WORKFLOWS if p.stem not in ("metadata",) and "multi_gpu" not in p.stem]
+OVERLAYS = sorted(ROOT.glob("bundles/*/configs/multi_gpu_*.json"))
+
+pytestmark = pytest.mark.usefixtures("_here")
+
+
+@pytest.fixture
+def _here(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def files_in(folder):
+    return [str(path.relative_to(ROOT)) for path in sorted((ROOT / "configs" / folder).glob("*"))]
+
+
+def of_bundle(bundle, files):
+    """Leave out what the documentation gives to the other bundle alone."""
+    lung = "lung" in bundle.parent.parent.name
+    # what sets a part of a trainer goes with training alone
+    if bundle.stem != "train":
+        files = [file for file in files if "::" not in "".join(json.loads(Path(file).read_text()))]
+    if bundle.stem == "pretrain":  # what is pretrained is an encoder
+        files = [file for file in files if file not in plain_networks()]
+    foreign = ("fcn", "ircadb", "abdomen", "class_losses") if lung else ("luna16", "lung", "ct_vol")
+    return [file for file in files if not any(word in file for word in foreign)]
+
+
+@pytest.fixture(scope="module")
+def read():
+    files = {}
+
+    def remembering(name):
+        if name not in files:
+            files[name] = Disk().read(name)
+        return files[name]
+
+    return remembering
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda p: f"{p.parts[-3][:5]}-{p.stem}")
+def test_every_combination_then_no_problem(workflow, read):
+    losses = files_in("losses") if "lung" in str(workflow) else files_in("class_losses")
+    dimensions = [files_in("networks"), files_in("strategies"), losses]
+    dimensions += [files_in("data"), files_in("runtime")]
+    chosen = [of_bundle(workflow, files) or files for files in dimensions]
+    assert all(chosen)
+    # networks, data and runtime whole; every strategy and loss with each of them
+    plans = set(product(chosen[0], chosen[1][:1], chosen[2][:1], chosen[3], chosen[4]))
+    plans |= set(product(chosen[0], chosen[1], chosen[2][:1], chosen[3][:1], chosen[4][:1]))
+    plans |= set(product(chosen[0][:1], chosen[1], chosen[2], chosen[3][:1], chosen[4][:1]))
+    for plan in sorted(plans):
+        made = compose([str(workflow.relative_to(ROOT)), *plan], read)
+        found = [*made.findings, *audit_references(made, spoken_here()), *audit_metrics(made)]
+        assert not found, plan
+
+
+@pytest.mark.parametrize(
+    "fragment",
+    [f for d in ("networks", "strategies", "losses", "class_losses", "data", "runtime")
+     for f in files_in(d)],
+)  # fmt: skip
+def test_every_fragment_upon_its_bundle_then_nothing_above_low(fragment, read):
+    for workflow in WORKFLOWS:
+        if of_bundle(workflow, [fragment]):
+            made = compose([str(workflow.relative_to(ROOT)), fragment], read)
+            assert not at_or_above(audit_composition(made, NAMES, spoken_here()), "problem")
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda p: p.parts[-3][:5])
+def test_several_processes_then_nothing_above_low(overlay, read):
+    train = str(overlay.with_name("train.json").relative_to(ROOT))
+    made = compose([train, str(overlay.relative_to(ROOT))], read)
+    assert not at_or_above(audit_composition(made, NAMES, spoken_here()), "problem")
+
+
+@pytest.mark.parametrize("bundle", sorted(ROOT.glob("bundles/*")), ids=lambda p: p.name)
+def test_bundle_then_nothing_above_low(bundle):
+    place = Disk(bundle)
+    found = [f for f in audit_bundle(place) if not f.file.startswith(("models/", "eval", "pred"))]
+    assert len(found) > 100
+    assert not at_or_above(found, "problem")

@@ -1,0 +1,210 @@
+import csv
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from scripts.datasets.luna16.outlines import (
+    count_outside,
+    enclosed,
+    read_outlines,
+    reader_instances,
+)
+from scripts.datasets.luna16.outlines import vote_count as count_votes
+from scripts.volumes.geometry import affine_of, set_affine, to_lps, world_to_index
+from scripts.volumes.readers import read_image
+
+UID = "1.2.3"
+SHAPE = (6, 40, 48)
+AFFINE = np.array([[0.7, 0, 0, -10], [0, 0.7, 0, -20], [0, 0, 2.0, -50], [0, 0, 0, 1.0]])
+
+
+def roi(z, points, inclusion="TRUE"):
+    edges = "".join(
+        f"<edgeMap><xCoord>{x}</xCoord><yCoord>{y}</yCoord></edgeMap>" for x, y in points
+    )
+    head = f"<imageZposition>{z} </imageZposition><inclusion>{inclusion}</inclusion>"
+    return f"<roi>{head}{edges}</roi>"
+
+
+def square(x, y, half):
+    """Edge points of a square whose inside is 2 half - 1 pixels wide."""
+    steps = range(-half, half)
+    top = [(x + s, y - half) for s in steps] + [(x + half, y + s) for s in steps]
+    return top + [(x - s, y + half) for s in steps] + [(x - half, y - s) for s in steps]
+
+
+def nodule(name, *rois):
+    return f"<unblindedReadNodule><noduleID>{name}</noduleID>{''.join(rois)}</unblindedReadNodule>"
+
+
+def write_xml(tmp_path, *sessions, head="", uid=UID):
+    body = "".join(f"<readingSession>{session}</readingSession>" for session in sessions)
+    path = tmp_path / "reading.xml"
+    path.write_text(
+        f'<?xml version="1.0"?>{head}<LidcReadMessage xmlns="http://www.nih.gov"><ResponseHeader>'
+        f"<SeriesInstanceUid>{uid}</SeriesInstanceUid></ResponseHeader>{body}</LidcReadMessage>"
+    )
+    return path
+
+
+def image_with(affine=AFFINE, shape=SHAPE):
+    return set_affine(sitk.Image(*shape[::-1], sitk.sitkInt16), affine)
+
+
+def test_outline_when_filled_then_its_own_pixels_stay_out():
+    rows, columns = enclosed(np.array(square(10, 20, 4)), (40, 48))
+    assert (rows.min(), rows.max()) == (17, 23)
+    assert (columns.min(), columns.max()) == (7, 13)
+    assert len(rows) == 49
+
+
+def test_reading_when_findings_of_one_point_or_no_nodules_then_left_out(tmp_path):
+    small = nodule("small", roi(-46, [(5, 5)]))
+    non_nodule = "<nonNodule><locus><xCoord>3</xCoord><yCoord>4</yCoord></locus></nonNodule>"
+    path = write_xml(tmp_path, small + nodule("7", roi(-46, square(10, 20, 4))) + non_nodule, "")
+    outlines = read_outlines(path, series_uid=UID)
+    assert outlines.series_uid == UID
+    assert [[n.name for n in reader] for reader in outlines.readers] == [["7"], []]
+
+
+def test_votes_when_readers_differ_then_counted_per_voxel_and_holes_cut(tmp_path):
+    ring = nodule("a", roi(-46, square(20, 20, 8)), roi(-46, square(20, 20, 3), "FALSE"))
+    path = write_xml(tmp_path, ring, nodule("b", roi(-46.0, square(20, 20, 6))))
+    votes = count_votes(read_outlines(path), SHAPE, AFFINE)
+    assert votes.dtype == np.uint8
+    assert not votes[[0, 1, 3, 4, 5]].any()
+    assert votes[2, 20, 20] == 1  # in a's hole
+    assert votes[2, 20, 23] == 2  # a hole's outline is nodule
+    assert votes[2, 20, 27] == 1
+    assert votes[2, 20, 28] == 0  # on the outline
+    assert (votes == 2).sum() == 11**2 - 5**2
+
+
+def test_votes_when_a_reader_outlined_a_voxel_twice_then_one_vote(tmp_path):
+    twice = nodule("a", roi(-46, square(20, 20, 5))) + nodule("b", roi(-46, square(22, 20, 5)))
+    votes = count_votes(read_outlines(write_xml(tmp_path, twice)), SHAPE, AFFINE)
+    assert votes.max() == 1
+
+
+@pytest.mark.parametrize(
+    "signs", [(1, 1, 1), (-1, -1, 1), (1, 1, -1)], ids=["identity", "flipped", "head first"]
+)
+def test_instances_when_image_flipped_then_pixels_are_the_files_own(tmp_path, signs):
+    affine = AFFINE @ np.diag([*signs, 1.0])
+    image = image_with(affine)
+    z = affine[2, 3] + 4 * affine[2, 2]
+    path = write_xml(tmp_path, nodule("a", roi(z, square(10, 30, 4))))
+    instances, nodules = reader_instances(read_outlines(path), image, min_readers=1)
+    expected_mm = affine[:3] @ [10, 30, 4, 1]
+    np.testing.assert_allclose(nodules[0]["centre_lps_mm"], expected_mm)
+    where = np.argwhere(instances).mean(axis=0)[::-1]
+    lps = affine_of(to_lps(image))
+    np.testing.assert_allclose(where, world_to_index(expected_mm, lps), atol=1e-6)
+    assert instances.shape == SHAPE
+
+
+def test_instances_when_nodules_touch_then_two_ids_from_feet_to_head(tmp_path):
+    upper = [roi(z, square(14, 20, 5)) for z in (-44, -42)]
+    lower = [roi(z, square(23, 20, 5)) for z in (-46, -44)]
+    reader = nodule("up", *upper) + nodule("low", *lower)
+    instances, nodules = reader_instances(
+        read_outlines(write_xml(tmp_path, reader, reader, "", "")), image_with(), min_readers=2
+    )
+    assert [n["id"] for n in nodules] == [1, 2]
+    assert instances[3, 20, 18] == 2
+    assert instances[3, 20, 19] == 1  # the very next pixel
+    assert [n["readers"] for n in nodules] == [2, 2]
+    assert set(np.unique(instances[2])) == {0, 1}
+    assert nodules[0]["diameter_mm"] == pytest.approx((6 / np.pi * 162 * 0.7**2 * 2) ** (1 / 3))
+
+
+def test_instances_when_outlines_lie_outside_the_volume_then_counted_and_told(tmp_path, caplog):
+    rois = [roi(z, square(14, 20, 5)) for z in (-40, -38, -30, -52)]
+    outlines = read_outlines(write_xml(tmp_path, nodule("a", *rois)))
+    assert count_outside(outlines, SHAPE, AFFINE) == 3
+    instances, nodules = reader_instances(outlines, image_with(), min_readers=1)
+    assert len(nodules) == 1
+    assert instances[5].any()
+    assert "1.2.3: 3 outlines lie on slices outside the volume" in caplog.text
+
+
+@pytest.mark.parametrize("readers", [0, 3])
+def test_instances_when_min_readers_impossible_then_refused(tmp_path, readers):
+    outlines = read_outlines(write_xml(tmp_path, "", ""))
+    with pytest.raises(ValueError, match=f"min_readers: must be 1 to 2, .* got {readers}"):
+        reader_instances(outlines, image_with(), min_readers=readers)
+
+
+def test_votes_when_z_between_slices_then_refused(tmp_path):
+    outlines = read_outlines(write_xml(tmp_path, nodule("a", roi(-45, square(14, 20, 5)))))
+    with pytest.raises(ValueError, match="z = -45.0 mm lies between slices 2 and 3"):
+        count_votes(outlines, SHAPE, AFFINE)
+
+
+def test_votes_when_points_beyond_the_image_then_refused(tmp_path):
+    outlines = read_outlines(write_xml(tmp_path, nodule("a", roi(-46, square(46, 20, 5)))))
+    with pytest.raises(ValueError, match="must lie in the image of .40, 48. pixels"):
+        count_votes(outlines, SHAPE, AFFINE)
+
+
+def test_votes_when_slices_not_axial_then_refused(tmp_path):
+    outlines = read_outlines(write_xml(tmp_path, nodule("a", roi(-46, square(14, 20, 5)))))
+    with pytest.raises(ValueError, match="slices must be axial"):
+        count_votes(outlines, SHAPE, AFFINE[:, [2, 0, 1, 3]])
+
+
+def test_reading_when_series_differs_then_refused(tmp_path):
+    with pytest.raises(ValueError, match="reading.xml: belongs to series 1.2.3, not to 9.9"):
+        read_outlines(write_xml(tmp_path, ""), series_uid="9.9")
+
+
+ENTITY = '<!DOCTYPE a [<!ENTITY e "boom">]>'
+
+
+@pytest.mark.parametrize(
+    ("sessions", "head", "message"),
+    [
+        ([""], ENTITY, "reading.xml: not an XML file that can be trusted"),
+        (["<broken>"], "", "reading.xml: not an XML file"),
+        ([], "", "must be a CT reading of LIDC, .* 1 series, 0 sessions"),
+        ([nodule("a", roi(-46, [(1, 1), (2, 2)], "MAYBE"))], "", "inclusion must be TRUE or FALSE"),
+        ([nodule("a", roi("nan", [(1, 1), (2, 2)]))], "", "imageZposition must be finite"),
+        ([nodule("a", roi("up", [(1, 1), (2, 2)]))], "", "damaged reading: could not convert"),
+        ([nodule("a", "<roi></roi>")], "", "element roi lacks inclusion"),
+    ],
+    ids=["entity", "not XML", "no session", "inclusion", "NaN", "z in words", "no inclusion"],
+)
+def test_reading_when_file_unfit_then_refused_by_name(tmp_path, sessions, head, message):
+    with pytest.raises(ValueError, match=message):
+        read_outlines(write_xml(tmp_path, *sessions, head=head))
+
+
+def test_reading_when_file_absent_then_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match="xml_path: no such file"):
+        read_outlines(tmp_path / "none.xml")
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["LIDC-IDRI-0002_071", "LIDC-IDRI-0003_072"])
+def test_votes_when_real_then_equal_the_reference_and_hold_the_official_centres(real_data, name):
+    luna = real_data / "luna16"
+    outlines = read_outlines(luna / "lidc_xml" / f"{name}.xml")
+    uid = outlines.series_uid
+    image = read_image(luna / "subset0" / f"{uid}.mhd")
+    shape, affine = image.GetSize()[::-1], affine_of(image)
+    votes = count_votes(outlines, shape, affine)
+    file = luna / "reference_masks" / f"{uid}_nodule_votes.nii.gz"
+    agreed, reference = votes >= 2, sitk.GetArrayFromImage(read_image(file)) >= 2
+    assert 2 * (agreed & reference).sum() / (agreed.sum() + reference.sum()) > 0.98
+    instances, nodules = reader_instances(outlines, image, min_readers=2)
+    np.testing.assert_array_equal(instances > 0, agreed)
+    with (luna / "annotations.csv").open() as lines:
+        rows = [row for row in csv.DictReader(lines) if row["seriesuid"] == uid]
+    centres = [[float(row[f"coord{axis}"]) for axis in "XYZ"] for row in rows]
+    indices = [np.rint(world_to_index(centre, affine)).astype(int) for centre in centres]
+    ids = [int(instances[tuple(index[::-1])]) for index in indices]
+    assert sorted(ids) == list(range(1, len(rows) + 1))
+    for number, row in zip(ids, rows, strict=True):
+        wanted = pytest.approx(float(row["diameter_mm"]), rel=0.15)
+        assert nodules[number - 1]["diameter_mm"] == wanted

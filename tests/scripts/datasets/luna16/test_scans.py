@@ -1,0 +1,82 @@
+import pytest
+
+from scripts.datasets.luna16.scans import find_cohort
+
+
+def touch(folder, *names):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return folder
+
+
+def test_distributed_layout_then_every_scan_with_its_subset_and_lungs(tmp_path):
+    touch(tmp_path, "subset0/b.mhd", "subset0/b.raw", "subset7/a.mhd", "subset7/._a.mhd")
+    touch(tmp_path, "annotations.csv", "seg-lungs-LUNA16/a.mhd", "subset7/notes.txt")
+    cohort = find_cohort(tmp_path)
+    assert [(scan.uid, scan.subset) for scan in cohort.scans] == [("a", 7), ("b", 0)]
+    assert cohort.scans[0].lungs == tmp_path / "seg-lungs-LUNA16" / "a.mhd"
+    assert cohort.scans[1].lungs is None
+    assert cohort.known.listed is None
+    assert not cohort.problems
+
+
+def test_series_list_then_read_with_or_without_header(tmp_path):
+    touch(tmp_path, "subset0/a.mhd", "annotations.csv")
+    (tmp_path / "seriesuids.csv").write_text("a\nb\n")
+    assert find_cohort(tmp_path).known.listed == {"a", "b"}
+    (tmp_path / "seriesuids.csv").write_text("seriesuid\na\n")
+    assert find_cohort(tmp_path).known.listed == {"a"}
+
+
+def test_archive_unpacked_into_its_own_name_then_found(tmp_path):
+    touch(tmp_path, "subset3/subset3/a.mhd", "annotations.csv")
+    assert [(scan.uid, scan.subset) for scan in find_cohort(tmp_path).scans] == [("a", 3)]
+
+
+def test_series_in_two_subsets_then_first_used_and_second_reported(tmp_path):
+    touch(tmp_path, "subset0/a.mhd", "subset1/a.mhd", "annotations.csv")
+    cohort = find_cohort(tmp_path)
+    assert [scan.subset for scan in cohort.scans] == [0]
+    (problem,) = cohort.problems
+    assert "subset1" in problem.place
+    assert "subset0" in problem.reason
+    assert not problem.scan_left_out
+
+
+@pytest.mark.parametrize(
+    ("files", "given", "message"),
+    [
+        ([], "none/deeper", r"no folder .*none.deeper; .* holds nothing"),
+        ([], ".", "must be LUNA16's folder, with subset0/.*it holds nothing"),
+        (["a.mhd"], ".", "looks like one subset: give its parent"),
+        (["subset0.zip"], ".", "Unpack the subset archives"),
+        (["subset0/a.part"], ".", "is a download unfinished"),
+        (["luna/subset0/a.mhd"], ".", "Did you mean .*luna"),
+        (["x/1.dcm"], ".", "LUNA16 distributes .mhd"),
+        (["subset0/a.mhd"], ".", "1 scans but no annotations.csv"),
+    ],
+    ids=[
+        "not there",
+        "empty",
+        "a subset itself",
+        "zip",
+        "unfinished",
+        "parent",
+        "DICOM",
+        "no annotations",
+    ],
+)
+def test_wrong_folder_then_says_what_was_expected_and_found(tmp_path, files, given, message):
+    touch(tmp_path, *files)
+    with pytest.raises(FileNotFoundError, match=message):
+        find_cohort(tmp_path / given)
+
+
+@pytest.mark.real
+def test_real_folder_then_both_scans(real_data):
+    cohort = find_cohort(real_data / "luna16")
+    assert len(cohort.scans) == 2
+    assert cohort.known.listed is not None
+    assert len(cohort.known.listed) == 888

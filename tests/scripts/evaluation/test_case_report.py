@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from ignite.engine import Engine
+from monai.data import DataLoader, Dataset, MetaTensor
+from monai.engines import SupervisedEvaluator
+from monai.transforms import AsDiscreted, Compose
+
+from scripts.bundle.record import sha256_of
+from scripts.evaluation.case_report import CaseReport
+from tests.scripts.evaluation.scans import make_case, make_item
+
+
+def run(report: CaseReport, *batches: list[Any]) -> dict[str, float]:
+    """Evaluate batches of outputs with a real engine."""
+    engine = Engine(lambda _, batch: batch)
+    report.attach(engine)
+    engine.run(list(batches))
+    metrics: dict[str, float] = engine.state.metrics
+    return metrics
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def read_summary(folder: Path) -> Any:
+    return json.loads((folder / "summary.json").read_text())
+
+
+def test_report_of_two_patients_gives_every_file_and_figure(tmp_path: Path) -> None:
+    nodules = [{"id": 1, "diameter_mm": 8.0}]
+    cases = [make_case(0, nodules=nodules), make_case(1, patient="b", nodules=nodules)]
+    metrics = run(CaseReport(cases, tmp_path), [make_item(0)], [make_item(1, predicted=4)])
+    first, second = 1.0, 2 * 32 / (64 + 32)
+    assert metrics["dice_per_nodule_mean"] == pytest.approx((first + second) / 2)
+    assert metrics["dice_pooled"] == pytest.approx(2 * 96 / (2 * 96 + 32))
+    figures = read_summary(tmp_path)["figures"]
+    entry = figures["dice_per_nodule_mean"]
+    assert entry["interval_95"] == pytest.approx([second, first])
+    assert (entry["n"], entry["patients"], entry["undefined"]) == (2, 2, 0)
+    assert figures["dice_per_nodule_6_to_10_mm_mean"]["n"] == 2
+    assert figures["dice_per_nodule_over_20_mm_mean"]["value"] is None
+    rows = read_rows(tmp_path / "per_nodule.csv")
+    assert [float(row["dice"]) for row in rows] == pytest.approx([first, second])
+    assert [row["size_group"] for row in rows] == ["6_to_10_mm", "6_to_10_mm"]
+    assert len(read_rows(tmp_path / "per_slice.csv")) == len(read_rows(tmp_path / "per_volume.csv"))
+
+
+def test_report_of_monais_evaluator_finds_instances_in_the_batch(tmp_path: Path) -> None:
+    samples = []
+    for index in range(3):
+        item = make_item(index, predicted=4)
+        label = MetaTensor(item["instances"])
+        samples.append(
+            {"image": MetaTensor(item["pred"]), "label": label > 0, "instances": label}
+            | {"case": index}
+        )
+    evaluator = SupervisedEvaluator(
+        device=torch.device("cpu"),
+        val_data_loader=DataLoader(Dataset(samples), batch_size=2),
+        network=torch.nn.Identity(),
+        postprocessing=Compose([AsDiscreted(keys="pred", threshold=0.5)]),
+        val_handlers=[
+            CaseReport([make_case(i, slice_index=i) for i in range(3)], tmp_path),
+        ],
+    )
+    evaluator.run()
+    assert evaluator.state.metrics["dice_per_nodule_mean"] == pytest.approx(2 / 3)
+
+
+def test_summary_says_where_the_numbers_come_from(tmp_path: Path) -> None:
+    datalist = tmp_path / "datalist.json"
+    made = {"label": "ball", "split": {"kind": "patient", "seed": 3}, "source": "/secret"}
+    datalist.write_text(json.dumps({"provenance": made}))
+    report = CaseReport(
+        [make_case(0)], tmp_path / "out", datalist=datalist, section="validation", seed=5
+    )
+    run(report, [make_item(0)])
+    summary = read_summary(tmp_path / "out")
+    assert summary["data"] == {
+        "section": "validation",
+        "label_kinds": ["ball"],
+        "datalist": str(datalist),
+        "datalist_sha256": sha256_of(datalist),
+        "label": "ball",
+        "split": {"kind": "patient", "seed": 3},
+    }
+    assert summary["settings"]["bootstrap_seed"] == 5
+    assert {"command", "versions", "git", "time"} <= summary["provenance"].keys()
+
+
+def test_no_file_names_a_patient(tmp_path: Path) -> None:
+    run(CaseReport([make_case(0)], tmp_path), [make_item(0)])
+    written = [path.read_text() for path in tmp_path.iterdir()]
+    assert len(written) == 4
+    assert not any("Doe" in text for text in written)
+
+
+def test_nothing_predicted_is_counted_as_missed(tmp_path: Path) -> None:
+    metrics = run(CaseReport([make_case(0)], tmp_path), [make_item(0, predicted=0)])
+    assert metrics["dice_per_nodule_mean"] == 0
+    assert metrics["nodules_detected_share"] == 0
+    assert "hd95_mm_per_nodule_mean" not in metrics
+    figures = read_summary(tmp_path)["figures"]
+    assert figures["dice_per_nodule_mean"]["missed"] == 1
+    assert figures["hd95_mm_per_nodule_mean"] == {
+        "value": None,
+        "n": 0,
+        "patients": 0,
+        "interval_95": None,
+        "interval_reason": "nothing to average",
+        "undefined": 1,
+    }
+    assert read_rows(tmp_path / "per_nodule.csv")[0]["hd95_mm"] == ""
+
+
+def test_no_nodule_anywhere_still_reports_empties_and_false_positives(tmp_path: Path) -> None:
+    cases = [make_case(0), make_case(1, patient="b")]
+    items = [make_item(0, annotated=0, predicted=0), make_item(1, annotated=0)]
+    metrics = run(CaseReport(cases, tmp_path), items)
+    assert metrics["dice_per_slice_mean"] == 0.5
+    assert metrics["false_positives_per_scan_mean"] == 0.5
+    assert "dice_per_nodule_mean" not in metrics
+    figures = read_summary(tmp_path)["figures"]
+    assert figures["dice_per_slice_mean"]["both_empty"] == 1
+    assert figures["dice_per_slice_mean"]["predicted_in_empty"] == 1
+    assert figures["sensitivity_per_slice_mean"]["undefined"] == 2
+    assert figures["sensitivity_pooled"]["value"] is None
+    assert read_rows(tmp_path / "per_nodule.csv") == []
+
+
+def test_nothing_annotated_and_nothing_predicted_anywhere_pools_to_one(tmp_path: Path) -> None:
+    metrics = run(CaseReport([make_case(0)], tmp_path), [make_item(0, annotated=0, predicted=0)])
+    assert metrics["dice_pooled"] == 1
+    assert read_summary(tmp_path)["figures"]["dice_pooled"]["interval_95"] is None
+
+
+def test_one_patient_has_no_interval_and_says_why(tmp_path: Path) -> None:
+    run(CaseReport([make_case(0)], tmp_path), [make_item(0)])
+    entry = read_summary(tmp_path)["figures"]["dice_per_nodule_mean"]
+    assert entry["interval_95"] is None
+    assert "one patient" in entry["interval_reason"]
+
+
+def test_slices_of_one_nodule_are_one_nodule(tmp_path: Path) -> None:
+    cases = [make_case(i, slice_index=7 + i, slices_in_volume=9) for i in range(3)]
+    run(CaseReport(cases, tmp_path), [make_item(i) for i in (2, 0, 1)])
+    (nodule,) = read_rows(tmp_path / "per_nodule.csv")
+    assert (nodule["slices"], nodule["distance_kind"]) == ("3", "3d")
+    (volume,) = read_rows(tmp_path / "per_volume.csv")
+    assert (volume["slices_evaluated"], volume["whole_volume"]) == ("3", "False")
+    assert [row["slice"] for row in read_rows(tmp_path / "per_slice.csv")] == ["7", "8", "9"]
+
+
+def test_slice_that_comes_twice_is_counted_once(tmp_path: Path) -> None:
+    cases = [make_case(0), make_case(1)]
+    run(CaseReport(cases, tmp_path), [make_item(0), make_item(1)])
+    summary = read_summary(tmp_path)
+    assert summary["counts"]["slices"] == 1
+    assert summary["counts"]["duplicate_slices"] == 1
+
+
+@pytest.mark.parametrize("flip", [(1, 1, 1), (-1, -1, 1)])
+def test_volume_in_any_orientation_has_the_same_figures(
+    tmp_path: Path, flip: tuple[int, int, int]
+) -> None:
+    shape = (20, 24, 6)
+    pred, instances = np.zeros((2, 1, *shape), np.float32)
+    instances[0, 4:10, 6:12, 2:4] = 1
+    pred[0, 4:10, 6:10, 2:4] = 1
+    axes = [axis + 1 for axis in range(3) if flip[axis] < 0]
+    affine = torch.diag(torch.tensor([0.5 * flip[0], 0.7 * flip[1], 2.0 * flip[2], 1.0]))
+    tensors = [
+        MetaTensor(np.flip(array, axes).copy(), affine=affine) for array in (pred, instances)
+    ]
+    case = {"series_uid": "1.2", "patient_id": "a"}
+    item = {"pred": tensors[0], "instances": tensors[1], "case": 0}
+    metrics = run(CaseReport([case], tmp_path), [item])
+    assert metrics["dice_per_nodule_mean"] == pytest.approx(0.8)
+    assert metrics["hd95_mm_per_nodule_mean"] == pytest.approx(1.4)  # two columns of 0.7 mm
+    (volume,) = read_rows(tmp_path / "per_volume.csv")
+    assert (volume["whole_volume"], volume["slices_in_volume"]) == ("True", "6")
+
+
+def test_report_run_again_forgets_the_first_run(tmp_path: Path) -> None:
+    report = CaseReport([make_case(0), make_case(1, patient="b")], tmp_path)
+    run(report, [make_item(0), make_item(1)])
+    run(report, [make_item(0)])
+    assert read_summary(tmp_path)["counts"]["series"] == 1
+
+
+def test_table_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        run(CaseReport([make_case(0)], tmp_path), [make_item(0)])
+    assert "dice_per_nodule_mean                     1.0000" in caplog.text
+    assert str(tmp_path) in caplog.text
+
+
+def test_margin_reaches_the_figures(tmp_path: Path) -> None:
+    def specificity(margin: float) -> float:
+        run(
+            CaseReport([make_case(0)], tmp_path, margin_mm=margin),
+            [make_item(0, annotated=4, predicted=4)],
+        )
+        value = read_summary(tmp_path)["figures"]["specificity_per_nodule_mean"]["value"]
+        return math.nan if value is None else value
+
+    assert math.isnan(specificity(0.0))
+    assert specificity(3.0) < specificity(10.0)
+
+
+@pytest.mark.parametrize(
+    ("cases", "options", "match"),
+    [
+        pytest.param([], {}, "cases: must not be empty", id="no cases"),
+        pytest.param([{"series_uid": "1"}], {}, "must have series_uid, patient_id", id="nameless"),
+        pytest.param([make_case(3)], {}, r"case = 0, got .* with case = 3", id="other list"),
+        pytest.param(
+            [make_case(0)], {"margin_mm": -1}, "margin_mm: must be at least 0", id="margin"
+        ),
+        pytest.param(
+            [make_case(0)], {"section": "tset"}, "section: must be .*'tset'", id="section"
+        ),
+    ],
+)
+def test_bad_arguments_are_refused_at_once(
+    tmp_path: Path, cases: list[Any], options: dict[str, Any], match: str
+) -> None:
+    with pytest.raises(ValueError, match=match):
+        CaseReport(cases, tmp_path, **options)
+
+
+def test_output_dir_that_is_a_file_stops_before_the_first_case(tmp_path: Path) -> None:
+    path = tmp_path / "results"
+    path.write_text("")
+    seen: list[Any] = []
+    engine = Engine(lambda _, batch: seen.append(batch))
+    CaseReport([make_case(0)], path).attach(engine)
+    with pytest.raises(FileExistsError):
+        engine.run([[make_item(0)]])
+    assert not seen
+
+
+def _evaluate_share(rank: int, folder: str) -> None:
+    """Evaluate every second slice in one of two processes."""
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2
+    )
+    cases = [make_case(i, slice_index=7 + i) for i in range(3)]
+    shares = ([0, 2], [1, 0])  # a distributed sampler repeats a case to fill up
+    metrics = run(CaseReport(cases, Path(folder) / "out"), [make_item(i) for i in shares[rank]])
+    (Path(folder) / f"metrics_{rank}.json").write_text(json.dumps(metrics))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without distributed")
+def test_processes_report_together(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(_evaluate_share, args=(str(tmp_path),), nprocs=2)
+    first, second = (json.loads((tmp_path / f"metrics_{r}.json").read_text()) for r in (0, 1))
+    assert first == second
+    counts = read_summary(tmp_path / "out")["counts"]
+    assert (counts["slices"], counts["nodules"], counts["duplicate_slices"]) == (3, 1, 1)

@@ -1,0 +1,322 @@
+"""A DICOM SEG holds the mask voxel for voxel in place, and who it belongs to."""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from dataclasses import replace
+
+import highdicom
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from pydicom.uid import UID
+
+from scripts.phantom.dicom_images import SliceGeometry, slice_files
+from scripts.prediction.dicom.codes import CODES
+from scripts.prediction.dicom.segmentation_object import write_segmentation
+from scripts.prediction.dicom.structure_set import write_structure_set
+from scripts.prediction.result import Segment
+from scripts.volumes.geometry import set_affine, world_to_index
+from tests.scripts.prediction.dicom_source import (
+    ORIENTATIONS,
+    SHAPE,
+    errors_of,
+    predicted,
+    two_organs,
+    write_series,
+)
+
+NODULE = (Segment(1, "nodule", "nodule 1"),)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_series(tmp_path_factory.mktemp("source") / "ct")
+
+
+def written(result, tmp_path):
+    path = tmp_path / "segmentation.dcm"
+    write_segmentation(result, path)
+    return path
+
+
+def read_by_position(path, affine, shape):
+    """Read with nothing but pydicom and the standard: bits, segment and position of each frame."""
+    data = pydicom.dcmread(path)
+    pixels = data.Rows * data.Columns
+    bits = np.unpackbits(np.frombuffer(data.PixelData, np.uint8), bitorder="little")
+    assert not bits[pixels * data.NumberOfFrames :].any()
+    shared = data.SharedFunctionalGroupsSequence[0]
+    mask = np.zeros(shape, np.uint16)
+    for number, frame in enumerate(data.PerFrameFunctionalGroupsSequence):
+        place = frame.PlanePositionSequence[0].ImagePositionPatient
+        index = world_to_index(np.array(place, float), affine)
+        np.testing.assert_allclose(index, index.round(), atol=1e-3)
+        i, j, k = index.round().astype(int)
+        assert (i, j) == (0, 0)
+        groups = frame if "SegmentIdentificationSequence" in frame else shared
+        segment = groups.SegmentIdentificationSequence[0].ReferencedSegmentNumber
+        here = bits[number * pixels : (number + 1) * pixels].reshape(data.Rows, data.Columns)
+        assert not (mask[k][here == 1]).any()
+        mask[k][here == 1] = segment
+    return mask
+
+
+def read_by_highdicom(path, result):
+    """Read by the instances that the frames were derived from."""
+    uids = [pydicom.dcmread(file).SOPInstanceUID for file in result.dicom_files]
+    return highdicom.seg.segread(path).get_pixels_by_source_instance(
+        uids, combine_segments=True, assert_missing_frames_are_empty=True
+    )
+
+
+@pytest.mark.parametrize("descending", [False, True], ids=["upwards", "downwards"])
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_segmentation_read_back_then_the_mask_in_its_place(tmp_path, orientation, descending):
+    folder = write_series(tmp_path / "ct", orientation=orientation)
+    result = predicted(folder, two_organs(), descending=descending)
+    path = written(result, tmp_path)
+    np.testing.assert_array_equal(read_by_position(path, result.affine, SHAPE), result.mask)
+    np.testing.assert_array_equal(read_by_highdicom(path, result), result.mask)
+    assert not errors_of(path)
+
+
+def test_segmentation_as_a_volume_then_voxels_where_the_nifti_has_them(folder, tmp_path):
+    result = predicted(folder, two_organs())
+    nifti = tmp_path / "mask.nii.gz"
+    sitk.WriteImage(set_affine(sitk.GetImageFromArray(result.mask), result.affine), str(nifti))
+    image = sitk.ReadImage(str(nifti))
+    volume = highdicom.seg.segread(written(result, tmp_path)).get_volume(combine_segments=True)
+    points = np.argwhere(volume.array >= 0)
+    world = points @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+    theirs = [image[image.TransformPhysicalPointToIndex(point)] for point in world.tolist()]
+    assert np.count_nonzero(theirs) == np.count_nonzero(result.mask)
+    np.testing.assert_array_equal(volume.array.ravel(), theirs)
+
+
+def test_segmentation_then_keeps_the_study_and_names_nobody_else(folder, tmp_path):
+    data = pydicom.dcmread(written(predicted(folder, two_organs()), tmp_path))
+    source = pydicom.dcmread(folder / "file90")
+    kept = ["PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge", "StudyID"]
+    kept += ["StudyInstanceUID", "StudyDate", "StudyTime", "AccessionNumber", "StudyDescription"]
+    kept += ["FrameOfReferenceUID", "ReferringPhysicianName"]
+    assert {keyword: data[keyword].value for keyword in kept} == {
+        keyword: source[keyword].value for keyword in kept
+    }
+    named = {str(e.value) for e in data.iterall() if e.VR == "PN"}
+    assert named == {"Known^Somebody", "House^Gregory", ""}
+    assert data["ContentCreatorName"].value == ""
+    assert data.Modality == "SEG"
+    assert data.SegmentationType == "BINARY"
+
+
+def test_segmentation_then_refers_to_every_source_instance(folder, tmp_path):
+    data = pydicom.dcmread(written(predicted(folder, two_organs()), tmp_path))
+    (series,) = data.ReferencedSeriesSequence
+    assert series.SeriesInstanceUID == "1.2.3.1.2"
+    told = [item.ReferencedSOPInstanceUID for item in series.ReferencedInstanceSequence]
+    assert told == [f"1.2.3.1.4.{k + 1}" for k in range(6)]
+
+
+def test_segmentation_when_written_twice_then_two_instances_of_valid_uids(folder, tmp_path):
+    result = predicted(folder, two_organs())
+    pairs = []
+    for _ in range(2):
+        data = pydicom.dcmread(written(result, tmp_path))
+        pairs += [data.SOPInstanceUID, data.SeriesInstanceUID]
+        assert data.file_meta.MediaStorageSOPInstanceUID == data.SOPInstanceUID
+    assert len({*pairs, "1.2.3.1.2"}) == 5
+    assert all(UID(uid).is_valid for uid in pairs)
+
+
+def test_segments_then_described_in_codes_colours_and_who_found_them(folder, tmp_path):
+    mask = np.zeros(SHAPE, np.uint8)
+    segments = [Segment(n, kind, f"{kind} x") for n, kind in enumerate(CODES, start=1)]
+    for segment in segments:
+        mask[segment.number, 2, 2:5] = segment.number
+    path = written(predicted(folder, mask, segments), tmp_path)
+    for segment, item in zip(segments, highdicom.seg.segread(path).SegmentSequence, strict=True):
+        code = CODES[segment.kind]
+        assert item.segment_number == segment.number
+        assert item.segment_label == segment.name
+        assert item.segmented_property_type == code.type
+        assert item.segmented_property_category == code.category
+        assert item.anatomic_regions == ([code.region] if code.region else [])
+        assert item.SegmentAlgorithmType == "AUTOMATIC"
+        assert item.algorithm_identification.name == "liver_ct_segmentation"
+        assert item.algorithm_identification.version == "0.2.0"
+        colour = highdicom.color.CIELabColor.from_dicom_value(item.RecommendedDisplayCIELabValue)
+        np.testing.assert_allclose(colour.to_rgb(clip=True), code.rgb, atol=1)
+
+
+def test_model_unknown_then_said_so(folder, tmp_path):
+    data = pydicom.dcmread(written(predicted(folder, two_organs(), facts={}), tmp_path))
+    (made,) = data.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence
+    assert (made.AlgorithmName, made.AlgorithmVersion) == ("unknown", "unknown")
+
+
+def test_organ_not_found_then_described_without_a_frame(folder, tmp_path):
+    mask = np.where(two_organs() == 1, 1, 0).astype(np.uint8)
+    path = written(predicted(folder, mask), tmp_path)
+    data = pydicom.dcmread(path)
+    assert [item.SegmentLabel for item in data.SegmentSequence] == ["liver", "bone"]
+    assert data.NumberOfFrames == 3
+    found = highdicom.seg.segread(path).get_volume(
+        segment_numbers=[2], allow_missing_positions=True
+    )
+    assert not found.array.any()
+    assert not errors_of(path)
+
+
+@pytest.mark.parametrize(
+    ("segments", "facts", "labels"),
+    [
+        (NODULE, {}, ["nodule 1"]),
+        ((), {"looked_for": ["nodule"]}, ["nodule (none found)"]),
+        ((), {"looked_for": ["liver", "kidney"]}, ["liver (none found)", "kidney (none found)"]),
+    ],
+    ids=["listed", "looked-for", "two looked-for"],
+)
+def test_nothing_found_then_every_slice_empty_under_what_was_looked_for(
+    folder, tmp_path, segments, facts, labels
+):
+    result = predicted(folder, np.zeros(SHAPE, np.uint8), segments, facts=facts)
+    path = written(result, tmp_path)
+    data = pydicom.dcmread(path)
+    assert [item.SegmentLabel for item in data.SegmentSequence] == labels
+    assert data.NumberOfFrames == len(labels) * SHAPE[0]
+    assert not any(data.PixelData)
+    assert not read_by_highdicom(path, result).any()
+    assert not errors_of(path)
+
+
+def test_more_nodules_than_a_byte_counts_then_all_of_them_there(folder, tmp_path):
+    mask = np.zeros(SHAPE, np.uint16)
+    mask.reshape(-1)[3::9][:260] = np.arange(1, 261)
+    segments = [Segment(n, "nodule", f"nodule {n}") for n in range(1, 261)]
+    result = predicted(folder, mask, segments)
+    path = written(result, tmp_path)
+    np.testing.assert_array_equal(read_by_position(path, result.affine, SHAPE), mask)
+    np.testing.assert_array_equal(read_by_highdicom(path, result), mask)
+
+
+@pytest.mark.parametrize(
+    ("segments", "said"),
+    [
+        ((), "has no segment, and a DICOM object must describe one; give what was looked for"),
+        ((Segment(1, "nodule", "a"), Segment(3, "nodule", "b")), r"without a gap, got \[1, 3\]"),
+        ((Segment(2, "nodule", "a"),), r"numbered from 1 without a gap, got \[2\]"),
+        ((Segment(1, "spleen", "spleen"),), "kind: 'spleen' has no SNOMED CT code here, only liv"),
+    ],
+    ids=["none", "gap", "not from 1", "unknown kind"],
+)
+def test_segments_that_cannot_be_described_then_refused_and_nothing_written(
+    folder, tmp_path, segments, said
+):
+    result = predicted(folder, np.zeros(SHAPE, np.uint8), segments)
+    with pytest.raises(ValueError, match=said):
+        write_segmentation(result, tmp_path / "a.dcm")
+    assert not list(tmp_path.iterdir())
+
+
+def test_source_without_anything_that_may_be_missing_then_still_valid(tmp_path):
+    lacking = ["PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PatientAge"]
+    lacking += ["StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"]
+    lacking += ["SliceThickness", "FrameOfReferenceUID", "PositionReferenceIndicator"]
+    lacking += ["Manufacturer", "StudyDescription", "SeriesNumber", "ImageType"]
+    folder = write_series(tmp_path / "ct", **dict.fromkeys(lacking))
+    result = predicted(folder, two_organs())
+    path = written(result, tmp_path)
+    assert not errors_of(path)
+    np.testing.assert_array_equal(read_by_highdicom(path, result), result.mask)
+
+
+CHARACTER_SETS = {
+    "Latin": ("ISO_IR 100", "Müller^Jürgen"),
+    "Unicode": ("ISO_IR 192", "Ünal^Çiğdem"),
+    "Japanese": (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+    "Korean": (["", "ISO 2022 IR 149"], "Hong^Gildong=洪^吉洞=홍^길동"),
+    "Chinese": ("GB18030", "Wang^XiaoDong=王^小东"),
+    "none": (None, "Mononym"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom.charset")
+@pytest.mark.parametrize("write", [write_segmentation, write_structure_set])
+@pytest.mark.parametrize("name", CHARACTER_SETS)
+def test_name_in_another_script_then_the_same_and_no_warning_quotes_it(
+    tmp_path, name, write, caplog
+):
+    character_set, person = CHARACTER_SETS[name]
+    folder = write_series(tmp_path / "ct", SpecificCharacterSet=character_set, PatientName=person)
+    path = tmp_path / "a.dcm"
+    write(predicted(folder, two_organs()), path)
+    assert str(pydicom.dcmread(path).PatientName) == person
+    assert not errors_of(path)
+    assert not caplog.records
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+@pytest.mark.parametrize("write", [write_segmentation, write_structure_set])
+def test_values_that_are_no_dicom_then_written_without_them_and_nobody_quoted(
+    tmp_path, write, caplog
+):
+    wrong = {"PatientBirthDate": "2.1.1950", "StudyTime": "10 h 11", "PatientSex": "female"}
+    result = predicted(write_series(tmp_path / "ct", **wrong), two_organs())
+    caplog.clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write(result, tmp_path / "a.dcm")
+    data = pydicom.dcmread(tmp_path / "a.dcm")
+    assert {str(data[keyword].value or "") for keyword in wrong} == {""}
+    assert not errors_of(tmp_path / "a.dcm")
+    assert not [value for value in wrong.values() if value in caplog.text]
+
+
+def test_validator_when_something_is_missing_then_finds_it(folder, tmp_path):
+    path = written(predicted(folder, two_organs()), tmp_path)
+    data = pydicom.dcmread(path)
+    del data.SegmentSequence[0].SegmentLabel
+    data.save_as(path)
+    assert any("SegmentLabel" in error for error in errors_of(path))
+
+
+@pytest.mark.parametrize("descending", [False, True], ids=["upwards", "downwards"])
+def test_segmentation_of_a_phantom_series_then_valid_and_in_place(tmp_path, descending):
+    folder = tmp_path / "PATIENT_DICOM"
+    folder.mkdir()
+    geometry = SliceGeometry((0.0, 0.0, 10.0), (0.7, 0.7, 1.6), descending=descending)
+    volume = np.full(SHAPE, -1000, np.int16)
+    for name, content in slice_files(volume, "p1", "ct", geometry, intercept=-1024):
+        (folder / name).write_bytes(content)
+    result = predicted(folder, two_organs())
+    path = written(result, tmp_path)
+    assert not errors_of(path)
+    np.testing.assert_array_equal(read_by_position(path, result.affine, SHAPE), result.mask)
+
+
+@pytest.fixture(scope="module")
+def unzipped(real_data, tmp_path_factory):
+    place = tmp_path_factory.mktemp("real")
+    for name in ("lidc_dicom/LIDC-IDRI-0003.zip", "ircadb/3Dircadb1.17/PATIENT_DICOM.zip"):
+        with zipfile.ZipFile(real_data / name) as archive:
+            archive.extractall(place)
+    return {
+        "LIDC-IDRI": next((place / "LIDC-IDRI-0003").rglob("*.dcm")).parent,
+        "3D-IRCADb": place / "PATIENT_DICOM",
+    }
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", ["LIDC-IDRI", "3D-IRCADb"])
+def test_segmentation_of_a_real_study_then_valid_and_in_place(unzipped, tmp_path, name):
+    count = len(list(unzipped[name].iterdir()))
+    blank = predicted(unzipped[name], np.zeros((count, 512, 512), np.uint8))
+    mask = np.where(blank.hu > 300, 2, 0).astype(np.uint8)
+    mask[40:60, 200:300, 100:180] = 1
+    result = replace(blank, mask=mask)
+    path = written(result, tmp_path)
+    assert not errors_of(path)
+    np.testing.assert_array_equal(read_by_position(path, result.affine, mask.shape), mask)

@@ -1,0 +1,222 @@
+"""report.html as text: whole, closed to the network, true to the mask, silent about the patient."""
+
+import base64
+import dataclasses
+import hashlib
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scripts.prediction.axial_view import axial_view
+from scripts.prediction.measures.statistics import measure
+from scripts.prediction.report import page_images
+from scripts.prediction.report.overview import write_overview
+from scripts.prediction.report.page import PAGE, page_data, write_report
+from scripts.prediction.report.page_images import CURVE, encode_masks, encode_slices, leb128
+from scripts.prediction.report.page_text import NOT_STATED
+from scripts.prediction.result import Segment
+from tests.scripts.prediction.shapes import ORDERS, abdomen, chest
+
+FACTS = {
+    "metadata": {
+        "name": "Nodules <b>",
+        "version": "1.2.3",
+        "data_source": "LUNA16",
+        "intended_use": "Research only.",
+    },
+    "weights_sha256": ["ab" * 32, "cd" * 32],
+    "warnings": ["slices are thick & few"],
+}
+
+
+class Elements(HTMLParser):
+    """Tags with their attributes, and the text inside style and script elements."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.inside, self.texts = [], None, {}
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.inside = (tag, dict(attrs).get("type")) if tag in ("style", "script") else None
+
+    def handle_endtag(self, tag):
+        self.inside = None
+
+    def handle_data(self, data):
+        self.texts[self.inside] = self.texts.get(self.inside, "") + data
+
+
+def page_of(prediction, folder):
+    write_report(prediction, measure(prediction), folder / "report.html")
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+def decoded(runs, shape):
+    """The mask that a slice's runs stand for, decoded another way than it was encoded."""
+    numbers, value, shift = [], 0, 0
+    for byte in base64.b64decode(runs):
+        value, shift = value | (byte & 127) << shift, shift + 7
+        if byte < 128:
+            numbers.append(value)
+            value, shift = 0, 0
+    flat, at = np.zeros(shape[0] * shape[1], int), 0
+    for skipped, length, number in np.reshape(numbers, (-1, 3)):
+        flat[at + skipped : at + skipped + length] = number
+        at += skipped + length
+    return flat.reshape(shape)
+
+
+def test_page_then_allows_its_own_program_and_style_and_nothing_else(tmp_path):
+    page = Elements(page_of(chest(), tmp_path))
+    policy = next(a["content"] for t, a in page.tags if t == "meta" and "http-equiv" in a)
+    for key, name in ((("style", None), "style"), (("script", None), "script")):
+        digest = base64.b64encode(hashlib.sha256(page.texts[key].encode()).digest()).decode()
+        assert f"{name}-src 'sha256-{digest}'" in policy
+    assert "default-src 'none'" in policy
+    assert not re.search(r"unsafe|https?:|\*", policy)
+    for tag, attributes in page.tags:
+        assert tag not in ("base", "iframe", "object", "embed", "form")
+        assert not [name for name in attributes if name.startswith("on") or name == "style"]
+        addresses = [attributes.get(name) for name in ("src", "href", "srcset", "data")]
+        assert all(address.startswith("data:") for address in addresses if address)
+
+
+def test_page_then_says_which_model_and_what_it_is_not_for(tmp_path):
+    text = page_of(chest(facts=FACTS), tmp_path)
+    for said in ("Nodules &lt;b&gt;", "1.2.3", "LUNA16", "Research only.", "ab" * 32, "cd" * 32):
+        assert said in text
+    assert "slices are thick &amp; few" in text
+    assert "no medical device" in text
+
+
+def test_facts_that_are_missing_then_said_not_guessed(tmp_path):
+    text = page_of(chest(facts={}), tmp_path)
+    assert text.count(f">{NOT_STATED}<") == 8
+    assert 'class="warnings"' not in text
+    named = page_of(
+        chest(facts={"bundle": "lungs", "version": "7.7", "weights_sha256": "e" * 64}), tmp_path
+    )
+    assert ">lungs<" in named
+    assert ">7.7<" in named
+    assert "e" * 64 in named
+
+
+def test_markup_in_names_then_shown_as_text(tmp_path):
+    evil = "</script><script>alert(1)</script><!--"
+    prediction = dataclasses.replace(
+        abdomen(facts={"bundle": evil, "warnings": [evil]}),
+        study=evil,
+        segments=(Segment(1, evil, evil), Segment(2, "bone", "bone"), Segment(3, evil, evil)),
+    )
+    page = Elements(page_of(prediction, tmp_path))
+    assert [a for t, a in page.tags if t == "script"] == [
+        {"type": "application/json", "id": "data"},
+        {},
+    ]
+    assert json.loads(page.texts["script", "application/json"])["segments"][0]["name"] == evil
+    assert evil in page.texts[None]
+
+
+def test_files_of_the_source_then_never_named(tmp_path):
+    files = tuple(Path(f"/scans/SURNAME^NAME/{k}.dcm") for k in range(40))
+    text = page_of(dataclasses.replace(chest(), dicom_files=files), tmp_path)
+    assert "SURNAME" not in text
+    assert "/scans" not in text
+
+
+def test_same_input_then_same_bytes(tmp_path):
+    assert page_of(chest(), tmp_path) == page_of(chest(), tmp_path)
+
+
+@pytest.mark.parametrize("order", ORDERS[::5], ids=str)
+def test_masks_then_whole_in_display_order_with_the_sources_slice_numbers(order):
+    prediction = abdomen(order=order)
+    view = axial_view(prediction.affine, prediction.hu.shape)
+    data = page_data(prediction, measure(prediction), view)
+    shown = view.turn(prediction.mask)
+    for k, runs in enumerate(data["runs"]):
+        np.testing.assert_array_equal(decoded(runs, shown[k].shape), shown[k])
+    straight = abdomen().mask
+    np.testing.assert_array_equal(shown if view.rises_to_head else shown[::-1], straight)
+    assert data["to_head"] == (1 if view.rises_to_head else -1)
+    assert np.sign(data["z_step_mm"]) == data["to_head"]
+    liver = data["segments"][0]
+    assert (shown[liver["slice"]] == 1).sum() == (shown == 1).sum(axis=(1, 2)).max()
+
+
+def test_numbers_past_a_byte_then_kept():
+    mask = (
+        np.random.default_rng(0).choice([0, 1, 127, 128, 300, 65535], (3, 5, 7)).astype(np.uint16)
+    )
+    mask[1] = 0
+    runs = encode_masks(mask)
+    assert runs[1] == ""
+    for k in (0, 2):
+        np.testing.assert_array_equal(decoded(runs[k], (5, 7)), mask[k])
+    assert leb128(np.array([0, 127, 128, 2**28 - 1])).hex() == "007f8001ffffff7f"
+
+
+def test_nodules_then_at_the_slice_and_place_that_the_statistics_say():
+    prediction = chest(order=((0, 1, 2), (-1, -1, -1)))
+    statistics = measure(prediction)
+    view = axial_view(prediction.affine, prediction.hu.shape)
+    data = page_data(prediction, statistics, view)
+    for shown, one in zip(data["segments"], statistics["nodules"], strict=True):
+        assert shown["slice"] == one["diameter_slice_number_1based"] - 1
+        column, row = int(shown["x"] / data["column_mm"]), int(shown["y"] / data["row_mm"])
+        assert view.turn(prediction.mask)[shown["slice"], row, column] == one["number"]
+
+
+def level_of(hu):
+    return np.interp(hu, *zip(*CURVE, strict=True))
+
+
+def test_slices_then_the_curves_grey_levels_within_the_compressions_error():
+    y, x = np.mgrid[:64, :80]
+    hu = (np.stack([10 * x - 900, 4 * y - 150, 30 * x]) + 0).astype(np.int16)
+    pictures, size = encode_slices(hu)
+    assert size == (64, 80)
+    for picture, values in zip(pictures, hu, strict=True):
+        levels = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))), float)
+        assert np.abs(levels - level_of(values)).max() <= 4
+
+
+def test_large_slices_then_reduced_by_means_and_long_series_further(monkeypatch):
+    hu = np.zeros((3, 600, 1200), np.int16)
+    hu[:, ::2] = 100
+    pictures, size = encode_slices(hu)
+    assert size == (256, 512)
+    levels = np.asarray(Image.open(io.BytesIO(base64.b64decode(pictures[0]))), float)
+    assert abs(levels.mean() - level_of(50)) < 2
+    monkeypatch.setattr(page_images, "LARGEST_PIXELS", 3 * 100**2)
+    assert encode_slices(hu)[1] == (50, 100)
+
+
+def test_no_finding_then_said_in_the_page(tmp_path):
+    nothing = dataclasses.replace(chest(nodules=0), segments=(), facts={"looked_for": ["nodule"]})
+    assert "No nodule was found." in page_of(nothing, tmp_path)
+    assert "nothing was segmented" in page_of(dataclasses.replace(nothing, facts={}), tmp_path)
+
+
+def test_page_files_then_beside_the_code():
+    names = {"page.html", "page.css", "volume.js", "drawing.js", "viewer.js"}
+    assert {file.name for file in PAGE.iterdir()} == names
+
+
+def test_one_slice_then_measured_and_shown(tmp_path):
+    one = dataclasses.replace(
+        chest(), **{name: getattr(chest(), name)[15:16] for name in ("hu", "mask", "lungs")}
+    )
+    statistics = measure(one)
+    assert {n["diameter_slice_number_1based"] for n in statistics["nodules"]} == {1}
+    write_overview(one, tmp_path / "overview.png", statistics=statistics)
+    assert 'max="1"' in page_of(one, tmp_path)

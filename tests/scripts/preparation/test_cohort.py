@@ -1,0 +1,179 @@
+import json
+
+import nibabel
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from scripts.datasets.datalist import LoadSlicesd, load_datalist
+from scripts.datasets.shares import SECTIONS
+from scripts.preparation.cohort import prepare, prepare_cohort
+from scripts.preparation.options import LabelOptions, SliceOptions
+from scripts.volumes.geometry import affine_of, same_geometry, to_lps
+from tests.scripts.datasets.luna16.cohort import every_sample, request
+
+
+def test_samples_then_equal_the_slices_of_their_volumes(cohort, prepared):
+    samples = every_sample(prepared)
+    assert len(samples) > 12
+    for sample in samples:
+        path = next(cohort.folder.glob(f"subset*/{sample['series_uid']}.mhd"))
+        volume = to_lps(sitk.ReadImage(path))
+        hu = sitk.GetArrayFromImage(volume)
+        loaded = LoadSlicesd()(sample)
+        k = sample["slice"]
+        np.testing.assert_array_equal(loaded["image"], hu[[k - 1, k, k + 1]])
+        np.testing.assert_allclose(sample["affine_lps"], affine_of(volume))
+        assert set(np.unique(loaded["label"])) - {0} == {n["id"] for n in sample["nodules"]}
+
+
+def test_label_then_ball_in_the_right_place_also_in_a_flipped_scan(cohort, prepared):
+    for sample in every_sample(prepared):
+        for nodule in sample["nodules"]:
+            mask = LoadSlicesd()(sample)["label"][0].numpy() == nodule["id"]
+            h, w = np.argwhere(mask).mean(axis=0)
+            found = (np.array(sample["affine_lps"]) @ [w, h, sample["slice"], 1])[:3]
+            np.testing.assert_allclose(found[:2], nodule["centre_lps_mm"][:2], atol=1e-6)
+            dz = found[2] - nodule["centre_lps_mm"][2]
+            area_mm2 = mask.sum() * 1.0 * 1.25
+            exact_mm2 = np.pi * (4.5**2 - dz**2)
+            assert area_mm2 == pytest.approx(exact_mm2, rel=0.35)
+
+
+def test_volume_labels_then_on_the_grid_of_the_scan_on_disk(cohort, prepared):
+    volumes = [
+        v
+        for section in SECTIONS
+        for v in load_datalist(prepared / "datalist.json", f"volumes/{section}")
+    ]
+    assert len(volumes) == 4
+    for volume in volumes:
+        image, label = sitk.ReadImage(volume["image"]), sitk.ReadImage(volume["label"])
+        assert same_geometry(image, label)
+        (nodule,) = volume["nodules"]
+        index = image.TransformPhysicalPointToIndex(nodule["centre_lps_mm"])
+        assert label[index] == 1
+
+
+def test_datalist_then_tells_how_to_make_it_again(cohort, prepared):
+    provenance = json.loads((prepared / "datalist.json").read_text())["provenance"]
+    assert provenance["split"] == {"kind": "patient", "seed": 0, "shares": [8, 1, 1]}
+    assert provenance["label"] == "ball"
+    assert (provenance["slices"], provenance["neighbours"]) == ("all", 1)
+    assert provenance["empty_share"] == 0.2
+    assert provenance["source"] == str(cohort.folder)
+    assert {"command", "versions", "git"} <= set(provenance)
+
+
+def test_output_folder_inside_source_moved_together_then_everything_resolves(cohort, tmp_path):
+    prepare_cohort(request(cohort, cohort.folder))
+    cohort.folder.rename(tmp_path / "moved")
+    assert load_datalist(tmp_path / "moved" / "datalist.json", "volumes/training")
+    assert load_datalist(tmp_path / "moved" / "datalist.json", "training")
+
+
+@pytest.mark.parametrize("share", [0, 0.2, 0.5], ids=str)
+def test_empty_share_then_reached_inside_lungs_and_5_mm_away(cohort, tmp_path, share):
+    report = prepare_cohort(
+        request(cohort, tmp_path / "out", slices=SliceOptions("central", empty_share=share))
+    )
+    samples = every_sample(tmp_path / "out")
+    empty = [s for s in samples if not s["nodules"]]
+    assert len(empty) == report.empty_wanted == round(4 * share / (1 - share))
+    records = {p.scan.uid: p.record for p in report.prepared}
+    for sample in empty:
+        loaded = LoadSlicesd()(sample)
+        assert not loaded["label"].any()
+        assert loaded["lung"].any()
+        used = records[sample["series_uid"]]["nodules"][0]["slices"]
+        assert min(abs(k - sample["slice"]) for k in used) * 2.5 >= 5
+
+
+def test_central_slices_then_the_nearest_to_each_centre(cohort, tmp_path):
+    options = SliceOptions("central", empty_share=0)
+    prepare_cohort(request(cohort, tmp_path / "out", slices=options))
+    samples = sorted(every_sample(tmp_path / "out"), key=lambda s: s["series_uid"])
+    assert [s["slice"] for s in samples] == [8, 9, 10, 11]
+
+
+def test_neighbours_then_so_many_rows(cohort, tmp_path):
+    options = SliceOptions("central", neighbours=2, empty_share=0)
+    prepare_cohort(request(cohort, tmp_path / "out", slices=options))
+    assert LoadSlicesd()(every_sample(tmp_path / "out")[0])["image"].shape[0] == 5
+
+
+def write_masks(cohort, folder, change=lambda mask: mask):
+    folder.mkdir(exist_ok=True)
+    for path in cohort.folder.glob("subset*/*.mhd"):
+        image = sitk.ReadImage(path)
+        mask = np.zeros(image.GetSize()[::-1], np.uint8)
+        mask[8:14, 15:22, 18:24] = 4
+        label = sitk.GetImageFromArray(change(mask))
+        label.CopyInformation(image)
+        sitk.WriteImage(label, folder / f"{path.stem}.nii.gz")
+    return LabelOptions("masks", masks=folder)
+
+
+def test_masks_then_taken_with_their_numbers_and_measured(cohort, tmp_path):
+    labels = write_masks(cohort, tmp_path / "masks")
+    report = prepare_cohort(request(cohort, tmp_path / "out", labels=labels))
+    for prepared in report.prepared:
+        (nodule,) = prepared.record["nodules"]
+        assert nodule["id"] == 4
+        assert nodule["slices"] == list(range(8, 14))
+        volume = 6 * 7 * 6 * 2.5 * 1.25 * 1.0
+        assert nodule["diameter_mm"] == pytest.approx((6 * volume / np.pi) ** (1 / 3))
+        written = nibabel.load(tmp_path / "out" / "volumes" / f"{prepared.scan.uid}.nii.gz")
+        given = nibabel.load(tmp_path / "masks" / f"{prepared.scan.uid}.nii.gz")
+        np.testing.assert_array_equal(written.get_fdata(), given.get_fdata())
+        np.testing.assert_allclose(written.affine, given.affine, atol=1e-4)
+
+
+def test_mask_missing_or_on_another_grid_then_that_scan_is_left_out(cohort, tmp_path):
+    labels = write_masks(cohort, tmp_path / "masks")
+    cohort.add("1.9", [((20, 18, 10), 9.0)])
+    moved = sitk.ReadImage(tmp_path / "masks" / "1.0.nii.gz")
+    moved.SetOrigin((0, 0, 0))
+    sitk.WriteImage(moved, tmp_path / "masks" / "1.0.nii.gz")
+    report = prepare_cohort(request(cohort, tmp_path / "out", labels=labels))
+    reasons = {p.series_uid: p.reason for p in report.problems}
+    assert set(reasons) == {"1.0", "1.9"}
+    assert "not on the scan's grid" in reasons["1.0"]
+    assert "no masks for this series" in reasons["1.9"]
+
+
+def test_masks_folder_of_other_series_then_refused(cohort, tmp_path):
+    (tmp_path / "masks").mkdir()
+    with pytest.raises(ValueError, match=r"must hold <uid>.nii.gz of the 4 scans"):
+        prepare_cohort(
+            request(cohort, tmp_path / "o", labels=LabelOptions("masks", masks=tmp_path))
+        )
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label": "disc"}, "label: must be one of ball, readers, masks, got 'disc'"),
+        ({"label": "readers"}, "readers_xml: must name a folder for --label readers"),
+        ({"label": "masks", "masks": "none"}, "masks: no folder none"),
+        ({"min_readers": 5}, "min_readers: must be a whole number, 1 to 4, got 5"),
+        ({"split": "random"}, "split: must be one of patient, nodule, subset, slice_block"),
+        ({"test_fold": 10}, "test_fold: must be a whole number, 0 to 9, got 10"),
+        ({"slices": "some"}, "slices: must be one of central, all"),
+        ({"neighbours": -1}, "neighbours: must be a whole number, at least 0"),
+        ({"empty_share": 1}, "empty_share: must be a number from 0 to below 1, got 1"),
+        ({"jobs": 0}, "jobs: must be a whole number, at least 1"),
+        ({"seed": 0.5}, "seed: must be a whole number"),
+        ({"volumes": "maybe"}, "volumes: must be true or false, got 'maybe'"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_wrong_option_then_refused_by_name(cohort, tmp_path, options, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        prepare(str(cohort.folder), str(tmp_path / "out"), **options)
+
+
+def test_volumes_false_then_none_written_or_listed(cohort, tmp_path):
+    prepare(str(cohort.folder), str(tmp_path / "out"), volumes="false", jobs=1)
+    assert not (tmp_path / "out" / "volumes").exists()
+    assert "volumes" not in json.loads((tmp_path / "out" / "datalist.json").read_text())

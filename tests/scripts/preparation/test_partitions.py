@@ -1,0 +1,96 @@
+import json
+
+import pytest
+
+from scripts.datasets.datalist import load_datalist
+from scripts.datasets.shares import SECTIONS, leaks
+from scripts.preparation.cohort import prepare_cohort
+from scripts.preparation.options import SliceOptions, SplitOptions
+from tests.scripts.datasets.luna16.cohort import TinyCohort, every_sample, request
+
+
+def test_patients_file_in_the_source_then_no_patient_on_two_sides(cohort, tmp_path):
+    cohort.add("1.9", [((20, 18, 10), 9.0)])
+    owners = {f"1.{n}": f"p{n % 4}" for n in (0, 1, 2, 3)} | {"1.9": "p0"}
+    text = "seriesuid,patient_id\n" + "".join(f"{u},{p}\n" for u, p in owners.items())
+    (cohort.folder / "patients.csv").write_text(text)
+    for seed in range(4):
+        options = request(cohort, tmp_path / "out", split=SplitOptions(seed=seed))
+        report = prepare_cohort(options)
+        datalist = json.loads((tmp_path / "out" / "datalist.json").read_text())
+        assert leaks(datalist) == []
+        patients = {s["patient_id"] for s in every_sample(tmp_path / "out")}
+        assert patients == {"p0", "p1", "p2", "p3"}
+        assert report.patients_file.endswith("patients.csv")
+
+
+def test_patients_file_lacking_a_series_then_refused(cohort, tmp_path):
+    table = tmp_path / "p.csv"
+    table.write_text("seriesuid,patient_id\n1.0,p\n")
+    with pytest.raises(ValueError, match=r"3 of 4 are missing, the first: 1\.1"):
+        prepare_cohort(request(cohort, tmp_path / "out", patients=table))
+
+
+def test_subset_split_then_by_the_folder_of_each_scan(tmp_path):
+    cohort = TinyCohort(tmp_path / "luna")
+    for k in range(3):
+        cohort.add(f"1.{k}", [((20, 18, 9), 9.0)], subset=k)
+    split = SplitOptions("subset", test_fold=1)
+    prepare_cohort(request(cohort, tmp_path / "out", split=split))
+    found = {
+        section: {s["series_uid"] for s in load_datalist(tmp_path / "out/datalist.json", section)}
+        for section in SECTIONS
+    }
+    assert found == {"test": {"1.1"}, "validation": {"1.2"}, "training": {"1.0"}}
+
+
+def test_nodule_split_of_scans_with_three_nodules_then_leak_is_told(tmp_path):
+    cohort = TinyCohort(tmp_path / "luna")
+    for n in range(2):
+        cohort.add(f"1.{n}", [((20, 18, 6), 6.0), ((26, 18, 12), 6.0), ((14, 20, 12), 6.0)])
+    split = SplitOptions("nodule", seed=1)
+    slices = SliceOptions("central", empty_share=0)
+    report = prepare_cohort(request(cohort, tmp_path / "out", split=split, slices=slices))
+    samples = every_sample(tmp_path / "out")
+    assert sum(len(s["nodules"]) for s in samples) == 6
+    assert report.record()["patients_on_two_sides"]
+
+
+def test_slice_block_split_of_one_scan_then_slices_apart(tmp_path):
+    cohort = TinyCohort(tmp_path / "luna")
+    cohort.add("1.0", [((20, 18, 11), 20.0)])
+    split = SplitOptions("slice_block")
+    slices = SliceOptions("all", empty_share=0.3)
+    prepare_cohort(request(cohort, tmp_path / "out", split=split, slices=slices))
+    sides = {
+        section: [s["slice"] for s in load_datalist(tmp_path / "out" / "datalist.json", section)]
+        for section in SECTIONS
+    }
+    assert all(sides.values())
+    assert min(abs(a - b) for a in sides["training"] for b in sides["test"]) >= 2
+    assert not set(sides["validation"]) & {*sides["training"], *sides["test"]}
+
+
+def test_slice_block_of_central_slices_then_refused(cohort, tmp_path):
+    with pytest.raises(ValueError, match="slices: must be all for --split slice_block"):
+        request(
+            cohort,
+            tmp_path,
+            split=SplitOptions("slice_block"),
+            slices=SliceOptions("central"),
+        )
+
+
+def test_too_few_patients_then_refused_before_any_scan_is_read(tmp_path):
+    cohort = TinyCohort(tmp_path / "luna")
+    cohort.add("1.0", [((20, 18, 9), 9.0)])
+    with pytest.raises(ValueError, match="at least 3 patients"):
+        prepare_cohort(request(cohort, tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
+
+
+def test_slices_without_nodule_then_spread_evenly_over_the_scans(cohort, tmp_path):
+    slices = SliceOptions("central", empty_share=0.5)
+    prepare_cohort(request(cohort, tmp_path / "out", slices=slices))
+    empty = [s["series_uid"] for s in every_sample(tmp_path / "out") if not s["nodules"]]
+    assert sorted(empty) == ["1.0", "1.1", "1.2", "1.3"]

@@ -1,0 +1,139 @@
+import json
+import pickle
+
+import pytest
+
+from scripts.__main__ import main
+from scripts.datasets.luna16.annotations import read_annotations
+from scripts.datasets.luna16.scans import find_cohort
+from scripts.preparation.cases import prepare_scan
+from scripts.preparation.cohort import plan, prepare_cohort
+from scripts.preparation.options import SliceOptions, SplitOptions
+from tests.scripts.datasets.luna16.cohort import every_sample, request
+
+
+def states(output):
+    return {p.parent.name: p.stat().st_mtime_ns for p in output.glob("scans/*/image.npy")}
+
+
+def test_again_then_finished_scans_are_kept(cohort, tmp_path):
+    first = prepare_cohort(request(cohort, tmp_path / "out"))
+    before, datalist = states(tmp_path / "out"), every_sample(tmp_path / "out")
+    again = prepare_cohort(request(cohort, tmp_path / "out"))
+    assert (first.reused, again.reused) == (0, 4)
+    assert states(tmp_path / "out") == before
+    assert every_sample(tmp_path / "out") == datalist
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"slices": SliceOptions("central", empty_share=0.2)},
+        {"slices": SliceOptions("all", neighbours=0, empty_share=0.2)},
+        {"slices": SliceOptions("all", empty_share=0.2, seed=1)},
+        {"volumes": False},
+    ],
+    ids=["slices", "neighbours", "seed", "volumes"],
+)
+def test_again_with_another_option_then_made_anew(cohort, prepared, changes):
+    assert prepare_cohort(request(cohort, prepared, **changes)).reused == 0
+
+
+def test_again_with_another_split_then_nothing_is_read_again(cohort, prepared):
+    report = prepare_cohort(request(cohort, prepared, split=SplitOptions(seed=3)))
+    assert report.reused == 4
+
+
+def test_again_after_one_scan_changed_then_only_that_one(cohort, prepared):
+    before = states(prepared)
+    cohort.rows[1] = cohort.rows[1].replace(",9.0", ",10.0")
+    cohort.write_rows()
+    path = cohort.folder / "subset0" / "1.0.raw"
+    path.write_bytes(path.read_bytes())
+    (prepared / "scans" / "1.2" / "lung.npy").unlink()
+    report = prepare_cohort(request(cohort, prepared))
+    assert report.reused == 1
+    assert {uid for uid, time in states(prepared).items() if time == before[uid]} == {"1.3"}
+
+
+def test_killed_between_two_files_then_the_scan_is_made_anew(cohort, tmp_path, monkeypatch):
+    full = prepare_cohort(request(cohort, tmp_path / "whole"))
+
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("scripts.preparation.cases.nibabel.save", die)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_cohort(request(cohort, tmp_path / "out"))
+    assert not list((tmp_path / "out").rglob("scan.json"))
+    assert not list((tmp_path / "out").rglob(".part*"))
+    report = prepare_cohort(request(cohort, tmp_path / "out"))
+    assert report.reused == 0
+    for path in sorted((tmp_path / "whole").rglob("*.npy")):
+        other = tmp_path / "out" / path.relative_to(tmp_path / "whole")
+        assert path.read_bytes() == other.read_bytes()
+    assert report.lists == full.lists
+
+
+def test_full_disk_then_one_clear_line_and_no_half_file(cohort, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("scripts.preparation.cases.np.save", full)
+    with pytest.raises(OSError, match=r"cannot write into .*out: No space left.* goes on from"):
+        prepare_cohort(request(cohort, tmp_path / "out"))
+    assert not [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
+
+
+def test_array_written_in_part_then_the_disk_is_blamed(cohort, tmp_path, monkeypatch):
+    def short(*_):
+        raise OSError("1572864 requested and 466816 written")  # as numpy says it
+
+    monkeypatch.setattr("scripts.preparation.cases.np.save", short)
+    with pytest.raises(OSError, match=r"the disk is full or out of reach \(1572864 requested"):
+        prepare_cohort(request(cohort, tmp_path / "out"))
+
+
+def test_files_left_by_a_killed_run_then_gone_when_the_scan_is_made(cohort, tmp_path):
+    left = [
+        tmp_path / "out/scans/1.1/.part-0a-lung.npy",
+        tmp_path / "out/volumes/.part-0a-1.1.nii.gz",
+    ]
+    other = tmp_path / "out/volumes/.part-0-1.10.nii.gz"
+    for path in [*left, other]:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    prepare_cohort(request(cohort, tmp_path / "out"))
+    assert [path.exists() for path in [*left, other]] == [False, False, True]
+
+
+def test_through_the_command_line_then_exit_code_tells_of_problems(cohort, tmp_path, capsys):
+    command = ["prepare", "luna16", "--source", str(cohort.folder), "--jobs", "1"]
+    main([*command, "--output", str(tmp_path / "out"), "--volumes", "false", "--seed=2"])
+    datalist = json.loads((tmp_path / "out" / "datalist.json").read_text())
+    assert datalist["provenance"]["split"]["seed"] == 2
+    (cohort.folder / "subset0" / "1.0.raw").unlink()
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--output", str(tmp_path / "out")])
+    assert stop.value.code == 1
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--output", str(tmp_path / "out"), "--split", "subset"])
+    assert stop.value.code == 2
+    assert "error: split: subset with test_fold 0 needs scans" in capsys.readouterr().err
+
+
+def test_task_and_outcome_then_travel_to_other_processes(cohort, tmp_path):
+    found = find_cohort(cohort.folder)
+    table = read_annotations(found.annotations, found.known)
+    for task in plan(found, table, request(cohort, tmp_path / "out"), set()):
+        travelled = pickle.loads(pickle.dumps(task))
+        assert travelled == task
+        outcome = prepare_scan(travelled)
+        assert pickle.loads(pickle.dumps(outcome)) == outcome
+
+
+def test_output_that_cannot_be_written_then_refused_at_once(cohort, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=r"output: cannot write into .*file.out: Not a directory"):
+        prepare_cohort(request(cohort, tmp_path / "file" / "out"))

@@ -1,0 +1,31 @@
+import pytest
+
+from scripts.storage.options import check_choice, check_whole, cores, read_truth
+
+
+@pytest.mark.parametrize(("value", "read"), [("true", True), ("FALSE", False), (True, True)])
+def test_yes_and_no_as_a_command_line_gives_them_then_read(value, read):
+    assert read_truth("volumes", value) is read
+
+
+@pytest.mark.parametrize("value", ["yes", 1, None, ""])
+def test_anything_else_then_refused_by_name(value):
+    with pytest.raises(ValueError, match="volumes: must be true or false, got"):
+        read_truth("volumes", value)
+
+
+@pytest.mark.parametrize("value", [-1, 11, 2.0, True, "3"])
+def test_no_whole_number_within_bounds_then_refused(value):
+    check_whole("folds", 3, 0, 10)
+    with pytest.raises(ValueError, match="folds: must be a whole number, 0 to 10, got"):
+        check_whole("folds", value, 0, 10)
+
+
+def test_unknown_word_then_valid_ones_listed():
+    check_choice("split", "a", ("a", "b"))
+    with pytest.raises(ValueError, match="split: must be one of a, b, got 'c'"):
+        check_choice("split", "c", ("a", "b"))
+
+
+def test_cores_then_at_least_one():
+    assert cores() >= 1

@@ -1,0 +1,25 @@
+import pytest
+
+from scripts.storage.output_folder import OutputError, claim_output, portable_path, writing_into
+
+
+def test_claimed_then_made_and_left_empty(tmp_path):
+    claim_output(tmp_path / "a" / "b")
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_claimed_where_a_file_stands_then_refused(tmp_path):
+    (tmp_path / "a").touch()
+    with pytest.raises(OutputError, match="output: cannot write into .*a: .*room in it"):
+        claim_output(tmp_path / "a")
+
+
+def test_error_while_writing_then_named_with_the_way_on(tmp_path):
+    refused = pytest.raises(OutputError, match="No space left.*same command goes on")
+    with refused, writing_into(tmp_path):
+        raise OSError(28, "No space left on device")
+
+
+def test_path_inside_then_relative_and_outside_then_absolute(tmp_path):
+    assert portable_path(tmp_path / "a" / "b", tmp_path) == "a/b"
+    assert portable_path(tmp_path / "x", tmp_path / "a") == str(tmp_path / "x")

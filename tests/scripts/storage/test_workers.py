@@ -1,0 +1,44 @@
+import os
+
+import pytest
+
+from scripts.storage.workers import work_through
+
+
+def process_of(task: int) -> tuple[int, int]:
+    return task, os.getpid()
+
+
+def fail_at_two(task: int) -> int:
+    if task == 2:
+        raise ValueError("task 2")
+    return task
+
+
+def die(task: int) -> int:
+    os._exit(9)
+
+
+def test_one_job_then_in_this_process():
+    assert list(work_through(process_of, [1, 2], 1)) == [(1, os.getpid()), (2, os.getpid())]
+
+
+def test_two_jobs_then_every_outcome_from_other_processes():
+    outcomes = dict(work_through(process_of, [1, 2, 3], 2))
+    assert set(outcomes) == {1, 2, 3}
+    assert os.getpid() not in outcomes.values()
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_function_that_raises_then_the_run_stops(jobs):
+    with pytest.raises(ValueError, match="task 2"):
+        list(work_through(fail_at_two, [1, 2, 3], jobs))
+
+
+def test_process_killed_then_said_what_to_do():
+    with pytest.raises(OSError, match="smaller --jobs goes on"):
+        list(work_through(die, [1, 2], 2))
+
+
+def test_nothing_to_do_then_nothing():
+    assert list(work_through(process_of, [], 2)) == []

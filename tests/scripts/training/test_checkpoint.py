@@ -1,0 +1,215 @@
+"""Checkpoints: what starts, goes on or is refused, and what is on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from ignite.engine import Engine, Events
+from monai.losses import DiceLoss
+
+from scripts.training import tensor_files
+from scripts.training.checkpoint import TrainingCheckpoint, list_differences
+from scripts.training.engine_events import keep_state
+from tests.scripts.training import resumable_run
+from tests.scripts.training.resumable_run import stop_after
+from tests.scripts.training.tiny_training import TinyTraining
+
+
+def test_stop_when_a_checkpoint_is_there_then_the_log_says_how_to_go_on(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop_after(tmp_path, 2)
+    told = [line for line in caplog.messages if "--resume true" in line]
+    assert len(told) == 1
+    assert "stopped in epoch 3 by KeyboardInterrupt" in told[0]
+    assert "checkpoint_00002.pt" in told[0]
+
+
+def test_stop_when_there_is_no_checkpoint_then_nothing_is_promised(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop_after(tmp_path, 0)
+    assert "--resume" not in caplog.text
+
+
+def test_resume_when_no_file_can_be_read_then_it_is_refused(tmp_path: Path) -> None:
+    stop_after(tmp_path, 2)
+    for file in (tmp_path / "checkpoints").iterdir():
+        file.write_bytes(b"not a checkpoint")
+    with pytest.raises(ValueError, match=r"none of .*checkpoint_00002.pt, .* can be read; move"):
+        resumable_run.make(tmp_path, resume=True).run()
+
+
+def test_start_when_the_folder_holds_a_run_then_it_is_refused_and_nothing_is_lost(
+    tmp_path: Path,
+) -> None:
+    stop_after(tmp_path, 2)
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*.pt")}
+    with pytest.raises(FileExistsError, match="pass resume=true to go on with it, another output"):
+        resumable_run.make(tmp_path, resume=False).run()
+    assert before == {file: file.read_bytes() for file in tmp_path.rglob("*.pt")}
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_start_when_the_folder_holds_a_result_only_then_it_is_refused(
+    tmp_path: Path, resume: bool
+) -> None:
+    (tmp_path / "model.pt").write_bytes(b"forty hours")
+    with pytest.raises(FileExistsError, match=r"model.pt is of an earlier run; pass another outp"):
+        resumable_run.make(tmp_path, resume=resume).run()
+    assert (tmp_path / "model.pt").read_bytes() == b"forty hours"
+
+
+def small(folder: Path, **options: Any) -> Any:
+    """A trainer with a checkpoint handler of these options."""
+    training = TinyTraining(folder)
+    objects = {"network": training.network, "optimizer": training.optimizer}
+    checkpoint = TrainingCheckpoint(folder, objects, **options)
+    return training.trainer([training.validation, training.stages, checkpoint])
+
+
+def test_start_when_overwriting_then_the_old_checkpoints_go(tmp_path: Path) -> None:
+    small(tmp_path, interval=3).run()
+    other = tmp_path / "checkpoints" / "notes.pt"
+    other.write_text("not ours")
+    small(tmp_path, overwrite=True).run()
+    names = sorted(file.name for file in (tmp_path / "checkpoints").iterdir())
+    assert names == ["checkpoint_00003.pt", "checkpoint_00004.pt", "notes.pt"]
+
+
+def test_checkpoints_when_an_interval_is_given_then_they_are_that_far_apart_and_one_ends_the_run(
+    tmp_path: Path,
+) -> None:
+    small(tmp_path, interval=3).run()
+    names = sorted(file.name for file in (tmp_path / "checkpoints").iterdir())
+    assert names == ["checkpoint_00003.pt", "checkpoint_00004.pt"]
+
+
+CHANGES: dict[str, tuple[dict[str, Any], str]] = {
+    "strategy": (
+        {"strategy": {**resumable_run.THREE_STAGES, "name": "other"}},
+        "strategy.name: 'three' then, 'other' now",
+    ),
+    "learning rate": (
+        {"learning_rate": 0.01},
+        r"strategy.stages\[0\].learning_rate: 0.02 then, 0.01 now",
+    ),
+    "optimiser": ({"optimizer": torch.optim.AdamW}, "optimizer class: 'Adam' then, 'AdamW' now"),
+}
+
+
+@pytest.mark.parametrize(("options", "message"), CHANGES.values(), ids=CHANGES.keys())
+def test_resume_when_settings_differ_then_it_is_refused_and_says_which(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    stop_after(tmp_path, 1)
+    with pytest.raises(ValueError, match=f"made under other settings: {message}"):
+        resumable_run.make(tmp_path, resume=True, **options).run()
+
+
+def test_resume_when_given_settings_differ_then_it_is_refused_and_says_which(
+    tmp_path: Path,
+) -> None:
+    small(tmp_path, settings={"split": "patient"}).run()
+    with pytest.raises(ValueError, match="split: 'patient' then, 'nodule' now"):
+        small(tmp_path, settings={"split": "nodule"}, resume=True).run()
+
+
+def test_resume_when_the_network_differs_then_it_names_the_tensor(tmp_path: Path) -> None:
+    network = torch.nn.Linear(2, 2)
+    plain_engine(tmp_path, network).run([0], max_epochs=1)
+    with pytest.raises(ValueError, match=r"network tensors.weight\[0\]: 2 then, 3 now"):
+        plain_engine(tmp_path, torch.nn.Linear(2, 3), resume=True).run([0], max_epochs=2)
+
+
+def plain_engine(folder: Path, network: torch.nn.Module, **options: Any) -> Engine:
+    """A trainer without stages, as pretraining has it: each iteration adds 1 to the weights."""
+
+    def step(engine: Engine, batch: int) -> None:
+        with torch.no_grad():
+            for parameter in network.parameters():
+                parameter.add_(1.0)
+
+    engine = Engine(step)
+    TrainingCheckpoint(folder, {"network": network}, **options).attach(engine)
+    return engine
+
+
+def test_resume_when_there_are_no_stages_then_it_goes_on_with_more_epochs(tmp_path: Path) -> None:
+    network = torch.nn.Linear(1, 1)
+    torch.nn.init.zeros_(network.weight)
+    plain_engine(tmp_path, network).run([0, 0], max_epochs=2)
+    torch.nn.init.zeros_(network.weight)
+    engine = plain_engine(tmp_path, network, resume=True)
+    engine.run([0, 0], max_epochs=3)
+    assert (engine.state.epoch, network.weight.item()) == (3, 6.0)
+
+
+def test_save_when_a_state_cannot_be_read_again_then_the_first_epoch_says_so(
+    tmp_path: Path,
+) -> None:
+    class Odd:
+        def state_dict(self) -> dict[str, Any]:
+            return {"loss": DiceLoss()}
+
+        def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+            raise NotImplementedError
+
+    engine = plain_engine(tmp_path, torch.nn.Linear(1, 1))
+    keep_state(engine, "odd", Odd())
+    with pytest.raises(ValueError, match=r"checkpoint_00001.pt: not a readable checkpoint"):
+        engine.run([0], max_epochs=3)
+
+
+def test_save_when_the_disk_is_full_then_it_names_the_file_and_keeps_the_older_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = plain_engine(tmp_path, torch.nn.Linear(1, 1))
+
+    def full(content: Any, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise RuntimeError("PytorchStreamWriter failed writing file")
+
+    @engine.on(Events.EPOCH_STARTED(once=2))
+    def _fill() -> None:
+        monkeypatch.setattr(tensor_files.torch, "save", full)
+
+    with pytest.raises(OSError, match=r"cannot write .*checkpoint_00002.pt: .* make room"):
+        engine.run([0], max_epochs=3)
+    assert [file.name for file in (tmp_path / "checkpoints").iterdir()] == ["checkpoint_00001.pt"]
+
+
+def test_start_when_the_folder_cannot_be_written_then_it_is_refused_before_training(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "checkpoints").write_text("a file where the folder should be")
+    engine = plain_engine(tmp_path, torch.nn.Linear(1, 1))
+    with pytest.raises(OSError, match=r"output_dir: cannot write in .*checkpoints: .* choose"):
+        engine.run([0], max_epochs=1)
+    assert engine.state.iteration == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"resume": True, "overwrite": True}, "resume, overwrite: ask for one of them"),
+        ({"interval": 0}, "interval: must be at least 1 epoch, got 0"),
+        ({"objects": {"network": 3}}, r"objects: must have a state_dict each, \['network'\] given"),
+        ({"objects": {}}, "objects: must have a state_dict each, none given"),
+    ],
+)
+def test_checkpoint_when_an_argument_makes_no_sense_then_it_is_refused(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    objects = options.pop("objects", {"network": torch.nn.Linear(1, 1)})
+    with pytest.raises(ValueError, match=message):
+        TrainingCheckpoint(tmp_path, objects, **options)
+
+
+def test_differences_when_lists_differ_in_length_then_both_are_shown_cut_short() -> None:
+    assert list_differences({"a": [1]}, {"a": [1] * 50}) == [
+        f"a: [1] then, {repr([1] * 50)[:57]}... now"
+    ]

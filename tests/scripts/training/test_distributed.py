@@ -1,0 +1,60 @@
+import pytest
+import torch
+from torch import nn
+
+from scripts.training import distributed
+
+
+def test_batch_then_is_shared_out_evenly(monkeypatch):
+    assert distributed.share_of_batch(32) == 32
+    assert distributed.share_of_batch(32, accumulation_steps=4) == 8
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    assert distributed.share_of_batch(32, 4) == 4
+
+
+@pytest.mark.parametrize(("batch", "steps"), [(32, 3), (2, 4)])
+def test_batch_that_cannot_be_shared_evenly_then_is_refused(batch, steps):
+    with pytest.raises(ValueError, match=f"accumulation_steps {steps}, got {batch}"):
+        distributed.share_of_batch(batch, steps)
+
+
+def test_overlay_outside_torchrun_then_is_refused(monkeypatch):
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(ValueError, match="must be run by torchrun"):
+        distributed.initialise()
+
+
+def test_more_processes_than_gpus_then_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert distributed.local_device() == torch.device("cuda", 1)
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(ValueError, match="at most the number of GPUs, 2"):
+        distributed.local_device()
+
+
+def test_device_without_gpus_then_is_the_cpu():
+    if not torch.cuda.is_available():
+        assert distributed.local_device() == torch.device("cpu")
+
+
+@pytest.fixture
+def _one_process(tmp_path):
+    torch.distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path}/meeting", rank=0, world_size=1
+    )
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_network_then_is_wrapped_and_batch_norms_on_cpus_are_warned_of(caplog):
+    plain = nn.Sequential(nn.Conv2d(1, 1, 1))
+    wrapped = distributed.distribute(plain, torch.device("cpu"))
+    assert wrapped.module is plain
+    assert wrapped.find_unused_parameters
+    assert not caplog.records
+    distributed.distribute(nn.Sequential(*plain, nn.BatchNorm2d(1)), torch.device("cpu"))
+    assert "1 batch norms use the statistics of each process' own share" in caplog.text
