@@ -1,0 +1,49 @@
+"""A CT volume: Hounsfield units with the affine that places them in the patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from scripts.volumes.geometry import affine_of, set_affine, spacing_of, to_lps
+
+
+@dataclass(frozen=True)
+class Volume:
+    """HU with their place in the patient; made once by a reader and carried from there.
+
+    Args:
+        hu: (Z, Y, X), int16 where the values are whole.
+        affine_lps: (4, 4), 0-based index (i, j, k) = (x, y, z) to LPS mm.
+    """
+
+    hu: NDArray[np.int16]
+    affine_lps: NDArray[np.float64]
+
+    @classmethod
+    def from_image(cls, image: sitk.Image) -> Volume:
+        """Take a SimpleITK volume as it is."""
+        return cls(sitk.GetArrayFromImage(image), affine_of(image))
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance between voxel centres along x, y, z in mm."""
+        x, y, z = spacing_of(self.affine_lps).tolist()
+        return x, y, z
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """Voxels along x, y, z: the reverse of the array's shape."""
+        z, y, x = self.hu.shape
+        return x, y, z
+
+    def to_image(self) -> sitk.Image:
+        """Return the volume as a SimpleITK image."""
+        return set_affine(sitk.GetImageFromArray(self.hu), self.affine_lps)
+
+    def in_lps(self) -> Volume:
+        """Turn and flip to LPS index order; nothing is interpolated."""
+        return Volume.from_image(to_lps(self.to_image()))
