@@ -12,21 +12,7 @@ from typing import Any
 
 import fire
 
-# command words -> "module:function"; imported only when called, so that --help stays quick
-COMMANDS = {
-    ("prepare", "luna16"): "scripts.preparation.cohort:prepare",
-    ("prepare", "ircadb"): "scripts.datasets.ircadb.preparation:prepare",
-    ("phantom", "luna16"): "scripts.phantom.chest.luna16:make_cohort",
-    ("phantom", "ircadb"): "scripts.phantom.abdomen.ircadb:make_cohort",
-    ("graph_cut",): "scripts.evaluation.graph_cut_evaluation:evaluate_graph_cut",
-    ("demo",): "scripts.demo.demo:demo",
-    ("demo", "liver"): "scripts.demo.liver:demo",
-    ("package",): "scripts.packaging.command:package",
-    ("predict",): "scripts.prediction.command:predict",
-    ("audit",): "scripts.audit.audit:audit",
-    ("study",): "scripts.study.command:study",
-    ("run",): "scripts.audit.run:run_bundle",
-}
+from scripts.commands import COMMANDS
 
 
 def resolve(target: str) -> Callable[..., Any]:
@@ -85,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; a user's mistake ends in one line and exit code 2."""
     words, options = split_command(sys.argv[1:] if arguments is None else arguments)
     try:
-        function = resolve(COMMANDS[words])
+        function = resolve(COMMANDS[words].target)
         refuse_unknown_options(function, options)
         fire.Fire(function, command=options, name=f"python -m scripts {' '.join(words)}")
     except (ValueError, OSError, RuntimeError) as error:

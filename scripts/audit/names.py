@@ -28,7 +28,6 @@ import monai.optimizers
 import monai.transforms  # noqa: F401  # loaded here, so that names of theirs can be looked up
 from monai.bundle import ComponentLocator
 
-from scripts.__main__ import COMMANDS
 from scripts.audit.findings import HIGH, LEVELS, LOW, MEDIUM, PROBLEM, Sign
 from scripts.audit.rules import (
     DANGEROUS_MODULES,
@@ -37,11 +36,12 @@ from scripts.audit.rules import (
     method_rule_of,
     rule_of,
 )
+from scripts.commands import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = ("scripts", "custom_nets")
 KNOWN = ("monai", "torch", "ignite", "numpy")
-COMMAND_MODULES = {target.partition(":")[0] for target in COMMANDS.values()}
+COMMAND_MODULES = {command.module for command in COMMANDS.values()}
 Reader = Callable[[str], bytes | None]
 
 
