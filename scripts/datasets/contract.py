@@ -71,7 +71,7 @@ class Labelled:
 class DataSet(Protocol):
     """A data set; implementations are frozen dataclasses whose fields are their own options.
 
-    Class attributes:
+    Attributes (of the class, bar ``kind`` and what depends on it):
         name: of ``prepare NAME``.
         title: in words, for reports.
         kind: ``instances`` (nodules, lesions, counted one by one) or ``classes`` (organs).
@@ -86,14 +86,29 @@ class DataSet(Protocol):
 
     name: ClassVar[str]
     title: ClassVar[str]
-    kind: Kind
     label_kinds: ClassVar[tuple[str, ...]]
     splits: ClassVar[Mapping[str, str]]
     leaking_splits: ClassVar[Mapping[str, str]]
     untested_splits: ClassVar[tuple[str, ...]]
     window_hu: ClassVar[tuple[float, float]]
-    metric: ClassVar[str]
     phantom: ClassVar[str | None]
+
+    @property
+    def kind(self) -> Kind:
+        """See above; one data set may have an option for it."""
+
+    @property
+    def metric(self) -> str:
+        """See above."""
+
+    def at(self, source: Path) -> DataSet:
+        """Return the data set with what a source says of itself, such as the names of its classes.
+
+        Called once, before everything else; returns itself where the source says nothing.
+
+        Raises:
+            ValueError, OSError: for a source that contradicts itself or the options.
+        """
 
     def classes(self) -> Mapping[int, str]:
         """Label value -> class name, background 0 included; for instances, {1: its one class}."""

@@ -18,9 +18,9 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
+from scripts.datasets.instance_maps import Map
 from scripts.datasets.luna16.annotations import Annotation
 from scripts.datasets.luna16.instances import (
-    Map,
     Nodules,
     ball_instances,
     mask_instances,

@@ -7,13 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from scripts.datasets.instance_maps import (
+    MOST_OBJECTS,
+    Map,
+    Objects,
+    find_windows,
+    measure_objects,
+    whole_numbers,
+)
 from scripts.datasets.luna16.annotations import Annotation
 from scripts.datasets.luna16.labels import ball_mask
 from scripts.volumes.geometry import (
@@ -27,9 +33,7 @@ from scripts.volumes.geometry import (
 )
 from scripts.volumes.readers import read_image
 
-Map = NDArray[np.uint8]
-Nodules = list[dict[str, Any]]
-MOST_NODULES = 255  # what one byte a voxel can tell apart
+Nodules = Objects
 
 
 def ball_instances(annotations: Sequence[Annotation], image_lps: sitk.Image) -> tuple[Map, Nodules]:
@@ -99,42 +103,13 @@ def mask_instances(path: Path, image: sitk.Image) -> tuple[Map, Nodules]:
     if difference := grid_difference(image, mask):
         raise ValueError(f"{path.name}: not on the scan's grid: {difference}")
     turned = to_lps(mask)  # named: an array view does not keep its image alive
-    values = sitk.GetArrayViewFromImage(turned)
-    low, high = values.min(), values.max()
-    fits = low >= 0 and high <= MOST_NODULES
-    instances: Map = values.astype(np.uint8) if fits else np.zeros(0, np.uint8)
-    if not fits or not np.array_equal(values, instances):
-        raise ValueError(
-            f"{path.name}: must hold whole numbers 0 to {MOST_NODULES}, got {low} to {high}"
-        )
-    affine = affine_of(to_lps(image))
-    nodules: Nodules = []
-    for number, window in find_windows(instances).items():
-        where = np.argwhere(instances[window] == number) + [edge.start for edge in window]
-        volume_mm3 = len(where) * float(np.prod(spacing_of(affine)))
-        centre = index_to_world(where.mean(axis=0)[::-1], affine)
-        diameter = (6 * volume_mm3 / np.pi) ** (1 / 3)
-        nodules.append({"id": number, "diameter_mm": diameter, "centre_lps_mm": centre.tolist()})
-    return instances, nodules
+    instances = whole_numbers(sitk.GetArrayViewFromImage(turned), path.name)
+    return instances, measure_objects(instances, affine_of(to_lps(image)))
 
 
 def _check_number(count: int) -> None:
-    if count > MOST_NODULES:
-        raise ValueError(f"nodules: at most {MOST_NODULES} in one scan, got {count}")
-
-
-def find_windows(instances: Map) -> dict[int, tuple[slice, ...]]:
-    """Return the box (z, y, x) of every number in a map; slices without any are not searched."""
-    used = np.flatnonzero(instances.any(axis=(1, 2)))
-    if not len(used):
-        return {}
-    first = int(used[0])
-    found = ndimage.find_objects(instances[first : used[-1] + 1])
-    return {
-        number: (slice(box[0].start + first, box[0].stop + first), *box[1:])
-        for number, box in enumerate(found, start=1)
-        if box is not None
-    }
+    if count > MOST_OBJECTS:
+        raise ValueError(f"nodules: at most {MOST_OBJECTS} in one scan, got {count}")
 
 
 def place_nodules(

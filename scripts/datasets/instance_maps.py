@@ -1,0 +1,94 @@
+"""Maps of single objects (nodules, lesions): one number each, with centre and diameter.
+
+Maps are uint8 (Z, Y, X) in LPS order: 0 is background, k is object k.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from scripts.volumes.geometry import index_to_world, spacing_of
+
+Map = NDArray[np.uint8]
+Objects = list[dict[str, Any]]
+MOST_OBJECTS = 255  # what one byte a voxel can tell apart
+
+
+def whole_numbers(values: NDArray[Any], name: str) -> Map:
+    """Return a label map as uint8.
+
+    Args:
+        values: of any number type.
+        name: of the file, for the error.
+
+    Raises:
+        ValueError: when a value is not a whole number from 0 to 255.
+
+    Example:
+        >>> whole_numbers(np.array([0.0, 2.0]), "label").tolist()
+        [0, 2]
+    """
+    low, high = (values.min(), values.max()) if values.size else (0, 0)
+    fits = low >= 0 and high <= MOST_OBJECTS
+    whole: Map = values.astype(np.uint8) if fits else np.zeros(0, np.uint8)
+    if not fits or not np.array_equal(whole, values):
+        raise ValueError(
+            f"{name}: must hold whole numbers 0 to {MOST_OBJECTS}, got {low} to {high}"
+        )
+    return whole
+
+
+def number_components(mask: NDArray[np.bool_], name: str) -> Map:
+    """Number the connected components of a mask, voxels that share a corner belonging together.
+
+    Raises:
+        ValueError: naming the file, when there are more than 255.
+
+    Example:
+        >>> number_components(np.array([[[1, 0, 1]]], bool), "label").tolist()
+        [[[1, 0, 2]]]
+    """
+    numbered, count = ndimage.label(mask, structure=np.ones((3, 3, 3)))
+    if count > MOST_OBJECTS:
+        raise ValueError(
+            f"{name}: at most {MOST_OBJECTS} objects in one scan, got {count} separate components; "
+            f"is it a mask of organs (classes), or full of single voxels?"
+        )
+    return np.asarray(numbered, np.uint8)
+
+
+def measure_objects(instances: Map, affine_lps: NDArray[np.float64]) -> Objects:
+    """Measure each object: ``id``, ``diameter_mm`` and ``centre_lps_mm``.
+
+    The diameter is that of the ball of equal volume, the centre the centroid.
+
+    Args:
+        instances: the map.
+        affine_lps: (4, 4), index (i, j, k) to LPS mm.
+    """
+    objects: Objects = []
+    for number, window in find_windows(instances).items():
+        where = np.argwhere(instances[window] == number) + [edge.start for edge in window]
+        volume_mm3 = len(where) * float(np.prod(spacing_of(affine_lps)))
+        centre = index_to_world(where.mean(axis=0)[::-1], affine_lps)
+        diameter = (6 * volume_mm3 / np.pi) ** (1 / 3)
+        objects.append({"id": number, "diameter_mm": diameter, "centre_lps_mm": centre.tolist()})
+    return objects
+
+
+def find_windows(instances: Map) -> dict[int, tuple[slice, ...]]:
+    """Return the box (z, y, x) of every number in a map; slices without any are not searched."""
+    used = np.flatnonzero(instances.any(axis=(1, 2)))
+    if not len(used):
+        return {}
+    first = int(used[0])
+    boxes = ndimage.find_objects(instances[first : used[-1] + 1])
+    return {
+        number: (slice(box[0].start + first, box[0].stop + first), *box[1:])
+        for number, box in enumerate(boxes, start=1)
+        if box is not None
+    }
