@@ -31,8 +31,8 @@ from scripts.prediction.placing import Placed, digest_of, placed
 from scripts.prediction.products import PRODUCTS, write_product
 from scripts.prediction.result import Prediction
 from scripts.prediction.sources import Source
-from scripts.storage.memory import peak_memory_mb
 from scripts.storage.output_folder import OutputError, writing_into
+from scripts.storage.workers import peak_memory_mb
 
 PREDICTED, KEPT, FAILED = "predicted", "already there", "failed"
 LEFTOVERS = (".part-", ".old-")  # beginnings of the names of folders in work

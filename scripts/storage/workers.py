@@ -1,14 +1,17 @@
-"""Many cases worked through side by side, in processes that end when they should."""
+"""Worker processes: many cases in parallel, ended together, and the memory that a process took."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import TypeVar
 
 import SimpleITK as sitk
@@ -72,3 +75,27 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
+
+
+def peak_memory_mb(process: int | None = None) -> float:
+    """Return the most memory (resident set) that a process has held so far, in MB (2**20 bytes).
+
+    Args:
+        process: its number (Linux only); None for this process, on any system.
+
+    Raises:
+        ProcessLookupError: when the process has ended, or the system is not Linux.
+    """
+    status = Path(f"/proc/{'self' if process is None else process}/status")
+    if status.is_file():  # Linux: there ru_maxrss begins with what the starting process held
+        lines = status.read_text(encoding="utf-8").splitlines()
+        held = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+        if held:
+            return round(held[0] / (1 << 10), 1)
+    if process is not None:
+        raise ProcessLookupError(
+            f"process: the system reports no memory of process {process}; it has ended, or the "
+            "system is not Linux"
+        )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10), 1)

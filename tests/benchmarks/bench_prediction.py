@@ -38,7 +38,7 @@ from scripts.prediction.network.model import Model
 from scripts.prediction.options import Options
 from scripts.prediction.pipeline import KEY, Stopwatch, predict_volume
 from scripts.prediction.result import Prediction
-from scripts.storage.memory import peak_memory_mb
+from scripts.storage.workers import peak_memory_mb
 
 SLICES = 6  # of those that go through each rival
 PLAIN = {

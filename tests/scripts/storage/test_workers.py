@@ -1,8 +1,11 @@
 import os
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 
-from scripts.storage.workers import work_through
+from scripts.storage.workers import peak_memory_mb, work_through
 
 
 def process_of(task: int) -> tuple[int, int]:
@@ -42,3 +45,22 @@ def test_process_killed_then_said_what_to_do():
 
 def test_nothing_to_do_then_nothing():
     assert list(work_through(process_of, [], 2)) == []
+
+
+def test_peak_then_counts_what_was_held_and_let_go() -> None:
+    begin = "import numpy as np; from scripts.storage.workers import peak_memory_mb; "
+    programs = [f"{begin}{hold}print(peak_memory_mb())" for hold in ("", "np.ones(5_000_000); ")]
+    plain, held = (float(subprocess.check_output([sys.executable, "-c", p])) for p in programs)
+    assert held - plain == pytest.approx(40_000_000 / (1 << 20), abs=8)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell of other processes")
+def test_peak_of_a_process_by_its_number_then_as_it_tells_itself() -> None:
+    assert np.isclose(peak_memory_mb(os.getpid()), peak_memory_mb(), atol=5)
+
+
+def test_process_that_has_ended_then_refused() -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    with pytest.raises(ProcessLookupError, match=f"no memory of process {ended.pid}"):
+        peak_memory_mb(ended.pid)
