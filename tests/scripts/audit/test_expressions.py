@@ -1,9 +1,9 @@
 import pytest
 
+from scripts.audit.bundle_contents import audit_code
 from scripts.audit.expressions import audit_expression
 from scripts.audit.findings import LEVELS
 from scripts.audit.names import Names
-from scripts.audit.python_files import audit_code
 
 NAMES = Names()
 IMPORTS = {"o": "os", "glob": "glob", "math": "math"}
