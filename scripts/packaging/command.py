@@ -13,7 +13,6 @@ from typing import Any
 
 from torch import nn
 
-from scripts.packaging.archive import write_zip
 from scripts.packaging.configs import as_json, packaged_configs
 from scripts.packaging.documents import large_files, overlay_names, readme
 from scripts.packaging.exports import export_all
@@ -21,6 +20,7 @@ from scripts.packaging.flattening import Config, read_config
 from scripts.packaging.metadata import packaged_metadata
 from scripts.packaging.sources import foreign_modules, needed_files
 from scripts.packaging.weights import check_ports, trained_network, weights_file
+from scripts.packaging.zip_writer import write_zip
 from scripts.storage.files import write_bytes, write_json, write_text
 from scripts.storage.options import read_truth
 
