@@ -6,8 +6,9 @@ import csv
 import json
 from pathlib import Path
 
+from scripts.bundle.recipe import Recipe
 from scripts.datasets.datalist import load_datalist
-from scripts.demo.steps import SYNTHETIC, Demonstration, Recipe, Step
+from scripts.demo.steps import SYNTHETIC, Demonstration, Step
 
 RECIPE = Recipe(
     "bundles/lung_nodule_ct_segmentation",

@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from scripts.bundle.recipe import Recipe
 from scripts.datasets.datalist import load_datalist
 from scripts.datasets.ircadb.patients import find_patients, list_files
-from scripts.demo.steps import SYNTHETIC, Demonstration, Recipe, Step
+from scripts.demo.steps import SYNTHETIC, Demonstration, Step
 from scripts.storage.archive import ArchiveReader
 
 RECIPE = Recipe(

@@ -23,20 +23,6 @@ class Step:
     command: list[str]
 
 
-@dataclass(frozen=True)
-class Recipe:
-    """A bundle with the files of ``configs/`` that a demonstration adds to each of its configs."""
-
-    bundle: str
-    overlays: tuple[str, ...]
-
-    def command(self, run_id: str, config: str, **overrides: object) -> list[str]:
-        """Build ``python -m monai.bundle run RUN_ID`` for a config of the bundle."""
-        files = [f"{self.bundle}/configs/{config}.json", *self.overlays]
-        options = [text for key, value in overrides.items() for text in (f"--{key}", str(value))]
-        return ["-m", "monai.bundle", "run", run_id, "--config_file", repr(files), *options]
-
-
 class Demonstration:
     """A folder in which commands are run in turn.
 

@@ -9,7 +9,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from scripts.bundle.ids import all_ids, refuse_unknown_ids
-from scripts.demo.steps import Recipe
+from scripts.bundle.recipe import Recipe
 from scripts.study.choices import GRAPH_CUT, OWN
 from scripts.study.declaration import Pretraining, Study
 from scripts.study.methods import Method, encoder_of

@@ -21,7 +21,8 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from scripts.demo.steps import Demonstration, Recipe, Step
+from scripts.bundle.recipe import Recipe
+from scripts.demo.steps import Demonstration, Step
 
 RECIPE = Recipe(
     "bundles/liver_ct_segmentation",

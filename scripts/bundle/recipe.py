@@ -1,0 +1,24 @@
+"""Commands that run a bundle with overlays: ``python -m monai.bundle run``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A bundle, and the files of ``configs/`` that are laid over each of its configs.
+
+    Example:
+        >>> Recipe("bundles/b", ("small.json",)).command("training", "train", seed=1)[4:]
+        ['--config_file', "['bundles/b/configs/train.json', 'small.json']", '--seed', '1']
+    """
+
+    bundle: str
+    overlays: tuple[str, ...]
+
+    def command(self, run_id: str, config: str, **overrides: object) -> list[str]:
+        """Build ``python -m monai.bundle run RUN_ID`` for a config of the bundle."""
+        files = [f"{self.bundle}/configs/{config}.json", *self.overlays]
+        options = [text for key, value in overrides.items() for text in (f"--{key}", str(value))]
+        return ["-m", "monai.bundle", "run", run_id, "--config_file", repr(files), *options]
