@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import inspect
+import shlex
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NoReturn
 
 import fire
+from fire.helptext import HelpText
+from fire.trace import FireTrace
 
-from scripts.commands import COMMANDS
+from scripts.commands import COMMANDS, sketch
+from scripts.storage.options import read_truth
+
+HELP = ("-h", "--help")
+NAME = "python -m scripts"
+ALIKE = 0.75  # least likeness of a word to a command of two words, as difflib measures it
 
 
 def resolve(target: str) -> Callable[..., Any]:
@@ -26,17 +35,40 @@ def split_command(arguments: Sequence[str]) -> tuple[tuple[str, ...], list[str]]
     """Separate the command's words from its options.
 
     Raises:
-        SystemExit: for an unknown command, listing the valid ones.
+        SystemExit: 0 after listing the commands, where that was asked for; 2 for an unknown
+            command, naming the nearest ones.
     """
-    for length in (2, 1):
-        words = tuple(arguments[:length])
-        if words in COMMANDS:
-            return words, list(arguments[length:])
-    listing = "\n".join(f"  python -m scripts {' '.join(words)} --help" for words in COMMANDS)
-    asked = " ".join(arguments) or "(nothing)"
-    helped = bool(arguments) and arguments[0] in ("-h", "--help")
-    print(f"{'' if helped else f'unknown command: {asked}' + chr(10)}commands:\n{listing}")
-    raise SystemExit(0 if helped else 2)
+    first = arguments[0] if arguments else HELP[0]
+    group = {words[1]: words for words in COMMANDS if words[0] == first and len(words) > 1}
+    second = arguments[1] if len(arguments) > 1 else ""
+    if second in group:
+        return group[second], list(arguments[2:])
+    if (first,) in COMMANDS:
+        if near := difflib.get_close_matches(second, group, cutoff=ALIKE):
+            _refuse(f"unknown command: {first} {second}", [f"{first} {word}" for word in near])
+        return (first,), list(arguments[1:])
+    if first in HELP or (group and second in HELP):
+        print(listing(list(group.values()) or COMMANDS))
+        raise SystemExit(0)
+    return _refuse_command(first, second, group)
+
+
+def _refuse_command(first: str, second: str, group: Collection[str]) -> NoReturn:
+    """End with code 2 for words that are no command, naming what may have been meant."""
+    if group:
+        near = difflib.get_close_matches(second, group) or list(group)
+        problem = f"unknown command: {first} {second}" if second else f"incomplete: {first}"
+        _refuse(problem, [f"{first} {word}" for word in near])
+    near = difflib.get_close_matches(first, dict.fromkeys(words[0] for words in COMMANDS))
+    _refuse(f"unknown command: {first}", near, listing(COMMANDS))
+
+
+def listing(commands: Collection[tuple[str, ...]]) -> str:
+    """Lay out commands, a line each."""
+    width = max(len(" ".join(words)) for words in commands)
+    lines = [f"  {' '.join(words):<{width}}  {COMMANDS[words].summary}" for words in commands]
+    head = [f"usage: {NAME} COMMAND ...", "", "commands:"]
+    return "\n".join([*head, *lines, "", f"options of a command: {NAME} COMMAND --help"])
 
 
 def refuse_unknown_options(function: Callable[..., Any], options: Sequence[str]) -> None:
@@ -56,8 +88,40 @@ def refuse_unknown_options(function: Callable[..., Any], options: Sequence[str])
         positive = name.removeprefix("no") if name not in valid else name
         if positive not in valid:
             near = difflib.get_close_matches(name, valid, n=3) or valid
-            print(f"unknown option --{name}; did you mean {', '.join('--' + n for n in near)}?")
-            raise SystemExit(2)
+            _refuse(f"unknown option --{name}", [f"--{word}" for word in near])
+
+
+def with_booleans_read(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Wrap a command so that true, false, yes and no of any case reach it as booleans.
+
+    Fire reads True and False only; any other word would count as true.
+
+    Raises:
+        ValueError: when called, naming the option, for any other value of a boolean option.
+    """
+    signature = inspect.signature(function)
+    booleans = [name for name, p in signature.parameters.items() if _is_boolean(p.annotation)]
+
+    @functools.wraps(function)
+    def call(*positional: Any, **options: Any) -> Any:
+        given = signature.bind(*positional, **options)
+        for name in booleans:
+            if given.arguments.get(name) is not None:
+                given.arguments[name] = read_truth(name, given.arguments[name])
+        return function(*given.args, **given.kwargs)
+
+    return call
+
+
+def _is_boolean(annotation: object) -> bool:
+    return annotation is bool or str(annotation).removesuffix(" | None") == "bool"
+
+
+def _refuse(problem: str, near: Collection[str], rest: str = "") -> NoReturn:
+    """End with code 2 after naming the problem and what may have been meant."""
+    question = f"; did you mean {', '.join(near)}?" if near else ""
+    print(f"{problem}{question}", *filter(None, [rest]), sep="\n\n", file=sys.stderr)
+    raise SystemExit(2)
 
 
 def first_cause(error: BaseException) -> BaseException:
@@ -67,13 +131,24 @@ def first_cause(error: BaseException) -> BaseException:
     return error
 
 
+def explain(words: tuple[str, ...], function: Callable[..., Any]) -> str:
+    """Return the help of a command: what it does, its arguments, types, defaults and meaning."""
+    name = f"{NAME} {' '.join(words)}"
+    text: str = HelpText(function, FireTrace(function, name=name))
+    return text.replace(shlex.quote(name), name)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; a user's mistake ends in one line and exit code 2."""
     words, options = split_command(sys.argv[1:] if arguments is None else arguments)
+    sketched = sketch(COMMANDS[words].target)
+    if any(option in HELP for option in options):
+        print(explain(words, sketched))
+        return
+    refuse_unknown_options(sketched, options)
     try:
-        function = resolve(COMMANDS[words].target)
-        refuse_unknown_options(function, options)
-        fire.Fire(function, command=options, name=f"python -m scripts {' '.join(words)}")
+        function = with_booleans_read(resolve(COMMANDS[words].target))
+        fire.Fire(function, command=options, name=f"{NAME} {' '.join(words)}")
     except (ValueError, OSError, RuntimeError) as error:
         mistake = first_cause(error)
         if not isinstance(mistake, (ValueError, OSError)):
@@ -81,7 +156,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"error: {mistake}", file=sys.stderr)
         raise SystemExit(2) from error
     except KeyboardInterrupt:
-        print("\nstopped by the user; the same command goes on where it stopped", file=sys.stderr)
+        print("\nstopped by the user; the same command continues from there", file=sys.stderr)
         raise SystemExit(130) from None
 
 

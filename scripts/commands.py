@@ -1,12 +1,16 @@
 """The commands of ``python -m scripts``: their words, what they run, and one line about each.
 
-The table holds text only, so that the command line can list and explain its commands, and the audit
-can recognise their modules, without importing any of them.
+Nothing here imports a command: torch and MONAI alone take seconds. Help and option names are read
+from the commands' source.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import ast
+import importlib.util
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 
 class Command(NamedTuple):
@@ -49,7 +53,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ),
     ("run",): Command(
         "scripts.audit.run:run_bundle",
-        "audit a bundle, then run it with python -m monai.bundle",
+        "run a workflow of a bundle with MONAI, after checking its overrides",
     ),
     ("predict",): Command(
         "scripts.prediction.command:predict",
@@ -80,3 +84,56 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "liver, bone and kidney on phantoms, from DICOM to a prediction",
     ),
 }
+
+
+class Written(str):
+    """An annotation as its source has it; help shows it without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        """Return the text itself."""
+        return str(self)
+
+
+def sketch(target: str) -> Callable[..., Any]:
+    """Return a function that has a command's signature and docstring, and does nothing.
+
+    Args:
+        target: the command's function, as ``module:function``. Its defaults are literals, or
+            constants that its module assigns from literals.
+
+    Raises:
+        LookupError: when the module does not define the function.
+
+    Example:
+        >>> sketch("scripts.commands:sketch").__annotations__["target"]
+        str
+    """
+    module, _, name = target.partition(":")
+    spec = importlib.util.find_spec(module)
+    if spec is None or spec.origin is None:
+        raise LookupError(f"target: there is no module {module} for {target}")
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    if name not in functions:
+        raise LookupError(f"target: {module} defines no function {name}")
+    function = functions[name]
+    function.decorator_list, function.body = [], function.body[:1]  # the docstring
+    constants = [n for n in tree.body if isinstance(n, ast.Assign) and _is_literal(n.value)]
+    future = ast.ImportFrom("__future__", [ast.alias("annotations")], 0)
+    program = ast.fix_missing_locations(ast.Module([future, *constants, function], []))
+    namespace: dict[str, Any] = {"__name__": module}
+    exec(compile(program, spec.origin, "exec"), namespace)
+    made: Callable[..., Any] = namespace[name]
+    for key, text in made.__annotations__.items():
+        made.__annotations__[key] = Written(text.removesuffix(" | None"))
+    return made
+
+
+def _is_literal(value: ast.expr) -> bool:
+    try:
+        ast.literal_eval(value)
+    except ValueError:
+        return False
+    return True

@@ -21,19 +21,19 @@ def check_whole(name: str, value: object, low: int, high: int | None = None) -> 
 
 
 def read_truth(name: str, value: object) -> bool:
-    """Read what a command line gives for yes and no.
+    """Read a boolean option: true, false, yes or no, in any case.
 
     Raises:
-        ValueError: for anything but true and false.
+        ValueError: for anything else.
 
     Example:
         >>> read_truth("volumes", "False"), read_truth("volumes", True)
         (False, True)
     """
-    words = {"true": True, "false": False}
+    words = {"true": True, "yes": True, "false": False, "no": False}
     word = str(value).lower()
     if word not in words:
-        raise ValueError(f"{name}: must be true or false, got {value!r}")
+        raise ValueError(f"{name}: must be true, false, yes or no, got {value!r}")
     return words[word]
 
 

@@ -4,20 +4,107 @@ import sys
 
 import pytest
 
-from scripts.__main__ import main, refuse_unknown_options, resolve
+from scripts.__main__ import main, refuse_unknown_options
 from scripts.commands import COMMANDS
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_every_command_can_be_imported(words):
-    assert callable(resolve(COMMANDS[words].target))
+def error_of(capsys, *arguments):
+    """What a command that must end with code 2 prints as its error."""
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_no_command_then_all_are_listed_with_a_line_each(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([])
+    assert stop.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    for words, command in COMMANDS.items():
+        (line,) = [one for one in lines if one.endswith(command.summary)]
+        assert line.split()[: len(words)] == list(words)
+
+
+def test_group_with_help_then_its_commands_only(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["prepare", "--help"])
+    assert stop.value.code == 0
+    printed = capsys.readouterr().out
+    assert "prepare luna16" in printed
+    assert "phantom" not in printed
+
+
+def test_help_of_every_command_then_no_heavy_module_is_imported():
+    program = (
+        "import sys\n"
+        "from scripts.__main__ import main\n"
+        "from scripts.commands import COMMANDS\n"
+        "for words in COMMANDS:\n"
+        "    main([*words, '--help'])\n"
+        "heavy = {'torch', 'monai', 'SimpleITK', 'numpy', 'matplotlib'} & set(sys.modules)\n"
+        "raise SystemExit(f'imported: {heavy}' if heavy else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for words in COMMANDS:
+        assert f"python -m scripts {' '.join(words)} - " in done.stdout
+
+
+def test_help_then_options_with_their_types_defaults_and_meaning(capsys):
+    main(["predict", "--help"])
+    printed = capsys.readouterr().out
+    assert "--jobs=JOBS\n        Type: int\n        Default: 1\n        studies at once." in printed
 
 
 def test_misspelt_option_then_nothing_runs_and_the_nearest_is_named(capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["prepare", "luna16", "--sorce", "x", "--output", "y"])
-    assert stop.value.code == 2
-    assert "unknown option --sorce; did you mean --source" in capsys.readouterr().out
+    error = error_of(capsys, "predict", "--sorce", "x", "--output", "y")
+    assert error == "unknown option --sorce; did you mean --source?\n"
+
+
+@pytest.mark.parametrize("word", ["false", "FALSE", "no", "No", "False"])
+def test_boolean_option_when_a_word_says_no_then_false(word, monkeypatch, called):
+    main(["audit", "x", "--low", word])
+    assert called == {"config": "x", "low": False}
+
+
+@pytest.mark.parametrize(
+    ("options", "low"),
+    [(["--low"], True), (["--nolow"], False), (["--low=yes"], True), (["--low", "TRUE"], True)],
+    ids=["bare", "negated", "yes", "true"],
+)
+def test_boolean_option_when_given_in_other_forms_then_read(options, low, called):
+    main(["audit", "x", *options])
+    assert called == {"config": "x", "low": low}
+
+
+def test_boolean_option_when_not_given_then_its_default(called):
+    main(["audit", "x"])
+    assert called == {"config": "x", "low": None}
+
+
+@pytest.mark.parametrize("word", ["maybe", "1", "0", "on"])
+def test_boolean_option_when_another_word_then_refused_by_name(word, capsys, called):
+    error = error_of(capsys, "audit", "x", "--low", word)
+    assert error.startswith("error: low: must be true, false, yes or no, got ")
+    assert called == {}
+
+
+def test_option_when_it_is_a_literal_then_read_as_python(called):
+    main(["audit", "[-150, 250]"])
+    assert called == {"config": [-150, 250], "low": None}
+
+
+@pytest.fixture
+def called(monkeypatch):
+    """What a command in the place of audit was called with."""
+    given = {}
+
+    def command(config, low: bool | None = None):
+        given.update(config=config, low=low)
+
+    monkeypatch.setattr("scripts.__main__.resolve", lambda target: command)
+    return given
 
 
 def test_negated_option_then_accepted():
@@ -26,13 +113,19 @@ def test_negated_option_then_accepted():
     refuse_unknown_options(command, ["--noverbose"])
 
 
-def test_unknown_command_then_valid_ones_are_listed(capsys):
-    with pytest.raises(SystemExit) as stop:
-        main(["prepair", "luna16"])
-    assert stop.value.code == 2
-    printed = capsys.readouterr().out
-    assert "unknown command: prepair luna16" in printed
-    assert "python -m scripts phantom luna16 --help" in printed
+@pytest.mark.parametrize(
+    ("asked", "meant"),
+    [
+        (["predcit"], "predict"),
+        (["prepair", "luna16"], "prepare"),
+        (["prepare", "luna61"], "prepare luna16"),
+        (["phantom"], "phantom luna16"),
+        (["demo", "livr"], "demo liver"),
+    ],
+    ids=" ".join,
+)
+def test_unknown_command_then_the_nearest_is_named(asked, meant, capsys):
+    assert f"did you mean {meant}" in error_of(capsys, *asked)
 
 
 def test_wrong_folder_then_one_line_and_code_2(capsys, tmp_path):
@@ -43,26 +136,26 @@ def test_wrong_folder_then_one_line_and_code_2(capsys, tmp_path):
 
 
 def test_mistake_found_by_a_component_of_a_config_then_one_line_and_code_2(capsys, monkeypatch):
-    def component(path):
+    def component(run_id, bundle):
         try:
-            raise FileNotFoundError(f"dataset_dir: nothing at {path}")
+            raise FileNotFoundError(f"dataset_dir: nothing at {bundle}")
         except FileNotFoundError as error:
             raise RuntimeError("Failed to instantiate component") from error
 
     monkeypatch.setattr("scripts.__main__.resolve", lambda target: component)
     with pytest.raises(SystemExit) as stop:
-        main(["run", "--path", "x"])
+        main(["run", "training", "--bundle", "x"])
     assert stop.value.code == 2
     assert capsys.readouterr().err == "error: dataset_dir: nothing at x\n"
 
 
 def test_fault_of_the_program_then_not_hidden(monkeypatch):
-    def faulty():
+    def faulty(run_id, bundle):
         raise RuntimeError("shapes differ")
 
     monkeypatch.setattr("scripts.__main__.resolve", lambda target: faulty)
     with pytest.raises(RuntimeError, match="shapes differ"):
-        main(["run"])
+        main(["run", "training", "--bundle", "x"])
 
 
 def test_terminated_from_outside_then_what_is_open_is_closed_first(tmp_path):

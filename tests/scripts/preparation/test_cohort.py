@@ -164,7 +164,7 @@ def test_masks_folder_of_other_series_then_refused(cohort, tmp_path):
         ({"empty_share": 1}, "empty_share: must be a number from 0 to below 1, got 1"),
         ({"jobs": 0}, "jobs: must be a whole number, at least 1"),
         ({"seed": 0.5}, "seed: must be a whole number"),
-        ({"volumes": "maybe"}, "volumes: must be true or false, got 'maybe'"),
+        ({"volumes": "maybe"}, "volumes: must be true, false, yes or no, got 'maybe'"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
