@@ -16,6 +16,7 @@ import torch.distributed as dist
 from tqdm import tqdm
 
 from scripts.prediction.manifest import MADE_BY, nameless_provenance, read_manifest
+from scripts.prediction.network.segments import check_codes
 from scripts.prediction.one_series import (
     FAILED,
     KEPT,
@@ -27,7 +28,7 @@ from scripts.prediction.one_series import (
     predict_study,
 )
 from scripts.prediction.options import Options
-from scripts.prediction.sources import Found, find_sources
+from scripts.prediction.sources import DICOM_SERIES, Found, find_sources
 from scripts.storage.files import write_json
 from scripts.storage.output_folder import claim_output, writing_into
 from scripts.storage.workers import work_through
@@ -123,7 +124,8 @@ def predict_all(source: Path, output: Path, options: Options, *, jobs: int = 1) 
         if share.is_first:
             for line in told_of(found):
                 print(line, flush=True)
-        _check_model(options, jobs)
+        from_dicom = any(each.kind == DICOM_SERIES for each in found.sources)
+        _check_model(options, jobs, from_dicom=from_dicom)
         claim_output(output)
         refuse_foreign(output)
         if share.is_first:
@@ -174,10 +176,12 @@ def _clear(output: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _check_model(options: Options, jobs: int) -> None:
+def _check_model(options: Options, jobs: int, *, from_dicom: bool) -> None:
     """Refuse, before any study is read, a model that no study could be predicted with."""
     model = model_of(options)
     _ = model.preprocessing, model.segments, model.checkpoints, model.networks
+    if from_dicom and {"seg", "rtstruct"} & set(options.products):
+        check_codes(model.segments)
     model.check_engine()
     if jobs > 1:
         model_of.cache_clear()  # each process has its own

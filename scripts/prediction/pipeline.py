@@ -93,6 +93,7 @@ def predict_volume(
         study=study,
         lungs=lungs,
         dicom_files=files,
+        meanings={rule.kind: rule.meaning for rule in model.segments},
         facts={} if facts is None else facts,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.datasets.segment_classes import SegmentClass, meaning_of
 from scripts.volumes.geometry import Floats, spacing_of
 
 
@@ -40,6 +42,7 @@ class Prediction:
         lungs: (Z, Y, X) bool, or None where the bundle computes no lung field.
         dicom_files: the file of each slice, ordered along the first axis; empty for other sources.
         study: a name without anything of the patient's: what results are filed under.
+        meanings: kind -> its codes and colour, for those that are not known by their name alone.
         facts: provenance for the manifest and the page: bundle, version, weights' hash, warnings.
     """
 
@@ -50,6 +53,7 @@ class Prediction:
     study: str
     lungs: NDArray[np.bool_] | None = None
     dicom_files: tuple[Path, ...] = ()
+    meanings: Mapping[str, SegmentClass | None] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -76,6 +80,14 @@ class Prediction:
     def spacing_mm(self) -> Floats:
         """(3,): voxel edges along (x, y, z) in mm."""
         return spacing_of(self.affine)
+
+    def meaning_of(self, kind: str) -> SegmentClass:
+        """Return codes and colour of a kind of segment.
+
+        Raises:
+            ValueError: for a kind without codes.
+        """
+        return self.meanings.get(kind) or meaning_of(kind)
 
     def voxels_of(self, segment: Segment) -> NDArray[np.bool_]:
         """(Z, Y, X): where a segment is."""

@@ -13,12 +13,14 @@ from pathlib import Path
 
 import highdicom
 import numpy as np
+from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence as DicomSequence
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from scripts.datasets.segment_classes import SegmentClass
 from scripts.prediction.dicom.algorithm import SOFTWARE, Algorithm, long_string
-from scripts.prediction.dicom.codes import code_of
 from scripts.prediction.dicom.source_series import quiet, read_source
 from scripts.prediction.result import Prediction, Segment
 from scripts.storage.files import atomic_path
@@ -60,7 +62,10 @@ def _segmentation(prediction: Prediction, segments: tuple[Segment, ...]) -> Data
         source_images=source,
         pixel_array=prediction.mask.astype(kind),
         segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[_description(segment, algorithm) for segment in segments],
+        segment_descriptions=[
+            _description(segment, prediction.meaning_of(segment.kind), algorithm)
+            for segment in segments
+        ],
         series_instance_uid=generate_uid(),
         series_number=SERIES_NUMBER,
         sop_instance_uid=generate_uid(),
@@ -121,9 +126,8 @@ def _end_with_zero(segmentation: Dataset) -> None:
     segmentation.PixelData = content[:used] + bytes(len(content) - used)
 
 
-def _description(segment: Segment, algorithm: Algorithm) -> Dataset:
+def _description(segment: Segment, code: SegmentClass, algorithm: Algorithm) -> Dataset:
     """Describe one segment: what it is, in codes, and what found it."""
-    code = code_of(segment.kind)
     description: Dataset = highdicom.seg.SegmentDescription(
         segment_number=segment.number,
         segment_label=long_string(segment.name),
@@ -139,4 +143,17 @@ def _description(segment: Segment, algorithm: Algorithm) -> Dataset:
         anatomic_regions=None if code.region is None else [code.region],
         display_color=highdicom.color.CIELabColor.from_string(code.colour),
     )
+    _add_side(description, code)
     return description
+
+
+def _add_side(description: Dataset, code: SegmentClass) -> None:
+    """Say left or right: of the organ that a lesion lies in, else of the property itself."""
+    if code.side is None:
+        return
+    side = DicomSequence([CodedConcept.from_code(code.side)])
+    if code.region is None:
+        concept = description.SegmentedPropertyTypeCodeSequence[0]
+        concept.SegmentedPropertyTypeModifierCodeSequence = side
+    else:
+        description.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = side

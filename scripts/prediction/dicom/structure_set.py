@@ -15,10 +15,11 @@ import highdicom
 import numpy as np
 from highdicom.sr import CodedConcept
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
+from scripts.datasets.segment_classes import SegmentClass
 from scripts.prediction.dicom.algorithm import SOFTWARE, Algorithm, long_string
-from scripts.prediction.dicom.codes import code_of
 from scripts.prediction.dicom.contours import closed_contours
 from scripts.prediction.dicom.segmentation_object import DESCRIPTION, described_segments
 from scripts.prediction.dicom.source_series import quiet, read_source
@@ -29,7 +30,8 @@ from scripts.volumes.geometry import index_to_world
 SERIES_NUMBER = 9002
 # The standard's stand-in for "the study itself" where references to a study ask for a SOP class.
 DETACHED_STUDY = "1.2.840.10008.3.1.2.3.1"
-ORGANS = ("liver", "bone", "kidney")  # RTROIInterpretedType has no term for findings
+# RTROIInterpretedType has no term for lesions
+ORGANS = (codes.SCT.AnatomicalStructure, codes.SCT.Tissue)
 
 
 def write_structure_set(prediction: Prediction, path: Path) -> None:
@@ -61,7 +63,9 @@ def _structure_set(prediction: Prediction, segments: Sequence[Segment]) -> Datas
     structures.ReferencedFrameOfReferenceSequence = [_frame_reference(source)]
     structures.StructureSetROISequence = [_structure(segment, frame) for segment in segments]
     structures.ROIContourSequence = [_contours(prediction, segment, source) for segment in segments]
-    structures.RTROIObservationsSequence = [_observation(segment) for segment in segments]
+    structures.RTROIObservationsSequence = [
+        _observation(segment, prediction.meaning_of(segment.kind)) for segment in segments
+    ]
     return structures
 
 
@@ -157,19 +161,18 @@ def _contours(prediction: Prediction, segment: Segment, source: Sequence[Dataset
             contours.append(contour)
     structure = Dataset()
     structure.ReferencedROINumber = segment.number
-    structure.ROIDisplayColor = list(code_of(segment.kind).rgb)
+    structure.ROIDisplayColor = list(prediction.meaning_of(segment.kind).rgb)
     if contours:
         structure.ContourSequence = contours
     return structure
 
 
-def _observation(segment: Segment) -> Dataset:
+def _observation(segment: Segment, code: SegmentClass) -> Dataset:
     observation = Dataset()
     observation.ObservationNumber = segment.number
     observation.ReferencedROINumber = segment.number
-    observation.RTROIInterpretedType = "ORGAN" if segment.kind in ORGANS else ""
+    observation.RTROIInterpretedType = "ORGAN" if code.category in ORGANS else ""
     observation.ROIInterpreter = ""  # nobody has looked at it
-    observation.RTROIIdentificationCodeSequence = [
-        CodedConcept.from_code(code_of(segment.kind).type)
-    ]
+    identification = CodedConcept.from_code(code.type)
+    observation.RTROIIdentificationCodeSequence = [identification]
     return observation

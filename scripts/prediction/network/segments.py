@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from scripts.datasets.segment_classes import SegmentClass, classes_of, meaning_of
 from scripts.prediction.result import Segment
 
 
@@ -22,6 +23,7 @@ class SegmentRule:
         kind: what it is, a name of the bundle's channel_def.
         numbered: each connected component is a segment of its own (nodules), else all of it is
             one (organs).
+        meaning: its codes and colour; None where none are known, which allows no DICOM object.
         connectivity: 1 joins voxels by faces, 2 by edges too, 3 by corners too.
     """
 
@@ -29,10 +31,15 @@ class SegmentRule:
     kind: str
     numbered: bool
     connectivity: int = 3
+    meaning: SegmentClass | None = None
 
 
 def declare_segments(
-    class_names: Sequence[str], *, numbered: Sequence[str] = (), connectivity: int = 3
+    class_names: Sequence[str],
+    *,
+    numbered: Sequence[str] = (),
+    connectivity: int = 3,
+    class_codes: Mapping[str, str | Mapping[str, Any]] | None = None,
 ) -> tuple[SegmentRule, ...]:
     """Say what a bundle's labels are; what inference.json calls as ``segments``.
 
@@ -40,10 +47,12 @@ def declare_segments(
         class_names: of the labels 0, 1, 2 ...; the first is background.
         numbered: those of which each connected component is a segment of its own.
         connectivity: of these components, 1 to 3.
+        class_codes: SNOMED CT codes of classes that are not known by their name; see
+            :func:`scripts.datasets.segment_classes.classes_of`.
 
     Raises:
-        ValueError: for no class besides background, a name given twice or that is no class, or
-            another connectivity.
+        ValueError: for no class besides background, a name given twice or that is no class,
+            another connectivity, or codes that cannot be read.
 
     Example:
         >>> [rule.kind for rule in declare_segments(["background", "liver", "bone"])]
@@ -60,10 +69,22 @@ def declare_segments(
         raise ValueError(f"numbered: must be of {', '.join(kinds)}, got {', '.join(unknown)}")
     if connectivity not in (1, 2, 3):
         raise ValueError(f"connectivity: must be 1, 2 or 3, got {connectivity!r}")
+    meanings = classes_of(kinds, class_codes, lesions=numbered)
     return tuple(
-        SegmentRule(label, kind, kind in numbered, connectivity)
+        SegmentRule(label, kind, kind in numbered, connectivity, meanings[kind])
         for label, kind in enumerate(kinds, start=1)
     )
+
+
+def check_codes(rules: Sequence[SegmentRule]) -> None:
+    """Refuse classes without codes before anything is predicted: no DICOM object can hold them.
+
+    Raises:
+        ValueError: for the first of them.
+    """
+    for rule in rules:
+        if rule.meaning is None:
+            meaning_of(rule.kind)
 
 
 def number_segments(

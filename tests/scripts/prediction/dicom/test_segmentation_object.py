@@ -13,8 +13,8 @@ import pytest
 import SimpleITK as sitk
 from pydicom.uid import UID
 
+from scripts.datasets.segment_classes import meaning_of
 from scripts.phantom.dicom_images import SliceGeometry, slice_files
-from scripts.prediction.dicom.codes import CODES
 from scripts.prediction.dicom.segmentation_object import write_segmentation
 from scripts.prediction.dicom.structure_set import write_structure_set
 from scripts.prediction.result import Segment
@@ -27,6 +27,8 @@ from tests.scripts.prediction.dicom_source import (
     two_organs,
     write_series,
 )
+
+KINDS = ("liver", "bone", "kidney_left", "lung nodule", "liver tumour")
 
 NODULE = (Segment(1, "nodule", "nodule 1"),)
 
@@ -133,12 +135,12 @@ def test_segmentation_when_written_twice_then_two_instances_of_valid_uids(folder
 
 def test_segments_then_described_in_codes_colours_and_who_found_them(folder, tmp_path):
     mask = np.zeros(SHAPE, np.uint8)
-    segments = [Segment(n, kind, f"{kind} x") for n, kind in enumerate(CODES, start=1)]
+    segments = [Segment(n, kind, f"{kind} x") for n, kind in enumerate(KINDS, start=1)]
     for segment in segments:
         mask[segment.number, 2, 2:5] = segment.number
     path = written(predicted(folder, mask, segments), tmp_path)
     for segment, item in zip(segments, highdicom.seg.segread(path).SegmentSequence, strict=True):
-        code = CODES[segment.kind]
+        code = meaning_of(segment.kind)
         assert item.segment_number == segment.number
         assert item.segment_label == segment.name
         assert item.segmented_property_type == code.type
@@ -208,7 +210,7 @@ def test_more_nodules_than_a_byte_counts_then_all_of_them_there(folder, tmp_path
         ((), "has no segment, and a DICOM object must describe one; give what was looked for"),
         ((Segment(1, "nodule", "a"), Segment(3, "nodule", "b")), r"without a gap, got \[1, 3\]"),
         ((Segment(2, "nodule", "a"),), r"numbered from 1 without a gap, got \[2\]"),
-        ((Segment(1, "spleen", "spleen"),), "kind: 'spleen' has no SNOMED CT code here, only liv"),
+        ((Segment(1, "milt", "milt"),), "class 'milt': no SNOMED CT code is known"),
     ],
     ids=["none", "gap", "not from 1", "unknown kind"],
 )
@@ -320,3 +322,17 @@ def test_segmentation_of_a_real_study_then_valid_and_in_place(unzipped, tmp_path
     path = written(result, tmp_path)
     assert not errors_of(path)
     np.testing.assert_array_equal(read_by_position(path, result.affine, mask.shape), mask)
+
+
+def test_side_of_a_class_then_with_the_organ_or_the_organ_of_the_lesion(folder, tmp_path):
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[1, 2, 2:5], mask[2, 2, 2:5] = 1, 2
+    segments = [Segment(1, "kidney_left", "left"), Segment(2, "right kidney cyst", "cyst")]
+    path = written(predicted(folder, mask, segments), tmp_path)
+    organ, lesion = pydicom.dcmread(path).SegmentSequence
+    side = organ.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence
+    assert side[0].CodeMeaning == "Left"
+    (region,) = lesion.AnatomicRegionSequence
+    assert region.CodeMeaning == "Kidney"
+    assert region.AnatomicRegionModifierSequence[0].CodeMeaning == "Right"
+    assert not errors_of(path)

@@ -8,7 +8,7 @@ import pytest
 from pydicom.uid import UID, ImplicitVRLittleEndian
 from skimage.draw import polygon2mask
 
-from scripts.prediction.dicom.codes import CODES
+from scripts.datasets.segment_classes import meaning_of
 from scripts.prediction.dicom.structure_set import write_structure_set
 from scripts.prediction.result import Segment
 from scripts.volumes.geometry import world_to_index
@@ -20,6 +20,8 @@ from tests.scripts.prediction.dicom_source import (
     two_organs,
     write_series,
 )
+
+KINDS = ("liver", "bone", "kidney_left", "lung nodule", "liver tumour")
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +73,7 @@ def test_structures_filled_then_the_mask_in_its_place(tmp_path, orientation, des
 
 def test_structures_then_named_coloured_coded_and_unapproved(folder, tmp_path):
     mask = np.zeros(SHAPE, np.uint8)
-    segments = [Segment(n, kind, f"{kind} x") for n, kind in enumerate(CODES, start=1)]
+    segments = [Segment(n, kind, f"{kind} x") for n, kind in enumerate(KINDS, start=1)]
     for segment in segments:
         mask[segment.number, 2, 2:5] = segment.number
     path = written(predicted(folder, mask, segments), tmp_path)
@@ -84,7 +86,7 @@ def test_structures_then_named_coloured_coded_and_unapproved(folder, tmp_path):
         strict=True,
     )
     for segment, roi, contours, observation in rows:
-        code = CODES[segment.kind]
+        code = meaning_of(segment.kind)
         assert roi.ROINumber == contours.ReferencedROINumber == observation.ReferencedROINumber
         assert roi.ROIName == segment.name
         assert roi.ROIGenerationAlgorithm == "AUTOMATIC"
@@ -169,6 +171,6 @@ def test_validator_when_something_is_missing_then_finds_it(folder, tmp_path):
 
 def test_source_that_is_refused_then_nothing_written(folder, tmp_path):
     result = predicted(folder, two_organs(), [Segment(1, "liver", "a"), Segment(2, "x", "b")])
-    with pytest.raises(ValueError, match="kind: 'x' has no SNOMED CT code"):
+    with pytest.raises(ValueError, match="class 'x': no SNOMED CT code is known"):
         write_structure_set(result, tmp_path / "rtstruct.dcm")
     assert not list(tmp_path.iterdir())

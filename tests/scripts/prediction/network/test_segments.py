@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from scripts.prediction.network.segments import declare_segments, number_segments
+from scripts.prediction.network.segments import check_codes, declare_segments, number_segments
 
 
 def labels_with(*boxes):
@@ -75,3 +75,10 @@ def test_label_that_no_class_has_then_refused():
 def test_wrong_declaration_then_refused(names, others, reason):
     with pytest.raises(ValueError, match=reason):
         declare_segments(names, **others)
+
+
+def test_class_without_codes_then_refused_before_anything_is_predicted():
+    check_codes(declare_segments(["", "spleen"]))
+    check_codes(declare_segments(["", "milt"], class_codes={"milt": "spleen"}))
+    with pytest.raises(ValueError, match="class 'milt': no SNOMED CT code"):
+        check_codes(declare_segments(["", "milt"]))

@@ -1,0 +1,260 @@
+"""The meaning of a class: its SNOMED CT codes, found by name or given by a config, and its colour.
+
+Categories are of DICOM PS3.16's context group CID 7150, types of CID 7151 with the groups that it
+includes. pydicom's copy of the standard's tables is read; only names are listed here. A made-up
+code would pass for an agreed meaning, so a name that is not known is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
+COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2")
+LESION_COLOUR = COLOURS[1]  # all lesions alike: what tells them apart is their number
+# Without the lesions' own, and without the last, too dark on a CT's greys.
+ORGAN_COLOURS = tuple(colour for colour in COLOURS[:-1] if colour != LESION_COLOUR)
+
+# Names that people and TotalSegmentator use -> pydicom's keyword of the SNOMED CT concept, where
+# they differ. Left and right are read separately.
+SYNONYMS = {
+    "bone": "BoneTissue",
+    "bones": "BoneTissue",
+    "bladder": "Bladder",
+    "urinary bladder": "Bladder",
+    "small bowel": "SmallIntestine",
+    "adrenal": "AdrenalGland",
+    "suprarenal gland": "AdrenalGland",
+    "thyroid gland": "Thyroid",
+    "lung upper lobe": "StructureOfUpperLobeOfLung",
+    "lung middle lobe": "StructureOfMiddleLobeOfLung",
+    "lung lower lobe": "StructureOfLowerLobeOfLung",
+    "portal vein and splenic vein": "PortalVein",
+    "iliac vena": "IliacVein",
+    "clavicula": "Clavicle",
+    "autochthon": "ErectorSpinaeMuscle",
+    "heart myocardium": "LeftVentricleMyocardium",
+    "heart atrium": "Atrium",
+    "brachiocephalic trunk": "InnominateArtery",
+    "brachiocephalic vein": "InnominateVein",
+    "vessel": "BloodVessel",
+    "vessels": "BloodVessel",
+    "airways": "AirwayStructure",
+    "airway": "AirwayStructure",
+    "fat": "AdiposeTissue",
+    "subcutaneous fat": "SubcutaneousTissue",
+    "muscle": "MuscleTissue",
+    "body": "EntireBody",
+    "costal cartilages": "CostalCartilage",
+    "lymph nodes": "LymphNode",
+    "tumor": "Neoplasm",
+    "tumors": "Neoplasm",
+    "cancer": "Neoplasm",
+    "primary tumor": "NeoplasmPrimary",
+    "metastasis": "NeoplasmSecondary",
+    "metastases": "NeoplasmSecondary",
+    "lesions": "Lesion",
+    "nodules": "Nodule",
+    "cysts": "Cyst",
+}
+_AMERICAN = {
+    "tumour": "tumor",
+    "tumours": "tumors",
+    "oesophagus": "esophagus",
+    "oedema": "edema",
+    "haemorrhage": "hemorrhage",
+    "haematoma": "hematoma",
+    "grey": "gray",
+}
+_SIDES = {"left": codes.SCT.Left, "right": codes.SCT.Right}
+_ABNORMAL = codes.cid7159
+_TISSUES = codes.cid7166
+_OBJECTS = codes.cid7157
+_TYPES = codes.cid7151
+
+
+@dataclass(frozen=True)
+class SegmentClass:
+    """The codes of one class, and the colour that viewers are asked to show it in.
+
+    Args:
+        category: of the property: an anatomical structure, a tissue, something abnormal, an object.
+        type: the property itself.
+        side: left or right, where the name says so.
+        region: the organ that it lies in, where the type does not say so.
+        colour: ``#RRGGBB``.
+    """
+
+    category: Code
+    type: Code
+    side: Code | None = None
+    region: Code | None = None
+    colour: str = COLOURS[0]
+
+    @property
+    def rgb(self) -> tuple[int, int, int]:
+        """The colour as three numbers from 0 to 255.
+
+        >>> meaning_of("liver").rgb
+        (230, 159, 0)
+        """
+        red, green, blue = bytes.fromhex(self.colour.removeprefix("#"))
+        return red, green, blue
+
+
+def meaning_of(name: str) -> SegmentClass:
+    """Find the codes of a class by its name, as anatomists or TotalSegmentator write it.
+
+    A lesion may be named with its organ ("liver tumour", "kidney_cyst_left").
+
+    Raises:
+        ValueError: for a name without a known code, with the way to give one.
+
+    Example:
+        >>> kidney = meaning_of("kidney_left")
+        >>> kidney.type.meaning, kidney.side.meaning
+        ('Kidney', 'Left')
+        >>> tumour = meaning_of("liver tumour")
+        >>> tumour.type.meaning, tumour.region.meaning
+        ('Neoplasm', 'Liver')
+    """
+    if known := _look_up(name):
+        return known
+    raise ValueError(
+        f"class {name!r}: no SNOMED CT code is known by this name; give its codes as class_codes "
+        'in the config, such as {"' + name + '": {"category": ["91723000", "SCT", "Anatomical '
+        'Structure"], "type": ["78961009", "SCT", "Spleen"]}}, or a known name, such as '
+        '{"' + name + '": "lesion"}'
+    )
+
+
+def _look_up(name: str) -> SegmentClass | None:
+    words, side = _read_words(name)
+    if concept := _concept(words):
+        return SegmentClass(_category(concept), concept, side)
+    for length in range(1, len(words)):
+        organ, lesion = _concept(words[:length]), _concept(words[length:])
+        if organ and lesion and lesion in _ABNORMAL:
+            return SegmentClass(_category(lesion), lesion, side, organ)
+    return None
+
+
+def classes_of(
+    names: Sequence[str],
+    given: Mapping[str, str | Mapping[str, Any]] | None = None,
+    *,
+    lesions: Sequence[str] = (),
+) -> dict[str, SegmentClass | None]:
+    """Find codes and colour of several classes, background left out of ``names``.
+
+    Args:
+        names: the classes, in the order of their labels; organs' colours are dealt in this order.
+        given: what a config says of some of them: another name to look up, or ``category`` and
+            ``type`` (with ``region`` and ``side`` where wanted) as [value, scheme, meaning], and
+            ``colour`` as ``#RRGGBB``.
+        lesions: those that are counted one by one; they share a colour.
+
+    Returns:
+        None for a class that the config says nothing of and whose name has no known code: such a
+        class has no DICOM object.
+
+    Raises:
+        ValueError: for an entry for a class that is not among ``names``, that names no known class,
+            or that cannot be read.
+    """
+    given = given or {}
+    unknown = sorted(set(given) - set(names))
+    if unknown:
+        raise ValueError(
+            f"class_codes: {', '.join(unknown)} must be of the classes {', '.join(names)}"
+        )
+    organs = [name for name in names if name not in lesions]
+    colours = {name: ORGAN_COLOURS[i % len(ORGAN_COLOURS)] for i, name in enumerate(organs)}
+    return {
+        name: _chosen(name, given.get(name), colours.get(name, LESION_COLOUR)) for name in names
+    }
+
+
+def _chosen(name: str, entry: str | Mapping[str, Any] | None, colour: str) -> SegmentClass | None:
+    """Read what a config says of a class, or look its name up."""
+    if entry is None:
+        known = _look_up(name)
+        return known and replace(known, colour=colour)
+    if isinstance(entry, str):
+        return replace(meaning_of(entry), colour=colour)
+    colour = str(entry.get("colour", colour))
+    if not re.fullmatch(r"#[0-9A-Fa-f]{6}", colour):
+        raise ValueError(f"class_codes: {name}: colour must be #RRGGBB, got {colour!r}")
+    coded = {key: _code(name, key, value) for key, value in entry.items() if key != "colour"}
+    wrong = sorted(set(coded) - {"category", "type", "region", "side"})
+    if wrong:
+        raise ValueError(f"class_codes: {name}: {', '.join(wrong)} is not read; see classes_of")
+    if not coded:
+        return replace(meaning_of(name), colour=colour)
+    if "category" not in coded or "type" not in coded:
+        raise ValueError(
+            f"class_codes: {name}: must hold category and type, got {', '.join(coded)}"
+        )
+    return SegmentClass(**coded, colour=colour)
+
+
+def _code(name: str, key: str, value: object) -> Code:
+    parts = value if isinstance(value, (list, tuple)) else ()
+    if len(parts) != 3 or not all(isinstance(part, str) and part for part in parts):
+        raise ValueError(
+            f"class_codes: {name}: {key} must be [value, scheme, meaning], such as "
+            f'["78961009", "SCT", "Spleen"], got {value!r}'
+        )
+    return Code(*parts)
+
+
+def _read_words(name: str) -> tuple[list[str], Code | None]:
+    """Split a name into lower-case American words, and left or right."""
+    words = [_AMERICAN.get(w, w) for w in re.split(r"[\s_\-]+", name.strip().lower()) if w]
+    sides = [word for word in words if word in _SIDES]
+    side = _SIDES[sides[0]] if len(sides) == 1 else None
+    return [word for word in words if word not in _SIDES], side
+
+
+def _concept(words: Sequence[str]) -> Code | None:
+    """Find the concept of a name without its side; None where none is known."""
+    text = " ".join(words)
+    if vertebra := re.fullmatch(r"vertebrae? ([ctl]\d+)", text):
+        keywords = [f"{vertebra[1].upper()}Vertebra"]
+    elif re.fullmatch(r"rib \d+", text):
+        keywords = ["Rib"]
+    else:
+        camel = "".join(word.capitalize() for word in words)
+        keywords = [SYNONYMS[text]] if text in SYNONYMS else [camel, camel.removesuffix("s")]
+    for keyword in keywords:
+        if keyword in _KEYWORDS:
+            concept: Code = getattr(codes.SCT, keyword)
+            return concept
+    return None
+
+
+def _category(concept: Code) -> Code:
+    """Find the category of a concept by the standard's groups of types."""
+    category: Code = codes.SCT.AnatomicalStructure
+    if concept in _ABNORMAL:
+        category = codes.SCT.MorphologicallyAbnormalStructure
+    elif concept in _TISSUES:
+        category = codes.SCT.Tissue
+    elif concept in _OBJECTS:
+        category = codes.SCT.PhysicalObject
+    return category
+
+
+def _usable_keywords() -> frozenset[str]:
+    """Keywords of SNOMED CT that name a segment: types of CID 7151, and those listed above."""
+    listed = {keyword for keyword in SYNONYMS.values() if hasattr(codes.SCT, keyword)}
+    return frozenset({k for k in _TYPES.dir() if hasattr(codes.SCT, k)} | listed)
+
+
+_KEYWORDS = _usable_keywords()
