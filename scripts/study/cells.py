@@ -14,7 +14,7 @@ from scripts.study.choices import GRAPH_CUT, OWN
 from scripts.study.declaration import Pretraining, Study
 from scripts.study.methods import Method, encoder_of
 from scripts.study.sources import Source, prepared_task, pretraining_data_task
-from scripts.study.tasks import Task
+from scripts.study.workshop import Task
 
 EVERY_STAGE = "configs/handlers/every_stage.json"
 SAME_SLICES = "configs/handlers/same_slices.json"

@@ -10,8 +10,7 @@ from scripts.study.choices import BUNDLES
 from scripts.study.declaration import Study
 from scripts.study.sources import Source
 from scripts.study.tables import Table, number
-from scripts.study.tasks import Task
-from scripts.study.workshop import Workshop
+from scripts.study.workshop import Task, Workshop
 
 RESTORING = "bundles/lung_nodule_ct_segmentation/configs/pretrain.json"
 LEAKING = {split for bundle in BUNDLES.values() for split in bundle.leaking}

@@ -10,7 +10,7 @@ from typing import Any
 from scripts.bundle.record import sha256_of
 from scripts.study.choices import Bundle
 from scripts.study.declaration import Pretraining, Study
-from scripts.study.tasks import Task
+from scripts.study.workshop import Task
 
 PHANTOMS = "phantoms"
 

@@ -8,8 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from scripts.study.processes import Outcome, environment, locked, run_command
-from scripts.study.tasks import Task
-from scripts.study.workshop import TaskError, Workshop, reason_of
+from scripts.study.workshop import Task, TaskError, Workshop, reason_of
 
 
 def counting(code="pass"):
