@@ -80,7 +80,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "lung nodules on phantoms, from pretraining to a prediction, in minutes",
     ),
     ("demo", "liver"): Command(
-        "scripts.demo.liver:demo",
+        "scripts.demo.demo:demo_liver",
         "liver, bone and kidney on phantoms, from DICOM to a prediction",
     ),
 }

@@ -1,4 +1,4 @@
-"""What every demonstration is made of: commands run one after another, each with a log."""
+"""Commands run one after another, each with a log of its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN_LINES = 20  # of the log of a command that failed
 
 @dataclass(frozen=True)
 class Step:
-    """One command of a demonstration and what it is for."""
+    """One command of a demonstration, with a title that is shown while it runs."""
 
     title: str
     command: list[str]
@@ -48,11 +48,11 @@ class Demonstration:
 
     @property
     def seconds(self) -> float:
-        """How long it has been going on."""
+        """Seconds since the start."""
         return time.perf_counter() - self._started
 
     def run(self, steps: Iterable[Step]) -> None:
-        """Run commands, the next only when the last went well.
+        """Run commands in turn; the first that fails ends it.
 
         Raises:
             SystemExit: see :func:`run`.
@@ -62,7 +62,7 @@ class Demonstration:
             run(step, self.folder / "logs" / f"{self._done}.log")
 
     def places(self, places: Mapping[str, str]) -> list[str]:
-        """Lay out what lies where, a line each.
+        """Lay out the files of the results, a line each.
 
         Args:
             places: what -> where in the folder.
