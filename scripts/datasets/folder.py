@@ -1,0 +1,237 @@
+"""Any CT with a label map: case folders, Medical Decathlon, nnU-Net or a CSV; see docs/datasets.md.
+
+Images are read by :mod:`scripts.volumes.readers`: DICOM series, MetaImage, NRRD, NIfTI.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from typing import Any, ClassVar
+
+import numpy as np
+import SimpleITK as sitk
+
+from scripts.datasets.contract import DataSet, Kind, Labelled, Scan
+from scripts.datasets.folder_classes import (
+    ClassNames,
+    assumed_names,
+    check_modality,
+    read_class_file,
+    read_class_option,
+    read_dataset_classes,
+    read_json,
+)
+from scripts.datasets.folder_layouts import (
+    TITLES,
+    Case,
+    Layout,
+    list_cases,
+    read_patient_table,
+    recognise,
+    volume_files,
+)
+from scripts.datasets.instance_maps import measure_objects, number_components, whole_numbers
+from scripts.datasets.problems import Problem
+from scripts.datasets.shares import SECTIONS
+from scripts.storage.options import check_choice
+from scripts.volumes.geometry import affine_of, grid_difference, to_lps
+from scripts.volumes.readers import read_image
+from scripts.volumes.volume import Volume
+
+OBJECTS = ("components", "values")
+VALIDATION_PART = 10  # of the training patients, where the source names no validation
+
+
+@dataclass(frozen=True)
+class FolderDataSet:
+    """CTs with label maps, laid out in one of the ways of :data:`TITLES`.
+
+    Args:
+        kind: classes (a class for each value of the map) or instances (one class of lesions that
+            are counted).
+        objects: for instances: components (26-connected parts of the map are the lesions) or
+            values (each value of the map is one lesion).
+        class_names: what the values mean, like 1:liver,2:spleen, where no dataset.json or
+            classes.json says so; a single class is called lesion without.
+        patients: CSV case,patient_id; without it, and without a column patient, every case counts
+            as a patient.
+    """
+
+    kind: Kind = "classes"
+    objects: str = "components"
+    class_names: str | None = None
+    patients: Path | None = None
+    layout: Layout | None = field(default=None, init=False)
+    names: ClassNames = field(default_factory=assumed_names, init=False)
+
+    name: ClassVar[str] = "folder"
+    title: ClassVar[str] = "CT with label maps"
+    label_kinds: ClassVar[tuple[str, ...]] = ("map",)
+    splits: ClassVar[Mapping[str, str]] = {
+        "given": "the partitions that the CSV's column split names, or imagesTs with labelsTs as "
+        "test; without a validation among them, a tenth of the training patients validates"
+    }
+    leaking_splits: ClassVar[Mapping[str, str]] = {}
+    untested_splits: ClassVar[tuple[str, ...]] = ()
+    window_hu: ClassVar[tuple[float, float]] = (-150.0, 250.0)
+    phantom: ClassVar[str | None] = None
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ValueError: for an unknown word.
+        """
+        check_choice("kind", self.kind, ("classes", "instances"))
+        check_choice("objects", self.objects, OBJECTS)
+        if self.objects == "values" and self.kind == "classes":
+            raise ValueError("objects: values numbers lesions, it needs --kind instances")
+
+    @property
+    def metric(self) -> str:
+        """Key metric: overlap of lesions, or of classes."""
+        return "val_dice" if self.kind == "instances" else "val_iou"
+
+    def at(self, source: Path) -> DataSet:
+        """Return the data set with the layout and the class names of a source.
+
+        Raises:
+            ValueError: for images that are not CT, names that are said twice, or several classes
+                of which lesions are to be counted.
+            OSError: when the source is not there or laid out otherwise, saying what is wanted.
+        """
+        layout = recognise(source)
+        names = self._names(layout)
+        if self.kind == "instances" and len(names.names) != 2:
+            raise ValueError(
+                f"kind: instances counts the lesions of one class, {names.origin} names "
+                f"{names.listing}; prepare with --kind classes, or a label map of one of them"
+            )
+        known = replace(self)
+        object.__setattr__(known, "layout", layout)
+        object.__setattr__(known, "names", names)
+        return known
+
+    def _names(self, layout: Layout) -> ClassNames:
+        named: list[ClassNames] = []
+        if layout.name in ("decathlon", "nnunet") and layout.table is not None:
+            content = read_json(layout.table)
+            check_modality(content, layout.table)
+            named.append(read_dataset_classes(content, layout.table))
+        if (layout.folder / "classes.json").is_file():
+            named.append(read_class_file(layout.folder / "classes.json"))
+        if self.class_names is not None:
+            named.append(read_class_option(self.class_names))
+        if len(named) > 1:
+            both = " and ".join(names.origin for names in named)
+            raise ValueError(f"class_names: {both} name the classes; keep one of them")
+        return named[0] if named else assumed_names()
+
+    def classes(self) -> Mapping[int, str]:
+        """Label value -> class name, background 0 included."""
+        return self.names.names
+
+    def find(self, source: Path) -> tuple[list[Scan], list[Problem]]:
+        """List the cases of a source, and those that lack an image or a label map.
+
+        Raises:
+            ValueError: for a table that is damaged, or does not name every case's patient.
+            OSError: when the source is not there or laid out otherwise, saying what is wanted.
+        """
+        cases, problems = list_cases(self.layout or recognise(source))
+        owners = {case.id: case.patient or case.id for case in cases}
+        if self.patients is not None:
+            if any(case.patient for case in cases):
+                raise ValueError(f"patients: {source} has a column patient; keep one of the two")
+            owners = read_patient_table(self.patients, list(owners))
+        return [_scan(case, owners[case.id]) for case in cases], problems
+
+    def read(self, scan: Scan) -> Labelled:
+        """Read one case: CT and label map, which must lie on one grid.
+
+        The grids are compared after turning both to LPS index order: a label map may be stored
+        with other axes than its image as long as its voxels are the image's.
+
+        Raises:
+            ValueError, OSError: naming the file and the rule.
+        """
+        image_path, label_path = scan.details
+        image, mask = to_lps(read_image(image_path)), to_lps(read_image(label_path))
+        if difference := grid_difference(image, mask):
+            raise ValueError(
+                f"{label_path.name}: not on the grid of the image {image_path.name}: image and "
+                f"label map: {difference}"
+            )
+        values = whole_numbers(sitk.GetArrayViewFromImage(mask), label_path.name)
+        present = [int(value) for value in np.unique(values) if value]
+        if self.objects == "components":
+            self._check_values(present, label_path.name)
+        volume = Volume.from_image(image)
+        if self.kind == "classes":
+            notes = () if present else (f"{label_path.name}: no voxel of any class",)
+            return Labelled(volume, values, notes=notes)
+        label = values
+        if self.objects == "components":
+            label = number_components(values > 0, label_path.name)
+        objects = tuple(measure_objects(label, affine_of(image)))
+        return Labelled(volume, label, objects=objects, facts={"lesions": len(objects)})
+
+    def _check_values(self, present: Sequence[int], name: str) -> None:
+        """Refuse values without a name: they would be trained on as background or as noise."""
+        unnamed = [value for value in present if value not in self.names.names]
+        if unnamed:
+            listed = ", ".join(map(str, unnamed))
+            raise ValueError(
+                f"{name}: holds the values {listed}, which {self.names.origin} does not name "
+                f"(named: {self.names.listing}); name them in dataset.json, classes.json or "
+                "--class_names 1:liver,2:spleen"
+            )
+
+    def divide(self, scans: Sequence[Scan], split: str, random: Random) -> Mapping[str, str] | None:
+        """Scan id -> partition as the source gives it, for ``given``; None for other splits.
+
+        Raises:
+            ValueError: when the source names no partitions, a patient is in two of them, or one
+                would be empty.
+        """
+        if split != "given":
+            return None
+        groups: dict[str, str] = {}
+        for scan in scans:
+            if scan.group is None:
+                raise ValueError(f"split: the source names no partition for {scan.id}; use patient")
+            if groups.setdefault(scan.patient_id, str(scan.group)) != scan.group:
+                raise ValueError(f"split: patient {scan.patient_id} is given in two partitions")
+        training = sorted(patient for patient, group in groups.items() if group == "training")
+        if "validation" not in groups.values() and len(training) > 1:
+            count = max(1, round(len(training) / VALIDATION_PART))
+            groups |= dict.fromkeys(random.sample(training, count), "validation")
+        empty = [name for name in SECTIONS if name not in groups.values()]
+        if empty:
+            raise ValueError(f"split: given leaves {', '.join(empty)} empty; use patient")
+        return {scan.id: groups[scan.patient_id] for scan in scans}
+
+    def record(self) -> Mapping[str, Any]:
+        """Return the options, how the source is laid out and who names the classes."""
+        record: dict[str, Any] = {"kind": self.kind, "classes_named_by": self.names.origin}
+        if self.layout is not None:
+            record["layout"] = TITLES[self.layout.name]
+        if self.kind == "instances":
+            record["objects"] = self.objects
+        if self.patients is not None:
+            record["patients"] = str(self.patients)
+        return record
+
+
+def _scan(case: Case, patient: str) -> Scan:
+    return Scan(
+        case.id,
+        patient,
+        (*volume_files(case.image), *volume_files(case.label)),
+        image_file=None if case.image.is_dir() else case.image,
+        group=case.group,
+        details=(case.image, case.label),
+    )

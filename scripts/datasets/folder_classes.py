@@ -1,0 +1,145 @@
+"""Class names of a folder of CTs: from its dataset.json, its classes.json or the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+BACKGROUND = "background"
+ASSUMED = "lesion"
+MOST_CLASSES = 255
+_FORMS = 'like {"1": "liver", "2": "spleen"} or {"liver": 1, "spleen": 2}'
+
+
+@dataclass(frozen=True)
+class ClassNames:
+    """What the values of the label maps mean.
+
+    Args:
+        names: label value -> class name, background 0 included, without gaps.
+        origin: who says so, in words.
+    """
+
+    names: Mapping[int, str]
+    origin: str
+
+    @property
+    def listing(self) -> str:
+        """The values and names in one line, without the background."""
+        return ", ".join(f"{value} {name}" for value, name in self.names.items() if value)
+
+
+def assumed_names() -> ClassNames:
+    """Return the names where nothing names any: one class."""
+    origin = f"assumed: no dataset.json, classes.json or --class_names; 1 is called {ASSUMED}"
+    return ClassNames({0: BACKGROUND, 1: ASSUMED}, origin)
+
+
+def read_class_option(text: object) -> ClassNames:
+    """Read ``1:liver,2:spleen``, as it is written on the command line.
+
+    Raises:
+        ValueError: for anything else.
+
+    Example:
+        >>> dict(read_class_option("1:liver, 2:spleen").names)
+        {0: 'background', 1: 'liver', 2: 'spleen'}
+    """
+    pairs = [part.partition(":") for part in str(text).split(",")]
+    if not all(colon and value.strip().isdecimal() for value, colon, _ in pairs):
+        raise ValueError(f"class_names: must be like 1:liver,2:spleen, got {text!r}")
+    names = [(int(value), name.strip()) for value, _, name in pairs]
+    return ClassNames(_checked(names, "class_names"), "--class_names")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        ValueError: naming the file, when it is none.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise ValueError(f"{path}: must be JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: must be a JSON object, got a {type(content).__name__}")
+    return content
+
+
+def read_class_file(path: Path) -> ClassNames:
+    """Read ``classes.json``: values by name, or names by value.
+
+    Raises:
+        ValueError: naming the file and what is wrong.
+    """
+    return ClassNames(_json_names(read_json(path), str(path)), path.name)
+
+
+def read_dataset_classes(content: Mapping[str, Any], path: Path) -> ClassNames:
+    """Take the ``labels`` of a dataset.json (Medical Decathlon or nnU-Net).
+
+    Raises:
+        ValueError: without labels, and for regions and ignored labels, which have no place here.
+    """
+    labels = content.get("labels")
+    if not isinstance(labels, dict):
+        raise ValueError(f"{path}: labels must be there and be {_FORMS}, got {labels!r}")
+    return ClassNames(_json_names(labels, f"{path}: labels"), path.name)
+
+
+def check_modality(content: Mapping[str, Any], path: Path) -> None:
+    """Refuse images that are not CT, or are several for each case.
+
+    Raises:
+        ValueError: with the modalities that dataset.json names.
+    """
+    key = "channel_names" if "channel_names" in content else "modality"
+    named = content.get(key)
+    if not isinstance(named, dict) or not named:
+        raise ValueError(
+            f'{path}: modality (or channel_names) must be {{"0": "CT"}}, got {named!r}'
+        )
+    words = [str(word) for word in named.values()]
+    if [word.upper() for word in words] != ["CT"]:
+        raise ValueError(
+            f"{path}: {key} must be CT alone, got {', '.join(words)}; values that are not "
+            "Hounsfield units mean nothing in a window of HU"
+        )
+
+
+def _json_names(content: Mapping[str, Any], where: str) -> dict[int, str]:
+    """Read {value: name} or {name: value}, whichever it is."""
+    by_value = all(str(key).isdecimal() for key in content)
+    pairs: list[tuple[int, str]] = []
+    for key, item in content.items():
+        value, name = (key, item) if by_value else (item, key)
+        if isinstance(value, (list, tuple)):
+            raise ValueError(
+                f"{where}: {name!r} is a region of the values {value}: give each value one class"
+            )
+        if name == "ignore":
+            raise ValueError(
+                f"{where}: 'ignore' (value {value}) cannot be left out of the loss here"
+            )
+        if isinstance(value, bool) or not str(value).isdecimal() or not isinstance(name, str):
+            raise ValueError(f"{where}: must be {_FORMS}, got {key!r}: {item!r}")
+        pairs.append((int(value), name.strip()))
+    return _checked(pairs, where)
+
+
+def _checked(pairs: list[tuple[int, str]], where: str) -> dict[int, str]:
+    """Return the names by value; refuse doubles, gaps and empty names."""
+    values = [value for value, _ in pairs if value]
+    names = [name for value, name in pairs if value]
+    if len(set(values)) < len(values) or len(set(names)) < len(names) or not all(names):
+        raise ValueError(f"{where}: each value needs one name of its own, got {pairs}")
+    if sorted(values) != list(range(1, len(values) + 1)) or not 1 <= len(values) <= MOST_CLASSES:
+        raise ValueError(
+            f"{where}: the values must be 1, 2, 3 ... without a gap, at most {MOST_CLASSES}, "
+            f"got {sorted(values)}; renumber the label maps"
+        )
+    return {0: BACKGROUND, **dict(sorted(pair for pair in pairs if pair[0]))}

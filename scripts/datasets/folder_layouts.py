@@ -1,0 +1,282 @@
+"""Where images and label maps lie in a folder: four layouts that are in use, told apart."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.datasets.folder_classes import read_json
+from scripts.datasets.problems import Problem
+from scripts.datasets.shares import SECTIONS
+from scripts.volumes.volume_files import VOLUME_SUFFIXES, read_metaimage_header
+
+TITLES = {
+    "cases": "a folder for each case: CASE/image.* and CASE/label.*",
+    "decathlon": "Medical Decathlon: imagesTr, labelsTr, dataset.json",
+    "nnunet": "nnU-Net raw: imagesTr/CASE_0000.*, labelsTr/CASE.*, dataset.json",
+    "csv": "a CSV: image,label[,patient,split]",
+}
+CHANNEL = "_0000"  # nnU-Net's number of the first image channel
+COLUMNS = ("image", "label")
+OPTIONAL_COLUMNS = ("patient", "split")
+_SHORT_NAMES = {"train": "training", "val": "validation"}
+_SUFFIXES = sorted(VOLUME_SUFFIXES, key=len, reverse=True)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a source is laid out.
+
+    Args:
+        name: of :data:`TITLES`.
+        folder: that paths are relative to.
+        table: its dataset.json or CSV; None for case folders.
+    """
+
+    name: str
+    folder: Path
+    table: Path | None = None
+
+
+@dataclass(frozen=True)
+class Case:
+    """One CT and its label map; ``patient`` and ``group`` where the source names them."""
+
+    id: str
+    image: Path
+    label: Path
+    patient: str | None = None
+    group: str | None = None
+
+
+def recognise(source: Path) -> Layout:
+    """Say how a source is laid out.
+
+    Raises:
+        FileNotFoundError: when it is not there, or laid out in no known way: says what is wanted.
+        ValueError: when it is laid out in two ways, or a table is no table.
+    """
+    if source.is_file() and source.suffix.lower() == ".csv":
+        return Layout("csv", source.parent, source)
+    if not source.is_dir():
+        raise FileNotFoundError(f"source: no folder or CSV file {source}")
+    layouts: list[Layout] = []
+    if (source / "cases.csv").is_file():
+        layouts.append(Layout("csv", source, source / "cases.csv"))
+    if (source / "imagesTr").is_dir() and (source / "labelsTr").is_dir():
+        layouts.append(_with_dataset_json(source))
+    if any(_named(folder, "image") for folder in _folders(source)):
+        layouts.append(Layout("cases", source))
+    if len(layouts) > 1:
+        both = " and as ".join(TITLES[layout.name] for layout in layouts)
+        raise ValueError(f"source: {source} can be read as {both}; move one of them elsewhere")
+    if not layouts:
+        wanted = "; ".join(TITLES.values())
+        raise FileNotFoundError(
+            f"source: {source} must be laid out in one of these ways: {wanted}. It holds "
+            f"{_holds(source)}"
+        )
+    return layouts[0]
+
+
+def list_cases(layout: Layout) -> tuple[list[Case], list[Problem]]:
+    """List the cases of a source in the order of their ids, and what is incomplete.
+
+    Raises:
+        ValueError, OSError: when a CSV cannot be read at all.
+    """
+    if layout.name == "csv":
+        cases, problems = _csv_cases(layout)
+    elif layout.name == "cases":
+        cases, problems = _case_folders(layout)
+    else:
+        cases, problems = _paired(layout, "Tr", "training")
+        if (layout.folder / "labelsTs").is_dir():
+            tested, more = _paired(layout, "Ts", "test")
+            cases, problems = cases + tested, problems + more
+    count = Counter(case.id for case in cases)
+    for name in sorted(name for name in count if count[name] > 1):
+        problems.append(Problem(name, str(layout.folder), "several images have this name"))
+    single = [case for case in cases if count[case.id] == 1]
+    return sorted(single, key=lambda case: case.id), problems
+
+
+def read_patient_table(path: Path, cases: Sequence[str]) -> dict[str, str]:
+    """Read which patient owns which case: a CSV with the columns ``case,patient_id``.
+
+    Raises:
+        FileNotFoundError: when there is no such file.
+        ValueError: when it is damaged, or lacks a case: its patient might be in two partitions.
+    """
+    patients: dict[str, str] = {}
+    for line, row in _read_csv(path, ("case", "patient_id"), ()):
+        if (
+            not all(row.values())
+            or patients.setdefault(row["case"], row["patient_id"]) != (row["patient_id"])
+        ):
+            raise ValueError(f"{path} row {line}: each case needs one patient, got {row}")
+    missing = [name for name in cases if name not in patients]
+    if missing:
+        raise ValueError(
+            f"patients: {path} must name the patient of every case, {len(missing)} of "
+            f"{len(cases)} are missing, the first: {missing[0]}"
+        )
+    return patients
+
+
+def volume_files(path: Path) -> tuple[Path, ...]:
+    """Every file that a volume consists of: itself, the data of an .mhd, a DICOM folder's files."""
+    if path.is_dir():
+        return tuple(_visible(path))
+    if path.suffix.lower() == ".mhd":
+        with suppress(OSError, ValueError):  # a broken header is reported when it is read
+            return (path, path.parent / read_metaimage_header(path)[0]["ElementDataFile"])
+    return (path,)
+
+
+def _with_dataset_json(source: Path) -> Layout:
+    table = source / "dataset.json"
+    if not table.is_file():
+        raise FileNotFoundError(
+            f"source: {source} holds imagesTr and labelsTr but no dataset.json, which says what "
+            'the images and labels are, like {"modality": {"0": "CT"}, "labels": {"1": "liver"}}'
+        )
+    if {"channel_names", "file_ending"} & set(read_json(table)):
+        return Layout("nnunet", source, table)
+    labels = {_stem(path) for path in _volumes(source / "labelsTr")}
+    for stem in (_stem(path) for path in _volumes(source / "imagesTr")):
+        if stem not in labels and stem.endswith(CHANNEL) and stem[: -len(CHANNEL)] in labels:
+            return Layout("nnunet", source, table)
+    return Layout("decathlon", source, table)
+
+
+def _paired(layout: Layout, which: str, group: str) -> tuple[list[Case], list[Problem]]:
+    """Pair imagesTr with labelsTr, or imagesTs with labelsTs."""
+    cases: list[Case] = []
+    problems: list[Problem] = []
+    labels: dict[str, Path] = {}
+    for path in _volumes(layout.folder / f"labels{which}"):
+        if labels.setdefault(_stem(path), path) != path:
+            problems.append(Problem(_stem(path), str(path), "a second label map of this name"))
+    for image in _volumes(layout.folder / f"images{which}"):
+        name, place = _stem(image), f"{image.parent.name}/{image.name}"
+        if layout.name == "nnunet":
+            if not name.endswith(CHANNEL):
+                reason = f"must end in {CHANNEL} (nnU-Net's first and, for CT, only channel)"
+                problems.append(Problem(name, place, reason))
+                continue
+            name = name[: -len(CHANNEL)]
+        if name in labels:
+            cases.append(Case(name, image, labels[name], group=group))
+        else:
+            problems.append(Problem(name, place, f"no label map {name}.* in labels{which}"))
+    for name in sorted(set(labels) - {case.id for case in cases}):
+        place = f"labels{which}/{labels[name].name}"
+        problems.append(Problem(name, place, f"no image of this name in images{which}"))
+    return cases, problems
+
+
+def _case_folders(layout: Layout) -> tuple[list[Case], list[Problem]]:
+    cases: list[Case] = []
+    problems: list[Problem] = []
+    for folder in _folders(layout.folder):
+        images, labels = _named(folder, "image"), _named(folder, "label")
+        if len(images) == len(labels) == 1:
+            cases.append(Case(folder.name, images[0], labels[0]))
+            continue
+        names = ", ".join(path.name for path in [*images, *labels]) or "neither"
+        reason = f"must hold one image.* and one label.* of a known kind, it holds {names}"
+        problems.append(Problem(folder.name, folder.name, reason))
+    return cases, problems
+
+
+def _csv_cases(layout: Layout) -> tuple[list[Case], list[Problem]]:
+    assert layout.table is not None
+    rows = _read_csv(layout.table, COLUMNS, OPTIONAL_COLUMNS)
+    names = _unique_names([Path(row["image"]) for _, row in rows])
+    cases: list[Case] = []
+    problems: list[Problem] = []
+    for (line, row), name in zip(rows, names, strict=True):
+        place = f"{layout.table.name} row {line}"
+        empty = [column for column, cell in row.items() if not cell]
+        group = _SHORT_NAMES.get(row.get("split", ""), row.get("split"))
+        if empty:
+            raise ValueError(f"{place}: {', '.join(empty)} must not be empty")
+        if group is not None and group not in SECTIONS:
+            raise ValueError(f"{place}: split must be one of {', '.join(SECTIONS)}, got {group!r}")
+        image, label = layout.folder / row["image"], layout.folder / row["label"]
+        missing = [str(path) for path in (image, label) if not path.exists()]
+        if missing:
+            problems.append(Problem(name, place, f"not there: {', '.join(missing)}"))
+        else:
+            cases.append(Case(name, image, label, row.get("patient"), group))
+    return cases, problems
+
+
+def _read_csv(
+    path: Path, columns: Sequence[str], optional: Sequence[str]
+) -> list[tuple[int, dict[str, str]]]:
+    """Read a CSV with a header: line number and cells of each row."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: must be a CSV file in UTF-8: {error}") from error
+    header = lines[0][1] if lines else []
+    if not set(columns) <= set(header) <= {*columns, *optional}:
+        extra = f", and may have {', '.join(optional)}" if optional else ""
+        raise ValueError(
+            f"{path}: must have the columns {', '.join(columns)}{extra}; its first row is "
+            f"{','.join(header) or '(empty)'}"
+        )
+    for line, cells in lines[1:]:
+        if len(cells) != len(header):
+            raise ValueError(f"{path} row {line}: must have {len(header)} cells, got {cells}")
+    return [(line, dict(zip(header, cells, strict=True))) for line, cells in lines[1:]]
+
+
+def _unique_names(paths: Sequence[Path]) -> list[str]:
+    """Name each image by its file, or with as many of its folders as tell all of them apart."""
+    for depth in range(1, max((len(path.parts) for path in paths), default=1) + 1):
+        names = ["_".join([*path.parts[-depth:-1], _stem(path)]).strip("/.") for path in paths]
+        if len(set(names)) == len(names):
+            return names
+    return [_stem(path) for path in paths]  # one image in two rows: reported as such
+
+
+def _stem(path: Path) -> str:
+    """Name without the ending of a volume file."""
+    ending = next((s for s in _SUFFIXES if path.name.lower().endswith(s)), "")
+    return path.name[: len(path.name) - len(ending)]
+
+
+def _visible(folder: Path) -> list[Path]:
+    """Files of a folder, without what macOS leaves next to them (``._name``)."""
+    if not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+
+
+def _volumes(folder: Path) -> list[Path]:
+    return [path for path in _visible(folder) if path.name.lower().endswith(VOLUME_SUFFIXES)]
+
+
+def _folders(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _named(folder: Path, name: str) -> list[Path]:
+    """Volumes ``name.*`` of a case's folder, and the folder ``name`` of a DICOM series."""
+    inner = [folder / name] if (folder / name).is_dir() else []
+    return [path for path in _volumes(folder) if _stem(path) == name] + inner
+
+
+def _holds(folder: Path) -> str:
+    names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return (", ".join(names[:8]) or "nothing") + more

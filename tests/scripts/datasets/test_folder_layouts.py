@@ -1,0 +1,186 @@
+import json
+
+import pytest
+
+from scripts.datasets.folder_layouts import list_cases, read_patient_table, recognise, volume_files
+from tests.scripts.datasets.folders import (
+    HU,
+    case_folders,
+    csv_cases,
+    decathlon,
+    nnunet,
+    two_lesions,
+    write,
+)
+
+
+def ids(source):
+    cases, problems = list_cases(recognise(source))
+    return [case.id for case in cases], [str(problem) for problem in problems]
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "cases"),
+    [
+        (case_folders, "cases", ["a", "b", "c"]),
+        (decathlon, "decathlon", ["liver_0", "liver_1", "liver_2"]),
+        (nnunet, "nnunet", ["abd_000", "abd_001"]),
+    ],
+    ids=["cases", "decathlon", "nnunet"],
+)
+def test_layout_then_recognised_with_its_cases(tmp_path, make, name, cases):
+    make(tmp_path)
+    assert recognise(tmp_path).name == name
+    assert ids(tmp_path) == (cases, [])
+
+
+def test_layout_when_macos_left_files_then_ignored(tmp_path):
+    decathlon(tmp_path)
+    for place in ("imagesTr/._liver_0.nii.gz", "labelsTr/._liver_0.nii.gz", ".DS_Store"):
+        (tmp_path / place).write_bytes(b"Mac OS X")
+    assert ids(tmp_path) == (["liver_0", "liver_1", "liver_2"], [])
+    folders = case_folders(tmp_path / "folders")
+    (folders / "a" / "._image.nii.gz").write_bytes(b"Mac OS X")
+    assert ids(folders) == (["a", "b", "c"], [])
+
+
+def test_layout_when_nnunet_of_the_first_version_then_told_apart_by_its_names(tmp_path):
+    nnunet(tmp_path)
+    old = {"modality": {"0": "CT"}, "labels": {"0": "background", "1": "liver", "2": "spleen"}}
+    (tmp_path / "dataset.json").write_text(json.dumps(old))
+    assert recognise(tmp_path).name == "nnunet"
+
+
+def test_layout_when_decathlon_case_is_number_0000_then_still_decathlon(tmp_path):
+    decathlon(tmp_path, names=("case_0000", "case_0001"))
+    assert recognise(tmp_path).name == "decathlon"
+    assert ids(tmp_path) == (["case_0000", "case_0001"], [])
+
+
+def test_layout_when_two_fit_then_refused_with_both(tmp_path):
+    case_folders(decathlon(tmp_path))
+    with pytest.raises(ValueError, match="can be read as Medical Decathlon.* and as a folder for"):
+        recognise(tmp_path)
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["empty folder", "no folder"])
+def test_layout_when_none_then_refused_with_what_is_wanted(tmp_path, there):
+    source = tmp_path if there else tmp_path / "not_there"
+    reason = r"CASE/image.*Medical Decathlon.*holds nothing" if there else "no folder or CSV"
+    with pytest.raises(FileNotFoundError, match=reason):
+        recognise(source)
+
+
+def test_layout_when_dataset_json_is_missing_then_said_what_it_must_hold(tmp_path):
+    (decathlon(tmp_path) / "dataset.json").unlink()
+    with pytest.raises(FileNotFoundError, match=r"but no dataset\.json, which says"):
+        recognise(tmp_path)
+
+
+def test_pairs_when_one_side_is_missing_then_problems_and_the_others_stay(tmp_path):
+    decathlon(tmp_path)
+    (tmp_path / "labelsTr" / "liver_0.nii.gz").unlink()
+    (tmp_path / "imagesTr" / "liver_1.nii.gz").unlink()
+    cases, problems = ids(tmp_path)
+    assert cases == ["liver_2"]
+    assert len(problems) == 2
+    assert "no label map liver_0.* in labelsTr" in problems[0]
+    assert "no image of this name in imagesTr" in problems[1]
+
+
+def test_nnunet_when_an_image_has_no_channel_number_then_problem(tmp_path):
+    nnunet(tmp_path)
+    write(tmp_path / "imagesTr" / "abd_002.nii.gz", HU)
+    cases, problems = ids(tmp_path)
+    assert cases == ["abd_000", "abd_001"]
+    assert "must end in _0000" in problems[0]
+
+
+def test_pairs_when_test_labels_are_there_then_a_group_of_their_own(tmp_path):
+    nnunet(tmp_path)
+    write(tmp_path / "imagesTs" / "abd_009_0000.nii.gz", HU)
+    write(tmp_path / "labelsTs" / "abd_009.nii.gz", two_lesions())
+    cases, problems = list_cases(recognise(tmp_path))
+    groups = {case.id: case.group for case in cases}
+    assert groups == {"abd_000": "training", "abd_001": "training", "abd_009": "test"}
+    assert problems == []
+
+
+def test_case_folder_when_it_has_two_images_or_no_label_then_problem(tmp_path):
+    case_folders(tmp_path)
+    write(tmp_path / "a" / "image.mha", HU)
+    (tmp_path / "b" / "label.nii.gz").unlink()
+    cases, problems = ids(tmp_path)
+    assert cases == ["c"]
+    assert "it holds image.mha, image.nii.gz, label.nii.gz" in problems[0]
+    assert "it holds image.nii.gz [" in problems[1]
+
+
+def test_csv_when_files_are_named_alike_then_cases_named_by_folders(tmp_path):
+    case_folders(tmp_path / "there", names=("a", "b"))
+    rows = [f"there/{n}/image.nii.gz,there/{n}/label.nii.gz,p{n},train" for n in "ab"]
+    csv_cases(tmp_path, rows, "image,label,patient,split")
+    for source in (tmp_path, tmp_path / "cases.csv"):
+        cases, problems = list_cases(recognise(source))
+        assert [(c.id, c.patient, c.group) for c in cases] == [
+            ("a_image", "pa", "training"),
+            ("b_image", "pb", "training"),
+        ]
+        assert problems == []
+
+
+def test_csv_when_a_file_is_missing_or_doubled_then_problem(tmp_path):
+    for name in ("x", "y"):
+        write(tmp_path / f"{name}.nii.gz", HU)
+    csv_cases(tmp_path, ["x.nii.gz,y.nii.gz", "y.nii.gz,no.nii.gz"])
+    cases, problems = ids(tmp_path)
+    assert cases == ["x"]
+    assert "cases.csv row 3: not there: " in problems[0]
+    csv_cases(tmp_path, ["x.nii.gz,y.nii.gz", "x.nii.gz,x.nii.gz"])
+    cases, problems = ids(tmp_path)
+    assert cases == []
+    assert "several images have this name" in problems[0]
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "reason"),
+    [
+        ("image,mask", "a,b", r"must have the columns image, label, and may have patient, split"),
+        ("image,label,pateint", "a,b,c", r"its first row is image,label,pateint"),
+        ("image;label", "a;b", "its first row is image;label"),
+        ("image,label", "a", "row 2: must have 2 cells"),
+        ("image,label,patient", "a,b,", "row 2: patient must not be empty"),
+        ("image,label,split", "a,b,tuning", "split must be one of training.*got 'tuning'"),
+    ],
+)
+def test_csv_when_damaged_then_refused_by_row(tmp_path, header, row, reason):
+    csv_cases(tmp_path, [row], header)
+    with pytest.raises(ValueError, match=reason):
+        list_cases(recognise(tmp_path))
+
+
+def test_csv_when_not_text_then_refused(tmp_path):
+    (tmp_path / "cases.csv").write_bytes(b"image,label\n\xff\xfe,b\n")
+    with pytest.raises(ValueError, match="must be a CSV file in UTF-8"):
+        list_cases(recognise(tmp_path))
+
+
+def test_patient_table_then_every_case_has_its_patient(tmp_path):
+    table = tmp_path / "patients.csv"
+    table.write_text("case,patient_id\na,p1\nb,p1\nc,p2\n")
+    assert read_patient_table(table, ["a", "b"]) == {"a": "p1", "b": "p1", "c": "p2"}
+    with pytest.raises(ValueError, match="1 of 2 are missing, the first: d"):
+        read_patient_table(table, ["a", "d"])
+    table.write_text("case,patient_id\na,p1\na,p2\n")
+    with pytest.raises(ValueError, match="row 3: each case needs one patient"):
+        read_patient_table(table, ["a"])
+
+
+def test_volume_files_when_mhd_or_dicom_then_everything_that_is_read(tmp_path):
+    mhd = write(tmp_path / "image.mhd", HU)
+    assert volume_files(mhd) == (mhd, tmp_path / "image.raw")
+    series = tmp_path / "series"
+    series.mkdir()
+    for name in ("im1", "im2", "._im1"):
+        (series / name).write_bytes(b"")
+    assert volume_files(series) == (series / "im1", series / "im2")
