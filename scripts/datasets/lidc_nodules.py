@@ -1,0 +1,138 @@
+"""Nodules of LIDC-IDRI, cut out of their scans, with the votes of the readers who outlined them.
+
+The folder holds ``image/`` (HU), ``votes/`` (how many readers' outlines hold each voxel) and
+``index.csv`` (a row for each nodule: patient, series, ratings).
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, ClassVar
+
+import numpy as np
+import SimpleITK as sitk
+
+from scripts.datasets.contract import DataSet, Kind, Labelled, Scan
+from scripts.datasets.instance_maps import measure_objects, whole_numbers
+from scripts.datasets.problems import Problem
+from scripts.storage.options import check_whole
+from scripts.volumes.geometry import affine_of, grid_difference, to_lps
+from scripts.volumes.readers import read_image
+from scripts.volumes.volume import Volume
+
+COLUMNS = ("file", "patient", "series_uid", "readers", "malignancy", "luna16_diameter_mm")
+ENDING = ".nii.gz"
+
+
+@dataclass(frozen=True)
+class LidcNodules:
+    """Crops around single nodules; each crop is a scan with one object, number 1.
+
+    Args:
+        min_readers: how many readers' outlines must hold a voxel of the nodule.
+    """
+
+    min_readers: int = 2
+
+    name: ClassVar[str] = "lidc_nodules"
+    title: ClassVar[str] = "nodules of LIDC-IDRI, cut out"
+    label_kinds: ClassVar[tuple[str, ...]] = ("votes",)
+    splits: ClassVar[Mapping[str, str]] = {}
+    leaking_splits: ClassVar[Mapping[str, str]] = {}
+    untested_splits: ClassVar[tuple[str, ...]] = ()
+    window_hu: ClassVar[tuple[float, float]] = (-1000.0, 400.0)
+    phantom: ClassVar[str | None] = None
+
+    def __post_init__(self) -> None:
+        """Check the options.
+
+        Raises:
+            ValueError: for a number of readers that cannot be.
+        """
+        check_whole("min_readers", self.min_readers, 1, 4)
+
+    @property
+    def kind(self) -> Kind:
+        """Nodules are counted one by one."""
+        return "instances"
+
+    @property
+    def metric(self) -> str:
+        """Overlap of nodules."""
+        return "val_dice"
+
+    def at(self, source: Path) -> DataSet:
+        """Return itself: every source has the same classes."""
+        return self
+
+    def classes(self) -> Mapping[int, str]:
+        """Return the one class."""
+        return {1: "nodule"}
+
+    def find(self, source: Path) -> tuple[list[Scan], list[Problem]]:
+        """List the crops of ``index.csv``, and those whose files are missing.
+
+        Raises:
+            OSError: when there is no index.
+            ValueError: when a column is missing.
+        """
+        index = source / "index.csv"
+        if not index.is_file():
+            raise FileNotFoundError(f"source: {source} must hold index.csv, image/ and votes/")
+        with index.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        if not rows or not set(COLUMNS) <= set(rows[0]):
+            raise ValueError(f"{index}: must have rows with the columns {', '.join(COLUMNS)}")
+        scans: list[Scan] = []
+        problems: list[Problem] = []
+        for row in rows:
+            files = (source / "image" / row["file"], source / "votes" / row["file"])
+            name = row["file"].removesuffix(ENDING)
+            missing = [f"{path.parent.name}/{path.name}" for path in files if not path.is_file()]
+            if missing:
+                problems.append(Problem(name, "index.csv", f"not there: {', '.join(missing)}"))
+                continue
+            ratings = {
+                "scan_uid": row["series_uid"],
+                "readers": int(row["readers"]),
+                "malignancy": [int(rating) for rating in row["malignancy"].split("|")],
+                "luna16_diameter_mm": float(row["luna16_diameter_mm"]),
+            }
+            scans.append(Scan(name, row["patient"], files, image_file=files[0], details=ratings))
+        return scans, problems
+
+    def read(self, scan: Scan) -> Labelled:
+        """Read one crop; its nodule is where at least ``min_readers`` outlines agree.
+
+        Raises:
+            ValueError, OSError: naming the file; when no voxel has so many votes.
+        """
+        image, votes = (to_lps(read_image(path)) for path in scan.files)
+        if difference := grid_difference(image, votes):
+            raise ValueError(f"{scan.files[1]}: not on the grid of the crop: {difference}")
+        counts = whole_numbers(sitk.GetArrayViewFromImage(votes), scan.files[1].name)
+        label = (counts >= self.min_readers).astype(np.uint8)
+        if not label.any():
+            raise ValueError(
+                f"votes/{scan.files[1].name}: no voxel lies in the outlines of {self.min_readers} "
+                f"readers, at most in those of {counts.max()}"
+            )
+        (nodule,) = measure_objects(label, affine_of(image))
+        return Labelled(
+            Volume.from_image(image),
+            label,
+            objects=({**nodule, **scan.details},),
+            facts=scan.details,
+        )
+
+    def divide(self, scans: Sequence[Scan], split: str, random: Random) -> Mapping[str, str] | None:
+        """Return None: the shared splits by patient are all there are."""
+        return None
+
+    def record(self) -> Mapping[str, Any]:
+        """Return the options that were used."""
+        return asdict(self)
