@@ -199,3 +199,11 @@ def armpit_table(outlines: Outlines) -> NDArray[np.float32]:
     turn, height = turn_from_back(), HEIGHTS[:, None] / outlines.build.scale[2]
     fat = 17.0 * bump(turn, 104.0, 13.0) * bump(height, 72.0, 38.0) - 3.0
     return np.asarray(fat + 0.5 * outlines.planes, dtype=np.float32)
+
+
+def at_heights(table: AnyPoints, heights: AnyPoints) -> NDArray[np.float32]:
+    """A table (H, ...) over HEIGHTS, interpolated at other heights."""
+    position = np.clip((heights - HEIGHTS[0]) / 2.0, 0, len(HEIGHTS) - 1.001)
+    low = np.floor(position).astype(int)
+    part = (position - low)[:, None]
+    return np.asarray(table[low] * (1 - part) + table[low + 1] * part, dtype=np.float32)

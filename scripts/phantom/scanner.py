@@ -1,4 +1,4 @@
-"""The scanner: how a chest is placed on the voxels, blurred, covered with noise and padded."""
+"""The scanner: its couch; how a body is placed on voxels, blurred, given noise and padded."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import fft, ndimage
 
-from scripts.phantom.chest.chest import Patient
-from scripts.phantom.solids import Array, Grid
+from scripts.phantom.build import TISSUE_HU
+from scripts.phantom.patient import Patient
+from scripts.phantom.solids import Array, Grid, blend, coverage
 
 PADDING_HU = -2048
 LOWEST_HU, HIGHEST_HU = -1024, 3071
@@ -140,3 +141,16 @@ def noise(spectrum: Array, rng: np.random.Generator) -> Array:
     parts = rng.standard_normal((2, *spectrum.shape), dtype=np.float32)
     waves = (parts[0] + 1j * parts[1]) * (spectrum * np.float32(size * size / np.sqrt(2.0)))
     return np.asarray(fft.irfft2(waves.astype(np.complex64), s=(size, size)), dtype=np.float32)
+
+
+def draw_couch(grid: Grid, top_mm: float) -> Array:
+    """Air and the couch under a patient (Y, X) in HU, its top at a depth y in mm."""
+    x, y = grid.x[None, :], grid.y[:, None]
+    top = np.float32(top_mm) - x * x / np.float32(900.0)
+    width = np.float32(grid.spacing_mm[0])
+    edge = np.abs(x) - np.float32(205.0)
+    image = np.full((len(grid.y), len(grid.x)), TISSUE_HU["air"], dtype=np.float32)
+    body = np.maximum(np.maximum(top - y, y - top - np.float32(26.0)), edge)
+    blend(image, TISSUE_HU["couch_shell"], coverage(body, width))
+    blend(image, TISSUE_HU["couch_foam"], coverage(body + np.float32(1.6), width))
+    return image

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from scripts.phantom.abdomen.patient import FIELDS, Patient
 from scripts.phantom.abdomen.shapes import sample_field
-from scripts.phantom.chest.chest import at_heights
 from scripts.phantom.mediastinum import Tube
-from scripts.phantom.outlines import ANGLES
+from scripts.phantom.outlines import ANGLES, at_heights
 from scripts.phantom.solids import Array, Grid, Window, blend, edge_width, tube_share
 
 # what the label map tells apart, one bit each; sub-structures of the liver keep its bit

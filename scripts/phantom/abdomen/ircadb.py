@@ -6,8 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 from scripts.phantom.abdomen.ircadb_patient import Options, PatientRecord, make_patient
-from scripts.phantom.folder import check_whole, claim_folder
-from scripts.phantom.metaimage import write_whole
+from scripts.phantom.files import claim_folder
+from scripts.storage.files import write_text
+from scripts.storage.options import check_whole
+from scripts.storage.output_folder import writing_into
 from scripts.storage.workers import work_through
 
 SIZES, SLICES = (64, 1024), (24, 600)
@@ -45,24 +47,23 @@ def make_cohort(
     Raises:
         ValueError: for an option out of range.
         FileExistsError: if the folder holds anything else.
+        OutputError: when it cannot be written.
     """
-    whole: dict[str, tuple[object, int, int]] = {
-        "patients": (patients, 1, 100_000),
-        "size": (size, *SIZES),
-        "seed": (seed, 0, 2**31 - 1),
-        "jobs": (jobs, 1, 1024),
-    }
+    check_whole("patients", patients, 1, 100_000)
+    check_whole("seed", seed, 0, 2**31 - 1)
+    check_whole("size", size, *SIZES)
+    check_whole("jobs", jobs, 1, 1024)
     if slices is not None:
-        whole["slices"] = (slices, *SLICES)
-    check_whole(whole)
+        check_whole("slices", slices, *SLICES)
     options = Options(seed, size, slices)
     folder = claim_folder(Path(output), asdict(options), patients, README)
     tasks = [(folder, options, index) for index in range(patients)]
     records = []
-    for number, record in enumerate(work_through(make_patient, tasks, jobs), start=1):
-        records.append(record)
-        print(f"{number}/{patients} {record.describe()}", flush=True)
-    write_table(folder / "patients.csv", sorted(records, key=lambda record: record.number))
+    with writing_into(folder):
+        for number, record in enumerate(work_through(make_patient, tasks, jobs), start=1):
+            records.append(record)
+            print(f"{number}/{patients} {record.describe()}", flush=True)
+        write_table(folder / "patients.csv", sorted(records, key=lambda record: record.number))
     print(f"{patients} patients in {folder}")
 
 
@@ -75,5 +76,4 @@ def write_table(path: Path, records: list[PatientRecord]) -> None:
             f"{str(record.descending).lower()},{record.packing},{record.tumours},"
             f"{record.millilitres('liver'):.1f},{record.kidneys}"
         )
-    text = "\n".join(lines) + "\n"
-    write_whole(path, lambda beside: beside.write_text(text))
+    write_text(path, "\n".join(lines) + "\n")

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from scripts.phantom.abdomen.abdomen import paint_abdomen
 from scripts.phantom.abdomen.canvas import BITS
 from scripts.phantom.abdomen.lesions import Lesion, draw_lesions
-from scripts.phantom.abdomen.patient import draw_patient
-from scripts.phantom.abdomen.scan import draw_protocol, liver_heights
+from scripts.phantom.abdomen.patient import draw_patient, draw_protocol, liver_heights
 from scripts.phantom.dicom_images import SliceGeometry, slice_files, zip_bytes
-from scripts.phantom.metaimage import write_whole
 from scripts.phantom.scanner import Protocol, scan
 from scripts.phantom.solids import Grid
+from scripts.storage.files import write_bytes, write_text
 
 VERSION = 1  # of the drawings: goes up when the same seed gives other images
 PATIENT_STREAM, SCAN_STREAM, LESION_STREAM = 10, 11, 12
@@ -160,7 +159,7 @@ def make_patient(task: tuple[Path, Options, int]) -> PatientRecord:
         files=tuple(files),
     )
     text = json.dumps(asdict(record), indent=1) + "\n"
-    write_whole(path, lambda beside: beside.write_text(text))
+    write_text(path, text)
     return record
 
 
@@ -275,7 +274,7 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
     for name, content in files.items():
         path = folder / name
         if path.suffix == ".zip":
-            write_whole(path, lambda beside, content=content: beside.write_bytes(content))  # type: ignore[misc]
+            write_bytes(path, content)
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)

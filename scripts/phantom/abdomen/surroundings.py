@@ -9,7 +9,7 @@ import numpy as np
 from scripts.phantom.abdomen.canvas import BITS, Canvas
 from scripts.phantom.abdomen.shapes import rise
 from scripts.phantom.abdomen.torso import SPINE_BACK_MM
-from scripts.phantom.couch import draw_couch
+from scripts.phantom.scanner import draw_couch
 from scripts.phantom.skeleton import paint_ribs, paint_spine
 from scripts.phantom.solids import Grid, blend, coverage, tube_share
 

@@ -2,65 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.phantom.branching import Tree, draw_bronchi, draw_vessels, tree_share
-from scripts.phantom.build import Build, draw_build
-from scripts.phantom.couch import draw_couch
-from scripts.phantom.mediastinum import (
-    Mediastinum,
-    draw_mediastinum,
-    paint_airways,
-    paint_mediastinum,
-)
-from scripts.phantom.outlines import (
-    ANGLES,
-    DEPTHS,
-    HEIGHTS,
-    LEFT,
-    RIGHT,
-    Outlines,
-    armpit_table,
-    draw_outlines,
-)
-from scripts.phantom.parenchyma import TextureLookup, draw_texture
+from scripts.phantom.branching import Tree, tree_share
+from scripts.phantom.mediastinum import paint_airways, paint_mediastinum
+from scripts.phantom.outlines import ANGLES, DEPTHS, LEFT, RIGHT, armpit_table, at_heights
+from scripts.phantom.parenchyma import TextureLookup
+from scripts.phantom.patient import Patient
+from scripts.phantom.scanner import draw_couch
 from scripts.phantom.skeleton import (
     blade_depth,
     paint_front,
     paint_ribs,
     paint_spine,
-    rib_tables,
     scapula_table,
 )
 from scripts.phantom.solids import Array, Ellipsoid, Grid, blend, blend_sparse, coverage
 
 TRACHEA_LABEL, RIGHT_LABEL, LEFT_LABEL = 5, 4, 3  # as in seg-lungs-LUNA16
-
-
-@dataclass(frozen=True)
-class Patient:
-    """Everything about one patient's chest that does not depend on how it is scanned."""
-
-    build: Build
-    outlines: Outlines
-    organs: Mediastinum
-    vessels: Tree
-    bronchi: Tree
-    ribs: tuple[Array, Array]
-    texture: Array
-
-
-def draw_patient(rng: np.random.Generator) -> Patient:
-    """Draw a patient's chest."""
-    build = draw_build(rng)
-    organs = draw_mediastinum(build, rng)
-    outlines = draw_outlines(build, organs, rng)
-    ribs = rib_tables(outlines, rng)
-    vessels, bronchi = draw_vessels(outlines, rng), draw_bronchi(outlines, rng)
-    return Patient(build, outlines, organs, vessels, bronchi, ribs, draw_texture(build, rng))
 
 
 class ChestPainter:
@@ -252,14 +212,6 @@ def belly_organs(patient: Patient) -> list[tuple[str, Ellipsoid]]:
         ("spleen", (82, 36, dome - 62), (40, 44, 52)),
     ]
     return [(t, Ellipsoid(np.array(c) * scale, np.array(h) * scale, still)) for t, c, h in parts]
-
-
-def at_heights(table: NDArray[np.floating], heights: Array) -> Array:
-    """A table (H, ...) over HEIGHTS, interpolated at other heights."""
-    place = np.clip((heights - HEIGHTS[0]) / 2.0, 0, len(HEIGHTS) - 1.001)
-    low = np.floor(place).astype(int)
-    part = (place - low)[:, None]
-    return np.asarray(table[low] * (1 - part) + table[low + 1] * part, dtype=np.float32)
 
 
 def lung_labels(lungs: Array, airway: Array) -> NDArray[np.uint8]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
-from multiprocessing import get_context
 from pathlib import Path
 
-from scripts.phantom.chest.series import Options, Record, make_series, series_of
-from scripts.phantom.folder import check_whole, claim_folder
-from scripts.phantom.metaimage import write_whole
+from scripts.phantom.chest.series import Options, Record, make_series, series_of, series_uid
+from scripts.phantom.files import claim_folder
+from scripts.storage.files import write_text
+from scripts.storage.options import check_whole
+from scripts.storage.output_folder import writing_into
+from scripts.storage.workers import work_through
 
 SIZES, SLICES = (64, 1024), (16, 600)
 SMALLEST_MM, LARGEST_MM = 3.0, 30.0
@@ -52,20 +52,23 @@ def make_cohort(
     Raises:
         ValueError: for an option out of range.
         FileExistsError: if the folder holds anything else.
+        OutputError: when it cannot be written.
     """
     check_options(patients, size, slices, (nodule_min_mm, nodule_max_mm), seed, jobs)
     options = Options(seed, size, slices, float(nodule_min_mm), float(nodule_max_mm))
     folder = claim_folder(Path(output), asdict(options), patients, README)
-    series = [pair for index in range(patients) for pair in series_of(index)]
+    tasks = [(folder, options, pair) for index in range(patients) for pair in series_of(index)]
     records = []
-    for number, record in enumerate(make_all(folder, options, series, jobs), start=1):
-        records.append(record)
-        print(
-            f"{number}/{len(series)} {record.seriesuid} {len(record.nodules)} nodules", flush=True
-        )
-    write_tables(folder, records)
-    nodules = sum(len(record.nodules) for record in records)
-    print(f"{patients} patients, {len(series)} series, {nodules} nodules in {folder}")
+    with writing_into(folder):
+        for done, record in enumerate(work_through(make_series, tasks, jobs), start=1):
+            records.append(record)
+            nodules = f"{len(record.nodules)} nodules"
+            print(f"{done}/{len(tasks)} {record.seriesuid} {nodules}", flush=True)
+        order = [series_uid(seed, *pair) for _, _, pair in tasks]
+        records.sort(key=lambda record: order.index(record.seriesuid))
+        write_tables(folder, records)
+    count = sum(len(record.nodules) for record in records)
+    print(f"{patients} patients, {len(records)} series, {count} nodules in {folder}")
 
 
 def check_options(
@@ -79,17 +82,14 @@ def check_options(
     """Refuse options that cannot be drawn.
 
     Raises:
-        ValueError: naming the option, its rule and what came.
+        ValueError: naming the option, its rule and what was given.
     """
-    whole: dict[str, tuple[object, int, int]] = {
-        "patients": (patients, 1, 100_000),
-        "size": (size, *SIZES),
-        "seed": (seed, 0, 2**31 - 1),
-        "jobs": (jobs, 1, 1024),
-    }
+    check_whole("patients", patients, 1, 100_000)
+    check_whole("size", size, *SIZES)
+    check_whole("seed", seed, 0, 2**31 - 1)
+    check_whole("jobs", jobs, 1, 1024)
     if slices is not None:
-        whole["slices"] = (slices, *SLICES)
-    check_whole(whole)
+        check_whole("slices", slices, *SLICES)
     low_mm, high_mm = diameters_mm
     if not SMALLEST_MM <= low_mm <= high_mm <= LARGEST_MM:
         raise ValueError(
@@ -98,31 +98,17 @@ def check_options(
         )
 
 
-def make_all(
-    folder: Path, options: Options, series: list[tuple[int, int]], jobs: int
-) -> Iterator[Record]:
-    """Make every series that is not there yet; yields their records in order."""
-    if jobs == 1:
-        for pair in series:
-            yield make_series(folder, options, pair)
-        return
-    # spawned, not forked: forking a process with threads (BLAS) can hang
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(make_series, [folder] * len(series), [options] * len(series), series)
-
-
 def write_tables(folder: Path, records: list[Record]) -> None:
     """Write annotations.csv, nodules.csv, seriesuids.csv and patients.csv."""
-    found = [(record.seriesuid, nodule) for record in records for nodule in record.nodules]
+    nodules = [(record.seriesuid, nodule) for record in records for nodule in record.nodules]
     tables = {
         "annotations.csv": ["seriesuid,coordX,coordY,coordZ,diameter_mm"]
-        + [f"{uid},{n.centre_text},{n.diameter_mm:.9g}" for uid, n in found],
+        + [f"{uid},{n.centre_text},{n.diameter_mm:.9g}" for uid, n in nodules],
         "nodules.csv": ["seriesuid,id,kind,diameter_mm,volume_mm3"]
-        + [f"{uid},{n.id},{n.kind},{n.diameter_mm:.9g},{n.volume_mm3:.9g}" for uid, n in found],
+        + [f"{uid},{n.id},{n.kind},{n.diameter_mm:.9g},{n.volume_mm3:.9g}" for uid, n in nodules],
         "seriesuids.csv": [record.seriesuid for record in records],
         "patients.csv": ["seriesuid,patient_id"]
         + [f"{record.seriesuid},{record.patient_id}" for record in records],
     }
     for name, lines in tables.items():
-        text = "\n".join(lines) + "\n"
-        write_whole(folder / name, lambda beside, text=text: beside.write_text(text))  # type: ignore[misc]
+        write_text(folder / name, "\n".join(lines) + "\n")

@@ -11,12 +11,14 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.phantom.chest.chest import ChestPainter, airway_share, draw_patient, lung_labels
+from scripts.phantom.chest.chest import ChestPainter, airway_share, lung_labels
 from scripts.phantom.chest.nodules import DrawnNodule, Sites, draw_nodules, paint_nodule
-from scripts.phantom.metaimage import Geometry, write_metaimage, write_nifti, write_whole
+from scripts.phantom.files import Geometry, write_image
 from scripts.phantom.outlines import Outlines
+from scripts.phantom.patient import draw_patient
 from scripts.phantom.scanner import Protocol, draw_protocol, scan
 from scripts.phantom.solids import Grid
+from scripts.storage.files import write_text
 
 VERSION = 1  # of the drawings: goes up when the same seed gives other images
 NAMESPACE = uuid.UUID("5f0d6f4e-2a77-4c1c-9c0d-0e8d3c1b7a16")
@@ -79,9 +81,13 @@ def series_uid(seed: int, index: int, number: int) -> str:
     return f"2.25.{uuid.uuid5(NAMESPACE, f'{seed}/{index}/{number}').int}"
 
 
-def make_series(folder: Path, options: Options, pair: tuple[int, int]) -> Record:
-    """Write one series' image, lung map and masks, or read its record if it is there already."""
-    index, number = pair
+def make_series(task: tuple[Path, Options, tuple[int, int]]) -> Record:
+    """Write one series' image, lung map and masks, or read its record if they exist.
+
+    Args:
+        task: the cohort's folder, its options, and the numbers of patient and series.
+    """
+    folder, options, (index, number) = task
     uid = series_uid(options.seed, index, number)
     path = folder / "records" / f"{uid}.json"
     scan_path = folder / f"subset{index % 10}" / f"{uid}.mhd"
@@ -93,11 +99,9 @@ def make_series(folder: Path, options: Options, pair: tuple[int, int]) -> Record
     image, lungs, masks, geometry, kinds = draw_series(options, index, number)
     nodules = tuple(measure(masks == i, i, kind, geometry) for i, kind in enumerate(kinds, start=1))
     record = Record(uid, f"PHANTOM-{index:04d}", nodules)
-    write_metaimage(scan_path, image, geometry)
-    write_metaimage(lung_path, lungs, geometry)
-    write_nifti(mask_path, masks, geometry)
-    text = json.dumps(asdict(record), indent=1) + "\n"
-    write_whole(path, lambda beside: beside.write_text(text))
+    for file, array in ((scan_path, image), (lung_path, lungs), (mask_path, masks)):
+        write_image(file, array, geometry)
+    write_text(path, json.dumps(asdict(record), indent=1) + "\n")
     return record
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scripts.phantom.chest.chest import Patient, draw_patient
+from scripts.phantom.patient import Patient, draw_patient
 from scripts.phantom.scanner import (
     PADDING_HU,
     Protocol,

@@ -7,8 +7,7 @@ from scripts.phantom.abdomen.abdomen import paint_abdomen
 from scripts.phantom.abdomen.build import PHASES, draw_body
 from scripts.phantom.abdomen.canvas import BITS
 from scripts.phantom.abdomen.lesions import draw_lesions
-from scripts.phantom.abdomen.patient import draw_patient
-from scripts.phantom.abdomen.scan import draw_protocol, liver_heights
+from scripts.phantom.abdomen.patient import draw_patient, draw_protocol, liver_heights
 from scripts.phantom.solids import Grid
 
 PIXEL_MM, STEP_MM = 3.0, 4.0

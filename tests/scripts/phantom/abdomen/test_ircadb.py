@@ -203,11 +203,11 @@ def test_table_of_patients_says_what_is_odd(cohort: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ({"size": 32}, "size must be a whole number from 64 to 1024, got 32"),
-        ({"patients": 0}, "patients must be"),
-        ({"seed": -1}, "seed must be"),
-        ({"slices": 3}, "slices must be a whole number from 24"),
-        ({"jobs": 0}, "jobs must be"),
+        ({"size": 32}, "size: must be a whole number, 64 to 1024, got 32"),
+        ({"patients": 0}, "patients: must be"),
+        ({"seed": -1}, "seed: must be"),
+        ({"slices": 3}, "slices: must be a whole number, 24"),
+        ({"jobs": 0}, "jobs: must be"),
     ],
 )
 def test_bad_option_is_refused_before_anything_is_written(

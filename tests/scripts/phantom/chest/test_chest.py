@@ -5,8 +5,9 @@ import pytest
 from numpy.typing import NDArray
 
 from scripts.phantom.build import TISSUE_HU
-from scripts.phantom.chest.chest import ChestPainter, Patient, draw_patient, lung_labels
+from scripts.phantom.chest.chest import ChestPainter, lung_labels
 from scripts.phantom.outlines import LEFT, RIGHT
+from scripts.phantom.patient import Patient, draw_patient
 from scripts.phantom.solids import Grid
 
 

@@ -1,0 +1,95 @@
+"""Files of a synthetic cohort: its folder, claimed once and completed later, and its images."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from scripts.storage.files import write_text
+from scripts.storage.output_folder import writing_into
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where an array (Z, Y, X) lies in the world, LPS mm, for axis-aligned scans.
+
+    Args:
+        offset_mm: world position (x, y, z) of the first voxel's centre.
+        signs: direction (x, y, z) in which each index runs, +1 or -1.
+        spacing_mm: voxel size (x, y, z).
+    """
+
+    offset_mm: tuple[float, float, float]
+    signs: tuple[int, int, int]
+    spacing_mm: tuple[float, float, float]
+
+    def world(self, index_xyz: NDArray[np.floating]) -> NDArray[np.float64]:
+        """World LPS mm of voxel indices (..., 3) in the order x, y, z, counted from 0.
+
+        >>> geometry = Geometry((10.0, 0.0, 0.0), (-1, -1, 1), (0.5, 0.5, 2.0))
+        >>> geometry.world(np.array([2, 2, 2])).tolist()
+        [9.0, -1.0, 4.0]
+        """
+        step = np.array(self.signs) * np.array(self.spacing_mm)
+        return np.asarray(np.array(self.offset_mm) + np.asarray(index_xyz) * step)
+
+
+def write_image(path: Path, array: NDArray[np.generic], geometry: Geometry) -> None:
+    """Write an array (Z, Y, X) as MetaImage (PATH.mhd and PATH.raw) or as compressed NIfTI.
+
+    Written in a folder of its own, then moved, data before header: no half file is ever found.
+    """
+    image = sitk.GetImageFromArray(array)
+    image.SetOrigin(geometry.offset_mm)
+    image.SetSpacing(geometry.spacing_mm)
+    image.SetDirection(np.diag(np.array(geometry.signs, dtype=float)).ravel().tolist())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as folder:
+        compressed = path.suffix == ".gz"
+        sitk.WriteImage(image, str(Path(folder) / path.name), useCompression=compressed)
+        for written in sorted(Path(folder).iterdir(), reverse=True):  # .raw before .mhd
+            os.replace(written, path.with_name(written.name))
+
+
+def claim_folder(folder: Path, options: Mapping[str, Any], patients: int, readme: str) -> Path:
+    """Make the folder ready for a cohort, or find the same cohort begun in it.
+
+    Args:
+        folder: where the cohort goes.
+        options: what its images depend on, kept in cohort.json.
+        patients: how many; may grow.
+        readme: the notice for README.txt.
+
+    Raises:
+        FileExistsError: if it holds other files or a cohort with other options.
+        OutputError: when it cannot be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"output must be a folder, {folder} is a file; name another")
+    made = folder / "cohort.json"
+    content = {**options, "patients": patients}
+    if made.is_file():
+        earlier = json.loads(made.read_text(encoding="utf-8"))
+        same = {key: earlier.get(key) for key in options} == dict(options)
+        if not same or earlier["patients"] > patients:
+            raise FileExistsError(
+                f"{folder} holds a cohort made with {earlier}, asked for {content}; use the same "
+                "options (patients may grow) or another folder"
+            )
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise FileExistsError(
+            f"{folder} is not empty and holds no cohort of this command; name an empty folder"
+        )
+    with writing_into(folder):
+        write_text(made, json.dumps(content, indent=1) + "\n")
+        write_text(folder / "README.txt", readme)
+    return folder
