@@ -12,9 +12,8 @@ from random import Random
 from typing import Any, ClassVar
 
 import numpy as np
-import SimpleITK as sitk
 
-from scripts.datasets.contract import DataSet, Kind, Labelled, Scan
+from scripts.datasets.contract import DataSet, Kind, Labelled, Listing, Scan
 from scripts.datasets.folder_classes import (
     ClassNames,
     assumed_names,
@@ -33,20 +32,15 @@ from scripts.datasets.folder_layouts import (
     recognise,
     volume_files,
 )
-from scripts.datasets.instance_maps import measure_objects, number_components, whole_numbers
-from scripts.datasets.problems import Problem
 from scripts.datasets.shares import SECTIONS
 from scripts.storage.options import check_choice
-from scripts.volumes.geometry import affine_of, grid_difference, to_lps
-from scripts.volumes.readers import read_image
-from scripts.volumes.volume import Volume
 
 OBJECTS = ("components", "values")
 VALIDATION_PART = 10  # of the training patients, where the source names no validation
 
 
 @dataclass(frozen=True)
-class FolderDataSet:
+class FolderDataSet(DataSet):
     """CTs with label maps, laid out in one of the ways of :data:`TITLES`.
 
     Args:
@@ -74,10 +68,7 @@ class FolderDataSet:
         "given": "the partitions that the CSV's column split names, or imagesTs with labelsTs as "
         "test; without a validation among them, a tenth of the training patients validates"
     }
-    leaking_splits: ClassVar[Mapping[str, str]] = {}
-    untested_splits: ClassVar[tuple[str, ...]] = ()
     window_hu: ClassVar[tuple[float, float]] = (-150.0, 250.0)
-    phantom: ClassVar[str | None] = None
 
     def __post_init__(self) -> None:
         """Check the options.
@@ -134,20 +125,26 @@ class FolderDataSet:
         """Label value -> class name, background 0 included."""
         return self.names.names
 
-    def find(self, source: Path) -> tuple[list[Scan], list[Problem]]:
+    def find(self, source: Path) -> Listing:
         """List the cases of a source, and those that lack an image or a label map.
 
         Raises:
             ValueError: for a table that is damaged, or does not name every case's patient.
             OSError: when the source is not there or laid out otherwise, saying what is wanted.
         """
-        cases, problems = list_cases(self.layout or recognise(source))
+        layout = self.layout or recognise(source)
+        cases, problems = list_cases(layout)
         owners = {case.id: case.patient or case.id for case in cases}
         if self.patients is not None:
             if any(case.patient for case in cases):
                 raise ValueError(f"patients: {source} has a column patient; keep one of the two")
-            owners = read_patient_table(self.patients, list(owners))
-        return [_scan(case, owners[case.id]) for case in cases], problems
+            owners = read_patient_table(Path(str(self.patients)), list(owners))
+        scans = [_scan(case, owners[case.id]) for case in cases]
+        notes = (
+            f"layout: {TITLES[layout.name]}",
+            f"classes: {self.names.listing} ({self.names.origin})",
+        )
+        return Listing(scans, problems, notes, {"layout": TITLES[layout.name]})
 
     def read(self, scan: Scan) -> Labelled:
         """Read one case: CT and label map, which must lie on one grid.
@@ -158,8 +155,20 @@ class FolderDataSet:
         Raises:
             ValueError, OSError: naming the file and the rule.
         """
+        import SimpleITK as sitk
+
+        from scripts.datasets.instance_maps import (
+            measure_objects,
+            number_components,
+            whole_numbers,
+        )
+        from scripts.volumes.geometry import affine_of, grid_difference, to_lps
+        from scripts.volumes.readers import read_image
+        from scripts.volumes.volume import Volume
+
         image_path, label_path = scan.details
-        image, mask = to_lps(read_image(image_path)), to_lps(read_image(label_path))
+        stored = read_image(image_path)
+        image, mask = to_lps(stored), to_lps(read_image(label_path))
         if difference := grid_difference(image, mask):
             raise ValueError(
                 f"{label_path.name}: not on the grid of the image {image_path.name}: image and "
@@ -171,13 +180,14 @@ class FolderDataSet:
             self._check_values(present, label_path.name)
         volume = Volume.from_image(image)
         if self.kind == "classes":
-            notes = () if present else (f"{label_path.name}: no voxel of any class",)
-            return Labelled(volume, values, notes=notes)
+            doubts = () if present else (f"{label_path.name}: no voxel of any class",)
+            return Labelled(volume, values, file_affine=affine_of(stored), doubts=doubts)
         label = values
         if self.objects == "components":
             label = number_components(values > 0, label_path.name)
         objects = tuple(measure_objects(label, affine_of(image)))
-        return Labelled(volume, label, objects=objects, facts={"lesions": len(objects)})
+        facts = {"lesions": len(objects)}
+        return Labelled(volume, label, objects=objects, file_affine=affine_of(stored), facts=facts)
 
     def _check_values(self, present: Sequence[int], name: str) -> None:
         """Refuse values without a name: they would be trained on as background or as noise."""
@@ -190,15 +200,15 @@ class FolderDataSet:
                 "--class_names 1:liver,2:spleen"
             )
 
-    def divide(self, scans: Sequence[Scan], split: str, random: Random) -> Mapping[str, str] | None:
-        """Scan id -> partition as the source gives it, for ``given``; None for other splits.
+    def divide(
+        self, scans: Sequence[Scan], split: str, *, test_fold: int, random: Random
+    ) -> Mapping[str, str]:
+        """Scan id -> partition as the source gives it.
 
         Raises:
             ValueError: when the source names no partitions, a patient is in two of them, or one
                 would be empty.
         """
-        if split != "given":
-            return None
         groups: dict[str, str] = {}
         for scan in scans:
             if scan.group is None:
@@ -213,6 +223,10 @@ class FolderDataSet:
         if empty:
             raise ValueError(f"split: given leaves {', '.join(empty)} empty; use patient")
         return {scan.id: groups[scan.patient_id] for scan in scans}
+
+    def depends_on(self, scan: Scan) -> Mapping[str, Any]:
+        """Return the options that decide the label map; where the files lie does not."""
+        return {"kind": self.kind, "objects": self.objects, "names": self.names.listing}
 
     def record(self) -> Mapping[str, Any]:
         """Return the options, how the source is laid out and who names the classes."""

@@ -8,7 +8,10 @@ from importlib import import_module
 from scripts.datasets.contract import DataSet
 
 # name -> "module:class"; a new data set needs this one line outside its own module
-KNOWN: dict[str, str] = {}
+KNOWN: dict[str, str] = {
+    "folder": "scripts.datasets.folder:FolderDataSet",
+    "lidc_nodules": "scripts.datasets.lidc_nodules:LidcNodules",
+}
 
 
 def data_set_class(name: str) -> type[DataSet]:

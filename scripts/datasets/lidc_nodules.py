@@ -7,29 +7,22 @@ The folder holds ``image/`` (HU), ``votes/`` (how many readers' outlines hold ea
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from random import Random
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
-import SimpleITK as sitk
 
-from scripts.datasets.contract import DataSet, Kind, Labelled, Scan
-from scripts.datasets.instance_maps import measure_objects, whole_numbers
+from scripts.datasets.contract import DataSet, Labelled, Listing, Scan
 from scripts.datasets.problems import Problem
 from scripts.storage.options import check_whole
-from scripts.volumes.geometry import affine_of, grid_difference, to_lps
-from scripts.volumes.readers import read_image
-from scripts.volumes.volume import Volume
 
 COLUMNS = ("file", "patient", "series_uid", "readers", "malignancy", "luna16_diameter_mm")
 ENDING = ".nii.gz"
 
 
 @dataclass(frozen=True)
-class LidcNodules:
+class LidcNodules(DataSet):
     """Crops around single nodules; each crop is a scan with one object, number 1.
 
     Args:
@@ -41,11 +34,9 @@ class LidcNodules:
     name: ClassVar[str] = "lidc_nodules"
     title: ClassVar[str] = "nodules of LIDC-IDRI, cut out"
     label_kinds: ClassVar[tuple[str, ...]] = ("votes",)
-    splits: ClassVar[Mapping[str, str]] = {}
-    leaking_splits: ClassVar[Mapping[str, str]] = {}
-    untested_splits: ClassVar[tuple[str, ...]] = ()
     window_hu: ClassVar[tuple[float, float]] = (-1000.0, 400.0)
-    phantom: ClassVar[str | None] = None
+    kind = "instances"
+    metric = "val_dice"
 
     def __post_init__(self) -> None:
         """Check the options.
@@ -55,25 +46,11 @@ class LidcNodules:
         """
         check_whole("min_readers", self.min_readers, 1, 4)
 
-    @property
-    def kind(self) -> Kind:
-        """Nodules are counted one by one."""
-        return "instances"
+    def classes(self) -> dict[int, str]:
+        """Return the one class, and the background."""
+        return {0: "background", 1: "nodule"}
 
-    @property
-    def metric(self) -> str:
-        """Overlap of nodules."""
-        return "val_dice"
-
-    def at(self, source: Path) -> DataSet:
-        """Return itself: every source has the same classes."""
-        return self
-
-    def classes(self) -> Mapping[int, str]:
-        """Return the one class."""
-        return {1: "nodule"}
-
-    def find(self, source: Path) -> tuple[list[Scan], list[Problem]]:
+    def find(self, source: Path) -> Listing:
         """List the crops of ``index.csv``, and those whose files are missing.
 
         Raises:
@@ -103,7 +80,7 @@ class LidcNodules:
                 "luna16_diameter_mm": float(row["luna16_diameter_mm"]),
             }
             scans.append(Scan(name, row["patient"], files, image_file=files[0], details=ratings))
-        return scans, problems
+        return Listing(scans, problems)
 
     def read(self, scan: Scan) -> Labelled:
         """Read one crop; its nodule is where at least ``min_readers`` outlines agree.
@@ -111,7 +88,15 @@ class LidcNodules:
         Raises:
             ValueError, OSError: naming the file; when no voxel has so many votes.
         """
-        image, votes = (to_lps(read_image(path)) for path in scan.files)
+        import SimpleITK as sitk
+
+        from scripts.datasets.instance_maps import measure_objects, whole_numbers
+        from scripts.volumes.geometry import affine_of, grid_difference, to_lps
+        from scripts.volumes.readers import read_image
+        from scripts.volumes.volume import Volume
+
+        stored, votes = (read_image(path) for path in scan.files)
+        image, votes = to_lps(stored), to_lps(votes)
         if difference := grid_difference(image, votes):
             raise ValueError(f"{scan.files[1]}: not on the grid of the crop: {difference}")
         counts = whole_numbers(sitk.GetArrayViewFromImage(votes), scan.files[1].name)
@@ -126,13 +111,5 @@ class LidcNodules:
             Volume.from_image(image),
             label,
             objects=({**nodule, **scan.details},),
-            facts=scan.details,
+            file_affine=affine_of(stored),
         )
-
-    def divide(self, scans: Sequence[Scan], split: str, random: Random) -> Mapping[str, str] | None:
-        """Return None: the shared splits by patient are all there are."""
-        return None
-
-    def record(self) -> Mapping[str, Any]:
-        """Return the options that were used."""
-        return asdict(self)

@@ -28,10 +28,10 @@ CENTRE = index_to_world([8, 6, 5], AFFINE)  # of the lesion of one voxel
 
 def read_all(source, **options):
     data_set = FolderDataSet(**options).at(source)
-    scans, problems = data_set.find(source)
-    assert problems == []
+    listing = data_set.find(source)
+    assert listing.problems == []
     workers = pickle.loads(pickle.dumps(data_set))  # as a worker process gets it
-    return data_set, scans, [workers.read(scan) for scan in scans]
+    return data_set, listing.scans, [workers.read(scan) for scan in listing.scans]
 
 
 def check_place(labelled, label):
@@ -114,7 +114,7 @@ def test_instances_when_a_case_has_no_lesion_then_valid_and_counted(tmp_path):
 
 def test_classes_when_a_map_is_empty_then_noted(tmp_path):
     _, _, every = read_all(case_folders(tmp_path, np.zeros(SHAPE, np.uint8)))
-    assert every[0].notes == ("label.nii.gz: no voxel of any class",)
+    assert every[0].doubts == ("label.nii.gz: no voxel of any class",)
 
 
 def test_label_when_float_with_whole_values_then_read(tmp_path):
@@ -238,8 +238,11 @@ def given(tmp_path, groups, patients=None):
         for k, (group, patient) in enumerate(zip(groups, patients, strict=True))
     ]
     csv_cases(tmp_path, rows, "image,label,patient,split", "mine.csv")
-    scans, _ = FolderDataSet().find(tmp_path / "mine.csv")
-    return FolderDataSet().divide(scans, "given", Random(0))
+    return divide(FolderDataSet().find(tmp_path / "mine.csv").scans)
+
+
+def divide(scans):
+    return FolderDataSet().divide(scans, "given", test_fold=0, random=Random(0))
 
 
 def test_divide_when_the_source_gives_partitions_then_those(tmp_path):
@@ -267,8 +270,7 @@ def test_divide_when_given_partitions_do_not_serve_then_refused(tmp_path, groups
         given(tmp_path, groups, patients)
 
 
-def test_divide_when_nothing_is_given_then_refused_and_other_splits_are_shared(tmp_path):
+def test_divide_when_nothing_is_given_then_refused(tmp_path):
     _, scans, _ = read_all(case_folders(tmp_path))
     with pytest.raises(ValueError, match="names no partition for a; use patient"):
-        FolderDataSet().divide(scans, "given", Random(0))
-    assert FolderDataSet().divide(scans, "patient", Random(0)) is None
+        divide(scans)

@@ -27,9 +27,9 @@ def crops(folder, names=("P1_R_1", "P2_R_1")):
 @pytest.mark.parametrize("readers", [1, 2, 3, 4])
 def test_read_then_the_nodule_is_where_so_many_readers_agree(tmp_path, readers):
     data_set = LidcNodules(min_readers=readers).at(crops(tmp_path))
-    scans, problems = data_set.find(tmp_path)
-    assert problems == []
-    labelled = data_set.read(scans[0])
+    listing = data_set.find(tmp_path)
+    assert listing.problems == []
+    labelled = data_set.read(listing.scans[0])
     expected = np.zeros(SHAPE, np.uint8)
     expected[2, 3, 1 : 6 - readers] = 1
     np.testing.assert_array_equal(labelled.label, expected)
@@ -45,9 +45,9 @@ def test_read_then_the_nodule_is_where_so_many_readers_agree(tmp_path, readers):
 def test_find_then_patients_of_the_index_and_missing_files_by_name(tmp_path):
     crops(tmp_path)
     (tmp_path / "votes" / "P2_R_1.nii.gz").unlink()
-    scans, problems = LidcNodules().find(tmp_path)
-    assert [(scan.id, scan.patient_id) for scan in scans] == [("P1_R_1", "P1")]
-    assert "not there: votes/P2_R_1.nii.gz" in str(problems[0])
+    listing = LidcNodules().find(tmp_path)
+    assert [(scan.id, scan.patient_id) for scan in listing.scans] == [("P1_R_1", "P1")]
+    assert "not there: votes/P2_R_1.nii.gz" in str(listing.problems[0])
 
 
 def test_find_when_there_is_no_index_then_refused_with_what_is_wanted(tmp_path):
@@ -61,7 +61,7 @@ def test_find_when_there_is_no_index_then_refused_with_what_is_wanted(tmp_path):
 def test_read_when_no_voxel_has_so_many_votes_then_refused_by_name(tmp_path):
     crops(tmp_path)
     write(tmp_path / "votes" / "P1_R_1.nii.gz", np.full(SHAPE, 1, np.uint8), "RAS")
-    scans, _ = LidcNodules().find(tmp_path)
+    scans = LidcNodules().find(tmp_path).scans
     with pytest.raises(ValueError, match=r"votes/P1_R_1\.nii\.gz: no voxel .* 2 readers, at most"):
         LidcNodules().read(scans[0])
 
@@ -69,7 +69,7 @@ def test_read_when_no_voxel_has_so_many_votes_then_refused_by_name(tmp_path):
 def test_read_when_votes_lie_elsewhere_then_refused(tmp_path):
     crops(tmp_path)
     write(tmp_path / "votes" / "P1_R_1.nii.gz", np.ones((3, 7, 9), np.uint8))
-    scans, _ = LidcNodules().find(tmp_path)
+    scans = LidcNodules().find(tmp_path).scans
     with pytest.raises(ValueError, match="not on the grid of the crop: sizes differ"):
         LidcNodules().read(scans[0])
 
@@ -83,8 +83,8 @@ def test_options_when_readers_cannot_be_then_refused(readers):
 @pytest.mark.real
 def test_real_votes_then_voxels_equal_the_index(real_data):
     source = real_data / "lidc_nodules"
-    scans, problems = LidcNodules().find(source)
-    assert (len(scans), problems) == (776, [])
+    scans = LidcNodules().find(source).scans
+    assert len(scans) == 776
     with (source / "index.csv").open(newline="") as file:
         rows = {row["file"].removesuffix(".nii.gz"): row for row in csv.DictReader(file)}
     for scan in scans:
@@ -99,7 +99,7 @@ def test_real_votes_then_voxels_equal_the_index(real_data):
 def test_real_nodules_of_lidc_idri_0003_then_where_luna16_lists_them(real_data):
     listed = read_annotations(real_data / "luna16" / "annotations.csv", KnownSeries({UID}))
     centres = np.array([nodule.centre_lps_mm for nodule in listed.nodules[UID]])
-    scans, _ = LidcNodules().find(real_data / "lidc_nodules")
+    scans = LidcNodules().find(real_data / "lidc_nodules").scans
     ours = [LidcNodules().read(scan) for scan in scans if scan.patient_id == "LIDC-IDRI-0003"]
     assert len(ours) == len(centres) == 3
     for labelled in ours:
