@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
-from html import escape
 from importlib.resources import files
 from pathlib import Path
-from string import Template
 from typing import Any
 
+import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,11 +24,10 @@ from scripts.prediction.axial_view import AxialView, axial_view
 from scripts.prediction.report.page_images import CURVE, encode_masks, encode_slices
 from scripts.prediction.report.page_text import (
     MINUS,
-    definitions_table,
-    facts_table,
-    switches,
+    definition_rows,
+    facts_rows,
+    misses_nodules,
     tables,
-    warnings_box,
 )
 from scripts.prediction.result import Prediction
 from scripts.storage.files import plain, write_text
@@ -47,8 +44,8 @@ def write_report(prediction: Prediction, statistics: dict[str, Any], path: str |
     policy lets the browser run only them. Nothing of the patient's is in it but the images.
 
     Args:
-        prediction: what was found; its ``facts`` say which model did it, see
-            :func:`scripts.prediction.report.page_text.facts_table`, and what to be warned of
+        prediction: what was segmented; its ``facts`` say which model did it, see
+            :func:`scripts.prediction.report.page_text.facts_rows`, and what to be warned of
             (``warnings``, texts).
         statistics: of :func:`scripts.prediction.measures.statistics.measure`.
         path: of the page.
@@ -57,35 +54,41 @@ def write_report(prediction: Prediction, statistics: dict[str, Any], path: str |
         ValueError: for geometry that cannot be shown.
     """
     view = axial_view(prediction.affine, prediction.hu.shape)
-    data = page_data(prediction, statistics, view)
     style = _read("page.css")
     script = "\n".join(_read(name) for name in SCRIPTS)
-    ends = ("feet", "head") if view.rises_to_head else ("head", "feet")
-    text = Template(_read("page.html")).substitute(
+    text = page_template().render(
         policy=_policy(style, script),
-        title=escape(f"{prediction.study}: {headline(statistics)}"),
-        study=escape(prediction.study),
-        headline=escape(headline(statistics)),
+        study=prediction.study,
+        headline=headline(statistics),
         not_for_diagnosis=NOT_FOR_DIAGNOSIS,
-        warnings=warnings_box(prediction.facts),
-        slices=data["slices"],
-        first_end=ends[0],
-        last_end=ends[1],
-        switches=switches(data["segments"]),
-        windows=_window_buttons(data["window"]),
+        warnings=[str(text) for text in prediction.facts.get("warnings") or ()],
+        ends=("feet", "head") if view.rises_to_head else ("head", "feet"),
         minus=MINUS,
-        tables=tables(statistics, colours_of(prediction.segments)),
-        facts=facts_table(prediction.facts),
-        definitions=definitions_table(statistics),
-        picture_size=f"{data['picture_height']} by {data['picture_width']}",
+        colours=colours_of(prediction.segments),
+        tables=tables(statistics),
+        misses_nodules=misses_nodules(statistics),
+        facts=facts_rows(prediction.facts),
+        definitions=definition_rows(statistics),
         style=style,
         script=script,
-        # no text can end the element early or open a comment in it
-        data=json.dumps(plain(data), separators=(",", ":"), allow_nan=False).replace(
-            "<", "\\u003c"
-        ),
+        data=plain(page_data(prediction, statistics, view)),
     )
     write_text(path, text)
+
+
+def page_template() -> jinja2.Template:
+    """Return the page's template: every text is escaped, and a missing one is an error."""
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_read),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    # as JSON inside a script element: its markup escaped, so that no text can end the element
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
+    return environment.get_template("page.html")
 
 
 def page_data(
@@ -98,12 +101,12 @@ def page_data(
     mask = view.turn(prediction.mask)
     pictures, (height, width) = encode_slices(view.turn(prediction.hu))
     segments = _segments(prediction, statistics, view, mask)
-    _, rows, columns = middle = mask.shape
+    count, rows, columns = mask.shape
     ends = [((columns - 1) / 2, (rows - 1) / 2, k) for k in (0, 1)]
     first_mm, second_mm = index_to_world(ends, view.affine)[:, 2]
     window = first_window(prediction)
     return {
-        "slices": middle[0],
+        "slices": count,
         "rows": rows,
         "columns": columns,
         "row_mm": view.spacing_mm[1],
@@ -111,7 +114,7 @@ def page_data(
         "z_mm": first_mm,
         "z_step_mm": second_mm - first_mm,
         "to_head": 1 if view.rises_to_head else -1,
-        "start": segments[0]["slice"] if segments else middle[0] // 2,
+        "start": segments[0]["slice"] if segments else count // 2,
         "window": window,
         "windows": WINDOWS,
         "segments": segments,
@@ -160,14 +163,6 @@ def _nodule(one: dict[str, Any], view: AxialView) -> dict[str, Any]:
         "x": x,
         "y": y,
     }
-
-
-def _window_buttons(chosen: str) -> str:
-    return "".join(
-        f'<button type="button" data-window="{name}" aria-pressed="{str(name == chosen).lower()}" '
-        f'title="{low:g} to {high:g} HU">{name.capitalize()}</button>'
-        for name, (low, high) in WINDOWS.items()
-    )
 
 
 def _read(name: str) -> str:

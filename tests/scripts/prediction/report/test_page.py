@@ -3,7 +3,6 @@
 import base64
 import dataclasses
 import hashlib
-import io
 import json
 import re
 from html.parser import HTMLParser
@@ -11,16 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from jinja2 import UndefinedError
 
 from scripts.prediction.axial_view import axial_view
 from scripts.prediction.measures.statistics import measure
-from scripts.prediction.report import page_images
 from scripts.prediction.report.overview import write_overview
-from scripts.prediction.report.page import PAGE, page_data, write_report
-from scripts.prediction.report.page_images import CURVE, encode_masks, encode_slices, leb128
-from scripts.prediction.report.page_text import NOT_STATED
+from scripts.prediction.report.page import PAGE, page_data, page_template, write_report
 from scripts.prediction.result import Segment
+from tests.scripts.prediction.report.test_page_images import decoded
 from tests.scripts.prediction.shapes import ORDERS, abdomen, chest
 
 FACTS = {
@@ -60,21 +57,6 @@ def page_of(prediction, folder):
     return (folder / "report.html").read_text(encoding="utf-8")
 
 
-def decoded(runs, shape):
-    """The mask that a slice's runs stand for, decoded another way than it was encoded."""
-    numbers, value, shift = [], 0, 0
-    for byte in base64.b64decode(runs):
-        value, shift = value | (byte & 127) << shift, shift + 7
-        if byte < 128:
-            numbers.append(value)
-            value, shift = 0, 0
-    flat, at = np.zeros(shape[0] * shape[1], int), 0
-    for skipped, length, number in np.reshape(numbers, (-1, 3)):
-        flat[at + skipped : at + skipped + length] = number
-        at += skipped + length
-    return flat.reshape(shape)
-
-
 def test_page_then_allows_its_own_program_and_style_and_nothing_else(tmp_path):
     page = Elements(page_of(chest(), tmp_path))
     policy = next(a["content"] for t, a in page.tags if t == "meta" and "http-equiv" in a)
@@ -100,7 +82,7 @@ def test_page_then_says_which_model_and_what_it_is_not_for(tmp_path):
 
 def test_facts_that_are_missing_then_said_not_guessed(tmp_path):
     text = page_of(chest(facts={}), tmp_path)
-    assert text.count(f">{NOT_STATED}<") == 8
+    assert text.count(">not stated<") == 8
     assert 'class="warnings"' not in text
     named = page_of(
         chest(facts={"bundle": "lungs", "version": "7.7", "weights_sha256": "e" * 64}), tmp_path
@@ -124,6 +106,18 @@ def test_markup_in_names_then_shown_as_text(tmp_path):
     ]
     assert json.loads(page.texts["script", "application/json"])["segments"][0]["name"] == evil
     assert evil in page.texts[None]
+
+
+def test_name_of_a_study_when_it_holds_markup_then_escaped(tmp_path):
+    study = "DOE^JANE <script>alert('1')</script> & co"
+    page = page_of(dataclasses.replace(chest(), study=study), tmp_path)
+    assert "<script>alert" not in page
+    assert "<h1>DOE^JANE &lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt; &amp; co</h1>" in page
+
+
+def test_template_when_a_text_is_missing_then_an_error_not_an_empty_place():
+    with pytest.raises(UndefinedError, match="'policy' is undefined"):
+        page_template().render()
 
 
 def test_files_of_the_source_then_never_named(tmp_path):
@@ -153,18 +147,6 @@ def test_masks_then_whole_in_display_order_with_the_sources_slice_numbers(order)
     assert (shown[liver["slice"]] == 1).sum() == (shown == 1).sum(axis=(1, 2)).max()
 
 
-def test_numbers_past_a_byte_then_kept():
-    mask = (
-        np.random.default_rng(0).choice([0, 1, 127, 128, 300, 65535], (3, 5, 7)).astype(np.uint16)
-    )
-    mask[1] = 0
-    runs = encode_masks(mask)
-    assert runs[1] == ""
-    for k in (0, 2):
-        np.testing.assert_array_equal(decoded(runs[k], (5, 7)), mask[k])
-    assert leb128(np.array([0, 127, 128, 2**28 - 1])).hex() == "007f8001ffffff7f"
-
-
 def test_nodules_then_at_the_slice_and_place_that_the_statistics_say():
     prediction = chest(order=((0, 1, 2), (-1, -1, -1)))
     statistics = measure(prediction)
@@ -174,31 +156,6 @@ def test_nodules_then_at_the_slice_and_place_that_the_statistics_say():
         assert shown["slice"] == one["diameter_slice_number_1based"] - 1
         column, row = int(shown["x"] / data["column_mm"]), int(shown["y"] / data["row_mm"])
         assert view.turn(prediction.mask)[shown["slice"], row, column] == one["number"]
-
-
-def level_of(hu):
-    return np.interp(hu, *zip(*CURVE, strict=True))
-
-
-def test_slices_then_the_curves_grey_levels_within_the_compressions_error():
-    y, x = np.mgrid[:64, :80]
-    hu = (np.stack([10 * x - 900, 4 * y - 150, 30 * x]) + 0).astype(np.int16)
-    pictures, size = encode_slices(hu)
-    assert size == (64, 80)
-    for picture, values in zip(pictures, hu, strict=True):
-        levels = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))), float)
-        assert np.abs(levels - level_of(values)).max() <= 4
-
-
-def test_large_slices_then_reduced_by_means_and_long_series_further(monkeypatch):
-    hu = np.zeros((3, 600, 1200), np.int16)
-    hu[:, ::2] = 100
-    pictures, size = encode_slices(hu)
-    assert size == (256, 512)
-    levels = np.asarray(Image.open(io.BytesIO(base64.b64decode(pictures[0]))), float)
-    assert abs(levels.mean() - level_of(50)) < 2
-    monkeypatch.setattr(page_images, "LARGEST_PIXELS", 3 * 100**2)
-    assert encode_slices(hu)[1] == (50, 100)
 
 
 def test_no_finding_then_said_in_the_page(tmp_path):

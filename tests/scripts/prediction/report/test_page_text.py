@@ -1,0 +1,73 @@
+import pytest
+
+from scripts.prediction.measures.statistics import measure
+from scripts.prediction.report.page_text import (
+    LIMITS,
+    definition_rows,
+    facts_rows,
+    misses_nodules,
+    number,
+    tables,
+)
+from tests.scripts.prediction.shapes import abdomen, chest
+
+
+def values(facts):
+    """What the page says about the model, by term."""
+    return {row.term: list(row.values) for row in facts_rows(facts)}
+
+
+def test_facts_when_nothing_is_known_then_only_the_limits_are_stated():
+    stated = {term: texts for term, texts in values({}).items() if texts}
+    assert stated == {"Must not be used for": [LIMITS]}
+
+
+def test_facts_when_metadata_and_version_are_given_then_metadata_wins():
+    said = values({"metadata": {"name": "lungs", "version": "2"}, "bundle": "x", "version": "1"})
+    assert said["Model"] == ["lungs"]
+    assert said["Version"] == ["2"]
+
+
+def test_weights_when_several_then_each_is_listed_as_code():
+    (row,) = [row for row in facts_rows({"weights_sha256": ["ab", "cd"]}) if row.code]
+    assert row.term == "Weights (SHA-256)"
+    assert list(row.values) == ["ab", "cd"]
+
+
+def test_tables_of_organs_then_a_row_each_also_of_one_that_was_not_segmented():
+    (table,) = tables(measure(abdomen()))
+    assert table.caption == "Organs"
+    assert all(len(row.cells) == len(table.head) - 1 for row in table.rows)
+    absent = [row for row in table.rows if not row.present]
+    assert all(row.cells[-1] == "not found" for row in absent)
+
+
+def test_tables_of_nodules_then_their_figures_as_measured():
+    statistics = measure(chest())
+    (table,) = tables(statistics)
+    assert table.caption == "Nodules"
+    for row, one in zip(table.rows, statistics["nodules"], strict=True):
+        assert row.cells[0] == f"{one['longest_axial_diameter_mm']:.1f}"
+        assert row.cells[5] == str(one["diameter_slice_number_1based"])
+
+
+@pytest.mark.parametrize(
+    ("looked_for", "nodules", "missed"),
+    [(["nodule"], [], True), (["nodule"], [{}], False), (["liver"], [], False)],
+    ids=["none found", "one found", "not looked for"],
+)
+def test_misses_nodules_then_only_when_looked_for_and_none_found(looked_for, nodules, missed):
+    assert misses_nodules({"looked_for": looked_for, "nodules": nodules}) is missed
+
+
+def test_definitions_then_every_one_of_the_statistics_in_words():
+    statistics = measure(chest())
+    rows = definition_rows(statistics)
+    assert [row.values[0] for row in rows] == list(statistics["definitions"].values())
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"), [(-12.3, 0, "\u221212"), (-0.4, 0, "0"), (1234.5, 1, "1,234.5")]
+)
+def test_number_then_written_for_people(value, decimals, text):
+    assert number(value, decimals) == text
