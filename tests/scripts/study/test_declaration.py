@@ -5,30 +5,6 @@ from scripts.study.declaration import read_study
 from tests.scripts.study.studies import STUDY, write_study
 
 NETWORK = {"network": "unet_resnet34", "strategy": "bsft"}
-WRONG = {
-    "network": ([{**NETWORK, "network": "unet_resnet43"}], "did you mean unet_resnet34"),
-    "strategy": ([{**NETWORK, "strategy": "bstf"}], r"no 'bstf'; did you mean bsft\? Valid are"),
-    "loss": ([{**NETWORK, "loss": "dise"}], "did you mean dice"),
-    "split": ([{**NETWORK, "split": "patients"}], "did you mean patient"),
-    "label": ([{**NETWORK, "label": "disc"}], "Valid are ball, readers, masks"),
-    "key of a method": ([{**NETWORK, "stratgy": "bsft"}], "did you mean strategy"),
-    "no network": ([{"strategy": "bsft"}], "lacks network"),
-    "same names": ([NETWORK, NETWORK], "came twice"),
-    "own weights": ([{**NETWORK, "weights": "own"}], "declares no pretraining"),
-    "weights": ([{**NETWORK, "weights": "organ"}], "no 'organ'. Valid are imagenet, none, a file"),
-    "a plain network with stages": (
-        [{"network": "unet_plain", "strategy": "bsft"}],
-        "its strategy must be scratch",
-    ),
-}
-
-
-@pytest.mark.parametrize(("methods", "said"), WRONG.values(), ids=WRONG)
-def test_method_that_cannot_be_when_read_then_refused_with_valid_names(tmp_path, methods, said):
-    with pytest.raises(ValueError, match=said):
-        read_study(write_study(tmp_path, methods=methods))
-
-
 ORGANS = {
     "config": "bundles/liver_ct_segmentation/configs/pretrain.json",
     "data": {"phantoms": {"patients": 12, "size": 96}, "prepare": {"volumes": False}},
@@ -82,15 +58,6 @@ def test_study_that_cannot_be_when_read_then_refused(tmp_path, changes, said):
 def test_study_of_an_unknown_name_then_those_that_are_there():
     with pytest.raises(FileNotFoundError, match=r"configs/studies has .*table5"):
         read_study("configs/studies/table55.json")
-
-
-def test_lists_in_a_method_then_multiplied_out_and_named_after_them(tmp_path):
-    grid = [{**NETWORK, "split": ["patient", "nodule"], "loss": ["dice", "soft_jaccard"]}]
-    methods = read_study(write_study(tmp_path, methods=grid)).methods
-    assert [method.name for method in methods] == [
-        *("patient · dice", "patient · soft_jaccard", "nodule · dice", "nodule · soft_jaccard")
-    ]
-    assert methods[2].split == "nodule"
 
 
 def test_small_form_then_its_entries_lie_over_the_full_ones(tmp_path):

@@ -1,0 +1,59 @@
+"""A command runs as its own process: logged, measured, and ended with the one that started it."""
+
+import os
+import subprocess
+import sys
+import time
+
+from scripts.study.processes import environment, locked, run_command
+
+
+def test_command_then_its_output_is_appended_and_its_exit_code_returned(tmp_path):
+    log = tmp_path / "log.txt"
+    log.write_text("earlier\n")
+    with locked(tmp_path / ".lock") as lock:
+        outcome = run_command(["-c", "print('said'); raise SystemExit(3)"], log, lock)
+    assert log.read_text() == "earlier\nsaid\n"
+    assert outcome.code == 3
+    assert 0 < outcome.seconds < 60
+
+
+def test_command_that_is_killed_then_its_signal_as_a_negative_code(tmp_path):
+    words = ["-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
+    with locked(tmp_path / ".lock") as lock:
+        assert run_command(words, tmp_path / "log.txt", lock).code == -9
+
+
+def test_memory_of_a_command_then_in_megabytes(tmp_path):
+    with locked(tmp_path / ".lock") as lock:
+        outcome = run_command(["-c", "x = bytearray(700 << 20)"], tmp_path / "log.txt", lock)
+    assert 700 < outcome.peak_mb < 10_000
+
+
+def test_environment_of_a_command_then_nothing_of_torchruns_and_its_own_gpu():
+    own = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "TORCHELASTIC_RUN_ID": "x", "A": "b"}
+    assert environment(own) == {"A": "b", "CUDA_VISIBLE_DEVICES": "1"}
+    assert environment({**own, "CUDA_VISIBLE_DEVICES": "5,7"})["CUDA_VISIBLE_DEVICES"] == "7"
+    assert environment({"A": "b"}) == {"A": "b"}
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from scripts.study.processes import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_lock_of_a_killed_process_then_free_again(tmp_path):
+    path = tmp_path / "step" / ".lock"
+    words = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        holder.kill()
+    started = time.monotonic()
+    with locked(path) as descriptor:
+        assert os.fstat(descriptor)
+    assert time.monotonic() - started < 30

@@ -1,0 +1,74 @@
+"""A study takes phantoms, a download or a prepared folder, and refuses what it cannot run on."""
+
+import json
+
+import pytest
+
+from scripts.study.declaration import read_study
+from scripts.study.sources import choose_source, prepared_task
+from tests.scripts.study.studies import STUDY, write_study
+
+READERS = [{"name": "x", "network": "unet_resnet34", "label": ["ball", "readers"]}]
+
+
+def read(folder, *, small=True, **changes):
+    return read_study(write_study(folder, **changes), small=small)
+
+
+def prepared(folder):
+    (folder / "datalist.json").write_text(json.dumps({}))
+    return str(folder)
+
+
+def test_small_form_without_data_then_phantoms_and_the_full_form_refused(tmp_path):
+    assert choose_source(read(tmp_path), None, None, None).data is None
+    with pytest.raises(ValueError, match="full form of mine is for real scans"):
+        choose_source(read(tmp_path, small=False), None, None, None)
+
+
+def test_folder_that_is_not_there_then_refused_by_option(tmp_path):
+    with pytest.raises(FileNotFoundError, match="data: no folder"):
+        choose_source(read(tmp_path), str(tmp_path / "gone"), None, None)
+
+
+def test_reader_labels_without_outlines_then_refused(tmp_path):
+    with pytest.raises(ValueError, match="give --readers_xml DIR"):
+        choose_source(read(tmp_path, methods=READERS), str(tmp_path), None, None)
+
+
+def test_prepared_folder_for_two_labels_then_refused_and_for_one_taken_as_given(tmp_path):
+    with pytest.raises(ValueError, match="is prepared with one label"):
+        choose_source(read(tmp_path, methods=READERS), prepared(tmp_path), None, None)
+    study = read(tmp_path)
+    source = choose_source(study, prepared(tmp_path), None, None)
+    task = prepared_task(study, source, label="ball", split="patient", seed=0)
+    assert task.given == tmp_path
+    assert source.is_prepared
+
+
+def test_download_then_prepared_with_the_studys_options(tmp_path):
+    study = read(tmp_path)
+    source = choose_source(study, str(tmp_path), None, None)
+    task = prepared_task(study, source, label="ball", split="nodule", seed=3)
+    text = " ".join(task.words)
+    assert text.startswith(f"-m scripts prepare luna16 --source {tmp_path}")
+    assert "--split nodule" in text
+    assert "--seed 3" in text
+    assert "--label ball" in text
+    assert not task.needs
+
+
+def test_phantoms_then_drawn_first_and_their_masks_are_the_labels(tmp_path):
+    study = read(tmp_path)
+    source = choose_source(study, None, None, None)
+    task = prepared_task(study, source, label="masks", split="patient", seed=0)
+    (cohort,) = task.needs
+    assert " ".join(cohort.words[:4]) == "-m scripts phantom luna16"
+    assert "<need0>/masks" in task.words
+    text = source.describe(study.bundle, STUDY["data"])
+    assert "they say nothing about patients" in text
+
+
+def test_pretraining_data_that_no_pretraining_asks_for_then_refused(tmp_path):
+    with pytest.raises(ValueError, match="pretraining_data: must be for pretrainings"):
+        choose_source(read(tmp_path), None, None, None, pretraining_data=str(tmp_path))

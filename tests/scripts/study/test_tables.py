@@ -1,0 +1,93 @@
+"""The tables of a report: a missing figure stays missing, the paper's stand apart from ours."""
+
+import pytest
+
+from scripts.study.declaration import read_study
+from scripts.study.results import CaseValue, Result
+from scripts.study.tables import (
+    HOLE,
+    ON_PHANTOMS,
+    by_row,
+    cost_table,
+    is_told,
+    main_table,
+    number,
+    reference_of,
+    row_names,
+    seeds_words,
+    size_table,
+)
+from tests.scripts.study.studies import write_study
+
+
+@pytest.fixture
+def study(tmp_path):
+    return read_study(write_study(tmp_path))
+
+
+def result(row, *values, seed=0, **more):
+    cases = [CaseValue(f"p{i}", (f"s{i}",), v, 1.0, "under_6_mm") for i, v in enumerate(values)]
+    return Result(row, seed, {"Dice": cases, "sensitivity": cases}, **more)
+
+
+def test_rows_then_planned_first_and_those_that_only_the_paper_has_last(study):
+    rows = by_row([result("scratch", 0.5), result("extra", 0.5), result("scratch", 0.7, seed=1)])
+    assert [len(found) for found in rows.values()] == [2, 1]
+    assert row_names(study, rows, ["BSFT"]) == ["BSFT", "scratch", "extra"]
+
+
+def test_main_table_then_difference_to_the_paper_and_holes_for_what_is_missing(study):
+    table = main_table(study, {"BSFT": [result("BSFT", 0.5, 0.7)]}, ["BSFT", "scratch"])
+    ours, hole = table.rows
+    assert ours[:3] == ["BSFT", "0.895", "0.600"]
+    assert ours[4] == "-0.295"
+    assert hole[1:3] == ["-", HOLE]
+    assert ON_PHANTOMS not in table.notes
+    assert ON_PHANTOMS in main_table(study, {}, ["BSFT"], on_phantoms=True).notes
+
+
+def test_number_then_a_dash_where_there_is_none():
+    assert [number(0.12345), number(None), number(float("nan"))] == ["0.123", "-", "-"]
+
+
+def test_counts_then_seeds_patients_and_cases():
+    assert seeds_words([result("a", 0.1, 0.2), result("a", 0.3, seed=1)]) == "2, 2, 2"
+    assert seeds_words([]) == "-"
+
+
+def test_reference_that_is_missing_then_the_first_row(study):
+    assert reference_of(study, {"scratch": []}) == "scratch"
+    assert reference_of(study, {"scratch": [], "BSFT": []}) == "BSFT"
+
+
+def test_sizes_then_a_mean_of_each_group(study):
+    table = size_table(study, {"BSFT": [result("BSFT", 0.5, 0.7)]})
+    (row,) = table.rows
+    assert "0.600" in " ".join(row)
+
+
+def test_costs_then_of_the_last_stage_and_all_epochs(study):
+    stages = [
+        {"trainable_parameters": "1000000", "total_parameters": "2000000"},
+        {"trainable_parameters": "2000000", "total_parameters": "2000000"},
+    ]
+    trained = result("BSFT", 0.5, stages=stages, history=[{"seconds": "2"}] * 3, peak_mb=99.6)
+    table = cost_table({"BSFT": [trained], "cut": [result("cut", 0.5)]})
+    assert table.rows[0] == ["BSFT", "2.00 M", "1.00 / 2.00", "3", "6", "100"]
+    assert table.rows[1][1] == "learns nothing"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"network": "graph_cut"}, "centre and diameter of each nodule"),
+        (
+            {"network": "cf_cnn", "strategy": "scratch", "data": "luna16_nodule_patches"},
+            "a box around each nodule",
+        ),
+        ({"network": "unet_plain", "strategy": "scratch"}, None),
+    ],
+)
+def test_method_that_knows_the_nodules_place_then_said(tmp_path, changes, told):
+    (method,) = read_study(write_study(tmp_path, methods=[changes])).methods
+    assert is_told(method) == told
