@@ -174,7 +174,8 @@ class LoadSlicesd(MapTransform):
 
     Raises:
         FileNotFoundError: when an array is not there.
-        ValueError: when an array is damaged or shorter than the sample says.
+        ValueError: when a sample has no lung field, or an array is damaged or shorter than the
+            sample says.
     """
 
     def __init__(self, keys: KeysCollection = ARRAYS, *, neighbours: bool = True) -> None:
@@ -190,7 +191,12 @@ class LoadSlicesd(MapTransform):
         centre = [rows[len(rows) // 2]]
         affine = slice_affine_ras(data["affine_lps"], data["slice"])
         loaded: dict[Hashable, Any] = {}
-        for key in self.key_iterator(dict(data)):
+        for key in self.keys:
+            if key not in data:
+                raise ValueError(
+                    f"{key}: scan {data.get('series_uid')} was prepared without one; train and "
+                    "evaluate with --lung_masking false"
+                )
             wanted = rows if key == "image" and self.neighbours else centre
             array = read_rows(data[key], wanted, np.float32 if key == "image" else np.uint8)
             meta = {

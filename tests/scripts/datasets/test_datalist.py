@@ -139,3 +139,13 @@ def test_samples_without_lungs_but_with_known_classes_then_loaded_and_collated(t
     batch = list_data_collate([LoadSlicesd(("image", "label"))(sample) for sample in samples])
     assert set(batch) == {"image", "label", "case", "class_known"}
     assert batch["class_known"].tolist() == [[True, True], [True, False]]
+
+
+def test_lung_when_the_scans_have_none_then_said_how_to_train_without(tmp_path):
+    path = write_prepared(tmp_path)
+    sample = load_datalist(path, "training")[0]
+    del sample["lung"]
+    with pytest.raises(
+        ValueError, match="lung: scan .* without one; train .* --lung_masking false"
+    ):
+        LoadSlicesd()(sample)
