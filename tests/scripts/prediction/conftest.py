@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from scripts.prediction.one_series import model_of
 from tests.scripts.prediction.studies import LIVER, LUNG, NODULES, ORGANS, ROOT, options_of
 
 
@@ -24,3 +25,10 @@ def lung_options(tmp_path_factory):
 def liver_options(tmp_path_factory):
     """The liver bundle with a network that takes 50 to 170 HU for liver, more for bone."""
     return options_of(LIVER, tmp_path_factory.mktemp("liver"), ORGANS)
+
+
+@pytest.fixture
+def _fresh_model():
+    """Forget the model of this process afterwards."""
+    yield
+    model_of.cache_clear()

@@ -14,9 +14,7 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 
-from scripts.__main__ import main
-from scripts.prediction.measures import statistics
-from scripts.prediction.one_series import model_of
+from tests.scripts.prediction.running import say, summary_of
 from tests.scripts.prediction.shapes import abdomen
 from tests.scripts.prediction.studies import (
     PERSON,
@@ -27,36 +25,11 @@ from tests.scripts.prediction.studies import (
     write_series,
 )
 
-pytestmark = pytest.mark.usefixtures("_at_the_root")
+pytestmark = pytest.mark.usefixtures("_at_the_root", "_fresh_model")
 ALL = {
     *("mask.nii.gz", "segmentation.dcm", "rtstruct.dcm", "statistics.json", "statistics.csv"),
     *("overview.png", "report.html", "manifest.json"),
 }
-
-
-@pytest.fixture(autouse=True)
-def _fresh_model():
-    yield
-    model_of.cache_clear()
-
-
-def words(options, source, output, *others):
-    said = ["predict", "--bundle", str(options.bundle), "--source", str(source)]
-    said += ["--output", str(output), "--config_file", ",".join(options.config_files)]
-    return [*said, "--ckpt_path", ",".join(options.checkpoints), "--device", "cpu", *others]
-
-
-def say(*arguments):
-    """Run the command; return its exit code."""
-    try:
-        main(words(*arguments))
-    except SystemExit as stop:
-        return stop.code
-    return 0
-
-
-def summary_of(output):
-    return json.loads((output / "summary.json").read_text())
 
 
 @pytest.fixture(scope="module")
@@ -186,125 +159,6 @@ def test_volume_cut_short_in_a_named_folder_then_nameless_in_the_summary(liver_o
     assert str(tmp_path) not in text
 
 
-def test_same_command_again_then_kept_and_with_another_threshold_made_anew(lung_options, tmp_path):
-    write_nifti(tmp_path / "in" / "scan.nii.gz", bright_chest())
-    asked = (lung_options, tmp_path / "in", tmp_path / "out", "--products", "mask")
-    assert say(*asked) == 0
-    first = bytes_below(tmp_path / "out" / "scan")
-    assert say(*asked) == 0
-    assert summary_of(tmp_path / "out")["counts"]["already there"] == 1
-    assert bytes_below(tmp_path / "out" / "scan") == first
-    assert say(*asked, "--threshold", "0.3") == 0
-    assert summary_of(tmp_path / "out")["counts"]["predicted"] == 1
-    assert (tmp_path / "out" / "scan" / "mask.nii.gz").unlink() is None
-    assert say(*asked, "--threshold", "0.3") == 0
-    assert summary_of(tmp_path / "out")["counts"]["predicted"] == 1
-
-
-def test_two_jobs_then_as_one(liver_options, tmp_path):
-    for name in ("a", "b", "c"):
-        write_nifti(tmp_path / "in" / f"{name}.nii.gz", abdomen())
-    for jobs in ("1", "2"):
-        given = ("--products", "mask,statistics", "--jobs", jobs)
-        assert say(liver_options, tmp_path / "in", tmp_path / jobs, *given) == 0
-    ones, twos = (bytes_below(tmp_path / jobs) for jobs in ("1", "2"))
-    same = [name for name in ones if name.endswith((".nii.gz", "statistics.csv"))]
-    assert len(same) == 6
-    for name in same:
-        assert ones[name] == twos[name]
-
-
-def truncated(folder):
-    file = write_series(folder, abdomen(), series="cut")[0]
-    file.write_bytes(file.read_bytes()[:-100])
-
-
-def mixed(folder):
-    write_series(folder, abdomen(), series="both")
-    for number, file in enumerate(write_series(folder / "x", bright_chest(), series="both")):
-        file.rename(folder / f"other-{file.name}") if number < 3 else file.unlink()
-
-
-def bomb(folder):
-    with zipfile.ZipFile(folder / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("image_0", bytes(70 << 20))
-
-
-BAD = {
-    "empty folder": (lambda folder: None, "nothing to read: expected DICOM files"),
-    "one slice": (
-        lambda folder: [file.unlink() for file in write_series(folder, abdomen())[1:]],
-        "at least 2 make a volume, got 1",
-    ),
-    "a text file named .dcm": (
-        lambda folder: (folder / "x.dcm").write_text("text"),
-        "x.dcm: named like a DICOM file, but it is none",
-    ),
-    "truncated pixel data": (truncated, "cut-image_0.dcm: cut short"),
-    "two series mixed": (mixed, "must be the same in every slice"),
-    "wrong modality": (
-        lambda folder: write_series(folder, abdomen(), Modality="MR"),
-        "24 files, modality MR, not CT",
-    ),
-    "unreadable zip": (lambda folder: (folder / "x.zip").write_bytes(b"PK"), "is no whole zip"),
-    "zip bomb": (bomb, "times its size, more than 200: a zip bomb"),
-    "cut NIfTI": (
-        lambda folder: (folder / "x.nii.gz").write_bytes(b"\x1f\x8b\x08"),
-        "x.nii.gz",
-    ),
-}
-
-
-@pytest.mark.parametrize(("spoil", "line"), BAD.values(), ids=BAD)
-def test_bad_input_then_one_line_and_nothing_written(liver_options, tmp_path, capsys, spoil, line):
-    (tmp_path / "in").mkdir()
-    spoil(tmp_path / "in")
-    output = tmp_path / "out"
-    assert say(liver_options, tmp_path / "in", output, "--products", "mask") == 1
-    printed = capsys.readouterr()
-    told = [s for s in (printed.out + printed.err).splitlines() if line in s]
-    assert len(told) == 1, printed
-    assert "Traceback" not in printed.out + printed.err
-    assert [path.name for path in output.iterdir()] == ["summary.json"]
-
-
-def test_bad_inputs_beside_good_ones_then_the_good_ones_done(liver_options, tmp_path):
-    for name, (spoil, _) in BAD.items():
-        (tmp_path / "in" / name).mkdir(parents=True)
-        spoil(tmp_path / "in" / name)
-    write_nifti(tmp_path / "in" / "good.nii.gz", abdomen())
-    write_series(tmp_path / "in" / "series", abdomen())
-    assert say(liver_options, tmp_path / "in", tmp_path / "out", "--products", "mask") == 1
-    counts = summary_of(tmp_path / "out")["counts"]
-    assert counts == {"predicted": 2, "already there": 0, "failed": 4, "refused": 3}
-    folders = [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
-    assert len(folders) == 2
-    assert all((folder / "mask.nii.gz").is_file() for folder in folders)
-
-
-def test_disk_full_then_one_line_what_is_done_kept_and_the_same_command_goes_on(
-    liver_options, tmp_path, monkeypatch, capsys
-):
-    for name in ("a", "b"):
-        write_nifti(tmp_path / "in" / f"{name}.nii.gz", abdomen())
-    asked = (liver_options, tmp_path / "in", tmp_path / "out", "--products", "mask,statistics")
-    written = statistics.write_statistics
-
-    def full(figures, folder):
-        if figures["study"] == "b":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        written(figures, folder)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(statistics, "write_statistics", full)
-        assert say(*asked) == 2
-    error = capsys.readouterr().err
-    assert re.search(r"error: output: cannot write into .*No space left.*goes on from there", error)
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
-    assert say(*asked) == 0
-    assert summary_of(tmp_path / "out")["counts"]["already there"] == 1
-
-
 def test_temporary_folder_full_then_that_study_fails_and_says_why(
     lung_options, zipped, tmp_path, monkeypatch, capsys
 ):
@@ -318,24 +172,6 @@ def test_temporary_folder_full_then_that_study_fails_and_says_why(
         assert say(lung_options, zipped, tmp_path / "out", "--products", "mask") == 1
     printed = capsys.readouterr()
     assert "No space left on device; set TMPDIR to a folder with room" in printed.out + printed.err
-
-
-def test_somebody_elses_folder_then_refused_untouched(liver_options, tmp_path, capsys):
-    write_nifti(tmp_path / "in" / "a.nii.gz", abdomen())
-    (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "thesis.txt").write_text("mine")
-    assert say(liver_options, tmp_path / "in", tmp_path / "out") == 2
-    assert "holds thesis.txt, which predict did not write" in capsys.readouterr().err
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
-
-
-def test_killed_run_then_its_leftovers_removed(liver_options, tmp_path):
-    write_nifti(tmp_path / "in" / "a.nii.gz", abdomen())
-    left = tmp_path / "out" / ".part-0a1b2c3d-a"
-    left.mkdir(parents=True)
-    (left / "mask.nii.gz").touch()
-    assert say(liver_options, tmp_path / "in", tmp_path / "out", "--products", "mask") == 0
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a", "summary.json"}
 
 
 @pytest.mark.parametrize(

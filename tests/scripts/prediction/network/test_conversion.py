@@ -1,0 +1,245 @@
+"""A network converted to OpenVINO: equal to torch's, or refused."""
+
+import importlib.util
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from custom_nets.fcn import TransferFCN
+from custom_nets.unet import TransferUNet
+from scripts.prediction.network import engines
+from scripts.prediction.network.engines import Engine, load_openvino
+from scripts.prediction.network.model import Model
+from scripts.prediction.pipeline import KEY
+from scripts.training.precision import native_dtype
+from tests.scripts.prediction.shapes import chest
+from tests.scripts.prediction.studies import write_nifti
+
+CPU = torch.device("cpu")
+needs_openvino = pytest.mark.skipif(
+    importlib.util.find_spec("openvino") is None,
+    reason="OpenVINO is not installed (pip install -e '.[openvino]' -c constraints.txt)",
+)
+needs_bfloat16 = pytest.mark.skipif(
+    native_dtype("cpu") != torch.bfloat16, reason="this processor has no bfloat16"
+)
+
+
+def unet():
+    return TransferUNet("resnet34", decoder_channels=(16, 8, 8, 8, 8))
+
+
+def settled(network):
+    """A random network whose norms know the size of their maps, as a trained one's do."""
+    torch.manual_seed(0)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.momentum = None
+    with torch.no_grad():
+        network.train()(torch.rand(4, network.in_channels, 96, 64))
+    return network.eval()
+
+
+@needs_openvino
+@pytest.mark.parametrize(
+    "make",
+    [unet, lambda: TransferFCN("resnet34", stride=8, out_channels=3)],
+    ids=["U-Net", "FCN"],
+)
+def test_openvino_in_float32_on_odd_sizes_then_probabilities_of_torch(make):
+    network = settled(make())
+    engine = Engine("openvino", CPU)
+    converted = engine.prepare(network)
+    spread = []
+    for shape in ((1, 3, 33, 70), (3, 3, 97, 45), (1, 3, 64, 64)):
+        image = torch.rand(shape)
+        with torch.no_grad():
+            expected, found = network(image), converted(image)
+        size = float(expected.abs().max()) / 5  # logits as large as a trained network's
+        expected, found = (expected / size).sigmoid(), (found / size).sigmoid()
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
+        spread.append(float(expected.std()))
+    assert min(spread) > 0.01  # not everywhere the same
+    assert engine.record()["precision"] == "float32"
+
+
+@needs_openvino
+def test_openvino_then_an_earlier_result_is_not_written_over():
+    converted = Engine("openvino", CPU).prepare(nn.Conv2d(3, 1, 1).eval())
+    first = converted(torch.zeros(1, 3, 5, 6))
+    kept = first.clone()
+    converted(torch.ones(1, 3, 5, 6))
+    assert torch.equal(first, kept)
+
+
+class Minded(nn.Conv2d):
+    """Computes something else on images wider than so many voxels."""
+
+    limit = 100
+
+    def forward(self, x):
+        return super().forward(x) * (2 if x.shape[-1] > self.limit else 1)
+
+
+class MindedLater(Minded):
+    """Beyond the sizes that the conversion is checked with."""
+
+    limit = 160
+
+
+class Square(nn.Conv2d):
+    """Takes images as wide as high."""
+
+    def forward(self, x):
+        if x.shape[-1] != x.shape[-2]:
+            raise RuntimeError(f"not square: {tuple(x.shape)}")
+        return super().forward(x)
+
+
+class Even(nn.Conv2d):
+    """Takes large images with an even number of columns only."""
+
+    def forward(self, x):
+        if x.shape[-1] > 150 and x.shape[-1] % 2:
+            raise RuntimeError("odd")
+        return super().forward(x)
+
+
+class Random(nn.Conv2d):
+    """Asks for what OpenVINO does not have."""
+
+    def forward(self, x):
+        return torch.linalg.qr(super().forward(x))[0]
+
+
+@needs_openvino
+@pytest.mark.parametrize(
+    ("kind", "reason"),
+    [(Minded, "gives other results than torch"), (Random, "OpenVINO cannot take this network")],
+    ids=["decides by size", "unknown operation"],
+)
+def test_openvino_when_a_network_cannot_be_converted_then_refused(kind, reason):
+    converted = Engine("openvino", CPU).prepare(kind(3, 1, 1).eval())
+    with pytest.raises(ValueError, match=f"engine: .*{reason}.*use --engine torch"):
+        converted(torch.rand(1, 3, 8, 8))
+
+
+@needs_openvino
+def test_openvino_when_a_larger_image_comes_out_different_then_refused():
+    network = MindedLater(3, 1, 1).eval()
+    converted, image = Engine("openvino", CPU).prepare(network), torch.rand(2, 3, 48, 160)
+    torch.testing.assert_close(converted(image), network(image).detach())
+    with pytest.raises(ValueError, match=r"other results than torch for images of \(48, 161\)"):
+        converted(torch.rand(2, 3, 48, 161))
+
+
+@needs_openvino
+def test_openvino_then_only_images_larger_than_all_before_are_compared(monkeypatch):
+    compared, compare = [], engines.compare_results
+
+    def note(network, call, image):
+        compared.append(tuple(image.shape))
+        compare(network, call, image)
+
+    converted = Engine("openvino", CPU).prepare(nn.Conv2d(3, 1, 1).eval())
+    converted(torch.rand(1, 3, 8, 8))
+    monkeypatch.setattr(engines, "compare_results", note)
+    for height, width in ((40, 200), (40, 200), (30, 150), (41, 60), (41, 200)):
+        converted(torch.rand(2, 3, height, width))
+    assert compared == [(1, 3, 40, 200), (1, 3, 41, 60)]
+
+
+def test_network_that_fails_by_itself_then_said_of_it_and_not_of_openvino():
+    told = (
+        r"the network does not take images of \(1, 3, 64, 96\) .*: not square: .*; "
+        "OpenVINO's conversion cannot be checked, use --engine torch"
+    )
+    with pytest.raises(ValueError, match=told):
+        engines.convert_network(Square(3, 1, 1), channels=3)
+
+
+def test_openvino_once_refused_then_not_converted_again(monkeypatch):
+    times = []
+
+    def fail(network, *, channels):
+        times.append(channels)
+        raise engines.RefusedError("engine: no")
+
+    monkeypatch.setattr(engines, "convert_network", fail)
+    converted = engines.OpenvinoNetwork(nn.Conv2d(3, 1, 1))
+    for _ in range(3):
+        with pytest.raises(ValueError, match="engine: no"):
+            converted(torch.rand(1, 3, 8, 8))
+    assert times == [3]
+
+
+@needs_openvino
+def test_image_that_the_network_does_not_take_then_the_next_is_computed_all_the_same():
+    converted = Engine("openvino", CPU).prepare(Even(3, 1, 1).eval())
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"does not take images of \(1, 3, 200, 201\)"):
+            converted(torch.rand(1, 3, 200, 201))
+    assert converted(torch.rand(1, 3, 200, 200)).shape == (1, 1, 200, 200)
+
+
+def test_openvino_when_the_processor_lacks_the_precision_then_refused(monkeypatch):
+    """As OpenVINO does on such a processor: it takes float32, and says so only when asked."""
+    taken = SimpleNamespace(to_string=lambda: "f32")
+    compiled = SimpleNamespace(get_property=lambda name: taken)
+    core = SimpleNamespace(compile_model=lambda *_: compiled)
+    monkeypatch.setattr(engines, "load_openvino", lambda: SimpleNamespace(Core=lambda: core))
+    with pytest.raises(ValueError, match="computes f32 where bf16 is asked for, .*--engine torch"):
+        engines.compile_network(None, torch.bfloat16)
+
+
+@needs_openvino
+def test_openvino_then_without_its_telemetry():
+    load_openvino()
+    assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")]
+
+
+def trained_on_lungs(image, lungs, *, steps=15):
+    """A U-Net that finds the lungs of one phantom, more or less."""
+    torch.manual_seed(0)
+    network = unet()
+    optimiser = torch.optim.Adam(network.parameters(), 3e-3)
+    for step in range(steps):
+        chosen = torch.arange(step % 8, image.shape[-1], 8)
+        inputs, wanted = (t[..., chosen].movedim(-1, 0) for t in (image, lungs))
+        loss = binary_cross_entropy_with_logits(network(inputs), wanted)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return network
+
+
+@needs_openvino
+@needs_bfloat16
+@pytest.mark.usefixtures("_at_the_root")
+def test_openvino_in_bfloat16_on_a_phantom_then_the_mask_of_torch(lung_options, tmp_path):
+    files = {"overlay": tmp_path / "small.json", "weights": tmp_path / "model.pt"}
+    files["overlay"].write_text('{"decoder_channels": [16, 8, 8, 8, 8], "precision": "bfloat16"}')
+    whole = tmp_path / "whole.json"
+    whole.write_text('{"precision": "float32"}')
+    options = replace(
+        lung_options,
+        config_files=("configs/networks/unet_resnet34.json", str(files["overlay"])),
+        checkpoints=(str(files["weights"]),),
+    )
+    source = write_nifti(tmp_path / "scan.nii.gz", chest())
+    data = Model(options).preprocessing({KEY: str(source)})
+    image, lungs = data[KEY].as_tensor(), data["lung"].as_tensor().float()
+    network = trained_on_lungs(image, lungs)
+    torch.save({"model": network.state_dict()}, files["weights"])
+    exact = replace(options, config_files=(*options.config_files, str(whole)))
+    model = Model(replace(options, engine="openvino"))
+    found = model.probabilities(data[KEY]).as_tensor() > 0.5
+    expected = Model(exact).probabilities(data[KEY]).as_tensor() > 0.5
+    assert 0.05 < expected.float().mean() < 0.95
+    assert 2 * (found & expected).sum() / (found.sum() + expected.sum()) >= 0.99
+    assert model.engine.record()["precision"] == "bfloat16"

@@ -1,0 +1,238 @@
+"""Many studies: kept, resumed, side by side, over several processes; bad ones beside good ones."""
+
+import errno
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+
+import pytest
+
+from scripts.prediction.batch import Batch, Share, refuse_foreign, told_of
+from scripts.prediction.measures import statistics
+from scripts.prediction.one_series import FAILED, KEPT, PREDICTED, Outcome
+from scripts.prediction.sources import Found, Remark
+from tests.scripts.prediction.running import say, summary_of
+from tests.scripts.prediction.shapes import abdomen
+from tests.scripts.prediction.studies import (
+    ROOT,
+    bright_chest,
+    bytes_below,
+    write_nifti,
+    write_series,
+)
+
+pytestmark = pytest.mark.usefixtures("_at_the_root", "_fresh_model")
+
+
+def test_same_command_again_then_kept_and_with_another_threshold_made_anew(lung_options, tmp_path):
+    write_nifti(tmp_path / "in" / "scan.nii.gz", bright_chest())
+    asked = (lung_options, tmp_path / "in", tmp_path / "out", "--products", "mask")
+    assert say(*asked) == 0
+    first = bytes_below(tmp_path / "out" / "scan")
+    assert say(*asked) == 0
+    assert summary_of(tmp_path / "out")["counts"]["already there"] == 1
+    assert bytes_below(tmp_path / "out" / "scan") == first
+    assert say(*asked, "--threshold", "0.3") == 0
+    assert summary_of(tmp_path / "out")["counts"]["predicted"] == 1
+    assert (tmp_path / "out" / "scan" / "mask.nii.gz").unlink() is None
+    assert say(*asked, "--threshold", "0.3") == 0
+    assert summary_of(tmp_path / "out")["counts"]["predicted"] == 1
+
+
+def test_two_jobs_then_as_one(liver_options, tmp_path):
+    for name in ("a", "b", "c"):
+        write_nifti(tmp_path / "in" / f"{name}.nii.gz", abdomen())
+    for jobs in ("1", "2"):
+        given = ("--products", "mask,statistics", "--jobs", jobs)
+        assert say(liver_options, tmp_path / "in", tmp_path / jobs, *given) == 0
+    ones, twos = (bytes_below(tmp_path / jobs) for jobs in ("1", "2"))
+    same = [name for name in ones if name.endswith((".nii.gz", "statistics.csv"))]
+    assert len(same) == 6
+    for name in same:
+        assert ones[name] == twos[name]
+
+
+def truncated(folder):
+    file = write_series(folder, abdomen(), series="cut")[0]
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def mixed(folder):
+    write_series(folder, abdomen(), series="both")
+    for number, file in enumerate(write_series(folder / "x", bright_chest(), series="both")):
+        file.rename(folder / f"other-{file.name}") if number < 3 else file.unlink()
+
+
+def bomb(folder):
+    with zipfile.ZipFile(folder / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("image_0", bytes(70 << 20))
+
+
+BAD = {
+    "empty folder": (lambda folder: None, "nothing to read: expected DICOM files"),
+    "one slice": (
+        lambda folder: [file.unlink() for file in write_series(folder, abdomen())[1:]],
+        "at least 2 make a volume, got 1",
+    ),
+    "a text file named .dcm": (
+        lambda folder: (folder / "x.dcm").write_text("text"),
+        "x.dcm: named like a DICOM file, but it is none",
+    ),
+    "truncated pixel data": (truncated, "cut-image_0.dcm: cut short"),
+    "two series mixed": (mixed, "must be the same in every slice"),
+    "wrong modality": (
+        lambda folder: write_series(folder, abdomen(), Modality="MR"),
+        "24 files, modality MR, not CT",
+    ),
+    "unreadable zip": (lambda folder: (folder / "x.zip").write_bytes(b"PK"), "is no whole zip"),
+    "zip bomb": (bomb, "times its size, more than 200: a zip bomb"),
+    "cut NIfTI": (
+        lambda folder: (folder / "x.nii.gz").write_bytes(b"\x1f\x8b\x08"),
+        "x.nii.gz",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spoil", "line"), BAD.values(), ids=BAD)
+def test_bad_input_then_one_line_and_nothing_written(liver_options, tmp_path, capsys, spoil, line):
+    (tmp_path / "in").mkdir()
+    spoil(tmp_path / "in")
+    output = tmp_path / "out"
+    assert say(liver_options, tmp_path / "in", output, "--products", "mask") == 1
+    printed = capsys.readouterr()
+    told = [s for s in (printed.out + printed.err).splitlines() if line in s]
+    assert len(told) == 1, printed
+    assert "Traceback" not in printed.out + printed.err
+    assert [path.name for path in output.iterdir()] == ["summary.json"]
+
+
+def test_bad_inputs_beside_good_ones_then_the_good_ones_done(liver_options, tmp_path):
+    for name, (spoil, _) in BAD.items():
+        (tmp_path / "in" / name).mkdir(parents=True)
+        spoil(tmp_path / "in" / name)
+    write_nifti(tmp_path / "in" / "good.nii.gz", abdomen())
+    write_series(tmp_path / "in" / "series", abdomen())
+    assert say(liver_options, tmp_path / "in", tmp_path / "out", "--products", "mask") == 1
+    counts = summary_of(tmp_path / "out")["counts"]
+    assert counts == {"predicted": 2, "already there": 0, "failed": 4, "refused": 3}
+    folders = [path for path in (tmp_path / "out").iterdir() if path.is_dir()]
+    assert len(folders) == 2
+    assert all((folder / "mask.nii.gz").is_file() for folder in folders)
+
+
+def test_disk_full_then_one_line_what_is_done_kept_and_the_same_command_goes_on(
+    liver_options, tmp_path, monkeypatch, capsys
+):
+    for name in ("a", "b"):
+        write_nifti(tmp_path / "in" / f"{name}.nii.gz", abdomen())
+    asked = (liver_options, tmp_path / "in", tmp_path / "out", "--products", "mask,statistics")
+    written = statistics.write_statistics
+
+    def full(figures, folder):
+        if figures["study"] == "b":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written(figures, folder)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(statistics, "write_statistics", full)
+        assert say(*asked) == 2
+    error = capsys.readouterr().err
+    assert re.search(r"error: output: cannot write into .*No space left.*goes on from there", error)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
+    assert say(*asked) == 0
+    assert summary_of(tmp_path / "out")["counts"]["already there"] == 1
+
+
+def test_somebody_elses_folder_then_refused_untouched(liver_options, tmp_path, capsys):
+    write_nifti(tmp_path / "in" / "a.nii.gz", abdomen())
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("mine")
+    assert say(liver_options, tmp_path / "in", tmp_path / "out") == 2
+    assert "holds thesis.txt, which predict did not write" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.txt"]
+
+
+def test_killed_run_then_its_leftovers_removed(liver_options, tmp_path):
+    write_nifti(tmp_path / "in" / "a.nii.gz", abdomen())
+    left = tmp_path / "out" / ".part-0a1b2c3d-a"
+    left.mkdir(parents=True)
+    (left / "mask.nii.gz").touch()
+    assert say(liver_options, tmp_path / "in", tmp_path / "out", "--products", "mask") == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a", "summary.json"}
+
+
+def torchrun(options, source, output):
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    words += ["-m", "scripts", "predict", "--bundle", str(options.bundle), "--source", str(source)]
+    words += ["--output", str(output), "--config_file", options.config_files[0], "--device", "cpu"]
+    words += ["--ckpt_path", options.checkpoints[0], "--products", "mask"]
+    return subprocess.run(
+        words,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("bad", [False, True], ids=["all good", "one bad"])
+def test_two_processes_then_every_study_once_one_summary_and_the_exit_code(
+    liver_options, tmp_path, bad
+):
+    for name in ("a", "b", "c"):
+        write_nifti(tmp_path / "in" / f"{name}.nii.gz", abdomen())
+    if bad:
+        (tmp_path / "in" / "b.nii.gz").write_bytes(b"\x1f\x8b\x08")  # the second process'
+    done = torchrun(liver_options, tmp_path / "in", tmp_path / "out")
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    statuses = {study["study"]: study["status"] for study in summary["studies"]}
+    expected = {"a": "predicted", "b": "failed" if bad else "predicted", "c": "predicted"}
+    assert statuses == expected, done.stderr[-3000:]
+    assert bool(done.returncode) is bad
+    assert summary["provenance"]["processes"] == 2
+    masks = {path.parent.name for path in (tmp_path / "out").glob("*/mask.nii.gz")}
+    assert masks == {name for name, status in expected.items() if status == "predicted"}
+
+
+def outcome(study, status, **others):
+    return Outcome(study, status, 1.0, **others)
+
+
+FOUND = Found(
+    skipped=[Remark("/in/a/x.dcm", "no CT"), Remark("/in/a/y.dcm", "no CT")],
+    refused=[Remark("/in/z", "cut short")],
+)
+
+
+def test_batch_then_counts_what_became_of_every_study():
+    batch = Batch(FOUND, (outcome("a", PREDICTED), outcome("b", KEPT), outcome("c", FAILED)))
+    assert batch.counts() == {PREDICTED: 1, KEPT: 1, FAILED: 1}
+    assert batch.failures == 2
+    assert batch.told() == "1 predicted, 1 already there, 1 failed, 1 refused, 2 skipped (no CT)"
+
+
+def test_lines_for_the_screen_then_one_a_folder_and_reason():
+    assert list(told_of(FOUND)) == ["skipped: /in/a: 2 files, no CT", "refused: /in/z: cut short"]
+
+
+def test_share_then_of_torchruns_variables_and_all_without(monkeypatch):
+    assert Share.of_torchrun() == Share(0, 1)
+    monkeypatch.setenv("RANK", "2")
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    share = Share.of_torchrun()
+    assert (share.rank, share.world, share.is_first) == (2, 3, False)
+
+
+def test_folder_of_another_program_then_refused_and_one_of_predict_not(tmp_path):
+    (tmp_path / "summary.json").touch()
+    (tmp_path / ".part-1-a").mkdir()
+    refuse_foreign(tmp_path)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "manifest.json").write_text('{"made_by": "another"}')
+    with pytest.raises(ValueError, match="holds a, which predict did not write"):
+        refuse_foreign(tmp_path)

@@ -1,0 +1,95 @@
+"""manifest.json: by what a study is known as finished, and what it says of the model."""
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from scripts.prediction.manifest import (
+    MADE_BY,
+    command_of,
+    facts_of,
+    fingerprint,
+    is_finished,
+    read_manifest,
+)
+from scripts.prediction.network.model import Model
+from scripts.prediction.options import Options
+
+pytestmark = pytest.mark.usefixtures("_at_the_root")
+
+
+@pytest.fixture
+def finished(tmp_path):
+    """A study's folder under the fingerprint ``mark``."""
+    (tmp_path / "mask.nii.gz").write_bytes(b"12345")
+    content = {
+        "made_by": MADE_BY,
+        "fingerprint": "mark",
+        "files": [{"name": "mask.nii.gz", "bytes": 5}],
+    }
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_folder_then_finished_under_its_own_fingerprint_only(finished):
+    assert is_finished(finished, "mark")
+    assert not is_finished(finished, "another")
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda folder: (folder / "mask.nii.gz").unlink(),
+        lambda folder: (folder / "mask.nii.gz").write_bytes(b"1234"),
+        lambda folder: (folder / "manifest.json").unlink(),
+        lambda folder: (folder / "manifest.json").write_text("{"),
+    ],
+    ids=["product gone", "product cut", "manifest gone", "manifest cut"],
+)
+def test_folder_when_something_is_missing_then_not_finished(finished, spoil):
+    spoil(finished)
+    assert not is_finished(finished, "mark")
+
+
+@pytest.mark.parametrize("content", ["[]", '{"made_by": "another"}', "{}"])
+def test_manifest_of_another_program_then_none(tmp_path, content):
+    (tmp_path / "manifest.json").write_text(content)
+    assert read_manifest(tmp_path) is None
+
+
+def test_fingerprint_when_anything_that_decides_the_result_changes_then_another(
+    lung_options, liver_options
+):
+    marks = [
+        fingerprint(Model(lung_options), "source"),
+        fingerprint(Model(lung_options), "another source"),
+        fingerprint(Model(replace(lung_options, flips=("x",))), "source"),
+        fingerprint(Model(replace(lung_options, products=("mask",))), "source"),
+        fingerprint(Model(replace(lung_options, threshold=0.4)), "source"),
+        fingerprint(Model(liver_options), "source"),
+    ]
+    assert len(set(marks)) == len(marks)
+    assert fingerprint(Model(replace(lung_options, progress=True)), "source") == marks[0]
+
+
+def test_facts_then_one_hash_of_all_weights(lung_options):
+    (weights,) = lung_options.checkpoints
+    digest = hashlib.sha256(Path(weights).read_bytes()).hexdigest()
+    one = facts_of(Model(lung_options), ("thick slices",))
+    assert one["weights_sha256"] == digest
+    assert one["warnings"] == ["thick slices"]
+    assert one["looked_for"] == ["nodule"]
+    two = facts_of(Model(replace(lung_options, checkpoints=(weights, weights))), ())
+    assert two["weights_sha256"] == hashlib.sha256((digest * 2).encode()).hexdigest()
+
+
+def test_command_then_without_paths_and_with_what_was_chosen():
+    options = Options(
+        Path("/home/quixotic/bundle"), checkpoints=("/home/quixotic/a.pt",), threshold=0.4
+    )
+    command = command_of(options)
+    assert "quixotic" not in command
+    assert command.endswith("--source SOURCE --output OUTPUT --ckpt_path a.pt --threshold 0.4")
