@@ -20,8 +20,9 @@ from scripts.audit.listing import as_text, printable
 from scripts.audit.metric_names import audit_metrics
 from scripts.audit.names import Names
 from scripts.audit.places import Archive, Disk, place_of
-from scripts.audit.references import audit_references, spoken_here, spoken_ids
-from scripts.bundle.compose import Composition, Read, compose, load
+from scripts.audit.references import audit_files, audit_references, spoken_here, spoken_ids
+from scripts.bundle.compose import Composition, compose
+from scripts.bundle.config_files import Read, load
 from scripts.storage.files import write_json
 from scripts.storage.options import check_choice, read_truth
 
@@ -96,8 +97,8 @@ def audit_paths(paths: Sequence[str]) -> list[Finding]:
     """Audit configs that belong together, and every bundle by itself.
 
     Raises:
-        FileNotFoundError: where there is no such file.
-        ValueError: for what cannot be read.
+        FileNotFoundError: where there is no such bundle.
+        ValueError: for a config that does not exist or cannot be read.
     """
     configs = [path for path in paths if path.lower().endswith(CONFIGS)]
     found: list[Finding] = []
@@ -127,7 +128,7 @@ def audit_composition(
         names: judge of names.
         spoken: ids that other configs of the same family refer to.
     """
-    problems = [*made.findings, *audit_references(made, spoken), *audit_metrics(made)]
+    problems = [*audit_files(made), *audit_references(made, spoken), *audit_metrics(made)]
     return [*problems, *audit_components(made, names)]
 
 

@@ -19,7 +19,8 @@ from scripts.audit.expressions import (
 from scripts.audit.findings import HIGH, LOW, MEDIUM, PROBLEM, Finding, Sign
 from scripts.audit.names import Names
 from scripts.audit.rules import rule_of
-from scripts.bundle.compose import META, Composition, find, walk
+from scripts.bundle.compose import META, Composition
+from scripts.bundle.config_files import MissingError, find, walk
 
 DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
 # components take these as the name of something to call
@@ -105,7 +106,7 @@ def _target(config: dict[str, Any], target: Any, names: Names) -> Sign:
             break
         try:
             target = find(config, target[1:])
-        except KeyError:
+        except MissingError:
             return Sign(PROBLEM, "reference", f"_target_ {target}", "refers to nothing")
     if not isinstance(target, str):
         return Sign(MEDIUM, "target", f"_target_ {target!r:.60}", "calls what another part makes")
@@ -182,7 +183,7 @@ def static_text(config: dict[str, Any], value: Any, depth: int = 0) -> str | Non
     if value.startswith("@"):
         try:
             return static_text(config, find(config, value[1:]), depth + 1)
-        except KeyError:
+        except MissingError:
             return None
     if not value.startswith("$"):
         return value

@@ -34,8 +34,7 @@ def compare(before: Sequence[str], after: Sequence[str]) -> tuple[list[Change], 
         only the second config would run, read, write or send.
 
     Raises:
-        FileNotFoundError: where there is no such file.
-        ValueError: for what cannot be read.
+        ValueError: for what does not exist or cannot be read.
     """
     left, right = (compose(list(files), Disk().read) for files in (before, after))
     names = Names(Disk(_bundle_of(after[0])).read_inside)

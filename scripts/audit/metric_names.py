@@ -9,7 +9,8 @@ from typing import Any
 
 from scripts.audit.expressions import plain_code
 from scripts.audit.findings import PROBLEM, Finding, Sign
-from scripts.bundle.compose import Composition, find, walk
+from scripts.bundle.compose import Composition
+from scripts.bundle.config_files import MissingError, find, walk
 from scripts.training.stage_report import METRICS
 
 ARGUMENTS = {
@@ -64,7 +65,7 @@ def followed(config: dict[str, Any], value: Any, place: str) -> tuple[Any, str]:
         place = value[1:]
         try:
             value = find(config, place)
-        except KeyError:
+        except MissingError:
             return None, place
     return None, place
 

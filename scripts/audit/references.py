@@ -8,12 +8,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from monai.bundle import ReferenceResolver
 from monai.bundle.properties import InferProperties, TrainProperties
 from monai.utils import BundlePropertyConfig
 
-from scripts.audit.findings import PROBLEM, Finding
-from scripts.bundle.compose import META, Composition, find, load, walk
+from scripts.audit.findings import MEDIUM, PROBLEM, Finding, Sign
+from scripts.bundle.compose import META, Composition
+from scripts.bundle.config_files import MissingError, find, load, references_of, walk
 from scripts.bundle.ids import TRACKING_IDS, all_ids
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +41,7 @@ def audit_references(made: Composition, spoken: frozenset[str] = frozenset()) ->
         Problems: references to nothing or in a circle, ids that nothing refers to.
     """
     own = {key: value for key, value in made.config.items() if key != META}
-    before = len(made.findings)
+    found: list[Finding] = []
     referred: dict[str, list[str]] = {}
     for place, value in walk(own):
         for wanted in references_of(value):
@@ -50,12 +50,26 @@ def audit_references(made: Composition, spoken: frozenset[str] = frozenset()) ->
     for wanted, places in referred.items():
         for place in places:
             if place.partition("::")[0] in made_when_run and not wanted.startswith("::"):
-                _check_reference(made, own, wanted, place)
+                found += _dangling(made, own, wanted, place)
     for place in _circles(own, referred):
-        made.say(PROBLEM, "reference", place, what=f"@{place}", why="refers to itself in a circle")
-    _check_unused(made, frozenset(referred), spoken)
-    found, made.findings = made.findings[before:], made.findings[:before]
-    return found
+        why = "refers to itself in a circle"
+        found.append(_problem(made, "reference", place, what=f"@{place}", why=why))
+    return [*found, *_unused(made, frozenset(referred), spoken)]
+
+
+def audit_files(made: Composition) -> list[Finding]:
+    """Report what is wrong with the way that the files of a config refer to one another."""
+    return [
+        Sign(MEDIUM if one.kind == "read" else PROBLEM, one.kind, one.what, one.why).at(
+            one.file, one.id
+        )
+        for one in made.remarks
+    ]
+
+
+def _problem(made: Composition, kind: str, place: str, *, what: str, why: str) -> Finding:
+    """Report a problem in the file that an id was written in."""
+    return Sign(PROBLEM, kind, what, why).at(made.file_of(place), place)
 
 
 def _made_when_run(own: dict[str, Any]) -> set[str]:
@@ -77,30 +91,18 @@ def _made_when_run(own: dict[str, Any]) -> set[str]:
     return reached
 
 
-def references_of(value: Any) -> list[str]:
-    """List the ids that a value refers to, as MONAI reads it.
-
-    Example:
-        >>> references_of("$@a#b + 1"), references_of("@a::b"), references_of("me@home")
-        (['a::b'], ['a::b'], [])
-    """
-    if not isinstance(value, str) or "@" not in value:
-        return []
-    return list(ReferenceResolver.match_refs_pattern(value))
-
-
-def _check_reference(made: Composition, own: dict[str, Any], wanted: str, place: str) -> None:
-    """Note a reference that leads to nothing."""
+def _dangling(made: Composition, own: dict[str, Any], wanted: str, place: str) -> Iterator[Finding]:
+    """Yield a reference that leads to nothing."""
     try:
         find(own, wanted)
         if wanted:
             return
-    except KeyError:
+    except MissingError:
         pass
     near = difflib.get_close_matches(wanted, list(all_ids(own)), n=2, cutoff=0.6)
     hint = f"; did you mean {', '.join('@' + one for one in near)}?" if near else ""
     why = f"refers to nothing{hint}" if wanted else "refers to nothing: @ stands before an id"
-    made.say(PROBLEM, "reference", place, what=f"@{wanted}", why=why)
+    yield _problem(made, "reference", place, what=f"@{wanted}", why=why)
 
 
 def _circles(own: dict[str, Any], referred: Iterable[str]) -> list[str]:
@@ -109,7 +111,7 @@ def _circles(own: dict[str, Any], referred: Iterable[str]) -> list[str]:
     for wanted in referred:
         try:
             inside = find(own, wanted) if wanted else None
-        except KeyError:
+        except MissingError:
             inside = None
         needs[wanted] = [one for _, value in walk(inside) for one in references_of(value)]
     return [start for start in needs if _reaches(needs, start)]
@@ -128,15 +130,17 @@ def _reaches(needs: dict[str, list[str]], start: str) -> bool:
     return False
 
 
-def _check_unused(made: Composition, referred: frozenset[str], spoken: frozenset[str]) -> None:
-    """Note ids that are set and that nothing reads."""
+def _unused(
+    made: Composition, referred: frozenset[str], spoken: frozenset[str]
+) -> Iterator[Finding]:
+    """Yield ids that are set and that nothing reads."""
     known = referred | spoken | RESERVED | made.macros
     for place in dict.fromkeys(_set_ids(made)):
         if _is_used(made.config, place, known):
             continue
         near = difflib.get_close_matches(place, sorted(known), n=2, cutoff=0.7)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
-        made.say(PROBLEM, "id", place, what=place, why=f"no id uses it{hint}")
+        yield _problem(made, "id", place, what=place, why=f"no id uses it{hint}")
 
 
 def _set_ids(made: Composition) -> Iterator[str]:
@@ -144,7 +148,7 @@ def _set_ids(made: Composition) -> Iterator[str]:
     for place in made.written:
         try:
             value = find(made.config, place)
-        except KeyError:
+        except MissingError:
             continue
         if place in SECTIONS and isinstance(value, dict) and "_target_" not in value:
             yield from (f"{place}::{key}" for key in value)

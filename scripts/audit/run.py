@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from fire import decorators
-from monai.bundle import ConfigParser
 
 from scripts.audit.arguments import check_argument, check_foreign_argument
-from scripts.audit.places import Disk
-from scripts.bundle.compose import compose
+from scripts.bundle.compose import compose, merge
+from scripts.bundle.config_files import files_below, load
 from scripts.bundle.ids import refuse_unknown_ids
 
 CONFIG_OF = {
@@ -52,17 +51,17 @@ def run_bundle(
         tracking: as for ``monai.bundle run``, for example mlflow.
 
     Raises:
-        FileNotFoundError: where there is no such bundle or config.
-        ValueError: for an unknown id, or a file that the config takes parts from and is not there.
+        FileNotFoundError: where there is no such bundle.
+        ValueError: for an unknown id, or a file or id that a config names and nothing has.
     """
     folder = Path(bundle)
     given = dict(_split(str(word)) for word in overrides)
     config, found_id = find_config(folder, str(run_id))
     files = [str(config), *_files(config_file)]
-    merged = ConfigParser.load_config_files(files)
+    merged = merge(files, files_below()).complete()
     check = check_foreign_argument if brings_python(folder) else check_argument
     refuse_unknown_ids(merged, given, check_argument=check)
-    _refuse_missing_files(files)
+    compose(files, files_below()).complete()
     words = ["run", found_id, "--config_file", repr(files)]
     words += [f"--{name}={value}" for name, value in given.items()]
     words += [] if tracking is None else ["--tracking", tracking]
@@ -114,20 +113,16 @@ def find_config(folder: Path, run_id: str) -> tuple[Path, str]:
 
 
 def _configs_of(folder: Path) -> dict[Path, Mapping[str, Any]]:
-    """Read the configs of a bundle."""
-    files = sorted((folder / "configs").iterdir())
-    configs = [file for file in files if file.suffix.lower() in (".json", ".yaml", ".yml")]
-    return {file: ConfigParser.load_config_file(file) for file in configs}
-
-
-def _refuse_missing_files(files: Sequence[str]) -> None:
-    """Stop where a config takes parts from a file that is not there."""
-    for finding in compose(files, Disk().read).findings:
-        if finding.why.startswith("no file "):
-            raise FileNotFoundError(
-                f"{finding.file}: {finding.place} is {finding.what}: {finding.why}; run the "
-                "command in the folder that the path starts from"
-            )
+    """Read the configs of a bundle; other JSON, such as a table of labels, is left out."""
+    configs: dict[Path, Mapping[str, Any]] = {}
+    for file in sorted((folder / "configs").iterdir()):
+        if file.suffix.lower() in (".json", ".yaml", ".yml"):
+            try:
+                configs[file] = load(str(file), file.read_bytes())[0]
+            except ValueError:
+                if file.stem in CONFIG_OF.values():
+                    raise
+    return configs
 
 
 def _stands_elsewhere(root: Any, folder: Path) -> bool:

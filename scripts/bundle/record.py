@@ -20,11 +20,12 @@ from typing import Any
 import fire
 import monai.bundle
 import torch
-from monai.bundle import ConfigParser
 from monai.bundle.scripts import update_kwargs
 from monai.utils import ensure_tuple
 from monai.utils.misc import get_seed
 
+from scripts.bundle.compose import META, compose, merge
+from scripts.bundle.config_files import files_below
 from scripts.bundle.ids import refuse_unknown_ids
 from scripts.storage.files import write_json, write_text
 
@@ -177,24 +178,22 @@ class BundleRun:
         Raises:
             ValueError: naming the id and the nearest valid ones.
         """
-        parser = ConfigParser()
-        parser.read_config(self.config_file)
-        refuse_unknown_ids(parser.get(), self.overrides, "--")
+        config = merge(self.config_file, files_below()).complete()
+        refuse_unknown_ids(config, self.overrides, "--")
 
     def merged_config(self) -> dict[str, Any]:
-        """Merge the files, the metadata and the overrides, every ``%file::id`` put in its place.
+        """Merge the files, the metadata and the overrides, and replace every ``%file::id``.
 
         References (``@id``) and expressions (``$...``) stay as they are.
         """
-        parser = ConfigParser()
-        parser.read_config(self.config_file)
-        meta_file = {**self._beside_config(), **self.arguments}.get("meta_file")
-        if meta_file is not None:
-            parser.read_meta(meta_file)
-        parser.update(self.overrides)
-        parser.resolve_macro_and_relative_ids()
-        config: dict[str, Any] = parser.get()
-        return config
+        metadata = {**self._of_folder(), **self.arguments}.get("meta_file")
+        composition = compose(
+            self.config_file,
+            files_below(),
+            metadata=() if metadata is None else ensure_tuple(metadata),
+            overrides=self.overrides,
+        )
+        return {META: {}, **composition.complete()}
 
     def command(self, config_file: str | Path) -> str:
         """Return the command that runs one recorded file in place of what was merged."""
@@ -202,16 +201,16 @@ class BundleRun:
         run_id = self.arguments.get("run_id")
         words += [run_id] if run_id else []
         words += ["--config_file", str(config_file)]
-        for name, value in {**self._beside_config(), **self.arguments}.items():
+        for name, value in {**self._of_folder(), **self.arguments}.items():
             if name != "run_id" and value is not None:
                 words += [f"--{name}", str(value)]
         return shlex.join(words)
 
-    def _beside_config(self) -> dict[str, str]:
+    def _of_folder(self) -> dict[str, str]:
         """Name the files that MONAI looks for in the first config file's folder."""
         folder = Path(self.config_file[0]).parent
-        beside = {"meta_file": "metadata.json", "logging_file": "logging.conf"}
-        return {n: str(folder / f) for n, f in beside.items() if (folder / f).is_file()}
+        names = {"meta_file": "metadata.json", "logging_file": "logging.conf"}
+        return {key: str(folder / f) for key, f in names.items() if (folder / f).is_file()}
 
 
 def record_config(output_dir: str | Path, *, name: str = "run") -> dict[str, Any]:

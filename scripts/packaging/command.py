@@ -13,10 +13,10 @@ from typing import Any
 
 from torch import nn
 
+from scripts.bundle.config_files import Config, files_below, read_config
 from scripts.packaging.configs import as_json, packaged_configs
 from scripts.packaging.documents import large_files, overlay_names, readme
 from scripts.packaging.exports import export_all
-from scripts.packaging.flattening import Config, read_config
 from scripts.packaging.metadata import packaged_metadata
 from scripts.packaging.sources import foreign_modules, needed_files
 from scripts.packaging.weights import check_ports, trained_network, weights_file
@@ -140,7 +140,7 @@ def assemble(folder: Path, overlays: Sequence[str], *, ckpt_path: Path) -> Packa
     configs = packaged_configs(folder, overlays, root=root)
     sources = needed_files(configs.values(), root=SOURCES)
     metadata = packaged_metadata(
-        read_config(folder / "configs" / "metadata.json"),
+        read_config(folder / "configs" / "metadata.json", files_below()),
         modules=foreign_modules(sources, root=SOURCES),
         class_names=configs["inference"].get("class_names"),
     )

@@ -7,13 +7,16 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.packaging.flattening import (
+from scripts.bundle.compose import flatten, overlaid
+from scripts.bundle.config_files import (
     Config,
-    chosen_keys,
-    flatten,
-    overlaid,
+    MissingError,
+    files_below,
+    find,
+    normalized,
     read_config,
-    resolve_macros,
+    references_of,
+    walk,
 )
 
 WORKFLOWS = ("train", "evaluate", "inference")
@@ -40,18 +43,19 @@ def packaged_configs(
         root: the folder that macros name files from.
 
     Raises:
-        FileNotFoundError: for a missing file.
-        ValueError: for an overlay with an id that no workflow of the bundle has.
+        FileNotFoundError: when the bundle lacks a workflow.
+        ValueError: for a missing file, or an overlay with an id that no workflow of the bundle has.
     """
     folder = bundle / "configs"
     missing = [name for name in WORKFLOWS if not (folder / f"{name}.json").is_file()]
     if missing:
         raise FileNotFoundError(f"bundle: {folder} lacks {', '.join(missing)} (.json)")
     files = [file for file in sorted(folder.glob("*.json")) if file.stem != "metadata"]
-    made = {file.stem: flatten(file, root=root) for file in files}
+    read = files_below(root)
+    made = {file.stem: flatten(read_config(file, read), read) for file in files}
     addition = made.pop(ADDITION, None)
     for file in overlays:
-        overlay = resolve_macros(read_config(file), root=root)
+        overlay = flatten(read_config(file, read), read)
         _refuse_unknown(str(file), overlay, list(made.values()))
         made = {name: _with_overlay(name, config, overlay) for name, config in made.items()}
     packaged = {name: {**made[name], "bundle_root": FOUND_ROOT} for name in WORKFLOWS}
@@ -75,6 +79,46 @@ def _refuse_unknown(file: str, overlay: Config, workflows: Sequence[Config]) -> 
                 f"config_file: {file} sets {key!r}, which no config of the bundle has; did you "
                 f"mean {', '.join(near)}?"
             )
+
+
+def knows(config: Config, key: str) -> bool:
+    """Say whether a config has the id that a file's key sets, or the item that it is a part of.
+
+    Args:
+        config: flattened.
+        key: as in a config file: ``lr``, ``+handlers``, ``network_def::width``.
+
+    Example:
+        >>> knows({"network_def": {"_target_": "Net"}}, "network_def::width")
+        True
+        >>> knows({"network_def": {"_target_": "Net"}}, "width")
+        False
+    """
+    id_ = normalized(key)
+    try:
+        find(config, id_.rpartition("::")[0] or id_)
+    except MissingError:
+        return False
+    return True
+
+
+def chosen_keys(config: Config, overlay: Config) -> list[str]:
+    """List what of an overlay concerns a config: ids that it has, and what those refer to.
+
+    Example:
+        >>> overlay = {"net": {"width": "@width"}, "width": 4, "strategy": {}}
+        >>> chosen_keys({"net": {}}, overlay)
+        ['net', 'width']
+    """
+    taken = {key for key in overlay if knows(config, key)}
+    pending = list(taken)
+    while pending:
+        for _, value in walk(overlay[pending.pop()]):
+            for first in (name.partition("::")[0] for name in references_of(value)):
+                if first in overlay and first not in taken:
+                    taken.add(first)
+                    pending.append(first)
+    return [key for key in overlay if key in taken]
 
 
 def as_json(config: object) -> str:

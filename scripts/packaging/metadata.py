@@ -8,7 +8,7 @@ from copy import deepcopy
 from importlib import metadata
 from typing import Any
 
-from scripts.packaging.flattening import Config
+from scripts.bundle.config_files import Config
 
 APART = ("monai", "torch", "numpy")  # each has a key of its own
 

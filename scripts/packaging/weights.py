@@ -10,7 +10,7 @@ import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
-from scripts.packaging.flattening import Config
+from scripts.bundle.config_files import Config
 from scripts.training.weights.trained_weights import TrainedWeights
 
 

@@ -1,14 +1,11 @@
-"""How files come together, and what in them leads nowhere."""
-
-import json
-from pathlib import Path
+"""References that lead nowhere, ids that nothing reads."""
 
 import pytest
 
+from scripts.audit.audit import audit_paths
 from scripts.audit.places import Disk
-from scripts.audit.references import audit_references
+from scripts.audit.references import audit_files, audit_references
 from scripts.bundle.compose import compose
-from scripts.bundle.record import BundleRun
 from tests.scripts.audit.samples import write
 
 
@@ -21,7 +18,7 @@ def problems(tmp_path, monkeypatch):
         for file, config in zip(files, configs, strict=True):
             write(tmp_path / file, config)
         made = compose(files, Disk().read)
-        found = [*made.findings, *audit_references(made)]
+        found = [*audit_files(made), *audit_references(made)]
         assert {finding.level for finding in found} <= {"problem", "medium"}
         return {(finding.file, finding.place): f"{finding.what} {finding.why}" for finding in found}
 
@@ -74,7 +71,7 @@ def test_file_from_elsewhere_then_medium(tmp_path):
     secret = write(tmp_path / "secret.json", {"a": 1})
     config = write(tmp_path / "a.json", {"a": f"%{secret}::a", "run": ["$@a"]})
     made = compose([str(config)], Disk().read)
-    assert [(f.level, f.kind) for f in made.findings] == [("medium", "read")]
+    assert [(f.level, f.kind) for f in audit_files(made)] == [("medium", "read")]
 
 
 def test_override_that_nothing_uses_then_named_with_its_file(problems):
@@ -88,6 +85,13 @@ def test_override_that_nothing_uses_then_named_with_its_file(problems):
     assert "no id uses it; did you mean learning_rate" in found["1.json", "lerning_rate"]
 
 
+def test_addition_to_nothing_then_named_and_looked_into_as_monai_runs_it(tmp_path):
+    first = write(tmp_path / "a.json", {"run": ["$1"]})
+    second = write(tmp_path / "b.json", {"+initialize": ["$__import__('os').getpid()"]})
+    found = {(f.level, f.place) for f in audit_paths([str(first), str(second)])}
+    assert {("problem", "initialize"), ("high", "initialize::0")} <= found
+
+
 def test_part_of_a_section_that_nothing_uses_then_named(problems):
     base = {"train": {"trainer": {"_target_": "dict"}, "los": 1}, "run": ["@train::trainer"]}
     found = problems(base, {"train::sampler": 1, "validate::x": 1, "imports": [], "device": "cpu"})
@@ -99,51 +103,3 @@ def test_part_of_a_section_that_nothing_uses_then_named(problems):
 def test_key_written_twice_then_named(problems):
     found = problems('{"run": ["$@a"], "a": {"b": 1, "b": 2}}')
     assert found["0.json", "b"].startswith("b written twice")
-
-
-def test_yaml_then_read_and_twice_named(tmp_path):
-    path = write(tmp_path / "a.yaml", "a: 1\nrun: ['$@a']\nb: {c: 1, c: 2}\n")
-    made = compose([str(path)], Disk().read)
-    assert made.config["run"] == ["$@a"]
-    assert [finding.what for finding in made.findings] == ["c"]
-
-
-def test_files_then_merged_as_monai_merges_them(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write(tmp_path / "part.json", {"net": {"size": "@size", "list": [1, {"a": "@size"}]}})
-    first = {"size": 1, "net": "%part.json::net", "list": [1], "section": {"b": 1, "c": "@#b"}}
-    second = {"+list": [2, {"x": "@##size"}], "section::b": 5, "+section": {"n": 1}, "size": 3}
-    third = {"list#0": "%size", "text": "colour #1", "again": "%section"}
-    files = [str(write(tmp_path / f"{n}.json", c)) for n, c in enumerate((first, second, third))]
-    write(tmp_path / "metadata.json", {"version": "1"})
-    made = compose(files, Disk().read)
-    assert made.config == BundleRun({}, tuple(files), {}).merged_config()
-    written_in = {
-        **{"net::list::1": "part", "list::0": "2", "list::1": "1"},
-        **{"section::b": "1", "section::n": "1", "section::c": "0"},
-    }
-    assert {place: Path(made.file_of(place)).stem for place in written_in} == written_in
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["[1]", "{", '{"a": ' + "[" * 100_000 + "]" * 100_000 + "}"],
-    ids=["list", "broken", "deep"],
-)
-def test_file_that_is_no_config_then_refused(tmp_path, text):
-    with pytest.raises(ValueError, match=r"a\.json"):
-        compose([str(write(tmp_path / "a.json", text))], Disk().read)
-
-
-def test_yaml_that_blows_up_then_refused(tmp_path):
-    lines = ["a0: &a0 [x, x]"] + [
-        f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 9)
-    ]
-    with pytest.raises(ValueError, match="more than"):
-        compose([str(write(tmp_path / "a.yaml", "\n".join(lines)))], Disk().read)
-
-
-def test_metadata_that_import_then_part_of_the_config(tmp_path):
-    write(tmp_path / "metadata.json", {"version": "$import socket"})
-    made = compose([str(write(tmp_path / "a.json", {"run": []}))], Disk().read)
-    assert json.dumps(made.config["_meta_"]) == '{"version": "$import socket"}'

@@ -11,7 +11,7 @@ from scripts.audit.findings import at_or_above
 from scripts.audit.metric_names import audit_metrics
 from scripts.audit.names import Names
 from scripts.audit.places import Disk
-from scripts.audit.references import audit_references, spoken_here
+from scripts.audit.references import audit_files, audit_references, spoken_here
 from scripts.bundle.compose import compose
 from tests.bundles.config_files import plain_networks
 
@@ -70,7 +70,7 @@ def test_every_combination_then_no_problem(workflow, read):
     plans |= set(product(chosen[0][:1], chosen[1], chosen[2], chosen[3][:1], chosen[4][:1]))
     for plan in sorted(plans):
         made = compose([str(workflow.relative_to(ROOT)), *plan], read)
-        found = [*made.findings, *audit_references(made, spoken_here()), *audit_metrics(made)]
+        found = [*audit_files(made), *audit_references(made, spoken_here()), *audit_metrics(made)]
         assert not found, plan
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ignite.engine import Engine
+from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
 from scripts.bundle.record import BundleRun, git_revision, provenance, record_config, sha256_of
@@ -224,3 +225,18 @@ def test_override_of_known_ids_new_arguments_and_tracking_then_accepted(tmp_path
     config.write_text(json.dumps({"stage_epochs": 1, "network_def": {"_target_": "x"}}))
     overrides = {"stage_epochs": 4, "network_def#width": 0, "experiment_name": "a"}
     BundleRun({}, (str(config),), overrides).refuse_unknown_ids()
+
+
+def test_merged_config_of_a_shipped_bundle_then_the_text_that_monai_gives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(ROOT)
+    folder = "bundles/lung_nodule_ct_segmentation/configs"
+    files = (f"{folder}/train.json", "configs/runtime/small.json")
+    parser = ConfigParser()
+    parser.read_config(files)
+    parser.read_meta(f"{folder}/metadata.json")
+    parser["batch_size"] = 3
+    parser.resolve_macro_and_relative_ids()
+    merged = BundleRun({}, files, {"batch_size": 3}).merged_config()
+    assert json.dumps(merged) == json.dumps(parser.get())

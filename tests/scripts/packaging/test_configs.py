@@ -3,8 +3,8 @@ import json
 import pytest
 from monai.bundle import ConfigParser
 
-from scripts.packaging.configs import packaged_configs
-from scripts.packaging.flattening import chosen_keys, flatten, knows, overlaid
+from scripts.bundle.compose import overlaid
+from scripts.packaging.configs import chosen_keys, knows, packaged_configs
 from tests.bundles.config_files import parser_of
 from tests.scripts.packaging.packages import LIVER, LUNG, OVERLAYS, ROOT
 
@@ -16,38 +16,6 @@ def write(tmp_path):
         return tmp_path / name
 
     return one
-
-
-def test_macros_then_replaced_at_any_depth_and_through_files(write, tmp_path):
-    write("deep.json", lr=0.1, keys=["image"], also="%lr")
-    write("net.json", net={"width": "%deep.json::also", "keys": "%deep.json::keys"})
-    file = write("main.json", train={"net": "%net.json::net"}, listed=["%deep.json::keys::0"])
-    assert flatten(file, root=tmp_path) == {
-        "train": {"net": {"width": 0.1, "keys": ["image"]}},
-        "listed": ["image"],
-    }
-
-
-def test_all_else_then_stays_text_and_nothing_runs(write, tmp_path):
-    told = tmp_path / "ran"
-    texts = {"run": f"$open({str(told)!r}, 'w')", "again": "%run", "net": "@run", "share": "50%"}
-    assert flatten(write("main.json", **texts), root=tmp_path) == texts
-    assert not told.exists()
-
-
-@pytest.mark.parametrize(
-    ("macro", "error", "said"),
-    [
-        ("%none.json::a", FileNotFoundError, "no such file: .*none.json"),
-        ("%other.json::widht", ValueError, "did you mean width"),
-        ("%main.json::a", ValueError, "names itself"),
-    ],
-    ids=["file missing", "id misspelt", "itself"],
-)
-def test_macro_that_leads_nowhere_then_refused(write, tmp_path, macro, error, said):
-    write("other.json", width=1)
-    with pytest.raises(error, match=said):
-        flatten(write("main.json", a=macro), root=tmp_path)
 
 
 def test_overlay_then_laid_over_as_monai_does(write):

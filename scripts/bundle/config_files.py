@@ -1,0 +1,176 @@
+"""Config files: read, searched and walked through; nothing of them is evaluated."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from copy import deepcopy
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ReferenceResolver
+from monai.utils import optional_import
+
+yaml, _ = optional_import("yaml")
+
+MOST_ITEMS = 300_000
+Config = dict[str, Any]
+Read = Callable[[str], bytes | None]
+"""Maps the name of a file to its bytes, None where there is no such file."""
+
+
+class MissingError(ValueError):
+    """A config names a file or an id that does not exist."""
+
+
+def files_below(folder: Path | None = None) -> Read:
+    """Return a reader of files named relative to a folder (default: the current one)."""
+
+    def read(name: str) -> bytes | None:
+        path = Path(name) if folder is None else folder / name
+        return path.read_bytes() if path.is_file() else None
+
+    return read
+
+
+def read_config(name: str | Path, read: Read) -> Config:
+    """Read one JSON or YAML config as it is written.
+
+    Raises:
+        MissingError: when there is no such file.
+        ValueError: when it is no config, or has a key twice.
+    """
+    loaded, twice = load_named(str(name), read)
+    if twice:
+        raise ValueError(f"{name}: has {', '.join(twice)} twice; keep one of them")
+    return deepcopy(loaded)
+
+
+def load_named(name: str, read: Read) -> tuple[Config, list[str]]:
+    """Read a file by its name; see :func:`load`.
+
+    Raises:
+        MissingError: when there is no such file.
+        ValueError: for anything that is no config.
+    """
+    content = read(name)
+    if content is None:
+        raise MissingError(
+            f"no file {name} here or in the bundle; run the command in the folder that the path "
+            "starts from"
+        )
+    return load(name, content)
+
+
+def load(name: str, content: bytes) -> tuple[Config, list[str]]:
+    """Read a JSON or YAML config.
+
+    Returns:
+        Its content, to be copied before it is changed, and the keys that it has twice.
+
+    Raises:
+        ValueError: for anything that is no dictionary with text keys.
+    """
+    try:
+        loaded, twice = _loaded(name.lower().endswith((".yaml", ".yml")), content)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise ValueError(f"{name}: is no config that can be read: {error}") from error
+    if not isinstance(loaded, dict):
+        raise ValueError(f"{name}: must hold a dictionary of ids, holds {type(loaded).__name__}")
+    return loaded, twice
+
+
+@lru_cache(maxsize=256)
+def _loaded(is_yaml: bool, content: bytes) -> tuple[Any, list[str]]:
+    """Parse a file; equal content once."""
+    if is_yaml:
+        tree = yaml.compose(content, Loader=yaml.SafeLoader)
+        twice = _twice_in_yaml(tree)
+        return yaml.safe_load(content), twice
+    twice = []
+
+    def collect(pairs: list[tuple[str, Any]]) -> Config:
+        keys = [key for key, _ in pairs]
+        twice.extend(sorted({key for key in keys if keys.count(key) > 1}))
+        return dict(pairs)
+
+    return json.loads(content.decode("utf-8-sig"), object_pairs_hook=collect), twice
+
+
+def _twice_in_yaml(tree: Any) -> list[str]:
+    """List keys that a mapping of a YAML file has twice.
+
+    Raises:
+        ValueError: when anchors blow a small file up.
+    """
+    twice: list[str] = []
+    waiting, seen = [tree], 0
+    while waiting:
+        node = waiting.pop()
+        seen += 1
+        if seen > MOST_ITEMS:
+            raise ValueError(f"more than {MOST_ITEMS} items")
+        if isinstance(node, yaml.MappingNode):
+            keys = [key.value for key, _ in node.value]
+            twice += sorted({str(key) for key in keys if keys.count(key) > 1})
+            waiting += [value for _, value in node.value]
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+    return twice
+
+
+def walk(config: Any, id_: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every nested item with its id, the outer ones first."""
+    yield id_, config
+    if isinstance(config, (dict, list)):
+        for _, inner, value in ReferenceResolver.iter_subconfigs(id_, config):
+            yield from walk(value, inner)
+
+
+def limit(config: Any) -> None:
+    """Refuse what would never end.
+
+    Raises:
+        ValueError: for far more items than a config has.
+    """
+    for count, _ in enumerate(walk(config)):
+        if count > MOST_ITEMS:
+            raise ValueError(f"config: more than {MOST_ITEMS} items")
+
+
+def find(config: Any, id_: str) -> Any:
+    """Return what a config has at an id (``train::handlers::0``).
+
+    Raises:
+        MissingError: where it has nothing.
+    """
+    for key in id_.split("::") if id_ else []:
+        try:
+            config = config[key if isinstance(config, dict) else int(key)]
+        except (KeyError, ValueError, IndexError, TypeError) as error:
+            raise MissingError(f"{id_}: no such id") from error
+    return config
+
+
+def normalized(key: str) -> str:
+    """Return the id that a key of a config file sets.
+
+    Example:
+        >>> normalized("+train#handlers")
+        'train::handlers'
+    """
+    id_: str = ReferenceResolver.normalize_id(key.removeprefix("+"))
+    return id_
+
+
+def references_of(value: Any) -> list[str]:
+    """List the ids that a text refers to, as MONAI reads it.
+
+    Example:
+        >>> references_of("$@a#b + 1"), references_of("@a::b"), references_of("me@home")
+        (['a::b'], ['a::b'], [])
+    """
+    if not isinstance(value, str) or "@" not in value:
+        return []
+    return list(ReferenceResolver.match_refs_pattern(value))
