@@ -70,7 +70,7 @@ def test_override_that_no_config_has_then_refused_with_the_nearest(bundle, capsy
 def test_override_as_an_option_then_refused(bundle, capsys):
     with pytest.raises(SystemExit):
         main(["run", "--bundle", str(bundle), "training", "--rate", "2"])
-    assert "unknown option --rate" in capsys.readouterr().out
+    assert "unknown option --rate" in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("ignore:.*config_file")
