@@ -1,13 +1,17 @@
-"""Keeping what an evaluation predicted, compressed, until whole series can be looked at."""
+"""Predictions and annotations of an evaluation, kept compressed until their series are complete."""
 
 from __future__ import annotations
 
+import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import nibabel as nib
 import numpy as np
 import torch
+from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 
 from scripts.evaluation.series import (
@@ -125,6 +129,66 @@ class SeriesCollection:
             stacks, spacing = _volume_stacks(index, (predicted, labelled), instances)
         packed = PackedArray.pack(stacks[0]), PackedArray.pack(stacks[1])
         return EvaluatedSlices(index, first, *packed, spacing, whole=prediction.ndim == 4)
+
+
+class Annotated(Protocol):
+    """What a collection must know of a kind of annotation."""
+
+    @property
+    def annotation(self) -> str:
+        """Key of the annotation in the samples."""
+
+    @property
+    def values(self) -> int:
+        """Number of values of a prediction, background included."""
+
+    def check(self, case: Case) -> None:
+        """Refuse a case that lacks what the annotation needs with a ValueError."""
+
+
+class CollectingHandler(ABC):
+    """Ignite handler that collects every case of an evaluation and works on its series at the end.
+
+    Args:
+        cases: the list that the evaluated data set was made of.
+        output_dir: where to write.
+        kind: of the annotation.
+
+    Raises:
+        ValueError: for cases without the required entries.
+    """
+
+    def __init__(self, cases: Sequence[Case], output_dir: str | Path, kind: Annotated) -> None:
+        self.collection = SeriesCollection(cases, annotation=kind.annotation, classes=kind.values)
+        for case in cases:
+            kind.check(case)
+        self.output_dir = Path(output_dir)
+
+    def attach(self, engine: Engine) -> None:
+        """Collect every iteration of ``engine`` and finish at its end."""
+        engine.add_event_handler(Events.STARTED, self._start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
+        engine.add_event_handler(Events.COMPLETED, self)
+
+    def _start(self, engine: Engine) -> None:
+        """Forget an earlier run, and check before the first case that results can be written."""
+        self.collection.clear()
+        self.output_dir.mkdir(parents=True, exist_ok=True)
+        if not os.access(self.output_dir, os.W_OK):
+            raise PermissionError(f"output_dir: no permission to write in {self.output_dir}")
+
+    def _collect(self, engine: Engine) -> None:
+        """Take one iteration's cases."""
+        self.collection.add(engine.state.output, engine.state.batch)
+
+    def __call__(self, engine: Engine) -> None:
+        """Finish, and forget the cases."""
+        self.finish(engine, self.collection.series())
+        self.collection.clear()
+
+    @abstractmethod
+    def finish(self, engine: Engine, series: Iterable[Series]) -> None:
+        """Work on the series of all processes; called in each of them, files are rank 0's."""
 
 
 def _whole_numbers(tensor: torch.Tensor) -> Instances | None:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from scripts.datasets.datalist import LPS_TO_RAS, load_datalist, read_rows
-from scripts.evaluation.case_report import CaseReport
 from scripts.evaluation.graph_cut import GraphCutOptions, segment_nodule
+from scripts.evaluation.kinds import Instances
+from scripts.evaluation.report import EvaluationReport
 from scripts.storage.output_folder import claim_output
 from scripts.volumes.geometry import affine_of, spacing_of, to_lps, world_to_index
 from scripts.volumes.readers import read_image
@@ -53,7 +54,9 @@ def evaluate_graph_cut(
     """
     options = GraphCutOptions(smoothness_mm=smoothness_mm)
     cases = load_datalist(datalist, section)
-    report = CaseReport(cases, output, datalist=datalist, section=section, seed=seed)
+    report = EvaluationReport(
+        cases, output, kind=Instances(), datalist=datalist, section=section, seed=seed
+    )
     claim_output(Path(output))
     segment = segment_volume if section.startswith("volumes/") else segment_slice
     for case in tqdm(cases, desc="graph cut", unit="case"):
@@ -64,8 +67,9 @@ def evaluate_graph_cut(
             raise ValueError(f"{case['series_uid']}, {place}: {error}") from error
         found = {"pred": predicted, "instances": instances, "case": case["case"]}
         report.collection.add([found])
-    _, shown = report.report(report.collection.series(), write=True)
-    print(f"{shown}\nwritten to {output}")
+    evaluation = report.evaluate(report.collection.series())
+    report.write(evaluation)
+    print(f"{evaluation.shown}\nwritten to {output}")
 
 
 def segment_slice(

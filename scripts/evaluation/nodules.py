@@ -57,8 +57,7 @@ class NoduleResult:
         is_diameter_annotated: which of the two it is.
         slices: number of evaluated slices that hold it.
         confusion: counts inside its neighbourhood.
-        distance: in mm, inside its neighbourhood.
-        distance_kind: ``"3d"``, ``"in_plane"`` or ``"undefined"``, see :func:`stack_distance`.
+        distance: in mm, inside its neighbourhood; see :func:`stack_distance`.
     """
 
     nodule: int
@@ -67,7 +66,6 @@ class NoduleResult:
     slices: int
     confusion: Confusion
     distance: SurfaceDistance
-    distance_kind: str
 
     @property
     def is_detected(self) -> bool:
@@ -89,7 +87,6 @@ def _evaluate(series: Series, nodule: int, neighbourhood: Box) -> NoduleResult:
     annotation = instances == nodule
     within = annotation | (instances == 0)
     prediction = series.prediction[neighbourhood] & within
-    distance, kind = stack_distance(prediction, annotation, rows=neighbourhood[0], series=series)
     annotated = series.diameters_mm.get(nodule)
     return NoduleResult(
         nodule=nodule,
@@ -97,14 +94,13 @@ def _evaluate(series: Series, nodule: int, neighbourhood: Box) -> NoduleResult:
         is_diameter_annotated=annotated is not None,
         slices=int(annotation.any(axis=(1, 2)).sum()),
         confusion=count_voxels(prediction, annotation, within=within),
-        distance=distance,
-        distance_kind=kind,
+        distance=stack_distance(prediction, annotation, rows=neighbourhood[0], series=series),
     )
 
 
 def stack_distance(
     prediction: Mask, annotation: Mask, *, rows: slice, series: Series
-) -> tuple[SurfaceDistance, str]:
+) -> SurfaceDistance:
     """Measure surface distances on evaluated slices of a series, some of which may be missing.
 
     What lies on one slice, whose neighbours were not evaluated, is measured in that plane;
@@ -115,22 +111,18 @@ def stack_distance(
         annotation: (N, Y, X) mask.
         rows: where those N slices are in the series.
         series: gives the slices' indices and the spacing.
-
-    Returns:
-        The distances and ``"3d"``, ``"in_plane"`` or ``"undefined"``.
     """
     if not prediction.any() or not annotation.any():
-        return SurfaceDistance(), "undefined"
+        return SurfaceDistance()
     held = box_of(prediction | annotation)[0]
     prediction, annotation = prediction[held], annotation[held]
     slices = series.slices[rows][held]
     beside = [slices[0] - 1, slices[0] + 1]
     if len(slices) == 1 and not np.isin(beside, series.slices).all():
-        in_plane = surface_distance(prediction[0], annotation[0], spacing_mm=series.spacing_mm[1:])
-        return in_plane, "in_plane"
+        return surface_distance(prediction[0], annotation[0], spacing_mm=series.spacing_mm[1:])
     if np.any(np.diff(slices) != 1):
-        return SurfaceDistance(), "undefined"
-    return surface_distance(prediction, annotation, spacing_mm=series.spacing_mm), "3d"
+        return SurfaceDistance()
+    return surface_distance(prediction, annotation, spacing_mm=series.spacing_mm)
 
 
 def mask_diameter_mm(mask: Mask, spacing_mm: tuple[float, float, float]) -> float:

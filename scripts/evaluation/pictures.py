@@ -1,4 +1,4 @@
-"""A picture of typical and of bad outlines at the end of an evaluation."""
+"""Pictures of chosen slices at the end of an evaluation: CT, annotation and prediction."""
 
 from __future__ import annotations
 
@@ -6,63 +6,104 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import ignite.distributed as idist
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 
-from scripts.evaluation.collection import Case, SeriesCollection
-from scripts.evaluation.drawing import LUNG_WINDOW, Panel, outline_grid
-from scripts.evaluation.nodules import MARGIN_MM, evaluate_nodules
+from scripts.evaluation.collection import Annotated, Case, CollectingHandler
+from scripts.evaluation.drawing import Panel
 from scripts.evaluation.series import PackedArray, Series
 
 logger = logging.getLogger(__name__)
 
+Choice = tuple["Candidate", str]
+"""A slice to show, and the reason."""
+
 
 @dataclass(frozen=True)
 class Candidate:
-    """A nodule that may be shown, on the slice that holds most of it.
+    """A slice that may be shown, for a nodule or for all of its classes.
 
     Args:
         uid: of its series.
-        nodule: its id.
-        dice: per nodule, over all its evaluated slices.
-        diameter_mm: see :class:`~scripts.evaluation.nodules.NoduleResult`.
-        case: index of the case of the slice.
         slice_index: in the volume.
-        prediction: packed (Y, X) mask.
-        instances: packed (Y, X) map.
+        case: index of the case of the slice.
+        score: Dice of the nodule, or mean IoU of the classes; NaN where it shows no class.
+        size: diameter of the nodule in mm, or voxels annotated as the first foreground class.
+        prediction: packed (Y, X) mask or class values.
+        annotation: packed (Y, X) map of nodules or class values.
         spacing_mm: y, x.
+        nodule: its number in the map, the slice being the one that holds most of it.
+        unknown: names of the classes without annotation in the patient.
     """
 
     uid: str
-    nodule: int
-    dice: float
-    diameter_mm: float
-    case: int
     slice_index: int
+    case: int
+    score: float
+    size: float
     prediction: PackedArray
-    instances: PackedArray
+    annotation: PackedArray
     spacing_mm: tuple[float, float]
+    nodule: int = 0
+    unknown: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, series: Series, row: int, **more: Any) -> Candidate:
+        """Make a candidate of one of a series' evaluated slices."""
+        return cls(
+            uid=series.uid,
+            slice_index=int(series.slices[row]),
+            case=series.cases[row],
+            prediction=PackedArray.pack(np.asarray(series.prediction[row], np.uint8)),
+            annotation=PackedArray.pack(series.instances[row]),
+            spacing_mm=series.spacing_mm[1:],
+            **more,
+        )
 
 
-class OverlayPictures:
-    """Ignite handler that writes ``overlays.png``: outlines on the slices of chosen nodules.
+class Shown(Annotated, Protocol):
+    """A kind of annotation of which pictures can be drawn."""
 
-    Shown are the nodules with the best, the median and the worst Dice, the largest, and others
-    spread evenly over the order of Dice, from best to worst. Without any annotated nodule there is
-    nothing to choose from: the log says so and no file is written.
+    @property
+    def picture(self) -> str:
+        """Name of the file."""
+
+    @property
+    def window_hu(self) -> tuple[float, float]:
+        """Lowest (black) and highest (white) HU shown unless others are asked for."""
+
+    def candidates(self, series: Series, case: Case) -> Iterable[Candidate]:
+        """Return the slices of a series that may be shown; ``case`` is one of the series."""
+
+    def choose(self, candidates: Sequence[Candidate], count: int) -> list[Choice]:
+        """Choose at most ``count`` slices; none where no slice shows what was annotated."""
+
+    def panel(self, choice: Choice, image_hu: npt.NDArray[Any]) -> Panel:
+        """Return a slice of a CT with its title."""
+
+    def draw(self, panels: Sequence[Panel], path: Path, *, window_hu: tuple[float, float]) -> None:
+        """Write the panels as one picture."""
+
+
+class EvaluationPictures(CollectingHandler):
+    """Ignite handler that writes one picture of chosen slices, ``overlays.png``, ``pictures.png``.
+
+    The kind of annotation says which slices are chosen and how they are drawn. Where no slice
+    shows anything of interest, a warning is logged and no file is written.
 
     Args:
+        cases: as for :class:`~scripts.evaluation.report.EvaluationReport`; ``image`` is the
+            ``.npy`` stack of HU that ``rows`` index, or a volume file.
         output_dir: where to write.
-        cases: as for :class:`~scripts.evaluation.case_report.CaseReport`; ``image`` is the ``.npy``
-            stack of HU that ``rows`` index, or a volume file.
-        count: how many nodules at most.
-        margin_mm: as for the report, so that its Dice is the one in the titles.
-        window_hu: lowest (black) and highest (white) HU shown.
+        kind: of the annotation, see :mod:`scripts.evaluation.kinds`.
+        count: how many slices at most.
+        slices: series and slice index of each slice to show, instead of a choice.
+        window_hu: lowest (black) and highest (white) HU shown; that of the kind when None.
 
     Raises:
         ValueError: for a count below 1.
@@ -70,91 +111,78 @@ class OverlayPictures:
 
     def __init__(
         self,
-        output_dir: str | Path,
         cases: Sequence[Case],
+        output_dir: str | Path,
         *,
+        kind: Shown,
         count: int = 6,
-        margin_mm: float = MARGIN_MM,
-        window_hu: tuple[float, float] = LUNG_WINDOW,
+        slices: Sequence[tuple[str, int]] = (),
+        window_hu: tuple[float, float] | None = None,
     ) -> None:
         if count < 1:
             raise ValueError(f"count: must be at least 1, got {count}")
-        self.collection = SeriesCollection(cases)
-        self.path = Path(output_dir) / "overlays.png"
+        super().__init__(cases, output_dir, kind)
+        self.kind = kind
+        self.path = self.output_dir / kind.picture
         self.count = count
-        self.margin_mm = margin_mm
-        self.window_hu = window_hu
+        self.slices = [(str(uid), int(index)) for uid, index in slices]
+        low, high = window_hu or kind.window_hu
+        self.window_hu = (float(low), float(high))
 
-    def attach(self, engine: Engine) -> None:
-        """Collect every iteration of ``engine`` and draw at its end."""
-        engine.add_event_handler(Events.STARTED, lambda: self.collection.clear())
-        engine.add_event_handler(
-            Events.ITERATION_COMPLETED,
-            lambda e: self.collection.add(e.state.output, e.state.batch),
-        )
-        engine.add_event_handler(Events.COMPLETED, self)
+    def finish(self, engine: Engine, series: Iterable[Series]) -> None:
+        """Choose slices and draw them.
 
-    def __call__(self, engine: Engine) -> None:
-        """Choose and draw."""
-        found = [c for series in self.collection.series() for c in self._candidates(series)]
-        self.collection.clear()
+        Raises:
+            ValueError: when a slice that was asked for was not evaluated.
+        """
+        candidates = list_candidates(self.kind, series, self.collection.cases)
         if idist.get_rank() != 0:
             return
-        if not found:
-            logger.warning("no annotated nodule was evaluated: %s is not written", self.path)
-            return
-        panels = [self._panel(candidate, why) for candidate, why in choose(found, self.count)]
-        outline_grid(panels, self.path, window_hu=self.window_hu)
-        logger.info("outlines of %d of %d nodules: %s", len(panels), len(found), self.path)
-
-    def _candidates(self, series: Series) -> Iterable[Candidate]:
-        """Find each nodule's slice in a series."""
-        for result in evaluate_nodules(series, margin_mm=self.margin_mm):
-            row = int((series.instances == result.nodule).sum(axis=(1, 2)).argmax())
-            yield Candidate(
-                uid=series.uid,
-                nodule=result.nodule,
-                dice=result.confusion.dice,
-                diameter_mm=result.diameter_mm,
-                case=series.cases[row],
-                slice_index=int(series.slices[row]),
-                prediction=PackedArray.pack(series.prediction[row]),
-                instances=PackedArray.pack(series.instances[row]),
-                spacing_mm=series.spacing_mm[1:],
-            )
-
-    def _panel(self, candidate: Candidate, why: str) -> Panel:
-        """Load the slice of a nodule and say what it shows."""
-        instances = candidate.instances.unpack()
-        return Panel(
-            image_hu=read_hu(self.collection.cases[candidate.case], candidate.slice_index),
-            ours=candidate.prediction.unpack() > 0,
-            manual=instances > 0,
-            focus=instances == candidate.nodule,
-            spacing_mm=candidate.spacing_mm,
-            title=f"{why}: Dice {candidate.dice:.2f}",
-            caption=f"nodule {candidate.nodule}  ·  {candidate.diameter_mm:.1f} mm  ·  "
-            f"slice {candidate.slice_index}  ·  series …{candidate.uid[-8:]}",
+        chosen = (
+            self._asked(candidates) if self.slices else self.kind.choose(candidates, self.count)
         )
+        if not chosen:
+            logger.warning("no slice to show was evaluated: %s is not written", self.path)
+            return
+        panels = [
+            self.kind.panel((one, why), read_hu(self.collection.cases[one.case], one.slice_index))
+            for one, why in chosen
+        ]
+        self.kind.draw(panels, self.path, window_hu=self.window_hu)
+        logger.info("shown: %d of %d candidates, in %s", len(panels), len(candidates), self.path)
+
+    def _asked(self, candidates: Sequence[Candidate]) -> list[Choice]:
+        """Return the slices that were asked for."""
+        evaluated = {(one.uid, one.slice_index): one for one in candidates}
+        missing = [wanted for wanted in self.slices if wanted not in evaluated]
+        if missing:
+            raise ValueError(f"slices: must be among those evaluated, {missing} are not")
+        return [(evaluated[wanted], "Asked for") for wanted in self.slices]
 
 
-def choose(found: Sequence[Candidate], count: int) -> list[tuple[Candidate, str]]:
-    """Choose nodules to show, from best to worst, each with the reason.
+def list_candidates(
+    kind: Shown, series: Iterable[Series], cases: Sequence[Case]
+) -> list[Candidate]:
+    """Return the candidates of all series."""
+    return [c for one in series for c in kind.candidates(one, cases[one.cases[0]])]
 
-    Where there is no room for all, best, worst, median and largest go first, in this order.
+
+def choose_ranks(total: int, count: int, *, first: Sequence[int], between: int) -> list[int]:
+    """Choose at most ``count`` of the ranks 0 to ``total`` - 1, in the order of preference.
+
+    Args:
+        total: number of ranks.
+        count: how many to choose.
+        first: those to choose first.
+        between: how many to spread evenly between both ends then; the rest follows in order.
+
+    Example:
+        >>> choose_ranks(9, 4, first=(0, 8), between=2)
+        [0, 8, 3, 5]
     """
-    ranked = sorted(found, key=lambda c: (-c.dice, c.uid, c.nodule))
-    last = len(ranked) - 1
-    largest = max(range(len(ranked)), key=lambda rank: ranked[rank].diameter_mm)
-    reasons: dict[int, list[str]] = {}
-    for rank, why in ((0, "Best"), (last, "Worst"), (last // 2, "Median"), (largest, "Largest")):
-        if rank in reasons or len(reasons) < count:
-            reasons.setdefault(rank, []).append(why)
-    spread = np.linspace(0, last, num=min(count, len(ranked)) + 2).round().astype(int).tolist()
-    for rank in (*spread[1:-1], *range(len(ranked))):
-        if rank not in reasons and len(reasons) < count:
-            reasons[rank] = [f"Rank {rank + 1} of {len(ranked)}"]
-    return [(ranked[rank], ", ".join(reasons[rank])) for rank in sorted(reasons)]
+    spread = np.linspace(0, max(total - 1, 0), between + 2).round().astype(int).tolist()
+    order = dict.fromkeys([*first, *spread[1:-1], *range(total)])
+    return [rank for rank in order if 0 <= rank < total][:count]
 
 
 def read_hu(case: Case, slice_index: int) -> npt.NDArray[Any]:

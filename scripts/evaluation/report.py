@@ -1,94 +1,136 @@
-"""What every report on an evaluation shares: collecting cases, and where the numbers come from."""
+"""The numbers of an evaluation: tables for every case and a summary, written when it ends."""
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import ignite.distributed as idist
-from ignite.engine import Engine, Events
+from ignite.engine import Engine
 
-from scripts.bundle.record import sha256_of
+from scripts.bundle.record import provenance, sha256_of
 from scripts.datasets.shares import SECTIONS
-from scripts.evaluation.collection import SeriesCollection
+from scripts.evaluation.collection import Annotated, Case, CollectingHandler
 from scripts.evaluation.series import Series
+from scripts.evaluation.summary import Entry
+from scripts.evaluation.tables import Row
+from scripts.storage.files import write_csv, write_json
 
 logger = logging.getLogger(__name__)
 
-# what the data list says about its making that a reader of the numbers must know
+# entries of the data list's provenance without which the numbers cannot be read
 DATA_FACTS = (
     *("label", "min_readers", "tumour", "split", "slices", "every", "neighbours", "empty_share"),
 )
 
 
-class EvaluationReport(ABC):
-    """Ignite handler that collects every case of an evaluation and reports when it ends.
+@dataclass(frozen=True)
+class Evaluation:
+    """All that an evaluation says.
 
     Args:
-        collection: what is collected.
+        figures: see :mod:`scripts.evaluation.summary`.
+        counts: of patients, series, slices ...
+        definitions: of the figures' names, in words.
+        settings: that the figures depend on.
+        tables: name of a CSV file without its suffix -> columns and rows.
+        metrics: the figures for an engine's metrics.
+        shown: a table of figures for the terminal.
+        more: further entries of the summary.
+    """
+
+    figures: dict[str, Entry]
+    counts: dict[str, Any]
+    definitions: dict[str, str]
+    settings: dict[str, Any]
+    tables: dict[str, tuple[Sequence[str], list[Row]]]
+    metrics: dict[str, float]
+    shown: str
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+class Measured(Annotated, Protocol):
+    """A kind of annotation whose predictions can be evaluated."""
+
+    def evaluate(self, series: Iterable[Series], cases: Sequence[Case], *, seed: int) -> Evaluation:
+        """Evaluate series of cases; the seed is that of the bootstrap."""
+
+
+class EvaluationReport(CollectingHandler):
+    """Ignite handler that evaluates predictions and writes tables and ``summary.json``.
+
+    Collects the prediction and the annotation of every case (see
+    :class:`~scripts.evaluation.collection.SeriesCollection`), puts slices together into series,
+    and at the end writes ``summary.json`` and the tables of the kind of annotation, as
+    ``per_nodule.csv`` or ``per_class.csv``, into ``output_dir``, each whole or not at all. The
+    headline figures go to ``engine.state.metrics``. Series go by UID or by their name in the data
+    set, patients by a number that means nothing.
+
+    Args:
+        cases: the list that the evaluated data set was made of, see
+            :func:`scripts.datasets.datalist.load_datalist`.
         output_dir: where to write.
-        datalist: the file the cases came from; how it was made, and its hash, go to the summary.
+        kind: of the annotation, see :mod:`scripts.evaluation.kinds`.
+        datalist: the file ``cases`` came from; how it was prepared, and its hash, go to the
+            summary.
         section: the part of it: training, validation or test; volumes/test for whole volumes.
+        seed: of the bootstrap.
 
     Raises:
-        ValueError: for an unknown section.
+        ValueError: for cases without the required entries, or an unknown section.
     """
 
     def __init__(
         self,
-        collection: SeriesCollection,
+        cases: Sequence[Case],
         output_dir: str | Path,
         *,
+        kind: Measured,
         datalist: str | Path | None = None,
         section: str = "test",
+        seed: int = 0,
     ) -> None:
         if section.removeprefix("volumes/") not in SECTIONS:
             raise ValueError(f"section: must be {', '.join(SECTIONS)}, got {section!r}")
-        self.collection = collection
-        self.output_dir = Path(output_dir)
+        super().__init__(cases, output_dir, kind)
+        self.kind = kind
         self.datalist = None if datalist is None else Path(datalist)
         self.section = section
+        self.seed = seed
 
-    def attach(self, engine: Engine) -> None:
-        """Collect every iteration of ``engine`` and report at its end."""
-        engine.add_event_handler(Events.STARTED, self._start)
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
-        engine.add_event_handler(Events.COMPLETED, self)
-
-    def _start(self, engine: Engine) -> None:
-        """Forget an earlier run, and find out now whether the results can be written."""
-        self.collection.clear()
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        if not os.access(self.output_dir, os.W_OK):
-            raise PermissionError(f"output_dir: no permission to write in {self.output_dir}")
-
-    def _collect(self, engine: Engine) -> None:
-        """Take one iteration's cases."""
-        self.collection.add(engine.state.output, engine.state.batch)
-
-    def __call__(self, engine: Engine) -> None:
+    def finish(self, engine: Engine, series: Iterable[Series]) -> None:
         """Evaluate what was collected, write it and log the headline figures."""
-        metrics, shown = self.report(self.collection.series(), write=idist.get_rank() == 0)
-        engine.state.metrics.update(metrics)
+        evaluation = self.evaluate(series)
+        engine.state.metrics.update(evaluation.metrics)
         if idist.get_rank() == 0:
-            logger.info("%s\nwritten to %s", shown, self.output_dir)
-        self.collection.clear()
+            self.write(evaluation)
+            logger.info("%s\nwritten to %s", evaluation.shown, self.output_dir)
 
-    @abstractmethod
-    def report(self, series: Iterable[Series], *, write: bool) -> tuple[dict[str, float], str]:
-        """Evaluate the series and, where asked, write the files.
+    def evaluate(self, series: Iterable[Series]) -> Evaluation:
+        """Compute every figure."""
+        return self.kind.evaluate(series, self.collection.cases, seed=self.seed)
 
-        Returns:
-            Headline figures for the engine's metrics, and a table of them for the terminal.
-        """
+    def write(self, evaluation: Evaluation) -> None:
+        """Write the tables and the summary."""
+        for name, (columns, rows) in evaluation.tables.items():
+            write_csv(self.output_dir / f"{name}.csv", rows, columns=columns)
+        summary = {
+            "figures": evaluation.figures,
+            **evaluation.more,
+            "counts": {**evaluation.counts, "cases_expected": len(self.collection.cases)},
+            "definitions": evaluation.definitions,
+            "settings": {**evaluation.settings, "bootstrap_seed": self.seed},
+            "data": self._describe_data(),
+            "provenance": provenance(),
+        }
+        write_json(self.output_dir / "summary.json", summary)
 
-    def describe_data(self) -> dict[str, Any]:
-        """Say which data these are, and how they were labelled and split."""
+    def _describe_data(self) -> dict[str, Any]:
+        """Say which data were evaluated, and how they were labelled and split."""
         kinds = {str(case["label_kind"]) for case in self.collection.cases if "label_kind" in case}
         described = {"section": self.section, "label_kinds": sorted(kinds), "datalist": None}
         if self.datalist is None:

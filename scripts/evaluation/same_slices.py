@@ -1,9 +1,9 @@
-"""The same slices from every evaluation, so that networks and stages can be shown side by side."""
+"""Slices chosen by their annotation alone, so that networks and stages can be compared on them."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,50 +11,52 @@ import ignite.distributed as idist
 import numpy as np
 from ignite.engine import Engine
 
-from scripts.evaluation.collection import Case
-from scripts.evaluation.pictures import Candidate, OverlayPictures
+from scripts.evaluation.collection import Case, CollectingHandler
+from scripts.evaluation.kinds import Instances
+from scripts.evaluation.pictures import Candidate, list_candidates, read_hu
+from scripts.evaluation.series import Series
 from scripts.storage.files import write_bytes
 
 
-class SameSlices(OverlayPictures):
-    """Ignite handler that writes ``same_slices.npz``: slices chosen by their annotation alone.
+class SameSlices(CollectingHandler):
+    """Ignite handler that writes ``same_slices.npz``: slices of three nodules.
 
-    They are those of the largest, the median and the smallest nodule, whatever the network says
+    They are those of the largest, the median and the smallest nodule, whatever was predicted
     there. For slice n the file holds ``hu_n`` (Y, X), ``pred_n`` and ``manual_n`` (Y, X) masks,
-    ``spacing_n`` (y, x in mm) and ``dice_n`` of the nodule.
+    ``spacing_n`` (y, x in mm) and ``dice_n`` of the nodule. Without any nodule no file is written.
 
     Args:
+        cases: as for :class:`~scripts.evaluation.pictures.EvaluationPictures`.
         output_dir: where to write.
-        cases: as for :class:`~scripts.evaluation.pictures.OverlayPictures`.
     """
 
-    def __init__(self, output_dir: str | Path, cases: Sequence[Case]) -> None:
-        super().__init__(output_dir, cases, count=3)
-        self.path = Path(output_dir) / "same_slices.npz"
+    def __init__(self, cases: Sequence[Case], output_dir: str | Path) -> None:
+        self.kind = Instances()
+        super().__init__(cases, output_dir, self.kind)
 
-    def __call__(self, engine: Engine) -> None:
+    def finish(self, engine: Engine, series: Iterable[Series]) -> None:
         """Choose and write."""
-        found = [c for series in self.collection.series() for c in self._candidates(series)]
-        self.collection.clear()
-        if idist.get_rank() != 0 or not found:
+        cases = self.collection.cases
+        candidates = list_candidates(self.kind, series, cases)
+        if idist.get_rank() != 0 or not candidates:
             return
         arrays: dict[str, Any] = {}
-        for number, candidate in enumerate(spread_by_size(found)):
-            panel = self._panel(candidate, "")
+        for number, candidate in enumerate(spread_by_size(candidates)):
+            image_hu = read_hu(cases[candidate.case], candidate.slice_index)
             arrays |= {
-                f"hu_{number}": panel.image_hu.astype(np.int16),
-                f"pred_{number}": panel.ours,
-                f"manual_{number}": panel.manual,
-                f"spacing_{number}": np.array(panel.spacing_mm),
-                f"dice_{number}": np.array(candidate.dice),
+                f"hu_{number}": image_hu.astype(np.int16),
+                f"pred_{number}": candidate.prediction.unpack() > 0,
+                f"manual_{number}": candidate.annotation.unpack() > 0,
+                f"spacing_{number}": np.array(candidate.spacing_mm),
+                f"dice_{number}": np.array(candidate.score),
             }
         content = io.BytesIO()
         np.savez_compressed(content, **arrays)
-        write_bytes(self.path, content.getvalue())
+        write_bytes(self.output_dir / "same_slices.npz", content.getvalue())
 
 
-def spread_by_size(found: Sequence[Candidate]) -> list[Candidate]:
+def spread_by_size(candidates: Sequence[Candidate]) -> list[Candidate]:
     """Choose the largest, the median and the smallest nodule; fewer where there are fewer."""
-    ranked = sorted(found, key=lambda c: (-c.diameter_mm, c.uid, c.nodule))
-    places = dict.fromkeys((0, (len(ranked) - 1) // 2, len(ranked) - 1))
-    return [ranked[place] for place in places]
+    ranked = sorted(candidates, key=lambda c: (-c.size, c.uid, c.nodule))
+    ranks = dict.fromkeys((0, (len(ranked) - 1) // 2, len(ranked) - 1))
+    return [ranked[rank] for rank in ranks]

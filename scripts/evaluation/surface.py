@@ -21,11 +21,13 @@ class SurfaceDistance:
 
     ``assd_mm`` is the mean over the surface voxels of both masks of the distance to the other
     surface; ``hd95_mm`` the larger of the two directed 95th percentiles. Both are undefined when
-    one of the masks is empty: no number of mm stands for a nodule that was missed.
+    one of the masks is empty: no number of mm stands for a nodule that was missed. ``kind`` is
+    ``"3d"``, ``"in_plane"`` (a single slice) or ``"undefined"``.
     """
 
     assd_mm: float = math.nan
     hd95_mm: float = math.nan
+    kind: str = "undefined"
 
 
 def surface_distance(
@@ -74,4 +76,5 @@ def surface_distance(
         )
     there, back = (distance.numpy().astype(np.float64) for distance in distances)
     hd95 = max(np.percentile(there, 95), np.percentile(back, 95))
-    return SurfaceDistance(float(np.concatenate([there, back]).mean()), float(hd95))
+    kind = "3d" if prediction.ndim == 3 else "in_plane"
+    return SurfaceDistance(float(np.concatenate([there, back]).mean()), float(hd95), kind)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from scripts.evaluation.class_drawing import COLOURS
-from scripts.evaluation.drawing import OURS_COLOUR
+from scripts.evaluation.colours import COLOURS, OURS_COLOUR
 from scripts.prediction.result import Prediction, Segment
 
 NODULE = "nodule"

@@ -15,18 +15,14 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from scripts.evaluation.class_drawing import draw_classes
+from scripts.evaluation.colours import BACKGROUND, OURS_COLOUR, QUIET, TEXT
 from scripts.evaluation.drawing import (
-    BACKGROUND,
-    DPI,
-    OURS_COLOUR,
-    OURS_WIDTH,
-    QUIET,
-    TEXT,
-    draw_pair,
     draw_scale_bar,
     mark_directions,
     write_on_dark,
+    write_page,
 )
+from scripts.evaluation.outline_drawing import OURS_WIDTH, draw_pair
 from scripts.prediction.appearance import (
     NODULE,
     NOT_FOR_DIAGNOSIS,
@@ -46,7 +42,6 @@ from scripts.prediction.report.overview_panels import (
     plain_panels,
 )
 from scripts.prediction.result import Prediction
-from scripts.storage.files import atomic_path
 
 WIDTH, MARGIN = 12.0, 0.2
 HEAD, FOOT = 0.7, 0.5
@@ -84,8 +79,7 @@ def write_overview(
     if not nodules and not organs:
         organs = plain_panels(prediction, view, found)
     figure = _draw(prediction, found, nodules, organs)
-    with atomic_path(path) as beside:
-        figure.savefig(beside, dpi=DPI, facecolor=BACKGROUND, metadata={"Software": None})
+    write_page(figure, path)
 
 
 def _draw(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.evaluation.boxes import box_of
-from scripts.evaluation.class_drawing import COLOURS, ClassPanel
+from scripts.evaluation.colours import COLOURS
 from scripts.evaluation.drawing import Panel
 from scripts.prediction.appearance import NODULE, colours_of
 from scripts.prediction.axial_view import AxialView
@@ -40,7 +40,7 @@ class NodulePanel:
 class OrganPanel:
     """Organs in one slice; coronal ones have the head on top."""
 
-    panel: ClassPanel
+    panel: Panel
     coronal: bool
 
 
@@ -115,7 +115,7 @@ def organ_panels(
     coronal = values[top_first, row]
     spacing = view.spacing_mm[0], view.spacing_mm[2]
     words = f"row {row + 1} of {hu.shape[1]} from the front"
-    panel = ClassPanel(hu[top_first, row], coronal, coronal, spacing, "coronal", words)
+    panel = Panel(hu[top_first, row], coronal, coronal, spacing, "coronal", words)
     return [*panels, OrganPanel(panel, coronal=True)]
 
 
@@ -159,5 +159,5 @@ def _place(k: int, statistics: dict[str, Any]) -> str:
 
 def _axial_panel(
     hu: NDArray[np.int16], values: NDArray[np.uint8], view: AxialView, words: str
-) -> ClassPanel:
-    return ClassPanel(hu, values, values, view.spacing_mm[1:], "axial", words)
+) -> Panel:
+    return Panel(hu, values, values, view.spacing_mm[1:], "axial", words)

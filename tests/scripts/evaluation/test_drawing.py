@@ -1,117 +1,46 @@
-from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.lines import Line2D
 
 from scripts.evaluation.drawing import (
-    MANUAL_COLOUR,
-    OURS_COLOUR,
+    DPI,
+    FOOT_INCHES,
+    PANEL_INCHES,
     Panel,
-    outline_grid,
-    overlay,
+    check_page,
+    draw_legend,
+    draw_scale_bar,
+    draw_slice,
+    lay_out_page,
+    mark_directions,
     voxel_edges,
+    write_page,
 )
 
 
-def make_panel(**changes: Any) -> Panel:
-    """Return a body with a lung, in it a nodule annotated and predicted with a shift."""
-    y, x = np.mgrid[:96, :128]
-    image = np.where((x - 64) ** 2 + (y - 48) ** 2 < 44**2, 40, -1000)
-    image = np.where((x - 50) ** 2 + (y - 48) ** 2 < 20**2, -850, image).astype(np.int16)
-    manual = (x - 50) ** 2 + (y - 44) ** 2 < 6**2
-    image[manual] = 30
-    ours = np.roll(manual, 3, axis=1)
-    facts = {"image_hu": image, "ours": ours, "manual": manual, "spacing_mm": (0.8, 0.7)}
+def make_panel(**changes):
+    mask = np.zeros((20, 30), bool)
+    facts = {"image_hu": np.zeros((20, 30)), "ours": mask, "manual": mask, "spacing_mm": (2.0, 0.5)}
     return Panel(**{**facts, **changes})
 
 
-def pixels_of(path: Path, colour: str) -> int:
-    """Count the pixels of a picture that have a colour."""
-    picture = imread(path)[..., :3]
-    return int((np.abs(picture - np.array(to_rgb(colour))).max(axis=-1) < 0.02).sum())
-
-
-def test_grid_shows_both_outlines(tmp_path: Path) -> None:
-    outline_grid([make_panel(title="Best")] * 3, tmp_path / "a.png")
-    assert pixels_of(tmp_path / "a.png", MANUAL_COLOUR) > 500
-    assert pixels_of(tmp_path / "a.png", OURS_COLOUR) > 500
-    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
-
-
-def test_grid_grows_with_its_panels_and_columns(tmp_path: Path) -> None:
-    for name, panels, columns in (("one", 1, 2), ("three", 3, 2), ("column", 3, 1)):
-        outline_grid([make_panel()] * panels, tmp_path / f"{name}.png", columns=columns)
-    shapes = {p.stem: imread(p).shape[:2] for p in tmp_path.iterdir()}
-    assert shapes["one"][1] == shapes["column"][1] < shapes["three"][1]
-    assert shapes["one"][0] < shapes["three"][0] < shapes["column"][0]
-
-
-def test_picture_is_the_same_every_time(tmp_path: Path) -> None:
-    for name in ("a.png", "b.png"):
-        outline_grid([make_panel()], tmp_path / name)
-    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
-
-
-def test_window_changes_the_grey(tmp_path: Path) -> None:
-    outline_grid([make_panel()], tmp_path / "lung.png")
-    outline_grid([make_panel()], tmp_path / "soft.png", window_hu=(-160.0, 240.0))
-    means = {p.stem: imread(p)[..., :3].mean() for p in tmp_path.iterdir()}
-    assert means["lung"] > means["soft"]
-
-
-def test_picture_without_annotation_or_prediction_is_drawn(tmp_path: Path) -> None:
-    nothing = np.zeros((96, 128), bool)
-    outline_grid([make_panel(manual=None)], tmp_path / "a.png")
-    assert pixels_of(tmp_path / "a.png", MANUAL_COLOUR) == 0
-    outline_grid([make_panel(manual=None, ours=nothing)], tmp_path / "b.png")
-    outline_grid([make_panel(ours=nothing, image_hu=np.full((96, 128), -1000))], tmp_path / "c.png")
-
-
-def test_overlay_has_marks_scale_bars_and_the_legend() -> None:
-    figure = overlay(make_panel(title="Worst: Dice 0.31", caption="nodule 2"))
-    whole, zoomed = figure.axes
-    texts = [text.get_text() for text in whole.texts]
-    assert {"R", "L", "A", "P", "20 mm", "nodule 2"} <= set(texts)
-    assert "10 mm" in [text.get_text() for text in zoomed.texts]
-    assert whole.get_title(loc="left") == "Worst: Dice 0.31"
-    names = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert names == ["annotation", "network", "grey: -1200 to 200 HU"]
-    right = next(text for text in whole.texts if text.get_text() == "R")
-    assert right.get_position()[0] < 0.5  # patient's right on the left side
-
-
-def test_zoom_is_centred_on_the_focus_in_mm() -> None:
-    focus = np.zeros((96, 128), bool)
-    focus[60:64, 80:84] = True
-    axes = overlay(make_panel(focus=focus)).axes[1]
-    assert np.mean(axes.get_xlim()) == pytest.approx(82 * 0.7)
-    assert np.mean(axes.get_ylim()) == pytest.approx(62 * 0.8)
-    assert axes.get_ylim()[0] > axes.get_ylim()[1]  # anterior on top
-
-
-def test_voxel_edges_surround_the_mask_exactly() -> None:
-    mask = np.zeros((4, 5), bool)
-    mask[1:3, 1:4] = True
-    edges = voxel_edges(mask)
-    assert len(edges) == 10
-    assert edges.reshape(-1, 2).min(axis=0).tolist() == [1, 1]
-    assert edges.reshape(-1, 2).max(axis=0).tolist() == [4, 3]
+def test_panel_then_size_in_mm():
+    assert make_panel().size_mm == (40.0, 15.0)
 
 
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
         ({"ours": np.zeros((3, 3), bool)}, "ours: must be .* like the image"),
-        ({"manual": np.zeros((3, 3), bool)}, "manual: must be"),
+        ({"manual": np.zeros((3, 3), np.uint8)}, "manual: must be"),
+        ({"focus": np.zeros((3, 3), bool)}, "focus: must be"),
         ({"spacing_mm": (1.0, 0.0)}, "spacing_mm: must be two numbers above 0"),
     ],
+    ids=["ours", "manual", "focus", "spacing"],
 )
-def test_panel_that_cannot_be_drawn_is_refused(changes: dict[str, Any], match: str) -> None:
+def test_panel_that_cannot_be_drawn_then_refused(changes, match):
     with pytest.raises(ValueError, match=match):
         make_panel(**changes)
 
@@ -120,12 +49,62 @@ def test_panel_that_cannot_be_drawn_is_refused(changes: dict[str, Any], match: s
     ("panels", "name", "window", "match"),
     [
         (0, "a.png", (-1.0, 1.0), "panels: must not be empty"),
-        (1, "a.jpg", (-1.0, 1.0), "must end in .png"),
+        (1, "a.jpg", (-1.0, 1.0), "must end in .png, got a.jpg"),
         (1, "a.png", (1.0, 1.0), "window_hu: must be low < high"),
     ],
+    ids=["no panels", "suffix", "window"],
 )
-def test_grid_with_bad_arguments_is_refused(
-    tmp_path: Path, panels: int, name: str, window: tuple[float, float], match: str
-) -> None:
+def test_page_that_cannot_be_drawn_then_refused(panels, name, window, match):
     with pytest.raises(ValueError, match=match):
-        outline_grid([make_panel()] * panels, tmp_path / name, window_hu=window)
+        check_page([make_panel()] * panels, name, window)
+
+
+def test_page_then_room_for_rows_titles_and_legend(tmp_path):
+    figure, grid = lay_out_page(2, 3, width=6, title_inches=0.5, margin=0.1, gap=0.0)
+    assert grid.get_geometry() == (2, 3)
+    height = 2 * (PANEL_INCHES + 0.5) + FOOT_INCHES
+    assert figure.get_figheight() == pytest.approx(height)
+    axes = figure.add_subplot(grid[0, 0])
+    assert axes.get_position().x0 == pytest.approx(0.1)
+    write_page(figure, tmp_path / "a.png")
+    assert imread(tmp_path / "a.png").shape[:2] == (int(height * DPI), 6 * DPI)
+
+
+def test_slice_then_in_mm_and_in_its_window():
+    axes = Figure().add_subplot()
+    draw_slice(axes, make_panel(), (-100.0, 50.0))
+    (image,) = axes.images
+    assert image.get_extent() == [0, 15.0, 40.0, 0]
+    assert image.get_clim() == (-100.0, 50.0)
+
+
+def test_voxel_edges_then_surround_the_mask_exactly():
+    mask = np.zeros((4, 5), bool)
+    mask[1:3, 1:4] = True
+    edges = voxel_edges(mask)
+    assert len(edges) == 10
+    assert edges.reshape(-1, 2).min(axis=0).tolist() == [1, 1]
+    assert edges.reshape(-1, 2).max(axis=0).tolist() == [4, 3]
+
+
+@pytest.mark.parametrize(("side", "length"), [(400, 100), (180, 50), (36, 10), (2, 1)])
+def test_scale_bar_then_a_round_length_of_at_most_three_tenths(side, length):
+    axes = Figure().add_subplot()
+    draw_scale_bar(axes, (0.0, side, side, 0.0))
+    assert np.ptp(axes.lines[0].get_xdata()) == pytest.approx(length)
+    assert axes.texts[0].get_text() == f"{length} mm"
+
+
+def test_directions_then_the_patients_right_on_the_left_side():
+    axes = Figure().add_subplot()
+    mark_directions(axes, top="H", bottom="F")
+    positions = {text.get_text(): text.get_position() for text in axes.texts}
+    assert positions["R"][0] < 0.5 < positions["L"][0]
+    assert positions["F"][1] < 0.5 < positions["H"][1]
+
+
+def test_legend_then_names_the_window_last():
+    figure = Figure()
+    draw_legend(figure, [Line2D([], [], label="network")], (-160.0, 240.0))
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["network", "grey: -160 to 240 HU"]

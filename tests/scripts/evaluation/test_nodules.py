@@ -48,7 +48,7 @@ def test_neighbourhood_ends_before_a_slice_that_was_not_evaluated() -> None:
     (result,) = evaluate_nodules(series, margin_mm=6.0)
     assert (result.confusion.tp, result.confusion.fp) == (16, 0)
     assert sum(vars(result.confusion).values()) == 3 * 16 * 16
-    assert result.distance_kind == "3d"
+    assert result.distance.kind == "3d"
 
 
 def test_neighbouring_nodule_is_left_out_of_both() -> None:
@@ -88,7 +88,7 @@ def test_distance_kind_follows_the_evaluated_slices(slices: list[int], kind: str
     series.instances[:, 10:14, 10:14] = 1
     series.prediction[:, 10:14, 12:16] = True
     (result,) = evaluate_nodules(series)
-    assert result.distance_kind == kind
+    assert result.distance.kind == kind
     assert math.isnan(result.distance.hd95_mm) == (kind == "undefined")
 
 
@@ -99,7 +99,7 @@ def test_distance_of_a_lone_slice_is_measured_in_its_plane(slices: list[int]) ->
     series.prediction[0, 8:16, 8:16] = True
     series.prediction[0, 8:16, 16] = True  # one column of 1 mm too many
     (result,) = evaluate_nodules(series)
-    assert result.distance_kind == "in_plane"
+    assert result.distance.kind == "in_plane"
     assert result.distance.hd95_mm == pytest.approx(1.0)
 
 
@@ -107,7 +107,7 @@ def test_distance_of_a_missed_nodule_is_undefined() -> None:
     series = make_series()
     series.instances[4, 8:16, 8:16] = 1
     (result,) = evaluate_nodules(series)
-    assert result.distance_kind == "undefined"
+    assert result.distance.kind == "undefined"
     assert math.isnan(result.distance.assd_mm)
 
 

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-from scripts.evaluation.drawing import OURS_COLOUR
+from scripts.evaluation.colours import OURS_COLOUR
 from scripts.prediction.appearance import ORGAN_COLOURS, headline
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.overview import write_overview

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scripts.evaluation.drawing import OURS_COLOUR
+from scripts.evaluation.colours import OURS_COLOUR
 from scripts.prediction.appearance import ORGAN_COLOURS
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.page import write_report

@@ -8,8 +8,11 @@ import pytest
 import torch
 from ignite.engine import Engine
 
-from scripts.evaluation.class_pictures import ClassPictures, choose
-from scripts.evaluation.class_report import ClassReport
+from scripts.evaluation.kinds import Classes, Instances, slice_iou
+from scripts.evaluation.pictures import Candidate
+from scripts.evaluation.report import EvaluationReport
+from scripts.evaluation.series import PackedArray
+from tests.scripts.evaluation.scans import make_series
 
 NAMES = ["background", "liver", "bone", "kidney"]
 SIZE = 32
@@ -54,12 +57,16 @@ def read_summary(folder):
     return json.loads((folder / "summary.json").read_text())
 
 
+def class_report(cases, folder, **arguments):
+    return EvaluationReport(cases, folder, kind=Classes(NAMES), **arguments)
+
+
 def two_patients(folder, **arguments):
-    """Two slices of patient a, whole; one of patient b, whose kidneys nobody outlined."""
+    """Two slices of patient a, whole; one of patient b, whose kidneys were not annotated."""
     cases = [make_case(0, slices_in_volume=2), make_case(1, slices_in_volume=2)]
     cases.append(make_case(2, patient="b", kidney=False))
     items = [make_item(0), make_item(1, missed=4), make_item(2, missed=2, kidney=False)]
-    report = ClassReport(cases, folder, class_names=NAMES, **arguments)
+    report = class_report(cases, folder, **arguments)
     return run(report, *items)
 
 
@@ -92,7 +99,7 @@ def test_unknown_class_then_counts_in_no_average(tmp_path):
 
 
 def test_class_known_nowhere_then_undefined_and_not_zero(tmp_path):
-    report = ClassReport([make_case(0, kidney=False)], tmp_path, class_names=NAMES)
+    report = class_report([make_case(0, kidney=False)], tmp_path)
     metrics = run(report, make_item(0, kidney=False))
     assert "iou_kidney_pooled" not in metrics
     assert metrics["iou_mean_of_classes_pooled"] == 1
@@ -104,7 +111,7 @@ def test_confusion_then_adds_up_to_all_voxels(tmp_path):
     matrix = np.array(read_summary(tmp_path)["confusion"]["voxels"])
     assert matrix.sum() == 3 * SIZE * SIZE
     assert matrix[1, 0] == 8 * (4 + 2)
-    assert matrix[0, 3] == 0  # a predicted kidney where nobody outlined kidneys
+    assert matrix[0, 3] == 0  # a predicted kidney where kidneys were not annotated
     rows = rows_of(tmp_path / "confusion.csv")
     assert [row["annotated"] for row in rows] == NAMES
     assert [[int(row[name]) for name in NAMES] for row in rows] == matrix.tolist()
@@ -139,82 +146,95 @@ def test_summary_then_says_where_numbers_come_from_and_names_nobody(tmp_path):
 def test_other_key_of_the_annotation_then_is_read(tmp_path):
     item = make_item(0)
     item["truth"] = item.pop("annotation")
-    report = ClassReport([make_case(0)], tmp_path, class_names=NAMES, annotation="truth")
+    kind = Classes(NAMES, annotation="truth")
+    report = EvaluationReport([make_case(0)], tmp_path, kind=kind)
     assert run(report, item)["iou_liver_pooled"] == 1
 
 
 @pytest.mark.parametrize("known", [None, [True] * 5])
 def test_cases_of_other_classes_then_are_refused(tmp_path, known):
     with pytest.raises(ValueError, match="class_known, 4 times true or false"):
-        ClassReport([{**make_case(0), "class_known": known}], tmp_path, class_names=NAMES)
+        class_report([{**make_case(0), "class_known": known}], tmp_path)
 
 
 def test_prediction_of_a_class_that_is_none_then_is_refused(tmp_path):
     item = make_item(0)
     item["pred"][0, 0, 0] = 4
     with pytest.raises(ValueError, match=r"pred: must be classes 0..3, case 0 has values"):
-        run(ClassReport([make_case(0)], tmp_path, class_names=NAMES), item)
+        run(class_report([make_case(0)], tmp_path), item)
 
 
-# --- pictures -------------------------------------------------------------------------------------
+PACKED = PackedArray.pack(np.zeros((2, 2)))
 
 
-@pytest.fixture
-def drawn(tmp_path, monkeypatch):
-    """Run ClassPictures on three slices of two patients; return what was drawn."""
-    seen = []
-    monkeypatch.setattr(
-        "scripts.evaluation.class_pictures.class_grid",
-        lambda panels, path, **_: seen.extend(panels),
-    )
-    stack = np.random.default_rng(0).integers(-100, 200, (1, SIZE, SIZE)).astype(np.int16)
-    np.save(tmp_path / "image.npy", stack)
-    more = {"image": str(tmp_path / "image.npy"), "rows": [0]}
-    cases = [make_case(0, **more), make_case(1, **more)]
-    cases.append(make_case(2, patient="b", kidney=False, **more))
-    items = [make_item(0), make_item(1, missed=4), make_item(2, missed=2, kidney=False)]
-
-    def draw(**arguments):
-        run(ClassPictures(tmp_path, cases, class_names=NAMES, **arguments), *items)
-        return seen
-
-    return draw
+def candidate(number, score, size=5.0, *, uid="1.2", **more):
+    return Candidate(uid, number, 0, score, size, PACKED, PACKED, (1.0, 1.0), nodule=number, **more)
 
 
-def test_pictures_then_show_a_slice_of_each_patient_first(drawn):
-    panels = drawn(count=2)
-    assert [panel.title.split(",")[0] for panel in panels] == ["…3Dircadb1.a", "…3Dircadb1.b"]
-    assert "kidney not annotated" in panels[1].caption
-    assert "mean IoU" in panels[0].caption
+def test_choice_of_nodules_then_best_median_worst_and_largest_in_order_of_dice():
+    scores = [candidate(i, dice) for i, dice in enumerate((0.5, 0.9, 0.7, 0.1, 0.8))]
+    scores.append(candidate(9, 0.6, size=22.0))
+    chosen = Instances().choose(scores, 4)
+    assert [(c.score, why) for c, why in chosen] == [
+        (0.9, "Best"),
+        (0.7, "Median"),
+        (0.6, "Largest"),
+        (0.1, "Worst"),
+    ]
+    assert len(Instances().choose(scores, 5)) == 5
+    assert Instances().choose(scores, 9)[1][1] == "Rank 2 of 6"
 
 
-def test_pictures_when_there_is_room_then_show_every_slice_once(drawn):
-    assert len(drawn(count=9)) == 3
+def test_choice_of_one_nodule_then_every_reason_at_once():
+    chosen = Instances().choose([candidate(1, 0.5)], 6)
+    assert [why for _, why in chosen] == ["Best, Worst, Median, Largest"]
+    assert Instances().choose([], 6) == []
 
 
-def test_pictures_of_slices_asked_for_then_show_these(drawn):
-    panels = drawn(slices=[["3Dircadb1.a", 1]])
-    assert [panel.title for panel in panels] == ["…3Dircadb1.a, slice 1"]
+def test_choice_of_nodules_when_room_is_little_then_best_and_worst():
+    scores = [candidate(i, i / 10) for i in range(9)]
+    assert [c.score for c, _ in Instances().choose(scores, 2)] == [0.8, 0.0]
 
 
-def test_pictures_of_a_slice_that_was_not_evaluated_then_are_refused(drawn):
-    with pytest.raises(ValueError, match=r"slices: .*3Dircadb1.a', 9"):
-        drawn(slices=[["3Dircadb1.a", 9]])
+def test_choice_of_classes_then_the_largest_of_each_series_first_and_no_empty_slice():
+    slices = [candidate(i, i / 10, size=i, uid="a") for i in range(8)]
+    slices += [candidate(0, 0.95, size=3, uid="b"), candidate(1, float("nan"), size=9, uid="b")]
+    chosen = [(c.uid, c.slice_index) for c, _ in Classes(NAMES).choose(slices, 2)]
+    assert chosen == [("a", 7), ("b", 0)]
+    worst_too = [(c.uid, c.slice_index) for c, _ in Classes(NAMES).choose(slices, 3)]
+    assert worst_too == [("a", 0), ("a", 7), ("b", 0)]
+    assert len(Classes(NAMES).choose(slices, 99)) == 9
+    assert Classes(NAMES).choose(slices[-1:], 3) == []
 
 
-def test_pictures_of_nothing_then_are_refused_and_an_empty_choice_is_empty(tmp_path):
-    with pytest.raises(ValueError, match="count: must be at least 1"):
-        ClassPictures(tmp_path, [make_case(0)], class_names=NAMES, count=0)
-    assert choose([], 3) == []
+def test_candidate_of_a_nodule_then_its_largest_slice_and_dice():
+    series = make_series((3, 16, 16), slices=np.array([4, 5, 6]), cases=[7, 8, 9])
+    series.instances[0, 4, 4:6] = series.instances[1, 4:8, 4:8] = 3
+    series.prediction[1, 4:8, 4:8] = True
+    (one,) = Instances().candidates(series, {})
+    assert (one.slice_index, one.case, one.nodule) == (5, 8, 3)
+    assert one.score == pytest.approx(2 * 16 / (16 + 18))
+    panel = Instances().panel((one, "Best"), np.zeros((16, 16)))
+    assert panel.title == "Best: Dice 0.94"
+    assert panel.focus.sum() == panel.ours.sum() == 16
 
 
-def test_pictures_then_are_a_file_and_slices_without_a_class_are_left_out(tmp_path, caplog):
-    np.save(tmp_path / "image.npy", np.zeros((1, SIZE, SIZE), np.int16))
-    case = make_case(0, image=str(tmp_path / "image.npy"), rows=[0])
-    run(ClassPictures(tmp_path, [case], class_names=NAMES), make_item(0))
-    assert (tmp_path / "pictures.png").read_bytes().startswith(b"\x89PNG")
-    (tmp_path / "pictures.png").unlink()
-    empty = {k: v * 0 if torch.is_tensor(v) else v for k, v in make_item(0).items()}
-    run(ClassPictures(tmp_path, [case], class_names=NAMES), empty)
-    assert not (tmp_path / "pictures.png").exists()
-    assert "no slice shows a class" in caplog.text
+def test_candidates_of_classes_then_every_slice_with_its_iou_and_unknown_classes():
+    series = make_series((2, 16, 16), prediction=np.zeros((2, 16, 16), np.uint8))
+    series.instances[0, :4, :4], series.prediction[0, :4, :2] = 1, 1
+    first, second = Classes(NAMES).candidates(series, {"class_known": [True, True, True, False]})
+    assert (first.score, first.size) == (0.5, 16)
+    assert np.isnan(second.score)
+    panel = Classes(NAMES).panel((first, ""), np.zeros((16, 16)))
+    assert panel.title == "…1.2.3, slice 0"
+    assert panel.caption == "kidney not annotated  ·  mean IoU 0.50"
+
+
+def test_iou_of_a_slice_then_the_mean_of_the_classes_that_it_shows():
+    assert slice_iou(np.array([[5, 0, 0], [1, 1, 0], [0, 0, 0]])) == 0.5
+    assert np.isnan(slice_iou(np.array([[5, 0], [0, 0]])))
+
+
+def test_margin_below_zero_then_refused():
+    with pytest.raises(ValueError, match="margin_mm: must be at least 0, got -1"):
+        Instances(margin_mm=-1)

@@ -1,0 +1,8 @@
+"""Colours of every picture: of classes, of outlines, and of the dark page they are drawn on."""
+
+from scripts.datasets.segment_classes import COLOURS
+
+__all__ = ["BACKGROUND", "COLOURS", "MANUAL_COLOUR", "OURS_COLOUR", "QUIET", "TEXT"]
+
+MANUAL_COLOUR, OURS_COLOUR = COLOURS[:2]
+BACKGROUND, TEXT, QUIET = "#101214", "#F2F2F2", "#A8B0B8"

@@ -1,0 +1,264 @@
+"""Kinds of annotation: instances (nodules, numbered) and classes (organs, by value).
+
+A kind says what samples must hold, which figures an evaluation computes, and which slices are
+shown and how. Reports and pictures take one and are otherwise the same.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from scripts.evaluation.class_drawing import write_classes
+from scripts.evaluation.classes import Matrix, class_confusion, confusion_matrix
+from scripts.evaluation.collection import Case
+from scripts.evaluation.drawing import Panel
+from scripts.evaluation.nodules import MARGIN_MM, evaluate_nodules
+from scripts.evaluation.outline_drawing import LUNG_WINDOW, write_outlines
+from scripts.evaluation.pictures import Candidate, Choice, choose_ranks
+from scripts.evaluation.report import Evaluation
+from scripts.evaluation.series import Series
+from scripts.evaluation.summary import (
+    CLASS_DEFINITIONS,
+    NODULE_HEADLINES,
+    class_table,
+    counts,
+    headline,
+    nodule_definitions,
+    nodule_table,
+    summarise_classes,
+    summarise_nodules,
+)
+from scripts.evaluation.tables import (
+    CLASS_COLUMNS,
+    CLASS_VOLUME_COLUMNS,
+    NODULE_COLUMNS,
+    SLICE_COLUMNS,
+    VOLUME_COLUMNS,
+    class_rows,
+    class_volume_row,
+    confusion_rows,
+    evaluate_classes,
+    evaluate_instances,
+    nodule_rows,
+    number_patients,
+    pooled_matrix,
+    slice_rows,
+    volume_row,
+)
+
+
+class Instances:
+    """Nodules: figures for each nodule, slice and volume, and pooled; pictures of outlines.
+
+    Tables: ``per_nodule.csv``, ``per_slice.csv``, ``per_volume.csv``. ``overlays.png`` shows the
+    nodules with the best, the median and the worst Dice, the largest, and others spread evenly
+    over the order of Dice, from best to worst.
+
+    Args:
+        margin_mm: reach of a nodule's neighbourhood, see :mod:`scripts.evaluation.nodules`.
+
+    Raises:
+        ValueError: for a negative margin.
+    """
+
+    annotation = "instances"
+    values = 2
+    picture = "overlays.png"
+    window_hu = LUNG_WINDOW
+
+    def __init__(self, margin_mm: float = MARGIN_MM) -> None:
+        if margin_mm < 0:
+            raise ValueError(f"margin_mm: must be at least 0, got {margin_mm}")
+        self.margin_mm = margin_mm
+
+    def check(self, case: Case) -> None:
+        """Accept every case."""
+
+    def evaluate(self, series: Iterable[Series], cases: Sequence[Case], *, seed: int) -> Evaluation:
+        """Evaluate every nodule, slice and volume."""
+        results = [evaluate_instances(one, margin_mm=self.margin_mm) for one in series]
+        number = number_patients(results)
+        pairs = [(result, number[result.patient]) for result in results]
+        figures = summarise_nodules(results, seed=seed)
+        return Evaluation(
+            figures=figures,
+            counts=counts(
+                results,
+                slices_with_nodule=sum(n > 0 for result in results for _, n, _ in result.planes),
+                nodules=sum(len(result.nodules) for result in results),
+                contradicting_duplicates=sum(result.contradictions for result in results),
+            ),
+            definitions=nodule_definitions(self.margin_mm),
+            settings={"margin_mm": self.margin_mm},
+            tables={
+                "per_nodule": (NODULE_COLUMNS, [r for pair in pairs for r in nodule_rows(*pair)]),
+                "per_slice": (SLICE_COLUMNS, [r for pair in pairs for r in slice_rows(*pair)]),
+                "per_volume": (VOLUME_COLUMNS, [volume_row(*pair) for pair in pairs]),
+            },
+            metrics=headline(figures, NODULE_HEADLINES),
+            shown=nodule_table(figures),
+        )
+
+    def candidates(self, series: Series, case: Case) -> Iterable[Candidate]:
+        """Return a slice for each nodule, the one that holds most of it."""
+        for result in evaluate_nodules(series, margin_mm=self.margin_mm):
+            row = int((series.instances == result.nodule).sum(axis=(1, 2)).argmax())
+            score, size = result.confusion.dice, result.diameter_mm
+            yield Candidate.of(series, row, score=score, size=size, nodule=result.nodule)
+
+    def choose(self, candidates: Sequence[Candidate], count: int) -> list[Choice]:
+        """Choose nodules, from best to worst, each with the reason.
+
+        Where there is no room for all, best, worst, median and largest go first, in this order.
+        """
+        ranked = sorted(candidates, key=lambda c: (-c.score, c.uid, c.nodule))
+        if not ranked:
+            return []
+        last = len(ranked) - 1
+        largest = max(range(len(ranked)), key=lambda rank: ranked[rank].size)
+        named = ((0, "Best"), (last, "Worst"), (last // 2, "Median"), (largest, "Largest"))
+        first = [rank for rank, _ in named]
+        chosen = choose_ranks(len(ranked), count, first=first, between=min(count, len(ranked)))
+        reasons = {k: ", ".join(why for rank, why in named if rank == k) for k in chosen}
+        return [
+            (ranked[rank], reasons[rank] or f"Rank {rank + 1} of {len(ranked)}")
+            for rank in sorted(chosen)
+        ]
+
+    def panel(self, choice: Choice, image_hu: npt.NDArray[Any]) -> Panel:
+        """Return the slice of a nodule, to be enlarged, with its Dice."""
+        candidate, why = choice
+        instances = candidate.annotation.unpack()
+        return Panel(
+            image_hu=image_hu,
+            ours=candidate.prediction.unpack() > 0,
+            manual=instances > 0,
+            focus=instances == candidate.nodule,
+            spacing_mm=candidate.spacing_mm,
+            title=f"{why}: Dice {candidate.score:.2f}",
+            caption=f"nodule {candidate.nodule}  ·  {candidate.size:.1f} mm  ·  "
+            f"slice {candidate.slice_index}  ·  series …{candidate.uid[-8:]}",
+        )
+
+    def draw(self, panels: Sequence[Panel], path: Path, *, window_hu: tuple[float, float]) -> None:
+        """Write outlines on slices."""
+        write_outlines(panels, path, window_hu=window_hu)
+
+
+class Classes:
+    """Organs: figures for each class per volume and pooled; pictures of classes in colour.
+
+    Tables: ``per_class.csv``, ``per_volume.csv``, ``confusion.csv``. Where a class is unknown its
+    row says so and has no figures. ``pictures.png`` shows, of each series, the slice with the most
+    annotated voxels of the first foreground class (the liver), as far as there is room; the rest
+    is filled with the worst and the best slices and an even spread between.
+
+    Args:
+        names: of all classes, background first.
+        annotation: key of the annotated class values in the samples.
+    """
+
+    picture = "pictures.png"
+    window_hu = (-150.0, 250.0)
+
+    def __init__(self, names: Sequence[str], *, annotation: str = "annotation") -> None:
+        self.names = list(names)
+        self.annotation = annotation
+        self.values = len(names)
+
+    def check(self, case: Case) -> None:
+        """Refuse a case that does not say which of the classes were annotated.
+
+        Raises:
+            ValueError: when it does not say, or was prepared with another number of classes.
+        """
+        known = case.get("class_known")
+        if known is None or len(known) != self.values:
+            raise ValueError(
+                f"cases: each must have class_known, {self.values} times true or false, got "
+                f"{known}; prepare again, with the classes that the config names"
+            )
+
+    def evaluate(self, series: Iterable[Series], cases: Sequence[Case], *, seed: int) -> Evaluation:
+        """Evaluate every class of every series."""
+        results = [evaluate_classes(one, _known(cases[one.cases[0]])) for one in series]
+        names, number = self.names, number_patients(results)
+        pairs = [(result, number[result.patient]) for result in results]
+        figures = summarise_classes(results, names, seed=seed)
+        matrix = pooled_matrix(results, len(names))
+        known = {n: sum(r.known[k] for r in results) for k, n in enumerate(names) if k}
+        rows = [row for pair in pairs for row in class_rows(*pair, names)]
+        volumes = [class_volume_row(*pair, names) for pair in pairs]
+        return Evaluation(
+            figures=figures,
+            counts=counts(results, series_in_which_known=known),
+            definitions=CLASS_DEFINITIONS,
+            settings={},
+            tables={
+                "per_class": (CLASS_COLUMNS, rows),
+                "per_volume": (CLASS_VOLUME_COLUMNS, volumes),
+                "confusion": (("annotated", *names), confusion_rows(matrix, names)),
+            },
+            metrics=headline(figures),
+            shown=class_table(figures, names),
+            more={"confusion": {"classes": names, "voxels": matrix}},
+        )
+
+    def candidates(self, series: Series, case: Case) -> Iterable[Candidate]:
+        """Return every slice of a series."""
+        known = _known(case)
+        names = zip(self.names, known, strict=True)
+        unknown = tuple(name for name, is_known in names if not is_known)
+        predictions = np.asarray(series.prediction, np.uint8)
+        for row, annotation in enumerate(series.instances):
+            score = slice_iou(confusion_matrix(predictions[row], annotation, known))
+            size = int(np.count_nonzero(annotation == 1))
+            yield Candidate.of(series, row, score=score, size=size, unknown=unknown)
+
+    def choose(self, candidates: Sequence[Candidate], count: int) -> list[Choice]:
+        """Choose slices that show a foreground class, in the order of series and slice."""
+        showing = [candidate for candidate in candidates if not math.isnan(candidate.score)]
+        ranked = sorted(showing, key=lambda c: (c.score, c.uid, c.slice_index))
+        largest: dict[str, Candidate] = {}
+        for candidate in showing:
+            if candidate.uid not in largest or candidate.size > largest[candidate.uid].size:
+                largest[candidate.uid] = candidate
+        first = [*(ranked.index(one) for one in largest.values()), 0, len(ranked) - 1]
+        chosen = choose_ranks(len(ranked), count, first=first, between=max(count - 2, 0))
+        slices = sorted((ranked[rank] for rank in chosen), key=lambda c: (c.uid, c.slice_index))
+        return [(candidate, "") for candidate in slices]
+
+    def panel(self, choice: Choice, image_hu: npt.NDArray[Any]) -> Panel:
+        """Return a slice with its mean IoU, and the classes that were not annotated."""
+        candidate, _ = choice
+        iou = "-" if math.isnan(candidate.score) else f"{candidate.score:.2f}"
+        unknown = "".join(f"{name} not annotated  ·  " for name in candidate.unknown)
+        return Panel(
+            image_hu=image_hu,
+            ours=candidate.prediction.unpack(),
+            manual=candidate.annotation.unpack(),
+            spacing_mm=candidate.spacing_mm,
+            title=f"…{candidate.uid[-12:]}, slice {candidate.slice_index}",
+            caption=f"{unknown}mean IoU {iou}",
+        )
+
+    def draw(self, panels: Sequence[Panel], path: Path, *, window_hu: tuple[float, float]) -> None:
+        """Write a row of CT, annotation and prediction for each slice."""
+        write_classes(panels, path, class_names=self.names, window_hu=window_hu)
+
+
+def _known(case: Case) -> list[bool]:
+    return [bool(value) for value in case["class_known"]]
+
+
+def slice_iou(matrix: Matrix) -> float:
+    """Mean IoU of the foreground classes that a slice shows; NaN where it shows none."""
+    every = [class_confusion(matrix, value) for value in range(1, len(matrix))]
+    shown = [confusion.iou for confusion in every if not confusion.is_empty]
+    return float(np.mean(shown)) if shown else math.nan
