@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 
-from scripts.evaluation.drawing import OURS_COLOUR
+from scripts.evaluation.colours import OURS_COLOUR
 from scripts.prediction.appearance import ORGAN_COLOURS, colours_of, first_window, headline
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.result import Segment
