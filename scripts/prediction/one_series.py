@@ -30,7 +30,7 @@ from scripts.prediction.pipeline import Stopwatch, predict_volume
 from scripts.prediction.placing import Placed, digest_of, placed
 from scripts.prediction.products import PRODUCTS, write_product
 from scripts.prediction.result import Prediction
-from scripts.prediction.sources import Source
+from scripts.prediction.sources import DICOM_SERIES, Source
 from scripts.storage.output_folder import OutputError, writing_into
 from scripts.storage.workers import peak_memory_mb
 
@@ -118,7 +118,9 @@ def _predict_and_write(task: Task, place: Placed, digest: str, mark: str) -> Pre
     """Predict a source that is laid out, and write all products and the manifest."""
     watch, model = Stopwatch(), model_of(task.options)
     facts = facts_of(model, _warnings(task))
-    prediction = predict_volume(model, place.path, study=task.source.name, facts=facts, watch=watch)
+    prediction = predict_volume(
+        model, place.read(), study=task.source.name, facts=facts, watch=watch
+    )
     with _study_folder(task.output, task.source.name) as folder:
         _write_products(task, prediction, folder, watch)
         with _telling_of_the_disk(task.output):
@@ -136,7 +138,7 @@ def _predict_and_write(task: Task, place: Placed, digest: str, mark: str) -> Pre
 
 def _warnings(task: Task) -> tuple[str, ...]:
     """Say what the reader of the results should know."""
-    from_volume = task.source.kind != "DICOM series"
+    from_volume = task.source.kind != DICOM_SERIES
     if from_volume and "rtstruct" in task.options.products:
         return (*task.source.notes, "no rtstruct: it is made of DICOM series only")
     return task.source.notes
@@ -148,7 +150,7 @@ def _write_products(task: Task, prediction: Prediction, folder: Path, watch: Sto
     names = [
         name
         for name in task.options.products
-        if prediction.dicom_files or not PRODUCTS[name].needs_dicom
+        if prediction.dicom_slices or not PRODUCTS[name].needs_dicom
     ]
     if any(PRODUCTS[name].needs_statistics for name in names):
         from scripts.prediction.measures.statistics import measure

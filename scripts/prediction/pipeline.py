@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from scripts.prediction.network.model import Model
 from scripts.prediction.network.segments import number_segments
 from scripts.prediction.result import Prediction
-from scripts.volumes.axis_order import reverse_axes
-from scripts.volumes.dicom_series import slice_paths
-from scripts.volumes.geometry import Floats, lps_to_ras
+from scripts.prediction.sources import LIMITS
+from scripts.volumes.dicom_series import Series, read_series
+from scripts.volumes.geometry import Floats, lps_to_ras, reverse_axes
+from scripts.volumes.readers import SeriesReader
 
 AIR_HU = -300  # a CT holds air: a minimum above this is no HU
 KEY = "image"
@@ -44,7 +45,7 @@ class Stopwatch:
 
 def predict_volume(
     model: Model,
-    path: Path,
+    source: Path | Series,
     *,
     study: str,
     facts: dict[str, Any] | None = None,
@@ -57,7 +58,7 @@ def predict_volume(
 
     Args:
         model: the bundle.
-        path: a volume file, or a folder that directly holds one DICOM series.
+        source: a volume file, a folder that directly holds one DICOM series, or such a series.
         study: what the results are filed under.
         facts: for :class:`Prediction`.
         watch: takes the seconds of read, preprocess, network and postprocess.
@@ -71,9 +72,10 @@ def predict_volume(
     """
     timed = watch or Stopwatch()
     with timed.step("read"):
-        data = model.preprocessing({KEY: str(path)}, end=1)
+        if isinstance(source, Path) and source.is_dir():
+            source = read_series(source)
+        data = _loaded(model, source)
         hu, affine = _hounsfield(data[KEY]), _affine_lps(data[KEY])
-        files = tuple(slice_paths(path)) if path.is_dir() else ()
     with timed.step("preprocess"):
         data = model.preprocessing(data, start=1)
     with timed.step("network"):
@@ -92,10 +94,18 @@ def predict_volume(
         segments=segments,
         study=study,
         lungs=lungs,
-        dicom_files=files,
+        dicom_slices=source.slices if isinstance(source, Series) else (),
         meanings={rule.kind: rule.meaning for rule in model.segments},
         facts={} if facts is None else facts,
     )
+
+
+def _loaded(model: Model, source: Path | Series) -> dict[str, Any]:
+    """Load as the bundle's LoadImaged does; a series from its headers, which are read already."""
+    if isinstance(source, Path):
+        return dict(model.preprocessing({KEY: str(source)}, end=1))
+    load, reader = model.preprocessing.transforms[0], SeriesReader(source, limits=LIMITS)
+    return dict(load({KEY: source.place}, reader=reader))
 
 
 def _hounsfield(image: MetaTensor) -> NDArray[np.int16]:

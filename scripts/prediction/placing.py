@@ -1,4 +1,4 @@
-"""A source laid out for reading: its files alone, under names that say nothing of the patient."""
+"""A source made ready to be read, under names that say nothing of the patient."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scripts.bundle.record import sha256_of
 from scripts.prediction.sources import DICOM_SERIES, LIMITS, Source
 from scripts.storage.archive import ArchiveReader, File, Limits
+from scripts.volumes.dicom_series import Series, SliceFile, read_slice
 
 PREFIX = "predict-"  # of temporary folders
 
@@ -22,19 +23,31 @@ class Placed:
     """A source ready to be read.
 
     Attributes:
-        path: a folder that directly holds one DICOM series, or a volume file.
-        names: neutral names in that folder -> the files' own, for the screen.
+        content: a volume file, or the slices of a DICOM series in no order.
+        place: what stands for the series' folder in errors.
+        names: neutral names of slices -> the files' own, for the screen.
         hidden: paths that errors may name -> what is to stand there in what is written.
     """
 
-    path: Path
+    content: Path | tuple[SliceFile, ...]
+    place: str
     names: dict[str, str] = field(default_factory=dict)
     hidden: dict[str, str] = field(default_factory=dict)
 
+    def read(self) -> Path | Series:
+        """Return what :func:`scripts.prediction.pipeline.predict_volume` takes.
+
+        Raises:
+            ValueError: for slices that are no sound CT series.
+        """
+        if isinstance(self.content, Path):
+            return self.content
+        return Series.of_ct(self.content, self.place)
+
     def for_record(self, message: str) -> str:
         """Take every path out of a message that goes into a file."""
-        for shown, told in self.hidden.items():
-            message = message.replace(shown, told)
+        for shown, neutral in self.hidden.items():
+            message = message.replace(shown, neutral)
         return message
 
     def for_screen(self, message: str) -> str:
@@ -46,33 +59,60 @@ class Placed:
 
 @contextmanager
 def placed(source: Source, *, limits: Limits = LIMITS) -> Iterator[Placed]:
-    """Lay a source out in a temporary folder, which is removed again.
+    """Make a source ready to be read.
 
-    Slices on the disk are linked, what lies in a zip is unpacked; a volume file on the disk stays
-    where it is. DICOM files are called ``slice-0001``, ``slice-0002`` ... so that an error that
-    names one tells nothing of the patient.
+    The slices of a series are called ``slice-0001``, ``slice-0002`` ... so that an error that names
+    one tells nothing of the patient. A volume file on the disk is read where it is; one in a zip is
+    unpacked into a temporary folder, which is removed again.
 
     Raises:
-        ValueError: for a file in a zip that is damaged.
+        ValueError: for a file that is damaged.
         OSError: when there is no room for temporary files.
     """
     first = source.files[0].location
-    if source.kind != DICOM_SERIES and not first.inside:
-        yield Placed(first.path, hidden=_hidden(first.path, source.name))
+    if source.kind == DICOM_SERIES:
+        yield _placed_series(source, limits)
+    elif not first.inside:
+        yield Placed(first.path, source.name, hidden=_hidden(first.path, source.name))
+    else:
+        with tempfile.TemporaryDirectory(prefix=PREFIX) as base:
+            folder = Path(base) / source.name
+            try:
+                folder.mkdir()
+                path = _unpack(source, folder, limits)
+            except OSError as error:
+                raise OSError(
+                    f"temporary files: cannot write into {tempfile.gettempdir()}: "
+                    f"{error.strerror or error}; set TMPDIR to a folder with room"
+                ) from error
+            yield Placed(path, source.name, hidden={f"{folder}": source.name, f"{base}/": ""})
+
+
+def _placed_series(source: Source, limits: Limits) -> Placed:
+    """Name slices neutrally; read their headers where they were not kept."""
+    slices: list[SliceFile] = []
+    names: dict[str, str] = {}
+    hidden: dict[str, str] = {}
+    for number, (file, each) in enumerate(_headers(source, limits), start=1):
+        name = f"slice-{number:04d}"
+        place = f"{source.name}/{name}"
+        slices.append(replace(each, place=place))
+        names[name] = file.parts[-1]
+        hidden |= {str(file.location.path): source.name, str(file.location): place}
+    longest = sorted(hidden, key=len, reverse=True)  # image_10 before image_1, members before zips
+    return Placed(tuple(slices), source.name, names, {path: hidden[path] for path in longest})
+
+
+def _headers(source: Source, limits: Limits) -> Iterator[tuple[File, SliceFile]]:
+    if source.slices:
+        yield from zip(source.files, source.slices, strict=True)
         return
-    with tempfile.TemporaryDirectory(prefix=PREFIX) as base:
-        folder = Path(base) / source.name
-        try:
-            folder.mkdir()
-            names = _lay_out(source, folder, limits)
-        except OSError as error:
-            raise OSError(
-                f"temporary files: cannot write into {tempfile.gettempdir()}: "
-                f"{error.strerror or error}; set TMPDIR to a folder with room"
-            ) from error
-        path = folder if source.kind == DICOM_SERIES else folder / names[0]
-        shown = {name: file.parts[-1] for name, file in zip(names, source.files, strict=True)}
-        yield Placed(path, shown, {f"{folder}": source.name, f"{base}/": ""})
+    with ArchiveReader(limits) as reader:
+        for file in source.files:
+            each = read_slice(reader, file.location)
+            if each is None:
+                raise ValueError(f"{source.name}: a slice is no DICOM file any more")
+            yield file, each
 
 
 def _hidden(path: Path, name: str) -> dict[str, str]:
@@ -82,21 +122,14 @@ def _hidden(path: Path, name: str) -> dict[str, str]:
     return {**{str(form): name for form in forms}, **folders, path.name: name}
 
 
-def _lay_out(source: Source, folder: Path, limits: Limits) -> list[str]:
-    """Link or unpack every file; return the names they got."""
-    names = []
+def _unpack(source: Source, folder: Path, limits: Limits) -> Path:
+    """Unpack a volume file and what lies beside it; return the volume's path."""
+    path = folder / f"{source.name}{_suffix(source.files[0])}"
     with ArchiveReader(limits) as reader:
-        for number, file in enumerate(source.files, start=1):
-            name = f"slice-{number:04d}"
-            if source.kind != DICOM_SERIES:
-                name = f"{source.name}{_suffix(file)}" if number == 1 else file.parts[-1]
-            names.append(name)
-            if file.location.inside:
-                most = limits.file_bytes if source.kind == DICOM_SERIES else limits.archive_bytes
-                (folder / name).write_bytes(reader.read(file.location, max_bytes=most))
-            else:
-                (folder / name).symlink_to(file.location.path.resolve())
-    return names
+        for number, file in enumerate(source.files):
+            content = reader.read(file.location, max_bytes=limits.archive_bytes)
+            (folder / file.parts[-1] if number else path).write_bytes(content)
+    return path
 
 
 def _suffix(file: File) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scripts.datasets.segment_classes import SegmentClass, meaning_of
+from scripts.volumes.dicom_series import SliceFile
 from scripts.volumes.geometry import Floats, spacing_of
 
 
@@ -40,7 +40,8 @@ class Prediction:
         segments: one per number in the mask, in ascending order; an organ that was looked for and
             not found is listed with no voxel.
         lungs: (Z, Y, X) bool, or None where the bundle computes no lung field.
-        dicom_files: the file of each slice, ordered along the first axis; empty for other sources.
+        dicom_slices: header and file of each slice, ordered along the first axis; empty for other
+            sources.
         study: a name without anything of the patient's: what results are filed under.
         meanings: kind -> its codes and colour, for those that are not known by their name alone.
         facts: provenance for the manifest and the page: bundle, version, weights' hash, warnings.
@@ -52,7 +53,7 @@ class Prediction:
     segments: tuple[Segment, ...]
     study: str
     lungs: NDArray[np.bool_] | None = None
-    dicom_files: tuple[Path, ...] = ()
+    dicom_slices: tuple[SliceFile, ...] = ()
     meanings: Mapping[str, SegmentClass | None] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -60,7 +61,7 @@ class Prediction:
         """Refuse what does not fit together.
 
         Raises:
-            ValueError: for arrays of different shapes, a file list of another length than there
+            ValueError: for arrays of different shapes, a slice list of another length than there
                 are slices, or a mask value that no segment has.
         """
         shapes = {self.hu.shape, self.mask.shape}
@@ -68,9 +69,9 @@ class Prediction:
             shapes.add(self.lungs.shape)
         if len(shapes) > 1 or self.hu.ndim != 3:
             raise ValueError(f"prediction: arrays must share one 3D shape, got {sorted(shapes)}")
-        if self.dicom_files and len(self.dicom_files) != len(self.hu):
+        if self.dicom_slices and len(self.dicom_slices) != len(self.hu):
             raise ValueError(
-                f"prediction: {len(self.dicom_files)} DICOM files for {len(self.hu)} slices"
+                f"prediction: {len(self.dicom_slices)} DICOM slices for {len(self.hu)} slices"
             )
         unknown = set(np.unique(self.mask).tolist()) - {0} - {s.number for s in self.segments}
         if unknown:

@@ -1,40 +1,37 @@
 """What there is to predict at a path: CT series and volume files, in folders and zips.
 
-Listing reads headers only. A file's or folder's name may hold a patient's, so names of places are
-for the screen alone: what is written says :attr:`Source.name`, made from the series' UID.
+For the ``predict`` command :func:`find_sources`, which takes files for what they are; for the
+bundles' own configs :func:`find_studies`, which goes by folders. A file's or folder's name may hold
+a patient's, so names of places are for the screen alone: what ``predict`` writes says
+:attr:`Source.name`, made from the series' UID.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pydicom
-from pydicom.errors import InvalidDicomError
+from monai.utils import ImageMetaKey
 from pydicom.misc import is_dicom
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from scripts.storage.archive import ArchiveReader, File, Limits, Location, tree_files
+from scripts.volumes.dicom_series import DAMAGE, DamagedFileError, SliceFile, read_slice
 from scripts.volumes.volume_files import VOLUME_SUFFIXES
 
 # one CT has up to 2 GB; slices pack to a half or a quarter, phantoms and blank masks to less
 LIMITS = Limits(total_bytes=16 << 30, expansion=200)
 DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
-TAGS = [
-    "ImageOrientationPatient",
-    "ImageType",
-    "Modality",
-    "SOPClassUID",
-    "SOPInstanceUID",
-    "SeriesInstanceUID",
-]
 DICOM_SERIES, VOLUME_FILE = "DICOM series", "volume file"
-_PREAMBLE = 132  # bytes: 128 of anything, then DICM
+# Headers that are kept for reading the pixels, about 30 kB each; beyond them a series' headers are
+# read again when its turn comes.
+MOST_HEADERS = 4096
 
 
 @dataclass(frozen=True)
@@ -48,6 +45,7 @@ class Source:
         files: of the series, in no order; of a volume the file, then what lies beside it.
         digest: SHA-256 over the instances' UIDs and sizes; empty for volumes.
         notes: what to know about it, for the manifest.
+        slices: the headers of ``files``; empty where they were too many to keep.
     """
 
     name: str
@@ -56,6 +54,7 @@ class Source:
     files: tuple[File, ...]
     digest: str = ""
     notes: tuple[str, ...] = ()
+    slices: tuple[SliceFile, ...] = field(default=(), repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -88,11 +87,12 @@ class Found:
 
 @dataclass(frozen=True)
 class _Instance:
-    """A CT slice: its series, its own UID, its file."""
+    """A CT slice: its series, its own UID, its file and, where it is kept, its header."""
 
     series_uid: str
     uid: str
     file: File
+    slice: SliceFile | None
 
 
 def find_sources(
@@ -120,7 +120,11 @@ def find_sources(
     found = Found()
     with ArchiveReader(limits) as reader:
         files = _files(reader, root, leave_out, found)
-        instances = [each for file in files if (each := _instance(reader, file, found))]
+        instances: list[_Instance] = []
+        for file in files:
+            if each := _instance(reader, file, found):
+                kept = len(instances) < MOST_HEADERS
+                instances.append(each if kept else replace(each, slice=None))
     found.sources = _named([*_series(instances, found), *_volumes(files)])
     if not found.sources and not found.refused and not found.skipped:
         expected = f"DICOM files, a zip of them, or a file ending in {', '.join(VOLUME_SUFFIXES)}"
@@ -172,35 +176,24 @@ def _instance(reader: ArchiveReader, file: File, found: Found) -> _Instance | No
     if is_volume_name(name):
         return None
     try:
-        content = _opened(reader, file)
-    except (ValueError, OSError) as error:
+        each = read_slice(reader, file.location)
+        if each is None:
+            if name.lower().endswith(DICOM_SUFFIXES):
+                found.refused.append(Remark(place, "named like a DICOM file, but it is none"))
+            return None
+        reason = _no_ct_slice(each.header)
+    except DamagedFileError as error:
+        found.refused.append(Remark(place, "a damaged DICOM file", str(error)))
+        return None
+    except DAMAGE as error:
         told = str(error) if str(error).startswith(place) else f"{place}: {error}"
         found.refused.append(Remark(place, "a file that cannot be read", told))
-        return None
-    if content is None:
-        if name.lower().endswith(DICOM_SUFFIXES):
-            found.refused.append(Remark(place, "named like a DICOM file, but it is none"))
-        return None
-    try:
-        header = pydicom.dcmread(content, specific_tags=TAGS, stop_before_pixels=True)
-        reason = _no_ct_slice(header)
-    except (InvalidDicomError, EOFError, OSError, ValueError, AttributeError, KeyError) as error:
-        told = f"{place}: damaged DICOM file: {error}"
-        found.refused.append(Remark(place, "a damaged DICOM file", told))
         return None
     if reason:
         found.skipped.append(Remark(place, reason))
         return None
-    uid = str(header.get("SOPInstanceUID", ""))
-    return _Instance(str(header.get("SeriesInstanceUID", "")), uid, file)
-
-
-def _opened(reader: ArchiveReader, file: File) -> Path | io.BytesIO | None:
-    """Give pydicom what it reads a header from; None where this is no DICOM file."""
-    if not file.location.inside:
-        return file.location.path if is_dicom(file.location.path) else None
-    content = reader.read(file.location)
-    return io.BytesIO(content) if content[_PREAMBLE - 4 : _PREAMBLE] == b"DICM" else None
+    uid = str(each.header.get("SOPInstanceUID", ""))
+    return _Instance(str(each.header.get("SeriesInstanceUID", "")), uid, file, each)
 
 
 def _no_ct_slice(header: pydicom.Dataset) -> str:
@@ -228,6 +221,7 @@ def _series(instances: Iterable[_Instance], found: Found) -> list[Source]:
         content = "\n".join(sorted(f"{m.uid} {m.file.size}" for m in members))
         folder = str(PurePosixPath(str(members[0].file.location)).parent)
         beside = damaged[folder]
+        slices = tuple(member.slice for member in members if member.slice is not None)
         note = f"{beside} unreadable files lie beside the slices; some may be missing at its ends"
         sources.append(
             Source(
@@ -237,6 +231,7 @@ def _series(instances: Iterable[_Instance], found: Found) -> list[Source]:
                 files=tuple(member.file for member in members),
                 digest=_hash(content),
                 notes=(note,) if beside else (),
+                slices=slices if len(slices) == len(members) else (),
             )
         )
     return sources
@@ -284,3 +279,98 @@ def _named(sources: Sequence[Source]) -> list[Source]:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+# --- studies of a MONAI data set ------------------------------------------------------------------
+
+
+def _is_volume(path: Path) -> bool:
+    return path.is_file() and is_volume_name(path.name)
+
+
+def _is_dicom_folder(path: Path) -> bool:
+    return path.is_dir() and any(is_dicom(f) for f in sorted(path.iterdir()) if f.is_file())
+
+
+def find_studies(source: str | Path) -> list[dict[str, str]]:
+    """List the studies at a path, for a MONAI data set.
+
+    Args:
+        source: a volume file, a folder of DICOM files, or a folder that holds either at any depth.
+
+    Returns:
+        One ``{"image": path}`` per study, sorted by path.
+
+    Raises:
+        FileNotFoundError: when the path does not exist or holds nothing that can be read as a CT.
+        ValueError: when two studies are named alike, so that one's mask would replace the other's.
+
+    Example:
+        >>> find_studies("nowhere")
+        Traceback (most recent call last):
+        ...
+        FileNotFoundError: dataset_dir: no such file or folder: nowhere
+    """
+    root = Path(source)
+    if not root.exists():
+        raise FileNotFoundError(f"dataset_dir: no such file or folder: {root}")
+    if _is_volume(root) or _is_dicom_folder(root):
+        return [{"image": str(root)}]
+    below = sorted(root.rglob("*")) if root.is_dir() else []
+    found = [{"image": str(path)} for path in below if _is_volume(path) or _is_dicom_folder(path)]
+    if not found:
+        raise FileNotFoundError(
+            f"dataset_dir: nothing to read at {root}: expected a file ending in "
+            f"{', '.join(VOLUME_SUFFIXES)}, a folder of DICOM files, or a folder of these"
+        )
+    _refuse_same_names([study["image"] for study in found])
+    return found
+
+
+def root_of(source: str | Path) -> str:
+    """Give the folder below which results repeat the folders of a path's studies.
+
+    That is what ``SaveImaged`` takes as ``data_root_dir``: the path itself, or the folder that a
+    single study lies in. Patients whose series are all called PATIENT_DICOM stay apart.
+    """
+    root = Path(source)
+    return str(root.parent if _is_volume(root) or _is_dicom_folder(root) else root)
+
+
+def name_result(metadata: Mapping[Any, Any], saver: object) -> dict[str, Any]:
+    """Name a result after its study, for ``SaveImaged`` as ``output_name_formatter``.
+
+    MONAI cuts a name at its last dot, folders' too: of folders named by DICOM UID only the part
+    that all of them share would be left.
+
+    Args:
+        metadata: of the image, with its path.
+        saver: not needed; part of MONAI's interface.
+
+    Example:
+        >>> name_result({"filename_or_obj": "studies/scan.nii.gz"}, None)["subject"]
+        'studies/scan.nii.gz'
+    """
+    path = Path(str(metadata[ImageMetaKey.FILENAME_OR_OBJ]))
+    return {"subject": _with_suffix(path), "idx": metadata.get(ImageMetaKey.PATCH_INDEX)}
+
+
+def _with_suffix(path: Path) -> str:
+    """Give a folder the suffix that MONAI is going to cut off."""
+    return f"{path}.dcm" if path.is_dir() else str(path)
+
+
+def _without_suffix(path: str) -> str:
+    """Cut as MONAI does when it names a result."""
+    return str(Path(path.removesuffix(".gz")).with_suffix(""))
+
+
+def _refuse_same_names(paths: list[str]) -> None:
+    results = {path: _without_suffix(_with_suffix(Path(path))) for path in paths}
+    times = Counter(results.values())
+    alike = [path for path in paths if times[results[path]] > 1]
+    if alike:
+        raise ValueError(
+            f"dataset_dir: results are named after studies, and {', '.join(alike[:4])} "
+            "would share one; rename them, or give one of them at a time"
+        )

@@ -31,7 +31,7 @@ from scripts.transforms.mask_closing import (
     rounded,
     steps_for,
 )
-from scripts.volumes.axis_order import reverse_axes
+from scripts.volumes.geometry import reverse_axes
 
 WORK_MM = 1.6  # grid on which lungs are found
 LUNG_HU = -400.0  # below: air or lung; above: tissue

@@ -18,8 +18,9 @@ from monai.data import ImageReader
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 from numpy.typing import NDArray
 
-from scripts.volumes.axis_order import reverse_axes
-from scripts.volumes.dicom_series import read_series
+from scripts.storage.archive import Limits
+from scripts.volumes.dicom_pixels import read_volume_of
+from scripts.volumes.dicom_series import Series, read_series
 from scripts.volumes.geometry import (
     SAME_GRID_TOLERANCE_VOXELS,
     affine_of,
@@ -28,8 +29,10 @@ from scripts.volumes.geometry import (
     grid_difference,
     index_to_world,
     lps_to_ras,
+    reverse_axes,
     spacing_of,
 )
+from scripts.volumes.volume import Volume
 from scripts.volumes.volume_files import VOLUME_SUFFIXES, check_bytes
 
 
@@ -38,7 +41,7 @@ def read_image(path: str | Path, *, series_uid: str | None = None) -> sitk.Image
 
     Args:
         path: a file ending in .mhd (with .raw or .zraw), .mha, .nrrd, .nii or .nii.gz, or a folder
-            that directly holds the files of a DICOM CT series (then int16 or float HU).
+            that directly holds the files of a DICOM CT series (then HU).
         series_uid: which series of a DICOM folder that holds several.
 
     Raises:
@@ -50,7 +53,7 @@ def read_image(path: str | Path, *, series_uid: str | None = None) -> sitk.Image
     """
     source = Path(path)
     if source.is_dir():
-        return read_series(source, series_uid=series_uid)
+        return read_volume_of(read_series(source, series_uid=series_uid)).to_image()
     if not source.exists():
         raise FileNotFoundError(f"path: no such file or folder: {source}")
     if not source.name.lower().endswith(VOLUME_SUFFIXES):
@@ -65,6 +68,13 @@ def read_image(path: str | Path, *, series_uid: str | None = None) -> sitk.Image
     if source.name.lower().endswith((".nii", ".nii.gz")):
         _check_itk_took_affine(source, image)
     return check_image(image, str(source))
+
+
+def read_volume(path: str | Path, *, series_uid: str | None = None) -> Volume:
+    """Read one 3D volume as :func:`read_image` does, as array and affine."""
+    if Path(path).is_dir():
+        return read_volume_of(read_series(path, series_uid=series_uid))
+    return Volume.from_image(read_image(path))
 
 
 def _read_file(path: Path) -> sitk.Image:
@@ -138,7 +148,7 @@ class SimpleITKReader(ImageReader):
 
     def read(
         self, data: Sequence[str | Path] | str | Path, **kwargs: Any
-    ) -> list[sitk.Image | Refusal]:
+    ) -> list[Volume | Refusal]:
         """Read one volume, or several that become channels; raises nothing, see ``get_data``.
 
         Args:
@@ -149,14 +159,14 @@ class SimpleITKReader(ImageReader):
             return [Refusal(TypeError(f"kwargs: read takes none, got {sorted(kwargs)}"))]
         return [self._read_or_refuse(Path(path)) for path in ensure_tuple(data)]
 
-    def _read_or_refuse(self, path: Path) -> sitk.Image | Refusal:
+    def _read_or_refuse(self, path: Path) -> Volume | Refusal:
         try:
-            return read_image(path, series_uid=self.series_uid)
+            return read_volume(path, series_uid=self.series_uid)
         except (OSError, ValueError) as error:
             return Refusal(error)
 
     def get_data(
-        self, img: Sequence[sitk.Image | Refusal] | sitk.Image | Refusal
+        self, img: Sequence[Volume | Refusal] | Volume | Refusal
     ) -> tuple[NDArray[Any], dict[str, Any]]:
         """Return the voxels and MONAI's metadata.
 
@@ -168,29 +178,50 @@ class SimpleITKReader(ImageReader):
             ValueError, FileNotFoundError: what :func:`read_image` raised; several volumes on
                 different grids.
         """
-        images: list[sitk.Image] = []
+        volumes: list[Volume] = []
         for item in ensure_tuple(img):
             if isinstance(item, Refusal):
                 raise item.error
-            images.append(item)
-        for other in images[1:]:
-            if difference := grid_difference(images[0], other):
+            volumes.append(item)
+        for other in volumes[1:]:
+            if difference := grid_difference(volumes[0].to_image(), other.to_image()):
                 raise ValueError(f"img: volumes read as channels must share a grid: {difference}")
-        arrays = [reverse_axes(sitk.GetArrayViewFromImage(image)) for image in images]
-        meta = _metadata(images[0])
+        arrays = [reverse_axes(volume.hu) for volume in volumes]
+        meta = _metadata(volumes[0])
         if len(arrays) == 1:
             return arrays[0], meta
         return np.stack(arrays), {**meta, str(MetaKeys.ORIGINAL_CHANNEL_DIM): 0}
 
 
-def _metadata(image: sitk.Image) -> dict[str, Any]:
+class SeriesReader(SimpleITKReader):
+    """MONAI reader of one DICOM series whose headers were read before; the path only names it.
+
+    ``LoadImaged`` takes it at run time: ``load({"image": "ct-1"}, reader=SeriesReader(series))``.
+
+    Args:
+        series: sorted.
+        limits: of what is read from zips.
+    """
+
+    def __init__(self, series: Series, *, limits: Limits | None = None) -> None:
+        super().__init__()
+        self.series, self.limits = series, limits
+
+    def _read_or_refuse(self, path: Path) -> Volume | Refusal:
+        try:
+            return read_volume_of(self.series, limits=self.limits)
+        except (OSError, ValueError) as error:
+            return Refusal(error)
+
+
+def _metadata(volume: Volume) -> dict[str, Any]:
     """Return what MONAI's spatial transforms and writers need; nothing about the patient."""
-    affine = lps_to_ras(affine_of(image))
+    affine = lps_to_ras(volume.affine_lps)
     return {
         str(MetaKeys.ORIGINAL_AFFINE): affine,
         str(MetaKeys.AFFINE): affine.copy(),
         str(MetaKeys.SPACE): SpaceKeys.RAS,
-        str(MetaKeys.SPATIAL_SHAPE): np.array(image.GetSize()),
+        str(MetaKeys.SPATIAL_SHAPE): np.array(volume.size),
         str(MetaKeys.ORIGINAL_CHANNEL_DIM): float("nan"),  # MONAI's "no_channel"
-        "spacing": np.array(image.GetSpacing()),
+        "spacing": np.array(volume.spacing_mm),
     }

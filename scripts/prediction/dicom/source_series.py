@@ -1,4 +1,4 @@
-"""The source's DICOM headers, made fit for objects that are derived from them.
+"""Headers of the DICOM source, made fit for objects that are derived from them.
 
 What a DICOM SEG or RTSTRUCT has to take over from its source: the patient and the study, which
 instances there are and where they lie. Entries that the standard lets be empty are emptied where
@@ -11,17 +11,16 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from copy import deepcopy
 
 import numpy as np
-import pydicom
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
 from pydicom.uid import generate_uid
 from pydicom.valuerep import DA, DS, TM
 
 from scripts.prediction.result import Prediction
+from scripts.volumes.dicom_series import SliceFile
 from scripts.volumes.geometry import index_to_world, spacing_of
 from scripts.volumes.slice_stack import SAME_PLACE_VOXELS
 
@@ -70,7 +69,7 @@ def quiet() -> Iterator[None]:
 
 
 def read_source(prediction: Prediction) -> list[Dataset]:
-    """Read the headers of a prediction's DICOM source.
+    """Return the headers of a prediction's DICOM source, fit for objects derived from it.
 
     Returns:
         One data set per slice of the mask, in the mask's order, without pixels. Orientation and
@@ -78,18 +77,17 @@ def read_source(prediction: Prediction) -> list[Dataset]:
         made from its own, the same each time. Text is in UTF-8, whatever it was in.
 
     Raises:
-        FileNotFoundError: for a file that is gone.
         ValueError: naming the file: a source that is not DICOM, a required entry missing, slices
             of several patients, studies or series, an instance that is there twice, or slices that
             do not lie where the prediction's affine says, so that the mask would be misplaced.
     """
-    if not prediction.dicom_files:
+    if not prediction.dicom_slices:
         raise ValueError(
             f"prediction: {prediction.study} was not read from DICOM files, so that there is no "
             "study that a DICOM object could belong to; its mask.nii.gz holds the same"
         )
-    images = [_read_header(path) for path in prediction.dicom_files]
-    _check_one_series(images, prediction.dicom_files)
+    images = [_header_of(each) for each in prediction.dicom_slices]
+    _check_one_series(images, prediction.dicom_slices)
     _check_places(images, prediction)
     step = float(prediction.spacing_mm[2])
     for image in images:
@@ -97,36 +95,31 @@ def read_source(prediction: Prediction) -> list[Dataset]:
     return images
 
 
-def _read_header(path: Path) -> Dataset:
-    """Read one file up to its pixels; refuse it where a required entry is missing."""
-    try:
-        header: Dataset = pydicom.dcmread(path, stop_before_pixels=True)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path}: no such file; it was there to be predicted") from error
-    except (InvalidDicomError, EOFError, ValueError, OSError) as error:
-        raise ValueError(f"{path}: not a readable DICOM file: {error}") from error
+def _header_of(each: SliceFile) -> Dataset:
+    """Copy a slice's header; refuse it where a required entry is missing."""
+    header: Dataset = deepcopy(each.header)
     missing = [keyword for keyword in REQUIRED if header.get(keyword) in (None, "")]
     if missing:
         raise ValueError(
-            f"{path}: {', '.join(missing)} missing; DICOM objects made from it must carry it"
+            f"{each.place}: {', '.join(missing)} missing; DICOM objects made from it must carry it"
         )
     return header
 
 
-def _check_one_series(images: Sequence[Dataset], files: Sequence[Path]) -> None:
+def _check_one_series(images: Sequence[Dataset], slices: Sequence[SliceFile]) -> None:
     """Refuse a mixture, and references that would be ambiguous."""
     for keyword in ALIKE:
-        for image, path in zip(images, files, strict=True):
+        for image, each in zip(images, slices, strict=True):
             if image.get(keyword) != images[0].get(keyword):
                 raise ValueError(
-                    f"{path}: its {keyword} is not that of {files[0].name}; the slices of one "
-                    "prediction must be of one patient and series"
+                    f"{each.place}: its {keyword} is not that of {slices[0].name}; the slices of "
+                    "one prediction must be of one patient and series"
                 )
-    seen: dict[str, Path] = {}
-    for image, path in zip(images, files, strict=True):
-        if (twin := seen.setdefault(str(image.SOPInstanceUID), path)) is not path:
+    seen: dict[str, SliceFile] = {}
+    for image, each in zip(images, slices, strict=True):
+        if (twin := seen.setdefault(str(image.SOPInstanceUID), each)) is not each:
             raise ValueError(
-                f"{path}: has the SOPInstanceUID of {twin.name}; references to it would be "
+                f"{each.place}: has the SOPInstanceUID of {twin.name}; references to it would be "
                 "ambiguous"
             )
 
@@ -136,10 +129,11 @@ def _check_places(images: Sequence[Dataset], prediction: Prediction) -> None:
     _, rows, columns = prediction.mask.shape
     allowed = SAME_PLACE_VOXELS * float(spacing_of(prediction.affine).min())
     corners = np.array([[0, 0], [columns - 1, 0], [0, rows - 1]], float)
-    for k, (image, path) in enumerate(zip(images, prediction.dicom_files, strict=True)):
+    for k, (image, each) in enumerate(zip(images, prediction.dicom_slices, strict=True)):
         if (image.Rows, image.Columns) != (rows, columns):
             raise ValueError(
-                f"{path}: has {image.Rows} x {image.Columns} pixels, the mask {rows} x {columns}"
+                f"{each.place}: has {image.Rows} x {image.Columns} pixels, the mask "
+                f"{rows} x {columns}"
             )
         axes = np.array(image.ImageOrientationPatient, float).reshape(2, 3)
         steps = axes * np.array(image.PixelSpacing, float)[::-1, None]
@@ -148,8 +142,9 @@ def _check_places(images: Sequence[Dataset], prediction: Prediction) -> None:
         apart = float(np.linalg.norm(theirs - ours, axis=1).max())
         if apart > allowed:
             raise ValueError(
-                f"{path}: lies up to {apart:.3f} mm from slice {k} of the mask; dicom_files must "
-                "be in the order of the mask's slices, and the mask in the source's own geometry"
+                f"{each.place}: lies up to {apart:.3f} mm from slice {k} of the mask; dicom_slices "
+                "must be in the order of the mask's slices, and the mask in the source's own "
+                "geometry"
             )
 
 

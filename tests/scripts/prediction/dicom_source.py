@@ -6,16 +6,13 @@ import shutil
 import subprocess
 
 import numpy as np
-import pydicom
 import pytest
-import SimpleITK as sitk
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from scripts.prediction.result import Prediction, Segment
-from scripts.volumes.geometry import affine_of
-from scripts.volumes.readers import read_image
-from scripts.volumes.slice_stack import order_of
+from scripts.volumes.dicom_pixels import read_volume_of
+from scripts.volumes.dicom_series import read_series
 
 SHAPE = (6, 17, 23)  # 391 pixels: no multiple of 8, so that frames do not end on bytes
 COS, SIN = float(np.cos(0.14)), float(np.sin(0.14))  # 8 degrees
@@ -69,22 +66,15 @@ def write_series(folder, *, orientation="supine", slices=SHAPE[0], **changes):
 
 def predicted(folder, mask, segments=SEGMENTS, *, descending=False, facts=FACTS):
     """Make a prediction on a series as the command does; descending: from the last slice."""
-    image = read_image(folder)
-    files = [file for file in folder.iterdir() if file.is_file()]
-    heads = [pydicom.dcmread(file, stop_before_pixels=True) for file in files]
-    order, _ = order_of(
-        [head.ImagePositionPatient for head in heads], heads[0].ImageOrientationPatient
-    )
-    hu, affine = sitk.GetArrayFromImage(image).astype(np.int16), affine_of(image)
-    files = [files[i] for i in order]
+    series = read_series(folder)
+    volume = read_volume_of(series)
+    hu, affine, slices = volume.hu, volume.affine_lps, series.slices
     if descending:
-        hu, mask, files = hu[::-1], mask[::-1], files[::-1]
+        hu, mask, slices = hu[::-1], mask[::-1], slices[::-1]
         affine = affine @ np.array(
-            [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, len(files) - 1], [0, 0, 0, 1.0]]
+            [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, len(slices) - 1], [0, 0, 0, 1.0]]
         )
-    return Prediction(
-        hu, mask, affine, tuple(segments), "study", dicom_files=tuple(files), facts=facts
-    )
+    return Prediction(hu, mask, affine, tuple(segments), "study", dicom_slices=slices, facts=facts)
 
 
 def two_organs():

@@ -14,6 +14,7 @@ import pytest
 import SimpleITK as sitk
 from PIL import Image
 
+from tests.scripts.datasets.ircadb.zips import write_files, zip_bytes
 from tests.scripts.prediction.running import say, summary_of
 from tests.scripts.prediction.shapes import abdomen
 from tests.scripts.prediction.studies import (
@@ -160,8 +161,11 @@ def test_volume_cut_short_in_a_named_folder_then_nameless_in_the_summary(liver_o
 
 
 def test_temporary_folder_full_then_that_study_fails_and_says_why(
-    lung_options, zipped, tmp_path, monkeypatch, capsys
+    lung_options, tmp_path, monkeypatch, capsys
 ):
+    volume = write_nifti(tmp_path / "a.nii", bright_chest())
+    zipped = write_files(tmp_path, {"x.zip": zip_bytes({"a.nii": volume.read_bytes()})}) / "x.zip"
+
     def full(self, content):
         raise OSError(errno.ENOSPC, "No space left on device")
 

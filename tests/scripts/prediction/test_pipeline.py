@@ -61,7 +61,7 @@ def test_organs_of_a_series_then_mask_equals_that_of_run_inferring(liver_options
     assert dice(found.mask == 1, drawn.mask == 1) > 0.99
     assert dice(found.mask == 2, drawn.mask == 2) > 0.99
     assert not (found.mask == 3).any()
-    assert len(found.dicom_files) == len(found.hu)
+    assert len(found.dicom_slices) == len(found.hu)
     assert found.lungs is None
 
 

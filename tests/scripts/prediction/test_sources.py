@@ -1,14 +1,21 @@
-from pathlib import Path
-
 import pydicom
 import pytest
+import SimpleITK as sitk
+from monai.data import FolderLayout
 
-from scripts.prediction.placing import digest_of, placed
-from scripts.prediction.sources import DICOM_SERIES, VOLUME_FILE, find_sources
+from scripts.prediction.placing import placed
+from scripts.prediction.sources import (
+    DICOM_SERIES,
+    VOLUME_FILE,
+    find_sources,
+    find_studies,
+    name_result,
+    root_of,
+)
 from scripts.storage.archive import Limits
 from tests.scripts.datasets.ircadb.zips import write_files, zip_bytes
 from tests.scripts.prediction.shapes import abdomen
-from tests.scripts.prediction.studies import write_nifti, write_series
+from tests.scripts.prediction.studies import write_series
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +100,7 @@ def test_member_outside_its_zip_then_refused_and_nothing_written(series, tmp_pat
     assert "member '../evil' would land outside its folder" in str(found.refused[0])
     assert "evil" not in found.refused[0].reason
     with placed(found.sources[0]) as place:
-        assert len(list(place.path.iterdir())) == 24
+        assert len(place.read().slices) == 24
     assert {path.name for path in tmp_path.rglob("*")} == {"a", "x.zip"}
 
 
@@ -123,38 +130,67 @@ def test_nothing_at_the_path_then_said(tmp_path):
         find_sources(tmp_path / "none")
 
 
-@pytest.mark.parametrize("zipped", [False, True], ids=["folder", "zip"])
-def test_placed_series_then_neutral_names_and_the_folder_goes_again(series, tmp_path, zipped):
-    source = series
-    if zipped:
-        content = {file.name: file.read_bytes() for file in series.iterdir()}
-        source = write_files(tmp_path, {"x.zip": zip_bytes(content)}) / "x.zip"
-    found = find_sources(source).sources[0]
-    with placed(found) as place:
-        assert sorted(path.name for path in place.path.iterdir())[:2] == [
-            "slice-0001",
-            "slice-0002",
-        ]
-        told = place.for_record(f"{place.path}/slice-0002: cut short")
-        assert told == f"{found.name}/slice-0002: cut short"
-        assert place.for_screen(told) == f"{found.files[1].parts[-1]}: cut short"
-    assert not place.path.parent.exists()
-    assert len(list(series.iterdir())) == 24
+def test_series_beyond_the_most_headers_then_listed_without_them(series, tmp_path, monkeypatch):
+    content = {f"{n}/{f.name}": f.read_bytes() for n in "ab" for f in series.iterdir()}
+    monkeypatch.setattr("scripts.prediction.sources.MOST_HEADERS", 30)
+    first, second = find_sources(write_files(tmp_path, content)).sources
+    assert [len(first.slices), len(second.slices)] == [24, 0]
+    assert len(second.files) == 24
 
 
-def test_volume_in_a_zip_then_unpacked_with_its_voxels(tmp_path):
-    members = {"p/scan.mhd": b"header", "p/scan.raw": b"voxels", "p/other.raw": b""}
-    write_files(tmp_path, {"x.zip": zip_bytes(members)})
-    (source,) = find_sources(tmp_path / "x.zip").sources
-    with placed(source) as place:
-        assert place.path.read_bytes() == b"header"
-        assert (place.path.parent / "scan.raw").read_bytes() == b"voxels"
+def write_volume(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sitk.WriteImage(sitk.Image(4, 4, 3, sitk.sitkInt16), str(path))
+    return path
 
 
-def test_digest_then_changes_with_the_content(tmp_path):
-    path = write_nifti(tmp_path / "a.nii", abdomen())
-    before = digest_of(find_sources(path).sources[0])
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    Path(path).write_bytes(bytes(content))
-    assert digest_of(find_sources(path).sources[0]) != before
+def write_one_slice(folder):
+    folder.mkdir(parents=True)
+    sitk.WriteImage(sitk.Image(4, 4, sitk.sitkInt16), str(folder / "one.dcm"))
+    (folder / "one.dcm").rename(folder / "image_0")  # 3D-IRCADb's files have no suffix
+    return folder
+
+
+def test_studies_of_a_file_then_that_file(tmp_path):
+    path = write_volume(tmp_path / "scan.mhd")
+    assert find_studies(path) == [{"image": str(path)}]
+
+
+def test_studies_of_a_folder_of_both_then_each_once_and_raw_is_no_study(tmp_path):
+    volume = write_volume(tmp_path / "b" / "scan.mhd")
+    nifti = write_volume(tmp_path / "c.nii.gz")
+    series = write_one_slice(tmp_path / "a")
+    found = [study["image"] for study in find_studies(tmp_path)]
+    assert found == [str(series), str(volume), str(nifti)]
+
+
+def test_studies_of_a_dicom_folder_then_the_folder(tmp_path):
+    series = write_one_slice(tmp_path / "series")
+    assert find_studies(series) == [{"image": str(series)}]
+
+
+def test_studies_when_nothing_readable_then_says_what_was_expected(tmp_path):
+    (tmp_path / "notes.txt").write_text("no scan")
+    with pytest.raises(FileNotFoundError, match="expected a file ending in .mhd"):
+        find_studies(tmp_path)
+
+
+def test_studies_when_two_would_share_a_result_then_refused(tmp_path):
+    write_volume(tmp_path / "scan.mhd")
+    write_volume(tmp_path / "scan.nii.gz")
+    with pytest.raises(ValueError, match="scan.mhd, .*scan.nii.gz would share one; rename"):
+        find_studies(tmp_path)
+
+
+def test_studies_when_named_alike_in_other_folders_or_by_uid_then_results_stay_apart(tmp_path):
+    folders = ["1/PATIENT_DICOM", "2/PATIENT_DICOM", "uids/1.2.3", "uids/1.2.4"]
+    series = [write_one_slice(tmp_path / name) for name in folders]
+    assert len(find_studies(tmp_path)) == 4
+    layout = FolderLayout("out", "m", "nii.gz", parent=False, data_root_dir=root_of(tmp_path))
+    named = [layout.filename(**name_result({"filename_or_obj": path}, None)) for path in series]
+    assert named == [f"out/{name}_m.nii.gz" for name in folders]
+
+
+def test_root_of_a_single_study_then_its_folder(tmp_path):
+    assert root_of(write_one_slice(tmp_path / "series")) == str(tmp_path)
+    assert root_of(write_volume(tmp_path / "scan.mhd")) == str(tmp_path)

@@ -118,7 +118,7 @@ SPOILT = {
     "no position": ({2: {"ImagePositionPatient": None}}, "ImagePositionPatient is missing in fi"),
     "no orientation": ({2: {"ImageOrientationPatient": None}}, "ImageOrientationPatient is miss"),
     "no spacing": ({2: {"PixelSpacing": None}}, "PixelSpacing is missing in file88; .*made up"),
-    "no pixels": ({2: {"PixelData": None}}, "file88: has no pixel data"),
+    "no pixels": ({2: {"PixelData": None}}, "file88: holds no image: PixelData missing"),
     "multi-frame": ({2: {"NumberOfFrames": 4}}, "file88: NumberOfFrames must be 1"),
     "inverted": (
         {2: {"PhotometricInterpretation": "MONOCHROME1"}},

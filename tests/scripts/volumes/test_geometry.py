@@ -15,6 +15,7 @@ from scripts.volumes.geometry import (
     index_to_world,
     is_inside,
     lps_to_ras,
+    reverse_axes,
     same_geometry,
     set_affine,
     spacing_of,
@@ -179,3 +180,17 @@ def test_grids_when_differing_by_float32_rounding_then_the_same():
     spacing = [float(np.float32(s)) for s in (0.7, 0.8, 2.5)]
     assert same_geometry(image_with(), image_with(spacing=spacing))
     assert grid_difference(image_with(), image_with()) == ""
+
+
+def test_reversed_then_transposed_contiguous_and_a_copy():
+    volume = np.random.default_rng(0).normal(size=(3, 4, 5))
+    result = reverse_axes(volume)
+    np.testing.assert_array_equal(result, volume.transpose(2, 1, 0))
+    assert result.flags.c_contiguous
+    assert not np.shares_memory(result, volume)
+
+
+def test_reversed_as_another_type_then_converted():
+    result = reverse_axes(np.array([[[-1000.0, 3.0]]]), np.int16)
+    assert result.dtype == np.int16
+    assert result.ravel().tolist() == [-1000, 3]

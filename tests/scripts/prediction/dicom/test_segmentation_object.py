@@ -68,7 +68,7 @@ def read_by_position(path, affine, shape):
 
 def read_by_highdicom(path, result):
     """Read by the instances that the frames were derived from."""
-    uids = [pydicom.dcmread(file).SOPInstanceUID for file in result.dicom_files]
+    uids = [each.header.SOPInstanceUID for each in result.dicom_slices]
     return highdicom.seg.segread(path).get_pixels_by_source_instance(
         uids, combine_segments=True, assert_missing_frames_are_empty=True
     )

@@ -38,7 +38,7 @@ def written(result, tmp_path):
 def filled(path, result):
     """Fill the contours of an RTSTRUCT on the slices that they refer to."""
     data = pydicom.dcmread(path)
-    slices = {pydicom.dcmread(file).SOPInstanceUID: k for k, file in enumerate(result.dicom_files)}
+    slices = {each.header.SOPInstanceUID: k for k, each in enumerate(result.dicom_slices)}
     mask = np.zeros(result.mask.shape, result.mask.dtype)
     for structure in data.ROIContourSequence:
         for contour in structure.get("ContourSequence", []):

@@ -11,12 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from jinja2 import UndefinedError
+from pydicom.dataset import Dataset
 
 from scripts.prediction.axial_view import axial_view
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.overview import write_overview
 from scripts.prediction.report.page import PAGE, page_data, page_template, write_report
 from scripts.prediction.result import Segment
+from scripts.storage.archive import Location
+from scripts.volumes.dicom_series import SliceFile
 from tests.scripts.prediction.report.test_page_images import decoded
 from tests.scripts.prediction.shapes import ORDERS, abdomen, chest
 
@@ -121,8 +124,13 @@ def test_template_when_a_text_is_missing_then_an_error_not_an_empty_place():
 
 
 def test_files_of_the_source_then_never_named(tmp_path):
-    files = tuple(Path(f"/scans/SURNAME^NAME/{k}.dcm") for k in range(40))
-    text = page_of(dataclasses.replace(chest(), dicom_files=files), tmp_path)
+    slices = tuple(
+        SliceFile(
+            f"/scans/SURNAME^NAME/{k}.dcm", Location(Path(f"/scans/{k}.dcm")), Dataset(), 0, 0
+        )
+        for k in range(len(chest().hu))
+    )
+    text = page_of(dataclasses.replace(chest(), dicom_slices=slices), tmp_path)
     assert "SURNAME" not in text
     assert "/scans" not in text
 
