@@ -1,4 +1,4 @@
-"""The unevenness of lung tissue: a coarse field of HU, looked up slice by slice."""
+"""The unevenness of tissue: coarse random fields, looked up slice by slice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from scipy.ndimage import gaussian_filter
 from scripts.phantom.build import Build
 from scripts.phantom.solids import Array, Grid
 
-TEXTURE_MM = 2.6
+TEXTURE_MM = 2.6  # step of the field of the lungs
+REACH_MM = (400.0, 280.0, 400.0)  # z, y, x covered by the fields of an abdomen
 
 
 def draw_texture(build: Build, rng: np.random.Generator) -> Array:
@@ -44,9 +45,9 @@ class TextureLookup:
         ]
 
     def _positions(self, axis: Array, count: int) -> tuple[NDArray[np.intp], Array]:
-        place = np.clip(axis / self.step_mm + (count - 1) / 2, 0, count - 1.001)
-        low = np.floor(place).astype(np.intp)
-        return low, (place - low).astype(np.float32)
+        position = np.clip(axis / self.step_mm + (count - 1) / 2, 0, count - 1.001)
+        low = np.floor(position).astype(np.intp)
+        return low, (position - low).astype(np.float32)
 
     def slice(self, row: int) -> Array:
         """The field (Y, X) at one slice of the grid."""
@@ -54,3 +55,16 @@ class TextureLookup:
         plane = self.field[z[row]] * (1 - tz[row]) + self.field[z[row] + 1] * tz[row]
         plane = plane[y] * (1 - ty[:, None]) + plane[y + 1] * ty[:, None]
         return np.asarray(plane[:, x] * (1 - tx) + plane[:, x + 1] * tx)
+
+
+def draw_field(rng: np.random.Generator, step_mm: float, reach_steps: float) -> Array:
+    """A random field (Z, Y, X) of unit variance on a grid of ``step_mm``, smooth over its steps."""
+    shape = tuple(int(extent / step_mm) + 2 for extent in REACH_MM)
+    field = gaussian_filter(rng.standard_normal(shape, dtype=np.float32), reach_steps, mode="wrap")
+    return np.asarray(field / field.std(), dtype=np.float32)
+
+
+def sample_field(field: Array, grid: Grid, step_mm: float) -> Array:
+    """A field at the voxels of a grid (Z, Y, X)."""
+    lookup = TextureLookup(field, grid, step_mm)
+    return np.stack([lookup.slice(row) for row in range(len(grid.z))])

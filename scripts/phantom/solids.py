@@ -6,14 +6,17 @@ linear in that distance over one voxel, which is exact for a flat edge along an 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 Array = NDArray[np.float32]
 THINNEST = 0.35  # smallest radius drawn, in edge widths
 Window = tuple[slice, slice, slice]
+Axes = tuple[Array, Array, Array]
 
 
 @dataclass(frozen=True)
@@ -168,3 +171,36 @@ class Ellipsoid:
         root = half**2 - form[0, 0] * rest
         reach = side * self.centre[0] + (-side * half + np.sqrt(np.maximum(root, 0))) / form[0, 0]
         return np.where(root > 0, reach, -np.inf)
+
+
+def smooth_max(first: Array, second: Array, radius_mm: float) -> Array:
+    """The part common to two solids, its edge rounded.
+
+    >>> smooth_max(np.float32([0.0, 9.0]), np.float32([0.0, 0.0]), 4.0).tolist()
+    [1.0, 9.0]
+    """
+    overlap = np.maximum(np.float32(radius_mm) - np.abs(first - second), np.float32(0))
+    return np.asarray(np.maximum(first, second) + overlap**2 * np.float32(0.25 / radius_mm))
+
+
+def smooth_min(first: Array, second: Array, radius_mm: float) -> Array:
+    """Two solids joined, the groove between them filled."""
+    return np.asarray(-smooth_max(-first, -second, radius_mm))
+
+
+def rise(value: Array, low: float, high: float) -> Array:
+    """Rise from 0 at ``low`` to 1 at ``high`` without corners, in single precision."""
+    part = np.clip((value - np.float32(low)) * np.float32(1.0 / (high - low)), 0, 1)
+    return np.asarray(part * part * (np.float32(3) - np.float32(2) * part))
+
+
+def ellipsoid(
+    centre: Sequence[float] | NDArray[np.float64],
+    half_axes: Sequence[float] | NDArray[np.float64],
+    scale: Sequence[float] = (1.0, 1.0, 1.0),
+    turn: Sequence[float] = (0.0, 0.0, 0.0),
+) -> Ellipsoid:
+    """An ellipsoid in a scaled frame, turned about x, y and z by degrees."""
+    rotation = Rotation.from_euler("xyz", list(turn), degrees=True).as_matrix()
+    factors = np.asarray(scale, dtype=float)
+    return Ellipsoid(np.array(centre) * factors, np.array(half_axes) * factors, rotation)

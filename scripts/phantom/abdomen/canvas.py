@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.phantom.abdomen.patient import FIELDS, Patient
-from scripts.phantom.abdomen.shapes import sample_field
 from scripts.phantom.mediastinum import Tube
 from scripts.phantom.outlines import ANGLES, at_heights
+from scripts.phantom.parenchyma import sample_field
 from scripts.phantom.solids import Array, Grid, Window, blend, edge_width, tube_share
 
 # what the label map tells apart, one bit each; sub-structures of the liver keep its bit

@@ -8,11 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.phantom.abdomen.build import Body
-from scripts.phantom.abdomen.shapes import Axes, ellipsoid, rise, smooth_max, smooth_min
 from scripts.phantom.abdomen.torso import Torso
 from scripts.phantom.mediastinum import Tube, smooth_line
 from scripts.phantom.outlines import ANGLES, HEIGHTS
-from scripts.phantom.solids import Array, Ellipsoid
+from scripts.phantom.solids import (
+    Array,
+    Axes,
+    Ellipsoid,
+    ellipsoid,
+    rise,
+    smooth_max,
+    smooth_min,
+)
 
 Points = NDArray[np.float64]
 KIDNEY_GAP_MM, GALL_GAP_MM = np.float32(4.0), np.float32(3.0)  # that the liver keeps from them

@@ -8,11 +8,11 @@ import numpy as np
 
 from scripts.phantom.abdomen.build import PHASES, Body, draw_body
 from scripts.phantom.abdomen.organs import Organs, draw_organs
-from scripts.phantom.abdomen.shapes import draw_field
 from scripts.phantom.abdomen.torso import Torso, draw_torso
 from scripts.phantom.abdomen.vessels import draw_great_vessels, draw_liver_vessels
 from scripts.phantom.branching import Tree
 from scripts.phantom.mediastinum import Tube
+from scripts.phantom.parenchyma import draw_field
 from scripts.phantom.scanner import Protocol
 from scripts.phantom.solids import Array, Grid
 

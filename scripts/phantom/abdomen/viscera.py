@@ -7,8 +7,7 @@ import numpy as np
 from scripts.phantom.abdomen.canvas import BITS, Canvas
 from scripts.phantom.abdomen.lesions import Lesion
 from scripts.phantom.abdomen.organs import KIDNEY_GAP_MM
-from scripts.phantom.abdomen.shapes import Axes, rise, smooth_max
-from scripts.phantom.solids import Array, blend, coverage, tube_share
+from scripts.phantom.solids import Array, Axes, blend, coverage, rise, smooth_max, tube_share
 
 
 def paint_spleen(canvas: Canvas) -> None:

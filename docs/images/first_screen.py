@@ -1,0 +1,81 @@
+"""Make docs/images/first_screen.png from a finished demo: outlines, stage curves, result page.
+
+    make demo
+    .venv/bin/python docs/images/first_screen.py demo_output docs/images/first_screen.png
+
+Needs Chromium, for the picture of the page.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from scripts.demo.demo import LUNG, unseen_volume
+
+PAGE_SIZE = (1180, 980)  # CSS pixels of the page that are shown
+WIDTH, GAP = 1280, 16
+MOST_ROWS = 900  # of the outlines, which are many
+COLOURS = 128
+
+
+def write_page(demo: Path, folder: Path) -> Path:
+    """Predict the demo's unseen CT; return the page of the result."""
+    words = ["predict", "--bundle", LUNG.recipe.bundle, "--source", str(unseen_volume(demo))]
+    words += ["--config_file", ",".join(LUNG.recipe.overlays), "--products", "report"]
+    words += ["--ckpt_path", str(demo / "training" / "model.pt"), "--output", str(folder)]
+    subprocess.run([sys.executable, "-m", "scripts", *words], check=True)
+    (page,) = folder.glob("*/report.html")
+    return page
+
+
+def photograph(page: Path, picture: Path) -> Image.Image:
+    """Return the upper part of a page as Chromium shows it."""
+    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))))
+    size = ",".join(map(str, PAGE_SIZE))
+    words = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+    words += [f"--window-size={size}", f"--screenshot={picture}", "--virtual-time-budget=5000"]
+    subprocess.run([browser, *words, page.resolve().as_uri()], check=True, capture_output=True)
+    return Image.open(picture).convert("RGB")
+
+
+def fit(image: Image.Image, width: int) -> Image.Image:
+    """Scale an image to a width."""
+    height = round(image.height * width / image.width)
+    return image.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def compose(outlines: Image.Image, curves: Image.Image, page: Image.Image) -> Image.Image:
+    """Put the outlines on top, curves and page side by side below them."""
+    top = fit(outlines, WIDTH)
+    top = top.crop((0, 0, WIDTH, min(top.height, MOST_ROWS)))
+    half = (WIDTH - GAP) // 2
+    below = [fit(curves, half), fit(page, half)]
+    height = top.height + GAP + max(image.height for image in below)
+    whole = Image.new("RGB", (WIDTH, height), "white")
+    whole.paste(top, (0, 0))
+    for k, image in enumerate(below):
+        whole.paste(image, (k * (half + GAP), top.height + GAP))
+    return whole
+
+
+def main(demo: Path, target: Path) -> None:
+    """Write the picture in few colours, so that it stays small."""
+    outlines, curves = (
+        Image.open(demo / name).convert("RGB")
+        for name in ("evaluation/overlays.png", "training/curves.png")
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        page = write_page(demo, Path(folder) / "out")
+        shown = photograph(page, Path(folder) / "page.png")
+    whole = compose(outlines, curves, shown)
+    whole.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
