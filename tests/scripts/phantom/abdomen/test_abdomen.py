@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from scripts.phantom.abdomen.abdomen import paint_abdomen
-from scripts.phantom.abdomen.build import PHASES, draw_body
 from scripts.phantom.abdomen.canvas import BITS
 from scripts.phantom.abdomen.lesions import draw_lesions
-from scripts.phantom.abdomen.patient import draw_patient, draw_protocol, liver_heights
+from scripts.phantom.abdomen.patient import draw_patient
 from scripts.phantom.solids import Grid
 
 PIXEL_MM, STEP_MM = 3.0, 4.0
@@ -104,40 +103,3 @@ def test_slabs_draw_what_the_whole_draws(drawn, monkeypatch: pytest.MonkeyPatch)
     again, structures, _ = paint_abdomen(patient, grid, lesions)
     np.testing.assert_allclose(again, volume, atol=0.01)
     assert (structures != labels).mean() < 1e-5
-
-
-def test_contrast_medium_lights_arteries_first_then_veins_then_the_renal_pelvis() -> None:
-    bodies = {phase: draw_body(np.random.default_rng(4), phase) for phase in PHASES}
-    assert max(PHASES, key=lambda phase: bodies[phase].hu("artery")) == "arterial"
-    assert max(PHASES, key=lambda phase: bodies[phase].hu("portal_vein")) == "portal"
-    assert max(PHASES, key=lambda phase: bodies[phase].hu("renal_pelvis")) == "late"
-    assert bodies["native"].hu("artery") == pytest.approx(42)
-
-
-def test_unknown_phase_is_refused() -> None:
-    with pytest.raises(ValueError, match="phase must be one of native, arterial.*got 'venous'"):
-        draw_patient(np.random.default_rng(0), "venous")
-
-
-def test_liver_without_room_for_lesions_is_refused_saying_what_to_change() -> None:
-    patient = draw_patient(np.random.default_rng(0), "portal")
-    with pytest.raises(ValueError, match="no room for 40 lesions; raise slices"):
-        draw_lesions(
-            patient.organs,
-            patient.torso,
-            np.random.default_rng(0),
-            counts=(40, 0),
-            heights_mm=(10.0, 14.0),
-        )
-
-
-@pytest.mark.parametrize("slices", [None, 24, 60, 300])
-def test_scan_has_the_geometry_of_the_data_set_and_shows_the_liver(slices: int | None) -> None:
-    patient = draw_patient(np.random.default_rng(3), "portal")
-    protocol = draw_protocol(patient, np.random.default_rng(3), slices=slices)
-    assert 0.56 <= protocol.field_mm / 512 <= 0.96
-    assert 1.0 <= protocol.spacing_z_mm <= 4.0
-    assert slices in (None, protocol.slices)
-    low, high = liver_heights(protocol.grid(64))
-    assert high - low > 40
-    assert protocol.grid(64).z[0] < low < high < protocol.grid(64).z[-1]

@@ -114,22 +114,3 @@ def test_lung_labels_are_those_of_luna16() -> None:
     lungs = np.array([[[0.9, -0.9, 0.4, -0.9]]], dtype=np.float32)
     airway = np.array([[[0.0, 0.0, 0.0, 0.8]]], dtype=np.float32)
     assert lung_labels(lungs, airway).tolist() == [[[3, 4, 0, 5]]]
-
-
-def test_vessels_taper_and_stay_in_the_lungs(patient: Patient) -> None:
-    tree = patient.vessels
-    assert len(tree.ends) > 2000
-    assert (tree.radii[:, 0] >= tree.radii[:, 1]).all()
-    thin = tree.radii[:, 0] < 1.5
-    tips = tree.ends[thin, 1]
-    side = np.where(tips[:, 0] > 0, LEFT, RIGHT)
-    for each in (LEFT, RIGHT):
-        inside = patient.outlines.lung_distance(tips[side == each], each) < 0
-        assert inside.mean() > 0.97
-
-
-def test_same_stream_draws_the_same_patient(patient: Patient) -> None:
-    again = draw_patient(np.random.default_rng(3))
-    assert again.build == patient.build
-    np.testing.assert_array_equal(again.vessels.ends, patient.vessels.ends)
-    np.testing.assert_array_equal(again.texture, patient.texture)
