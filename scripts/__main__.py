@@ -16,7 +16,7 @@ import fire
 from fire.helptext import HelpText
 from fire.trace import FireTrace
 
-from scripts.commands import COMMANDS, sketch
+from scripts.commands import COMMANDS, sketch, written
 from scripts.storage.options import read_truth
 
 HELP = ("-h", "--help")
@@ -131,6 +131,13 @@ def first_cause(error: BaseException) -> BaseException:
     return error
 
 
+def sketch_of(words: tuple[str, ...]) -> Callable[..., Any]:
+    """Return a function with a command's signature and docstring, without importing torch."""
+    if words[0] == "prepare":  # whose options depend on the data set
+        return written(resolve("scripts.preparation.command:command_of")(words[1]))
+    return sketch(COMMANDS[words].target)
+
+
 def explain(words: tuple[str, ...], function: Callable[..., Any]) -> str:
     """Return the help of a command: what it does, its arguments, types, defaults and meaning."""
     name = f"{NAME} {' '.join(words)}"
@@ -141,13 +148,14 @@ def explain(words: tuple[str, ...], function: Callable[..., Any]) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command; a user's mistake ends in one line and exit code 2."""
     words, options = split_command(sys.argv[1:] if arguments is None else arguments)
-    sketched = sketch(COMMANDS[words].target)
+    sketched = sketch_of(words)
     if any(option in HELP for option in options):
         print(explain(words, sketched))
         return
     refuse_unknown_options(sketched, options)
     try:
-        function = with_booleans_read(resolve(COMMANDS[words].target))
+        command = sketched if words[0] == "prepare" else resolve(COMMANDS[words].target)
+        function = with_booleans_read(command)
         fire.Fire(function, command=options, name=f"{NAME} {' '.join(words)}")
     except (ValueError, OSError, RuntimeError) as error:
         mistake = first_cause(error)

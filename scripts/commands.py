@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from scripts.datasets.known import KNOWN
 
 
 class Command(NamedTuple):
@@ -43,14 +46,10 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "scripts.phantom.abdomen.ircadb:make_cohort",
         "draw a synthetic cohort of abdominal CTs, in 3D-IRCADb-01's files",
     ),
-    ("prepare", "luna16"): Command(
-        "scripts.preparation.cohort:prepare",
-        "turn LUNA16 into slices, labels, partitions and a datalist",
-    ),
-    ("prepare", "ircadb"): Command(
-        "scripts.datasets.ircadb.preparation:prepare",
-        "turn 3D-IRCADb-01 into slices, labels, partitions and a datalist",
-    ),
+    **{
+        ("prepare", name): Command("scripts.preparation.command:prepare", known.summary)
+        for name, known in KNOWN.items()
+    },
     ("run",): Command(
         "scripts.audit.run:run_bundle",
         "run a workflow of a bundle with MONAI, after checking its overrides",
@@ -125,10 +124,20 @@ def sketch(target: str) -> Callable[..., Any]:
     program = ast.fix_missing_locations(ast.Module([future, *constants, function], []))
     namespace: dict[str, Any] = {"__name__": module}
     exec(compile(program, spec.origin, "exec"), namespace)
-    made: Callable[..., Any] = namespace[name]
-    for key, text in made.__annotations__.items():
-        made.__annotations__[key] = Written(text.removesuffix(" | None"))
-    return made
+    return written(namespace[name])
+
+
+def written(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a function, in place, annotations that help shows as the source has them."""
+    signature = inspect.signature(function)
+    parameters = [
+        parameter.replace(annotation=Written(str(parameter.annotation).removesuffix(" | None")))
+        for parameter in signature.parameters.values()
+    ]
+    made: Any = function
+    made.__signature__ = signature.replace(parameters=parameters)
+    made.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return function
 
 
 def _is_literal(value: ast.expr) -> bool:

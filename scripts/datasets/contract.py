@@ -11,13 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from random import Random
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.datasets.problems import Problem
-from scripts.volumes.volume import Volume
+if TYPE_CHECKING:
+    from scripts.datasets.problems import Problem
+    from scripts.volumes.volume import Volume
 
 Kind = Literal["instances", "classes"]
 Point = tuple[float, float, float, float]
@@ -56,12 +57,14 @@ class Listing:
         problems: what cannot be used.
         notes: remarks for the screen, one line each.
         facts: further entries for the report, by name.
+        provenance: further entries for the provenance of the datalist.
     """
 
     scans: Sequence[Scan]
     problems: Sequence[Problem] = ()
     notes: Sequence[str] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,11 +102,27 @@ class Labelled:
     notes: Sequence[str] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Check.
+
+        Raises:
+            ValueError: when label or lung is not on the grid of the volume, or the label not uint8.
+        """
+        if self.label.dtype != np.uint8:
+            raise ValueError(f"label: must be uint8, got {self.label.dtype}")
+        for what, array in (("label", self.label), ("lung", self.lung)):
+            if array is not None and array.shape != self.volume.hu.shape:
+                raise ValueError(
+                    f"{what}: must have the shape of the CT, {self.volume.hu.shape}, "
+                    f"got {array.shape}"
+                )
+
 
 class DataSet(ABC):
     """A data set: a frozen dataclass whose fields are the options that it adds to ``prepare``.
 
-    The ``Args:`` of its docstring are the help of these options; wrong values are refused in
+    Its docstring is the help of ``prepare NAME``: first what is prepared, then under ``Args:`` its
+    options and ``source``, the layout of the folder. Wrong values are refused in
     ``__post_init__``. Options may arrive as a command line gives them (a path as text or number).
     Modules are imported for ``--help`` too, so that what is slow to import (torch, MONAI) belongs
     into the functions that need it.
@@ -154,7 +173,8 @@ class DataSet(ABC):
     def at(self, source: Path) -> DataSet:
         """Return the data set with what a source says of itself, such as the names of its classes.
 
-        Called once, before everything else; returns itself where the source says nothing.
+        Called before everything else, and perhaps again on its own result; returns itself where the
+        source says nothing.
 
         Raises:
             ValueError, OSError: for a source that contradicts itself or the options.
@@ -205,6 +225,7 @@ class DataSet(ABC):
         return {
             option.name: str(value) if isinstance(value, Path) else value
             for option in fields(self)  # type: ignore[arg-type]
+            if option.init
             for value in [getattr(self, option.name)]
         }
 

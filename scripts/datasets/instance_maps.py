@@ -5,13 +5,14 @@ Maps are uint8 (Z, Y, X) in LPS order: 0 is background, k is object k.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from scripts.volumes.geometry import index_to_world, spacing_of
+from scripts.volumes.geometry import index_to_world, spacing_of, world_to_index
 
 Map = NDArray[np.uint8]
 Objects = list[dict[str, Any]]
@@ -92,3 +93,47 @@ def find_windows(instances: Map) -> dict[int, tuple[slice, ...]]:
         for number, box in enumerate(boxes, start=1)
         if box is not None
     }
+
+
+def place_objects(
+    instances: Map,
+    objects: Iterable[Mapping[str, Any]],
+    affine_lps: NDArray[np.float64],
+    *,
+    by_centre: bool,
+) -> Objects:
+    """Add where each object lies: ``slices``, ``central`` and ``voxels``.
+
+    Args:
+        instances: the map.
+        objects: ``id``, ``diameter_mm``, ``centre_lps_mm``.
+        affine_lps: (4, 4), index (i, j, k) to LPS mm.
+        by_centre: the central slice is the one nearest to the centre (balls); otherwise the one
+            of largest area (readers, masks: their outlines are not round).
+
+    Raises:
+        ValueError: when an object has no voxel: it would be counted and never be found.
+    """
+    windows = find_windows(instances)
+    placed: Objects = []
+    for item in objects:
+        window = windows.get(item["id"])
+        if window is None:
+            raise ValueError(
+                f"object {item['id']} at {item['centre_lps_mm']} mm: no voxel of the label is "
+                f"its own; does another one cover it?"
+            )
+        area = np.count_nonzero(instances[window] == item["id"], axis=(1, 2))
+        slices = window[0].start + np.flatnonzero(area)
+        centre_k = world_to_index(item["centre_lps_mm"], affine_lps)[2]
+        off_centre = np.abs(slices - centre_k)
+        order = (off_centre,) if by_centre else (off_centre, -area[area > 0])
+        placed.append(
+            {
+                **item,
+                "slices": [int(k) for k in slices],
+                "central": int(slices[np.lexsort(order)[0]]),
+                "voxels": int(area.sum()),
+            }
+        )
+    return placed

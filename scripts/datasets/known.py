@@ -4,13 +4,42 @@ from __future__ import annotations
 
 import difflib
 from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple
 
-from scripts.datasets.contract import DataSet
+if TYPE_CHECKING:
+    from scripts.datasets.contract import DataSet
 
-# name -> "module:class"; a new data set needs this one line outside its own module
-KNOWN: dict[str, str] = {
-    "folder": "scripts.datasets.folder:FolderDataSet",
-    "lidc_nodules": "scripts.datasets.lidc_nodules:LidcNodules",
+
+class Known(NamedTuple):
+    """One data set.
+
+    Args:
+        target: its class, as ``module:class``.
+        summary: what ``prepare`` does with it, on one line.
+    """
+
+    target: str
+    summary: str
+
+
+# a new data set needs one entry here and nothing else outside its own module
+KNOWN: dict[str, Known] = {
+    "luna16": Known(
+        "scripts.datasets.luna16.dataset:Luna16",
+        "turn LUNA16 into slices, labels, partitions and a datalist",
+    ),
+    "ircadb": Known(
+        "scripts.datasets.ircadb.dataset:Ircadb",
+        "turn 3D-IRCADb-01 into slices, labels, partitions and a datalist",
+    ),
+    "folder": Known(
+        "scripts.datasets.folder:FolderDataSet",
+        "turn any CTs with label maps into slices, labels, partitions and a datalist",
+    ),
+    "lidc_nodules": Known(
+        "scripts.datasets.lidc_nodules:LidcNodules",
+        "turn crops of LIDC nodules into slices, labels, partitions and a datalist",
+    ),
 }
 
 
@@ -24,6 +53,6 @@ def data_set_class(name: str) -> type[DataSet]:
         near = difflib.get_close_matches(str(name), KNOWN, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise ValueError(f"data set: must be one of {', '.join(KNOWN)}, got {name!r}{hint}")
-    module, _, attribute = KNOWN[name].partition(":")
+    module, _, attribute = KNOWN[name].target.partition(":")
     known: type[DataSet] = getattr(import_module(module), attribute)
     return known

@@ -1,30 +1,34 @@
-"""What was wrong with one scan or one row: kept, reported by name, and the others go on."""
+"""What was wrong with one scan, file or row: reported by name, while the others are prepared."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+COLUMNS = ("scan_id", "place", "reason", "left_out")  # of the report's CSV
+
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that could not be used.
+    """One thing that could not be used, or only with a doubt.
 
     Args:
-        series_uid: the series it belongs to; empty where no series can be named.
-        place: the file, and the row where there is one (line of the file, the header is line 1).
-        reason: what is wrong, in words for the one who can mend it.
-        scan_left_out: whether the whole scan is left out because of it.
+        scan_id: the scan (series, patient) it belongs to; empty where none can be named.
+        place: the file, and the row where there is one (line of the file, the header is line 1);
+            empty where the reason names the file.
+        reason: what is wrong, in words for the person who can correct it.
+        left_out: whether the whole scan is left out because of it.
     """
 
-    series_uid: str
+    scan_id: str
     place: str
     reason: str
-    scan_left_out: bool = True
+    left_out: bool = True
 
     def __str__(self) -> str:
         """One line for the screen."""
-        consequence = "scan left out" if self.scan_left_out else "scan kept"
-        return f"{self.series_uid or '(no series)'}: {self.place}: {self.reason} [{consequence}]"
+        consequence = "scan left out" if self.left_out else "scan kept"
+        where = f"{self.place}: " if self.place else ""
+        return f"{self.scan_id or '(no scan)'}: {where}{self.reason} [{consequence}]"
 
     def row(self) -> dict[str, str | bool]:
         """Columns of the report."""

@@ -1,66 +1,20 @@
-"""What a preparation is asked for: choices in groups, checked before any scan is read."""
+"""The options that every data set shares, in groups, checked before any scan is read."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from scripts.datasets.contract import DataSet, Kind
 from scripts.datasets.shares import PATIENT_SHARES
-from scripts.preparation.splits import FOLDS, KINDS
+from scripts.preparation.splits import splits_of
 from scripts.storage.options import check_choice, check_whole
 
-LABEL_KINDS = ("ball", "readers", "masks")
-SLICE_KINDS = ("central", "all")
-READERS = 4  # radiologists who read each LIDC scan
-
-
-def check_folder(name: str, value: Path | None, kind: str) -> None:
-    """Refuse a label kind without the folder that it needs."""
-    if value is None:
-        raise ValueError(f"{name}: must name a folder for --label {kind}, got nothing")
-    if not value.is_dir():
-        raise FileNotFoundError(f"{name}: no folder {value}")
-
-
-@dataclass(frozen=True)
-class LabelOptions:
-    """How the truth is made.
-
-    Args:
-        kind: ``ball`` (centre and diameter), ``readers`` (LIDC outlines) or ``masks`` (files).
-        readers_xml: folder of LIDC XML files, searched with its subfolders.
-        min_readers: how many of the four readers must hold a voxel.
-        masks: folder of ``<uid>.nii.gz`` instance masks.
-    """
-
-    kind: str = "ball"
-    readers_xml: Path | None = None
-    min_readers: int = 2
-    masks: Path | None = None
-
-    def __post_init__(self) -> None:
-        """Check.
-
-        Raises:
-            ValueError: for an unknown kind, a number of readers that cannot be, no folder.
-            FileNotFoundError: when the folder is not there.
-        """
-        check_choice("label", self.kind, LABEL_KINDS)
-        check_whole("min_readers", self.min_readers, 1, READERS)
-        if self.kind == "readers":
-            check_folder("readers_xml", self.readers_xml, self.kind)
-        if self.kind == "masks":
-            check_folder("masks", self.masks, self.kind)
-
-    def record(self) -> dict[str, Any]:
-        """Only what this kind of label reads."""
-        used: dict[str, Any] = {"label": self.kind}
-        if self.kind == "readers":
-            used |= {"readers_xml": str(self.readers_xml), "min_readers": self.min_readers}
-        if self.kind == "masks":
-            used["masks"] = str(self.masks)
-        return used
+SLICE_KINDS: Mapping[Kind, tuple[str, ...]] = {
+    "instances": ("central", "all"),
+    "classes": ("all", "organ"),
+}
 
 
 @dataclass(frozen=True)
@@ -68,62 +22,106 @@ class SliceOptions:
     """Which slices become samples.
 
     Args:
-        which: ``central`` (one a nodule, as in the paper) or ``all`` slices of each nodule.
+        which: for instances ``central`` (one an object, as in the paper) or ``all`` slices of each;
+            for classes ``all``, or those that show an ``organ``.
         neighbours: slices kept on either side of each, for 2.5D input.
-        empty_share: share of slices without a nodule among the samples, 0 to below 1.
+        every: for classes: of these, the first and each n-th after it.
+        empty_share: for instances: share of slices without object among the samples, 0 to below 1.
         seed: of their draw.
     """
 
-    which: str = "central"
+    which: str
     neighbours: int = 1
+    every: int = 1
     empty_share: float = 0.1
     seed: int = 0
 
-    def __post_init__(self) -> None:
-        """Check.
+    def check(self, kind: Kind) -> None:
+        """Refuse what a kind of data set cannot be prepared with.
 
         Raises:
             ValueError: for an unknown word or a number out of bounds.
         """
-        check_choice("slices", self.which, SLICE_KINDS)
+        check_choice("slices", self.which, SLICE_KINDS[kind])
         check_whole("neighbours", self.neighbours, 0)
+        check_whole("every", self.every, 1)
         check_whole("seed", self.seed, 0)
         share = self.empty_share
         if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 <= share < 1:
             raise ValueError(f"empty_share: must be a number from 0 to below 1, got {share!r}")
 
-    def record(self) -> dict[str, Any]:
+    def stored(self, kind: Kind) -> dict[str, Any]:
+        """What the stored slices of a scan depend on."""
+        drawn = {"seed": self.seed} if kind == "instances" else {"every": self.every}
+        return {"slices": self.which, "neighbours": self.neighbours, **drawn}
+
+    def record(self, kind: Kind) -> dict[str, Any]:
         """Return the entries of the provenance."""
-        return {
-            "slices": self.which,
-            "neighbours": self.neighbours,
-            "empty_share": self.empty_share,
-        }
+        share = {"empty_share": self.empty_share}
+        drawn = share if kind == "instances" else {"every": self.every}
+        return {"slices": self.which, "neighbours": self.neighbours, **drawn}
 
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """Who trains, validates and tests: see :mod:`scripts.preparation.splits`."""
+    """How the cohort is divided: see :mod:`scripts.preparation.splits`.
+
+    Args:
+        kind: one of the data set's splits.
+        seed: another seed, another draw.
+        shares: for ``patient``: relative sizes of training, validation and test.
+        folds: for ``fold``: how many.
+        test_fold: for ``fold``, or the data set's own folds: the one that tests, from 0.
+        block: for ``slice_block`` of classes: slices in a block.
+    """
 
     kind: str = "patient"
-    test_fold: int = 0
     seed: int = 0
     shares: tuple[int, int, int] = PATIENT_SHARES
+    folds: int = 5
+    test_fold: int = 0
+    block: int = 10
 
-    def __post_init__(self) -> None:
-        """Check.
+    def check(self, data_set: DataSet) -> None:
+        """Refuse what a data set cannot be divided by.
 
         Raises:
-            ValueError: for an unknown kind, fold or seed.
+            ValueError: for an unknown split or a number out of bounds.
         """
-        check_choice("split", self.kind, KINDS)
-        check_whole("test_fold", self.test_fold, 0, FOLDS - 1)
+        check_choice("split", self.kind, splits_of(data_set))
         check_whole("seed", self.seed, 0)
+        check_whole("folds", self.folds, 3)
+        check_whole("test_fold", self.test_fold, 0, self.folds - 1 if self.kind == "fold" else None)
+        check_whole("block", self.block, 1)
 
-    def record(self) -> dict[str, Any]:
+    def record(self, data_set: DataSet) -> dict[str, Any]:
         """Only what this kind of split reads."""
-        used = asdict(self) | {"shares": list(self.shares)}
-        del used["seed" if self.kind == "subset" else "test_fold"]
-        if self.kind != "patient":
-            del used["shares"]
-        return used
+        record: dict[str, Any] = {"kind": self.kind, "seed": self.seed}
+        if self.kind == "patient":
+            record["shares"] = list(self.shares)
+        if self.kind == "fold":
+            record["folds"] = self.folds
+        if self.kind == "fold" or self.kind in data_set.splits:
+            record["test_fold"] = self.test_fold
+        if self.kind == "slice_block" and data_set.kind == "classes":
+            record["block"] = self.block
+        return record
+
+
+def check_window(window_hu: object) -> tuple[float, float]:
+    """Return a window in HU.
+
+    Raises:
+        ValueError: for anything but two numbers, the lower one first.
+
+    Example:
+        >>> check_window([-150, 250])
+        (-150.0, 250.0)
+    """
+    pair = window_hu if isinstance(window_hu, (tuple, list)) else ()
+    if len(pair) != 2 or not all(isinstance(bound, (int, float)) for bound in pair):
+        raise ValueError(f"window_hu: must be two numbers like [-150,250], got {window_hu!r}")
+    low, high = map(float, pair)
+    if not low < high:
+        raise ValueError(f"window_hu: lower bound must lie below upper, got {low}, {high}")
+    return low, high

@@ -1,133 +1,119 @@
-"""From the records of prepared scans to the lists of samples and volumes, side by side."""
+"""Assignment of the samples and volumes of a cohort to training, validation and test."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from typing import Any
 
-from scripts.datasets.luna16.scans import Scan
+from scripts.datasets.contract import DataSet, Scan
 from scripts.datasets.shares import SECTIONS
 from scripts.preparation.options import SliceOptions, SplitOptions
-from scripts.preparation.slices import empty_count, nodule_slices
-from scripts.preparation.splits import (
-    assign_nodules,
-    assign_patients,
-    assign_slices,
-    assign_subsets,
+from scripts.preparation.samples import PreparedScan, Sample, listed, shared_entries
+from scripts.preparation.slice_splits import (
+    assign_object_blocks,
+    assign_random_slices,
+    assign_slice_blocks,
     hold_back_ends,
 )
+from scripts.preparation.slices import object_slices
+from scripts.preparation.splits import assign_folds, assign_nodules, assign_patients
 from scripts.storage.output_folder import portable_path
-from scripts.transforms.neighbours import rows_of
 
-Sample = dict[str, Any]
 Lists = dict[str, list[Sample]]
+Place = tuple[str, int]  # scan id, and slice or object
 
 
-@dataclass(frozen=True)
-class PreparedScan:
-    """A scan, its patient and the record that preparation left of it."""
+def check_split_early(scans: Sequence[Scan], data_set: DataSet, split: SplitOptions) -> None:
+    """Refuse, before any scan is read, a split that so many scans cannot give.
 
-    scan: Scan
-    patient_id: str
-    record: Mapping[str, Any]
-    empty_wanted: int
-
-
-def samples_of(prepared: PreparedScan, options: SliceOptions) -> list[Sample]:
-    """List the samples of one scan: slices with nodules, then those without, in drawn order."""
-    record = prepared.record
-    uid = prepared.scan.uid
-    common = {key: f"scans/{uid}/{key}.npy" for key in ("image", "label", "lung")}
-    empty = record["empty_slices"][: prepared.empty_wanted]
-    samples = []
-    for number in [*nodule_slices(record["nodules"], options.which), *empty]:
-        rows = rows_of(number, record["stored_slices"], options.neighbours, record["size"][2])
-        shown = [nodule for nodule in record["nodules"] if number in nodule["slices"]]
-        keys = ("id", "diameter_mm", "centre_lps_mm")
-        samples.append(
-            {
-                **common,
-                "rows": rows,
-                "slice": number,
-                "series_uid": uid,
-                "patient_id": prepared.patient_id,
-                "spacing_mm": record["spacing_mm"],
-                "affine_lps": record["affine_lps"],
-                "label_kind": record["label_kind"],
-                "nodules": [{key: nodule[key] for key in keys} for nodule in shown],
-            }
-        )
-    return samples
-
-
-def choose_samples(
-    scans: Sequence[PreparedScan], options: SliceOptions
-) -> tuple[list[Sample], int]:
-    """Choose every slice with a nodule, and as many without, evenly over the scans, as asked for.
-
-    Returns:
-        The samples by series and slice; and how many slices without nodule were asked for, which
-        is more than there are when the lungs leave no room.
+    Raises:
+        ValueError: see :mod:`scripts.preparation.splits` and :meth:`DataSet.divide`.
     """
-    having: list[Sample] = []
-    lacking: list[tuple[int, float, Sample]] = []
-    random = Random(f"empty:{options.seed}")
-    for prepared in sorted(scans, key=lambda prepared: prepared.scan.uid):
-        every = samples_of(prepared, options)
-        having += [sample for sample in every if sample["nodules"]]
-        empty = [sample for sample in every if not sample["nodules"]]
-        lacking += [(rank, random.random(), sample) for rank, sample in enumerate(empty)]
-    wanted = empty_count(len(having), options.empty_share)
-    lacking.sort(key=lambda drawn: drawn[:2])  # one of each scan before a second of any
-    chosen = [*having, *(sample for _, _, sample in lacking[:wanted])]
-    return sorted(chosen, key=lambda sample: (sample["series_uid"], sample["slice"])), wanted
+    _scan_partitions(scans, {scan.patient_id: True for scan in scans}, data_set, split)
+
+
+def _scan_partitions(
+    scans: Iterable[Scan], complete: Mapping[str, bool], data_set: DataSet, split: SplitOptions
+) -> Mapping[str, str] | None:
+    """Partition of every scan, in a split that keeps scans whole; None in any other."""
+    listed = list(scans)
+    if split.kind in data_set.splits:
+        random = Random(f"{split.kind}:{split.seed}")
+        return data_set.divide(listed, split.kind, test_fold=split.test_fold, random=random)
+    if split.kind == "patient":
+        needed = "with nodules" if data_set.kind == "instances" else ""
+        seed, shares = split.seed, split.shares
+        patients = assign_patients(complete, seed=seed, shares=shares, needed=needed)
+    elif split.kind == "fold":
+        patients = assign_folds(
+            complete, folds=split.folds, test_fold=split.test_fold, seed=split.seed
+        )
+    else:
+        return None
+    return {scan.id: patients[scan.patient_id] for scan in listed}
+
+
+def scan_partitions(
+    scans: Sequence[PreparedScan], data_set: DataSet, split: SplitOptions
+) -> Mapping[str, str] | None:
+    """Partition of every scan, in a split that keeps scans whole; None in any other.
+
+    Raises:
+        ValueError: when there are too few patients or folds.
+    """
+    complete: dict[str, bool] = {}
+    for prepared in scans:
+        patient, record = prepared.scan.patient_id, prepared.record
+        if data_set.kind == "instances":
+            complete[patient] = complete.get(patient, False) or bool(record["nodules"])
+        else:
+            known = len(record["known_classes"]) == len(data_set.classes())
+            complete[patient] = complete.get(patient, True) and known
+    return _scan_partitions([prepared.scan for prepared in scans], complete, data_set, split)
 
 
 def divide(
     samples: Sequence[Sample],
     scans: Sequence[PreparedScan],
-    *,
+    data_set: DataSet,
     split: SplitOptions,
     slices: SliceOptions,
 ) -> Lists:
-    """Put every sample into its section; see :mod:`scripts.preparation.splits`.
+    """Put every sample into its partition; see :mod:`scripts.preparation.splits`.
 
     Raises:
-        ValueError: when a section would be empty.
+        ValueError: when a partition would be empty.
     """
+    whole = scan_partitions(scans, data_set, split)
+    if whole is not None:
+        return _gather((whole[sample["series_uid"]], sample) for sample in samples)
     if split.kind == "nodule":
         return _by_nodule(samples, scans, split, slices)
-    if split.kind == "slice_block":
-        return _by_slice_block(samples, split, max(1, slices.neighbours))
-    sections = series_sections(scans, split)
-    return _gather((sections[sample["series_uid"]], sample) for sample in samples)
+    if split.kind == "slice_random":
+        placed = assign_random_slices(_numbers(samples), seed=split.seed)
+    elif data_set.kind == "instances":
+        placed = _object_blocks(samples, split, max(1, slices.neighbours))
+    else:
+        gap = max(1, 2 * slices.neighbours)
+        numbers = _numbers(samples)
+        placed = assign_slice_blocks(numbers, block=split.block, gap=gap, seed=split.seed)
+    named = ((placed.get((s["series_uid"], s["slice"])), s) for s in samples)
+    return _gather((partition, sample) for partition, sample in named if partition)
 
 
 def _gather(pairs: Iterable[tuple[str, Sample]]) -> Lists:
-    lists: Lists = {section: [] for section in SECTIONS}
-    for section, sample in pairs:
-        lists[section].append(sample)
+    lists: Lists = {partition: [] for partition in SECTIONS}
+    for partition, sample in pairs:
+        lists[partition].append(sample)
     return lists
 
 
-def series_sections(scans: Sequence[PreparedScan], split: SplitOptions) -> dict[str, str]:
-    """Section of every series in a split that keeps series whole.
-
-    Raises:
-        ValueError: when there are too few patients or subsets.
-    """
-    if split.kind == "subset":
-        subsets = {prepared.scan.uid: prepared.scan.subset for prepared in scans}
-        return assign_subsets(subsets, test_fold=split.test_fold)
-    nodules: dict[str, int] = {}
-    for prepared in scans:
-        patient = prepared.patient_id
-        nodules[patient] = nodules.get(patient, 0) + len(prepared.record["nodules"])
-    sections = assign_patients(nodules, seed=split.seed, shares=split.shares)
-    return {prepared.scan.uid: sections[prepared.patient_id] for prepared in scans}
+def _numbers(samples: Iterable[Sample]) -> dict[str, list[int]]:
+    numbers: dict[str, list[int]] = {}
+    for sample in samples:
+        numbers.setdefault(sample["series_uid"], []).append(sample["slice"])
+    return numbers
 
 
 def _by_nodule(
@@ -136,21 +122,21 @@ def _by_nodule(
     split: SplitOptions,
     slices: SliceOptions,
 ) -> Lists:
-    """Place a slice in the section of every nodule that it was taken for, listing only those."""
-    owners: dict[tuple[str, int], set[int]] = {}
+    """Put a slice into the partition of every nodule that it was taken for, listing only those."""
+    owners: dict[Place, set[int]] = {}
     for prepared in scans:
         for nodule in prepared.record["nodules"]:
-            for number in nodule_slices([nodule], slices.which):
-                owners.setdefault((prepared.scan.uid, number), set()).add(nodule["id"])
+            for number in object_slices([nodule], slices.which):
+                owners.setdefault((prepared.scan.id, number), set()).add(nodule["id"])
     names = [(uid, number) for (uid, _), numbers in owners.items() for number in numbers]
-    sections = assign_nodules(names, seed=split.seed)
+    partitions = assign_nodules(names, seed=split.seed)
     pairs: list[tuple[str, Sample]] = []
     for sample in samples:
         uid = sample["series_uid"]
-        owning = {sections[uid, k] for k in owners.get((uid, sample["slice"]), ())}
-        for section in sorted(owning):
-            shown = [n for n in sample["nodules"] if sections[uid, n["id"]] == section]
-            pairs.append((section, {**sample, "nodules": shown}))
+        owning = {partitions[uid, k] for k in owners.get((uid, sample["slice"]), ())}
+        for partition in sorted(owning):
+            shown = [n for n in sample["nodules"] if partitions[uid, n["id"]] == partition]
+            pairs.append((partition, {**sample, "nodules": shown}))
     lacking = {(s["series_uid"], s["slice"]): s for s in samples if not s["nodules"]}
     if len(lacking) < len(SECTIONS):
         return _gather([*pairs, *(("training", sample) for sample in lacking.values())])
@@ -158,59 +144,54 @@ def _by_nodule(
     return _gather([*pairs, *((drawn[place], lacking[place]) for place in lacking)])
 
 
-def _by_slice_block(samples: Sequence[Sample], split: SplitOptions, gap: int) -> Lists:
-    """Place slices with a nodule by blocks; of a scan's others, ends are held back, a gap kept."""
-    nodules: dict[tuple[str, int], list[int]] = {}
-    without: dict[str, list[int]] = {}
+def _object_blocks(samples: Sequence[Sample], split: SplitOptions, gap: int) -> dict[Place, str]:
+    """Place slices with an object by blocks; of a scan's others, hold back the ends, with a gap."""
+    objects: dict[Place, list[int]] = {}
     for sample in samples:
-        for nodule in sample["nodules"]:
-            nodules.setdefault((sample["series_uid"], nodule["id"]), []).append(sample["slice"])
-        if not sample["nodules"]:
-            without.setdefault(sample["series_uid"], []).append(sample["slice"])
-    placed = assign_slices(nodules, seed=split.seed, gap=gap)
+        for item in sample["nodules"]:
+            objects.setdefault((sample["series_uid"], item["id"]), []).append(sample["slice"])
+    placed = assign_object_blocks(objects, seed=split.seed, gap=gap)
+    without = _numbers(sample for sample in samples if not sample["nodules"])
     for uid, numbers in without.items():
-        for number, section in hold_back_ends(numbers).items():
-            beside = range(number - gap, number + gap + 1)
-            if all(placed.get((uid, k), section) == section for k in beside):
-                placed[uid, number] = section
-    named = ((placed.get((s["series_uid"], s["slice"])), s) for s in samples)
-    return _gather((section, sample) for section, sample in named if section)
+        for number, partition in hold_back_ends(numbers).items():
+            around = range(number - gap, number + gap + 1)
+            if all(placed.get((uid, k), partition) == partition for k in around):
+                placed[uid, number] = partition
+    return placed
 
 
 def volume_lists(
-    lists: Lists, scans: Sequence[PreparedScan], split: SplitOptions, output: Path
+    lists: Lists,
+    scans: Sequence[PreparedScan],
+    data_set: DataSet,
+    split: SplitOptions,
+    output: Path,
 ) -> Lists:
-    """Whole volumes of every section.
+    """Whole volumes of every partition that has a sample of the scan.
 
-    Where the split keeps series whole, each stands once. Otherwise (``nodule``, ``slice_block``)
-    it stands in every section that has a sample of it.
+    Where the split keeps scans whole, each is listed once, with or without objects.
     """
-    if split.kind in ("patient", "subset"):
-        whole = series_sections(scans, split)
-        sections = {uid: {section} for uid, section in whole.items()}
-    else:
-        sections = {prepared.scan.uid: set() for prepared in scans}
-        for section, samples in lists.items():
-            for sample in samples:
-                sections[sample["series_uid"]].add(section)
-    pairs = [
-        (section, _volume(prepared, output))
+    partitions: dict[str, set[str]] = {prepared.scan.id: set() for prepared in scans}
+    for partition, samples in lists.items():
+        for sample in samples:
+            partitions[sample["series_uid"]].add(partition)
+    whole = scan_partitions(scans, data_set, split) if data_set.kind == "instances" else None
+    for scan_id, partition in (whole or {}).items():
+        partitions[scan_id].add(partition)
+    return _gather(
+        (partition, _volume(prepared, data_set, output))
         for prepared in scans
-        for section in SECTIONS
-        if section in sections[prepared.scan.uid]
-    ]
-    return _gather(pairs)
+        for partition in SECTIONS
+        if partition in partitions[prepared.scan.id]
+    )
 
 
-def _volume(prepared: PreparedScan, output: Path) -> Sample:
-    keys = ("id", "diameter_mm", "centre_lps_mm")
-    uid = prepared.scan.uid
-    return {
-        "image": portable_path(prepared.scan.image, output),
-        "label": f"volumes/{uid}.nii.gz",
-        "series_uid": uid,
-        "patient_id": prepared.patient_id,
-        "spacing_mm": prepared.record["spacing_mm"],
-        "label_kind": prepared.record["label_kind"],
-        "nodules": [{k: nodule[k] for k in keys} for nodule in prepared.record["nodules"]],
-    }
+def _volume(prepared: PreparedScan, data_set: DataSet, output: Path) -> Sample:
+    scan, own = prepared.scan, f"volumes/{prepared.scan.id}"
+    files = {"image": f"{own}_image.nii.gz", "label": f"{own}_label.nii.gz"}
+    if scan.image_file is not None:
+        files = {"image": portable_path(scan.image_file, output), "label": f"{own}.nii.gz"}
+    entry = {**files, **shared_entries(prepared, data_set)}
+    if data_set.kind == "instances":
+        entry["nodules"] = listed(prepared.record["nodules"])
+    return entry

@@ -10,9 +10,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.datasets.ircadb.options import SPLIT_KINDS
-from scripts.preparation.options import LABEL_KINDS
-from scripts.preparation.splits import KINDS, LEAKING_KINDS
+from scripts.datasets.ircadb.dataset import Ircadb
+from scripts.datasets.luna16.dataset import Luna16
+from scripts.preparation.splits import splits_of
 
 GRAPH_CUT = "graph_cut"
 SCRATCH = "scratch"
@@ -50,9 +50,9 @@ BUNDLES = {
     "lung_nodule_ct_segmentation": Bundle(
         "bundles/lung_nodule_ct_segmentation",
         "luna16",
-        LABEL_KINDS,
-        KINDS,
-        tuple(LEAKING_KINDS),
+        Luna16.label_kinds,
+        tuple(splits_of(Luna16)),
+        tuple(name for name, split in splits_of(Luna16).items() if split.leak),
         (),
         "configs/losses",
         ("per_nodule.csv", ("series_uid", "nodule")),
@@ -61,7 +61,7 @@ BUNDLES = {
         "bundles/liver_ct_segmentation",
         "ircadb",
         ("organs",),
-        SPLIT_KINDS,
+        tuple(splits_of(Ircadb)),
         ("slice_random", "slice_block"),
         ("slice_random",),
         "configs/class_losses",

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.datasets.ircadb.preparation import prepare as prepare_ircadb
 from scripts.phantom.abdomen.ircadb import make_cohort as phantom_ircadb
 from scripts.phantom.chest.luna16 import make_cohort as phantom_luna16
-from scripts.preparation.cohort import prepare as prepare_luna16
+from scripts.preparation.command import command_of
 from scripts.storage.options import check_whole
 from scripts.study.choices import BUNDLES, OWN, WEIGHTS, Bundle, check_keys, check_name, named
 from scripts.study.methods import Method, read_methods
@@ -24,10 +23,7 @@ STUDY_KEYS = (
     *("epochs", "files", "settings", "data", "pretraining", "pretrainings", "paper", "small"),
 )
 NEEDED = ("title", "question", "bundle", "figures", "methods", "seeds", "epochs", "data")
-COMMANDS: Mapping[str, tuple[Callable[..., Any], Callable[..., Any]]] = {
-    "luna16": (phantom_luna16, prepare_luna16),
-    "ircadb": (phantom_ircadb, prepare_ircadb),
-}
+PHANTOMS: Mapping[str, Callable[..., Any]] = {"luna16": phantom_luna16, "ircadb": phantom_ircadb}
 OURS_TO_SET = ("output", "source", "split", "label", "seed", "masks", "readers_xml", "jobs")
 
 
@@ -204,7 +200,8 @@ def _files(where: str, files: Sequence[str]) -> Sequence[str]:
 
 def _data(data: Mapping[str, Any], bundle: Bundle, where: str = "data") -> Mapping[str, Any]:
     check_keys(where, data, ("prepare", "phantoms"))
-    for part, command in zip(("phantoms", "prepare"), COMMANDS[bundle.data_set], strict=True):
+    commands = {"phantoms": PHANTOMS[bundle.data_set], "prepare": command_of(bundle.data_set)}
+    for part, command in commands.items():
         allowed = list(inspect.signature(command).parameters)
         free = [n for n in allowed if n not in OURS_TO_SET or (part, n) == ("phantoms", "seed")]
         check_keys(f"{where}: {part}", data.get(part, {}), free)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from scripts.volumes.geometry import affine_of, set_affine, spacing_of, to_lps
 
@@ -47,3 +48,21 @@ class Volume:
     def in_lps(self) -> Volume:
         """Turn and flip to LPS index order; nothing is interpolated."""
         return Volume.from_image(to_lps(self.to_image()))
+
+
+def turned(
+    array: NDArray[Any], affine_lps: ArrayLike, like_affine_lps: ArrayLike | None = None
+) -> NDArray[Any]:
+    """Turn and flip an array to LPS index order, or to that of another affine.
+
+    Args:
+        array: (Z, Y, X).
+        affine_lps: (4, 4), its index (i, j, k) to LPS mm.
+        like_affine_lps: whose index order is wanted; None for LPS.
+    """
+    image = set_affine(sitk.GetImageFromArray(array), affine_lps)
+    if like_affine_lps is None:
+        return np.asarray(sitk.GetArrayFromImage(to_lps(image)))
+    wanted = set_affine(sitk.Image(1, 1, 1, sitk.sitkUInt8), like_affine_lps)
+    order = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(wanted.GetDirection())
+    return np.asarray(sitk.GetArrayFromImage(sitk.DICOMOrient(image, order)))

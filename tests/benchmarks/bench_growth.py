@@ -67,13 +67,15 @@ def write_scans(folder: Path, count: int, size: int) -> None:
 
 def prepare(folder: Path, count: int, size: int) -> float:
     """Seconds of preparing so many scans, in this process."""
+    from scripts.datasets.luna16.dataset import Luna16
     from scripts.preparation.cohort import Request, prepare_cohort
     from scripts.preparation.options import SliceOptions
 
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     write_scans(folder / "luna", count, size)
     started = time.perf_counter()
-    prepare_cohort(Request(folder / "luna", folder / "out", slices=SliceOptions("all")))
+    request = Request(Luna16(), folder / "luna", folder / "out", SliceOptions("all"))
+    prepare_cohort(request)
     return time.perf_counter() - started
 
 

@@ -33,6 +33,7 @@ from monai.transforms import (
 )
 
 from scripts.datasets.datalist import LoadSlicesd, load_datalist
+from scripts.datasets.luna16.dataset import Luna16
 from scripts.preparation.cohort import Request, prepare_cohort
 from scripts.preparation.options import SliceOptions
 from scripts.transforms.crops import RandCropWithLabeld
@@ -113,7 +114,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_cohort(folder / "luna", scans=arguments.scans + 2, slices=arguments.slices)
-        request = Request(folder / "luna", folder / "out", slices=SliceOptions("all"))
+        request = Request(Luna16(), folder / "luna", folder / "out", SliceOptions("all"))
         prepare_cohort(request)
         samples = load_datalist(folder / "out" / "datalist.json", "training")
         volumes = load_datalist(folder / "out" / "datalist.json", "volumes/training")

@@ -24,6 +24,7 @@ import torch
 from made_up_scans import chest, write, write_cohort
 
 from scripts.datasets.datalist import LoadSlicesd, load_datalist
+from scripts.datasets.luna16.dataset import Luna16
 from scripts.preparation.cohort import Request, prepare_cohort
 from scripts.preparation.options import SliceOptions
 
@@ -51,7 +52,7 @@ def main() -> None:
         folder = Path(name)
         write_cohort(folder / "luna", scans=3, slices=arguments.slices)
         write(folder / "packed.mhd", chest(arguments.slices)[0], compress=True)
-        request = Request(folder / "luna", folder / "out", slices=SliceOptions("all"))
+        request = Request(Luna16(), folder / "luna", folder / "out", SliceOptions("all"))
         prepare_cohort(request)
         samples = cycle(load_datalist(folder / "out" / "datalist.json", "training"))
         load = LoadSlicesd()

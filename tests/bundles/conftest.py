@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from custom_nets.encoders import ENCODERS
 from scripts.phantom.chest.luna16 import make_cohort
-from scripts.preparation.cohort import prepare
+from scripts.preparation.command import command_of
 from tests.bundles.bundle_commands import SMALL, files_of, run_here, run_words, say
 from tests.bundles.config_files import ROOT
 from tests.custom_nets.tiny import TinyEncoder
@@ -60,7 +60,7 @@ def cohort(once: Callable[..., Path]) -> Path:
         make_cohort(
             str(phantoms), patients=8, size=64, slices=24, nodule_min_mm=14, nodule_max_mm=30
         )
-        prepare(
+        command_of("luna16")(
             str(phantoms),
             str(folder / "prepared"),
             label="masks",

@@ -1,15 +1,27 @@
-"""What lies in the download: patient by structure, voxels, mL, mean HU, and the unrecognised."""
+"""Audit of the download: each patient's structures with voxels, mL, mean HU; unrecognised names."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from scripts.datasets.ircadb.patients import Patient, PatientFiles, list_files, natural_key
-from scripts.datasets.ircadb.problems import Problem
+from tqdm import tqdm
+
+from scripts.datasets.ircadb.patients import (
+    Patient,
+    PatientFiles,
+    find_patients,
+    list_files,
+    natural_key,
+)
 from scripts.datasets.ircadb.series import CT, read_ct, read_mask
 from scripts.datasets.ircadb.structures import Structures, class_names, recognise
+from scripts.datasets.problems import Problem
 from scripts.storage.archive import ArchiveReader
+from scripts.storage.files import write_csv
+from scripts.storage.output_folder import claim_output
+from scripts.storage.workers import work_through
 
 NOT_RECOGNISED = "NOT RECOGNISED"
 COLUMNS = ("patient_id", "structure", "part", "voxels", "ml", "mean_hu")
@@ -53,6 +65,36 @@ class PatientAudit:
     problems: tuple[Problem, ...] = ()
 
 
+def run_audit(source: Path, output: Path | None = None, *, jobs: int = 1) -> list[Problem]:
+    """Print what a download holds, and write ``audit.csv`` where an output is named.
+
+    Returns:
+        What could not be used, or only with a doubt.
+
+    Raises:
+        ValueError, OSError: when there is no patient in the source, or no writing to the output.
+    """
+    download = find_patients(source)
+    refused = PatientAudit(
+        "", problems=tuple(Problem("", "", reason) for reason in download.refused)
+    )
+    audits = list(
+        tqdm(
+            work_through(audit_patient, download.patients, jobs),
+            total=len(download.patients),
+            unit="patient",
+            desc="audit",
+            dynamic_ncols=True,
+        )
+    )
+    audits = [refused, *sorted(audits, key=lambda audit: natural_key(audit.patient_id))]
+    print(audit_table(audits))
+    if output is not None:
+        claim_output(output)
+        write_csv(output / "audit.csv", audit_rows(audits), columns=COLUMNS)
+    return [problem for one in audits for problem in one.problems]
+
+
 def audit_patient(patient: Patient) -> PatientAudit:
     """Read every structure of a patient; what is wrong comes back as problems."""
     try:
@@ -62,7 +104,7 @@ def audit_patient(patient: Patient) -> PatientAudit:
             ct = read_ct(reader, files.ct)
             return _audit_structures(reader, patient.name, files, structures, ct)
     except (ValueError, OSError) as error:
-        return PatientAudit(patient.name, problems=(Problem(patient.name, str(error)),))
+        return PatientAudit(patient.name, problems=(Problem(patient.name, "", str(error)),))
 
 
 def _audit_structures(
@@ -70,13 +112,13 @@ def _audit_structures(
 ) -> PatientAudit:
     rows = []
     doubts = [*ct.notes, *files.unread]
-    problems = [Problem(name, reason, left_out=False) for reason in doubts]
+    problems = [Problem(name, "", reason, left_out=False) for reason in doubts]
     for structure in sorted(files.masks, key=natural_key):
         try:
             mask = read_mask(reader, files.masks[structure], ct)
         except ValueError as error:
             used = structure in structures.parts
-            problems.append(Problem(name, str(error), left_out=used))
+            problems.append(Problem(name, "", str(error), left_out=used))
             continue
         voxels = int(mask.sum())
         mean_hu = float(ct.hu[mask].mean()) if voxels else None

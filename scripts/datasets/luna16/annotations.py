@@ -13,6 +13,7 @@ from scripts.datasets.problems import Problem
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
 LIDC_ROOT = "1.3.6.1.4.1.14519.5.2.1.6279.6001."  # every LIDC-IDRI series uid starts with it
 UID_NAMES = ("seriesuid", "series_uid", "SeriesInstanceUID", "uid")  # all of them are read
+Finding = tuple[float, float, float, float]  # x, y, z, diameter in LPS mm
 SAME_PLACE_MM = 1e-3  # rows nearer than this, of equal diameter, are one row written twice
 
 
@@ -104,7 +105,7 @@ def _add_nodule(table: AnnotationTable, place: str, line: int, cells: Sequence[s
     for other in others:
         if _same(nodule, other):
             reason = f"duplicated row: the same nodule stands in row {other.line}, which is used"
-            table.problems.append(Problem(uid, place, reason, scan_left_out=False))
+            table.problems.append(Problem(uid, place, reason, left_out=False))
             return
     others.append(nodule)
 
@@ -190,20 +191,20 @@ def read_patients(path: str | Path) -> dict[str, str]:
     return patients
 
 
-def read_findings(path: str | Path, uids: Collection[str]) -> dict[str, list[tuple[float, ...]]]:
+def read_findings(path: str | Path, uids: Collection[str]) -> dict[str, list[Finding]]:
     """Read the measured findings of ``annotations_excluded.csv``: (x, y, z, diameter) in mm.
 
     These are nodules that fewer than three readers accepted: no truth, but no slice without a
     nodule either. Rows without a diameter (-1) and rows that cannot be read are passed over.
     """
-    findings: dict[str, list[tuple[float, ...]]] = {}
+    findings: dict[str, list[Finding]] = {}
     for _, cells in read_rows(Path(path), COLUMNS):
         if len(cells) != len(COLUMNS) or cells[0].strip() not in uids:
             continue
         try:
-            values = numbers(cells[1:], COLUMNS[1:])
+            x, y, z, diameter = numbers(cells[1:], COLUMNS[1:])
         except ValueError:
             continue
-        if values[3] > 0:
-            findings.setdefault(cells[0].strip(), []).append(tuple(values))
+        if diameter > 0:
+            findings.setdefault(cells[0].strip(), []).append((x, y, z, diameter))
     return findings

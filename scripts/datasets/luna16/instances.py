@@ -1,6 +1,8 @@
-"""The truth of one scan: an instance map and what is known of each nodule in it.
+"""The reference annotation of one scan: a map of numbered nodules, drawn as balls or read.
 
-Maps are uint8 (Z, Y, X) in LPS order: 0 is background, k is nodule k.
+LUNA16 distributes no masks; its annotations.csv gives each nodule's centre (world, LPS mm) and
+diameter in mm, the mean over the readers who marked it. Maps are uint8 (Z, Y, X) in LPS order: 0 is
+background, k is nodule k.
 """
 
 from __future__ import annotations
@@ -10,18 +12,16 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from scripts.datasets.instance_maps import (
     MOST_OBJECTS,
     Map,
     Objects,
-    find_windows,
     measure_objects,
     whole_numbers,
 )
 from scripts.datasets.luna16.annotations import Annotation
-from scripts.datasets.luna16.labels import ball_mask
 from scripts.volumes.geometry import (
     affine_of,
     grid_difference,
@@ -33,10 +33,8 @@ from scripts.volumes.geometry import (
 )
 from scripts.volumes.readers import read_image
 
-Nodules = Objects
 
-
-def ball_instances(annotations: Sequence[Annotation], image_lps: sitk.Image) -> tuple[Map, Nodules]:
+def ball_instances(annotations: Sequence[Annotation], image_lps: sitk.Image) -> tuple[Map, Objects]:
     """Draw every annotated nodule as a ball; nodule k is the k-th row of the scan.
 
     Larger balls are drawn first, so that a small nodule on a large one keeps its voxels.
@@ -58,7 +56,7 @@ def ball_instances(annotations: Sequence[Annotation], image_lps: sitk.Image) -> 
         depth, height, width = part.shape
         ball = ball_mask((depth, height, width), local, nodule.centre_lps_mm, nodule.diameter_mm)
         part[ball] = number
-    nodules: Nodules = [
+    nodules: Objects = [
         {"id": k, "diameter_mm": n.diameter_mm, "centre_lps_mm": list(n.centre_lps_mm)}
         for k, n in numbered
     ]
@@ -86,7 +84,76 @@ def _box_around(
     return tuple(slice(a, b) for a, b in zip(low[::-1], high[::-1], strict=True)), low
 
 
-def mask_instances(path: Path, image: sitk.Image) -> tuple[Map, Nodules]:
+def ball_mask(
+    shape_zyx: tuple[int, int, int],
+    affine_lps: ArrayLike,
+    centre_lps_mm: ArrayLike,
+    diameter_mm: float,
+) -> NDArray[np.bool_]:
+    """Draw a ball into a volume's grid.
+
+    A voxel belongs to it when its centre lies within the radius r, so that a slice at distance dz
+    from the ball's centre shows a disc of radius sqrt(r^2 - dz^2), whatever the slice spacing; in
+    an oblique grid distances are just as well in mm. The voxel nearest to the centre always
+    belongs, so that a nodule smaller than a voxel does not vanish from the label.
+
+    Args:
+        shape_zyx: (Z, Y, X) of the mask.
+        affine_lps: (4, 4), 0-based index (i, j, k) = (x, y, z) of the volume to LPS mm.
+        centre_lps_mm: (3,) in LPS mm.
+        diameter_mm: the diameter (not the radius, as the BSFT paper's table calls it).
+
+    Returns:
+        (Z, Y, X), True inside.
+
+    Raises:
+        ValueError: for a centre outside the volume (wrong scan, wrong frame, or the list of another
+            release), or a diameter that is not above 0.
+
+    Example:
+        >>> mask = ball_mask((5, 9, 9), np.diag([1, 1, 2.5, 1]), (4, 4, 5), 6)
+        >>> mask.sum(axis=(1, 2)).tolist()
+        [0, 9, 29, 9, 0]
+    """
+    shape_ijk = tuple(shape_zyx[::-1])
+    centre = np.asarray(centre_lps_mm, float)
+    if len(shape_ijk) != 3 or min(shape_ijk) < 1:
+        raise ValueError(f"shape_zyx: must be three sizes above 0, got {shape_zyx}")
+    if centre.shape != (3,) or not np.isfinite(centre).all():
+        raise ValueError(f"centre_lps_mm: must be three finite numbers, got {centre.tolist()}")
+    if not (np.isfinite(diameter_mm) and diameter_mm > 0):
+        raise ValueError(f"diameter_mm: must be above 0, got {diameter_mm}")
+    index = world_to_index(centre, affine_lps)
+    if not is_inside(index, shape_ijk):
+        raise ValueError(
+            f"centre_lps_mm: must lie inside the volume of {shape_ijk} voxels (x, y, z), "
+            f"got {centre.tolist()} mm = index {index.round(1).tolist()}"
+        )
+    mask = np.zeros(shape_zyx, bool)
+    nearest = np.clip(np.rint(index).astype(int), 0, np.array(shape_ijk) - 1)
+    mask[tuple(nearest[::-1])] = True
+    low, high = _ball_box(index, np.asarray(affine_lps, float), diameter_mm / 2, shape_ijk)
+    box = np.stack(np.meshgrid(*map(np.arange, low, high), indexing="ij"), axis=-1)
+    distances_mm = np.linalg.norm(index_to_world(box, affine_lps) - centre, axis=-1)
+    window = tuple(slice(a, b) for a, b in zip(low[::-1], high[::-1], strict=True))
+    mask[window] |= (distances_mm <= diameter_mm / 2).transpose(2, 1, 0)
+    return mask
+
+
+def _ball_box(
+    index: NDArray[np.float64],
+    affine: NDArray[np.float64],
+    radius_mm: float,
+    shape_ijk: tuple[int, ...],
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first and the past-the-end index, both (3,), of the box around a ball."""
+    reach = radius_mm * np.linalg.norm(np.linalg.inv(affine[:3, :3]), axis=1)
+    low = np.maximum(np.floor(index - reach), 0).astype(np.int64)
+    high = np.minimum(np.ceil(index + reach) + 1, shape_ijk).astype(np.int64)
+    return low, high
+
+
+def mask_instances(path: Path, image: sitk.Image) -> tuple[Map, Objects]:
     """Read an instance mask made for a scan; it must lie on the scan's own grid.
 
     Diameters are those of balls of equal volume, centres are centroids.
@@ -110,43 +177,3 @@ def mask_instances(path: Path, image: sitk.Image) -> tuple[Map, Nodules]:
 def _check_number(count: int) -> None:
     if count > MOST_OBJECTS:
         raise ValueError(f"nodules: at most {MOST_OBJECTS} in one scan, got {count}")
-
-
-def place_nodules(
-    instances: Map, nodules: Nodules, affine_lps: NDArray[np.float64], *, by_centre: bool
-) -> Nodules:
-    """Add where each nodule lies: ``slices``, ``central`` and ``voxels``.
-
-    Args:
-        instances: the map.
-        nodules: ``id``, ``diameter_mm``, ``centre_lps_mm``.
-        affine_lps: (4, 4), index (i, j, k) to LPS mm.
-        by_centre: the central slice is the one nearest to the centre (balls); otherwise the one
-            of largest area (readers, masks: their outlines are not round).
-
-    Raises:
-        ValueError: when a nodule has no voxel: it would be counted and never be found.
-    """
-    windows = find_windows(instances)
-    placed: Nodules = []
-    for nodule in nodules:
-        window = windows.get(nodule["id"])
-        if window is None:
-            raise ValueError(
-                f"nodule {nodule['id']} at {nodule['centre_lps_mm']} mm: no voxel of the label is "
-                f"its own; does another one cover it?"
-            )
-        area = np.count_nonzero(instances[window] == nodule["id"], axis=(1, 2))
-        slices = window[0].start + np.flatnonzero(area)
-        centre_k = world_to_index(nodule["centre_lps_mm"], affine_lps)[2]
-        off_centre = np.abs(slices - centre_k)
-        order = (off_centre,) if by_centre else (off_centre, -area[area > 0])
-        placed.append(
-            {
-                **nodule,
-                "slices": [int(k) for k in slices],
-                "central": int(slices[np.lexsort(order)[0]]),
-                "voxels": int(area.sum()),
-            }
-        )
-    return placed

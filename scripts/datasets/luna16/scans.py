@@ -1,9 +1,9 @@
-"""Which scans lie in a folder laid out as LUNA16 is distributed."""
+"""The scans of a folder laid out as LUNA16 is distributed, and its ten folds."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ _SUBSET = re.compile(r"subset(\d+)$")
 
 
 @dataclass(frozen=True)
-class Scan:
+class Series:
     """One CT series on disk.
 
     Args:
@@ -40,7 +40,7 @@ class Cohort:
     """Scans of a folder, in order of their uids, and the files that belong to them."""
 
     folder: Path
-    scans: list[Scan]
+    scans: list[Series]
     known: KnownSeries
     problems: list[Problem] = field(default_factory=list)
 
@@ -82,12 +82,12 @@ def find_cohort(source: str | Path) -> Cohort:
         if path.stem in seen:
             reason = f"the same series lies in {seen[path.stem].relative_to(folder)}, which is used"
             place = str(path.relative_to(folder))
-            cohort.problems.append(Problem(path.stem, place, reason, scan_left_out=False))
+            cohort.problems.append(Problem(path.stem, place, reason, left_out=False))
             continue
         seen[path.stem] = path
         number = _SUBSET.match(path.parent.name)
         subset = int(number[1]) if number else 0
-        cohort.scans.append(Scan(path.stem, path, subset, masks.get(path.stem)))
+        cohort.scans.append(Series(path.stem, path, subset, masks.get(path.stem)))
     cohort.scans.sort(key=lambda scan: scan.uid)
     subsets = {path.name for path in folder.glob("subset*") if path.is_dir()}
     cohort.known = KnownSeries(set(seen), read_series_list(folder), len(subsets) >= FOLDS)
@@ -123,6 +123,30 @@ def patients_of(cohort: Cohort, table: Path | None) -> tuple[dict[str, str], str
             f"{len(uids)} are missing, the first: {missing[0]}"
         )
     return {uid: patients[uid] for uid in uids}, str(table)
+
+
+def assign_subsets(subsets: Mapping[str, int], *, test_fold: int = 0) -> dict[str, str]:
+    """Assign every series to a partition by LUNA16's ten folds: fold k tests, fold k + 1 validates.
+
+    Args:
+        subsets: number (0-9) of the subset folder that each series lies in.
+        test_fold: k.
+
+    Raises:
+        ValueError: when k is no fold, or a partition would be empty.
+    """
+    if test_fold not in range(FOLDS):
+        raise ValueError(f"test_fold: must be 0 to {FOLDS - 1}, got {test_fold}")
+    validation_fold = (test_fold + 1) % FOLDS
+    named = {test_fold: "test", validation_fold: "validation"}
+    there = sorted(set(subsets.values()))
+    if not {test_fold, validation_fold} < set(there):
+        raise ValueError(
+            f"split: subset with test_fold {test_fold} needs scans in subset{test_fold} (test), "
+            f"subset{validation_fold} (validation) and any other (training), got scans in "
+            f"{', '.join(f'subset{k}' for k in there) or 'none'}"
+        )
+    return {uid: named.get(subset, "training") for uid, subset in subsets.items()}
 
 
 def _visible(folder: Path, pattern: str) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Which file holds the truth of which series: LIDC XML by the uid inside, masks by their name."""
+"""The annotation file of each series: LIDC XML by the uid inside, masks by their name."""
 
 from __future__ import annotations
 
@@ -6,36 +6,40 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
-from scripts.preparation.options import LabelOptions
-
 _UID = re.compile(rb"<SeriesInstanceU[iI][dD]>\s*([0-9.]+)\s*</")
-_HEAD_BYTES = 1 << 14  # the response header stands at the start of the file
+_HEAD_BYTES = 1 << 14  # the response header is at the start of the file
 
 
-def find_truth_files(labels: LabelOptions, uids: Collection[str]) -> dict[str, Path]:
+def find_truth_files(label: str, folder: Path | None, uids: Collection[str]) -> dict[str, Path]:
     """Files for the given series; series without one are absent.
+
+    Args:
+        label: ``ball`` (needs no file), ``readers`` or ``masks``.
+        folder: of LIDC XML files, searched with its subfolders, or of ``<uid>.nii.gz``.
+        uids: the series.
 
     Raises:
         ValueError: when two XML files name one series, or none of the files belongs to any.
+        FileNotFoundError: when the folder is not there.
     """
-    if labels.kind == "ball":
+    if label == "ball":
         return {}
-    if labels.kind == "masks" and labels.masks is not None:
-        files = {path.name.removesuffix(".nii.gz"): path for path in labels.masks.glob("*.nii.gz")}
-        return _some(files, uids, f"masks: {labels.masks} must hold <uid>.nii.gz")
-    if labels.readers_xml is None:
-        raise ValueError("readers_xml: must name a folder for --label readers, got nothing")
-    found: dict[str, Path] = {}
-    for path in sorted(labels.readers_xml.rglob("*.xml")):
+    if folder is None or not folder.is_dir():
+        raise FileNotFoundError(f"{label}: no folder {folder}")
+    if label == "masks":
+        files = {path.name.removesuffix(".nii.gz"): path for path in folder.glob("*.nii.gz")}
+        return _some(files, uids, f"masks: {folder} must hold <uid>.nii.gz")
+    known: dict[str, Path] = {}
+    for path in sorted(folder.rglob("*.xml")):
         uid = series_of(path)
-        if uid in found and uid in uids:
+        if uid in known and uid in uids:
             raise ValueError(
-                f"readers_xml: series {uid} is named by two files, {found[uid]} and {path}; "
+                f"readers_xml: series {uid} is named by two files, {known[uid]} and {path}; "
                 f"keep the right one"
             )
         if uid:
-            found[uid] = path
-    return _some(found, uids, f"readers_xml: {labels.readers_xml} must hold LIDC XML files")
+            known[uid] = path
+    return _some(known, uids, f"readers_xml: {folder} must hold LIDC XML files")
 
 
 def _some(files: dict[str, Path], uids: Collection[str], rule: str) -> dict[str, Path]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from scripts.datasets.ircadb.preparation import prepare
 from scripts.phantom.abdomen.ircadb import make_cohort
+from scripts.preparation.command import command_of
 from tests.bundles.bundle_commands import run_here, run_words, say
 from tests.bundles.liver.commands import SMALL, files_of
 
@@ -23,7 +23,7 @@ def abdomens(once: Callable[..., Path]) -> Path:
 
     def build(folder: Path) -> None:
         make_cohort(str(folder / "phantoms"), patients=6, size=64, slices=24)
-        prepare(str(folder / "phantoms"), str(folder / "prepared"), every=3, jobs=1)
+        command_of("ircadb")(str(folder / "phantoms"), str(folder / "prepared"), every=3, jobs=1)
 
     return once("abdomens", build)
 

@@ -7,7 +7,7 @@ import re
 import pytest
 from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser, ReferenceResolver
 
-from scripts.datasets.ircadb.options import WindowOptions
+from scripts.datasets.ircadb.dataset import Ircadb
 from scripts.datasets.ircadb.structures import class_names
 from tests.bundles.config_files import LUNG, ROOT, transfer_networks
 from tests.bundles.liver.commands import LIVER
@@ -85,7 +85,7 @@ def test_pretraining_then_reports_a_figure_of_every_organ():
 def test_window_and_classes_then_those_of_preparation():
     train = resolved("train")
     assert train["class_names"] == list(class_names())
-    assert train["window_hu"] == [WindowOptions().low_hu, WindowOptions().high_hu]
+    assert train["window_hu"] == list(Ircadb.window_hu)
     five = json.loads((ROOT / "configs/data/ircadb_classes_tumour.json").read_text())
     assert five["class_names"] == list(class_names(tumour=True))
 

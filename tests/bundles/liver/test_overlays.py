@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from scripts.datasets.ircadb.preparation import prepare
+from scripts.preparation.command import command_of
 from tests.bundles.bundle_commands import run_here, run_words, say
 from tests.bundles.config_files import ROOT, names_of, parser_of
 from tests.bundles.liver.commands import SMALL, files_of
@@ -143,7 +143,9 @@ def test_encoder_that_tells_organs_then_taken_by_both_bundles(told_organs):
 
 def test_five_classes_then_the_tumour_is_told_too(abdomens, tiny_encoder, tmp_path):
     prepared = tmp_path / "prepared"
-    prepare(str(abdomens / "phantoms"), str(prepared), tumour=True, every=6, jobs=1, volumes=False)
+    command_of("ircadb")(
+        str(abdomens / "phantoms"), str(prepared), tumour=True, every=6, jobs=1, volumes=False
+    )
     asked = {"dataset_dir": str(prepared), "output_dir": str(tmp_path), "num_workers": 0}
     asked |= {"network_def::encoder": tiny_encoder, "patch_size": [32, 32], "max_epochs": 1}
     files = [*files_of("pretrain"), "configs/data/ircadb_classes_tumour.json"]
@@ -153,7 +155,9 @@ def test_five_classes_then_the_tumour_is_told_too(abdomens, tiny_encoder, tmp_pa
 
 def test_tumours_then_are_a_fifth_class(abdomens, tiny_encoder, tmp_path):
     prepared = tmp_path / "prepared"
-    prepare(str(abdomens / "phantoms"), str(prepared), tumour=True, every=6, jobs=1, volumes=False)
+    command_of("ircadb")(
+        str(abdomens / "phantoms"), str(prepared), tumour=True, every=6, jobs=1, volumes=False
+    )
     asked = {**SMALL, "dataset_dir": str(prepared), "stage_epochs": 1, "encoder_weights": "none"}
     asked |= {"network_def::encoder": tiny_encoder, "output_dir": str(tmp_path / "training")}
     five = "configs/data/ircadb_classes_tumour.json"

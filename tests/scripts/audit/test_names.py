@@ -10,7 +10,11 @@ from scripts.audit.names import ROOT, Names
         *("torch.os.system", "scripts.bundle.record.subprocess.run", "run_cmd", "optional_import"),
         *("torch.load", "torch.hub.load", "shutil.rmtree", "monai.bundle.ConfigParser"),
         *("monai.bundle.scripts.run", "scripts.storage.files.write_text", "scripts.demo.demo.demo"),
-        *("scripts.preparation.cohort.prepare", "json.codecs.builtins.eval", "functools.os.system"),
+        *(
+            "scripts.preparation.command.prepare",
+            "json.codecs.builtins.eval",
+            "functools.os.system",
+        ),
         *("monai.apps.download_and_extract", "importlib.import_module", "pickle.loads"),
     ],
 )

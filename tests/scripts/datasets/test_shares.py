@@ -2,7 +2,7 @@ from random import Random
 
 import pytest
 
-from scripts.datasets.shares import apportion, deal, leaks
+from scripts.datasets.shares import apportion, deal, leaks, read_shares
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,19 @@ def test_volume_on_another_side_than_its_slices_then_a_leak():
     one = {"patient_id": "p1"}
     lists = {"training": [one], "validation": [], "test": [], "volumes": {"test": [one]}}
     assert leaks(lists) == ["p1"]
+
+
+def test_leaks_of_volumes_then_found_too():
+    datalist = {
+        "training": [{"patient_id": "p"}],
+        "validation": [],
+        "test": [],
+        "volumes": {"test": [{"patient_id": "p"}, {"patient_id": "q"}]},
+    }
+    assert leaks(datalist) == ["p"]
+
+
+@pytest.mark.parametrize("text", ["8:1", "8:1:0", "8:1:x", "0.8:0.1:0.1"])
+def test_shares_when_not_three_whole_numbers_then_refused(text):
+    with pytest.raises(ValueError, match=f"three whole numbers such as 8:1:1, got '{text}'"):
+        read_shares(text)

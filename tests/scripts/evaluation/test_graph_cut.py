@@ -4,7 +4,7 @@ import json
 import numpy as np
 import pytest
 
-from scripts.datasets.luna16.labels import ball_mask
+from scripts.datasets.luna16.instances import ball_mask
 from scripts.evaluation.graph_cut import (
     GraphCutOptions,
     boundary_weights,

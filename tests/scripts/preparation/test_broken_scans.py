@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from scripts.preparation.cohort import prepare, prepare_cohort
+from scripts.preparation.cohort import prepare_cohort
+from scripts.preparation.command import command_of
 from tests.scripts.datasets.luna16.cohort import (
     TinyCohort,
     as_image,
@@ -63,17 +64,17 @@ def lungs_elsewhere(cohort):
 def test_broken_scan_then_named_and_the_others_go_on(cohort, tmp_path, capsys, spoil, reason):
     spoil(cohort)
     with pytest.raises(SystemExit) as stop:
-        prepare(str(cohort.folder), str(tmp_path / "out"), slices="all", jobs=1)
+        command_of("luna16")(str(cohort.folder), str(tmp_path / "out"), slices="all", jobs=1)
     assert stop.value.code == 1
     (problem,) = json.loads((tmp_path / "out" / "report.json").read_text())["problems"]
-    assert problem["series_uid"] == "1.0"
-    assert problem["scan_left_out"] is True
+    assert problem["scan_id"] == "1.0"
+    assert problem["left_out"] is True
     assert reason in problem["reason"]
     printed = capsys.readouterr().out
     assert "scans: 3 of 4 prepared" in printed
     assert f"  1.0: {problem['place']}: " in printed
     (row,) = csv.DictReader((tmp_path / "out" / "report.csv").read_text().splitlines())
-    assert row["series_uid"] == "1.0"
+    assert row["scan_id"] == "1.0"
     assert {s["series_uid"] for s in every_sample(tmp_path / "out")} == {"1.1", "1.2", "1.3"}
 
 
@@ -107,19 +108,20 @@ def test_nodule_hidden_by_smaller_ones_then_named(tmp_path):
 
 def test_lungs_without_seg_lungs_then_computed_and_told(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
-        "scripts.preparation.cases.lung_field", lambda hu, spacing_mm: np.asarray(hu) < -500
+        "scripts.datasets.luna16.reading.lung_field", lambda hu, spacing_mm: np.asarray(hu) < -500
     )
     cohort = TinyCohort(tmp_path / "luna", lungs=False)
     for n in range(3):
         cohort.add(f"1.{n}", [((20, 18, 9), 9.0)])
-    prepare(str(cohort.folder), str(tmp_path / "out"), jobs=1)
-    assert "lung field: computed for 3 scans" in capsys.readouterr().out
+    command_of("luna16")(str(cohort.folder), str(tmp_path / "out"), jobs=1)
+    assert "note: 3 scans: lung field computed" in capsys.readouterr().out
 
 
 def test_nodule_outside_the_lungs_then_told(cohort, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
-        "scripts.preparation.cases.lung_field_from_labels", lambda labels, spacing_mm: labels > 2
+        "scripts.datasets.luna16.reading.lung_field_from_labels",
+        lambda labels, spacing_mm: labels > 2,
     )
     cohort.add("1.9", [((4, 4, 9), 3.0)])
-    prepare(str(cohort.folder), str(tmp_path / "out"), jobs=1)
+    command_of("luna16")(str(cohort.folder), str(tmp_path / "out"), jobs=1)
     assert "1 nodules lie mostly outside the lung field" in capsys.readouterr().out

@@ -6,9 +6,11 @@ import pytest
 import SimpleITK as sitk
 
 from scripts.datasets.datalist import LoadSlicesd, load_datalist
+from scripts.datasets.luna16.dataset import Luna16
 from scripts.datasets.shares import SECTIONS
-from scripts.preparation.cohort import prepare, prepare_cohort
-from scripts.preparation.options import LabelOptions, SliceOptions
+from scripts.preparation.cohort import prepare_cohort
+from scripts.preparation.command import command_of
+from scripts.preparation.options import SliceOptions
 from scripts.volumes.geometry import affine_of, same_geometry, to_lps
 from tests.scripts.datasets.luna16.cohort import every_sample, request
 
@@ -80,7 +82,7 @@ def test_empty_share_then_reached_inside_lungs_and_5_mm_away(cohort, tmp_path, s
     samples = every_sample(tmp_path / "out")
     empty = [s for s in samples if not s["nodules"]]
     assert len(empty) == report.empty_wanted == round(4 * share / (1 - share))
-    records = {p.scan.uid: p.record for p in report.prepared}
+    records = {p.scan.id: p.record for p in report.prepared}
     for sample in empty:
         loaded = LoadSlicesd()(sample)
         assert not loaded["label"].any()
@@ -111,20 +113,20 @@ def write_masks(cohort, folder, change=lambda mask: mask):
         label = sitk.GetImageFromArray(change(mask))
         label.CopyInformation(image)
         sitk.WriteImage(label, folder / f"{path.stem}.nii.gz")
-    return LabelOptions("masks", masks=folder)
+    return Luna16(label="masks", masks=folder)
 
 
 def test_masks_then_taken_with_their_numbers_and_measured(cohort, tmp_path):
     labels = write_masks(cohort, tmp_path / "masks")
-    report = prepare_cohort(request(cohort, tmp_path / "out", labels=labels))
+    report = prepare_cohort(request(cohort, tmp_path / "out", data_set=labels))
     for prepared in report.prepared:
         (nodule,) = prepared.record["nodules"]
         assert nodule["id"] == 4
         assert nodule["slices"] == list(range(8, 14))
         volume = 6 * 7 * 6 * 2.5 * 1.25 * 1.0
         assert nodule["diameter_mm"] == pytest.approx((6 * volume / np.pi) ** (1 / 3))
-        written = nibabel.load(tmp_path / "out" / "volumes" / f"{prepared.scan.uid}.nii.gz")
-        given = nibabel.load(tmp_path / "masks" / f"{prepared.scan.uid}.nii.gz")
+        written = nibabel.load(tmp_path / "out" / "volumes" / f"{prepared.scan.id}.nii.gz")
+        given = nibabel.load(tmp_path / "masks" / f"{prepared.scan.id}.nii.gz")
         np.testing.assert_array_equal(written.get_fdata(), given.get_fdata())
         np.testing.assert_allclose(written.affine, given.affine, atol=1e-4)
 
@@ -135,8 +137,8 @@ def test_mask_missing_or_on_another_grid_then_that_scan_is_left_out(cohort, tmp_
     moved = sitk.ReadImage(tmp_path / "masks" / "1.0.nii.gz")
     moved.SetOrigin((0, 0, 0))
     sitk.WriteImage(moved, tmp_path / "masks" / "1.0.nii.gz")
-    report = prepare_cohort(request(cohort, tmp_path / "out", labels=labels))
-    reasons = {p.series_uid: p.reason for p in report.problems}
+    report = prepare_cohort(request(cohort, tmp_path / "out", data_set=labels))
+    reasons = {p.scan_id: p.reason for p in report.problems}
     assert set(reasons) == {"1.0", "1.9"}
     assert "not on the scan's grid" in reasons["1.0"]
     assert "no masks for this series" in reasons["1.9"]
@@ -146,7 +148,7 @@ def test_masks_folder_of_other_series_then_refused(cohort, tmp_path):
     (tmp_path / "masks").mkdir()
     with pytest.raises(ValueError, match=r"must hold <uid>.nii.gz of the 4 scans"):
         prepare_cohort(
-            request(cohort, tmp_path / "o", labels=LabelOptions("masks", masks=tmp_path))
+            request(cohort, tmp_path / "o", data_set=Luna16(label="masks", masks=tmp_path))
         )
 
 
@@ -157,8 +159,8 @@ def test_masks_folder_of_other_series_then_refused(cohort, tmp_path):
         ({"label": "readers"}, "readers_xml: must name a folder for --label readers"),
         ({"label": "masks", "masks": "none"}, "masks: no folder none"),
         ({"min_readers": 5}, "min_readers: must be a whole number, 1 to 4, got 5"),
-        ({"split": "random"}, "split: must be one of patient, nodule, subset, slice_block"),
-        ({"test_fold": 10}, "test_fold: must be a whole number, 0 to 9, got 10"),
+        ({"split": "random"}, "split: must be one of patient, fold, nodule, slice_block, subset"),
+        ({"split": "subset", "test_fold": 10}, "test_fold: must be 0 to 9, got 10"),
         ({"slices": "some"}, "slices: must be one of central, all"),
         ({"neighbours": -1}, "neighbours: must be a whole number, at least 0"),
         ({"empty_share": 1}, "empty_share: must be a number from 0 to below 1, got 1"),
@@ -170,10 +172,10 @@ def test_masks_folder_of_other_series_then_refused(cohort, tmp_path):
 )
 def test_wrong_option_then_refused_by_name(cohort, tmp_path, options, message):
     with pytest.raises((ValueError, FileNotFoundError), match=message):
-        prepare(str(cohort.folder), str(tmp_path / "out"), **options)
+        command_of("luna16")(str(cohort.folder), str(tmp_path / "out"), **options)
 
 
 def test_volumes_false_then_none_written_or_listed(cohort, tmp_path):
-    prepare(str(cohort.folder), str(tmp_path / "out"), volumes="false", jobs=1)
+    command_of("luna16")(str(cohort.folder), str(tmp_path / "out"), volumes="false", jobs=1)
     assert not (tmp_path / "out" / "volumes").exists()
     assert "volumes" not in json.loads((tmp_path / "out" / "datalist.json").read_text())

@@ -3,13 +3,14 @@ import json
 import pytest
 
 from scripts.datasets.datalist import load_datalist
+from scripts.datasets.luna16.dataset import Luna16
 from scripts.datasets.shares import SECTIONS, leaks
 from scripts.preparation.cohort import prepare_cohort
 from scripts.preparation.options import SliceOptions, SplitOptions
 from tests.scripts.datasets.luna16.cohort import TinyCohort, every_sample, request
 
 
-def test_patients_file_in_the_source_then_no_patient_on_two_sides(cohort, tmp_path):
+def test_patients_file_in_the_source_then_no_patient_in_two_partitions(cohort, tmp_path):
     cohort.add("1.9", [((20, 18, 10), 9.0)])
     owners = {f"1.{n}": f"p{n % 4}" for n in (0, 1, 2, 3)} | {"1.9": "p0"}
     text = "seriesuid,patient_id\n" + "".join(f"{u},{p}\n" for u, p in owners.items())
@@ -21,14 +22,14 @@ def test_patients_file_in_the_source_then_no_patient_on_two_sides(cohort, tmp_pa
         assert leaks(datalist) == []
         patients = {s["patient_id"] for s in every_sample(tmp_path / "out")}
         assert patients == {"p0", "p1", "p2", "p3"}
-        assert report.patients_file.endswith("patients.csv")
+        assert report.listing.facts["patients"].endswith("patients.csv")
 
 
 def test_patients_file_lacking_a_series_then_refused(cohort, tmp_path):
     table = tmp_path / "p.csv"
     table.write_text("seriesuid,patient_id\n1.0,p\n")
     with pytest.raises(ValueError, match=r"3 of 4 are missing, the first: 1\.1"):
-        prepare_cohort(request(cohort, tmp_path / "out", patients=table))
+        prepare_cohort(request(cohort, tmp_path / "out", data_set=Luna16(patients=table)))
 
 
 def test_subset_split_then_by_the_folder_of_each_scan(tmp_path):
@@ -44,7 +45,7 @@ def test_subset_split_then_by_the_folder_of_each_scan(tmp_path):
     assert found == {"test": {"1.1"}, "validation": {"1.2"}, "training": {"1.0"}}
 
 
-def test_nodule_split_of_scans_with_three_nodules_then_leak_is_told(tmp_path):
+def test_nodule_split_of_scans_with_three_nodules_then_leak_is_reported(tmp_path):
     cohort = TinyCohort(tmp_path / "luna")
     for n in range(2):
         cohort.add(f"1.{n}", [((20, 18, 6), 6.0), ((26, 18, 12), 6.0), ((14, 20, 12), 6.0)])
@@ -53,7 +54,7 @@ def test_nodule_split_of_scans_with_three_nodules_then_leak_is_told(tmp_path):
     report = prepare_cohort(request(cohort, tmp_path / "out", split=split, slices=slices))
     samples = every_sample(tmp_path / "out")
     assert sum(len(s["nodules"]) for s in samples) == 6
-    assert report.record()["patients_on_two_sides"]
+    assert report.record()["patients_in_several_partitions"]
 
 
 def test_slice_block_split_of_one_scan_then_slices_apart(tmp_path):
@@ -73,11 +74,13 @@ def test_slice_block_split_of_one_scan_then_slices_apart(tmp_path):
 
 def test_slice_block_of_central_slices_then_refused(cohort, tmp_path):
     with pytest.raises(ValueError, match="slices: must be all for --split slice_block"):
-        request(
-            cohort,
-            tmp_path,
-            split=SplitOptions("slice_block"),
-            slices=SliceOptions("central"),
+        prepare_cohort(
+            request(
+                cohort,
+                tmp_path,
+                split=SplitOptions("slice_block"),
+                slices=SliceOptions("central"),
+            )
         )
 
 

@@ -4,9 +4,7 @@ import pickle
 import pytest
 
 from scripts.__main__ import main
-from scripts.datasets.luna16.annotations import read_annotations
-from scripts.datasets.luna16.scans import find_cohort
-from scripts.preparation.cases import prepare_scan
+from scripts.preparation.cases import prepare_case
 from scripts.preparation.cohort import plan, prepare_cohort
 from scripts.preparation.options import SliceOptions, SplitOptions
 from tests.scripts.datasets.luna16.cohort import every_sample, request
@@ -124,12 +122,11 @@ def test_through_the_command_line_then_exit_code_tells_of_problems(cohort, tmp_p
 
 
 def test_task_and_outcome_then_travel_to_other_processes(cohort, tmp_path):
-    found = find_cohort(cohort.folder)
-    table = read_annotations(found.annotations, found.known)
-    for task in plan(found, table, request(cohort, tmp_path / "out"), set()):
+    asked = request(cohort, tmp_path / "out")
+    for task in plan(asked.data_set.find(cohort.folder), asked):
         travelled = pickle.loads(pickle.dumps(task))
         assert travelled == task
-        outcome = prepare_scan(travelled)
+        outcome = prepare_case(travelled)
         assert pickle.loads(pickle.dumps(outcome)) == outcome
 
 

@@ -1,13 +1,18 @@
 import pytest
 
-from scripts.preparation.slices import draw_empty, empty_candidates, empty_quotas, nodule_slices
+from scripts.preparation.slices import (
+    draw_empty,
+    empty_candidates,
+    empty_quotas,
+    object_slices,
+)
 
 NODULES = [{"slices": [3, 4, 5], "central": 4}, {"slices": [5, 6], "central": 5}]
 
 
 def test_slices_of_nodules_then_central_or_all():
-    assert nodule_slices(NODULES, "central") == [4, 5]
-    assert nodule_slices(NODULES, "all") == [3, 4, 5, 6]
+    assert object_slices(NODULES, "central") == [4, 5]
+    assert object_slices(NODULES, "all") == [3, 4, 5, 6]
 
 
 @pytest.mark.parametrize(("slice_mm", "first"), [(2.5, 8), (1.0, 11), (6.0, 7)], ids=str)

@@ -3,13 +3,15 @@
 import json
 from pathlib import Path
 
-from scripts.datasets.ircadb.options import PatientOptions, SplitOptions
-from scripts.datasets.ircadb.preparation import Request, prepare
+from scripts.datasets.ircadb.dataset import Ircadb
+from scripts.preparation.cohort import Request
+from scripts.preparation.command import command_of
+from scripts.preparation.options import SliceOptions
 
 
 def run(source: Path, **options) -> tuple[dict, Path]:
     output = source.parent / "out"
-    prepare(str(source), str(output), jobs=1, **options)
+    command_of("ircadb")(str(source), str(output), jobs=1, **options)
     return json.loads((output / "datalist.json").read_text()), output
 
 
@@ -18,4 +20,4 @@ def every_sample(datalist):
 
 
 def request_for(source, **options):
-    return Request(source, source.parent / "out", PatientOptions(**options), SplitOptions())
+    return Request(Ircadb(**options), source, source.parent / "out", SliceOptions("all"))

@@ -3,9 +3,8 @@ import csv
 import pytest
 
 from scripts.__main__ import main
-from scripts.datasets.ircadb.audit import audit_patient
+from scripts.datasets.ircadb.audit import audit_patient, run_audit
 from scripts.datasets.ircadb.patients import find_patients
-from scripts.datasets.ircadb.preparation import run_audit
 from tests.scripts.datasets.ircadb.dicom_images import (
     hu_volume,
     images,
@@ -41,7 +40,7 @@ def test_table_then_unknown_classes_and_unrecognised_names(tmp_path, capsys):
     drawn = masks()
     drawn["thing"] = drawn.pop("right_Kidney")
     write_files(tmp_path, patient_files(2, structures=drawn))
-    assert run_audit(str(tmp_path)) == []
+    assert run_audit(tmp_path) == []
     printed = capsys.readouterr().out
     assert "kidney: known in 1 of 2 patients; unknown in 3Dircadb1.2" in printed
     assert "not recognised: thing in 3Dircadb1.2" in printed
@@ -70,14 +69,14 @@ def test_bad_mask_then_named_others_go_on_and_exit_code_1(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "3Dircadb1.3: " in printed
     assert "MASKS_DICOM/skin/image_0: a mask must hold 0 and 255" in printed
-    assert "[patient kept]" in printed
+    assert "[scan kept]" in printed
     assert "3Dircadb1.3    liver " in printed
 
 
 def test_bad_ct_then_patient_left_out(tmp_path):
     ct = images(hu_volume(), Modality="MR")
     source = write_files(tmp_path, patient_files(4, ct=ct))
-    (problem,) = run_audit(str(source))
+    (problem,) = run_audit(source)
     assert problem.left_out
     assert "PATIENT_DICOM/image_0: must be a CT image" in problem.reason
 
@@ -90,7 +89,7 @@ def test_empty_mask_then_no_mean(tmp_path):
 
 @pytest.mark.real
 def test_patient_17_then_the_published_counts(real_data, capsys):
-    assert run_audit(str(real_data / "ircadb")) == []
+    assert run_audit(real_data / "ircadb") == []
     printed = capsys.readouterr().out
     counts = {words[1]: words[2] for line in printed.splitlines() if len(words := line.split()) > 4}
     assert counts["liver"] == "2,106,497"

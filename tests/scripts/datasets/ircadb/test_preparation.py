@@ -6,8 +6,7 @@ import pytest
 from monai.data import list_data_collate
 
 from scripts.datasets.datalist import LoadSlicesd, load_datalist
-from scripts.datasets.ircadb.options import WindowOptions
-from scripts.datasets.ircadb.preparation import prepare
+from scripts.preparation.command import command_of
 from tests.scripts.datasets.ircadb.dicom_images import (
     ORIGIN,
     block,
@@ -67,7 +66,11 @@ def test_samples_then_loaded_as_those_of_luna16(source):
     loaded = LoadSlicesd(("image", "label"))(first)
     hu = hu_volume(2)
     np.testing.assert_array_equal(loaded["image"].numpy(), hu[[0, 0, 1]])
-    assert datalist["provenance"]["split"] == {"kind": "patient", "seed": 0}
+    assert datalist["provenance"]["split"] == {
+        "kind": "patient",
+        "seed": 0,
+        "shares": [8, 1, 1],
+    }
 
 
 def test_volumes_then_where_the_dicom_says_with_the_same_classes(source):
@@ -139,7 +142,7 @@ def test_random_slices_then_said_to_leak(source, capsys):
     datalist, output = run(source, split="slice_random")
     assert [len(datalist[s]) for s in ("training", "validation", "test")] == [19, 5, 0]
     assert "LEAK: split slice_random" in capsys.readouterr().out
-    assert json.loads((output / "report.json").read_text())["patients_on_two_sides"]
+    assert json.loads((output / "report.json").read_text())["patients_in_several_partitions"]
 
 
 def test_single_patient_then_blocks_of_slices(tmp_path):
@@ -166,8 +169,8 @@ def test_one_patient_cannot_be_used_then_reported_and_exit_code_1(source, capsys
     assert stop.value.code == 1
     assert "1 missing between image_2 and image_4" in capsys.readouterr().out
     report = json.loads((source.parent / "out" / "report.json").read_text())
-    assert report["patients"]["left_out"] == ["3Dircadb1.5"]
-    assert report["patients"]["prepared"] == 4
+    assert report["scans"]["left_out"] == ["3Dircadb1.5"]
+    assert report["scans"]["prepared"] == 4
     assert "3Dircadb1.5" in (source.parent / "out" / "report.csv").read_text()
 
 
@@ -185,7 +188,7 @@ def test_doubtful_hu_then_patient_kept_reported_and_exit_code_1(source, capsys):
         run(source)
     assert stop.value.code == 1
     printed = capsys.readouterr().out
-    assert "patients: 5 of 5 prepared" in printed
+    assert "scans: 5 of 5 prepared" in printed
     assert "no RescaleIntercept" in printed
 
 
@@ -208,7 +211,7 @@ def test_no_class_known_then_patient_left_out(source, capsys):
 
 def test_all_patients_bad_then_refused_with_the_reason(tmp_path):
     source = write_cohort(tmp_path / "in", 3, ct=images(hu_volume(), Modality="MR"))
-    with pytest.raises(ValueError, match="none of the 3 patients can be used: .*must be a CT"):
+    with pytest.raises(ValueError, match="none of the 3 scans can be used: .*must be a CT"):
         run(source)
 
 
@@ -238,7 +241,7 @@ def test_wrong_option_then_refused_before_anything_is_read(source, options, said
 
 def test_no_output_then_refused(source):
     with pytest.raises(ValueError, match="output: must name a folder"):
-        prepare(str(source))
+        command_of("ircadb")(str(source))
 
 
 def test_report_then_no_name_of_the_dicom_header(source):
@@ -247,8 +250,3 @@ def test_report_then_no_name_of_the_dicom_header(source):
     _, output = run(source)
     texts = [path.read_text() for path in output.rglob("*.json")]
     assert not [text for text in texts if "Secret" in text or "S-1" in text or "20200102" in text]
-
-
-def test_window_then_refused_when_reversed():
-    with pytest.raises(ValueError, match="lower bound must lie below upper"):
-        WindowOptions(200, -200)

@@ -6,9 +6,10 @@ import pytest
 import SimpleITK as sitk
 
 from scripts.__main__ import main
-from scripts.datasets.ircadb.options import SplitOptions
-from scripts.datasets.ircadb.preparation import Request, prepare_cohort
-from scripts.datasets.ircadb.sections import volume_lists
+from scripts.datasets.ircadb.dataset import Ircadb
+from scripts.preparation.cohort import Request, prepare_cohort
+from scripts.preparation.options import SliceOptions, SplitOptions
+from scripts.preparation.partitions import volume_lists
 from scripts.volumes.geometry import same_geometry
 from scripts.volumes.readers import read_image
 
@@ -18,7 +19,7 @@ def test_patient_17_then_prepared_through_the_command_line(real_data, tmp_path, 
     places = ["--source", str(real_data / "ircadb"), "--output", str(tmp_path)]
     options = ["--split", "slice_block", "--jobs", "1", "--volumes", "false", "--every", "2"]
     main(["prepare", "ircadb", *places, *options])
-    assert "kidney: known in 0 of 1 patients" in capsys.readouterr().out
+    assert "kidney: known in 0 of 1 scans" in capsys.readouterr().out
     datalist = json.loads((tmp_path / "datalist.json").read_text())
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["voxels"]["3Dircadb1.17"]["liver"] == 2106497
@@ -37,9 +38,11 @@ def test_patient_17_unpacked_then_volumes_on_the_grid_of_its_dicom_folder(real_d
                 n for n in archive.namelist() if n.startswith((f"{section}/i", f"{section}/l"))
             ]
             archive.extractall(source, wanted)
-    request = Request(source, tmp_path / "out", split=SplitOptions("slice_block"))
+    split = SplitOptions("slice_block")
+    request = Request(Ircadb(), source, tmp_path / "out", SliceOptions("all"), split)
     report = prepare_cohort(request)
-    entry = volume_lists(report.lists, report.prepared, report.options)["training"][0]
+    volumes = volume_lists(report.lists, report.prepared, Ircadb(), split, tmp_path / "out")
+    entry = volumes["training"][0]
     image, label = (read_image(tmp_path / "out" / entry[kind]) for kind in ("image", "label"))
     scan = read_image(source / "PATIENT_DICOM")
     assert same_geometry(scan, image)

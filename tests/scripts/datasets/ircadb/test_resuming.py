@@ -4,14 +4,15 @@ import os
 import numpy as np
 import pytest
 
-from scripts.datasets.ircadb import patient_samples
-from scripts.datasets.ircadb.preparation import prepare, prepare_cohort
+from scripts.datasets.ircadb.dataset import Ircadb
+from scripts.preparation.cohort import prepare_cohort
+from scripts.preparation.command import command_of
 from tests.scripts.datasets.ircadb.preparing import request_for, run
 
 
 def test_second_run_then_nothing_is_read_again(source, monkeypatch):
     first = prepare_cohort(request_for(source))
-    monkeypatch.setattr(patient_samples, "read_content", None)
+    monkeypatch.setattr(Ircadb, "read", None)
     second = prepare_cohort(request_for(source))
     assert (first.reused, second.reused) == (0, 4)
     assert first.lists == second.lists
@@ -28,7 +29,7 @@ def test_something_changed_then_made_anew(source, change):
     if change == "lost-array":
         (folder / "label.npy").unlink()
     if change == "half-written":
-        (folder / "patient.json").unlink()
+        (folder / "scan.json").unlink()
     report = prepare_cohort(request_for(source, **options))
     assert report.reused == (0 if change == "options" else 3)
     assert (folder / "label.npy").is_file()
@@ -56,7 +57,7 @@ def test_disk_full_then_one_clear_line_and_the_same_command_goes_on(source, monk
         saved(path, array)
 
     with monkeypatch.context() as patch:
-        patch.setattr("scripts.datasets.ircadb.patient_samples.np.save", full)
+        patch.setattr("scripts.preparation.cases.np.save", full)
         with pytest.raises(OSError, match="cannot write into .*No space left"):
             prepare_cohort(request_for(source))
     assert not (source.parent / "out" / "datalist.json").exists()
@@ -66,7 +67,7 @@ def test_disk_full_then_one_clear_line_and_the_same_command_goes_on(source, monk
 def test_two_processes_then_the_same_datalist(source):
     one, _ = run(source)
     again = source.parent / "again"
-    prepare(str(source), str(again), jobs=2)
+    command_of("ircadb")(str(source), str(again), jobs=2)
     two = json.loads((again / "datalist.json").read_text())
     assert {k: v for k, v in one.items() if k != "provenance"} == {
         k: v for k, v in two.items() if k != "provenance"

@@ -9,9 +9,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from scripts.datasets.datalist import load_datalist
+from scripts.datasets.luna16.dataset import Luna16
+from scripts.datasets.shares import SECTIONS
 from scripts.preparation.cohort import Request
 from scripts.preparation.options import SliceOptions
-from scripts.preparation.splits import SECTIONS
 
 AIR, LUNG, TISSUE = -1000, -850, 40
 SPACING = (1.0, 1.25, 2.5)
@@ -100,7 +101,7 @@ def several(folder: Path, count: int = 4) -> TinyCohort:
 
 def request(cohort, output, **changes):
     options = {"slices": SliceOptions("all", empty_share=0.2), "jobs": 1, **changes}
-    return Request(cohort.folder, output, **options)
+    return Request(options.pop("data_set", Luna16()), cohort.folder, output, **options)
 
 
 def every_sample(output):

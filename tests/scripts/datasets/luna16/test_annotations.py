@@ -51,9 +51,9 @@ def test_bad_row_then_reported_by_row_and_uid_and_others_go_on(tmp_path, cells, 
     path = write(tmp_path, f"{HEADER}a,{cells}\nb,1,2,3,4\n")
     table = read_annotations(path, KnownSeries({"a", "b"}))
     (problem,) = table.problems
-    assert (problem.series_uid, problem.place) == ("a", "annotations.csv row 2")
+    assert (problem.scan_id, problem.place) == ("a", "annotations.csv row 2")
     assert problem.reason == reason
-    assert problem.scan_left_out
+    assert problem.left_out
     assert list(table.nodules) == ["b"]
 
 
@@ -63,7 +63,7 @@ def test_duplicated_row_then_used_once_and_its_scan_kept(tmp_path):
     (problem,) = table.problems
     assert problem.place == "annotations.csv row 4"
     assert "stands in row 2" in problem.reason
-    assert not problem.scan_left_out
+    assert not problem.left_out
     assert [n.line for n in table.nodules["a"]] == [2, 5]
 
 

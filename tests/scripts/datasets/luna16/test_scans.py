@@ -1,6 +1,6 @@
 import pytest
 
-from scripts.datasets.luna16.scans import find_cohort
+from scripts.datasets.luna16.scans import assign_subsets, find_cohort
 
 
 def touch(folder, *names):
@@ -42,7 +42,7 @@ def test_series_in_two_subsets_then_first_used_and_second_reported(tmp_path):
     (problem,) = cohort.problems
     assert "subset1" in problem.place
     assert "subset0" in problem.reason
-    assert not problem.scan_left_out
+    assert not problem.left_out
 
 
 @pytest.mark.parametrize(
@@ -80,3 +80,21 @@ def test_real_folder_then_both_scans(real_data):
     assert len(cohort.scans) == 2
     assert cohort.known.listed is not None
     assert len(cohort.known.listed) == 888
+
+
+def test_subsets_then_fold_tests_and_next_validates():
+    subsets = {f"uid{i}": i % 10 for i in range(20)}
+    sections = assign_subsets(subsets, test_fold=9)
+    assert {uid for uid, s in sections.items() if s == "test"} == {"uid9", "uid19"}
+    assert {uid for uid, s in sections.items() if s == "validation"} == {"uid0", "uid10"}
+
+
+@pytest.mark.parametrize("there", [(0, 1), (0, 2), (1, 2)], ids=str)
+def test_subsets_missing_then_says_which_are_needed(there):
+    with pytest.raises(ValueError, match=r"subset0 \(test\), subset1 \(validation\)"):
+        assign_subsets({f"uid{k}": k for k in there})
+
+
+def test_fold_that_is_none_then_refused():
+    with pytest.raises(ValueError, match="test_fold: must be 0 to 9, got 10"):
+        assign_subsets({"a": 1}, test_fold=10)

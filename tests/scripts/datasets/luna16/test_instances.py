@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from scripts.datasets.luna16.labels import ball_mask
+from scripts.datasets.luna16.instances import ball_mask
 from scripts.volumes.geometry import index_to_world
 
 PLAIN = np.diag([0.7, 0.7, 2.5, 1.0])

@@ -1,0 +1,215 @@
+"""LUNA16 behind the contract: CTs of the chest with lung nodules, counted one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from scripts.datasets.contract import DataSet, Labelled, Listing, Scan
+from scripts.datasets.luna16.annotations import Annotation, read_annotations, read_findings
+from scripts.datasets.luna16.scans import Series, assign_subsets, find_cohort, patients_of
+from scripts.datasets.luna16.truth_files import find_truth_files
+from scripts.storage.options import check_choice, check_whole
+
+READERS = 4  # radiologists who read each LIDC scan
+
+
+@dataclass(frozen=True)
+class Details:
+    """What is known of a scan before it is read.
+
+    Args:
+        series: its files.
+        annotations: its rows of the list of nodules.
+        findings: (x, y, z, diameter) in LPS mm of excluded findings.
+        truth_file: the XML or mask that its label is made from; None for balls, or where missing.
+    """
+
+    series: Series
+    annotations: tuple[Annotation, ...]
+    findings: tuple[tuple[float, float, float, float], ...]
+    truth_file: Path | None
+
+
+@dataclass(frozen=True)
+class Luna16(DataSet):
+    """Prepare LUNA16 for training: slices as arrays, nodule labels, partitions, one datalist.
+
+    Args:
+        source: LUNA16's folder: subset*/, annotations.csv, and seg-lungs-LUNA16/ if you have it.
+        label: ball (centre and diameter), readers (LIDC outlines) or masks (<uid>.nii.gz).
+        readers_xml: folder of the LIDC XML files, for readers.
+        min_readers: of the four readers, how many must hold a voxel, for readers.
+        masks: folder of instance masks, for masks.
+        patients: CSV seriesuid,patient_id; without it SOURCE/patients.csv if it exists, else every
+            series counts as a patient.
+    """
+
+    name = "luna16"
+    title = "LUNA16, lung nodules"
+    kind = "instances"
+    label_kinds = ("ball", "readers", "masks")
+    splits = {"subset": "LUNA16's ten folds"}
+    window_hu = (-1000.0, 400.0)
+    metric = "val_dice"
+    phantom = "luna16"
+
+    label: str = "ball"
+    readers_xml: Path | None = None
+    min_readers: int = 2
+    masks: Path | None = None
+    patients: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Check.
+
+        Raises:
+            ValueError: for an unknown label, a number of readers that cannot be, no folder.
+            FileNotFoundError: when the folder is not there.
+        """
+        check_choice("label", self.label, self.label_kinds)
+        check_whole("min_readers", self.min_readers, 1, READERS)
+        for option in ("readers_xml", "masks", "patients"):
+            value = getattr(self, option)
+            object.__setattr__(self, option, None if value is None else Path(str(value)))
+        needed = {"readers": "readers_xml", "masks": "masks"}.get(self.label)
+        if needed is not None:
+            _check_folder(needed, getattr(self, needed), self.label)
+
+    @property
+    def label_kind(self) -> str:
+        """Kind of label that was asked for."""
+        return self.label
+
+    def classes(self) -> Mapping[int, str]:
+        """Label value -> class name."""
+        return {0: "background", 1: "nodule"}
+
+    def find(self, source: Path) -> Listing:
+        """List the scans with their rows of the nodule list; see :class:`DataSet`."""
+        cohort = find_cohort(source)
+        table = read_annotations(cohort.annotations, cohort.known)
+        owners, patients_file = patients_of(cohort, self.patients)
+        drawn = self.label == "ball"  # an unusable row makes only these labels incomplete
+        rows = table.problems if drawn else [replace(p, left_out=False) for p in table.problems]
+        left_out = {problem.scan_id for problem in rows if problem.left_out}
+        uids = [series.uid for series in cohort.scans if series.uid not in left_out]
+        excluded = cohort.folder / "annotations_excluded.csv"
+        findings = read_findings(excluded, set(uids)) if excluded.is_file() else {}
+        folder = self.readers_xml if self.label == "readers" else self.masks
+        truth = find_truth_files(self.label, folder, uids)
+        scans = [
+            _scan_of(
+                Details(
+                    series,
+                    tuple(table.nodules.get(series.uid, ())),
+                    tuple(findings.get(series.uid, ())),
+                    truth.get(series.uid),
+                ),
+                owners[series.uid],
+            )
+            for series in cohort.scans
+        ]
+        elsewhere = table.rows_not_downloaded
+        note = f"annotations: {elsewhere} rows belong to series that are not downloaded"
+        owned = {"patients": patients_file or "every series counts as a patient"}
+        return Listing(
+            scans,
+            [*cohort.problems, *rows],
+            notes=[note] if elsewhere else [],
+            facts={**owned, "annotation_rows_of_series_not_downloaded": elsewhere},
+            provenance=owned,
+        )
+
+    def read(self, scan: Scan) -> Labelled:
+        """Read CT, label and lungs; see :class:`DataSet`."""
+        from scripts.datasets.luna16.reading import read_labelled
+
+        return read_labelled(
+            scan.details.series,
+            scan.details.annotations,
+            scan.details.findings,
+            self.label,
+            scan.details.truth_file,
+            min_readers=self.min_readers,
+        )
+
+    def divide(
+        self, scans: Sequence[Scan], split: str, *, test_fold: int, random: Random
+    ) -> Mapping[str, str]:
+        """Scan id -> partition by the subset folder; see :class:`DataSet`."""
+        subsets = {scan.id: scan.group for scan in scans if isinstance(scan.group, int)}
+        return assign_subsets(subsets, test_fold=test_fold)
+
+    def depends_on(self, scan: Scan) -> Mapping[str, Any]:
+        """Rows and findings of this scan, and how its label is made."""
+        return {
+            "label": self.label,
+            "min_readers": self.min_readers if self.label == "readers" else None,
+            "annotations": [asdict(row) for row in scan.details.annotations],
+            "findings": scan.details.findings,
+        }
+
+    def record(self) -> Mapping[str, Any]:
+        """Only what this kind of label reads."""
+        used: dict[str, Any] = {"label": self.label}
+        if self.label == "readers":
+            used |= {"readers_xml": str(self.readers_xml), "min_readers": self.min_readers}
+        if self.label == "masks":
+            used["masks"] = str(self.masks)
+        return used
+
+
+def _check_folder(option: str, value: Path | None, label: str) -> None:
+    if value is None:
+        raise ValueError(f"{option}: must name a folder for --label {label}, got nothing")
+    if not value.is_dir():
+        raise FileNotFoundError(f"{option}: no folder {value}")
+
+
+def _scan_of(details: Details, patient_id: str) -> Scan:
+    series = details.series
+    header = _header(series.image)
+    slice_mm = _slice_mm(header)
+    return Scan(
+        series.uid,
+        patient_id,
+        tuple(_files(details, header)),
+        image_file=series.image,
+        group=series.subset,
+        object_slices=tuple(
+            row.diameter_mm / slice_mm + 1 if slice_mm else 0.0 for row in details.annotations
+        ),
+        details=details,
+    )
+
+
+def _header(path: Path) -> Mapping[str, str]:
+    """Return a MetaImage header; empty where it is broken, which is reported when it is read."""
+    from scripts.volumes.volume_files import read_metaimage_header
+
+    try:
+        return read_metaimage_header(path)[0]
+    except (OSError, ValueError):
+        return {}
+
+
+def _slice_mm(header: Mapping[str, str]) -> float | None:
+    try:
+        return float(header["ElementSpacing"].split()[2])
+    except (ValueError, LookupError):
+        return None
+
+
+def _files(details: Details, header: Mapping[str, str]) -> Iterator[Path]:
+    lungs = details.series.lungs
+    headers = {details.series.image: header} | ({} if lungs is None else {lungs: _header(lungs)})
+    for path, entries in headers.items():
+        yield path
+        if "ElementDataFile" in entries:
+            yield path.parent / entries["ElementDataFile"]
+    if details.truth_file is not None:
+        yield details.truth_file

@@ -1,0 +1,102 @@
+"""One scan of LUNA16 read: the CT, its label of numbered nodules, and the lungs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from scripts.datasets.contract import Labelled, Point
+from scripts.datasets.instance_maps import Map, Objects
+from scripts.datasets.luna16.annotations import Annotation
+from scripts.datasets.luna16.instances import ball_instances, mask_instances
+from scripts.datasets.luna16.outlines import read_outlines, reader_instances
+from scripts.datasets.luna16.scans import Series
+from scripts.transforms.lung_field import lung_field, lung_field_from_labels
+from scripts.volumes.geometry import affine_of, grid_difference, spacing_of, to_lps
+from scripts.volumes.readers import read_image
+from scripts.volumes.volume import Volume
+
+
+def read_labelled(
+    series: Series,
+    annotations: Sequence[Annotation],
+    findings: Sequence[Point],
+    label: str,
+    truth_file: Path | None,
+    *,
+    min_readers: int,
+) -> Labelled:
+    """Read one scan.
+
+    Args:
+        series: its files.
+        annotations: its rows of the list of nodules.
+        findings: (x, y, z, diameter) in LPS mm of excluded findings.
+        label: ``ball``, ``readers`` or ``masks``.
+        truth_file: XML or mask, for the latter two.
+        min_readers: how many readers must hold a voxel.
+
+    Raises:
+        ValueError, OSError: with the file and the reason.
+    """
+    image = read_image(series.image)
+    image_lps = to_lps(image)
+    outlined_z_mm: list[float] = []
+    if label == "ball":
+        instances, nodules = ball_instances(annotations, image_lps)
+    elif truth_file is None:
+        raise FileNotFoundError(f"no {label} for this series: no file names its uid")
+    elif label == "masks":
+        instances, nodules = mask_instances(truth_file, image)
+    else:
+        instances, nodules, outlined_z_mm = _outlined(truth_file, series.uid, image, min_readers)
+    lung = _read_lungs(series, image, image_lps)
+    measured = [(*row.centre_lps_mm, row.diameter_mm) for row in annotations]
+    outlined = [(0.0, 0.0, z, 0.0) for z in outlined_z_mm]  # slices are axial: z alone counts
+    return Labelled(
+        Volume.from_image(image_lps),
+        instances,
+        objects=nodules,
+        by_centre=label == "ball",
+        lung=lung,
+        avoid=[*measured, *outlined, *findings],
+        file_affine=affine_of(image),
+        notes=[] if series.lungs else ["lung field computed, for want of seg-lungs"],
+        facts={"lung_field": "seg-lungs" if series.lungs else "computed"},
+    )
+
+
+def _outlined(
+    xml: Path, uid: str, image: sitk.Image, min_readers: int
+) -> tuple[Map, Objects, list[float]]:
+    """Return map, nodules, and z in mm of everything that any reader outlined."""
+    outlines = read_outlines(xml, series_uid=uid)
+    every = [line for nodules in outlines.readers for nodule in nodules for line in nodule.outlines]
+    instances, nodules = reader_instances(outlines, image, min_readers=min_readers)
+    return instances, nodules, [outline.z_mm for outline in every]
+
+
+def _read_lungs(series: Series, image: sitk.Image, image_lps: sitk.Image) -> NDArray[np.bool_]:
+    """Return the lungs (Z, Y, X) in LPS order, from ``seg-lungs`` or computed.
+
+    Either way they are closed, so that nodules on the pleura stay inside.
+
+    Raises:
+        ValueError: when the lung mask is on another grid than the scan, or marks no lung.
+    """
+    spacing = spacing_of(affine_of(image_lps)).tolist()
+    if series.lungs is None:
+        return lung_field(sitk.GetArrayViewFromImage(image_lps), spacing)
+    mask = read_image(series.lungs)
+    place = f"{series.lungs.parent.name}/{series.lungs.name}"
+    if difference := grid_difference(image, mask):
+        raise ValueError(f"{place}: not on the scan's grid: {difference}")
+    turned = to_lps(mask)  # named: an array view does not keep its image alive
+    try:
+        return lung_field_from_labels(sitk.GetArrayViewFromImage(turned), spacing)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error

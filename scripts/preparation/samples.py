@@ -1,0 +1,152 @@
+"""From the records of prepared scans to samples: what training reads of a slice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+
+from scripts.datasets.contract import DataSet, Scan
+from scripts.datasets.datalist import read_rows
+from scripts.preparation.options import SliceOptions
+from scripts.preparation.slices import empty_count, object_slices
+from scripts.transforms.intensity import WindowHU
+from scripts.transforms.neighbours import rows_of
+
+Sample = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class PreparedScan:
+    """A scan, the record that preparation left of it, and how many slices without object it gives.
+
+    Args:
+        scan: as it was listed.
+        record: of ``scan.json``.
+        empty_wanted: how many of the stored slices without object are offered to the draw.
+    """
+
+    scan: Scan
+    record: Mapping[str, Any]
+    empty_wanted: int = 0
+
+
+def samples_of(prepared: PreparedScan, data_set: DataSet, options: SliceOptions) -> list[Sample]:
+    """List the samples of one scan: those with an object and then those without, in drawn order;
+    or those of a class map, from the feet to the head.
+    """
+    record = prepared.record
+    own = _object_samples if data_set.kind == "instances" else _class_samples
+    common = {
+        **{name: f"scans/{prepared.scan.id}/{name}.npy" for name in record["arrays"]},
+        **shared_entries(prepared, data_set),
+        "affine_lps": record["affine_lps"],
+    }
+    depth, stored = record["size"][2], record["stored_slices"]
+    return [
+        {**common, "rows": rows_of(number, stored, options.neighbours, depth), "slice": number, **s}
+        for number, s in own(prepared, options)
+    ]
+
+
+def shared_entries(prepared: PreparedScan, data_set: DataSet) -> Sample:
+    """Entries that samples and volumes share."""
+    record = prepared.record
+    shared = {
+        "series_uid": prepared.scan.id,
+        "patient_id": prepared.scan.patient_id,
+        "spacing_mm": record["spacing_mm"],
+        "label_kind": record["label_kind"],
+    }
+    if data_set.kind == "classes":
+        known = record["known_classes"]
+        shared["slices_in_volume"] = record["size"][2]
+        shared["known_classes"] = known
+        shared["class_known"] = [value in known for value in data_set.classes()]
+    return shared
+
+
+def listed(objects: Iterable[Mapping[str, Any]]) -> list[Sample]:
+    """Entries of objects that samples and volumes list."""
+    keys = ("id", "diameter_mm", "centre_lps_mm")
+    return [{key: item[key] for key in keys} for item in objects]
+
+
+def _object_samples(prepared: PreparedScan, options: SliceOptions) -> list[tuple[int, Sample]]:
+    objects, empty = prepared.record["nodules"], prepared.record["empty_slices"]
+    numbers = [*object_slices(objects, options.which), *empty[: prepared.empty_wanted]]
+    return [
+        (number, {"nodules": listed(item for item in objects if number in item["slices"])})
+        for number in numbers
+    ]
+
+
+def _class_samples(prepared: PreparedScan, options: SliceOptions) -> list[tuple[int, Sample]]:
+    record = prepared.record
+    return [(k, {"classes_shown": record["classes_shown"][k]}) for k in record["chosen_slices"]]
+
+
+def choose_samples(
+    scans: Sequence[PreparedScan], data_set: DataSet, options: SliceOptions
+) -> tuple[list[Sample], int]:
+    """Choose every slice of a class map; or with an object, and without any as many as asked for.
+
+    Returns:
+        The samples by scan and slice; and how many slices without object were asked for, which is
+        more than there are when a scan leaves no room for them.
+    """
+    if data_set.kind == "classes":
+        return [sample for scan in scans for sample in samples_of(scan, data_set, options)], 0
+    having: list[Sample] = []
+    lacking: list[tuple[int, float, Sample]] = []
+    random = Random(f"empty:{options.seed}")
+    for prepared in sorted(scans, key=lambda prepared: prepared.scan.id):
+        every = samples_of(prepared, data_set, options)
+        having += [sample for sample in every if sample["nodules"]]
+        empty = [sample for sample in every if not sample["nodules"]]
+        lacking += [(rank, random.random(), sample) for rank, sample in enumerate(empty)]
+    wanted = empty_count(len(having), options.empty_share)
+    lacking.sort(key=lambda drawn: drawn[:2])  # one of each scan before a second of any
+    chosen = [*having, *(sample for _, _, sample in lacking[:wanted])]
+    return sorted(chosen, key=lambda sample: (sample["series_uid"], sample["slice"])), wanted
+
+
+def training_mean(
+    samples: Sequence[Sample], output: Path, window_hu: tuple[float, float]
+) -> dict[str, Any]:
+    """Mean of the training images, to be subtracted from the network's input (FCN paper, 2.1).
+
+    Args:
+        samples: of the training partition; each slice counts once, neighbours do not.
+        output: the prepared folder.
+        window_hu: see :class:`~scripts.transforms.intensity.WindowHU`, outside ``clip``.
+
+    Returns:
+        ``hu``: mean over all voxels; ``windowed``: mean after the window was mapped to [0, 1];
+        with the window and the number of slices.
+
+    Raises:
+        ValueError: when there is no training slice.
+    """
+    if not samples:
+        raise ValueError("split: no training slice to take the mean of")
+    transform = WindowHU(window_hu, outside="clip")
+    sums = np.zeros(2)
+    for sample in samples:
+        centre = sample["rows"][len(sample["rows"]) // 2]
+        image = read_rows(output / sample["image"], [centre], np.float32)
+        windowed = transform(torch.from_numpy(image)).numpy()
+        sums += image.mean(dtype=np.float64), windowed.mean(dtype=np.float64)
+    hu, windowed_mean = (sums / len(samples)).tolist()
+    return {
+        "hu": hu,
+        "windowed": windowed_mean,
+        "window_hu": list(window_hu),
+        "outside_window": "clip",
+        "slices": len(samples),
+    }
