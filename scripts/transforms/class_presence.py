@@ -1,33 +1,26 @@
-"""Which classes an image shows: what an encoder can be pretrained to tell, from outlines.
+"""Presence of classes in an image, on which an encoder can be pretrained without further labels.
 
-A class that nobody outlined in a patient may be shown or not. Its presence is ``UNKNOWN``, which
-takes no part in the loss (:class:`PresenceLoss`) nor in the figures
-(:class:`scripts.evaluation.presence.PresenceAUC`).
+A class that was not annotated in a patient may be shown or not. Its presence is ``UNKNOWN``, which
+enters neither the loss (:class:`PresenceLoss`) nor the figures of validation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
-from typing import Any
-
 import torch
 import torch.nn.functional as F
-from monai.config import KeysCollection
-from monai.data import MetaTensor
-from monai.transforms import MapTransform
 from torch import nn
 
-from scripts.transforms.partial_labels import candidate_classes, told_classes
+from scripts.transforms.partial_labels import KnownClassesd, candidate_classes
 
 UNKNOWN = -1.0
 
 
 def class_presence(label: torch.Tensor, class_known: torch.Tensor) -> torch.Tensor:
-    """Say which foreground classes a label shows.
+    """Derive which foreground classes a label shows.
 
     Args:
         label: (1, ...), the class of each voxel, 0 for background.
-        class_known: bool (C,), whether the patient's outlines tell of each class.
+        class_known: bool (C,), whether each class was annotated in the patient.
 
     Returns:
         float32 (C - 1,): 1 where any voxel is of the class, 0 where none is, ``UNKNOWN``.
@@ -46,45 +39,17 @@ def class_presence(label: torch.Tensor, class_known: torch.Tensor) -> torch.Tens
     return torch.where(known, shown.float(), UNKNOWN)[1:]
 
 
-class ClassPresenced(MapTransform):
+class ClassPresenced(KnownClassesd):
     """Dictionary form of :func:`class_presence`, the last step before a loss; crop before it.
 
-    Args:
-        keys: labels (1, ...), which become (classes,).
-        classes: how many the network tells apart, background not among them.
-        known_key: where the sample says which classes its patient's outlines tell of.
-
-    Raises:
-        ValueError: for fewer than one class.
+    Labels (1, ...) become (classes,); ``classes`` does not include background.
     """
 
-    def __init__(
-        self,
-        keys: KeysCollection,
-        classes: int,
-        *,
-        known_key: str = "class_known",
-        allow_missing_keys: bool = False,
-    ) -> None:
-        super().__init__(keys, allow_missing_keys)
-        if classes < 1:
-            raise ValueError(f"classes: must be at least 1, got {classes}")
-        self.classes = classes
-        self.known_key = known_key
+    background = 0
 
-    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Turn every key.
-
-        Raises:
-            ValueError: see :func:`scripts.transforms.partial_labels.told_classes`.
-        """
-        result = dict(data)
-        known = told_classes(data, self.known_key, self.classes + 1)
-        for key in self.key_iterator(result):
-            label = result[key]
-            plain = label.as_tensor() if isinstance(label, MetaTensor) else label
-            result[key] = class_presence(plain, known)
-        return result
+    def convert(self, label: torch.Tensor, class_known: torch.Tensor) -> torch.Tensor:
+        """Convert (1, ...) class values to (classes,) presences."""
+        return class_presence(label, class_known)
 
 
 class PresenceLoss(nn.Module):
@@ -100,7 +65,7 @@ class PresenceLoss(nn.Module):
         """Average over images and classes, both (B, K).
 
         Raises:
-            ValueError: when the shapes differ: the network is none that classifies images.
+            ValueError: when the shapes differ: the network does not classify images.
         """
         if logits.shape != presence.shape:
             raise ValueError(

@@ -1,8 +1,8 @@
-"""Labels that tell only part of the truth: which classes a voxel may be, given what was outlined.
+"""Partial labels: the classes that a voxel may be, given the organs annotated in the patient.
 
-An organ that nobody outlined in a patient cannot be told from background there. Such a voxel's
-label is not "background" but a set of candidates, background and every class that is unknown in
-the patient; an outlined voxel has one candidate. Sets are tensors (C, ...), 1 where a class is a
+An organ without annotation is part of the background of the label map. Such a voxel's label is
+therefore not "background" but a set of candidates, background and every class that is unknown in
+the patient; an annotated voxel has one candidate. Sets are tensors (C, ...), 1 where a class is a
 candidate: a one-hot label is the case without unknown classes, so that losses, augmentation and
 collation need to know nothing else.
 
@@ -13,6 +13,7 @@ Source: labels as sets of candidates, Cour, Sapp, Taskar, Journal of Machine Lea
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Hashable, Mapping
 from typing import Any
 
@@ -27,14 +28,14 @@ def candidate_classes(label: torch.Tensor, class_known: torch.Tensor) -> torch.T
 
     Args:
         label: (1, ...), the class of each voxel, 0 for background.
-        class_known: bool (C,), whether the patient's outlines tell of each class.
+        class_known: bool (C,), whether each class was annotated in the patient.
 
     Returns:
         uint8 (C, ...).
 
     Raises:
-        ValueError: when a voxel is of a class that is said to be unknown, or of none of the C; or
-            when background is said to be unknown.
+        ValueError: when a voxel has the value of an unknown class, or of none of the C; or when
+            background is unknown.
 
     Example:
         >>> label = torch.tensor([[0, 1, 2]])
@@ -63,10 +64,10 @@ def candidate_classes(label: torch.Tensor, class_known: torch.Tensor) -> torch.T
 
 
 def known_classes(candidates: torch.Tensor) -> torch.Tensor:
-    """Say of which classes the candidates of one image tell.
+    """Derive from the candidates of one image which classes are known in it.
 
-    A class is unknown where some voxel may be of it or of another one. In an image without any
-    background nothing can be said, and nothing is lost: all its voxels have one candidate.
+    A class is unknown when a voxel may be of it or of another one. In an image without background
+    every class counts as known, which loses nothing: all its voxels have one candidate.
 
     Args:
         candidates: (C, ...).
@@ -84,31 +85,20 @@ def known_classes(candidates: torch.Tensor) -> torch.Tensor:
     return known
 
 
-def told_classes(data: Mapping[Hashable, Any], key: str, classes: int) -> Any:
-    """Return which classes a sample's outlines tell of, (``classes``,), background first.
-
-    Raises:
-        ValueError: when the data were prepared with another number of classes, or say nothing of
-            what was outlined, as those of nodules.
-    """
-    known = data.get(key)
-    if known is None or len(known) != classes:
-        raise ValueError(
-            f"{key}: must be {classes} times true or false, background first, got {known}; the "
-            "data must come from `prepare ircadb`, with the classes of the config (--tumour adds "
-            "a fifth)"
-        )
-    return known
-
-
-class CandidateClassesd(MapTransform):
-    """Dictionary form of :func:`candidate_classes`, the last step before a loss.
+class KnownClassesd(MapTransform):
+    """Base of dictionary transforms of labels that depend on the classes annotated in a patient.
 
     Args:
         keys: labels (1, ...).
-        classes: how many the network tells apart, background included.
-        known_key: where the sample says which of them its patient's outlines tell of.
+        classes: how many the network distinguishes.
+        known_key: where the sample says which classes were annotated, background first.
+
+    Raises:
+        ValueError: for too few classes.
     """
+
+    background = 1
+    """How many of ``classes`` are background."""
 
     def __init__(
         self,
@@ -119,26 +109,48 @@ class CandidateClassesd(MapTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        if classes < 2:
-            raise ValueError(f"classes: must be at least 2, background and another, got {classes}")
+        if classes < 1 + self.background:
+            raise ValueError(f"classes: must be at least {1 + self.background}, got {classes}")
         self.classes = classes
         self.known_key = known_key
 
+    @abstractmethod
+    def convert(self, label: torch.Tensor, class_known: torch.Tensor) -> torch.Tensor:
+        """Convert one label; the affine is kept where the result has its grid."""
+
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Turn every key.
+        """Convert every key.
 
         Raises:
-            ValueError: see :func:`told_classes`.
+            ValueError: when the data were prepared with another number of classes, or do not say
+                what was annotated, as those of nodules.
         """
         result = dict(data)
-        known = told_classes(data, self.known_key, self.classes)
+        known, expected = data.get(self.known_key), self.classes + 1 - self.background
+        if known is None or len(known) != expected:
+            raise ValueError(
+                f"{self.known_key}: must be {expected} times true or false, background first, got "
+                f"{known}; the data must come from `prepare ircadb`, with the classes of the "
+                "config (--tumour adds a fifth)"
+            )
         for key in self.key_iterator(result):
             label = result[key]
-            plain = label.as_tensor() if isinstance(label, MetaTensor) else label
-            candidates = candidate_classes(plain, known)
-            if isinstance(label, MetaTensor):
-                candidates = MetaTensor(
-                    candidates, meta=label.meta, applied_operations=label.applied_operations
+            has_affine = isinstance(label, MetaTensor)
+            converted = self.convert(label.as_tensor() if has_affine else label, known)
+            if has_affine and converted.shape[1:] == label.shape[1:]:
+                converted = MetaTensor(
+                    converted, meta=label.meta, applied_operations=label.applied_operations
                 )
-            result[key] = candidates
+            result[key] = converted
         return result
+
+
+class CandidateClassesd(KnownClassesd):
+    """Dictionary form of :func:`candidate_classes`, the last step before a loss.
+
+    ``classes`` includes background.
+    """
+
+    def convert(self, label: torch.Tensor, class_known: torch.Tensor) -> torch.Tensor:
+        """Convert (1, ...) class values to (C, ...) candidates."""
+        return candidate_classes(label, class_known)
