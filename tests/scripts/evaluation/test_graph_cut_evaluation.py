@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from scripts.datasets.luna16.labels import ball_mask
+from scripts.datasets.luna16.instances import ball_mask
 from scripts.evaluation.confusion import count_voxels
 from scripts.evaluation.graph_cut import GraphCutOptions
 from scripts.evaluation.graph_cut_evaluation import (
