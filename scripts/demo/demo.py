@@ -99,7 +99,7 @@ class Demo:
         return Step(f"segment an unseen CT, {source.name}", command)
 
     def run(self, output: str, patients: int, seed: int) -> None:
-        """Run all of it and print what came out.
+        """Run all steps and print the results.
 
         Raises:
             ValueError: when ``output`` is a folder that no demonstration made.

@@ -1,4 +1,4 @@
-"""A person's build: what differs between two phantom patients before any disease."""
+"""Body proportions and tissue of one phantom patient, before any disease."""
 
 from __future__ import annotations
 

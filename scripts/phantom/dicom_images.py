@@ -56,7 +56,7 @@ def series_dataset(patient: str, series: str, geometry: SliceGeometry) -> Datase
     """What all slices of a series share.
 
     Args:
-        patient: identifies the patient; nobody's.
+        patient: identifies the patient, who does not exist.
         series: tells this series from the patient's others, ``ct`` or a structure's name.
         geometry: gives the sizes of a voxel.
     """
@@ -100,7 +100,7 @@ def slice_files(
 
     Args:
         volume: (Z, Y, X) from the lowest slice: 8-bit masks, or HU in 16 bits.
-        patient: as for :func:`series_dataset`; globally unique, the UIDs hang on it.
+        patient: as for :func:`series_dataset`; globally unique, the UIDs are derived from it.
         series: as there.
         geometry: where the slices lie.
         intercept: RescaleIntercept; below 0, values are stored without a sign.

@@ -1,4 +1,4 @@
-"""What lies between the lungs: heart, great vessels, windpipe, gullet."""
+"""The mediastinum: heart, great vessels, trachea and main bronchi, oesophagus."""
 
 from __future__ import annotations
 

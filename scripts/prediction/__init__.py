@@ -1,1 +1,1 @@
-"""From a scan to what people use: masks, DICOM objects, tables, pictures and a page."""
+"""Prediction for use: masks, DICOM objects, tables, pictures and a page of each CT."""

@@ -1,4 +1,4 @@
-"""How findings look wherever they are shown: windows, colours and words."""
+"""Display windows, colours and the headline, shared by the picture and the page."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def colours_of(segments: Sequence[Segment]) -> dict[int, str]:
     """
     organs = [segment.number for segment in segments if segment.kind != NODULE]
     colours = {s.number: OURS_COLOUR for s in segments}
-    for place, number in enumerate(organs):
-        colours[number] = ORGAN_COLOURS[place % len(ORGAN_COLOURS)]
+    for k, number in enumerate(organs):
+        colours[number] = ORGAN_COLOURS[k % len(ORGAN_COLOURS)]
     return colours
 
 
 def first_window(prediction: Prediction) -> str:
-    """Return the name of the window to begin with: of the lungs where they were looked at."""
+    """Return the name of the first display window: lung where the lungs were segmented."""
     nodules = any(segment.kind == NODULE for segment in prediction.segments)
     return "lung" if nodules or prediction.lungs is not None else "soft tissue"
 
 
 def headline(statistics: dict[str, Any]) -> str:
-    """Say in a few words what was found.
+    """Summarise the findings on one line.
 
     Args:
         statistics: of :func:`scripts.prediction.measures.statistics.measure`.
@@ -54,14 +54,14 @@ def headline(statistics: dict[str, Any]) -> str:
         'No nodule found'
     """
     nodules, organs = statistics["nodules"], statistics["organs"]
-    found = [organ["name"] for organ in organs if organ["voxels"]]
+    present = [organ["name"] for organ in organs if organ["voxels"]]
     missing = [organ["name"] for organ in organs if not organ["voxels"]]
     listed = {NODULE, *(organ["kind"] for organ in organs)}
     missing += [kind for kind in statistics["looked_for"] if kind not in listed]
     parts = [f"{len(nodules)} nodule{'s' if len(nodules) > 1 else ''}"] if nodules else []
     if not nodules and NODULE in statistics["looked_for"]:
         parts = ["no nodule found"]
-    parts += [", ".join(found)] if found else []
+    parts += [", ".join(present)] if present else []
     parts += [f"not found: {', '.join(missing)}"] if missing else []
     words = "; ".join(parts) or "no finding: nothing was segmented in this scan"
     return words[0].upper() + words[1:]

@@ -1,4 +1,4 @@
-"""Axial slices as radiologists look at them, whatever the order of the source's voxels."""
+"""Axial slices in radiological orientation, for any order of the source's voxels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Many studies: side by side, over several processes or machines, resumed where they stopped."""
+"""Prediction of many studies: parallel, over several processes or machines, resumable."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Share:
 
     @classmethod
     def of_torchrun(cls) -> Share:
-        """Read what torchrun tells each of its processes; a lone process takes all."""
+        """Read torchrun's environment variables; a single process takes everything."""
         return cls(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
     @property
@@ -58,14 +58,14 @@ class Share:
 
 @dataclass(frozen=True)
 class Batch:
-    """What became of everything at a path."""
+    """Results of all studies at a path."""
 
     found: Found
     outcomes: tuple[Outcome, ...]
 
     @property
     def failures(self) -> int:
-        """How many studies, or files that might have been one, came to nothing."""
+        """Number of studies that failed and of files that were refused."""
         failed = sum(outcome.status == FAILED for outcome in self.outcomes)
         return failed + len(self.found.refused)
 
@@ -74,7 +74,7 @@ class Batch:
         return Counter(remark.reason for remark in self.found.skipped)
 
     def record(self, options: Options) -> dict[str, Any]:
-        """Return the summary as JSON has it, without the places of files."""
+        """Return the summary for JSON, without paths."""
         outcomes = [{k: v for k, v in asdict(o).items() if k != "told"} for o in self.outcomes]
         return {
             "made_by": MADE_BY,
@@ -86,12 +86,12 @@ class Batch:
         }
 
     def counts(self) -> dict[str, int]:
-        """Count studies by what became of them."""
+        """Count studies by status."""
         times = Counter(outcome.status for outcome in self.outcomes)
         return {status: times[status] for status in (PREDICTED, KEPT, FAILED)}
 
-    def told(self) -> str:
-        """Return the last lines for the screen."""
+    def line(self) -> str:
+        """Return the counts as one line for the screen."""
         parts = [f"{number} {status}" for status, number in self.counts().items() if number]
         if self.found.refused:
             parts.append(f"{len(self.found.refused)} refused")
@@ -122,7 +122,7 @@ def predict_all(source: Path, output: Path, options: Options, *, jobs: int = 1) 
     with _joined(share) as gather:
         found = find_sources(source, leave_out=output)
         if share.is_first:
-            for line in told_of(found):
+            for line in lines_of(found):
                 print(line, flush=True)
         from_dicom = any(each.kind == DICOM_SERIES for each in found.sources)
         _check_model(options, jobs, from_dicom=from_dicom)
@@ -130,7 +130,7 @@ def predict_all(source: Path, output: Path, options: Options, *, jobs: int = 1) 
         refuse_foreign(output)
         if share.is_first:
             _clear(output)
-        gather(None)  # nobody begins before the folder is cleared
+        gather(None)  # no process starts before the folder is cleared
         threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else 0
         mine = found.sources[share.rank :: share.world]
         tasks = [Task(each, output, options, threads) for each in mine]
@@ -144,8 +144,8 @@ def predict_all(source: Path, output: Path, options: Options, *, jobs: int = 1) 
     return batch
 
 
-def told_of(found: Found) -> Iterator[str]:
-    """Say for the screen what is not predicted: a line a folder and reason, or a file refused."""
+def lines_of(found: Found) -> Iterator[str]:
+    """List what is not predicted: one line per folder and reason, or refused file."""
     groups = Counter((remark.place.rpartition("/")[0], remark.reason) for remark in found.skipped)
     for (folder, reason), number in groups.items():
         yield f"skipped: {folder}: {number} files, {reason}"
@@ -154,7 +154,7 @@ def told_of(found: Found) -> Iterator[str]:
 
 
 def refuse_foreign(output: Path) -> None:
-    """See that a folder holds nothing but what predict wrote.
+    """Refuse a folder that holds anything that predict did not write.
 
     Raises:
         ValueError: naming the first file or folder that it did not write.

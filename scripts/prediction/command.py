@@ -16,7 +16,7 @@ from scripts.prediction.options import (
     check_products,
     check_threshold,
 )
-from scripts.storage.options import check_whole, read_truth
+from scripts.storage.options import check_whole
 from scripts.training.distributed import local_device
 
 
@@ -39,8 +39,8 @@ def predict(
 
     Writes OUTPUT/<study>/ with mask.nii.gz, segmentation.dcm (of DICOM sources), statistics.json
     and .csv, overview.png, report.html and manifest.json, and OUTPUT/summary.json. A study that
-    cannot be predicted is told in one line, the others go on. Interrupted, the same command goes
-    on where it stopped. Through torchrun, processes share the studies out. Research only.
+    cannot be predicted is reported on one line, the others are still predicted. The same command
+    resumes an interrupted run. Under torchrun the processes share the studies. Research only.
 
     Args:
         bundle: the bundle's folder, with configs/inference.json.
@@ -73,18 +73,18 @@ def predict(
         flips=check_flips(flips),
         device=check_device(device) or _own_device(share, chosen_engine),
         engine=chosen_engine,
-        products=check_products(products, rtstruct=read_truth("rtstruct", rtstruct)),
+        products=check_products(products, rtstruct=rtstruct),
         progress=jobs == 1 and share.world == 1,
     )
     batch = predict_all(Path(str(source)), Path(str(output)), options, jobs=jobs)
     if share.is_first:
-        print(batch.told())
+        print(batch.line())
         if batch.failures:
             raise SystemExit(1)
 
 
 def _own_device(share: Share, engine: str) -> str:
-    """Give each of torchrun's processes its own GPU; leave the config's choice to a lone one.
+    """Give each of torchrun's processes its own GPU; a single process keeps the config's device.
 
     OpenVINO takes the CPU, also where there is a GPU.
     """

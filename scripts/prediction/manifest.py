@@ -1,7 +1,7 @@
-"""What a study's folder says of how it was made, and by which it is known as finished.
+"""The manifest of a study's folder: how it was made, and whether it is complete.
 
-Nothing here names a person: sources are told by hash, files and folders of the user's by their
-last name at most, and the command without its paths.
+Nothing here names a person: sources are identified by hash, the user's files and folders by their
+last name at most, and the command is kept without its paths.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 
 def is_finished(folder: Path, mark: str) -> bool:
-    """Say whether a folder holds all that was written under a fingerprint."""
+    """Whether a folder holds all files that were written under a fingerprint."""
     manifest = read_manifest(folder)
     if manifest is None or manifest.get("fingerprint") != mark:
         return False
@@ -62,7 +62,7 @@ def is_finished(folder: Path, mark: str) -> bool:
 
 
 def facts_of(model: Model, warnings: tuple[str, ...]) -> dict[str, Any]:
-    """Return what every product may say of the model that made it."""
+    """Describe the model and what it looked for, for all products."""
     hashes = [checkpoint.sha256 for checkpoint in model.checkpoints]
     several = hashlib.sha256("".join(hashes).encode()).hexdigest()
     return {
@@ -77,7 +77,7 @@ def facts_of(model: Model, warnings: tuple[str, ...]) -> dict[str, Any]:
 
 
 def write_manifest(folder: Path, model: Model, prediction: Prediction, **made: Any) -> None:
-    """Write the manifest of what a folder holds; the last file of a study.
+    """Write the manifest, the last file of a study's folder.
 
     Args:
         folder: with every product in it.
@@ -111,7 +111,7 @@ def write_manifest(folder: Path, model: Model, prediction: Prediction, **made: A
 
 
 def source_record(source: Source, digest: str) -> dict[str, Any]:
-    """Return what is told of a source."""
+    """Describe a source, without its name."""
     return {"kind": source.kind, "files": len(source.files), "digest": digest}
 
 

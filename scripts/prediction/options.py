@@ -1,4 +1,4 @@
-"""What a user may choose about a prediction, checked before anything is read."""
+"""Options of a prediction, checked before anything is read."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Options:
     progress: bool = False
 
     def record(self) -> dict[str, Any]:
-        """Return what the manifest says of them: no folder, which may be named after a patient."""
+        """Return them for the manifest, without folders, which may be named after a patient."""
         names = {
             "bundle": self.bundle.resolve().name,
             "config_files": [Path(name).name for name in self.config_files],

@@ -1,4 +1,4 @@
-"""What is written of a prediction, by name."""
+"""The products of a prediction by name: mask, DICOM objects, statistics, picture, page."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ USUAL = tuple(name for name in PRODUCTS if name != "rtstruct")
 
 
 def write_mask(prediction: Prediction, path: Path) -> None:
-    """Write the mask as NIfTI in the source's own index order; its header names nobody."""
+    """Write the mask as NIfTI in the source's own index order, without patient data."""
     with atomic_path(path) as beside:
         nifti_of(prediction.mask, prediction.affine).to_filename(beside)
 

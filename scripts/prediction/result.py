@@ -1,4 +1,4 @@
-"""What a prediction is, for everything that is written from it."""
+"""The prediction of one CT: HU, mask, geometry and segments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A person's build in the abdomen, and what each tissue shows in each phase of contrast medium."""
+"""Body proportions of the abdomen, and HU of each tissue in each phase of contrast medium."""
 
 from __future__ import annotations
 

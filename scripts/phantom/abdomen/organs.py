@@ -1,4 +1,4 @@
-"""Where a patient's abdominal organs lie and what shape they have."""
+"""Position and shape of a patient's abdominal organs."""
 
 from __future__ import annotations
 

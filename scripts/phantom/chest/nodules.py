@@ -1,4 +1,4 @@
-"""Nodules of the lung: where they lie, how they are shaped, what the scanner sees of them."""
+"""Lung nodules: sites, shapes and density."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def draw_nodules(sites: Sites, rng: np.random.Generator) -> list[Nodule]:
     """Draw one to four nodules that lie apart from each other inside the lungs.
 
     Raises:
-        ValueError: if not even one finds room.
+        ValueError: if there is no room for even one.
     """
     count = int(rng.choice([1, 2, 3, 4], p=[0.4, 0.3, 0.2, 0.1]))
     nodules: list[Nodule] = []
@@ -106,9 +106,9 @@ def draw_nodules(sites: Sites, rng: np.random.Generator) -> list[Nodule]:
         kind = str(rng.choice(KINDS, p=KIND_SHARES))
         diameter = draw_diameter(rng, *sites.diameters_mm)
         shape = draw_shape(rng, kind, diameter)
-        place = find_place(sites, rng, kind, diameter, nodules)
-        if place is not None:
-            nodules.append(Nodule(kind, place[0], diameter, place[1], *shape))
+        site = find_site(sites, rng, kind, diameter, nodules)
+        if site is not None:
+            nodules.append(Nodule(kind, site[0], diameter, site[1], *shape))
         if len(nodules) == count:
             break
     if not nodules:
@@ -140,7 +140,7 @@ def draw_shape(
     return axes, unit(lobes), np.clip(heights, -0.3, 0.6), sharpness, hu, core
 
 
-def find_place(
+def find_site(
     sites: Sites,
     rng: np.random.Generator,
     kind: str,

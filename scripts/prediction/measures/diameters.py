@@ -66,9 +66,9 @@ def measure_diameters(
         raise ValueError(f"mask: must be (Z, Y, X) with a voxel set, got shape {mask.shape}")
     spacing = np.array([row_mm, column_mm])
     slices = np.flatnonzero(mask.any(axis=(1, 2))).tolist()
-    found = [_in_slice(mask[k], spacing, k + first_slice) for k in slices]
-    longest = max(each.longest_mm for each in found)
-    equal = [each for each in found if each.longest_mm > longest - SAME_MM]
+    measured = [_in_slice(mask[k], spacing, k + first_slice) for k in slices]
+    longest = max(each.longest_mm for each in measured)
+    equal = [each for each in measured if each.longest_mm > longest - SAME_MM]
     return equal[len(equal) // 2]
 
 

@@ -1,4 +1,4 @@
-"""Which lung something lies in, from the lung field and the patient's LPS axes."""
+"""Left or right lung, from the lung field and the LPS axes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of a prediction: size, density and place of each nodule, volume and density of organs."""
+"""Measurements: size, density and position of each nodule, volume and density of organs."""
 
 from __future__ import annotations
 
@@ -138,19 +138,19 @@ def _nodule(
     inside = mask[box] == segment.number
     start = np.array([part.start for part in box])
     _, row_mm, column_mm = view.spacing_mm
-    found = measure_diameters(inside, row_mm, column_mm, first_slice=int(start[0]))
+    diameters = measure_diameters(inside, row_mm, column_mm, first_slice=int(start[0]))
     middle = np.argwhere(inside).mean(axis=0) + start
     centre = index_to_world(middle[::-1], view.affine)
     return {
         **_common(segment, inside, hu[box]),
         "volume_mm3": _rounded(int(inside.sum()) * _voxel_mm3(view)),
-        "longest_axial_diameter_mm": _rounded(found.longest_mm),
-        "perpendicular_axial_diameter_mm": _rounded(found.perpendicular_mm),
-        "diameter_slice_index_0based": found.slice_index,
-        "diameter_slice_number_1based": found.slice_index + 1,
-        "longest_ends_lps_mm": _ends(found.longest_ends, start, found.slice_index, view),
+        "longest_axial_diameter_mm": _rounded(diameters.longest_mm),
+        "perpendicular_axial_diameter_mm": _rounded(diameters.perpendicular_mm),
+        "diameter_slice_index_0based": diameters.slice_index,
+        "diameter_slice_number_1based": diameters.slice_index + 1,
+        "longest_ends_lps_mm": _ends(diameters.longest_ends, start, diameters.slice_index, view),
         "perpendicular_ends_lps_mm": _ends(
-            found.perpendicular_ends, start, found.slice_index, view
+            diameters.perpendicular_ends, start, diameters.slice_index, view
         ),
         "centre_lps_mm": [_rounded(value) for value in centre],
         # half-way goes up: round() would turn to the even slice

@@ -1,1 +1,1 @@
-"""What a person looks at: overview picture and page."""
+"""Overview picture and page of a result."""

@@ -1,4 +1,4 @@
-"""overview.png: what was found, outlined on the slices that matter, on one page."""
+"""overview.png: the findings, outlined on the relevant slices, in one picture."""
 
 from __future__ import annotations
 

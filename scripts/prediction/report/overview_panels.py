@@ -1,4 +1,4 @@
-"""What overview.png shows: which slices, which part of them, under which words."""
+"""Panels of overview.png: choice of slices, their part that is shown, titles and captions."""
 
 from __future__ import annotations
 

@@ -129,9 +129,9 @@ def page_data(
 def _segments(
     prediction: Prediction, statistics: dict[str, Any], view: AxialView, mask: NDArray[Any]
 ) -> list[dict[str, Any]]:
-    """Describe what is somewhere in the mask, nodules first."""
+    """Describe the segments that are present in the mask, nodules first."""
     colours = colours_of(prediction.segments)
-    found = []
+    described = []
     for one in (*statistics["nodules"], *statistics["organs"]):
         if not one["voxels"]:
             continue
@@ -146,8 +146,8 @@ def _segments(
         }
         if one["kind"] == NODULE:
             segment.update(_nodule(one, view))
-        found.append(segment)
-    return found
+        described.append(segment)
+    return described
 
 
 def _nodule(one: dict[str, Any], view: AxialView) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def _runs(values: NDArray[Any]) -> str:
 
 
 def leb128(numbers: NDArray[np.int64]) -> bytes:
-    """Write numbers below 2**28 with seven bits a byte, lowest first, the high bit for "goes on".
+    """Write numbers below 2**28 in LEB128: seven bits a byte, lowest first, high bit for more.
 
     Example:
         >>> leb128(np.array([5, 300])).hex()

@@ -10,7 +10,7 @@ import zipfile
 
 import pytest
 
-from scripts.prediction.batch import Batch, Share, refuse_foreign, told_of
+from scripts.prediction.batch import Batch, Share, lines_of, refuse_foreign
 from scripts.prediction.measures import statistics
 from scripts.prediction.one_series import FAILED, KEPT, PREDICTED, Outcome
 from scripts.prediction.sources import Found, Remark
@@ -213,11 +213,11 @@ def test_batch_then_counts_what_became_of_every_study():
     batch = Batch(FOUND, (outcome("a", PREDICTED), outcome("b", KEPT), outcome("c", FAILED)))
     assert batch.counts() == {PREDICTED: 1, KEPT: 1, FAILED: 1}
     assert batch.failures == 2
-    assert batch.told() == "1 predicted, 1 already there, 1 failed, 1 refused, 2 skipped (no CT)"
+    assert batch.line() == "1 predicted, 1 already there, 1 failed, 1 refused, 2 skipped (no CT)"
 
 
 def test_lines_for_the_screen_then_one_a_folder_and_reason():
-    assert list(told_of(FOUND)) == ["skipped: /in/a: 2 files, no CT", "refused: /in/z: cut short"]
+    assert list(lines_of(FOUND)) == ["skipped: /in/a: 2 files, no CT", "refused: /in/z: cut short"]
 
 
 def test_share_then_of_torchruns_variables_and_all_without(monkeypatch):
