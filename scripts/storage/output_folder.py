@@ -1,31 +1,37 @@
-"""The folder that a preparation writes: claimed first, and its failures told apart."""
+"""Output folders: claimed before the work begins; errors of the disk kept apart from others."""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 
 class OutputError(OSError):
-    """The output cannot be written: a matter of the disk, so the whole run stops."""
+    """The output cannot be written: an error of the disk, which stops the whole run."""
 
 
-def claim_output(output: Path) -> None:
-    """Make the output folder and see that files can be written there.
+def claim_output(output: Path, argument: str = "output") -> None:
+    """Make the output folder and prove, by a file without a name, that files can be written there.
+
+    Several processes may claim the same folder at the same time.
+
+    Args:
+        output: the folder.
+        argument: the option that named it, for the message.
 
     Raises:
-        OutputError: when they cannot.
+        OutputError: when the folder cannot be made or nothing can be written.
     """
-    probe = output / ".writable"
     try:
         output.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"x")
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=output) as probe:
+            probe.write(b"x")
     except OSError as error:
         raise OutputError(
-            f"output: cannot write into {output}: {error.strerror or error}; give a folder of "
+            f"{argument}: cannot write into {output}: {error.strerror or error}; give a folder of "
             f"yours with room in it"
         ) from error
 
@@ -35,12 +41,12 @@ def writing_into(output: Path) -> Iterator[None]:
     """Turn what goes wrong while writing into :class:`OutputError`.
 
     Raises:
-        OutputError: naming the folder and how to go on.
+        OutputError: naming the folder and how to continue.
     """
     try:
         yield
     except OSError as error:
-        # numpy tells of a full disk without the system's word for it
+        # numpy reports a full disk without the system's message
         reason = error.strerror or f"the disk is full or out of reach ({error})"
         raise OutputError(
             f"output: cannot write into {output}: {reason}; what is finished is kept, the same "

@@ -14,6 +14,7 @@ from ignite.handlers import Checkpoint
 from torch import nn
 
 from scripts.storage.files import plain
+from scripts.storage.output_folder import claim_output
 from scripts.training.engine_events import (
     CheckpointEvents,
     Stateful,
@@ -22,7 +23,7 @@ from scripts.training.engine_events import (
     register,
 )
 from scripts.training.stage_checks import unwrapped
-from scripts.training.tensor_files import MODEL_FILE, prove_writable, write_tensors
+from scripts.training.tensor_files import MODEL_FILE, write_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ class TrainingCheckpoint:
         elif self.resume:
             logger.info("resume: no checkpoint in %s, starting from the beginning", self.folder)
         if is_main_process():
-            prove_writable(self.folder)
+            claim_output(self.folder, "output_dir")
         self._running = True
 
     def _clear(self, files: list[Path]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from scripts.storage.files import atomic_path, write_bytes
+from scripts.storage.files import atomic_path
 
 MODEL_FILE = "model.pt"
 """Name of a run's result, as MONAI's bundles have it."""
@@ -29,19 +29,3 @@ def write_tensors(path: Path, content: dict[str, Any]) -> None:
         ) from error
     for left in path.parent.glob(f".part-*-{path.name}"):
         left.unlink()  # by a process that was killed while it wrote
-
-
-def prove_writable(folder: Path) -> None:
-    """Make a folder and write in it, before hours of training depend on it.
-
-    Raises:
-        OSError: when it cannot be made or written, naming it.
-    """
-    probe = folder / "writable"
-    try:
-        write_bytes(probe, b"")
-        probe.unlink()
-    except OSError as error:
-        raise OSError(
-            f"output_dir: cannot write in {folder}: {error}; allow it, or choose another folder"
-        ) from error

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from scripts.storage.output_folder import OutputError, claim_output, portable_path, writing_into
@@ -12,6 +14,27 @@ def test_claimed_where_a_file_stands_then_refused(tmp_path):
     (tmp_path / "a").touch()
     with pytest.raises(OutputError, match="output: cannot write into .*a: .*room in it"):
         claim_output(tmp_path / "a")
+
+
+def test_claimed_where_a_name_is_given_then_it_names_the_option(tmp_path):
+    (tmp_path / "a").touch()
+    with pytest.raises(OutputError, match=r"^output_dir: cannot write into .*a: File exists"):
+        claim_output(tmp_path / "a", "output_dir")
+
+
+def test_claimed_when_the_disk_is_full_then_refused(tmp_path, monkeypatch):
+    def full(**_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        claim_output(tmp_path)
+
+
+def test_claimed_by_many_at_once_then_all_succeed(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(claim_output, [tmp_path] * 64)) == [None] * 64
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_error_while_writing_then_named_with_the_way_on(tmp_path):

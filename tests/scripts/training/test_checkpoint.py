@@ -187,7 +187,7 @@ def test_start_when_the_folder_cannot_be_written_then_it_is_refused_before_train
 ) -> None:
     (tmp_path / "checkpoints").write_text("a file where the folder should be")
     engine = plain_engine(tmp_path, torch.nn.Linear(1, 1))
-    with pytest.raises(OSError, match=r"output_dir: cannot write in .*checkpoints: .* choose"):
+    with pytest.raises(OSError, match=r"output_dir: cannot write into .*checkpoints: .*; give"):
         engine.run([0], max_epochs=1)
     assert engine.state.iteration == 0
 
