@@ -10,7 +10,8 @@ from collections.abc import Iterable
 from functools import lru_cache
 from types import FunctionType, ModuleType
 
-from scripts.audit.names import KNOWN, PROJECT, Names, component_of
+from scripts.audit.modules import KNOWN, PROJECT, component_of
+from scripts.audit.names import Names
 
 # MONAI's own keys of a component (monai.bundle.config_item)
 RESERVED = ("_target_", "_disabled_", "_requires_", "_desc_", "_mode_")

@@ -12,7 +12,8 @@ from pathlib import PurePosixPath, PureWindowsPath
 from scripts.audit.expressions import ADDRESS, Reading
 from scripts.audit.findings import HIGH, LOW, MEDIUM, PROBLEM, Finding, Sign
 from scripts.audit.model_files import SUFFIXES, audit_model_file
-from scripts.audit.names import KNOWN, Names, is_installed, is_ours
+from scripts.audit.modules import KNOWN, is_installed, is_ours
+from scripts.audit.names import Names
 from scripts.audit.places import Archive, Disk
 
 COMPILED = (".so", ".dll", ".pyd", ".dylib", ".pyc", ".pyo", ".exe", ".whl", ".egg", ".jar")

@@ -6,29 +6,28 @@ judged, not what it looks like.
 
 from __future__ import annotations
 
-import ast
 import builtins
 import difflib
 import sys
-from collections.abc import Callable, Mapping
 from functools import lru_cache
-from importlib.machinery import PathFinder
-from pathlib import Path
-from types import BuiltinFunctionType, FunctionType, ModuleType
-
-import monai.apps
-import monai.bundle
-import monai.engines
-import monai.handlers
-import monai.inferers
-import monai.losses
-import monai.metrics
-import monai.networks.nets
-import monai.optimizers
-import monai.transforms  # noqa: F401  # loaded here, so that names of theirs can be looked up
-from monai.bundle import ComponentLocator
 
 from scripts.audit.findings import HIGH, LEVELS, LOW, MEDIUM, PROBLEM, Sign
+from scripts.audit.modules import (
+    KNOWN,
+    PROJECT,
+    ROOT,
+    Reader,
+    component_names,
+    component_of,
+    follow_loaded,
+    is_installed,
+    is_ours,
+    leads_to,
+    missing_in_loaded,
+    own_source,
+    split_module,
+    top_names,
+)
 from scripts.audit.rules import (
     DANGEROUS_MODULES,
     PLAIN_BUILTINS,
@@ -38,11 +37,7 @@ from scripts.audit.rules import (
 )
 from scripts.commands import COMMANDS
 
-ROOT = Path(__file__).resolve().parents[2]
-PROJECT = ("scripts", "custom_nets")
-KNOWN = ("monai", "torch", "ignite", "numpy")
 COMMAND_MODULES = {command.module for command in COMMANDS.values()}
-Reader = Callable[[str], bytes | None]
 
 
 class Names:
@@ -76,32 +71,28 @@ class Names:
 
         A module that the bundle carries comes before one of this project.
         """
-        module, rest = _module_of(name, self._read)
+        module, rest = split_module(name, self._read)
         if module is not None:
             return self._read(module), rest
-        module, rest = _module_of(name, _ours) if name.split(".")[0] in PROJECT else (None, [])
-        return (_ours(module) if module else None), rest
+        module, rest = (
+            split_module(name, own_source) if name.split(".")[0] in PROJECT else (None, [])
+        )
+        return (own_source(module) if module else None), rest
 
     def _own(self, name: str) -> Sign | None:
         """Judge a name whose module the bundle carries."""
-        module, rest = _module_of(name, self._read)
+        module, rest = split_module(name, self._read)
         if module is None:
             return None
         source = self._read(module) or b""
         if is_ours(module, source):
             return judge(name)
-        leads = _leads_to(source, rest)
+        leads = leads_to(source, rest)
         if leads and leads != name:
             inner = self._own(leads) or judge(leads)
             if inner.level in (HIGH, MEDIUM):
                 return Sign(inner.level, inner.kind, name, f"leads to {leads}: {inner.why}")
         return Sign(MEDIUM, "code", name, f"runs Python that the bundle brings: {module}")
-
-
-def is_ours(module: str, source: bytes) -> bool:
-    """Whether a bundle's Python file is this project's own, byte for byte."""
-    ours = ROOT / module
-    return module.split("/")[0] in PROJECT and ours.is_file() and ours.read_bytes() == source
 
 
 @lru_cache(maxsize=4096)
@@ -146,7 +137,7 @@ def _meanings(name: str) -> list[str]:
         found.append(f"builtins.{name}")
     leads = ""
     if parts[0] in KNOWN or parts[0] in sys.stdlib_module_names:
-        leads = _loaded(parts)
+        leads = follow_loaded(parts)
     elif parts[0] in PROJECT:
         leads = _project_name(name) or ""
     if leads:
@@ -155,26 +146,6 @@ def _meanings(name: str) -> list[str]:
         if index and part.lstrip("_") in DANGEROUS_MODULES:
             found.append(".".join([part.lstrip("_"), *parts[index + 1 :]]))
     return found
-
-
-def _loaded(parts: list[str]) -> str:
-    """Follow a name through modules that are loaded already, without running any attribute code.
-
-    Returns:
-        Where it ends, as ``module.name``; empty where it cannot be followed.
-    """
-    length = next((n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in sys.modules), 0)
-    current: object = sys.modules.get(".".join(parts[:length]))
-    for index in range(length, len(parts)):
-        if not isinstance(current, (ModuleType, type)):
-            return ""
-        current = vars(current).get(parts[index])
-        if isinstance(current, (type, FunctionType, BuiltinFunctionType)):
-            if not current.__module__:
-                return ""
-            home = f"{current.__module__}.{current.__qualname__}"
-            return ".".join([home, *parts[index + 1 :]])
-    return current.__name__ if isinstance(current, ModuleType) else ""
 
 
 def _by_origin(name: str, target: bool) -> Sign:
@@ -197,33 +168,21 @@ def _by_origin(name: str, target: bool) -> Sign:
     if is_installed(root):
         return Sign(MEDIUM, "import", name, "third-party package, not looked into")
     if target and "." not in name:
-        near = difflib.get_close_matches(name, _components(), n=1)
+        near = difflib.get_close_matches(name, component_names(), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         return Sign(PROBLEM, "name", name, f"MONAI has nothing of this name{hint}")
     return Sign(MEDIUM, "import", name, "not installed and not in the bundle: unknown code")
 
 
-def missing_in_loaded(name: str) -> bool:
-    """Whether a loaded module surely has no such name: it has no lazy attributes either."""
-    parts = name.split(".")
-    length = next((n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in sys.modules), 0)
-    if length in (0, len(parts)):
-        return False
-    module = sys.modules[".".join(parts[:length])]
-    folder = bool(getattr(module, "__path__", None)) and length + 1 < len(parts)
-    lazy = "__getattr__" in vars(module) or folder
-    return not lazy and parts[length] not in vars(module)
-
-
 def _of_project(name: str) -> Sign:
     """Judge a name of this project by its source."""
-    module, rest = _module_of(name, _ours)
+    module, rest = split_module(name, own_source)
     if module is None:
         return Sign(PROBLEM, "name", name, "this project has no such module")
     if module.removesuffix(".py").replace("/", ".") in COMMAND_MODULES:
         return Sign(HIGH, "write", name, "a whole command of this project: writes files")
-    if rest and _leads_to(_ours(module) or b"", rest) is None:
-        near = difflib.get_close_matches(rest[0], _top_names(_ours(module) or b""), n=3)
+    if rest and leads_to(own_source(module) or b"", rest) is None:
+        near = difflib.get_close_matches(rest[0], top_names(own_source(module) or b""), n=3)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
         return Sign(PROBLEM, "name", name, f"{module} has no {rest[0]}{hint}")
     return Sign(LOW, "target", name, "this project's component")
@@ -231,87 +190,5 @@ def _of_project(name: str) -> Sign:
 
 def _project_name(name: str) -> str | None:
     """Return what a name of this project leads to."""
-    module, rest = _module_of(name, _ours)
-    return _leads_to(_ours(module) or b"", rest) if module and rest else None
-
-
-def _ours(path: str) -> bytes | None:
-    """Read a Python file of this project."""
-    file = ROOT / path
-    return file.read_bytes() if file.is_file() else None
-
-
-def _module_of(name: str, read: Reader) -> tuple[str | None, list[str]]:
-    """Split a dotted name into the file of its module and the rest."""
-    parts = name.split(".")
-    for length in range(len(parts), 0, -1):
-        stem = "/".join(parts[:length])
-        for path in (f"{stem}.py", f"{stem}/__init__.py"):
-            if read(path) is not None:
-                return path, parts[length:]
-    return None, parts
-
-
-@lru_cache(maxsize=512)
-def _top_names(source: bytes) -> Mapping[str, str]:
-    """Map the names that a module's own text makes to what they lead to; "" for its own."""
-    names: dict[str, str] = {}
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return names
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            names.setdefault(node.name, "")
-        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.setdefault(node.id, "")
-        elif isinstance(node, ast.Import):
-            for alias in node.names:
-                names[alias.asname or alias.name.split(".")[0]] = alias.name
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            for alias in node.names:
-                names[alias.asname or alias.name] = f"{node.module}.{alias.name}"
-    return names
-
-
-def _leads_to(source: bytes, rest: list[str]) -> str | None:
-    """Return what a module's attribute leads to; "" for the module's own, None for nothing."""
-    if not rest:
-        return ""
-    found = _top_names(source).get(rest[0])
-    return ".".join([found, *rest[1:]]) if found else found
-
-
-@lru_cache(maxsize=1)
-def _locator() -> ComponentLocator:
-    """Return MONAI's own table of its components."""
-    return ComponentLocator()
-
-
-@lru_cache(maxsize=1)
-def _components() -> list[str]:
-    """List the names of MONAI's components."""
-    locator = _locator()
-    locator.get_component_module_name("Compose")
-    return sorted(locator._components_table or [])
-
-
-@lru_cache(maxsize=4096)
-def component_of(name: str) -> str | None:
-    """Return the full name of what a ``_target_`` without a module means to MONAI.
-
-    Example:
-        >>> component_of("Compose"), component_of("os.system")
-        ('monai.transforms.compose.Compose', None)
-    """
-    modules = None if "." in name else _locator().get_component_module_name(name)
-    if not modules:
-        return None
-    return f"{modules if isinstance(modules, str) else modules[0]}.{name}"
-
-
-@lru_cache(maxsize=512)
-def is_installed(root: str) -> bool:
-    """Whether a package is installed, found without importing it."""
-    folders = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-    return PathFinder.find_spec(root, folders) is not None
+    module, rest = split_module(name, own_source)
+    return leads_to(own_source(module) or b"", rest) if module and rest else None

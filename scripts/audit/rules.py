@@ -24,8 +24,11 @@ RISKS: dict[tuple[str, str, str], str] = {
         os.chown os.lchown os.link os.symlink os.truncate os.write os.open os.fdopen os.putenv
         os.unsetenv os.chdir os.mkfifo os.mknod""",
     (HIGH, "write", "writes files wherever it is told to"): """
-        scripts.storage.files scripts.bundle.record scripts.volumes.nifti
-        scripts.storage.output_folder numpy.save numpy.savez numpy.savez_compressed
+        scripts.storage.files scripts.storage.output_folder scripts.bundle.record
+        scripts.volumes.nifti scripts.training.tensor_files scripts.preparation scripts.phantom
+        scripts.packaging scripts.study scripts.prediction.products scripts.prediction.manifest
+        scripts.prediction.measures.statistics scripts.prediction.report scripts.prediction.dicom
+        numpy.save numpy.savez numpy.savez_compressed
         numpy.savetxt numpy.memmap torch.save torch.serialization.save
         logging.FileHandler zipfile tarfile sqlite3""",
     (HIGH, "network", "talks to other machines"): """
@@ -57,6 +60,7 @@ RISKS: dict[tuple[str, str, str], str] = {
         monai._extensions timeit trace profile cProfile doctest unittest code nose pytest setuptools
         pip distutils ensurepip venv scripts.demo scripts.__main__ scripts.storage.workers
         scripts.audit""",
+    (LOW, "read", "says where a packaged bundle lies"): "scripts.packaging.location",
     (MEDIUM, "code", "stops in a debugger and waits for the keyboard"): """
         builtins.breakpoint builtins.input builtins.help pdb bdb IPython""",
     (MEDIUM, "code", "runs TorchScript, which can read and write files"): "torch.jit.load",

@@ -1,6 +1,7 @@
 import pytest
 
-from scripts.audit.names import ROOT, Names
+from scripts.audit.modules import ROOT
+from scripts.audit.names import Names
 
 
 @pytest.mark.parametrize(
