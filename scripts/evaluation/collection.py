@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from scripts.evaluation.series import (
     Series,
     assemble_series,
 )
+from scripts.storage.output_folder import claim_output
 
 Case = Mapping[str, Any]
 
@@ -173,9 +173,7 @@ class CollectingHandler(ABC):
     def _start(self, engine: Engine) -> None:
         """Forget an earlier run, and check before the first case that results can be written."""
         self.collection.clear()
-        self.output_dir.mkdir(parents=True, exist_ok=True)
-        if not os.access(self.output_dir, os.W_OK):
-            raise PermissionError(f"output_dir: no permission to write in {self.output_dir}")
+        claim_output(self.output_dir, "output_dir")
 
     def _collect(self, engine: Engine) -> None:
         """Take one iteration's cases."""
