@@ -24,7 +24,7 @@ from scripts.audit.references import audit_files, audit_references, spoken_here,
 from scripts.bundle.compose import Composition, compose
 from scripts.bundle.config_files import Read, load
 from scripts.storage.files import write_json
-from scripts.storage.options import check_choice, read_truth
+from scripts.storage.options import check_choice
 
 CONFIGS = (".json", ".yaml", ".yml")
 NO_CONFIG = ("metadata", "large_files", "data_license")
@@ -38,7 +38,7 @@ def audit(
     diff: str | Sequence[str] = (),
     fail_on: str = "problem",
     json: str | None = None,
-    low: str | bool = True,
+    low: bool = True,
 ) -> None:
     """List what a config or a bundle would run, import, read, write or send, by risk.
 
@@ -55,7 +55,6 @@ def audit(
         low: whether to print what is known and harmless, too.
     """
     check_choice("fail_on", fail_on, THRESHOLDS)
-    show_low = read_truth("low", low)
     first, second = (_listed(given) for given in (config, diff))
     if bool(first) == bool(second):
         raise ValueError("config: give --config FILE [FILE ...], a folder or a zip; or --diff A B")
@@ -63,7 +62,7 @@ def audit(
         findings = _print_difference([*second, *more], json)
     else:
         findings = by_risk(audit_paths([*first, *more]))
-        print(as_text(findings, title=", ".join([*first, *more]), low=show_low))
+        print(as_text(findings, title=", ".join([*first, *more]), low=low))
         if json is not None:
             write_json(json, {"files": [*first, *more], "findings": _entries(findings)})
     if at_or_above(findings, fail_on):

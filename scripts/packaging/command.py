@@ -22,7 +22,6 @@ from scripts.packaging.sources import foreign_modules, needed_files
 from scripts.packaging.weights import check_ports, trained_network, weights_file
 from scripts.packaging.zip_writer import write_zip
 from scripts.storage.files import write_bytes, write_json, write_text
-from scripts.storage.options import read_truth
 
 logger = logging.getLogger(__name__)
 
@@ -80,10 +79,7 @@ def package(
     """
     folder, target = Path(bundle), Path(output)
     files = [config_file] if isinstance(config_file, str) else list(config_file)
-    wanted = {
-        "torchscript": read_truth("with_torchscript", with_torchscript),
-        "with_onnx": read_truth("with_onnx", with_onnx),
-    }
+    wanted = {"torchscript": with_torchscript, "with_onnx": with_onnx}
     check_bundle(folder)
     check_targets(target, model_url)
     weights = Path(ckpt_path) if ckpt_path else folder / "models" / "model.pt"

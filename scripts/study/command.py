@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scripts.storage.options import read_truth
 from scripts.storage.output_folder import claim_output, writing_into
 from scripts.study.cells import make_cells
 from scripts.study.declaration import read_study
@@ -51,7 +50,7 @@ def study(
         OSError: when something is not there, or the disk is full.
         SystemExit: 1 when a cell failed.
     """
-    declared = read_study(config, small=read_truth("small", small))
+    declared = read_study(config, small=small)
     source = choose_source(declared, data, readers_xml, masks, pretraining_data=pretraining_data)
     cells = make_cells(declared, source)
     folder = Path(output).resolve()
