@@ -132,7 +132,10 @@ class DataSet(ABC):
         title: in words, for reports.
         kind: ``instances`` (nodules, lesions, counted one by one) or ``classes`` (organs). In a
             subclass without annotation (``kind = "classes"``); or an option with a default.
-        label_kinds: the kinds of reference annotation that it can be prepared with.
+        label_kinds: the kinds of reference annotation that it can be prepared with; where there
+            are several, an option ``label`` chooses one.
+        label_folders: kind of annotation -> the option that names the folder it is read from, of
+            those that are not in the source.
         splits: name -> what it does, of the splits that only this data set has.
         leaking_splits: name -> why it does not measure generalisation, of these.
         untested_splits: names of those of these without test partition.
@@ -147,6 +150,7 @@ class DataSet(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     label_kinds: ClassVar[tuple[str, ...]]
+    label_folders: ClassVar[Mapping[str, str]] = {}
     splits: ClassVar[Mapping[str, str]] = {}
     leaking_splits: ClassVar[Mapping[str, str]] = {}
     untested_splits: ClassVar[tuple[str, ...]] = ()

@@ -30,7 +30,7 @@ def load_datalist(path: str | Path, section: str) -> list[dict[str, Any]]:
     """List one section, with absolute paths and a number ``case`` for each entry.
 
     Args:
-        path: ``datalist.json`` as ``python -m scripts prepare luna16`` or ``ircadb`` writes it.
+        path: ``datalist.json`` as ``python -m scripts prepare DATASET`` writes it.
         section: ``training``, ``validation`` or ``test`` for the prepared slices;
             ``volumes/training`` and so on for whole volumes (``image`` and ``label``).
 
@@ -61,7 +61,7 @@ def load_datalist(path: str | Path, section: str) -> list[dict[str, Any]]:
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(
-            f"datalist: {path} not found; `python -m scripts prepare luna16` writes it"
+            f"datalist: {path} not found; `python -m scripts prepare DATASET` writes it"
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -127,7 +127,7 @@ def training_mean(
     """Read the mean of the training images, as the network sees them, from a datalist.
 
     Args:
-        path: ``datalist.json`` as ``python -m scripts prepare ircadb`` writes it.
+        path: ``datalist.json`` of classes, as ``python -m scripts prepare DATASET`` writes it.
         window_hu: of the network's input.
         outside_window: of the network's input, see :class:`~scripts.transforms.intensity.WindowHU`.
 

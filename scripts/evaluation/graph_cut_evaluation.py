@@ -40,7 +40,7 @@ def evaluate_graph_cut(
     ``per_nodule.csv``, ``per_slice.csv`` and ``per_volume.csv``.
 
     Args:
-        datalist: ``datalist.json`` as ``prepare luna16`` writes it.
+        datalist: ``datalist.json`` of instances, as ``prepare`` writes it.
         output: folder to write into.
         section: training, validation or test: slices, one by one (2D); volumes/test and so on:
             whole volumes (3D).

@@ -6,68 +6,136 @@ Paths start from the repository's root, where every command is run.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection
+import inspect
+import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from scripts.datasets.ircadb.dataset import Ircadb
-from scripts.datasets.luna16.dataset import Luna16
-from scripts.preparation.splits import splits_of
+from scripts.bundle.data_set import declared_data_set
+from scripts.commands import COMMANDS, sketch
+from scripts.datasets.contract import DataSet, Kind
+from scripts.datasets.known import KNOWN, data_set_class
+from scripts.preparation.command import signature_of
+from scripts.preparation.splits import Split, splits_of
 
 GRAPH_CUT = "graph_cut"
 SCRATCH = "scratch"
 OWN = "own"
 WEIGHTS = ("imagenet", OWN, "none")
+BUNDLES = "bundles"
+LOSSES: Mapping[Kind, str] = {"instances": "configs/losses", "classes": "configs/class_losses"}
+# of `prepare`: what the study sets itself, or the user's command line
+STUDY_OPTIONS = ("source", "output", "split", "seed", "label", "jobs", "audit")
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """What a study must know of a bundle.
+    """A bundle, and the data set that it is trained on.
 
     Args:
         folder: the bundle's.
-        data_set: name of its ``prepare`` and ``phantom`` commands.
-        labels: kinds of labels that it can be prepared with.
-        splits: kinds of splits.
-        leaking: those that put one patient on several sides.
-        untested: those without a test section, as in a paper; their validation is evaluated.
-        losses: folder of its losses.
-        cases: table of its evaluation whose rows are compared in pairs, and the columns that name
-            a case.
+        data: the data set, with the options that the study declares.
+        options: those options.
     """
 
     folder: str
-    data_set: str
-    labels: tuple[str, ...]
-    splits: tuple[str, ...]
-    leaking: tuple[str, ...]
-    untested: tuple[str, ...]
-    losses: str
-    cases: tuple[str, tuple[str, ...]]
+    data: DataSet
+    options: Mapping[str, Any]
+
+    @property
+    def data_set(self) -> str:
+        """Name of the data set."""
+        return self.data.name
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Kinds of reference annotation that the data set can be prepared with."""
+        return self.data.label_kinds
+
+    @property
+    def splits(self) -> Mapping[str, Split]:
+        """Its splits, by name."""
+        return splits_of(self.data)
+
+    @property
+    def leaking(self) -> tuple[str, ...]:
+        """Splits that put one patient into several partitions."""
+        return tuple(name for name, split in self.splits.items() if split.leak)
+
+    @property
+    def untested(self) -> tuple[str, ...]:
+        """Splits without a test partition, as in a paper; their validation is evaluated."""
+        return tuple(name for name, split in self.splits.items() if not split.tested)
+
+    @property
+    def losses(self) -> str:
+        """Folder of its losses."""
+        return LOSSES[self.data.kind]
+
+    @property
+    def phantom_options(self) -> tuple[str, ...] | None:
+        """Options of the command that draws phantoms of the data set; None without one."""
+        if self.data.phantom is None:
+            return None
+        command = sketch(COMMANDS["phantom", self.data.phantom].target)
+        return tuple(name for name in inspect.signature(command).parameters if name != "output")
 
 
-BUNDLES = {
-    "lung_nodule_ct_segmentation": Bundle(
-        "bundles/lung_nodule_ct_segmentation",
-        "luna16",
-        Luna16.label_kinds,
-        tuple(splits_of(Luna16)),
-        tuple(name for name, split in splits_of(Luna16).items() if split.leak),
-        (),
-        "configs/losses",
-        ("per_nodule.csv", ("series_uid", "nodule")),
-    ),
-    "liver_ct_segmentation": Bundle(
-        "bundles/liver_ct_segmentation",
-        "ircadb",
-        ("organs",),
-        tuple(splits_of(Ircadb)),
-        ("slice_random", "slice_block"),
-        ("slice_random",),
-        "configs/class_losses",
-        ("per_volume.csv", ("series_uid",)),
-    ),
-}
+def prepare_options(data_set: str) -> tuple[str, ...]:
+    """List the options of ``prepare`` that a study may declare for a data set."""
+    folders = data_set_class(data_set).label_folders.values()
+    ours = {*STUDY_OPTIONS, *folders}
+    return tuple(name for name in signature_of(data_set).parameters if name not in ours)
+
+
+def bundle_of(
+    name: object, declared: Mapping[str, Any], data_set: object = None, *, where: str = "data"
+) -> Bundle:
+    """Return a bundle with the data set that a study trains it on.
+
+    Args:
+        name: of its folder in ``bundles/``.
+        declared: the options of ``prepare`` that the study declares.
+        data_set: another data set than the bundle's own.
+        where: the options stand in the study's file, for messages.
+
+    Raises:
+        ValueError: for an unknown bundle, data set or option, or a data set of the other kind.
+    """
+    folder = f"{BUNDLES}/{check_name('bundle', name, bundles())}"
+    own = declared_data_set(folder)
+    chosen = own.name if data_set is None else check_name("data_set", data_set, list(KNOWN))
+    check_keys(f"{where}: prepare", declared, prepare_options(chosen))
+    options = {**(own.options if chosen == own.name else {}), **declared}
+    data = _built(chosen, options)
+    if data.kind != _built(own.name, own.options).kind:
+        raise ValueError(
+            f"data_set: {folder} learns {own.name}, which has labels of another kind than "
+            f"{chosen} ({data.kind}); name a bundle for {data.kind}, or the option kind in "
+            "data: prepare"
+        )
+    return Bundle(folder, data, options)
+
+
+def _built(data_set: str, options: Mapping[str, Any]) -> DataSet:
+    own = inspect.signature(data_set_class(data_set)).parameters
+    return data_set_class(data_set)(**{name: options[name] for name in own if name in options})
+
+
+def bundles() -> list[str]:
+    """List the names of the bundles that declare their data set."""
+    return sorted(
+        path.parents[1].name
+        for path in Path(BUNDLES).glob("*/configs/metadata.json")
+        if "data_set" in json.loads(path.read_text(encoding="utf-8"))
+    )
+
+
+def data_file(name: str) -> Path:
+    """Path of a config of ``configs/data``, which a method names as its ``data``."""
+    return Path(f"configs/data/{name}.json")
 
 
 def named(folder: str) -> list[str]:

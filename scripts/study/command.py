@@ -36,12 +36,12 @@ def study(
         config: a file of configs/studies, or one like them.
         output: folder of the report.
         small: the small form, minutes on two cores.
-        data: the data set as downloaded, or a folder that ``prepare`` made; ``phantoms`` for
-            phantoms, which the small form takes unless told otherwise.
-        readers_xml: folder of the LIDC XML files, for studies with reader labels.
-        masks: folder of instance masks, for studies with labels from masks.
-        pretraining_data: the data set as downloaded, or prepared, of a pretraining that has data
-            of its own; phantoms without.
+        data: the source of the data set, or a folder that ``prepare`` made; ``phantoms`` for
+            phantoms, which the small form takes by default.
+        readers_xml: folder of the readers' outlines, for studies with labels of kind readers.
+        masks: folder of instance masks, for studies with labels of kind masks.
+        pretraining_data: the source, or a prepared folder, of a pretraining that has data of its
+            own; phantoms by default.
         work: folder of data, trainings and evaluations; studies that share it share what they
             have in common. By default study_work beside the output.
 

@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
-import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.phantom.abdomen.ircadb import make_cohort as phantom_ircadb
-from scripts.phantom.chest.luna16 import make_cohort as phantom_luna16
-from scripts.preparation.command import command_of
 from scripts.storage.options import check_whole
-from scripts.study.choices import BUNDLES, OWN, WEIGHTS, Bundle, check_keys, check_name, named
+from scripts.study.choices import (
+    OWN,
+    WEIGHTS,
+    Bundle,
+    bundle_of,
+    bundles,
+    check_keys,
+    check_name,
+    named,
+)
 from scripts.study.methods import Method, read_methods
 
 ROWS = ("methods", "stages", "validated_stages")
 PAPER_KEYS = ("source", "note", "rows")
 STUDY_KEYS = (
-    *("title", "question", "bundle", "rows", "reference", "figures", "common", "methods", "seeds"),
-    *("epochs", "files", "settings", "data", "pretraining", "pretrainings", "paper", "small"),
+    *("title", "question", "bundle", "data_set", "rows", "reference", "figures", "common"),
+    *("methods", "seeds", "epochs", "files", "settings", "data", "pretraining", "pretrainings"),
+    *("paper", "small"),
 )
+DATA_KEYS = ("prepare", "phantoms")
 NEEDED = ("title", "question", "bundle", "figures", "methods", "seeds", "epochs", "data")
-PHANTOMS: Mapping[str, Callable[..., Any]] = {"luna16": phantom_luna16, "ircadb": phantom_ircadb}
-OURS_TO_SET = ("output", "source", "split", "label", "seed", "masks", "readers_xml", "jobs")
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Pretraining:
         config: of the bundle run.
         files: further config files.
         settings: ids of the configs and their values.
-        bundle: that ``data`` are of; None where it learns from the training's data.
+        bundle: that ``data`` are for; None where it learns from the training's data.
         data: ``prepare`` and ``phantoms``: options of those commands, for data of its own.
     """
 
@@ -57,7 +62,7 @@ class Study:
         small: whether this is the small form.
         title: what it is.
         question: what it answers.
-        bundle: the bundle that is trained.
+        bundle: the bundle that is trained, and its data set.
         rows: ``methods``; ``stages``, each evaluated by itself; or ``validated_stages``, with the
             figures of the training's own validation.
         reference: the method that the others are tested against.
@@ -143,7 +148,9 @@ def merged(content: Mapping[str, Any], small: Mapping[str, Any]) -> dict[str, An
 
 
 def _study(content: Mapping[str, Any], name: str, *, small: bool) -> Study:
-    bundle = BUNDLES[check_name("bundle", content["bundle"], BUNDLES)]
+    data = content["data"]
+    check_keys("data", data, DATA_KEYS)
+    bundle = bundle_of(content["bundle"], data.get("prepare", {}), content.get("data_set"))
     pretrainings = _pretrainings(content, bundle)
     methods = read_methods(content, bundle, pretrained=tuple(pretrainings))
     names = [method.name for method in methods]
@@ -162,7 +169,7 @@ def _study(content: Mapping[str, Any], name: str, *, small: bool) -> Study:
         epochs=_epochs(content["epochs"]),
         files=tuple(_files("files", content.get("files", ()))),
         settings=content.get("settings", {}),
-        data=_data(content["data"], bundle),
+        data=_data(data, bundle),
         pretrainings=pretrainings,
         paper=_paper(content.get("paper", {}), content["figures"]),
     )
@@ -199,12 +206,10 @@ def _files(where: str, files: Sequence[str]) -> Sequence[str]:
 
 
 def _data(data: Mapping[str, Any], bundle: Bundle, where: str = "data") -> Mapping[str, Any]:
-    check_keys(where, data, ("prepare", "phantoms"))
-    commands = {"phantoms": PHANTOMS[bundle.data_set], "prepare": command_of(bundle.data_set)}
-    for part, command in commands.items():
-        allowed = list(inspect.signature(command).parameters)
-        free = [n for n in allowed if n not in OURS_TO_SET or (part, n) == ("phantoms", "seed")]
-        check_keys(f"{where}: {part}", data.get(part, {}), free)
+    """Check the options of phantoms; those of ``prepare`` are checked with the data set."""
+    if "phantoms" in data and bundle.phantom_options is None:
+        raise ValueError(f"{where}: phantoms: there are none of {bundle.data_set}; leave them out")
+    check_keys(f"{where}: phantoms", data.get("phantoms", {}), bundle.phantom_options or ())
     return data
 
 
@@ -246,17 +251,17 @@ def _pretraining(
 
 
 def _check_reads(config: str, files: Sequence[str], trained: Bundle, where: str) -> None:
-    """See that a config can learn from the training's data: by its bundle, or by a file over it.
+    """Check that a config reads the training's data: by its bundle, or by a file laid over it.
 
     Raises:
         ValueError: for a config of the other bundle without a file of configs/data for the data.
     """
-    overlaid = any(Path(file).match(f"configs/data/{trained.data_set}_*.json") for file in files)
-    others = [b for b in BUNDLES.values() if b.data_set != trained.data_set]
-    if not overlaid and any(Path(config).is_relative_to(b.folder) for b in others):
+    overlaid = any("sample_transforms" in json.loads(Path(file).read_text()) for file in files)
+    others = {*bundles()} - {Path(trained.folder).name}
+    if not overlaid and any(Path(config).is_relative_to(f"bundles/{name}") for name in others):
         raise ValueError(
             f"{where}: config must be of {trained.folder} for the training's data, got {config}; "
-            f"give data, or configs/data/{trained.data_set}_slices.json among the files"
+            "give data, or a file of configs/data with sample_transforms for the training's data"
         )
 
 
@@ -267,18 +272,20 @@ def _bundle_with_data(config: str, data: Mapping[str, Any], trained: Bundle, whe
         ValueError: for a config outside the bundles, data without phantoms, or data of the set
             that the study tests on: its test patients could be among them.
     """
-    holding = [b for b in BUNDLES.values() if Path(config).is_relative_to(b.folder)]
-    if not holding:
-        raise ValueError(f"{where}: data need a config of {' or '.join(BUNDLES)}, got {config}")
-    if holding[0].data_set == trained.data_set:
+    names = [name for name in bundles() if Path(config).is_relative_to(f"bundles/{name}")]
+    if not names:
+        raise ValueError(f"{where}: data need a config of {' or '.join(bundles())}, got {config}")
+    check_keys(f"{where}: data", data, DATA_KEYS)
+    holding = bundle_of(names[0], data.get("prepare", {}), where=f"{where}: data")
+    if holding.data_set == trained.data_set:
         raise ValueError(
             f"{where}: data are of {trained.data_set}, which the study tests on, so that test "
             "patients could be among them; leave data out, and the training's own are taken"
         )
     if "phantoms" not in data:
         raise ValueError(f"{where}: data lack phantoms")
-    _data(data, holding[0], f"{where}: data")
-    return holding[0]
+    _data(data, holding, f"{where}: data")
+    return holding
 
 
 def _paper(paper: Mapping[str, Any], figures: Mapping[str, str]) -> Mapping[str, Any]:

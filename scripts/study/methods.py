@@ -137,8 +137,11 @@ def _check_axes(
     if weights not in valid_weights[:-1] and not Path(str(weights)).is_file():
         check_name(f"{where}: weights", weights, valid_weights)
     if chosen["network"] == GRAPH_CUT:
-        if bundle.data_set != "luna16":
-            raise ValueError(f"{where}: graph_cut needs nodules' centres, which only luna16 has")
+        if bundle.data.kind != "instances":
+            raise ValueError(
+                f"{where}: graph_cut needs the centres of single lesions, which {bundle.data_set} "
+                "has none of"
+            )
     elif encoder_of(chosen["network"]) is None and chosen["strategy"] != SCRATCH:
         raise ValueError(
             f"{where}: {chosen['network']} has no pretrained encoder and is trained as a whole: "

@@ -5,15 +5,15 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 
+from scripts.datasets.known import data_set_class
+from scripts.preparation.splits import splits_of
 from scripts.study.cells import Cell
-from scripts.study.choices import BUNDLES
 from scripts.study.declaration import Study
 from scripts.study.sources import Source
 from scripts.study.tables import Table, number
 from scripts.study.workshop import Task, Workshop
 
 RESTORING = "bundles/lung_nodule_ct_segmentation/configs/pretrain.json"
-LEAKING = {split for bundle in BUNDLES.values() for split in bundle.leaking}
 FIGURES = "metrics.csv"  # of a pretraining that validates: lines of a name and a value
 
 
@@ -45,12 +45,12 @@ def pretraining_table(cells: Sequence[Cell], workshop: Workshop) -> Table | None
         "Last validation of the pretraining; auc is the area under the ROC curve, 0.5 by chance. "
         "Pretrainings that do not validate are not listed."
     ]
-    splits = {split_of(step) for step, _ in found}
-    if not splits & LEAKING and None not in splits:
+    leaking = sorted({str(split_of(step)) for step, _ in found if _leaks(step)})
+    if leaking:
+        names = ", ".join(leaking)
+        notes.append(f"LEAK: with the split {names} it is on patients that it trained on too.")
+    elif all(split_of(step) is not None for step, _ in found):
         notes.append("It is on patients that the pretraining did not train on.")
-    elif splits & LEAKING:
-        leaking = ", ".join(sorted(split for split in splits if split in LEAKING))
-        notes.append(f"LEAK: with the split {leaking} it is on patients that it trained on too.")
     return (
         Table("Pretraining", ["weights", "split", *headings], body, tuple(notes)) if body else None
     )
@@ -60,6 +60,13 @@ def split_of(step: Task) -> str | None:
     """Return the kind of split of a pretraining's data; None for data that the user prepared."""
     words = step.needs[0].words
     return words[words.index("--split") + 1] if "--split" in words else None
+
+
+def _leaks(step: Task) -> bool:
+    words, split = step.needs[0].words, split_of(step)
+    if split is None:
+        return False
+    return bool(splits_of(data_set_class(words[words.index("prepare") + 1]))[split].leak)
 
 
 def pretrainings_of(cell: Cell) -> list[Task]:

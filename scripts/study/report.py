@@ -153,7 +153,7 @@ def draw(
         if done:
             histories[method.name] = done
     if histories:
-        metric = "val_dice" if study.bundle.data_set == "luna16" else "val_iou"
+        metric = study.bundle.data.metric
         draw_curves(histories, metric, folder / "curves.png")
         pictures["Loss and validation over the epochs, mean over seeds"] = "curves.png"
     folders = {name: found[0].folder for name, found in rows.items() if found[0].folder}

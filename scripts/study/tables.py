@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from scripts.evaluation.nodules import SIZE_GROUPS
-from scripts.study.choices import GRAPH_CUT
+from scripts.study.choices import GRAPH_CUT, data_file
 from scripts.study.declaration import Study
 from scripts.study.methods import Method
 from scripts.study.results import Result
 from scripts.study.statistics import Comparison, Estimate, compare, estimate
 
 NOTHING = "-"
+REGION = "nodule_region"  # id of the configs that show a network only what is around a nodule
 HOLE = "missing"
 Rows = Mapping[str, Sequence[Result]]
 
@@ -193,6 +195,6 @@ def is_told(method: Method) -> str | None:
     """Say what a method is told of where the nodule is; None for those that search."""
     if method.network == GRAPH_CUT:
         return "centre and diameter of each nodule"
-    if method.data in ("luna16_nodule_patches", "luna16_nodule_planes"):
+    if method.data is not None and REGION in json.loads(data_file(method.data).read_text()):
         return "a box around each nodule"
     return None

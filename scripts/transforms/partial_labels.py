@@ -130,8 +130,8 @@ class KnownClassesd(MapTransform):
         if known is None or len(known) != expected:
             raise ValueError(
                 f"{self.known_key}: must be {expected} times true or false, background first, got "
-                f"{known}; the data must come from `prepare ircadb`, with the classes of the "
-                "config (--tumour adds a fifth)"
+                f"{known}; the data must be prepared as classes (`prepare DATASET`), as many as "
+                "the config has"
             )
         for key in self.key_iterator(result):
             label = result[key]

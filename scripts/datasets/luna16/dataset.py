@@ -52,6 +52,7 @@ class Luna16(DataSet):
     title = "LUNA16, lung nodules"
     kind = "instances"
     label_kinds = ("ball", "readers", "masks")
+    label_folders = {"readers": "readers_xml", "masks": "masks"}
     splits = {"subset": "LUNA16's ten folds"}
     window_hu = (-1000.0, 400.0)
     metric = "val_dice"
@@ -75,7 +76,7 @@ class Luna16(DataSet):
         for option in ("readers_xml", "masks", "patients"):
             value = getattr(self, option)
             object.__setattr__(self, option, None if value is None else Path(str(value)))
-        needed = {"readers": "readers_xml", "masks": "masks"}.get(self.label)
+        needed = self.label_folders.get(self.label)
         if needed is not None:
             _check_folder(needed, getattr(self, needed), self.label)
 

@@ -14,9 +14,9 @@ from scripts.training.weights.trained_weights import TrainedWeights
 class StartingWeights:
     """Ignite handler that has a training start from a whole trained network.
 
-    Encoder and decoder, that is: from phantoms to patients, or from LUNA16 to a hospital's own
-    scans. ``encoder_weights`` is then without effect. Place it before the handler of checkpoints,
-    so that a resumed run goes on from its own weights.
+    Encoder and decoder, that is: from phantoms to patients, or from a public data set to a
+    hospital's own scans. ``encoder_weights`` is then without effect. Place it before the handler of
+    checkpoints, so that a resumed run continues from its own weights.
 
     Args:
         network: the network to train, or one inside DistributedDataParallel.

@@ -1,4 +1,4 @@
-"""A tiny prepared folder, written by hand: what ``prepare luna16`` writes, without a scan."""
+"""A tiny prepared folder, written by hand: what ``prepare`` writes of instances, without a scan."""
 
 import json
 from pathlib import Path

@@ -98,7 +98,7 @@ def test_datalist_of_another_shape_then_refused(tmp_path, content, message):
 
 
 def test_no_datalist_or_unknown_section_then_says_what_to_do(datalist, tmp_path):
-    with pytest.raises(FileNotFoundError, match="prepare luna16` writes it"):
+    with pytest.raises(FileNotFoundError, match="prepare DATASET` writes it"):
         load_datalist(tmp_path / "none.json", "training")
     with pytest.raises(ValueError, match="section: must be one of training, validation, test"):
         load_datalist(datalist, "train")

@@ -64,6 +64,20 @@ def write_evaluation(out, dice):
     (out / "summary.json").write_text("{}")
 
 
+def write_datalist(folder, *, name="luna16", kind="instances", label="ball", split="patient"):
+    """Write what a prepared folder says of itself, with one test sample."""
+    Path(folder).mkdir(exist_ok=True)
+    content = {
+        "name": name,
+        "kind": kind,
+        **{"training": [], "validation": []},
+        "test": [{"series_uid": "1.0", "patient_id": "p0", "label_kind": label}],
+        "provenance": {"split": {"kind": split, "seed": 5}},
+    }
+    (Path(folder) / "datalist.json").write_text(json.dumps(content))
+    return str(folder)
+
+
 class Pretender:
     """A launcher that writes what the commands would; ``breaks`` are words of those that fail."""
 

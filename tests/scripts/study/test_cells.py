@@ -3,7 +3,7 @@ import pytest
 from scripts.study.cells import make_cells
 from scripts.study.declaration import read_study
 from scripts.study.sources import Source, choose_source
-from tests.scripts.study.studies import STUDY, write_study
+from tests.scripts.study.studies import STUDY, write_datalist, write_study
 
 PRETRAINING = {"config": "bundles/lung_nodule_ct_segmentation/configs/pretrain.json"}
 
@@ -108,7 +108,7 @@ def test_real_scans_then_the_organs_are_still_of_phantoms_unless_given(tmp_path)
     scans, abdomens = tmp_path / "scans", tmp_path / "abdomens"
     for folder in (scans, abdomens):
         folder.mkdir()
-    (abdomens / "datalist.json").write_text("{}")
+    write_datalist(abdomens, name="ircadb", kind="classes", label="classes")
     training = named_starts(tmp_path, Source(scans))["organs"]
     assert str(scans) in training.needs[0].words
     assert training.needs[1].needs[0].needs[0].kind == "cohorts"
@@ -157,7 +157,7 @@ def test_full_form_without_data_then_told_what_to_give(tmp_path):
 
 
 def test_prepared_folder_with_a_study_of_several_splits_then_refused(tmp_path):
-    (tmp_path / "datalist.json").write_text("{}")
+    write_datalist(tmp_path)
     grid = [{**STUDY["methods"][0], "split": ["patient", "nodule"]}]
     study = read_study(write_study(tmp_path, methods=grid))
     with pytest.raises(ValueError, match="prepared with one label"):

@@ -27,7 +27,7 @@ STARTS = {"organs": ORGANS}
         ({"pretraining": ORGANS}, "pretraining: learns from the training's own data, got data"),
         ({"pretraining": {"config": ORGANS["config"]}}, "config must be of bundles/lung_nodule"),
         ({"pretrainings": {"organs": {"config": ORGANS["config"]}}}, "organs: config must be of"),
-        ({"bundle": "liver_ct_segmentation", "pretraining": {"config": LUNG}}, "ircadb_slices"),
+        ({"bundle": "liver_ct_segmentation", "pretraining": {"config": LUNG}}, "sample_transforms"),
         ({"pretraining": {"config": "configs/none.json"}}, "no file configs/none.json"),
         ({"files": ["configs/runtime/none.json"]}, "no file configs/runtime/none.json"),
         ({"pretrainings": {"imagenet": ORGANS}}, "one word other than imagenet, own, none"),
@@ -42,7 +42,7 @@ STARTS = {"organs": ORGANS}
         ({"pretrainings": {"organs": {**ORGANS, "config": LUNG}}}, "which the study tests on"),
         (
             {"pretrainings": {"organs": {**ORGANS, "config": "configs/runtime/small.json"}}},
-            "data need a config of lung_nodule_ct_segmentation or",
+            "data need a config of liver_ct_segmentation or",
         ),
         (
             {"pretrainings": STARTS, "methods": [{**NETWORK, "weights": "organ"}]},

@@ -1,23 +1,16 @@
 """A study takes phantoms, a download or a prepared folder, and refuses what it cannot run on."""
 
-import json
-
 import pytest
 
 from scripts.study.declaration import read_study
 from scripts.study.sources import choose_source, prepared_task
-from tests.scripts.study.studies import STUDY, write_study
+from tests.scripts.study.studies import STUDY, write_datalist, write_study
 
 READERS = [{"name": "x", "network": "unet_resnet34", "label": ["ball", "readers"]}]
 
 
 def read(folder, *, small=True, **changes):
     return read_study(write_study(folder, **changes), small=small)
-
-
-def prepared(folder):
-    (folder / "datalist.json").write_text(json.dumps({}))
-    return str(folder)
 
 
 def test_small_form_without_data_then_phantoms_and_the_full_form_refused(tmp_path):
@@ -38,12 +31,57 @@ def test_reader_labels_without_outlines_then_refused(tmp_path):
 
 def test_prepared_folder_for_two_labels_then_refused_and_for_one_taken_as_given(tmp_path):
     with pytest.raises(ValueError, match="is prepared with one label"):
-        choose_source(read(tmp_path, methods=READERS), prepared(tmp_path), None, None)
+        choose_source(read(tmp_path, methods=READERS), write_datalist(tmp_path), None, None)
     study = read(tmp_path)
-    source = choose_source(study, prepared(tmp_path), None, None)
+    source = choose_source(study, write_datalist(tmp_path), None, None)
     task = prepared_task(study, source, label="ball", split="patient", seed=0)
     assert task.given == tmp_path
     assert source.is_prepared
+    text = source.describe(study.bundle, study.data)
+    assert "LUNA16, lung nodules, label ball, split patient drawn with seed 5" in text
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ({"label": "readers"}, "holds label readers, the study declares label ball"),
+        ({"split": "slice_block"}, "holds split slice_block, the study declares split patient"),
+        (
+            {"name": "lidc_nodules", "label": "votes"},
+            "holds data set lidc_nodules, label votes, the study declares data set luna16, label",
+        ),
+        ({"kind": "classes"}, "kind classes"),
+    ],
+)
+def test_prepared_folder_of_something_else_then_refused(tmp_path, held, said):
+    with pytest.raises(ValueError, match=said):
+        choose_source(read(tmp_path), write_datalist(tmp_path, **held), None, None)
+
+
+def test_prepared_folder_that_does_not_say_how_then_refused(tmp_path):
+    (tmp_path / "datalist.json").write_text("{}")
+    with pytest.raises(ValueError, match="does not say how it was prepared"):
+        choose_source(read(tmp_path), str(tmp_path), None, None)
+
+
+def test_data_set_of_ones_own_then_prepared_with_its_options_and_without_a_label(tmp_path):
+    changes = {
+        "data_set": "folder",
+        "data": {"prepare": {"kind": "instances", "objects": "values"}},
+        "methods": [{"name": "x", "network": "unet_resnet34", "split": "given"}],
+        "small": {"methods": [{"name": "x", "network": "unet_resnet34", "split": "given"}]},
+        "paper": {},
+    }
+    study = read(tmp_path, **changes)
+    with pytest.raises(ValueError, match="declares no phantoms"):
+        choose_source(study, None, None, None)
+    source = choose_source(study, str(tmp_path), None, None)
+    task = prepared_task(study, source, label="map", split="given", seed=0)
+    text = " ".join(task.words)
+    assert text.startswith(f"-m scripts prepare folder --source {tmp_path}")
+    assert "--kind instances --objects values --split given" in text
+    assert "--label" not in text
+    assert source.describe(study.bundle, study.data) == f"CT with label maps, in {tmp_path}"
 
 
 def test_download_then_prepared_with_the_studys_options(tmp_path):
