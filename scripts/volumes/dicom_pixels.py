@@ -54,8 +54,8 @@ def read_volume_of(series: Series, *, limits: Limits | None = None) -> Volume:
     with ArchiveReader(limits) as reader:
         for k, each in enumerate(series.slices):
             values = hounsfield_of(each, reader)
-            if hu.dtype == np.int16 and not fits_int16(values):
-                hu = hu.astype(values.dtype)
+            if not _fits_int16(values):
+                hu = hu.astype(np.result_type(hu, values), copy=False)
             hu[k] = values
     return Volume(hu, series.affine_lps)
 
@@ -78,7 +78,7 @@ def hounsfield_of(each: SliceFile, reader: ArchiveReader) -> NDArray[Any]:
     return np.asarray(stored * slope + intercept, np.float64)
 
 
-def fits_int16(values: NDArray[Any]) -> bool:
+def _fits_int16(values: NDArray[Any]) -> bool:
     """Say whether values are whole and fit 16 bits."""
     whole = values.dtype.kind in "iu"
     return bool(whole and values.min() >= _INT16.min and values.max() <= _INT16.max)

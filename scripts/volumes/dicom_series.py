@@ -73,7 +73,7 @@ class SliceFile:
     @property
     def name(self) -> str:
         """The file's own name."""
-        return self.place.rpartition("/")[2]
+        return self.place.replace("\\", "/").rpartition("/")[2]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -98,6 +98,16 @@ class SliceFile:
         if len(numbers) != count or not all(math.isfinite(n) for n in numbers):
             raise ValueError(
                 f"{self.place}: {keyword} must be {count} finite numbers, got {numbers}"
+            )
+        return numbers
+
+    def required(self, keyword: str) -> tuple[float, ...]:
+        """Return an element's values as :meth:`numbers` does; refuse a file without them."""
+        numbers = self.numbers(keyword)
+        if numbers is None:
+            raise ValueError(
+                f"{self.place}: {keyword} is missing; without it "
+                f"{NEEDED.get(keyword, 'the file cannot be read')}"
             )
         return numbers
 
@@ -130,14 +140,15 @@ class Series:
         """
         check_images(slices, place)
         check_alike(slices, "PixelSpacing", place)
-        first = slices[0].header
-        positions = [list(each.header.ImagePositionPatient) for each in slices]
+        first = slices[0]
+        positions = [each.required("ImagePositionPatient") for each in slices]
+        orientation = first.required("ImageOrientationPatient")
         try:
-            order, _ = order_of(positions, first.ImageOrientationPatient)
+            order, _ = order_of(positions, orientation)
             affine = stack_affine(
                 [positions[i] for i in order],
-                first.ImageOrientationPatient,
-                [float(v) for v in first.PixelSpacing],
+                orientation,
+                first.required("PixelSpacing"),
                 names=[slices[i].name for i in order],
             )
         except ValueError as error:
@@ -339,14 +350,22 @@ def check_alike(
         groups[_rounded(each.numbers(what)) if value is None else value(each)].append(each)
     if len(groups) > 1:
         usual = max(groups, key=lambda key: len(groups[key]))
-        odd = "; ".join(f"{k} in {_names(files)}" for k, files in groups.items() if k != usual)
+        odd = [f"{_shown(k)} in {_names(files)}" for k, files in groups.items() if k != usual]
         raise ValueError(
-            f"{place}: {what} must be the same in every slice: {usual} in most, but {odd}"
+            f"{place}: {what} must be the same in every slice: {_shown(usual)} in most, but "
+            f"{'; '.join(odd)}"
         )
 
 
 def _rounded(numbers: tuple[float, ...] | None) -> tuple[float, ...] | None:
     return None if numbers is None else tuple(round(n, _DECIMALS) + 0.0 for n in numbers)
+
+
+def _shown(value: object) -> str:
+    """Write a value of :func:`check_alike` for an error."""
+    if isinstance(value, tuple):
+        return ", ".join(f"{number:g}" for number in value)
+    return "none" if value is None else str(value)
 
 
 def _names(slices: Iterable[SliceFile]) -> str:

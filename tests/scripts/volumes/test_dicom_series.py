@@ -109,7 +109,7 @@ SPOILT = {
     ),
     "other size": (
         {2: {"Rows": 4, "PixelData": STORED[2][:4].tobytes()}},
-        "Rows must be the same in every slice: .6.0,. in most, but .4.0,. in file88",
+        "Rows must be the same in every slice: 6 in most, but 4 in file88",
     ),
     "other spacing": ({2: {"PixelSpacing": [0.7, 0.7]}}, "PixelSpacing must be the same"),
     "other rescale": ({2: {"RescaleIntercept": 0}}, "RescaleIntercept must be the same"),

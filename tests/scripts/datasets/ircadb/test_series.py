@@ -86,16 +86,25 @@ REFUSED = {
     ),
     "single": ({"image_0": WHOLE["image_0"]}, "at least 2 make a volume"),
     "text": (WHOLE | {"readme": b"not an image"}, "readme: not a readable DICOM file"),
-    "cut-short": (WHOLE | {"image_1": WHOLE["image_1"][:-20]}, "image_1: its pixels cannot be"),
+    "cut-short": (WHOLE | {"image_1": WHOLE["image_1"][:-20]}, "image_1: cut short: 160 bytes"),
     "no-pixels": (changed(1, WHOLE, Rows=None), "image_1: holds no image: Rows missing"),
     "other-modality": (images(hu_volume(), Modality="MR"), "must be a CT image, its modality is"),
     "scout": (changed(1, WHOLE, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "a scout view"),
-    "two-series": (changed(1, WHOLE, SeriesInstanceUID="9.9"), "differs .* in SeriesInstanceUID"),
-    "two-sizes": (changed(1, WHOLE, hu_volume()[1][:, :9]), r"in the size: \(8, 9\) and \(8, 10\)"),
-    "two-spacings": (changed(1, WHOLE, PixelSpacing=[0.8, 0.8]), "in PixelSpacing"),
+    "two-series": (
+        changed(1, WHOLE, SeriesInstanceUID="9.9"),
+        "SeriesInstanceUID must be the same in every slice: 1.2.3.4 in most, but 9.9 in image_1",
+    ),
+    "two-sizes": (
+        changed(1, WHOLE, hu_volume()[1][:, :9]),
+        "Columns must be the same .* 10 in most, but 9 in image_1",
+    ),
+    "two-spacings": (
+        changed(1, WHOLE, PixelSpacing=[0.8, 0.8]),
+        "PixelSpacing must be the same .* but 0.8, 0.8 in image_1",
+    ),
     "two-orientations": (
         changed(1, WHOLE, ImageOrientationPatient=[-1, 0, 0, 0, -1, 0]),
-        "in ImageOrientationPatient",
+        "ImageOrientationPatient must be the same .* in image_1",
     ),
     "no-spacing": (images(hu_volume(), PixelSpacing=None), "PixelSpacing missing"),
     "no-orientation": (
@@ -104,7 +113,7 @@ REFUSED = {
     ),
     "one-unplaced": (
         changed(1, WHOLE, ImageOrientationPatient=None, ImagePositionPatient=None),
-        "differs .* in having a position",
+        "presence of a position must be the same .* False in image_1",
     ),
     "tilted": (
         images(hu_volume(), ImageOrientationPatient=[1, 0, 0, 0, 0.96, 0.28]),
@@ -115,10 +124,13 @@ REFUSED = {
         images(RAW, RescaleIntercept=None),
         "cannot be HU: .*image_0 has no RescaleIntercept",
     ),
-    "one-unscaled": (changed(1, WHOLE, RescaleIntercept=None), "in having RescaleIntercept"),
+    "one-unscaled": (
+        changed(1, WHOLE, RescaleIntercept=None),
+        "presence of RescaleIntercept must be the same .* False in image_1",
+    ),
     "beyond-16-bits": (images(hu_volume(), RescaleSlope=500), "beyond 16 bits"),
     "inverted": (images(hu_volume(), PhotometricInterpretation="MONOCHROME1"), "MONOCHROME2"),
-    "colour": (images(hu_volume(), SamplesPerPixel=3), "one value a pixel"),
+    "colour": (images(hu_volume(), SamplesPerPixel=3), "SamplesPerPixel must be 1 .one grey slice"),
     "unplaced-unspaced": (
         images(hu_volume(), placed=False, SliceThickness=None),
         "neither positions nor a distance",
@@ -131,6 +143,22 @@ def test_ct_that_cannot_be_trusted_then_refused_by_file(tmp_path, case):
     files, said = REFUSED[case]
     with pytest.raises(ValueError, match=said):
         ct_of(tmp_path, files)
+
+
+def test_factors_of_slices_differ_then_each_slice_by_its_own(tmp_path):
+    whole = images(hu_volume())
+    k = 3
+    place = [*ORIGIN[:2], ORIGIN[2] + 2 * k]
+    halved = dicom_bytes(hu_volume()[k], ImagePositionPatient=place, RescaleSlope=0.5)
+    ct = ct_of(tmp_path, whole | {f"image_{k}": halved})
+    expected = hu_volume().astype(float)
+    expected[k] = np.rint(expected[k] / 2)
+    np.testing.assert_array_equal(ct.hu, expected)
+
+
+def test_ct_then_its_slices_keep_headers_and_no_pixels(ct):
+    assert [each.name for each in ct.slices] == [f"image_{k}" for k in range(6)]
+    assert all(each.content is None and "PixelData" not in each.header for each in ct.slices)
 
 
 def test_no_rescale_but_air_below_zero_then_read_and_said(tmp_path):
