@@ -6,6 +6,7 @@ import difflib
 import functools
 import importlib
 import inspect
+import os
 import shlex
 import signal
 import sys
@@ -173,6 +174,16 @@ def leave(number: int, frame: object) -> None:
     raise SystemExit(128 + number)
 
 
-if __name__ == "__main__":
+def run() -> None:
+    """Run as a program: clean up when terminated, and end quietly when ``| head`` has enough."""
     signal.signal(signal.SIGTERM, leave)
-    main()
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    run()

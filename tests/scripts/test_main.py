@@ -180,3 +180,13 @@ def test_stopped_while_it_is_still_importing_then_one_line(capsys, monkeypatch):
         main(["demo"])
     assert stop.value.code == 130
     assert "stopped by the user" in capsys.readouterr().err
+
+
+def test_help_when_its_reader_ends_early_then_no_traceback():
+    program = [sys.executable, "-u", "-m", "scripts", "predict", "--help"]
+    process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process.stdout.close()
+    error = process.stderr.read()
+    process.stderr.close()
+    assert process.wait() == 1
+    assert error == ""
