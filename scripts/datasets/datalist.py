@@ -22,7 +22,7 @@ from monai.utils.enums import MetaKeys, SpaceKeys
 from scripts.datasets.shares import SECTIONS
 
 ARRAYS = ("image", "label", "lung")
-OPTIONAL_ARRAYS = ("lung",)  # abdomens have none
+OPTIONAL_ARRAYS = ("lung",)  # not every data set has a lung field
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -46,7 +46,7 @@ def load_datalist(path: str | Path, section: str) -> list[dict[str, Any]]:
     path = Path(path).resolve()
     content = _read(path)
     if whole and "volumes" not in content:
-        raise ValueError(f"{path}: lists no volumes; prepare again with --volumes true")
+        raise ValueError(f"{path}: lists no volumes; {_again(content)} with --volumes true")
     entries = content["volumes"][name] if whole else content[name]
     files = ("image", "label") if whole else ARRAYS
     required = [key for key in files if key not in OPTIONAL_ARRAYS]
@@ -72,6 +72,11 @@ def _read(path: Path) -> dict[str, Any]:
         came = ", ".join(found) or f"a {type(content).__name__}"
         raise ValueError(f"{path}: must hold the lists {', '.join(SECTIONS)}, got {came}")
     return found
+
+
+def _again(content: Mapping[str, Any]) -> str:
+    """Advice to prepare again, with the data set that the datalist names."""
+    return f"prepare again (python -m scripts prepare {content.get('name', 'DATASET')})"
 
 
 def _resolve(
@@ -142,15 +147,15 @@ def training_mean(
     mean = content.get("training_mean")
     if mean is None:
         raise ValueError(
-            f"{path}: has no mean of the training images; prepare again, or train with "
+            f"{path}: has no mean of the training images; {_again(content)}, or train with "
             "--normalise imagenet"
         )
     asked = [*map(float, window_hu), outside_window]
     came = [*map(float, mean["window_hu"]), mean["outside_window"]]
     if came != asked:
         raise ValueError(
-            f"{path}: has the mean after the window {came}, the config has {asked}; prepare again "
-            "with --window_hu, or change the config's"
+            f"{path}: has the mean after the window {came}, the config has {asked}; "
+            f"{_again(content)} with --window_hu, or change the config's"
         )
     return float(mean["windowed"])
 

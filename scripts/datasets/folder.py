@@ -41,9 +41,11 @@ VALIDATION_PART = 10  # of the training patients, where the source names no vali
 
 @dataclass(frozen=True)
 class FolderDataSet(DataSet):
-    """CTs with label maps, laid out in one of the ways of :data:`TITLES`.
+    """Prepare any CTs with label maps for training: slices, labels, partitions, one datalist.
 
     Args:
+        source: case folders with image.* and label.*, Medical Decathlon, nnU-Net (imagesTr,
+            labelsTr, dataset.json), or a CSV image,label[,patient,split].
         kind: classes (a class for each value of the map) or instances (one class of lesions that
             are counted).
         objects: for instances: components (26-connected parts of the map are the lesions) or

@@ -23,9 +23,10 @@ ENDING = ".nii.gz"
 
 @dataclass(frozen=True)
 class LidcNodules(DataSet):
-    """Crops around single nodules; each crop is a scan with one object, number 1.
+    """Prepare crops around single LIDC nodules for training; each is a scan with one object.
 
     Args:
+        source: folder with image/, votes/ and index.csv.
         min_readers: how many readers' outlines must hold a voxel of the nodule.
     """
 

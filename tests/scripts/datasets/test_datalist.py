@@ -108,7 +108,7 @@ def test_datalist_without_volumes_then_says_how_to_get_them(datalist):
     content = json.loads(datalist.read_text())
     del content["volumes"]
     datalist.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="prepare again with --volumes true"):
+    with pytest.raises(ValueError, match=r"prepare luna16\) with --volumes true"):
         load_datalist(datalist, "volumes/training")
 
 

@@ -8,6 +8,7 @@ import SimpleITK as sitk
 
 from scripts.datasets.folder import FolderDataSet
 from scripts.volumes.geometry import index_to_world
+from tests.scripts.datasets.dataset_contract import DataSetContract
 from tests.scripts.datasets.folders import (
     AFFINE,
     HU,
@@ -22,6 +23,23 @@ from tests.scripts.datasets.folders import (
     write,
     write_dicom,
 )
+
+
+class TestFolderOfClasses(DataSetContract):
+    refused = ("given",)
+
+    @pytest.fixture
+    def made(self, tmp_path):
+        return FolderDataSet(), decathlon(tmp_path / "in")
+
+
+class TestFolderOfLesions(DataSetContract):
+    refused = ("given",)
+
+    @pytest.fixture
+    def made(self, tmp_path):
+        return FolderDataSet(kind="instances"), case_folders(tmp_path / "in")
+
 
 CENTRE = index_to_world([8, 6, 5], AFFINE)  # of the lesion of one voxel
 

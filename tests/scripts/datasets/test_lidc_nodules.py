@@ -6,6 +6,7 @@ import SimpleITK as sitk
 
 from scripts.datasets.lidc_nodules import COLUMNS, LidcNodules
 from scripts.datasets.luna16.annotations import KnownSeries, read_annotations
+from tests.scripts.datasets.dataset_contract import DataSetContract
 from tests.scripts.datasets.folders import HU, SHAPE, write
 
 UID = "1.3.6.1.4.1.14519.5.2.1.6279.6001.170706757615202213033480003264"  # of LIDC-IDRI-0003
@@ -22,6 +23,12 @@ def crops(folder, names=("P1_R_1", "P2_R_1")):
         rows.append(f"{name}.nii.gz,{name[:2]},1.2,4,5|4|3|2,8.5")
     (folder / "index.csv").write_text("\n".join([",".join(COLUMNS), *rows]) + "\n")
     return folder
+
+
+class TestLidcNodules(DataSetContract):
+    @pytest.fixture
+    def made(self, tmp_path):
+        return LidcNodules(), crops(tmp_path / "in", ("P1_R_1", "P2_R_1", "P3_R_1"))
 
 
 @pytest.mark.parametrize("readers", [1, 2, 3, 4])

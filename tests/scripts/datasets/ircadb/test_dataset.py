@@ -6,7 +6,9 @@ import pytest
 from monai.data import list_data_collate
 
 from scripts.datasets.datalist import LoadSlicesd, load_datalist
+from scripts.datasets.ircadb.dataset import Ircadb
 from scripts.preparation.command import command_of
+from tests.scripts.datasets.dataset_contract import DataSetContract
 from tests.scripts.datasets.ircadb.dicom_images import (
     ORIGIN,
     block,
@@ -22,6 +24,12 @@ from tests.scripts.datasets.ircadb.zips import write_files
 LABEL = np.zeros(masks()["liver"].shape, np.uint8)
 for part, value in (("bone", 2), ("leftkidney", 3), ("right_Kidney", 3), ("liver", 1)):
     LABEL[masks()[part] > 0] = value
+
+
+class TestIrcadb(DataSetContract):
+    @pytest.fixture
+    def made(self, tmp_path):
+        return Ircadb(tumour=True), write_cohort(tmp_path / "in", 3)
 
 
 def test_cohort_then_every_slice_of_every_patient_in_one_section(source):
