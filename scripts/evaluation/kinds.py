@@ -22,6 +22,7 @@ from scripts.evaluation.nodules import MARGIN_MM, evaluate_nodules
 from scripts.evaluation.outline_drawing import LUNG_WINDOW, write_outlines
 from scripts.evaluation.pictures import Candidate, Choice, choose_ranks
 from scripts.evaluation.report import Evaluation
+from scripts.evaluation.results import evaluate_classes, evaluate_instances, pooled_matrix
 from scripts.evaluation.series import Series
 from scripts.evaluation.summary import (
     CLASS_DEFINITIONS,
@@ -34,23 +35,7 @@ from scripts.evaluation.summary import (
     summarise_classes,
     summarise_nodules,
 )
-from scripts.evaluation.tables import (
-    CLASS_COLUMNS,
-    CLASS_VOLUME_COLUMNS,
-    NODULE_COLUMNS,
-    SLICE_COLUMNS,
-    VOLUME_COLUMNS,
-    class_rows,
-    class_volume_row,
-    confusion_rows,
-    evaluate_classes,
-    evaluate_instances,
-    nodule_rows,
-    number_patients,
-    pooled_matrix,
-    slice_rows,
-    volume_row,
-)
+from scripts.evaluation.tables import class_tables, nodule_tables
 
 
 class Instances:
@@ -83,8 +68,6 @@ class Instances:
     def evaluate(self, series: Iterable[Series], cases: Sequence[Case], *, seed: int) -> Evaluation:
         """Evaluate every nodule, slice and volume."""
         results = [evaluate_instances(one, margin_mm=self.margin_mm) for one in series]
-        number = number_patients(results)
-        pairs = [(result, number[result.patient]) for result in results]
         figures = summarise_nodules(results, seed=seed)
         return Evaluation(
             figures=figures,
@@ -96,11 +79,7 @@ class Instances:
             ),
             definitions=nodule_definitions(self.margin_mm),
             settings={"margin_mm": self.margin_mm},
-            tables={
-                "per_nodule": (NODULE_COLUMNS, [r for pair in pairs for r in nodule_rows(*pair)]),
-                "per_slice": (SLICE_COLUMNS, [r for pair in pairs for r in slice_rows(*pair)]),
-                "per_volume": (VOLUME_COLUMNS, [volume_row(*pair) for pair in pairs]),
-            },
+            tables=nodule_tables(results),
             metrics=headline(figures, NODULE_HEADLINES),
             shown=nodule_table(figures),
         )
@@ -188,26 +167,18 @@ class Classes:
     def evaluate(self, series: Iterable[Series], cases: Sequence[Case], *, seed: int) -> Evaluation:
         """Evaluate every class of every series."""
         results = [evaluate_classes(one, _known(cases[one.cases[0]])) for one in series]
-        names, number = self.names, number_patients(results)
-        pairs = [(result, number[result.patient]) for result in results]
+        names = self.names
         figures = summarise_classes(results, names, seed=seed)
-        matrix = pooled_matrix(results, len(names))
         known = {n: sum(r.known[k] for r in results) for k, n in enumerate(names) if k}
-        rows = [row for pair in pairs for row in class_rows(*pair, names)]
-        volumes = [class_volume_row(*pair, names) for pair in pairs]
         return Evaluation(
             figures=figures,
             counts=counts(results, series_in_which_known=known),
             definitions=CLASS_DEFINITIONS,
             settings={},
-            tables={
-                "per_class": (CLASS_COLUMNS, rows),
-                "per_volume": (CLASS_VOLUME_COLUMNS, volumes),
-                "confusion": (("annotated", *names), confusion_rows(matrix, names)),
-            },
+            tables=class_tables(results, names),
             metrics=headline(figures),
             shown=class_table(figures, names),
-            more={"confusion": {"classes": names, "voxels": matrix}},
+            more={"confusion": {"classes": names, "voxels": pooled_matrix(results, len(names))}},
         )
 
     def candidates(self, series: Series, case: Case) -> Iterable[Candidate]:

@@ -17,7 +17,7 @@ from scripts.datasets.shares import SECTIONS
 from scripts.evaluation.collection import Annotated, Case, CollectingHandler
 from scripts.evaluation.series import Series
 from scripts.evaluation.summary import Entry
-from scripts.evaluation.tables import Row
+from scripts.evaluation.tables import Tables
 from scripts.storage.files import write_csv, write_json
 
 logger = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class Evaluation:
         counts: of patients, series, slices ...
         definitions: of the figures' names, in words.
         settings: that the figures depend on.
-        tables: name of a CSV file without its suffix -> columns and rows.
+        tables: see :mod:`scripts.evaluation.tables`.
         metrics: the figures for an engine's metrics.
         shown: a table of figures for the terminal.
         more: further entries of the summary.
@@ -47,7 +47,7 @@ class Evaluation:
     counts: dict[str, Any]
     definitions: dict[str, str]
     settings: dict[str, Any]
-    tables: dict[str, tuple[Sequence[str], list[Row]]]
+    tables: Tables
     metrics: dict[str, float]
     shown: str
     more: dict[str, Any] = field(default_factory=dict)

@@ -12,14 +12,9 @@ from scripts.evaluation.classes import pixel_accuracy
 from scripts.evaluation.confusion import Confusion
 from scripts.evaluation.intervals import RESAMPLES, Figure, mean, ratio_of_sums
 from scripts.evaluation.nodules import SIZE_GROUPS, NoduleResult, size_group
+from scripts.evaluation.results import ClassSeries, NoduleSeries, SeriesResult
 from scripts.evaluation.surface import SurfaceDistance
-from scripts.evaluation.tables import (
-    DISTANCES,
-    OVERLAPS,
-    ClassSeries,
-    NoduleSeries,
-    SeriesResult,
-)
+from scripts.evaluation.tables import DISTANCES, OVERLAPS
 
 FRACTIONS: Mapping[str, Callable[[Confusion], tuple[int, int]]] = {
     "dice": lambda c: (2 * c.tp, 2 * c.tp + c.fp + c.fn),

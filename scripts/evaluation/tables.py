@@ -1,4 +1,4 @@
-"""Figures of every series, and its nodules, slices or classes, as rows for CSV files.
+"""Rows for CSV files: of every nodule, slice, class and series.
 
 Patients are numbered, never named: the number groups the rows of one patient and means nothing
 else.
@@ -6,29 +6,13 @@ else.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-import numpy as np
-
-from scripts.evaluation.classes import (
-    Matrix,
-    class_confusion,
-    confusion_matrix,
-    merge_unknown,
-    pixel_accuracy,
-)
-from scripts.evaluation.confusion import Confusion, count_voxels
-from scripts.evaluation.nodules import (
-    NoduleResult,
-    count_false_positive_components,
-    evaluate_nodules,
-    size_group,
-    stack_distance,
-)
-from scripts.evaluation.series import Series
+from scripts.evaluation.classes import Matrix, pixel_accuracy
+from scripts.evaluation.confusion import Confusion
+from scripts.evaluation.nodules import size_group
+from scripts.evaluation.results import ClassSeries, NoduleSeries, SeriesResult, pooled_matrix
 from scripts.evaluation.surface import SurfaceDistance
 
 OVERLAPS = ("iou", "dice")
@@ -60,121 +44,36 @@ CLASS_VOLUME_COLUMNS = (
 )
 
 Row = dict[str, Any]
+Tables = dict[str, tuple[Sequence[str], list[Row]]]
+"""Name of a CSV file without its suffix -> columns and rows."""
+Result = TypeVar("Result", bound=SeriesResult)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SeriesResult:
-    """Extent of one evaluated series; its figures are in the subclasses.
-
-    Args:
-        uid: SeriesInstanceUID, or the series' name in the data set.
-        patient: the patient's id; for grouping, never written.
-        slices: number of evaluated slices.
-        slices_in_volume: None when unknown.
-        is_whole: whether the whole volume was evaluated; None when unknown.
-        duplicates: number of repeated evaluations of a slice.
-        contradictions: how many of them were predicted differently.
-    """
-
-    uid: str
-    patient: str
-    slices: int
-    slices_in_volume: int | None
-    is_whole: bool | None
-    duplicates: int
-    contradictions: int
+def nodule_tables(results: Sequence[NoduleSeries]) -> Tables:
+    """Return the tables of an evaluation of nodules."""
+    pairs = _with_numbers(results)
+    return {
+        "per_nodule": (NODULE_COLUMNS, [row for pair in pairs for row in nodule_rows(*pair)]),
+        "per_slice": (SLICE_COLUMNS, [row for pair in pairs for row in slice_rows(*pair)]),
+        "per_volume": (VOLUME_COLUMNS, [volume_row(*pair) for pair in pairs]),
+    }
 
 
-def _extent(series: Series) -> dict[str, Any]:
-    """Return the fields of :class:`SeriesResult`."""
-    same = ("uid", "patient", "slices_in_volume", "is_whole", "duplicates", "contradictions")
-    return {"slices": len(series.slices), **{name: getattr(series, name) for name in same}}
+def class_tables(results: Sequence[ClassSeries], names: Sequence[str]) -> Tables:
+    """Return the tables of an evaluation of classes."""
+    pairs = _with_numbers(results)
+    matrix = pooled_matrix(results, len(names))
+    return {
+        "per_class": (CLASS_COLUMNS, [row for pair in pairs for row in class_rows(*pair, names)]),
+        "per_volume": (CLASS_VOLUME_COLUMNS, [class_volume_row(*pair, names) for pair in pairs]),
+        "confusion": (("annotated", *names), confusion_rows(matrix, names)),
+    }
 
 
-@dataclass(frozen=True, kw_only=True)
-class NoduleSeries(SeriesResult):
-    """Figures of one series annotated with nodules.
-
-    Args:
-        nodules: figures of each nodule.
-        planes: index in the volume, number of nodules and counts of each evaluated slice.
-        volume: counts over all evaluated slices.
-        distance: in mm over all evaluated slices.
-        false_positive_components: away from any nodule.
-    """
-
-    nodules: list[NoduleResult]
-    planes: list[tuple[int, int, Confusion]]
-    volume: Confusion
-    distance: SurfaceDistance
-    false_positive_components: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassSeries(SeriesResult):
-    """Figures of one series annotated with classes.
-
-    Args:
-        known: for each class, background included, whether it was annotated.
-        matrix: (C, C) voxels, annotated by predicted; see :mod:`scripts.evaluation.classes`.
-        classes: of each known foreground class, by its value: voxels of this class against all
-            others, and distances in mm.
-        voxel_ml: volume of a voxel.
-    """
-
-    known: tuple[bool, ...]
-    matrix: Matrix
-    classes: dict[int, tuple[Confusion, SurfaceDistance]]
-    voxel_ml: float
-
-    def mean(self, figure: str) -> float:
-        """Average ``iou`` or ``dice`` over the known foreground classes; NaN without any."""
-        values = [getattr(confusion, figure) for confusion, _ in self.classes.values()]
-        return float(np.mean(values)) if values else math.nan
-
-
-def evaluate_instances(series: Series, *, margin_mm: float) -> NoduleSeries:
-    """Compute every figure of one series annotated with nodules."""
-    annotation = series.instances > 0
-    stacks = zip(series.slices, series.prediction, series.instances, strict=True)
-    planes = [
-        (int(index), len(np.unique(plane[plane > 0])), count_voxels(predicted, plane > 0))
-        for index, predicted, plane in stacks
-    ]
-    rows = slice(0, len(series.slices))
-    return NoduleSeries(
-        **_extent(series),
-        nodules=evaluate_nodules(series, margin_mm=margin_mm),
-        planes=planes,
-        volume=sum((confusion for _, _, confusion in planes), Confusion()),
-        distance=stack_distance(series.prediction, annotation, rows=rows, series=series),
-        false_positive_components=count_false_positive_components(series, margin_mm=margin_mm),
-    )
-
-
-def evaluate_classes(series: Series, known: Sequence[bool]) -> ClassSeries:
-    """Compute every figure of one series annotated with classes.
-
-    Args:
-        series: its predictions and instances are class values.
-        known: for each class, whether it was annotated.
-    """
-    prediction = merge_unknown(np.asarray(series.prediction, np.uint8), known)
-    annotation = series.instances
-    matrix = confusion_matrix(prediction, annotation, known)
-    rows = slice(0, len(series.slices))
-    classes = {}
-    for value in (k for k in range(1, len(known)) if known[k]):
-        masks = prediction == value, annotation == value
-        distance = stack_distance(*masks, rows=rows, series=series)
-        classes[value] = class_confusion(matrix, value), distance
-    return ClassSeries(
-        **_extent(series),
-        known=tuple(map(bool, known)),
-        matrix=matrix,
-        classes=classes,
-        voxel_ml=math.prod(series.spacing_mm) / 1000,
-    )
+def _with_numbers(results: Sequence[Result]) -> list[tuple[Result, int]]:
+    """Pair every series with its patient's number."""
+    number = number_patients(results)
+    return [(result, number[result.patient]) for result in results]
 
 
 def number_patients(results: Sequence[SeriesResult]) -> dict[str, int]:
@@ -257,11 +156,6 @@ def confusion_rows(matrix: Matrix, names: Sequence[str]) -> list[Row]:
         {"annotated": name, **dict(zip(names, row, strict=True))}
         for name, row in zip(names, matrix.tolist(), strict=True)
     ]
-
-
-def pooled_matrix(results: Sequence[ClassSeries], classes: int) -> Matrix:
-    """Add up the confusion matrices of all series."""
-    return sum((result.matrix for result in results), np.zeros((classes, classes), np.int64))
 
 
 def _name_cells(result: SeriesResult, patient: int) -> Row:

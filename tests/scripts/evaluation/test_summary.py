@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from scripts.evaluation.results import evaluate_classes, evaluate_instances
 from scripts.evaluation.summary import (
     CLASS_DEFINITIONS,
     NODULE_HEADLINES,
@@ -14,7 +15,6 @@ from scripts.evaluation.summary import (
     summarise_classes,
     summarise_nodules,
 )
-from scripts.evaluation.tables import evaluate_classes, evaluate_instances
 from tests.scripts.evaluation.scans import make_series
 
 NAMES = ["background", "liver", "liver tumour"]

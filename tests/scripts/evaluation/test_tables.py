@@ -1,8 +1,10 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from scripts.evaluation.results import evaluate_classes, evaluate_instances
 from scripts.evaluation.tables import (
     CLASS_COLUMNS,
     CLASS_VOLUME_COLUMNS,
@@ -10,13 +12,12 @@ from scripts.evaluation.tables import (
     SLICE_COLUMNS,
     VOLUME_COLUMNS,
     class_rows,
+    class_tables,
     class_volume_row,
     confusion_rows,
-    evaluate_classes,
-    evaluate_instances,
     nodule_rows,
+    nodule_tables,
     number_patients,
-    pooled_matrix,
     slice_rows,
     volume_row,
 )
@@ -96,17 +97,26 @@ def test_class_volume_row_then_means_over_known_classes(organs):
     assert row["pixel_accuracy"] == 1 - 16 / 128  # a predicted kidney counts as background
 
 
-def test_mean_of_a_series_without_known_classes_then_undefined(organs):
-    series = make_series((1, 4, 4), prediction=np.zeros((1, 4, 4), np.uint8))
-    assert math.isnan(evaluate_classes(series, [True, False, False]).mean("iou"))
+def test_confusion_rows_then_named_by_annotation_and_prediction(organs):
+    rows = confusion_rows(organs.matrix, NAMES)
+    assert rows[1] == {"annotated": "liver", "background": 16, "liver": 16, "kidney": 0}
 
 
-def test_confusion_matrices_then_pooled_in_named_rows(organs):
-    total = pooled_matrix([organs, organs], 3)
-    assert np.array_equal(total, 2 * organs.matrix)
-    rows = confusion_rows(total, NAMES)
-    assert rows[1] == {"annotated": "liver", "background": 32, "liver": 32, "kidney": 0}
-    assert pooled_matrix([], 3).tolist() == [[0, 0, 0]] * 3
+def test_tables_without_series_or_nodules_then_headers_alone():
+    empty = evaluate_instances(make_series(), margin_mm=5.0)
+    assert nodule_tables([empty])["per_nodule"] == (NODULE_COLUMNS, [])
+    assert len(nodule_tables([empty])["per_volume"][1]) == 1
+    tables = class_tables([], NAMES)
+    assert tables["per_class"] == (CLASS_COLUMNS, [])
+    assert [row["liver"] for row in tables["confusion"][1]] == [0, 0, 0]
+
+
+def test_tables_then_rows_with_the_numbers_of_patients(organs, nodules):
+    other = replace(nodules, uid="1.1", patient="b")
+    columns, rows = nodule_tables([nodules, other])["per_volume"]
+    assert columns == VOLUME_COLUMNS
+    assert [(row["series_uid"], row["patient"]) for row in rows] == [("1.2.3", 2), ("1.1", 1)]
+    assert [row["name"] for row in class_tables([organs], NAMES)["per_class"][1]] == NAMES[1:]
 
 
 def test_patients_then_numbered_by_the_first_uid_of_theirs():
