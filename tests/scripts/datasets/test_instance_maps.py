@@ -7,6 +7,7 @@ from scripts.datasets.instance_maps import (
     find_windows,
     measure_objects,
     number_components,
+    place_objects,
     whole_numbers,
 )
 
@@ -48,3 +49,20 @@ def test_find_windows_when_numbers_are_missing_then_only_those_there() -> None:
     instances[4, 1, 2] = 3
     assert find_windows(instances) == {3: (slice(4, 5), slice(1, 2), slice(2, 3))}
     assert find_windows(np.zeros((2, 2, 2), np.uint8)) == {}
+
+
+def test_place_objects_then_slices_and_the_central_one_by_centre_or_by_area() -> None:
+    label = np.zeros((5, 4, 4), np.uint8)
+    label[1:4, 1, 1] = 3
+    label[3, 1:3, 1:3] = 3
+    objects = [{"id": 3, "centre_lps_mm": [1, 1, 2.2], "diameter_mm": 3.0, "rating": 5}]
+    (by_centre,) = place_objects(label, objects, np.eye(4), by_centre=True)
+    (by_area,) = place_objects(label, objects, np.eye(4), by_centre=False)
+    assert (by_centre["slices"], by_centre["voxels"], by_centre["rating"]) == ([1, 2, 3], 6, 5)
+    assert (by_centre["central"], by_area["central"]) == (2, 3)
+
+
+def test_place_objects_when_one_has_no_voxel_then_refused() -> None:
+    objects = [{"id": 2, "centre_lps_mm": [0, 0, 0]}]
+    with pytest.raises(ValueError, match="object 2 at .*: no voxel of the label is its own"):
+        place_objects(np.ones((2, 2, 2), np.uint8), objects, np.eye(4), by_centre=True)

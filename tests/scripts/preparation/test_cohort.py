@@ -10,23 +10,8 @@ from scripts.datasets.luna16.dataset import Luna16
 from scripts.datasets.shares import SECTIONS
 from scripts.preparation.cohort import prepare_cohort
 from scripts.preparation.command import command_of
-from scripts.preparation.options import SliceOptions
-from scripts.volumes.geometry import affine_of, same_geometry, to_lps
+from scripts.volumes.geometry import same_geometry
 from tests.scripts.datasets.luna16.cohort import every_sample, request
-
-
-def test_samples_then_equal_the_slices_of_their_volumes(cohort, prepared):
-    samples = every_sample(prepared)
-    assert len(samples) > 12
-    for sample in samples:
-        path = next(cohort.folder.glob(f"subset*/{sample['series_uid']}.mhd"))
-        volume = to_lps(sitk.ReadImage(path))
-        hu = sitk.GetArrayFromImage(volume)
-        loaded = LoadSlicesd()(sample)
-        k = sample["slice"]
-        np.testing.assert_array_equal(loaded["image"], hu[[k - 1, k, k + 1]])
-        np.testing.assert_allclose(sample["affine_lps"], affine_of(volume))
-        assert set(np.unique(loaded["label"])) - {0} == {n["id"] for n in sample["nodules"]}
 
 
 def test_label_then_ball_in_the_right_place_also_in_a_flipped_scan(cohort, prepared):
@@ -72,36 +57,6 @@ def test_output_folder_inside_source_moved_together_then_everything_resolves(coh
     cohort.folder.rename(tmp_path / "moved")
     assert load_datalist(tmp_path / "moved" / "datalist.json", "volumes/training")
     assert load_datalist(tmp_path / "moved" / "datalist.json", "training")
-
-
-@pytest.mark.parametrize("share", [0, 0.2, 0.5], ids=str)
-def test_empty_share_then_reached_inside_lungs_and_5_mm_away(cohort, tmp_path, share):
-    report = prepare_cohort(
-        request(cohort, tmp_path / "out", slices=SliceOptions("central", empty_share=share))
-    )
-    samples = every_sample(tmp_path / "out")
-    empty = [s for s in samples if not s["nodules"]]
-    assert len(empty) == report.empty_wanted == round(4 * share / (1 - share))
-    records = {p.scan.id: p.record for p in report.prepared}
-    for sample in empty:
-        loaded = LoadSlicesd()(sample)
-        assert not loaded["label"].any()
-        assert loaded["lung"].any()
-        used = records[sample["series_uid"]]["nodules"][0]["slices"]
-        assert min(abs(k - sample["slice"]) for k in used) * 2.5 >= 5
-
-
-def test_central_slices_then_the_nearest_to_each_centre(cohort, tmp_path):
-    options = SliceOptions("central", empty_share=0)
-    prepare_cohort(request(cohort, tmp_path / "out", slices=options))
-    samples = sorted(every_sample(tmp_path / "out"), key=lambda s: s["series_uid"])
-    assert [s["slice"] for s in samples] == [8, 9, 10, 11]
-
-
-def test_neighbours_then_so_many_rows(cohort, tmp_path):
-    options = SliceOptions("central", neighbours=2, empty_share=0)
-    prepare_cohort(request(cohort, tmp_path / "out", slices=options))
-    assert LoadSlicesd()(every_sample(tmp_path / "out")[0])["image"].shape[0] == 5
 
 
 def write_masks(cohort, folder, change=lambda mask: mask):
@@ -150,29 +105,6 @@ def test_masks_folder_of_other_series_then_refused(cohort, tmp_path):
         prepare_cohort(
             request(cohort, tmp_path / "o", data_set=Luna16(label="masks", masks=tmp_path))
         )
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"label": "disc"}, "label: must be one of ball, readers, masks, got 'disc'"),
-        ({"label": "readers"}, "readers_xml: must name a folder for --label readers"),
-        ({"label": "masks", "masks": "none"}, "masks: no folder none"),
-        ({"min_readers": 5}, "min_readers: must be a whole number, 1 to 4, got 5"),
-        ({"split": "random"}, "split: must be one of patient, fold, nodule, slice_block, subset"),
-        ({"split": "subset", "test_fold": 10}, "test_fold: must be 0 to 9, got 10"),
-        ({"slices": "some"}, "slices: must be one of central, all"),
-        ({"neighbours": -1}, "neighbours: must be a whole number, at least 0"),
-        ({"empty_share": 1}, "empty_share: must be a number from 0 to below 1, got 1"),
-        ({"jobs": 0}, "jobs: must be a whole number, at least 1"),
-        ({"seed": 0.5}, "seed: must be a whole number"),
-        ({"volumes": "maybe"}, "volumes: must be true, false, yes or no, got 'maybe'"),
-    ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
-)
-def test_wrong_option_then_refused_by_name(cohort, tmp_path, options, message):
-    with pytest.raises((ValueError, FileNotFoundError), match=message):
-        command_of("luna16")(str(cohort.folder), str(tmp_path / "out"), **options)
 
 
 def test_volumes_false_then_none_written_or_listed(cohort, tmp_path):

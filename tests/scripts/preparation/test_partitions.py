@@ -90,10 +90,3 @@ def test_too_few_patients_then_refused_before_any_scan_is_read(tmp_path):
     with pytest.raises(ValueError, match="at least 3 patients"):
         prepare_cohort(request(cohort, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
-
-
-def test_slices_without_nodule_then_spread_evenly_over_the_scans(cohort, tmp_path):
-    slices = SliceOptions("central", empty_share=0.5)
-    prepare_cohort(request(cohort, tmp_path / "out", slices=slices))
-    empty = [s["series_uid"] for s in every_sample(tmp_path / "out") if not s["nodules"]]
-    assert sorted(empty) == ["1.0", "1.1", "1.2", "1.3"]

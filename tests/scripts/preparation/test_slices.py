@@ -1,9 +1,14 @@
+from pathlib import Path
+
 import pytest
 
+from scripts.datasets.contract import Scan
 from scripts.preparation.slices import (
+    class_slices,
     draw_empty,
     empty_candidates,
     empty_quotas,
+    expected_slices,
     object_slices,
 )
 
@@ -39,3 +44,21 @@ def test_quotas_then_enough_in_sum_and_stable_when_scans_are_added():
     fewer = empty_quotas(uids[:100], 150, share=0.2, seed=0)
     assert sum(fewer[uid] != quotas[uid] for uid in fewer) <= 5
     assert set(empty_quotas(uids, 300, share=0, seed=0).values()) == {0}
+
+
+def scan(object_slices):
+    return Scan("a", "p", (Path("a"),), object_slices=object_slices)
+
+
+def test_expected_slices_then_from_what_is_known_before_reading():
+    scans = [scan((3.5, 2.5)), scan(()), scan((4.0,))]
+    assert expected_slices(scans, "central") == 3
+    assert expected_slices(scans, "all") == 11
+    assert expected_slices([scan(None)], "all") == 9
+
+
+def test_slices_with_an_organ_then_each_nth_of_these():
+    shown = [[0], [0, 2], [1], [0], [0, 1], [1, 2]]
+    assert class_slices(shown, {1}, "organ", 1) == [2, 4, 5]
+    assert class_slices(shown, {1}, "organ", 2) == [2, 5]
+    assert class_slices(shown, {1}, "all", 4) == [0, 4]

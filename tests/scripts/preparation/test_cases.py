@@ -1,9 +1,7 @@
-import json
 import pickle
 
 import pytest
 
-from scripts.__main__ import main
 from scripts.preparation.cases import prepare_case
 from scripts.preparation.cohort import plan, prepare_cohort
 from scripts.preparation.options import SliceOptions, SplitOptions
@@ -104,21 +102,6 @@ def test_files_left_by_a_killed_run_then_gone_when_the_scan_is_made(cohort, tmp_
         path.touch()
     prepare_cohort(request(cohort, tmp_path / "out"))
     assert [path.exists() for path in [*left, other]] == [False, False, True]
-
-
-def test_through_the_command_line_then_exit_code_tells_of_problems(cohort, tmp_path, capsys):
-    command = ["prepare", "luna16", "--source", str(cohort.folder), "--jobs", "1"]
-    main([*command, "--output", str(tmp_path / "out"), "--volumes", "false", "--seed=2"])
-    datalist = json.loads((tmp_path / "out" / "datalist.json").read_text())
-    assert datalist["provenance"]["split"]["seed"] == 2
-    (cohort.folder / "subset0" / "1.0.raw").unlink()
-    with pytest.raises(SystemExit) as stop:
-        main([*command, "--output", str(tmp_path / "out")])
-    assert stop.value.code == 1
-    with pytest.raises(SystemExit) as stop:
-        main([*command, "--output", str(tmp_path / "out"), "--split", "subset"])
-    assert stop.value.code == 2
-    assert "error: split: subset with test_fold 0 needs scans" in capsys.readouterr().err
 
 
 def test_task_and_outcome_then_travel_to_other_processes(cohort, tmp_path):
