@@ -1,1 +1,1 @@
-"""Segmentation metrics, each named exactly."""
+"""Evaluation of segmentations: metrics, reports and pictures."""

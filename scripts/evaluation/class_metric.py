@@ -1,4 +1,4 @@
-"""A figure of several classes as an ignite metric, for training and validation."""
+"""IoU, Dice and accuracy of several classes as ignite metrics, for training and validation."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class ClassFigure(Metric):
 
     Voxels are pooled over every image of an epoch: of single slices, most of which do not show a
     given organ, IoU would mostly be a 1 or a 0 for nothing. IoU and Dice are those of one class, or
-    the mean over the foreground classes that any image tells of. With several processes the counts
-    of all are added up.
+    the mean over the foreground classes that are known in any image. With several processes the
+    counts of all are added up.
 
     Args:
         figure: "iou", "dice" or "accuracy".
@@ -90,7 +90,7 @@ class ClassFigure(Metric):
 
     @sync_all_reduce("_counts", "_known")
     def compute(self) -> float:
-        """Work the figure out; NaN where nothing tells of it."""
+        """Compute the figure; NaN where none of its classes is known."""
         matrix = self._counts.cpu().numpy()
         if self.figure == "accuracy":
             return pixel_accuracy(matrix)

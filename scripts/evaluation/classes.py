@@ -1,9 +1,9 @@
 """Figures of several classes at once, from their confusion matrix.
 
 A class that is unknown in a patient is merged with background there, as in the loss: predictions
-of it count as background, and it has no figures of its own. A predicted kidney where nobody
-outlined kidneys is neither right nor wrong; a predicted kidney inside the outlined liver is still
-a liver voxel that was missed.
+of it count as background, and it has no figures of its own. A predicted kidney in a patient
+without annotated kidneys is neither right nor wrong; a predicted kidney inside the annotated liver
+is still a missed liver voxel.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def merge_unknown(
 
     Args:
         prediction: class values.
-        known: for each class, whether the annotation tells of it.
+        known: for each class, whether it was annotated.
 
     Example:
         >>> merge_unknown(np.array([0, 1, 3]), [True, True, True, False])
@@ -44,7 +44,7 @@ def confusion_matrix(
     Args:
         prediction: class values, of one shape with the annotation.
         annotation: class values.
-        known: for each of the C classes, whether the annotation tells of it.
+        known: for each of the C classes, whether it was annotated.
 
     Returns:
         (C, C); row and column of an unknown class are zero.

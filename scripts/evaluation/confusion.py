@@ -1,4 +1,4 @@
-"""Counts of right and wrong voxels, and the figures that are made of them.
+"""Counts of correct and wrong voxels, and the figures computed from them.
 
 Empty cases, which other tools drop or score at will, follow one rule each:
 
@@ -103,8 +103,8 @@ def count_voxels(prediction: Mask, annotation: Mask, *, within: Mask | None = No
     """Compare two masks of one shape.
 
     Args:
-        prediction: what the network says.
-        annotation: what the reader says.
+        prediction: of the network.
+        annotation: of the reader.
         within: where to count; everywhere when None.
 
     Raises:

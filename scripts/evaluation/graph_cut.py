@@ -1,4 +1,4 @@
-"""Graph cut: a nodule told from its surroundings by one minimum cut, without any training.
+"""Graph cut: segmentation of a nodule by one minimum cut, without any training.
 
 Boykov and Jolly, Interactive graph cuts for optimal boundary and region segmentation of objects in
 N-D images, ICCV 2001. The seeds are what a reader gives: a nodule's centre and diameter.
@@ -27,7 +27,7 @@ BIN_HU, LOWEST_HU, HIGHEST_HU = 20.0, -1100.0, 700.0
 
 @dataclass(frozen=True)
 class GraphCutOptions:
-    """How a nodule is told from its surroundings.
+    """Parameters of the segmentation of a nodule.
 
     Attributes:
         smoothness_mm: weight of the boundary's area (mm^2 against mm^3 of the regions).
@@ -46,7 +46,7 @@ class GraphCutOptions:
     blur_hu: float = 60.0
 
     def __post_init__(self) -> None:
-        """Refuse what leaves no place between the seeds.
+        """Refuse what leaves no room between the seeds.
 
         Raises:
             ValueError: naming the number.
@@ -92,13 +92,13 @@ def segment_nodule(
         ValueError: for a centre outside, or numbers that do not fit the axes.
     """
     image, spacing = np.asarray(hu, np.float64), np.asarray(spacing_mm, np.float64)
-    place, how = np.asarray(centre, np.float64), options or GraphCutOptions()
-    _check(image, place, spacing, diameter_mm)
+    voxel, how = np.asarray(centre, np.float64), options or GraphCutOptions()
+    _check(image, voxel, spacing, diameter_mm)
     radius = diameter_mm / 2
     outer = max(how.outer * radius, radius + how.room_mm)
-    box, corner = _box_around(image.shape, place, (outer + how.room_mm) / spacing)
+    box, corner = _box_around(image.shape, voxel, (outer + how.room_mm) / spacing)
     region = image[box]
-    distance = _distances(region.shape, place - corner, spacing)
+    distance = _distances(region.shape, voxel - corner, spacing)
     inside = distance <= max(how.inner * radius, float(distance.min()))
     outside = (distance > outer) & ~inside
     if not outside.any():
@@ -213,11 +213,11 @@ def _check_costs(cost_inside: Floats, cost_outside: Floats, weights: Sequence[Fl
         tuple(size - (axis == across) for axis, size in enumerate(shape))
         for across in range(len(shape))
     ]
-    found = [weight.shape for weight in weights]
-    if cost_outside.shape != shape or found != expected:
+    shapes = [weight.shape for weight in weights]
+    if cost_outside.shape != shape or shapes != expected:
         raise ValueError(
             f"cost_outside, weights: must have shapes {shape} and {expected}, got "
-            f"{cost_outside.shape} and {found}"
+            f"{cost_outside.shape} and {shapes}"
         )
     if any(not (np.isfinite(weight).all() and (weight >= 0).all()) for weight in weights):
         raise ValueError("weights: must be finite and at least 0; a cut cannot be rewarded")
@@ -272,8 +272,8 @@ def _box_around(
 def _distances(shape: tuple[int, ...], centre: Floats, spacing_mm: Floats) -> Floats:
     """Distance of every voxel's centre from a point, in mm."""
     axes = [
-        (np.arange(size) - place) * step
-        for size, place, step in zip(shape, centre, spacing_mm, strict=True)
+        (np.arange(size) - middle) * step
+        for size, middle, step in zip(shape, centre, spacing_mm, strict=True)
     ]
     grids = np.meshgrid(*axes, indexing="ij", sparse=True)
     squared: Floats = sum((grid**2 for grid in grids), start=np.zeros(shape))

@@ -1,4 +1,4 @@
-"""Graph cut on prepared samples, scored as every other method is."""
+"""Evaluation of graph cut on prepared samples, by the same report as every other method."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def evaluate_graph_cut(
     """Segment every annotated nodule of a section by graph cut and write the usual report.
 
     Seeds are the annotated centres and diameters: like the voxel-wise networks, and unlike those
-    that search whole slices, this method is told where the nodules are. Writes ``summary.json``,
-    ``per_nodule.csv``, ``per_slice.csv`` and ``per_volume.csv``.
+    that search whole slices, this method is given the positions of the nodules. Writes
+    ``summary.json``, ``per_nodule.csv``, ``per_slice.csv`` and ``per_volume.csv``.
 
     Args:
         datalist: ``datalist.json`` of instances, as ``prepare`` writes it.
@@ -63,10 +63,10 @@ def evaluate_graph_cut(
         try:
             predicted, instances = segment(case, options)
         except ValueError as error:
-            place = f"slice {case['slice']}" if "slice" in case else "volume"
-            raise ValueError(f"{case['series_uid']}, {place}: {error}") from error
-        found = {"pred": predicted, "instances": instances, "case": case["case"]}
-        report.collection.add([found])
+            where = f"slice {case['slice']}" if "slice" in case else "volume"
+            raise ValueError(f"{case['series_uid']}, {where}: {error}") from error
+        item = {"pred": predicted, "instances": instances, "case": case["case"]}
+        report.collection.add([item])
     evaluation = report.evaluate(report.collection.series())
     report.write(evaluation)
     print(f"{evaluation.shown}\nwritten to {output}")
@@ -79,13 +79,13 @@ def segment_slice(
     row = [case["rows"][len(case["rows"]) // 2]]
     hu = read_rows(case["image"], row, np.float64)[0]
     x, y, z = (float(mm) for mm in case["spacing_mm"])
-    found = np.zeros(hu.shape, bool)
+    segmented = np.zeros(hu.shape, bool)
     for nodule in case["nodules"]:
         i, j, k = world_to_index(nodule["centre_lps_mm"], case["affine_lps"])
         diameter = disc_diameter_mm(nodule["diameter_mm"], (k - case["slice"]) * z)
-        found |= segment_nodule(hu, (j, i), diameter, spacing_mm=(y, x), options=options)
+        segmented |= segment_nodule(hu, (j, i), diameter, spacing_mm=(y, x), options=options)
     label = read_rows(case["label"], row, np.uint8)
-    return torch.from_numpy(found[None].astype(np.uint8)), torch.from_numpy(label)
+    return torch.from_numpy(segmented[None].astype(np.uint8)), torch.from_numpy(label)
 
 
 def segment_volume(
@@ -95,11 +95,11 @@ def segment_volume(
     image, label = (to_lps(read_image(case[key])) for key in ("image", "label"))
     hu, affine = sitk.GetArrayViewFromImage(image), affine_of(image)
     spacing = spacing_of(affine)[::-1]
-    found = np.zeros(hu.shape, bool)
+    segmented = np.zeros(hu.shape, bool)
     for nodule in case["nodules"]:
         centre = world_to_index(nodule["centre_lps_mm"], affine)[::-1]
         box, corner = _surroundings(hu.shape, centre, 2 * nodule["diameter_mm"] / spacing + 12)
-        found[box] |= segment_nodule(
+        segmented[box] |= segment_nodule(
             hu[box],
             centre - corner,
             nodule["diameter_mm"],
@@ -108,7 +108,7 @@ def segment_volume(
         )
     turned = torch.from_numpy(LPS_TO_RAS @ affine[:, [2, 1, 0, 3]])
     instances = sitk.GetArrayFromImage(label).astype(np.uint8)
-    arrays = (found.astype(np.uint8), instances)
+    arrays = (segmented.astype(np.uint8), instances)
     first, second = (MetaTensor(torch.from_numpy(a[None]), affine=turned) for a in arrays)
     return first, second
 
@@ -116,7 +116,7 @@ def segment_volume(
 def disc_diameter_mm(diameter_mm: float, offset_mm: float) -> float:
     """Diameter of the disc that a slice at a distance from a ball's centre shows.
 
-    Slices that a reader outlined beyond the ball get a small disc, so that they have a seed too.
+    Slices annotated beyond the ball get a small disc, so that they have a seed too.
 
     Example:
         >>> disc_diameter_mm(10, 3), disc_diameter_mm(10, 6)

@@ -1,4 +1,4 @@
-"""Confidence intervals that respect that one patient's nodules resemble one another."""
+"""Confidence intervals of figures whose items are correlated within a patient."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def ratio_of_sums(
 
     Args:
         numerators: one per item.
-        denominators: one per item, at least 0; items with 0 say nothing and are left out.
+        denominators: one per item, at least 0; items with 0 are left out.
         patients: the patient of each item.
         seed: of the resampling.
 
@@ -69,12 +69,12 @@ def ratio_of_sums(
         )
     if not (np.isfinite(over).all() and np.isfinite(under).all()):
         raise ValueError("numerators, denominators: must be finite; leave undefined items out")
-    telling = under > 0
-    n = int(telling.sum())
+    counted = under > 0
+    n = int(counted.sum())
     if n == 0:
         return Figure(float("nan"), 0, 0, None, "nothing to average")
-    names, index = np.unique(np.asarray(patients)[telling], return_inverse=True)
-    sums = [np.bincount(index, part[telling]).astype(float) for part in (over, under)]
+    names, index = np.unique(np.asarray(patients)[counted], return_inverse=True)
+    sums = [np.bincount(index, part[counted]).astype(float) for part in (over, under)]
     value = float(sums[0].sum() / sums[1].sum())
     if len(names) == 1:
         return Figure(value, n, 1, None, "one patient: no spread between patients to estimate")

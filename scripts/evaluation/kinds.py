@@ -134,9 +134,9 @@ class Classes:
     """Organs: figures for each class per volume and pooled; pictures of classes in colour.
 
     Tables: ``per_class.csv``, ``per_volume.csv``, ``confusion.csv``. Where a class is unknown its
-    row says so and has no figures. ``pictures.png`` shows, of each series, the slice with the most
-    annotated voxels of the first foreground class (the liver), as far as there is room; the rest
-    is filled with the worst and the best slices and an even spread between.
+    row has ``known`` False and no figures. ``pictures.png`` shows, of each series, the slice with
+    the most annotated voxels of the first foreground class (the liver), as far as there is room;
+    the rest is filled with the worst and the best slices and an even spread between.
 
     Args:
         names: of all classes, background first.

@@ -1,6 +1,6 @@
-"""How well single nodules are outlined, and what is predicted away from any nodule.
+"""Figures of single nodules, and false positive components away from any nodule.
 
-*Neighbourhood*: the box around a nodule's annotated voxels, grown by a margin (5 mm unless told) on
+*Neighbourhood*: the box around a nodule's annotated voxels, grown by a margin (5 mm by default) on
 every side, without the voxels of other nodules; head- and feet-wards it ends before the first slice
 that was not evaluated. Inside it every voxel is compared with this nodule's annotation.
 
@@ -117,8 +117,8 @@ def stack_distance(
     held = box_of(prediction | annotation)[0]
     prediction, annotation = prediction[held], annotation[held]
     slices = series.slices[rows][held]
-    beside = [slices[0] - 1, slices[0] + 1]
-    if len(slices) == 1 and not np.isin(beside, series.slices).all():
+    adjacent = [slices[0] - 1, slices[0] + 1]
+    if len(slices) == 1 and not np.isin(adjacent, series.slices).all():
         return surface_distance(prediction[0], annotation[0], spacing_mm=series.spacing_mm[1:])
     if np.any(np.diff(slices) != 1):
         return SurfaceDistance()

@@ -1,4 +1,4 @@
-"""How well a network tells which classes an image shows: the area under the ROC curve."""
+"""Area under the ROC curve of the presence of classes in images."""
 
 from __future__ import annotations
 
@@ -67,10 +67,10 @@ def mean_auc(logits: torch.Tensor, presence: torch.Tensor) -> float:
         >>> mean_auc(torch.tensor([[2.0, 0.0], [1.0, 0.0], [9.0, 0.0]]), presence)
         1.0
     """
-    found = []
+    areas = []
     for column in range(logits.shape[1]):
         known = presence[:, column] != UNKNOWN
         scores, shown = logits[known, column], presence[known, column]
         if 0 < shown.sum() < len(shown):
-            found.append(float(compute_roc_auc(scores, shown)))
-    return sum(found) / len(found) if found else math.nan
+            areas.append(float(compute_roc_auc(scores, shown)))
+    return sum(areas) / len(areas) if areas else math.nan

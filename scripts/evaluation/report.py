@@ -30,7 +30,7 @@ DATA_FACTS = (
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that an evaluation says.
+    """Results of an evaluation.
 
     Args:
         figures: see :mod:`scripts.evaluation.summary`.

@@ -1,4 +1,4 @@
-"""Putting evaluated slices together into series, at little memory."""
+"""Series assembled from evaluated slices, which are kept compressed."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Series:
         cases: (N,) index of the case that each slice came from.
         diameters_mm: of the nodules whose diameter the annotation gives.
         slices_in_volume: number of slices of the whole scan; None when unknown.
-        duplicates: number of slices that came more than once.
+        duplicates: number of repeated evaluations of a slice.
         contradictions: how many of those were predicted differently.
     """
 
@@ -156,7 +156,9 @@ def _stack(
             contradictions += not np.array_equal(kept, predicted[row])
             planes[index] = (kept, np.where(known > 0, known, instances[row]), case)
     if contradictions:
-        logger.warning("%s: %d slices came twice with other predictions", uid, contradictions)
+        logger.warning(
+            "%s: %d slices were evaluated twice with different predictions", uid, contradictions
+        )
     order = sorted(planes)
     whole = any(item.whole for item in items)
     facts = [cases[item.case] for item in items]

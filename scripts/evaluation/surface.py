@@ -36,8 +36,8 @@ def surface_distance(
     """Measure between two masks (Y, X) or (Z, Y, X) of one shape, by MONAI's surfaces.
 
     Args:
-        prediction: what the network says.
-        annotation: what the reader says.
+        prediction: of the network.
+        annotation: of the reader.
         spacing_mm: distance of voxel centres along each axis of the arrays.
 
     Raises:

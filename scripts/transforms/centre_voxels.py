@@ -1,4 +1,4 @@
-"""Square patches around single voxels: how voxel-wise classifiers are trained and applied."""
+"""Square patches around single voxels, on which voxel-wise classifiers are trained and applied."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _cut_plane(
 
 
 class NoduleRegiond(MapTransform):
-    """Append a channel that marks where nodules are looked for: boxes around the annotated ones.
+    """Append a channel that marks where nodules are searched: boxes around the annotated ones.
 
     Voxel-wise methods segment a given nodule inside a box (a volume of interest) that a reader or a
     detector drew. The box is the smallest that holds the nodule's label, widened on every side. The
@@ -123,8 +123,8 @@ def mark_boxes(
     region = np.zeros(label.shape, bool)
     margin = np.ceil(margin_mm / spacing_mm).astype(int)
     for number in np.unique(label[label > 0]):
-        places = np.argwhere(label == number)
-        low, high = np.maximum(places.min(axis=0) - margin, 0), places.max(axis=0) + margin + 1
+        voxels = np.argwhere(label == number)
+        low, high = np.maximum(voxels.min(axis=0) - margin, 0), voxels.max(axis=0) + margin + 1
         region[tuple(slice(a, b) for a, b in zip(low, high, strict=True))] = True
     return region
 
@@ -205,8 +205,8 @@ class RandCentrePatchesd(MapTransform, Randomizable):
     ) -> NDArray[np.int64]:
         """Indices (num_samples, axes), the first half inside a nodule where there is one."""
         if not (label & region).any():
-            places = [np.unravel_index(i, label.shape) for i in self._flat(label.size)]
-            return np.array(places, dtype=np.int64)
+            voxels = [np.unravel_index(i, label.shape) for i in self._flat(label.size)]
+            return np.array(voxels, dtype=np.int64)
         corner, box = _bounding_box(region)  # distances in a whole volume would take seconds
         region, label = region[box], label[box]
         inside, outside = np.argwhere(label & region), np.argwhere(region & ~label)
@@ -214,8 +214,8 @@ class RandCentrePatchesd(MapTransform, Randomizable):
         counts = (half, self.num_samples - half) if len(outside) else (self.num_samples, 0)
         edges = self._weights(label, spacing)
         drawn = [
-            places[self._choose(edges[tuple(places.T)], count)]
-            for places, count in zip((inside, outside), counts, strict=True)
+            voxels[self._choose(edges[tuple(voxels.T)], count)]
+            for voxels, count in zip((inside, outside), counts, strict=True)
             if count
         ]
         return np.concatenate(drawn) + corner
@@ -244,5 +244,5 @@ def _bounding_box(region: NDArray[np.bool_]) -> tuple[NDArray[np.int64], tuple[s
     """First voxel of what is marked, and the slices that hold all of it."""
     axes = range(region.ndim)
     marked = [np.flatnonzero(region.any(axis=tuple(set(axes) - {axis}))) for axis in axes]
-    corner = np.array([places[0] for places in marked], dtype=np.int64)
-    return corner, tuple(slice(places[0], places[-1] + 1) for places in marked)
+    corner = np.array([voxels[0] for voxels in marked], dtype=np.int64)
+    return corner, tuple(slice(voxels[0], voxels[-1] + 1) for voxels in marked)

@@ -76,7 +76,7 @@ class RandCropWithLabeld(MapTransform, Randomizable):
         low, high = [0] * len(last), last
         if len(labelled) and self.R.random() < self.share:
             voxel = labelled[self.R.randint(len(labelled))]
-            places = list(zip(voxel, self.patch_size, last, strict=True))
-            low = [min(max(int(v) - size + 1, 0), end) for v, size, end in places]
-            high = [min(int(v), end) for v, _, end in places]
+            axes = list(zip(voxel, self.patch_size, last, strict=True))
+            low = [min(max(int(v) - size + 1, 0), end) for v, size, end in axes]
+            high = [min(int(v), end) for v, _, end in axes]
         return [int(self.R.randint(a, b + 1)) for a, b in zip(low, high, strict=True)]

@@ -93,10 +93,10 @@ def foreground_box(
     ranges: list[slice] = [slice(None)]
     for axis in range(left.ndim):
         others = [other for other in range(left.ndim) if other != axis]
-        places = torch.nonzero(left.any(dim=others) if others else left)
-        if not len(places):
+        occupied = torch.nonzero(left.any(dim=others) if others else left)
+        if not len(occupied):
             return None
-        ranges.append(slice(int(places[0]), int(places[-1]) + 1))
+        ranges.append(slice(int(occupied[0]), int(occupied[-1]) + 1))
     return tuple(ranges)
 
 

@@ -41,7 +41,7 @@ class WindowHU(Transform):
         self.low, self.high, self.outside = float(low), float(high), outside
 
     def __call__(self, hu: torch.Tensor) -> torch.Tensor:
-        """Return the values mapped to [0, 1], float32, in the shape that came."""
+        """Return the values mapped to [0, 1], float32, of the same shape."""
         values = hu.float()
         scaled = (values - self.low) / (self.high - self.low)
         if self.outside == "clip":

@@ -1,4 +1,4 @@
-"""The lung field: where in a chest CT nodules are looked for.
+"""The lung field: the part of a chest CT in which nodules are searched.
 
 A classical method, without training: air inside the body, without gut gas and airways, closed and
 filled so that nodules on the pleura and inside the lungs belong to it. It means to be generous
@@ -61,7 +61,7 @@ def lung_field(hu_zyx: Numbers, spacing_mm: Sequence[float]) -> Mask:
     Returns:
         (Z, Y, X), True in the lungs, in nodules and vessels inside them and in what bulges into
         them from the pleura by less than about 24 mm; False in trachea and main bronchi as far as
-        they can be told from lung.
+        they can be distinguished from lung.
 
     Raises:
         NoLungsError: when there are none (an abdomen, a head, an empty volume): an empty field
@@ -192,7 +192,7 @@ def _grown(mask: Mask) -> Mask:
 
 
 def _airway(work: NDArray[np.float32], body: Mask, spacing_zyx: NDArray[np.float64]) -> Mask:
-    """Find the lumen of trachea and main bronchi; empty where it cannot be told from lung."""
+    """Find the lumen of trachea and main bronchi; empty where not distinguishable from lung."""
     if not body.any():
         return np.zeros_like(body)
     midline = float(np.flatnonzero(body.any(axis=(0, 1)))[[0, -1]].mean())

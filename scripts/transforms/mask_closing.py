@@ -74,7 +74,7 @@ def rounded(lungs: Mask, spacing_zyx: NDArray[np.float64]) -> Mask:
     near = lungs[window]
     steps = steps_for(near, spacing_zyx[::-1].tolist(), CLOSING_GRID_MM)
     coarse = pool(near, steps) >= 0.5
-    beyond = int(reach[0])  # a lung cut off by the volume's end goes on there
+    beyond = int(reach[0])  # a lung cut off by the volume's end continues there
     longer = np.pad(coarse, [(beyond, beyond), (0, 0), (0, 0)], mode="edge")
     closed = close(longer, spacing_zyx * steps)[beyond:-beyond]
     result = lungs.copy()

@@ -1,4 +1,4 @@
-"""From the probability of each class to one label a voxel."""
+"""The most probable class of each voxel."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def most_probable(probabilities: torch.Tensor) -> torch.Tensor:
         (1, ...) uint8.
 
     Raises:
-        ValueError: for more classes than 8 bits can tell apart.
+        ValueError: for more classes than 8 bits can hold.
 
     Example:
         >>> import torch
@@ -51,12 +51,12 @@ class MostProbableClassd(MapTransform):
         """Label the voxels of every key."""
         result = dict(data)
         for key in self.key_iterator(result):
-            came = result[key]
-            if isinstance(came, MetaTensor):
-                labels = most_probable(came.as_tensor())
+            scores = result[key]
+            if isinstance(scores, MetaTensor):
+                labels = most_probable(scores.as_tensor())
                 result[key] = MetaTensor(
-                    labels, meta=came.meta, applied_operations=came.applied_operations
+                    labels, meta=scores.meta, applied_operations=scores.applied_operations
                 )
             else:
-                result[key] = most_probable(came)
+                result[key] = most_probable(scores)
         return result

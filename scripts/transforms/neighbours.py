@@ -1,4 +1,4 @@
-"""2.5D input: a slice and the slices beside it as the channels of one image."""
+"""2.5D input: a slice and its neighbours as the channels of one image."""
 
 from __future__ import annotations
 

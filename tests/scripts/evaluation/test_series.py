@@ -68,7 +68,7 @@ def test_slice_predicted_in_two_ways_keeps_the_lower_case_and_warns(
         (series,) = assemble_series(items, CASES)
     assert series.prediction.sum() == 1
     assert series.contradictions == 1
-    assert "came twice with other predictions" in caplog.text
+    assert "were evaluated twice with different predictions" in caplog.text
 
 
 def test_series_is_whole_when_a_volume_or_all_its_slices_came() -> None:
