@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+ROOT = Path(__file__).resolve().parents[3]
+
 
 class Bomb:
     """Makes a file when it is unpickled."""

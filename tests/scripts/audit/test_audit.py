@@ -98,67 +98,6 @@ def test_options_that_make_no_sense_then_2(tmp_path):
     assert code_of("--config", "a.json", "--fail_on", "low") == 2
 
 
-@pytest.mark.parametrize(
-    ("part", "level", "kind"),
-    [
-        ({"_target_": "Compose", "transforms": [{"_target_": "os.system"}]}, "high", "process"),
-        ({"_target_": "$@name"}, "medium", "target"),
-        ({"_target_": "$'os.' + 'system'"}, "high", "code"),
-        ({"_target_": "@name"}, "high", "process"),
-        ({"_target_": "os.system", "_disabled_": True, "a": "$1"}, "medium", "process"),
-        ({"_target_": "Compose", "_disabled_": True, "a": "$eval('1')"}, "high", "code"),
-        ({"_target_": "Compose", "_requires_": "$exec('1')"}, "high", "code"),
-        ({"_target_": "Compose", "_mode_": "debug"}, "medium", "code"),
-        ({"_target_": "Compose", "_mode_": "later"}, "problem", "name"),
-        ({"_target_": "DiceLoss", "sigmod": True}, "problem", "name"),
-        ({"_target_": "DiceLoss", "sigmoid": True}, "low", "target"),
-        ({"_target_": "scripts.transforms.crops.RandCropWithLabeld", "shar": 1}, "problem", "name"),
-        ({"_target_": "LoadImaged", "keys": "a", "reader": "os.abort"}, "high", "process"),
-        ({"_target_": "torch.load", "f": "a", "weights_only": True}, "medium", "read"),
-        ({"_target_": "torch.load", "f": "a"}, "high", "pickle"),
-        ({"_target_": "NumpyReader", "allow_pickle": True}, "high", "pickle"),
-        ({"_target_": "resnet18", "pretrained": True}, "medium", "network"),
-        ({"_target_": "Compose", "weights": "https://example.org/a.pt"}, "high", "network"),
-        ({"_target_": "SaveImaged", "output_dir": "/etc"}, "high", "write"),
-        ({"_target_": "SaveImaged", "output_dir": "$@output_dir + '/../..'"}, "high", "write"),
-        ({"_target_": "SaveImaged", "output_dir": "$@output_dir + '/a'"}, "low", "write"),
-        ({"_target_": "LoadImaged", "path": "/home/me/secret.nii"}, "medium", "read"),
-        ({"_target_": "Compose", "_desc_": "see https://example.org"}, "low", "target"),
-    ],
-)  # fmt: skip
-def test_component_then_judged_by_all_of_it(tmp_path, part, level, kind):
-    config = {"name": "os.system", "output_dir": "out", "part": part, "run": ["@part", "@name"]}
-    found = audit_paths([str(write(tmp_path / "a.json", config))])
-    mine = [f for f in found if f.place.startswith("part")]
-    assert (level, kind) in {(f.level, f.kind) for f in mine}
-    order = ("high", "medium", "problem", "low")
-    assert min((f.level for f in mine), key=order.index) == level
-
-
-@pytest.mark.parametrize(
-    ("source", "wrong"),
-    [
-        ("class RandCropWithLabeld:\n    def __init__(self, keys, wide): ...", []),
-        (
-            "class RandCropWithLabeld:\n    def __init__(self, keys, wider): ...",
-            ["takes no wide; did you mean wider?"],
-        ),
-        ("@more\ndef RandCropWithLabeld(keys): ...", []),
-        ("class RandCropWithLabeld(:", []),
-        ("x = 1", []),
-    ],
-    ids=["takes it", "takes it not", "decorated", "no Python", "not in it"],
-)
-def test_component_of_a_bundle_then_its_arguments_are_of_the_bundles_source(
-    tmp_path, source, wrong
-):
-    part = {"_target_": "scripts.transforms.crops.RandCropWithLabeld", "keys": "a", "wide": 1}
-    write(tmp_path / "b" / "scripts" / "transforms" / "crops.py", source)
-    write(tmp_path / "b" / "configs" / "train.json", {"part": part, "run": ["@part"]})
-    found = audit_paths([str(tmp_path / "b")])
-    assert [f.why for f in found if f.place == "part" and f.level == "problem"] == wrong
-
-
 def test_text_that_would_move_the_cursor_then_written_out(tmp_path, capsys):
     config = write(tmp_path / "a.json", {"run": ["$eval('\x1b[2K\x1b[1A')"]})
     code_of("--config", config)

@@ -1,6 +1,5 @@
 import pytest
 
-from scripts.audit.bundle_contents import audit_code
 from scripts.audit.expressions import audit_expression
 from scripts.audit.findings import LEVELS
 from scripts.audit.names import Names
@@ -128,14 +127,3 @@ def test_what_is_found_then_named():
         ("process", "os.system"),
         ("network", "torch.hub.load"),
     }
-
-
-def test_python_file_then_lines_of_dangerous_calls():
-    lines = ["import subprocess as s", "from os import remove", "s.run([])", "remove(1)"]
-    found = audit_code("\n".join(lines).encode(), NAMES)
-    assert [(line, sign.what) for line, sign in found] == [(3, "subprocess.run"), (4, "os.remove")]
-
-
-def test_python_file_that_is_none_then_refused():
-    with pytest.raises(ValueError, match="is no Python that can be read"):
-        audit_code(b"def", NAMES)

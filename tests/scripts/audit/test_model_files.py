@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from scripts.audit.model_files import audit_model_file
-from scripts.audit.pickles import UNKNOWN, globals_in
 from scripts.audit.places import Archive, Disk
 from tests.scripts.audit.samples import Bomb
 
@@ -17,21 +16,6 @@ def canary(tmp_path):
     canary = tmp_path / "canary"
     yield canary
     assert not canary.exists()
-
-
-@pytest.mark.parametrize("protocol", range(6))
-def test_pickle_of_any_protocol_then_its_imports_without_running(canary, protocol):
-    assert globals_in(pickle.dumps(Bomb(canary), protocol)) == ["posix.mkdir"]
-
-
-def test_pickle_when_a_name_is_not_stated_then_said():
-    built = b"\x80\x04\x8c\x02os\x94]\x94(h\x00\x8c\x06systeme0\x93."
-    assert globals_in(built) == [UNKNOWN]
-
-
-def test_pickle_when_damaged_then_refused():
-    with pytest.raises(ValueError, match="no pickle"):
-        globals_in(b"nonsense")
 
 
 @pytest.mark.parametrize("new_format", [True, False], ids=["zip", "legacy"])

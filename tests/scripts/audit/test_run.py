@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts.__main__ import main
-from scripts.audit.arguments import check_argument, check_foreign_argument
 from scripts.audit.run import find_config
-from scripts.bundle.ids import refuse_unknown_ids
 from tests.scripts.audit.samples import write
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -87,35 +85,6 @@ def test_values_then_as_monai_reads_them_and_overlays_composed(bundle, tmp_path)
     assert sys.argv == before
 
 
-def test_argument_that_a_component_has_then_taken_though_no_config_sets_it():
-    config = {"loss": {"_target_": "DiceLoss"}, "any": {"_target_": "dict"}}
-    given = ["loss#sigmoid", "loss#_disabled_", "any#thing"]
-    refuse_unknown_ids(config, given, check_argument=check_argument)
-
-
-@pytest.mark.parametrize(
-    "overrides",
-    [
-        {"loss#_target_": "DiceCELoss", "loss#lambda_ce": "0.5"},
-        {"loss::lambda_ce": 0.5, "loss::_target_": "DiceCELoss"},
-        {"loss": "{'_target_': 'DiceCELoss'}", "loss#lambda_ce": 0.5},
-        {"loss#_target_": "$@rate", "loss#lambda_ce": 0.5},
-        ["loss#_target_", "loss#lambda_ce"],
-    ],
-    ids=["target first", "target last", "whole component", "expression", "no values"],
-)
-def test_argument_of_a_component_given_with_it_then_taken(overrides):
-    config = {"rate": 1, "loss": {"_target_": "DiceLoss"}}
-    refuse_unknown_ids(config, overrides, check_argument=check_argument)
-
-
-def test_argument_that_the_component_given_with_it_has_not_then_refused():
-    config = {"loss": {"_target_": "DiceCELoss"}}
-    given = {"loss#_target_": "DiceLoss", "loss#lambda_ce": 1}
-    with pytest.raises(ValueError, match="loss#lambda_ce: DiceLoss takes no lambda_ce"):
-        refuse_unknown_ids(config, given, check_argument=check_argument)
-
-
 @pytest.mark.filterwarnings("ignore:.*config_file")
 def test_record_of_the_run_then_as_if_monai_had_been_called(bundle, tmp_path):
     main(["run", "--bundle", str(bundle), "training", "rate=5"])
@@ -143,16 +112,6 @@ def test_python_of_the_bundle_then_before_this_projects(bundle, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "result.json").read_text())[::2] == [2, "the bundle"]
-
-
-def test_python_of_a_bundle_then_its_arguments_are_not_judged_by_ours():
-    config = {"sampler": {"_target_": "scripts.transforms.crops.RandCropWithLabeld"}}
-    with pytest.raises(ValueError, match="takes no wide"):
-        refuse_unknown_ids(config, ["sampler#wide"], check_argument=check_argument)
-    refuse_unknown_ids(config, ["sampler#wide"], check_argument=check_foreign_argument)
-    loss = {"loss": {"_target_": "DiceLoss"}}
-    with pytest.raises(ValueError, match="takes no wide"):  # no bundle stands before MONAI
-        refuse_unknown_ids(loss, ["loss#wide"], check_argument=check_foreign_argument)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ import torch
 from scripts.__main__ import main
 from scripts.packaging import command
 from scripts.packaging.command import package
-from scripts.packaging.metadata import packaged_metadata
 from tests.scripts.packaging.packages import LUNG, OVERLAYS, ROOT, SMALL
 
 pytestmark = pytest.mark.usefixtures("_at_root")
@@ -54,20 +53,6 @@ def test_metadata_then_the_versions_that_are_installed(bundle):
     packages |= {"monai": meta["monai_version"], "numpy": meta["numpy_version"]}
     assert packages == {name: metadata.version(name) for name in packages}
     assert torch.__version__.startswith(meta["pytorch_version"])
-
-
-def test_version_without_changelog_then_refused():
-    source = json.loads((LUNG / "configs" / "metadata.json").read_text()) | {"version": "9.9.9"}
-    with pytest.raises(ValueError, match="version '9.9.9' must be in the changelog"):
-        packaged_metadata(source, modules=[])
-
-
-def test_classes_of_the_config_then_name_the_channels():
-    source = json.loads((LUNG / "configs" / "metadata.json").read_text())
-    names = ["background", "liver", "tumour"]
-    pred = packaged_metadata(source, modules=[], class_names=names)["network_data_format"]
-    assert pred["outputs"]["pred"]["channel_def"] == {"0": names[0], "1": names[1], "2": names[2]}
-    assert pred["outputs"]["pred"]["num_channels"] == 3
 
 
 def test_python_then_only_what_the_configs_need(bundle):
