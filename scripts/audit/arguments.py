@@ -25,7 +25,7 @@ def arguments_of(target: str, names: Names) -> tuple[str, ...] | None:
         names: knows the modules that the bundle brings, which come before this project's.
 
     Returns:
-        None where that cannot be told: a package not loaded here, ``**kwargs``, an inherited
+        None where they are not known: a package not loaded here, ``**kwargs``, an inherited
         ``__init__`` or a decorator in source text, positional arguments only.
 
     Example:
@@ -61,7 +61,7 @@ def check_argument(target: object, name: str) -> str:
 
 
 def check_foreign_argument(target: object, name: str) -> str:
-    """Say the same where other modules may stand under this project's names: of these nothing."""
+    """Do the same where a bundle brings modules of this project's names, which are not judged."""
     own = str(target).partition(".")[0] in PROJECT
     return "" if own else check_argument(target, name)
 
@@ -92,7 +92,7 @@ def _of_source(source: bytes, name: str) -> tuple[str, ...] | None:
     try:
         body = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None  # of a bundle; told where its Python is looked into
+        return None  # of a bundle; reported with its Python files
     for node in body:
         if isinstance(node, ast.ClassDef) and node.name == name:
             made = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]

@@ -68,7 +68,7 @@ def _differ(old: Any, new: Any, place: str) -> Iterator[Change]:
 
 
 def _has_parts(value: Any) -> bool:
-    """Whether a list's items are told apart one by one."""
+    """Whether a list's items are compared one by one."""
     return isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value)
 
 

@@ -145,7 +145,7 @@ class Reading:
             yield from _text(node.value)
 
     def _name(self, node: ast.Name | ast.Attribute) -> Iterator[Sign]:
-        """Judge a name with all that hangs on it."""
+        """Judge a name with its attributes."""
         base, attributes = _chain(node)
         sign = None
         if isinstance(base, ast.Name) and base.id != REFERENCES:

@@ -1,4 +1,4 @@
-"""What an audit found: one thing at one place, with how much it matters."""
+"""Findings of an audit: one thing in one file, with its level of risk."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Sign:
     why: str
 
     def at(self, file: str, place: str) -> Finding:
-        """Say where it stands."""
+        """Add the file and the id."""
         return Finding(self.level, self.kind, self.what, self.why, file, place)
 
 

@@ -23,7 +23,7 @@ RISKS: dict[tuple[str, str, str], str] = {
         shutil os.remove os.unlink os.rmdir os.removedirs os.rename os.renames os.replace os.chmod
         os.chown os.lchown os.link os.symlink os.truncate os.write os.open os.fdopen os.putenv
         os.unsetenv os.chdir os.mkfifo os.mknod""",
-    (HIGH, "write", "writes files wherever it is told to"): """
+    (HIGH, "write", "writes files wherever it is asked to"): """
         scripts.storage.files scripts.storage.output_folder scripts.bundle.record
         scripts.volumes.nifti scripts.training.tensor_files scripts.preparation scripts.phantom
         scripts.packaging scripts.study scripts.prediction.products scripts.prediction.manifest
@@ -90,7 +90,7 @@ METHODS: dict[tuple[str, str, str], str] = {
         system popen Popen check_output check_call getoutput getstatusoutput spawn fork execv execve
         execvp posix_spawn""",
     (HIGH, "delete", "deletes or moves files"): "rmtree unlink rmdir rename removedirs chmod",
-    (HIGH, "write", "writes files wherever it is told to"): """
+    (HIGH, "write", "writes files wherever it is asked to"): """
         write_text write_bytes tofile savetxt symlink_to hardlink_to extractall to_csv to_json
         to_pickle""",
     (HIGH, "network", "talks to other machines"): """

@@ -148,7 +148,7 @@ def _start(words: Sequence[str], folder: Path) -> None:
 
 @contextmanager
 def _command(words: list[str]) -> Iterator[None]:
-    """Show MONAI, and the record of the run, the command that this one stands for."""
+    """Show MONAI, and the record of the run, the command that this one replaces."""
     before, sys.argv = sys.argv, words
     try:
         yield

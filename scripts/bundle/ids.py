@@ -1,4 +1,4 @@
-"""Ids given on a command line that no config file has: refused, with the nearest valid ones."""
+"""Unknown ids on a command line: refused, with the nearest valid ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def refuse_unknown_ids(
 ) -> None:
     """Stop where an override names an id that the config does not have.
 
-    MONAI makes a new id of a misspelt one, which nothing reads: the run would go on with the
+    MONAI makes a new id of a misspelt one, which nothing reads: the run would continue with the
     default. Only a component takes a further argument (``network_def::width``).
 
     Args:
@@ -94,7 +94,7 @@ def _follow(config: Any, path: str, shown: str, *, adds: bool) -> Mapping[str, A
 
 
 def _children(current: Any) -> dict[str, Any]:
-    """Return what an id can go on with."""
+    """Return the keys that may follow an id."""
     if isinstance(current, Mapping):
         return {str(key): value for key, value in current.items()}
     if isinstance(current, list):
@@ -103,7 +103,7 @@ def _children(current: Any) -> dict[str, Any]:
 
 
 def _nearest(config: Any, path: str, above: str, key: str, valid: list[str]) -> list[str]:
-    """Return valid ids like a misspelt one: its like beside it, then anywhere, then all beside."""
+    """Return valid ids near a misspelt one: of its level, then of any, then its whole level."""
     lead = f"{above}::" if above else ""
     near = [lead + one for one in difflib.get_close_matches(key, valid, n=3, cutoff=0.5)]
     if near:

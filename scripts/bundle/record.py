@@ -172,7 +172,7 @@ class BundleRun:
     def refuse_unknown_ids(self) -> None:
         """Stop where an override names an id that no config file has.
 
-        MONAI makes a new id of a misspelt one, which nothing reads: the run would go on with the
+        MONAI makes a new id of a misspelt one, which nothing reads: the run would continue with the
         default. An argument may be added to a component (``network_def::width``).
 
         Raises:

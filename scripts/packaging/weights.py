@@ -42,23 +42,23 @@ def weights_file(network: nn.Module) -> bytes:
 
 
 def check_ports(network: nn.Module, metadata: dict[str, Any]) -> None:
-    """Refuse metadata that tell of other channels than the network has.
+    """Refuse metadata that state other numbers of channels than the network has.
 
     Raises:
         ValueError: naming both numbers.
     """
     formats = metadata["network_data_format"]
     taken = formats["inputs"]["image"]["num_channels"]
-    told = formats["outputs"]["pred"]["num_channels"]
+    stated = formats["outputs"]["pred"]["num_channels"]
     try:
         with torch.no_grad():
             found = network(torch.zeros(1, taken, 64, 64)).shape[1]
     except (RuntimeError, ValueError) as error:
         raise ValueError(
-            f"metadata.json: tells of {taken} input channels, which the network refuses: {error}"
+            f"metadata.json: states {taken} input channels, which the network refuses: {error}"
         ) from error
-    if found != told:
+    if found != stated:
         raise ValueError(
-            f"metadata.json: tells of {told} output channels, the network has {found}; change "
+            f"metadata.json: states {stated} output channels, the network has {found}; change "
             "num_channels and channel_def of pred"
         )

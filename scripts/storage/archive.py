@@ -261,7 +261,7 @@ def _folder_files(root: Path, parts: tuple[str, ...], above: frozenset[Path]) ->
 def tree_files(reader: ArchiveReader, root: Path) -> Iterator[File | ValueError]:
     """List the files of a folder or zip at any depth, entering every zip on the way.
 
-    What cannot be read comes as the error that says why, and the rest goes on.
+    What cannot be read comes as the error that says why, and the rest is listed.
 
     Args:
         reader: its limits count for each zip of the disk with all the zips inside it.

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all: beside the target, flushed to the disk, then renamed."""
+"""Writing files whole or not at all: under a temporary name, flushed to the disk, renamed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import numpy as np
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; it takes the target's place when the block ends well.
+    """Give a temporary path in the same folder, renamed to ``path`` when the block succeeds.
 
     The temporary name ends like the target's, so that writers which go by the suffix
     (``.npy``, ``.nii.gz``, ``.png``) work. After an error, Ctrl-C or a full disk the temporary
@@ -32,8 +32,8 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     with atomic_path(Path(folder) / "a.txt") as beside:
-        ...         _ = beside.write_text("whole")
+        ...     with atomic_path(Path(folder) / "a.txt") as part:
+        ...         _ = part.write_text("whole")
         ...     [file.name for file in Path(folder).iterdir()]
         ['a.txt']
     """
@@ -41,20 +41,20 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     if target.is_dir():
         raise IsADirectoryError(f"path: must be a file to write, {target} is a folder")
     target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".part-{secrets.token_hex(4)}-{target.name}")
+    part = target.with_name(f".part-{secrets.token_hex(4)}-{target.name}")
     try:
-        yield beside
-        if not beside.is_file():
+        yield part
+        if not part.is_file():
             raise FileNotFoundError(f"path: nothing was written for {target}")
-        _flush(beside)
-        os.replace(beside, target)
+        _flush(part)
+        os.replace(part, target)
         _flush(target.parent)
     finally:
-        beside.unlink(missing_ok=True)
+        part.unlink(missing_ok=True)
 
 
 def clear_leftovers(path: str | Path) -> None:
-    """Remove what killed writers of this file left beside it; an older target is untouched.
+    """Remove temporary files that killed writers of this file left; an older target is untouched.
 
     Only where nobody else writes the same file at the moment.
 
@@ -85,8 +85,8 @@ def _flush(path: Path) -> None:
 
 def write_bytes(path: str | Path, content: bytes) -> None:
     """Write a file whole or not at all."""
-    with atomic_path(path) as beside:
-        beside.write_bytes(content)
+    with atomic_path(path) as part:
+        part.write_bytes(content)
 
 
 def write_text(path: str | Path, content: str) -> None:
