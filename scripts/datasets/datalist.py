@@ -67,11 +67,11 @@ def _read(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path}: must be JSON: {error}") from error
-    found = content if isinstance(content, dict) else {}
-    if not all(isinstance(found.get(name), list) for name in SECTIONS):
-        came = ", ".join(found) or f"a {type(content).__name__}"
-        raise ValueError(f"{path}: must hold the lists {', '.join(SECTIONS)}, got {came}")
-    return found
+    lists = content if isinstance(content, dict) else {}
+    if not all(isinstance(lists.get(name), list) for name in SECTIONS):
+        keys = ", ".join(lists) or f"a {type(content).__name__}"
+        raise ValueError(f"{path}: must hold the lists {', '.join(SECTIONS)}, got {keys}")
+    return lists
 
 
 def _again(content: Mapping[str, Any]) -> str:
@@ -103,12 +103,12 @@ def _resolve(
 
 
 def identities(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """Digest of which slices, of which label, stand in which section; paths do not count.
+    """Digest of the slices and labels of each section; paths do not count.
 
     A resumed run is refused when it differs: another split would leak test slices into training.
 
     Args:
-        samples: section -> what :func:`load_datalist` gave.
+        samples: section -> what :func:`load_datalist` returned.
 
     Example:
         >>> sample = {"series_uid": "1.2", "slice": 3, "label_kind": "ball", "image": "a.npy"}
@@ -118,12 +118,12 @@ def identities(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         >>> identities({"training": [sample]}) == identities({"test": [sample]})
         False
     """
-    told = [
+    identity = [
         (section, sample.get("series_uid"), sample.get("slice"), sample.get("label_kind"))
         for section in sorted(samples)
         for sample in samples[section]
     ]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
 
 def training_mean(

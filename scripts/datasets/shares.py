@@ -1,4 +1,4 @@
-"""What every split into training, validation and test shares."""
+"""Training, validation and test partitions: their shares, how names are dealt, and leaks."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def apportion(count: int, shares: Sequence[int], *, at_least: int = 0) -> tuple[
 def deal(names: Iterable[Name], counts: Sequence[int], random: Random) -> dict[Name, str]:
     """Shuffle names and deal them out: so many to each of :data:`SECTIONS`.
 
-    The same names give the same sections in whatever order they come.
+    The same names give the same partitions in whatever order they come.
 
     Example:
         >>> deal("cab", (1, 1, 1), Random(0)) == deal("abc", (1, 1, 1), Random(0))
@@ -74,7 +74,7 @@ def deal(names: Iterable[Name], counts: Sequence[int], random: Random) -> dict[N
 
 
 def leaks(datalist: Mapping[str, Any]) -> list[str]:
-    """Patients that stand in more than one section of a datalist, by samples or by volumes.
+    """Patients in more than one partition of a datalist, by samples or by volumes.
 
     Example:
         >>> one, two = {"patient_id": "p1"}, {"patient_id": "p2"}
@@ -82,8 +82,8 @@ def leaks(datalist: Mapping[str, Any]) -> list[str]:
         ['p2']
     """
     volumes = datalist.get("volumes", {})
-    sides: dict[str, set[str]] = {}
+    partitions: dict[str, set[str]] = {}
     for section in SECTIONS:
         for entry in [*datalist.get(section, []), *volumes.get(section, [])]:
-            sides.setdefault(entry["patient_id"], set()).add(section)
-    return sorted(patient for patient, sections in sides.items() if len(sections) > 1)
+            partitions.setdefault(entry["patient_id"], set()).add(section)
+    return sorted(patient for patient, its in partitions.items() if len(its) > 1)

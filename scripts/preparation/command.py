@@ -242,7 +242,7 @@ def help_of(dataset: str) -> str:
 
 
 def _read_docstring(text: str) -> tuple[str, dict[str, str]]:
-    """Split a docstring into what stands before ``Args:``, and the meaning of each option."""
+    """Split a docstring into the text before ``Args:``, and the meaning of each option."""
     before, _, after = text.partition("\nArgs:\n")
     meanings: dict[str, str] = {}
     for line in after.splitlines():

@@ -55,7 +55,7 @@ class PatientAudit:
     Args:
         patient_id: the patient.
         rows: one a structure, by name.
-        unknown: names of the classes that this patient tells nothing about.
+        unknown: names of the classes that are not annotated in this patient.
         problems: what could not be read, or only with a doubt.
     """
 
@@ -164,8 +164,8 @@ def _known(audits: Iterable[PatientAudit]) -> list[str]:
     lines = []
     for name in class_names()[1:]:
         lacking = [audit.patient_id for audit in read if name in audit.unknown]
-        told = f"; unknown in {', '.join(lacking)}" if lacking else ""
-        lines.append(f"{name}: known in {len(read) - len(lacking)} of {len(read)} patients{told}")
+        absent = f"; unknown in {', '.join(lacking)}" if lacking else ""
+        lines.append(f"{name}: known in {len(read) - len(lacking)} of {len(read)} patients{absent}")
     return lines
 
 

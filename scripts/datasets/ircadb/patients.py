@@ -1,4 +1,4 @@
-"""The patients of 3D-IRCADb-01 in a download as it comes, and the files of one patient."""
+"""The patients of 3D-IRCADb-01 in an unchanged download, and the files of one patient."""
 
 from __future__ import annotations
 
@@ -99,7 +99,9 @@ def natural_key(name: str) -> tuple[int | str, ...]:
         >>> sorted(["image_10", "image_2"], key=natural_key)
         ['image_2', 'image_10']
     """
-    pieces = re.split(r"(\d+)", name)  # text and numbers in turn: like stands against like
+    pieces = re.split(
+        r"(\d+)", name
+    )  # text and numbers in turn, so that each is compared with its kind
     return tuple(int(text) if odd % 2 else text.casefold() for odd, text in enumerate(pieces))
 
 
@@ -189,7 +191,7 @@ def list_files(reader: ArchiveReader, patient: Patient) -> PatientFiles:
     that it has as many files as the zip.
 
     Raises:
-        ValueError: when the patient stands in two places, a section is missing, its copies
+        ValueError: when the patient is in two places, a section is missing, its copies
             differ, a member is refused, a structure has folders inside, or there is too much.
     """
     if len(patient.places) > 1:

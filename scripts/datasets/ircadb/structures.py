@@ -1,4 +1,4 @@
-"""Which outlined structures of 3D-IRCADb-01 make which class, from folder names as they vary.
+"""Classes from the outlined structures of 3D-IRCADb-01, whose folder names vary.
 
 The 20 patients were outlined with names chosen freely (``livertumor``, ``livertumor01``,
 ``livercyst``, ``liverkyste``, ``kidneys``, ``rightsurrenalGland`` ...). Source: the folders of the
@@ -137,7 +137,7 @@ class Structures:
         return tuple(known)
 
     def incomplete(self) -> tuple[str, ...]:
-        """Name the structures that are outlined in vain, their class being incomplete."""
+        """Name the structures that are outlined but not used, because their class is incomplete."""
         known = {class_names(tumour=True)[value] for value in self.known_classes(tumour=True)}
         used = {part for name in known - {"background"} for part in PAINTED[name]}
         return tuple(name for name, part in self.parts.items() if part not in used)

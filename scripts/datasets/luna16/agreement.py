@@ -1,4 +1,4 @@
-"""Which readers' findings are one nodule, and the consensus mask of each."""
+"""Matching of readers' findings to nodules, and the consensus mask of each nodule."""
 
 from __future__ import annotations
 
@@ -97,17 +97,17 @@ def describe_instances(
     volume_mm3 = float(spacing_of(affine).prod())
     marked = np.argwhere(instances)
     numbers = instances[tuple(marked.T)]
-    found = []
+    described = []
     for old, count in readers.items():
         voxels = marked[numbers == old]
         if voxels.size:
             centre = index_to_world(voxels[:, ::-1].mean(axis=0), affine)
             diameter_mm = float((6 / np.pi * len(voxels) * volume_mm3) ** (1 / 3))
-            found.append((centre.tolist(), diameter_mm, old, count))
-    found.sort(key=lambda item: item[0][::-1])
+            described.append((centre.tolist(), diameter_mm, old, count))
+    described.sort(key=lambda item: item[0][::-1])
     table = np.zeros(256, np.uint8)
     nodules: list[dict[str, Any]] = []
-    for number, (centre_mm, diameter_mm, old, count) in enumerate(found, start=1):
+    for number, (centre_mm, diameter_mm, old, count) in enumerate(described, start=1):
         table[old] = number
         place = {"diameter_mm": diameter_mm, "centre_lps_mm": centre_mm}
         nodules.append({"id": number, **place, "readers": count})

@@ -19,7 +19,7 @@ SAME_PLACE_MM = 1e-3  # rows nearer than this, of equal diameter, are one row wr
 
 @dataclass(frozen=True)
 class Annotation:
-    """One nodule: centre in LPS mm, diameter in mm, and the line it stands on (header: 1)."""
+    """One nodule: centre in LPS mm, diameter in mm, and its line in the file (header: 1)."""
 
     line: int
     series_uid: str
@@ -29,13 +29,13 @@ class Annotation:
 
 @dataclass(frozen=True)
 class KnownSeries:
-    """Which series uids may stand in a list of nodules.
+    """The series uids that may be in a list of nodules.
 
     Args:
-        on_disk: series whose scan is there.
+        on_disk: series whose scan is in the source.
         listed: series of ``seriesuids.csv``; None where that file is absent.
-        all_subsets: whether all ten subset folders are there. Where they are not and no list
-            tells, a uid of LIDC-IDRI's root is taken for one that was not downloaded.
+        all_subsets: whether the source has all ten subset folders. Where it has not, and no
+            list, a uid of LIDC-IDRI's root is taken for one that was not downloaded.
     """
 
     on_disk: Collection[str]
@@ -64,7 +64,7 @@ class AnnotationTable:
 
 
 def read_annotations(path: str | Path, known: KnownSeries) -> AnnotationTable:
-    """Read the list of nodules; a bad row is a :class:`Problem`, the others go on.
+    """Read the list of nodules; a bad row is a :class:`Problem`, the others are used.
 
     A row whose centre or diameter cannot be used leaves its whole scan out: its label would be
     incomplete and a nodule would be trained as background. A row written twice does not.
@@ -104,7 +104,7 @@ def _add_nodule(table: AnnotationTable, place: str, line: int, cells: Sequence[s
     others = table.nodules.setdefault(uid, [])
     for other in others:
         if _same(nodule, other):
-            reason = f"duplicated row: the same nodule stands in row {other.line}, which is used"
+            reason = f"duplicated row: the same nodule is in row {other.line}, which is used"
             table.problems.append(Problem(uid, place, reason, left_out=False))
             return
     others.append(nodule)

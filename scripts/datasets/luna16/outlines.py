@@ -1,4 +1,4 @@
-"""What the four readers of LIDC-IDRI outlined: their XML files, and masks from them.
+"""Outlines of the four readers of LIDC-IDRI: their XML files, and masks from them.
 
 In the XML a nodule of 3 mm or more is a set of closed outlines, one or more a slice. The points of
 an outline are pixels (column, row) of the DICOM image, 0-based, *just outside* the nodule; an

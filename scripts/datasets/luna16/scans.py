@@ -73,7 +73,7 @@ def find_cohort(source: str | Path) -> Cohort:
     if not (folder / "annotations.csv").is_file():
         raise FileNotFoundError(
             f"source: {folder} holds {len(images)} scans but no annotations.csv; LUNA16 publishes "
-            f"it beside the subset archives: put it into {folder}"
+            f"it with the subset archives: put it into {folder}"
         )
     masks = {path.stem: path for path in _visible(folder, "seg-lungs*/**/*.mhd")}
     cohort = Cohort(folder, [], KnownSeries(()))
@@ -105,10 +105,10 @@ def read_series_list(folder: Path) -> Collection[str] | None:
 
 
 def patients_of(cohort: Cohort, table: Path | None) -> tuple[dict[str, str], str | None]:
-    """Patient of every series, and the file that tells; without one the series is the patient.
+    """Patient of every series, and the file that says so; without one the series is the patient.
 
     Raises:
-        ValueError: when the table lacks a series: its patient might stand on two sides.
+        ValueError: when the table lacks a series: its patient might be in two partitions.
     """
     if table is None and (cohort.folder / "patients.csv").is_file():
         table = cohort.folder / "patients.csv"
@@ -150,7 +150,7 @@ def assign_subsets(subsets: Mapping[str, int], *, test_fold: int = 0) -> dict[st
 
 
 def _visible(folder: Path, pattern: str) -> list[Path]:
-    """Files of a pattern, without what some systems leave beside them (``._name``)."""
+    """Files of a pattern, without the hidden ones that some systems add (``._name``)."""
     return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
 
 
@@ -166,7 +166,7 @@ def _holds(folder: Path) -> str:
 
 
 def _hint(folder: Path) -> str:
-    """What a person who gave this folder probably meant, as the end of a sentence."""
+    """A hint at what was probably meant, as the end of a sentence."""
     if _visible(folder, "*.mhd"):
         return f". It looks like one subset: give its parent {folder.absolute().parent}"
     if list(folder.glob("subset*.zip")) or list(folder.glob("subset*.7z")):

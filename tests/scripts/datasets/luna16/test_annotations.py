@@ -62,7 +62,7 @@ def test_duplicated_row_then_used_once_and_its_scan_kept(tmp_path):
     table = read_annotations(path, KnownSeries({"a", "b"}))
     (problem,) = table.problems
     assert problem.place == "annotations.csv row 4"
-    assert "stands in row 2" in problem.reason
+    assert "is in row 2" in problem.reason
     assert not problem.left_out
     assert [n.line for n in table.nodules["a"]] == [2, 5]
 
