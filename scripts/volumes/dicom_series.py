@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import math
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -39,7 +40,9 @@ NEEDED = {
 PIXEL_DATA = 0x7FE00010
 NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
 # What pydicom raises for files that are cut short or damaged.
-DAMAGE = (InvalidDicomError, EOFError, OSError, ValueError, AttributeError, KeyError)
+DAMAGE = (
+    *(InvalidDicomError, EOFError, OSError, ValueError, AttributeError, KeyError, zlib.error),
+)
 _COUNTS = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
 _DECIMALS = 4  # headers of one series may differ in later digits
 _NAMED = 5  # files named in an error
