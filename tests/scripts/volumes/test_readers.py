@@ -6,8 +6,11 @@ import torch
 from monai.data import MetaTensor, NibabelReader
 from monai.transforms import Compose, LoadImage, LoadImaged, Orientationd, SaveImage, Spacingd
 
+from scripts.volumes.dicom_series import read_series
 from scripts.volumes.geometry import affine_of, lps_to_ras, to_lps
-from scripts.volumes.readers import SimpleITKReader, read_image
+from scripts.volumes.readers import SeriesReader, SimpleITKReader, read_image, read_volume
+from tests.scripts.volumes.test_dicom_series import slice_dataset
+from tests.scripts.volumes.test_dicom_series import write as write_series
 
 # MONAI registers every reader it knows on the way, one of which wants a GPU library
 pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader")
@@ -208,3 +211,29 @@ def test_image_when_real_then_read_as_published(real_data, ends, slices):
     assert loaded.shape == (1, 512, 512, slices)
     np.testing.assert_array_equal(loaded[0, :, :, 30].numpy().T, values[30])
     np.testing.assert_allclose(loaded.affine, lps_to_ras(affine_of(image)))
+
+
+@pytest.mark.parametrize("name", ["a.mhd", "a.nii.gz"])
+def test_volume_when_read_then_array_and_affine_of_the_image(tmp_path, name):
+    path = write(volume(DIRECTIONS["flipped"]), tmp_path / name)
+    read, image = read_volume(path), read_image(path)
+    np.testing.assert_array_equal(read.hu, sitk.GetArrayFromImage(image))
+    np.testing.assert_array_equal(read.affine_lps, affine_of(image))
+
+
+def test_series_reader_when_given_headers_then_as_the_reader_of_the_folder(tmp_path):
+    folder = write_series(tmp_path / "ct", [slice_dataset(k) for k in range(4)])
+    load = LoadImaged("image", reader=READER, ensure_channel_first=True)
+    ours = load({"image": "ct-1"}, reader=SeriesReader(read_series(folder)))["image"]
+    theirs = load({"image": folder})["image"]
+    torch.testing.assert_close(ours.as_tensor(), theirs.as_tensor(), rtol=0, atol=0)
+    torch.testing.assert_close(ours.affine, theirs.affine, rtol=0, atol=0)
+    assert ours.meta["filename_or_obj"] == "ct-1"
+
+
+def test_series_reader_when_a_file_is_gone_then_refused(tmp_path):
+    folder = write_series(tmp_path / "ct", [slice_dataset(k) for k in range(4)])
+    reader = SeriesReader(read_series(folder))
+    (folder / "file88").unlink()
+    with pytest.raises(ValueError, match="file88: its pixels cannot be read"):
+        reader.get_data(reader.read("ct-1"))
