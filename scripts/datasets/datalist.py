@@ -200,7 +200,7 @@ class LoadSlicesd(MapTransform):
             if key not in data:
                 raise ValueError(
                     f"{key}: scan {data.get('series_uid')} was prepared without one; train and "
-                    "evaluate with --lung_masking false"
+                    "evaluate with --lung_masking False"
                 )
             wanted = rows if key == "image" and self.neighbours else centre
             array = read_rows(data[key], wanted, np.float32 if key == "image" else np.uint8)
