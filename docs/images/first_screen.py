@@ -19,15 +19,15 @@ from PIL import Image
 from scripts.demo.demo import LUNG, unseen_volume
 
 PAGE_SIZE = (1180, 980)  # CSS pixels of the page that are shown
-WIDTH, GAP = 1280, 16
-MOST_ROWS = 900  # of the outlines, which are many
-COLOURS = 128
+WIDTH, GAP = 1040, 16
+MOST_ROWS = 360  # of the outlines: the first row of nodules
+COLOURS = 256
 
 
 def write_page(demo: Path, folder: Path) -> Path:
-    """Predict the demo's unseen CT; return the page of the result."""
+    """Predict the demo's unseen CT; return the page of the result, beside its overview.png."""
     words = ["predict", "--bundle", LUNG.recipe.bundle, "--source", str(unseen_volume(demo))]
-    words += ["--config_file", ",".join(LUNG.recipe.overlays), "--products", "report"]
+    words += ["--config_file", ",".join(LUNG.recipe.overlays), "--products", "overview,report"]
     words += ["--ckpt_path", str(demo / "training" / "model.pt"), "--output", str(folder)]
     subprocess.run([sys.executable, "-m", "scripts", *words], check=True)
     (page,) = folder.glob("*/report.html")
@@ -66,15 +66,14 @@ def compose(outlines: Image.Image, curves: Image.Image, page: Image.Image) -> Im
 
 def main(demo: Path, target: Path) -> None:
     """Write the picture in few colours, so that it stays small."""
-    outlines, curves = (
-        Image.open(demo / name).convert("RGB")
-        for name in ("evaluation/overlays.png", "training/curves.png")
-    )
+    curves = Image.open(demo / "training" / "curves.png").convert("RGB")
     with tempfile.TemporaryDirectory() as folder:
         page = write_page(demo, Path(folder) / "out")
+        outlines = Image.open(page.with_name("overview.png")).convert("RGB")
         shown = photograph(page, Path(folder) / "page.png")
     whole = compose(outlines, curves, shown)
-    whole.quantize(COLOURS, dither=Image.Dither.NONE).save(target, optimize=True)
+    few = whole.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(target, optimize=True)
 
 
 if __name__ == "__main__":
