@@ -145,6 +145,7 @@ class TransferFCN(Freezable):
         origin, width = choose_origin(
             encoder, weights, fully_connected=fully_connected, width=width
         )
+        self.definition["width"] = width  # where its default depends on the weights
         self.encoder = make_encoder(encoder, in_channels=in_channels, weights=weights)
         self.normalise = make_normalisation(normalise, self.encoder.normalisation, in_channels)
         self.pools = self.encoder.block_strides[-1] < STRIDE

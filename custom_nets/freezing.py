@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Self
 
+from custom_nets.definition import Defined
+
 DECODER = "decoder"
 """Name of the part that holds everything which is not the encoder."""
 
@@ -43,7 +45,7 @@ class FreezableBatchNorm2d(nn.BatchNorm2d):
         )
 
 
-class Freezable(nn.Module):
+class Freezable(Defined):
     """Network made of named blocks, each made of named layers, that can be frozen and released.
 
     A frozen layer gets no gradient, keeps its norm statistics in every mode and, where nothing
@@ -52,7 +54,10 @@ class Freezable(nn.Module):
     Under DistributedDataParallel wrap anew after a change, or use ``find_unused_parameters=True``.
     """
 
-    __jit_unused_properties__ = ["parts", "block_names", "layer_names", "trainable"]
+    __jit_unused_properties__ = [
+        *Defined.__jit_unused_properties__,
+        *("parts", "block_names", "layer_names", "trainable"),
+    ]
 
     def __init__(self) -> None:
         """Start with everything released and no part named yet."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -17,18 +19,26 @@ class PlainNetwork(Freezable):
     padded to a multiple of ``stride`` and cropped again, as the project's other networks do.
 
     >>> import torch
-    >>> network = PlainNetwork(nn.Conv2d(3, 1, 2, stride=2), in_channels=3, stride=2)
+    >>> from functools import partial
+    >>> halving = partial(nn.Conv2d, 3, 1, 2, stride=2)
+    >>> network = PlainNetwork(halving, in_channels=3, stride=2)
     >>> network.block_names, network.layer_names
     (('decoder',), ())
     """
 
     def __init__(
-        self, network: nn.Module, *, in_channels: int, spatial_dims: int = 2, stride: int = 1
+        self,
+        network: Callable[[], nn.Module],
+        *,
+        in_channels: int,
+        spatial_dims: int = 2,
+        stride: int = 1,
     ) -> None:
         """Wrap a network.
 
         Args:
-            network: maps (B, in_channels, ...) to logits.
+            network: ``functools.partial`` of a class (``"_mode_": "callable"`` in a config) whose
+                network maps (B, in_channels, ...) to logits.
             in_channels: of the images.
             spatial_dims: 2 for images (B, C, H, W), 3 for volumes (B, C, H, W, D).
             stride: the sides must be multiples of it; 1 if any size will do.
@@ -42,7 +52,7 @@ class PlainNetwork(Freezable):
                 f"spatial_dims must be 2 or 3, stride and in_channels at least 1; got "
                 f"{spatial_dims}, {stride}, {in_channels}; correct them"
             )
-        self.network = network
+        self.network = network()
         self.in_channels, self.spatial_dims, self.stride = in_channels, spatial_dims, stride
         self.name_parts({DECODER: {DECODER: ["network"]}})
 

@@ -126,6 +126,41 @@ def identities(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
 
+def training_data(path: str | Path, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Say what a network was trained on, without naming a case.
+
+    Args:
+        path: ``datalist.json``; samples of another source have none.
+        samples: that the network was trained on.
+
+    Returns:
+        kinds of label, the split, the seed, the number of samples, and the hashes of the cases with
+        their salt: who has a case can ask whether it was among them (:func:`hashed_case`). The salt
+        follows from all cases together, so that a training repeated writes the same.
+
+    Example:
+        >>> data = training_data("none.json", [{"series_uid": "1.2"}, {"series_uid": "1.2"}])
+        >>> data["samples"], data["cases"] == [hashed_case("1.2", data["salt"])]
+        (2, True)
+    """
+    known = _read(Path(path)).get("provenance", {}) if Path(path).is_file() else {}
+    cases = sorted({str(sample.get("series_uid") or sample.get("image")) for sample in samples})
+    salt = hashlib.sha256(json.dumps(cases).encode()).hexdigest()[:16]
+    return {
+        "labels": sorted({str(s["label_kind"]) for s in samples if "label_kind" in s}),
+        "split": known.get("split"),
+        "seed": known.get("seed"),
+        "samples": len(samples),
+        "salt": salt,
+        "cases": sorted(hashed_case(case, salt) for case in cases),
+    }
+
+
+def hashed_case(case: str, salt: str) -> str:
+    """Return the salted hash of a case's id: SHA-256, 16 hex digits."""
+    return hashlib.sha256(f"{salt}{case}".encode()).hexdigest()[:16]
+
+
 def training_mean(
     path: str | Path, window_hu: Sequence[float], *, outside_window: str = "clip"
 ) -> float:

@@ -188,7 +188,6 @@ LUNG = Demo(
     recipe=Recipe(
         "bundles/lung_nodule_ct_segmentation",
         (
-            "configs/networks/unet_resnet34.json",
             "configs/losses/dice_cross_entropy.json",
             "configs/runtime/bfloat16.json",
             "configs/runtime/small.json",
@@ -199,12 +198,14 @@ LUNG = Demo(
     prepare="--label masks --masks {output}/phantoms/masks --slices all --shares 6:2:2",
     workflows=(
         Workflow(
-            "pretrain the encoder on unlabelled slices", "pretraining", "pretrain", "pretraining"
+            "pretrain the encoder on unlabelled slices",
+            *("pretraining", "pretrain", "pretraining"),
+            {"encoder": "resnet34"},
         ),
         Workflow(
             "block superimposed fine-tuning, five stages",
             *("training", "train", "training"),
-            {"encoder_weights": "{output}/pretraining/encoder.pt"},
+            {"encoder": "resnet34", "encoder_weights": "{output}/pretraining/encoder.pt"},
         ),
         Workflow(
             "evaluate on unseen patients",
@@ -227,7 +228,6 @@ LIVER = Demo(
     recipe=Recipe(
         "bundles/liver_ct_segmentation",
         (
-            "configs/networks/fcn4s_resnet34.json",
             "configs/runtime/bfloat16.json",
             "configs/runtime/small_organs.json",
         ),
@@ -240,7 +240,10 @@ LIVER = Demo(
             "train the FCN",
             *("training", "train", "training"),
             # all slices have one size here: eight at once in validation and evaluation
-            {"encoder_weights": "none", "validate::dataloader::batch_size": 8},
+            {
+                **{"encoder": "resnet34", "encoder_weights": "none", "stride": 4},
+                "validate::dataloader::batch_size": 8,
+            },
         ),
         Workflow(
             "evaluate on unseen patients",

@@ -14,7 +14,8 @@ from typing import Any
 from torch import nn
 
 from scripts.bundle.config_files import Config, files_below, read_config
-from scripts.packaging.configs import as_json, packaged_configs
+from scripts.bundle.model_file import NETWORK, ModelFile, read_model, trained_settings
+from scripts.packaging.configs import ADDITION, as_json, packaged_configs, settled
 from scripts.packaging.documents import large_files, overlay_names, readme
 from scripts.packaging.exports import export_all
 from scripts.packaging.metadata import packaged_metadata
@@ -41,6 +42,7 @@ class Package:
         metadata: with the versions of what is installed.
         sources: the modules that the configs need.
         network: with the trained weights.
+        model: the file that they came from.
     """
 
     bundle: Path
@@ -48,6 +50,7 @@ class Package:
     metadata: dict[str, Any]
     sources: list[Path]
     network: nn.Module
+    model: ModelFile
 
 
 def package(
@@ -56,6 +59,7 @@ def package(
     *,
     config_file: str | Sequence[str] = (),
     ckpt_path: str | None = None,
+    unchecked_model: bool = False,
     model_url: str | None = None,
     with_torchscript: bool = False,
     with_onnx: bool = False,
@@ -65,9 +69,11 @@ def package(
     Args:
         bundle: its folder, e.g. bundles/lung_nodule_ct_segmentation.
         output: the zip to write.
-        config_file: files laid over the bundle's configs, the later ones win: those that training
-            used, e.g. "['configs/networks/unet_resnet34.json','configs/runtime/small.json']".
+        config_file: files laid over the bundle's configs, the later ones win, e.g.
+            "['configs/strategies/full.json','configs/runtime/small.json']". Network, window and
+            the like need none: they are in the trained network's file.
         ckpt_path: the trained network; models/model.pt of the bundle when not given.
+        unchecked_model: accept weights that do not say how they were trained, at your own risk.
         model_url: where the weights are going to be; they are then written beside the zip, for
             upload, and the zip holds large_files.yml in their place.
         with_torchscript: also models/model.ts, with the configs that MONAI Deploy reads.
@@ -83,7 +89,7 @@ def package(
     check_bundle(folder)
     check_targets(target, model_url)
     weights = Path(ckpt_path) if ckpt_path else folder / "models" / "model.pt"
-    made = assemble(folder, files, ckpt_path=weights)
+    made = assemble(folder, files, ckpt_path=weights, unchecked_model=unchecked_model)
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".part-", dir=target.parent) as work:
         unpacked = Path(work) / folder.resolve().name
@@ -130,19 +136,34 @@ def check_targets(target: Path, model_url: str | None) -> None:
         raise ValueError(f"model_url: must start with https://, got {model_url!r}")
 
 
-def assemble(folder: Path, overlays: Sequence[str], *, ckpt_path: Path) -> Package:
+def assemble(
+    folder: Path, overlays: Sequence[str], *, ckpt_path: Path, unchecked_model: bool = False
+) -> Package:
     """Work out everything that a package holds, before anything is written."""
     root = Path.cwd()
-    configs = packaged_configs(folder, overlays, root=root)
+    model = read_model(ckpt_path)
+    settings = trained_settings(ckpt_path, folder / "configs" / "train.json")
+    configs = {
+        name: config if name == ADDITION else settled(config, settings)
+        for name, config in packaged_configs(folder, overlays, root=root).items()
+    }
     sources = needed_files(configs.values(), root=SOURCES)
     metadata = packaged_metadata(
         read_config(folder / "configs" / "metadata.json", files_below()),
         modules=foreign_modules(sources, root=SOURCES),
-        class_names=configs["inference"].get("class_names"),
+        class_names=_channel_names(configs["inference"]),
     )
-    network = trained_network(configs["inference"], ckpt_path)
+    network = trained_network(configs["inference"], ckpt_path, unchecked_model=unchecked_model)
     check_ports(network, metadata)
-    return Package(folder, configs, metadata, sources, network)
+    return Package(folder, configs, metadata, sources, network, model)
+
+
+def _channel_names(inference: Config) -> list[str] | None:
+    """Name the network's output channels; one alone is that of the class that is no background."""
+    names, network = inference.get("class_names"), inference[NETWORK]
+    if not isinstance(names, list) or not isinstance(network, dict):
+        return None
+    return names[-int(network.get("out_channels", len(names))) :]
 
 
 def write_parts(made: Package, unpacked: Path) -> None:
@@ -157,7 +178,7 @@ def write_parts(made: Package, unpacked: Path) -> None:
     for part in copied:
         if (made.bundle / part).is_file():
             _copy(made.bundle / part, unpacked / part)
-    write_bytes(unpacked / "models" / "model.pt", weights_file(made.network))
+    write_bytes(unpacked / "models" / "model.pt", weights_file(made.network, made.model))
 
 
 def _copy(file: Path, to: Path) -> None:

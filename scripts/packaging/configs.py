@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from monai.bundle import ConfigParser
+
+from custom_nets.definition import TARGET
 from scripts.bundle.compose import flatten, overlaid
 from scripts.bundle.config_files import (
     Config,
@@ -18,9 +22,12 @@ from scripts.bundle.config_files import (
     references_of,
     walk,
 )
+from scripts.bundle.model_file import NETWORK
 
 WORKFLOWS = ("train", "evaluate", "inference")
 ADDITION = "multi_gpu_train"  # laid over train.json by whoever starts several processes
+RUNTIME = "configs/runtime"  # folder of the addition
+TRAINED = "trained"  # id by which a config takes settings from the model file
 FOUND_ROOT = {"_target_": "scripts.packaging.location.bundle_root"}
 # prediction takes the trained network; where training began is none of its business
 OF_TRAINING = ("encoder_weights",)
@@ -53,13 +60,56 @@ def packaged_configs(
     files = [file for file in sorted(folder.glob("*.json")) if file.stem != "metadata"]
     read = files_below(root)
     made = {file.stem: flatten(read_config(file, read), read) for file in files}
-    addition = made.pop(ADDITION, None)
+    addition = flatten(read_config(root / RUNTIME / f"{ADDITION}.json", read), read)
     for file in overlays:
         overlay = flatten(read_config(file, read), read)
         _refuse_unknown(str(file), overlay, list(made.values()))
         made = {name: _with_overlay(name, config, overlay) for name, config in made.items()}
     packaged = {name: {**made[name], "bundle_root": FOUND_ROOT} for name in WORKFLOWS}
-    return packaged if addition is None else {**packaged, ADDITION: addition}
+    return {**packaged, ADDITION: addition}
+
+
+def settled(config: Config, settings: Mapping[str, Any]) -> Config:
+    """Write the settings of a model file into a config, in place of what takes them from the file.
+
+    A packaged config can so be read by itself, by people and by programs that know nothing of ours;
+    a training continues with the same network and input.
+
+    Args:
+        config: flattened, with overlays.
+        settings: of a model file, see :mod:`scripts.bundle.model_file`.
+    """
+    definition = settings[NETWORK]
+    if TRAINED not in config:
+        weights = {"weights": f"@{OF_TRAINING[0]}"} if "weights" in definition else {}
+        known = {key: settings[key] for key in config.get("model_settings", {}) if key in config}
+        return {**config, **known, NETWORK: _component({**definition, **weights})}
+    made = {key: _settled(value, settings) for key, value in config.items() if key != TRAINED}
+    network = config[NETWORK]
+    if isinstance(network, dict) and network.get("settings") == f"@{TRAINED}":
+        asked = {key: v for key, v in network.items() if key not in (TARGET, "settings")}
+        made[NETWORK] = _component({**definition, **asked})
+    return made
+
+
+def _component(definition: Any) -> Any:
+    """Turn a definition into a config's component: inner classes are built by the outer one."""
+    if not isinstance(definition, Mapping):
+        return definition
+    made = {key: _component(value) for key, value in definition.items()}
+    for value in made.values():
+        if isinstance(value, dict) and TARGET in value:
+            value["_mode_"] = "callable"
+    return made
+
+
+def _settled(value: Any, settings: Mapping[str, Any]) -> Any:
+    """Compute an expression of the model file's settings; leave all else as it is."""
+    if not isinstance(value, str) or f"@{TRAINED}" not in value:
+        return value
+    content = {TRAINED: "$settings_of_the_file", "value": value}
+    parser = ConfigParser(content, globals={"settings_of_the_file": dict(settings)})
+    return parser.get_parsed_content("value")
 
 
 def _with_overlay(name: str, config: Config, overlay: Config) -> Config:

@@ -11,33 +11,37 @@ from monai.bundle import ConfigParser
 from torch import nn
 
 from scripts.bundle.config_files import Config
+from scripts.bundle.model_file import NETWORK, ModelFile, bare
 from scripts.training.weights.trained_weights import TrainedWeights
 
 
-def trained_network(config: Config, ckpt_path: Path) -> nn.Module:
+def trained_network(config: Config, ckpt_path: Path, *, unchecked_model: bool = False) -> nn.Module:
     """Build the network of a config, on the CPU, with trained weights in it.
 
     Args:
-        config: flattened; its ``network_def`` is evaluated.
-        ckpt_path: what training wrote (``{"model": state_dict}``), or a bare state_dict.
+        config: flattened; its ``network_def`` and ``model_settings`` are evaluated.
+        ckpt_path: what training wrote, or a package's model.pt.
+        unchecked_model: accept a file that does not say how it was trained.
 
     Raises:
         FileNotFoundError: when there is no such file.
-        ValueError: when it holds no weights, or those of another network.
+        ValueError: when it holds no weights, or those of another network or input.
     """
-    network: nn.Module = ConfigParser(config=dict(config)).get_parsed_content("network_def")
-    TrainedWeights(network, ckpt_path).load()
+    parser = ConfigParser(config=dict(config))
+    network: nn.Module = parser.get_parsed_content(NETWORK)
+    settings = parser.get_parsed_content("model_settings") if "model_settings" in parser else None
+    TrainedWeights(network, ckpt_path, settings=settings, unchecked_model=unchecked_model).load()
     return network.eval()
 
 
-def weights_file(network: nn.Module) -> bytes:
+def weights_file(network: nn.Module, model: ModelFile) -> bytes:
     """Write a network's state_dict as ``torch.save`` does, equal weights to equal bytes.
 
-    Bare, without the record that training keeps beside it: ``monai.bundle.load``, ``ckpt_export``
-    and MONAI Label all take it as it is.
+    ``monai.bundle.load``, ``ckpt_export`` and MONAI Label take it as a bare state_dict; what it is
+    stays with it, see :func:`scripts.bundle.model_file.bare`.
     """
     stream = io.BytesIO()
-    torch.save({key: tensor.contiguous() for key, tensor in network.state_dict().items()}, stream)
+    torch.save(bare(model, network.state_dict()), stream)
     return stream.getvalue()
 
 

@@ -27,6 +27,7 @@ def predict(
     *,
     config_file: str | None = None,
     ckpt_path: str | None = None,
+    unchecked_model: bool = False,
     threshold: float | None = None,
     flips: str | None = None,
     products: str | None = None,
@@ -49,8 +50,10 @@ def predict(
         output: folder to write: new, empty, or of an earlier run.
         config_file: overlays of inference.json, with commas between them; later ones win.
         ckpt_path: files of trained weights, with commas between them; several are averaged. By
-            default the bundle's models/model.pt.
-        threshold: probability from which on a voxel counts; by default the config's.
+            default the bundle's models/model.pt. Network, window and the like are taken from
+            the file, those of several must be equal.
+        unchecked_model: accept weights that do not say how they were trained, at your own risk.
+        threshold: probability from which on a voxel counts; by default the one of the training.
         flips: x, y or x,y: also predict the CT flipped so, and average.
         products: what to write, of mask, seg, rtstruct, statistics, overview, report.
         rtstruct: write rtstruct.dcm too, of DICOM sources.
@@ -69,6 +72,7 @@ def predict(
         bundle=Path(str(bundle)),
         config_files=check_files("config_file", config_file),
         checkpoints=check_files("ckpt_path", ckpt_path),
+        unchecked_model=unchecked_model,
         threshold=check_threshold(threshold),
         flips=check_flips(flips),
         device=check_device(device) or _own_device(share, chosen_engine),

@@ -22,7 +22,8 @@ class Options:
         bundle: the bundle's folder.
         config_files: overlays of its configs/inference.json, later ones win.
         checkpoints: files of trained weights; empty for the bundle's own.
-        threshold: probability, or None for the config's.
+        unchecked_model: accept weights that do not say how they were trained.
+        threshold: probability, or None for the model's.
         flips: world axes along which the CT is flipped for further passes.
         device: as torch names it; empty for the config's.
         engine: of :data:`scripts.prediction.network.engines.ENGINES`.
@@ -33,6 +34,7 @@ class Options:
     bundle: Path
     config_files: tuple[str, ...] = ()
     checkpoints: tuple[str, ...] = ()
+    unchecked_model: bool = False
     threshold: float | None = None
     flips: tuple[str, ...] = ()
     device: str = ""

@@ -12,7 +12,7 @@ from scripts.bundle.ids import all_ids, refuse_unknown_ids
 from scripts.bundle.recipe import Recipe
 from scripts.study.choices import GRAPH_CUT, OWN
 from scripts.study.declaration import Pretraining, Study
-from scripts.study.methods import Method, encoder_of
+from scripts.study.methods import Method
 from scripts.study.sources import Source, prepared_task, pretraining_data_task
 from scripts.study.workshop import Task
 
@@ -107,21 +107,21 @@ def stage_names(study: Study, method: Method) -> list[str]:
     from custom_nets.unet import TransferUNet  # takes seconds, and few studies need it
     from scripts.training.strategies import superimposed
 
-    encoder = encoder_of(method.network)
-    layers = TransferUNet(str(encoder), in_channels=3, out_channels=1, weights="none").layer_names
+    encoder = str(method.encoder)
+    layers = TransferUNet(encoder, in_channels=3, out_channels=1, weights="none").layer_names
     reverse = bool(strategy["stages"]["reverse"])
     return [str(stage["name"]) for stage in superimposed(layers, reverse=reverse)]
 
 
-def _files(study: Study, method: Method) -> list[str]:
-    """Config files that training and evaluation share."""
-    files = [f"configs/networks/{method.network}.json"]
-    return files if method.data is None else [*files, f"configs/data/{method.data}.json"]
+def _data_files(method: Method) -> list[str]:
+    """Config files that training and evaluation share; all else is in the trained network's."""
+    return [] if method.data is None else [f"configs/data/{method.data}.json"]
 
 
 def _training_files(study: Study, method: Method) -> list[str]:
     # the study's files come first: a method's own loss or inferer replaces theirs
-    files = [f"{study.bundle.folder}/configs/train.json", *study.files, *_files(study, method)]
+    files = [f"{study.bundle.folder}/configs/train.json", *study.files]
+    files += [f"configs/networks/{method.network}.json", *_data_files(method)]
     files.append(f"configs/strategies/{method.strategy}.json")
     if method.loss is not None:
         files.append(f"{study.bundle.losses}/{method.loss}.json")
@@ -176,12 +176,18 @@ def training_task(
         f"$max(1, {study.epochs['total']} // len(@strategy['stages']))"
     )
     overrides = {"dataset_dir": "<need0>", "seed": str(seed)}
+    if method.encoder is not None:
+        overrides["encoder"] = method.encoder
     if len(needs) > 1:
         overrides["encoder_weights"] = "<need1>/encoder.pt"
     elif "encoder_weights" in merged:
         overrides["encoder_weights"] = method.weights
-    name = f"{method.network} {method.strategy} {method.label} {method.split} seed {seed}"
+    name = f"{_network(method)} {method.strategy} {method.label} {method.split} seed {seed}"
     return _bundle_task("trainings", name, "training", config, (files, settings, needs, overrides))
+
+
+def _network(method: Method) -> str:
+    return method.network if method.encoder is None else f"{method.network} {method.encoder}"
 
 
 def evaluation_task(
@@ -189,7 +195,7 @@ def evaluation_task(
 ) -> Task:
     """Make the step that evaluates; ``weights`` lies in the training's folder."""
     config = f"{study.bundle.folder}/configs/evaluate.json"
-    files = [*study.files, *_files(study, method)]
+    files = [*study.files, *_data_files(method)]
     if study.rows == "stages":
         files.append(SAME_SLICES)
     settings = fitting({**study.settings, **method.settings}, merge([config, *files]))
@@ -200,7 +206,7 @@ def evaluation_task(
     }
     if method.split in study.bundle.untested:
         overrides["section"] = "validation"
-    name = f"{method.network} {method.strategy} {method.tested_label} {weights} seed {seed}"
+    name = f"{_network(method)} {method.strategy} {method.tested_label} {weights} seed {seed}"
     return _bundle_task(
         "evaluations", name, "evaluating", config, (files, settings, needs, overrides)
     )
@@ -214,15 +220,15 @@ def _weights_task(
     if declared is None:
         return ()
     data = pretraining_data_task(declared, source, seed) or trained_on
-    return (pretraining_task(declared, str(encoder_of(method.network)), seed, data),)
+    return (pretraining_task(declared, str(method.encoder), seed, data),)
 
 
 def pretraining_task(declared: Pretraining, encoder: str, seed: int, data: Task) -> Task:
     """Make the step that pretrains an encoder; methods with one encoder share it."""
-    files = [f"configs/networks/unet_{encoder}.json", *declared.files]
+    files = list(declared.files)
     settings = dict(declared.settings)
     refuse_unknown_ids(merge([declared.config, *files]), settings)
-    overrides = {"dataset_dir": "<need0>", "seed": str(seed)}
+    overrides = {"dataset_dir": "<need0>", "seed": str(seed), "encoder": encoder}
     name = " ".join([*([] if declared.name == OWN else [declared.name]), encoder, f"seed {seed}"])
     parts = (files, settings, (data,), overrides)
     return _bundle_task("pretraining", name, "pretraining", declared.config, parts)

@@ -30,6 +30,7 @@ STUDY_KEYS = (
 )
 DATA_KEYS = ("prepare", "phantoms")
 NEEDED = ("title", "question", "bundle", "figures", "methods", "seeds", "epochs", "data")
+BASE = "based_on"  # of a small form: the file of what it shares with others
 
 
 @dataclass(frozen=True)
@@ -120,12 +121,21 @@ def read_study(path: str | Path, *, small: bool = False) -> Study:
     if small and "small" not in content:
         raise ValueError(f"{file}: has no section small; run it without --small")
     if small:
-        check_keys(f"{file}: small", content["small"], [k for k in STUDY_KEYS if k != "small"])
-        content = merged(content, content["small"])
+        content = _small_form(content, str(file))
     lacking = [key for key in NEEDED if key not in content]
     if lacking:
         raise ValueError(f"{file}: lacks {', '.join(lacking)}")
     return _study(content, file.stem, small=small)
+
+
+def _small_form(content: Mapping[str, Any], file: str) -> dict[str, Any]:
+    """Lay the file that ``small`` is based on, if any, then its own entries over the full form."""
+    own = dict(content["small"])
+    base = own.pop(BASE, None)
+    shared = {} if base is None else json.loads(Path(*_files(f"{file}: small", [base])).read_text())
+    for where, entries in ((base, shared), (f"{file}: small", own)):
+        check_keys(str(where), entries, [key for key in STUDY_KEYS if key != "small"])
+    return merged(merged(content, shared), own)
 
 
 def merged(content: Mapping[str, Any], small: Mapping[str, Any]) -> dict[str, Any]:

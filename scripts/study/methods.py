@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from custom_nets.encoders import ENCODERS
 from scripts.study.choices import (
     GRAPH_CUT,
     OWN,
@@ -20,14 +21,14 @@ from scripts.study.choices import (
 )
 
 AXES = (
-    *("network", "strategy", "split", "label", "tested_label"),
+    *("network", "encoder", "strategy", "split", "label", "tested_label"),
     *("loss", "optimiser", "data", "weights"),
 )
 DEFAULTS: Mapping[str, Any] = {
     "strategy": "bsft",
     "split": "patient",
     "weights": "imagenet",
-    **dict.fromkeys(("tested_label", "loss", "optimiser", "data")),
+    **dict.fromkeys(("encoder", "tested_label", "loss", "optimiser", "data")),
 }
 METHOD_KEYS = ("name", "settings", *AXES)
 
@@ -39,6 +40,7 @@ class Method:
     Args:
         name: of the row.
         network: of configs/networks, or graph_cut.
+        encoder: of the network; None for a network that has none of its own.
         strategy: of configs/strategies.
         split: kind of split.
         label: kind of label to train on.
@@ -53,6 +55,7 @@ class Method:
 
     name: str
     network: str
+    encoder: str | None
     strategy: str
     split: str
     label: str
@@ -105,7 +108,9 @@ def _multiply(
             chosen["tested_label"] = chosen["label"]
         words = [str(axes["name"])] if "name" in axes else []
         words += [str(value) for value in values]
-        name = " · ".join(words) or f"{chosen['network']} · {chosen['strategy']}"
+        if not words:
+            words = [str(chosen[axis]) for axis in AXES[:3] if chosen[axis] is not None]
+        name = " · ".join(words)
         if chosen["network"] == GRAPH_CUT or chosen["strategy"] == SCRATCH:
             chosen["weights"] = "none"
         _check_axes(chosen, bundle, where, pretrained)
@@ -142,15 +147,18 @@ def _check_axes(
                 f"{where}: graph_cut needs the centres of single lesions, which {bundle.data_set} "
                 "has none of"
             )
-    elif encoder_of(chosen["network"]) is None and chosen["strategy"] != SCRATCH:
+    elif takes_encoder(chosen["network"]):
+        check_name(f"{where}: encoder", chosen["encoder"], list(ENCODERS))
+    elif chosen["encoder"] is not None:
+        raise ValueError(f"{where}: {chosen['network']} has no encoder; leave encoder out")
+    elif chosen["strategy"] != SCRATCH:
         raise ValueError(
             f"{where}: {chosen['network']} has no pretrained encoder and is trained as a whole: "
             f"its strategy must be {SCRATCH}, got {chosen['strategy']}"
         )
 
 
-def encoder_of(network: str) -> str | None:
-    """Return the name of a network's encoder; None for one that has none of its own."""
+def takes_encoder(network: str) -> bool:
+    """Say whether a network has a pretrained encoder, which the id ``encoder`` chooses."""
     content = json.loads(Path(f"configs/networks/{network}.json").read_text(encoding="utf-8"))
-    encoder = content["network_def"].get("encoder")
-    return None if encoder is None else str(encoder)
+    return "encoder" in content["network_def"]

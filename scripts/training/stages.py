@@ -12,9 +12,10 @@ from typing import Any
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
 from monai.utils.enums import CommonKeys
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from scripts.bundle.model_file import content_of, settings_of
 from scripts.training.engine_events import (
     CheckpointEvents,
     StageEvents,
@@ -43,8 +44,8 @@ class StagedFineTuning:
     A stage starts from the best weights of the one before, with its parts released, everything else
     frozen, and a fresh optimiser state. It ends by its epochs or its patience, with its best
     weights by the evaluator's key metric. The best stage (of equal ones, the earliest) is the
-    result: at the end it is in the network and in ``output_dir/model.pt``, which holds
-    ``{"model": state_dict, "strategy", "stage", "metric", "value", "epoch"}``.
+    result: at the end it is in the network and in ``output_dir/model.pt``, which says what it is
+    (:mod:`scripts.bundle.model_file`), with strategy, stage, epoch, and value of the key metric.
 
     All names and numbers of all stages are checked before the first iteration. The evaluator is run
     by MONAI's ``ValidationHandler``. The order of the trainer's handlers does not matter: an epoch
@@ -61,6 +62,8 @@ class StagedFineTuning:
         final_rate: of stages that do not say.
         output_dir: folder of ``model.pt``.
         val_interval: epochs between validations, as ``ValidationHandler`` has it.
+        settings: the config's ``model_settings``: what evaluation and prediction must have equal.
+        data: what it is trained on, see :func:`scripts.datasets.datalist.training_data`.
 
     Raises:
         ValueError: for whatever would fail, or mean something else, in a later stage.
@@ -78,6 +81,8 @@ class StagedFineTuning:
         final_rate: float = 1.0,
         output_dir: str | Path,
         val_interval: int = 1,
+        settings: Mapping[str, Any] | None = None,
+        data: Mapping[str, Any] | None = None,
     ) -> None:
         self.network: Any = unwrapped(network)
         self.optimizer = optimizer
@@ -87,6 +92,8 @@ class StagedFineTuning:
         )
         self.model_path = Path(output_dir) / MODEL_FILE
         self.val_interval = val_interval
+        self.settings = dict(settings or {})
+        self.data = dict(data or {})
         self.record = StageRecord()
         check_optimizer(self.network, optimizer)
         self.trainable = check_stages(self.network, self.strategy, val_interval)
@@ -117,7 +124,8 @@ class StagedFineTuning:
         check_engines(engine, self.evaluator, self.strategy)
         register(engine, StageEvents)
         register(engine, CheckpointEvents)
-        keep_state(engine, "stages", self, settings={"strategy": self.strategy.plain()})
+        compared = {"strategy": self.strategy.plain(), **settings_of(self.network, self.settings)}
+        keep_state(engine, "stages", self, settings=compared)
         engine.add_event_handler(CheckpointEvents.RESUMED, self._resumed)
         engine.add_event_handler(Events.STARTED, self._started)
         engine.add_event_handler(Events.EPOCH_STARTED, self._epoch_started)
@@ -283,12 +291,24 @@ class StagedFineTuning:
         )
         trainer.fire_event(StageEvents.RUN_COMPLETED)
 
-    def _result(self, best: Best) -> dict[str, Any]:
-        """Content of ``model.pt``: plain Python and tensors."""
+    def model_content(self, weights: Mapping[str, Tensor], stage: int) -> dict[str, Any]:
+        """Return the content of a model file: plain Python and tensors.
+
+        Args:
+            weights: of the network.
+            stage: 0-based number of the stage that they are of.
+        """
+        settings = settings_of(self.network, self.settings)
         return {
-            "model": best.weights,
+            **content_of(weights, settings, self.data),
             "strategy": self.strategy.plain(),
-            "stage": self.strategy.stages[best.stage].name,
+            "stage": self.strategy.stages[stage].name,
+        }
+
+    def _result(self, best: Best) -> dict[str, Any]:
+        """Content of ``model.pt``."""
+        return {
+            **self.model_content(best.weights, best.stage),
             "metric": self.metric,
             "value": best.metric,
             "epoch": best.epoch,

@@ -41,7 +41,6 @@ def predict(folder: Path, count: int, size: int) -> float:
     write(folder / "ct.mhd", chest(count, size)[0], compress=False)
     arguments = argparse.Namespace(
         bundle="bundles/lung_nodule_ct_segmentation",
-        config_file="configs/networks/unet_resnet34.json",
         folder=folder,
     )
     untrained(arguments)

@@ -27,7 +27,6 @@ from scripts.demo.steps import Demonstration, Step
 RECIPE = Recipe(
     "bundles/liver_ct_segmentation",
     (
-        "configs/networks/fcn8s_resnet34.json",
         "configs/data/ircadb_classes_tumour.json",
         "configs/runtime/bfloat16.json",
         "configs/runtime/small_organs.json",
@@ -60,7 +59,7 @@ def train_both(run: Demonstration, seed: int, arguments: argparse.Namespace) -> 
         asked = {"dataset_dir": folder / split, "output_dir": folder / f"{split}_trained"}
         asked |= {"encoder_weights": "none", "stage_epochs": arguments.epochs, "seed": seed}
         asked |= {"val_interval": arguments.epochs, "validate::dataloader::batch_size": 8}
-        asked |= {"final_rate": 0.05}
+        asked |= {"final_rate": 0.05, "encoder": "resnet34"}
         run.run([Step(f"train on {split}", RECIPE.command("training", "train", **asked))])
 
 

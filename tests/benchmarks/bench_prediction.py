@@ -32,6 +32,12 @@ import torch
 from machine import count_work, peak_bandwidth, peak_flops, take_turns
 from rivals import eager, engines, flexible_unet
 
+from scripts.bundle.model_file import (
+    content_of,
+    settings_of,
+    trained_network,
+    trained_settings,
+)
 from scripts.phantom.chest.luna16 import make_cohort
 from scripts.prediction.network.engines import check_engine
 from scripts.prediction.network.model import Model
@@ -68,11 +74,13 @@ def untrained(arguments: argparse.Namespace) -> Path:
     """Weights at random, but for a head that finds nothing."""
     torch.manual_seed(0)
     arguments.ckpt_path = arguments.folder / "random.pt"
-    network = model_of(arguments, "own").parser.get_parsed_content("network_def")
+    settings = trained_settings("none.pt", Path(arguments.bundle, "configs", "train.json"))
+    network = trained_network(settings, encoder="resnet34")
     state = network.state_dict()
     bias = state[[name for name in state if name.endswith("head.bias")][-1]]
     bias[0 if len(bias) > 1 else slice(None)] = 1e4 if len(bias) > 1 else -1e4
-    torch.save({"model": state}, arguments.ckpt_path)
+    settings = {**settings, **settings_of(network, {})}
+    torch.save(content_of(state, settings, {}), arguments.ckpt_path)
     return Path(arguments.ckpt_path)
 
 
@@ -182,7 +190,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--source", type=Path)
     parser.add_argument("--bundle", default="bundles/lung_nodule_ct_segmentation")
-    parser.add_argument("--config_file", default="configs/networks/unet_resnet34.json")
+    parser.add_argument("--config_file", default="")
     parser.add_argument("--ckpt_path", type=Path)
     parser.add_argument("--times", type=int, default=1)
     parser.add_argument("--threads", type=int, default=2)

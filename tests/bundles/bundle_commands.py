@@ -17,10 +17,10 @@ from monai.utils import set_determinism
 from tests.bundles.config_files import LUNG, ROOT
 
 CONFIGS = str(LUNG.relative_to(ROOT))
-RESNET = ("configs/networks/unet_resnet34.json", "configs/runtime/small.json")
+TRAINED = ("train", "pretrain")  # workflows that build a network anew
 NARROW = {"decoder_channels": [16, 8, 8, 8, 8]}
 SMALL = {**NARROW, "patch_size": [32, 32], "batch_size": 6, "stage_epochs": 1, "max_epochs": 1}
-SMALL |= {"val_interval": 1, "checkpoint_interval": 1}
+SMALL |= {"val_interval": 1, "checkpoint_interval": 1, "encoder": "resnet34"}
 
 
 def start(*words: object) -> subprocess.Popen[str]:
@@ -71,8 +71,9 @@ def run_words(
 
 
 def files_of(workflow: str, *overlays: str | Path) -> list[str]:
-    """Config files of a workflow, those of the small ResNet34 U-Net by default."""
-    return [f"{CONFIGS}/{workflow}.json", *map(str, overlays or RESNET)]
+    """Config files of a workflow; a training or pretraining is of a small network by default."""
+    usual = ("configs/runtime/small.json",) if workflow in TRAINED else ()
+    return [f"{CONFIGS}/{workflow}.json", *map(str, overlays or usual)]
 
 
 def make_here(

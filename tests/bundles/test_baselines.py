@@ -36,9 +36,11 @@ CASES["vnet"][1].update(
 
 
 def files_for(workflow, name):
-    fragments = [f"networks/{name}", *(f"data/{data}" for data in CASES[name][0])]
-    names = [f"configs/{fragment}.json" for fragment in fragments]
-    return [f"{CONFIGS}/{workflow}.json", *names, "configs/runtime/small.json"]
+    data = [f"configs/data/{data}.json" for data in CASES[name][0]]
+    if workflow == "evaluate":
+        return [f"{CONFIGS}/evaluate.json", *data]
+    network = f"configs/networks/{name}.json"
+    return [f"{CONFIGS}/{workflow}.json", network, *data, "configs/runtime/small.json"]
 
 
 def settings_for(name, cohort, folder):
@@ -78,8 +80,9 @@ def test_comparator_then_trains_from_scratch_and_is_evaluated_by_config_alone(
     assert workflow.parser.get_parsed_content("train::trainer").state.iteration == 2
     (stage,) = json.loads((tmp_path / "run" / "stages.json").read_text())["stages"]
     assert math.isfinite(stage["train_loss"])
+    settings = settings_for(name, first_two, tmp_path / "evaluation")
     asked = {
-        **settings_for(name, first_two, tmp_path / "evaluation"),
+        **{key: value for key, value in settings.items() if "network" not in key},
         "pictures": 1,
         "section": "training",
     }

@@ -7,6 +7,7 @@ import re
 import pytest
 from monai.bundle import ComponentLocator, ConfigComponent, ReferenceResolver
 
+from custom_nets.encoders import ENCODERS
 from tests.bundles.config_files import (
     FRAGMENTS,
     LUNG,
@@ -74,14 +75,16 @@ def test_every_top_level_id_then_used(name):
 
 def test_preprocessing_of_train_and_evaluation_then_one_and_the_same():
     train, evaluation = resolved("train"), resolved("evaluate")
-    for key in ("sample_transforms", "window_hu", "outside_window", "lung_masking", "in_channels"):
-        assert train[key] == evaluation[key]
+    assert train["sample_transforms"] == evaluation["sample_transforms"]
 
 
-def test_window_and_network_of_train_and_inference_then_one_and_the_same():
-    train, inference = resolved("train"), resolved("inference")
-    for key in ("network_def", "window_hu", "outside_window", "lung_masking", "in_channels"):
-        assert train[key] == inference[key]
+@pytest.mark.parametrize("name", ["evaluate", "inference"])
+def test_input_and_classes_then_taken_from_the_model_and_compared_with_it(name):
+    train, other = resolved("train"), resolved(name)
+    assert other["model_settings"] == train["model_settings"]
+    for key in set(train["model_settings"]) - {"input_kind"}:
+        assert other[key] == f"$@trained['{key}']"
+    assert other["input_kind"] == train["input_kind"]
 
 
 @pytest.mark.parametrize("path", FRAGMENTS, ids=lambda p: p.stem)
@@ -89,14 +92,17 @@ def test_fragment_then_sets_only_ids_that_a_workflow_knows(path):
     workflows = [json.loads(p.read_text()) for p in ROOT.glob("bundles/*/configs/*.json")]
     known = set().union(*workflows)
     text = path.read_text()
-    own = {key for key in json.loads(text) if f"@{key}" in text} | {"volume_transforms"}
+    own = {key for key in json.loads(text) if f"@{key}" in text} | {"volume_transforms", "finalize"}
     asked = {key.removeprefix("+").split("::")[0] for key in json.loads(text)}
     assert asked <= known | own
 
 
+@pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("network", transfer_networks())
-def test_network_and_every_strategy_then_combine(network):
-    parser = parser_of(LUNG / "train.json", network, encoder_weights="none")
+def test_network_and_every_strategy_then_combine(network, encoder):
+    asked = {"encoder": encoder, "encoder_weights": "none"}
+    asked |= {"width": 8} if "fcn" in network and encoder == "vgg16" else {}
+    parser = parser_of(LUNG / "train.json", network, **asked)
     built = parser.get_parsed_content("network_def")
     for name in names_of("strategies"):
         overlay = parser_of(LUNG / "train.json", network, name, encoder_weights="none")

@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.usefixtures("_at_root"),
     pytest.mark.filterwarnings("ignore:Num foregrounds 0:UserWarning"),
 ]
-NETWORK = "configs/networks/cross_modal_resnet34.json"
+NETWORK = "configs/networks/cross_modal.json"
 PICTURES = ["luna16_two_windows", "luna16_window_and_lung"]
 
 
@@ -65,7 +65,7 @@ def test_frozen_blocks_of_both_encoders_then_bit_equal_after_training_by_config(
 ):
     started = TinyEncoder()
     torch.save(started.state_dict(), tmp_path / "encoder.pt")
-    narrow = {"network_def::encoder": tiny_encoder, "decoder_channels": [4] * 5}
+    narrow = {"encoder": tiny_encoder, "decoder_channels": [4] * 5}
     asked = {**SMALL, **narrow, "dataset_dir": str(cohort / "prepared"), "num_workers": 0}
     asked |= {"encoder_weights": str(tmp_path / "encoder.pt"), "output_dir": str(tmp_path / "run")}
     overlays = [NETWORK, "configs/runtime/small.json", f"configs/data/{data}.json"]
@@ -81,8 +81,8 @@ def test_frozen_blocks_of_both_encoders_then_bit_equal_after_training_by_config(
             assert all(same) == (block != "block5"), (encoder, block)
     keys = ["blocks.4.0.weight"]
     assert not any(torch.equal(model[f"first.{k}"], model[f"second.{k}"]) for k in keys)
-    asked = {"dataset_dir": str(cohort / "prepared"), "num_workers": 0, "pictures": 1, **narrow}
+    asked = {"dataset_dir": str(cohort / "prepared"), "num_workers": 0, "pictures": 1}
     asked |= {"ckpt_path": str(tmp_path / "run" / "model.pt"), "output_dir": str(tmp_path / "eval")}
-    run_here("evaluating", [f"{CONFIGS}/evaluate.json", *overlays], asked)
+    run_here("evaluating", [f"{CONFIGS}/evaluate.json", f"configs/data/{data}.json"], asked)
     summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
     assert summary["counts"]["slices"] == 1

@@ -38,7 +38,7 @@ def export(command, trained, path, *options):
     """Export the trained network by one of MONAI's commands."""
     weights = ["--ckpt_file", trained / "training" / "model.pt", "--key_in_ckpt", "model"]
     config = ["--config_file", repr(files_of("inference"))]
-    config += ["--decoder_channels", WIDTHS]
+    config += ["--ckpt_path", trained / "training" / "model.pt"]
     return say(command, "network_def", "--filepath", path, *METADATA, *weights, *config, *options)
 
 
@@ -66,7 +66,7 @@ def test_onnx_then_equals_eager(trained, eager, tmp_path):
 def test_properties_then_none_is_missing(cohort, tmp_path, tiny_encoder, name, kind):
     folder = "phantoms/subset0" if name == "inference" else "prepared"
     asked = {"dataset_dir": str(cohort / folder), "output_dir": str(tmp_path)}
-    asked |= {"network_def::encoder": tiny_encoder, "encoder_weights": "none", **NARROW}
+    asked |= {"encoder": tiny_encoder, "encoder_weights": "none", **NARROW}
     workflow = make_here("run", files_of(name), asked, workflow_type=kind)
     workflow.initialize()
     set_determinism(None)

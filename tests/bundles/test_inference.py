@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 from scripts.volumes.readers import read_image
-from tests.bundles.bundle_commands import NARROW, files_of, run_words, say
+from tests.bundles.bundle_commands import files_of, run_words, say
 from tests.bundles.stored_volumes import in_lps, is_flipped, write_dicom
 
 
@@ -19,7 +19,7 @@ def studies(cohort, trained, tmp_path_factory):
     sitk.WriteImage(image, inputs["flipped"])
     sitk.WriteImage(sitk.DICOMOrient(image, "SAR"), inputs["turned"])
     inputs["below/1.2.840"] = write_dicom(image, folder / "below" / "1.2.840")
-    asked = {**NARROW, "dataset_dir": folder, "output_dir": folder / "masks"}
+    asked = {"dataset_dir": folder, "output_dir": folder / "masks"}
     asked |= {"ckpt_path": trained / "training" / "model.pt"}
     say(*run_words("inferring", files_of("inference"), asked))
     return inputs, folder / "masks"

@@ -8,6 +8,8 @@ import torch
 
 from custom_nets.unet import TransferUNet
 from tests.bundles.bundle_commands import SMALL, files_of, run_here, run_words, start
+from tests.bundles.config_files import LUNG
+from tests.bundles.model_files import write_model
 
 pytestmark = [
     pytest.mark.usefixtures("_at_root"),
@@ -24,7 +26,7 @@ def asked(cohort, tiny_encoder, tmp_path):
         "dataset_dir": str(cohort / "prepared"),
         "output_dir": str(tmp_path / "results"),
         "encoder_weights": "none",
-        "network_def::encoder": tiny_encoder,
+        "encoder": tiny_encoder,
         "decoder_channels": [4] * 5,
     }
 
@@ -83,8 +85,7 @@ def test_studies_when_a_file_is_no_ct_then_named(asked, tmp_path, trained):
 def tiny_result(folder, asked):
     """A model.pt that fits the tiny network."""
     network = TransferUNet("tiny", norm="group", decoder_channels=asked["decoder_channels"])
-    torch.save({"model": network.state_dict()}, folder / "model.pt")
-    return str(folder / "model.pt")
+    return write_model(folder / "model.pt", network, LUNG)
 
 
 def test_weights_of_imagenet_when_offline_then_url_place_and_alternatives(
@@ -107,7 +108,7 @@ def test_weights_of_imagenet_when_offline_then_url_place_and_alternatives(
 
 
 def published():
-    return {"network_def::encoder": "resnet34", "encoder_weights": "imagenet"}
+    return {"encoder": "resnet34", "encoder_weights": "imagenet"}
 
 
 def test_encoder_file_when_of_another_encoder_then_both_named(asked, tmp_path):
@@ -141,15 +142,14 @@ def test_strategy_when_a_key_is_misspelt_then_valid_ones_listed(asked, tmp_path)
 
 
 @pytest.mark.parametrize(("workflow", "run_id"), [("evaluate", "evaluating"), ("inference", "run")])
-def test_result_when_of_another_encoder_then_network_file_advised(
+def test_result_when_asked_for_another_encoder_then_refused_by_name(
     asked, trained, scan, workflow, run_id
 ):
-    asked["ckpt_path"] = str(trained / "training" / "model.pt")
+    asked |= {"ckpt_path": str(trained / "training" / "model.pt"), "network_def::encoder": "vgg16"}
     if workflow == "inference":
         asked["dataset_dir"] = scan
     message = said(run_id, files_of(workflow), asked)
-    assert "holds another network than the config describes" in message
-    assert "configs/networks/" in message
+    assert "network_def::encoder: the file has 'resnet34', the config has 'vgg16'" in message
 
 
 @pytest.mark.parametrize("workflow", ["train", "pretrain", "evaluate", "inference"])
@@ -189,8 +189,8 @@ def test_run_id_when_misspelt_then_refused(asked, files):
 
 
 def test_config_file_when_absent_then_named(asked):
-    message = said("run", files_of("train", "configs/networks/unet_resnet50.json"), asked)
-    assert "configs/networks/unet_resnet50.json" in message
+    message = said("run", files_of("train", "configs/networks/unet_of_somebody.json"), asked)
+    assert "configs/networks/unet_of_somebody.json" in message
 
 
 def test_reference_when_misspelt_in_an_overlay_then_named(asked, tmp_path):

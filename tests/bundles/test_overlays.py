@@ -30,7 +30,7 @@ def train(cohort, tiny_encoder, tmp_path):
 
     def run(*overlays, name="run", tracking=None, **overrides):
         asked = {**SMALL, "dataset_dir": str(cohort / "prepared"), "num_workers": 0}
-        asked |= {"network_def::encoder": tiny_encoder, "encoder_weights": "none"}
+        asked |= {"encoder": tiny_encoder, "encoder_weights": "none"}
         asked |= {"decoder_channels": [4] * 5, "output_dir": str(tmp_path / name)}
         files = [*files_of("train"), *overlays]
         run_here("training", files, {**asked, **overrides}, tracking=tracking)
@@ -108,7 +108,6 @@ def test_whole_volumes_then_train_and_evaluate(train, cohort, tiny_encoder, tmp_
     folder = train(FROZEN, VOLUMES)
     assert all(map(math.isfinite, losses_of(folder)))
     asked = {"dataset_dir": str(cohort / "prepared"), "num_workers": 0, "pictures": 1}
-    asked |= {"network_def::encoder": tiny_encoder, "decoder_channels": [4] * 5}
     asked |= {"ckpt_path": str(folder / "model.pt"), "output_dir": str(tmp_path / "evaluation")}
     run_here("run", [*files_of("evaluate"), VOLUMES], asked)
     counts = json.loads((tmp_path / "evaluation" / "summary.json").read_text())["counts"]
@@ -118,7 +117,7 @@ def test_whole_volumes_then_train_and_evaluate(train, cohort, tiny_encoder, tmp_
 
 def test_pretraining_then_training_takes_its_encoder(train, cohort, tiny_encoder, tmp_path):
     asked = {**SMALL, "dataset_dir": str(cohort / "prepared"), "output_dir": str(tmp_path)}
-    asked |= {"network_def::encoder": tiny_encoder, "decoder_channels": [4] * 5}
+    asked |= {"encoder": tiny_encoder, "decoder_channels": [4] * 5}
     run_here("pretraining", files_of("pretrain"), asked)
     written = torch.load(tmp_path / "encoder.pt", weights_only=True)
     model = model_of(train(FROZEN, encoder_weights=str(tmp_path / "encoder.pt")))

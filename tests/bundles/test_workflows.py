@@ -9,7 +9,7 @@ import shutil
 import pytest
 import torch
 
-from tests.bundles.bundle_commands import NARROW, files_of, kill_when, run_words, say, start
+from tests.bundles.bundle_commands import files_of, kill_when, run_words, say, start
 
 METRICS = ("dice", "iou", "sensitivity", "specificity")
 
@@ -95,7 +95,7 @@ def test_training_when_killed_and_its_recorded_config_resumed_then_bit_equal(tra
 
 
 def test_evaluating_when_run_then_every_figure_and_a_row_for_every_case(trained, cohort, tmp_path):
-    asked = {**NARROW, "dataset_dir": cohort / "prepared", "output_dir": tmp_path, "seed": 3}
+    asked = {"dataset_dir": cohort / "prepared", "output_dir": tmp_path, "seed": 3}
     asked |= {"section": "training", "ckpt_path": trained / "training" / "model.pt"}
     printed = say(*run_words("evaluating", files_of("evaluate"), asked))
     assert "dice_per_nodule_mean" in printed

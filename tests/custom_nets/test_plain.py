@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from monai.networks.nets import BasicUNet, VNet
@@ -17,7 +19,7 @@ class TestPlainUNet(BaselineContract):
 
     def build(self, out_channels=1):
         widths = (4, 4, 8, 8, 8, 4)
-        network = BasicUNet(2, 3, out_channels, features=widths, act="relu", norm="batch")
+        network = partial(BasicUNet, 2, 3, out_channels, widths, act="relu", norm="batch")
         return PlainNetwork(network, in_channels=3, stride=16)
 
 
@@ -32,9 +34,8 @@ class TestPlainVNet(BaselineContract):
     def build(self, out_channels=1):
         # 45 million weights: made once for each number of outputs
         if out_channels not in self.made:
-            network = VNet(
-                out_channels=out_channels, dropout_prob_down=0.0, dropout_prob_up=(0.0, 0.0)
-            )
+            off = {"dropout_prob_down": 0.0, "dropout_prob_up": (0.0, 0.0)}
+            network = partial(VNet, out_channels=out_channels, **off)
             self.made[out_channels] = PlainNetwork(
                 network, in_channels=1, spatial_dims=3, stride=16
             )
@@ -44,12 +45,15 @@ class TestPlainVNet(BaselineContract):
 @pytest.fixture
 def small():
     torch.manual_seed(0)
-    layers = [
+    return PlainNetwork(partial(halving), in_channels=1, stride=2)
+
+
+def halving():
+    return nn.Sequential(
         nn.Conv2d(1, 4, 2, stride=2),
         nn.BatchNorm2d(4),
         nn.ConvTranspose2d(4, 1, 2, stride=2),
-    ]
-    return PlainNetwork(nn.Sequential(*layers), in_channels=1, stride=2)
+    )
 
 
 def test_parts_then_one_that_only_all_and_decoder_name(small):
@@ -86,4 +90,4 @@ def test_size_that_halves_unevenly_then_as_if_padded_by_hand(small):
 )
 def test_numbers_when_they_make_no_sense_then_refused(change):
     with pytest.raises(ValueError, match="spatial_dims must be 2 or 3, stride and in_channels"):
-        PlainNetwork(nn.Identity(), **{"in_channels": 1, **change})
+        PlainNetwork(partial(nn.Identity), **{"in_channels": 1, **change})

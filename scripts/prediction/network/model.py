@@ -162,9 +162,13 @@ class Model:
         """
         network: torch.nn.Module = self._built("network")
         networks = [network, *(deepcopy(network) for _ in self.checkpoint_files[1:])]
-        fold_norms = bool(self.parser.get("fold_norms", False))
+        options: dict[str, Any] = {
+            "settings": self._built("model_settings") if "model_settings" in self.parser else None,
+            "unchecked_model": self.options.unchecked_model,
+            "fold_norms": bool(self.parser.get("fold_norms", False)),
+        }
         for each, path in zip(networks, self.checkpoint_files, strict=True):
-            TrainedWeights(each, path, fold_norms=fold_norms).load()
+            TrainedWeights(each, path, **options).load()
             each.eval()
         return tuple(map(self.engine.prepare, networks))
 
@@ -251,6 +255,8 @@ def _read(options: Options) -> ConfigParser:
     if meta.is_file():
         parser.read_meta(str(meta))
     parser["bundle_root"] = str(options.bundle)
+    if options.checkpoints:
+        parser["ckpt_path"] = options.checkpoints[0]  # whose settings the config takes
     if options.device:
         parser["device"] = f"$torch.device({options.device!r})"
     if "progress" in parser:

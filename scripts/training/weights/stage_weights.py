@@ -37,6 +37,6 @@ class StageWeights:
         """Write the network as the stage leaves it: with its best weights."""
         stages = kept(engine).objects["stages"]
         if isinstance(stages, StagedFineTuning) and is_main_process():
-            number = stages.record.stage  # already that of the next, counted from 0
-            path = self.folder / f"stage_{number}.pt"
-            write_tensors(path, {"model": copy_of(self.network)})
+            ended = stages.record.stage - 1  # the record already points to the next, from 0
+            content = stages.model_content(copy_of(self.network), ended)
+            write_tensors(self.folder / f"stage_{ended + 1}.pt", content)

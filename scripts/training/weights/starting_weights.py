@@ -1,30 +1,61 @@
-"""Training on from a network that was trained elsewhere: transfer from a neighbouring domain."""
+"""Weights that a training starts from, and the encoder that a pretraining leaves for one."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from custom_nets.classifier import TransferClassifier
+from custom_nets.fcn import TransferFCN
+from custom_nets.unet import TransferUNet
+from scripts.bundle.model_file import NETWORK, check_settings, read_model, settings_of
+from scripts.storage.files import atomic_path
+from scripts.storage.options import read_truth
 from scripts.training.stage_checks import unwrapped
-from scripts.training.weights.trained_weights import TrainedWeights
+from scripts.training.weights.trained_weights import load_weights
+
+logger = logging.getLogger(__name__)
+
+LEARNT = ("normalise",)
+"""Arguments that come with the weights: the mean of the images that they were trained on."""
 
 
 class StartingWeights:
     """Ignite handler that has a training start from a whole trained network.
 
     Encoder and decoder, that is: from phantoms to patients, or from a public data set to a
-    hospital's own scans. ``encoder_weights`` is then without effect. Place it before the handler of
-    checkpoints, so that a resumed run continues from its own weights.
+    hospital's own scans. ``encoder_weights`` is then without effect, and the mean that the network
+    subtracts is the file's. Place it before the handler of checkpoints, so that a resumed run
+    continues from its own weights.
 
     Args:
         network: the network to train, or one inside DistributedDataParallel.
         path: ``model.pt`` of an earlier training of the same network.
+        settings: the config's ``model_settings``, compared with the file's by name.
+        unchecked_model: accept a file that does not say how it was trained, with a warning.
     """
 
-    def __init__(self, network: nn.Module, path: str | Path) -> None:
-        self.weights = TrainedWeights(unwrapped(network), path)
+    option = "start_from"
+    ignored: tuple[str, ...] = LEARNT
+
+    def __init__(
+        self,
+        network: nn.Module,
+        path: str | Path,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        unchecked_model: bool | str = False,
+    ) -> None:
+        self.network: Any = unwrapped(network)
+        self.path = Path(path)
+        self.settings = dict(settings or {})
+        self.unchecked_model = read_truth("unchecked_model", unchecked_model)
 
     def attach(self, engine: Engine) -> None:
         """Load when ``engine`` starts."""
@@ -35,9 +66,88 @@ class StartingWeights:
 
         Raises:
             FileNotFoundError: when there is no such file.
-            ValueError: when the file belongs to another network.
+            ValueError: when the file belongs to another network, or to another input.
         """
         try:
-            self.weights(engine)
+            self._load()
         except (FileNotFoundError, ValueError) as error:
-            raise type(error)(f"start_from: {error}") from error
+            told = str(error).removeprefix("ckpt_path: ")
+            raise type(error)(f"{self.option}: {told}") from error
+
+    def _load(self) -> None:
+        model = read_model(self.path)
+        asked = settings_of(self.network, self.settings)
+        check_settings(model, asked, unchecked_model=self.unchecked_model, ignoring=self.ignored)
+        self._take(model)
+        if model.settings is not None and asked[NETWORK] is not None:
+            told = model.settings[NETWORK]
+            self.network.definition.update({name: told[name] for name in LEARNT if name in told})
+
+    def _take(self, model: Any) -> None:
+        load_weights(self.network, model)
+
+
+class CoarserWeights(StartingWeights):
+    """Ignite handler that has an FCN start from a coarser one: FCN-16s from FCN-32s, and so on.
+
+    At first the network is the very same function; see
+    :meth:`custom_nets.fcn.TransferFCN.load_coarser`.
+
+    Args:
+        network: the finer network, or one inside DistributedDataParallel.
+        path: ``model.pt`` of the coarser one.
+        settings: the config's ``model_settings``, compared with the file's by name.
+        unchecked_model: accept a file that does not say how it was trained, with a warning.
+
+    Raises:
+        ValueError: when the network is no FCN.
+    """
+
+    option = "coarser_weights"
+    ignored = (*LEARNT, "stride")
+
+    def __init__(self, network: nn.Module, path: str | Path, **options: Any) -> None:
+        super().__init__(network, path, **options)
+        if not isinstance(self.network, TransferFCN):
+            raise ValueError(
+                f"coarser_weights: only an FCN can start from a coarser one, got a "
+                f"{type(self.network).__name__}; leave it out, or choose configs/networks/fcn.json"
+            )
+
+    def _take(self, model: Any) -> None:
+        self.network.load_coarser(model.weights)
+
+
+class EncoderWeights:
+    """Ignite handler that writes the encoder's weights whenever an epoch of a pretraining ends.
+
+    ``encoder_weights: FILE`` takes the file like a download. It holds
+    ``{"encoder": name, "state_dict": tensors, "epoch": n}`` and is replaced whole, so that a
+    stopped pretraining leaves the last finished epoch.
+
+    Args:
+        network: the network that is pretrained.
+        path: the file to write.
+    """
+
+    def __init__(self, network: TransferUNet | TransferClassifier, path: str | Path) -> None:
+        self.network = network
+        self.path = Path(path)
+
+    def attach(self, engine: Engine) -> None:
+        """Write after every epoch of ``engine``."""
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
+
+    def __call__(self, engine: Engine) -> None:
+        """Write the file."""
+        encoder = self.network.encoder
+        content = {
+            "encoder": encoder.name,
+            "state_dict": {key: t.detach().cpu() for key, t in encoder.state_dict().items()},
+            "epoch": engine.state.epoch,
+        }
+        with atomic_path(self.path) as beside:
+            torch.save(content, beside)
+        logger.info(
+            "epoch %d: wrote the %s encoder to %s", content["epoch"], encoder.name, self.path
+        )

@@ -1,37 +1,52 @@
-"""Loading a trained network for evaluation and inference, never going on without it."""
+"""Trained weights for evaluation and inference: loaded and checked, or the run stops."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
 
 from custom_nets.folding import fold_norms
 from custom_nets.freezing import Freezable
+from scripts.bundle.model_file import ModelFile, check_settings, read_model, settings_of
+from scripts.storage.options import read_truth
 
 logger = logging.getLogger(__name__)
 
 
 class TrainedWeights:
-    """Ignite handler that loads ``{"model": state_dict}`` into a network when an engine starts.
+    """Ignite handler that loads a model file into a network when an engine starts.
 
     MONAI's bundles often disable their loader where the file is missing; the network would then
-    predict with random weights and nobody would know. Here a missing file stops the run.
+    predict with random weights and nobody would know. Here a missing file stops the run, and so
+    does a network, a window or any other setting that is not the one of the training.
 
     Args:
         network: the network of the config.
         path: a file as training writes it (``model.pt``).
+        settings: the config's ``model_settings``, compared with the file's by name.
+        unchecked_model: accept a file that does not say how it was trained, with a warning.
         fold_norms: fold the batch norms of a network of ours into its convolutions once it is
             loaded (:func:`custom_nets.folding.fold_norms`): for inference only.
     """
 
     def __init__(
-        self, network: torch.nn.Module, path: str | Path, *, fold_norms: bool = False
+        self,
+        network: torch.nn.Module,
+        path: str | Path,
+        *,
+        settings: Mapping[str, Any] | None = None,
+        unchecked_model: bool | str = False,
+        fold_norms: bool = False,
     ) -> None:
         self.network = network
         self.path = Path(path)
+        self.settings = dict(settings or {})
+        self.unchecked_model = read_truth("unchecked_model", unchecked_model)
         self.fold_norms = fold_norms
         self._folded = False
 
@@ -44,57 +59,39 @@ class TrainedWeights:
         self.load()
 
     def load(self) -> None:
-        """Load the weights, with no engine about; what was folded has them and stays as it is.
+        """Load the weights outside of an engine; a folded network keeps those that it has.
 
         Raises:
             FileNotFoundError: when there is no such file.
-            ValueError: when the file holds no weights, or those of another network; or its norms
-                cannot be folded.
+            ValueError: when the file holds no weights, those of another network or of another
+                input; or its norms cannot be folded.
         """
         if self._folded:
             return
-        if not self.path.is_file():
-            raise FileNotFoundError(
-                f"ckpt_path: no trained network at {self.path}; run training first, "
-                "or pass --ckpt_path FILE"
-            )
-        weights = self._read()
-        self._refuse_other_network(weights)
-        self.network.load_state_dict(weights)
-        logger.info("loaded %d tensors of %s", len(weights), self.path)
+        model = read_model(self.path)
+        asked = settings_of(self.network, self.settings)
+        check_settings(model, asked, unchecked_model=self.unchecked_model)
+        load_weights(self.network, model)
         if self.fold_norms and isinstance(self.network, Freezable):
             logger.info("folded %d batch norms", fold_norms(self.network.eval()))
             self._folded = True
 
-    def _read(self) -> dict[str, torch.Tensor]:
-        """Read tensors by their names; nothing in the file is run."""
-        try:
-            content = torch.load(self.path, map_location="cpu", weights_only=True)
-        except Exception as error:  # zip, pickle and torch have no common error
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise self._no_weights(f"{type(error).__name__}: {reason}") from error
-        weights = content.get("model", content) if isinstance(content, dict) else content
-        if not isinstance(weights, dict):
-            raise self._no_weights(f"got a {type(weights).__name__}")
-        strange = [key for key, value in weights.items() if not isinstance(value, torch.Tensor)]
-        if strange:
-            raise self._no_weights(f"{strange[0]!r} is no tensor")
-        return weights
 
-    def _no_weights(self, reason: str) -> ValueError:
-        return ValueError(
-            f"ckpt_path: {self.path} holds no weights that can be read without running code "
-            f"({reason}); give the model.pt that training wrote"
+def load_weights(network: torch.nn.Module, model: ModelFile) -> None:
+    """Load a model file's weights into a network, all of them or none.
+
+    Raises:
+        ValueError: when names or shapes of tensors differ.
+    """
+    own = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    offered = {key: tuple(tensor.shape) for key, tensor in model.weights.items()}
+    names = own.keys() | offered.keys()
+    differing = sorted(key for key in names if own.get(key) != offered.get(key))
+    if differing:
+        raise ValueError(
+            f"ckpt_path: {model.path} holds another network than the config describes: "
+            f"{len(differing)} of {len(own)} tensors differ, first {differing[0]!r}; give the "
+            "network's arguments that training used, e.g. --network_def::encoder densenet121"
         )
-
-    def _refuse_other_network(self, weights: dict[str, torch.Tensor]) -> None:
-        """Compare names and shapes before anything is copied."""
-        own = {key: tuple(t.shape) for key, t in self.network.state_dict().items()}
-        came = {key: tuple(t.shape) for key, t in weights.items()}
-        differing = sorted(key for key in own.keys() | came.keys() if own.get(key) != came.get(key))
-        if differing:
-            raise ValueError(
-                f"ckpt_path: {self.path} holds another network than the config describes: "
-                f"{len(differing)} of {len(own)} tensors differ, first {differing[0]!r}; add the "
-                "network file that training used, e.g. configs/networks/unet_densenet121.json"
-            )
+    network.load_state_dict(model.weights)
+    logger.info("loaded %d tensors of %s", len(model.weights), model.path)

@@ -8,10 +8,12 @@ from tests.bundles.config_files import ROOT
 
 LIVER = ROOT / "bundles" / "liver_ct_segmentation" / "configs"
 CONFIGS = str(LIVER.relative_to(ROOT))
-RESNET = "configs/networks/fcn8s_resnet34.json"
+FCN = "configs/networks/fcn.json"
 SMALL = {"batch_size": 8, "accumulation_steps": 2, "stage_epochs": 2, "num_workers": 0}
+SMALL |= {"encoder": "resnet34"}
 
 
 def files_of(workflow: str, *overlays: str | Path) -> list[str]:
-    """Config files of a workflow, with FCN-8s on ResNet34 unless other files are named."""
-    return [f"{CONFIGS}/{workflow}.json", *map(str, overlays or [RESNET])]
+    """Config files of a workflow; the FCN's own file allows a training to set its arguments."""
+    usual = [FCN] if workflow == "train" else []
+    return [f"{CONFIGS}/{workflow}.json", *usual, *map(str, overlays)]

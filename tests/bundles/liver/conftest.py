@@ -47,7 +47,7 @@ def train(abdomens: Path, tiny_encoder: str, tmp_path: Path) -> Callable[..., Pa
 
     def run(*overlays: str, name: str = "run", **overrides: Any) -> Path:
         asked = {**SMALL, "dataset_dir": str(abdomens / "prepared"), "stage_epochs": 1}
-        asked |= {"network_def::encoder": tiny_encoder, "encoder_weights": "none"}
+        asked |= {"encoder": tiny_encoder, "encoder_weights": "none"}
         asked |= {"decoder_channels": [4] * 5, "output_dir": str(tmp_path / name)}
         run_here("training", [*files_of("train"), *overlays], {**asked, **overrides})
         return tmp_path / name

@@ -93,8 +93,8 @@ def test_two_processes_then_train_as_one_stage_by_stage(bundle, request, tmp_pat
     prepared = shortened(request.getfixturevalue(cohort) / "prepared", tmp_path / "prepared")
     overlay = tmp_path / "overlay.json"
     overlay.write_text(json.dumps({**OVERLAY, **LOSSES[bundle]}))
-    train, several = (f"bundles/{bundle}/configs/{n}.json" for n in ("train", "multi_gpu_train"))
-    files = [train, "configs/networks/unet_vgg16.json", overlay]
+    several = "configs/runtime/multi_gpu_train.json"
+    files = [f"bundles/{bundle}/configs/train.json", "configs/networks/unet.json", overlay]
     asked = {"dataset_dir": str(prepared), "batch_size": 4}
     asked |= {"accumulation_steps": 2} if bundle.startswith("liver") else {}
     run_here("training", files, {**asked, "output_dir": str(tmp_path / "one")})

@@ -19,7 +19,15 @@ def test_metadata_when_verified_offline_then_follows_the_schema():
 
 
 def test_network_of_the_default_config_then_has_the_ports_of_the_metadata():
-    words = ["verify_net_in_out", "network_def", *METADATA, "--any", "48", "--width", "64"]
+    words = [
+        "verify_net_in_out",
+        "network_def",
+        *METADATA,
+        "--any",
+        "48",
+        "--network_def::width",
+        "64",
+    ]
     printed = say(*words, "--config_file", f"{CONFIGS}/inference.json")
     assert "data shape of network is verified with no error" in printed
 
@@ -35,6 +43,7 @@ def eager(organs):
 def export(command, organs, path, *options):
     weights = ["--ckpt_file", organs / "training" / "model.pt", "--key_in_ckpt", "model"]
     config = ["--config_file", repr(files_of("inference"))]
+    config += ["--ckpt_path", organs / "training" / "model.pt"]
     return say(command, "network_def", "--filepath", path, *METADATA, *weights, *config, *options)
 
 
@@ -62,8 +71,8 @@ def test_onnx_then_equals_eager(organs, eager, tmp_path):
 def test_properties_then_none_is_missing(abdomens, tmp_path, tiny_encoder, name, kind):
     folder = "prepared/volumes" if name == "inference" else "prepared"
     asked = {"dataset_dir": str(abdomens / folder), "output_dir": str(tmp_path)}
-    asked |= {"network_def::encoder": tiny_encoder, "encoder_weights": "none"}
-    asked |= SMALL if name == "train" else {}
+    asked |= {**SMALL, "encoder_weights": "none"} if name == "train" else {}
+    asked |= {"encoder" if name == "train" else "network_def::encoder": tiny_encoder}
     workflow = make_here("run", files_of(name), asked, workflow_type=kind)
     workflow.initialize()
     set_determinism(None)

@@ -13,7 +13,7 @@ from tests.bundles.liver.commands import SMALL, files_of
 from tests.custom_nets.tiny import TinyEncoder
 
 pytestmark = pytest.mark.usefixtures("_at_root")
-UNET = "configs/networks/unet_resnet34.json"
+UNET = "configs/networks/unet.json"
 PRETRAINING = [
     "bundles/lung_nodule_ct_segmentation/configs/pretrain.json",
     UNET,
@@ -80,10 +80,10 @@ def test_accumulated_batch_then_nearly_the_whole_one(train):
 
 def test_coarse_to_fine_then_each_starts_from_the_last(train):
     frozen = "configs/strategies/frozen.json"
-    coarse = train(frozen, name="32s", **{"network_def::stride": 32})
+    coarse = train(frozen, name="32s", **{"stride": 32})
     still = {"learning_rate": 1e-12, "augmentation": [], "network_def::dropout": 0.0}
     for step, stride in enumerate((16, 8, 4)):
-        asked = {"coarser_weights": str(coarse / "model.pt"), "network_def::stride": stride}
+        asked = {"coarser_weights": str(coarse / "model.pt"), "stride": stride}
         fine = train(frozen, name=f"{stride}s", **still, **asked)
         first, second = (torch.load(f / "model.pt", weights_only=True) for f in (coarse, fine))
         new = [f"decoder.steps.{step}.score.{kind}" for kind in ("bias", "weight")]
@@ -96,7 +96,7 @@ def test_pretraining_without_labels_then_training_takes_its_encoder(
     train, abdomens, tiny_encoder, tmp_path
 ):
     asked = {"dataset_dir": str(abdomens / "prepared"), "output_dir": str(tmp_path)}
-    asked |= {"network_def::encoder": tiny_encoder, "decoder_channels": [4] * 5}
+    asked |= {"encoder": tiny_encoder, "decoder_channels": [4] * 5}
     asked |= {"max_epochs": 1, "num_workers": 0, "patch_size": [64, 64], "square_size": [8, 8]}
     run_here("pretraining", PRETRAINING, asked)
     written = torch.load(tmp_path / "encoder.pt", weights_only=True)["state_dict"]
@@ -114,6 +114,7 @@ def told_organs(once, abdomens):
     def build(folder):
         asked = {"dataset_dir": abdomens / "prepared", "output_dir": folder, "num_workers": 0}
         asked |= {"patch_size": [32, 32], "batch_size": 8, "max_epochs": 2, "learning_rate": 1e-3}
+        asked |= {"encoder": "resnet34"}
         (folder / "log").write_text(say(*run_words("pretraining", files_of("pretrain"), asked)))
 
     return once("told_organs", build)
@@ -135,7 +136,8 @@ def test_encoder_that_tells_organs_then_taken_by_both_bundles(told_organs):
     assert written["encoder"] == "resnet34"
     lung = (f"{ROOT}/bundles/lung_nodule_ct_segmentation/configs/train.json", UNET)
     for files in (files_of("train"), lung):
-        parser = parser_of(*files, encoder_weights=str(told_organs / "encoder.pt"), normalise=0.2)
+        asked = {"encoder": "resnet34", "encoder_weights": str(told_organs / "encoder.pt")}
+        parser = parser_of(*files, **asked, normalise=0.2)
         started = parser.get_parsed_content("network_def").encoder.state_dict()
         for key, tensor in written["state_dict"].items():
             assert torch.equal(started[key], tensor), key
@@ -147,7 +149,7 @@ def test_five_classes_then_the_tumour_is_told_too(abdomens, tiny_encoder, tmp_pa
         str(abdomens / "phantoms"), str(prepared), tumour=True, every=6, jobs=1, volumes=False
     )
     asked = {"dataset_dir": str(prepared), "output_dir": str(tmp_path), "num_workers": 0}
-    asked |= {"network_def::encoder": tiny_encoder, "patch_size": [32, 32], "max_epochs": 1}
+    asked |= {"encoder": tiny_encoder, "patch_size": [32, 32], "max_epochs": 1}
     files = [*files_of("pretrain"), "configs/data/ircadb_classes_tumour.json"]
     workflow = run_here("pretraining", files, asked)
     assert workflow.parser.get_parsed_content("classifier").score.out_features == 4
@@ -159,13 +161,12 @@ def test_tumours_then_are_a_fifth_class(abdomens, tiny_encoder, tmp_path):
         str(abdomens / "phantoms"), str(prepared), tumour=True, every=6, jobs=1, volumes=False
     )
     asked = {**SMALL, "dataset_dir": str(prepared), "stage_epochs": 1, "encoder_weights": "none"}
-    asked |= {"network_def::encoder": tiny_encoder, "output_dir": str(tmp_path / "training")}
+    asked |= {"encoder": tiny_encoder, "output_dir": str(tmp_path / "training")}
     five = "configs/data/ircadb_classes_tumour.json"
     run_here("training", [*files_of("train"), five], asked)
     asked = {"dataset_dir": str(prepared), "ckpt_path": str(tmp_path / "training" / "model.pt")}
-    asked |= {"network_def::encoder": tiny_encoder, "output_dir": str(tmp_path / "eval")}
-    asked |= {"num_workers": 0, "pictures": 1}
-    run_here("evaluating", [*files_of("evaluate"), five], asked)
+    asked |= {"output_dir": str(tmp_path / "eval"), "num_workers": 0, "pictures": 1}
+    run_here("evaluating", files_of("evaluate"), asked)
     figures = json.loads((tmp_path / "eval" / "summary.json").read_text())["figures"]
     assert figures["iou_liver_tumour_pooled"]["n"] == 1
 

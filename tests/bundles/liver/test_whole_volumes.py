@@ -15,13 +15,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning"),
 ]
 VOLUMES = "configs/data/ircadb_volumes.json"
-FCN = "configs/networks/fcn8s_resnet34.json"
 SLICES = 24  # of each phantom
 
 
 def workflow_of(abdomens, run_id, config, *overlays, **overrides):
     asked = {"dataset_dir": str(abdomens / "prepared"), "encoder_weights": "none", **overrides}
-    workflow = make_here(run_id, files_of(config, FCN, *overlays), asked)
+    workflow = make_here(run_id, files_of(config, *overlays), asked)
     workflow.initialize()
     return workflow.parser
 
@@ -59,9 +58,9 @@ def test_whole_volumes_then_train_and_evaluate(train, abdomens, tiny_encoder, tm
     stages = json.loads((folder / "stages.json").read_text())["stages"]
     assert all(math.isfinite(stage["train_loss"]) for stage in stages)
     asked = {"dataset_dir": str(abdomens / "prepared"), "num_workers": 0, "pictures": 1}
-    asked |= {"network_def::encoder": tiny_encoder, "section": "training"}
+    asked |= {"section": "training"}
     asked |= {"ckpt_path": str(folder / "model.pt"), "output_dir": str(tmp_path / "evaluation")}
-    run_here("evaluating", files_of("evaluate", FCN, VOLUMES), asked)
+    run_here("evaluating", files_of("evaluate", VOLUMES), asked)
     summary = json.loads((tmp_path / "evaluation" / "summary.json").read_text())
     counts = summary["counts"]
     assert counts["series_whole"] == counts["series"] == 4

@@ -13,6 +13,7 @@ import torch
 from custom_nets.unet import TransferUNet
 from scripts.packaging.command import package
 from tests.bundles.conftest import cohort, once
+from tests.bundles.model_files import write_model
 from tests.scripts.packaging.packages import LUNG, OVERLAYS, ROOT, SMALL
 
 __all__ = ["cohort", "once"]
@@ -32,7 +33,9 @@ def checkpoint(once: Callable[..., Path]) -> Path:
     def build(folder: Path) -> None:
         torch.manual_seed(0)
         network = TransferUNet("resnet34", norm="group", decoder_channels=SMALL["decoder_channels"])
-        torch.save({"model": network.state_dict(), "epoch": 3}, folder / "model.pt")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(ROOT)
+            write_model(folder / "model.pt", network, LUNG / "configs")
 
     return once("checkpoint", build) / "model.pt"
 

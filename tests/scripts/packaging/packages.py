@@ -14,11 +14,11 @@ LUNG = ROOT / "bundles" / "lung_nodule_ct_segmentation"
 LIVER = ROOT / "bundles" / "liver_ct_segmentation"
 SCHEMA = ROOT / "tests" / "bundles" / "meta_schema_20240725.json"
 OVERLAYS = (
-    "configs/networks/unet_resnet34.json",
     "configs/runtime/small.json",
     "configs/strategies/full.json",
 )
 SMALL = {
+    "encoder": "resnet34",
     "decoder_channels": [16, 8, 8, 8, 8],
     "encoder_weights": "none",
     "patch_size": [32, 32],

@@ -9,7 +9,9 @@ from importlib import metadata
 import pytest
 import torch
 
+from custom_nets.unet import TransferUNet
 from scripts.__main__ import main
+from scripts.bundle.model_file import read_model
 from scripts.packaging import command
 from scripts.packaging.command import package
 from tests.scripts.packaging.packages import LUNG, OVERLAYS, ROOT, SMALL
@@ -71,6 +73,26 @@ def test_nothing_then_tells_of_this_machine(packed):
             assert str(packed).encode() not in content, name
 
 
+def test_configs_then_say_what_the_model_is(bundle):
+    for name in ("train", "evaluate", "inference"):
+        config = json.loads((bundle / "configs" / f"{name}.json").read_text())
+        assert "trained" not in config
+        assert config["window_hu"] == [-1000, 400]
+        network = config["network_def"]
+        assert network["_target_"] == "custom_nets.unet.TransferUNet"
+        assert (network["encoder"], network["norm"]) == ("resnet34", "group")
+        assert network["weights"] == ("@encoder_weights" if name == "train" else "none")
+    model = read_model(bundle / "models" / "model.pt")
+    assert model.settings["network_def"]["decoder_channels"] == SMALL["decoder_channels"]
+
+
+def test_weights_without_settings_then_refused_unless_accepted_unchecked(pack, tmp_path):
+    network = TransferUNet("vgg16", decoder_channels=[4] * 5)
+    torch.save(network.state_dict(), tmp_path / "theirs.pt")
+    with pytest.raises(ValueError, match="does not say how it was trained, so that network_def, "):
+        pack(ckpt_path=tmp_path / "theirs.pt")
+
+
 def test_weights_then_alone_and_loadable_without_code(bundle, checkpoint):
     packaged = torch.load(bundle / "models" / "model.pt", weights_only=True)
     trained = torch.load(checkpoint, weights_only=True)["model"]
@@ -110,9 +132,11 @@ def test_address_of_the_model_then_large_files_in_its_place(pack):
     assert 'path: "models/model.pt"' in listed
 
 
-def test_weights_of_another_network_then_refused_and_nothing_left(pack, tmp_path):
-    with pytest.raises(ValueError, match="holds another network than the config describes"):
-        pack(overlays=OVERLAYS[1:])
+def test_window_of_an_overlay_when_not_the_models_then_refused_and_nothing_left(pack, tmp_path):
+    (tmp_path / "window.json").write_text('{"window_hu": [-500, 100]}')
+    with pytest.raises(ValueError, match=r"window_hu: the file has \[-1000, 400\], the config has"):
+        pack(overlays=[*OVERLAYS, str(tmp_path / "window.json")])
+    (tmp_path / "window.json").unlink()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small.json"]
 
 

@@ -35,7 +35,7 @@ def test_overlay_then_laid_over_as_monai_does(write):
 @pytest.mark.parametrize("bundle", [LUNG, LIVER], ids=lambda path: path.name)
 @pytest.mark.parametrize("name", ["train", "evaluate", "inference"])
 def test_workflow_then_what_monai_makes_of_all_the_files(bundle, name):
-    overlays = OVERLAYS if bundle == LUNG else ("configs/networks/fcn8s_resnet34.json",)
+    overlays = OVERLAYS if bundle == LUNG else ()
     made = packaged_configs(bundle, overlays, root=ROOT)[name]
     expected = parser_of(bundle / "configs" / f"{name}.json", *overlays)
     expected.resolve_macro_and_relative_ids()
@@ -63,7 +63,7 @@ def test_encoder_file_of_training_then_not_in_prediction(write):
     file = write("mine.json", encoder_weights="/home/me/encoder.pt")
     made = packaged_configs(LUNG, [file], root=ROOT)
     assert made["train"]["encoder_weights"] == "/home/me/encoder.pt"
-    assert made["inference"]["encoder_weights"] == made["evaluate"]["encoder_weights"] == "none"
+    assert not any("encoder_weights" in made[name] for name in ("inference", "evaluate"))
 
 
 @pytest.mark.usefixtures("_at_root")

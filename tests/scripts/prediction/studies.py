@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from pathlib import Path
@@ -14,6 +15,7 @@ import torch
 from scripts.phantom.dicom_images import SliceGeometry, slice_files
 from scripts.prediction.options import Options
 from scripts.volumes.nifti import nifti_of
+from tests.bundles.model_files import write_model
 from tests.scripts.prediction.shapes import chest
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -71,7 +73,9 @@ def one_convolution(folder, name, rules):
     definition = {"_target_": "torch.nn.Conv2d", "in_channels": 3, "kernel_size": 1}
     definition["out_channels"] = len(rules)
     overlay.write_text(json.dumps({"network_def": definition}))
-    torch.save({"model": network.state_dict()}, weights)
+    configs = (LIVER if name == LIVER.name else LUNG) / "configs"
+    with contextlib.chdir(ROOT):
+        write_model(weights, network, configs)
     return str(overlay), str(weights)
 
 

@@ -13,8 +13,8 @@ STUDY = {
     "bundle": "lung_nodule_ct_segmentation",
     "figures": {"Dice": "dice_per_nodule_mean", "sensitivity": "sensitivity_pooled"},
     "methods": [
-        {"name": "BSFT", "network": "unet_resnet34", "strategy": "bsft"},
-        {"name": "scratch", "network": "unet_resnet34", "strategy": "scratch"},
+        {"name": "BSFT", "network": "unet", "encoder": "resnet34", "strategy": "bsft"},
+        {"name": "scratch", "network": "unet", "encoder": "resnet34", "strategy": "scratch"},
     ],
     "seeds": [0],
     "epochs": {"total": 10},

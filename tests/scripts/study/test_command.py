@@ -40,7 +40,9 @@ def test_command_then_report_table_and_pictures(tmp_path, monkeypatch):
 
 
 def test_command_with_a_wrong_name_then_nothing_is_written(tmp_path):
-    path = write_study(tmp_path, methods=[{"network": "unet_resnet34", "strategy": "bstf"}])
+    path = write_study(
+        tmp_path, methods=[{"network": "unet", "encoder": "resnet34", "strategy": "bstf"}]
+    )
     with pytest.raises(ValueError, match="did you mean bsft"):
         command.study(str(path), str(tmp_path / "report"), small=True)
     assert not (tmp_path / "report").exists()

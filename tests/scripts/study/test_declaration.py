@@ -4,7 +4,7 @@ from scripts.study.choices import named
 from scripts.study.declaration import read_study
 from tests.scripts.study.studies import STUDY, write_study
 
-NETWORK = {"network": "unet_resnet34", "strategy": "bsft"}
+NETWORK = {"network": "unet", "encoder": "resnet34", "strategy": "bsft"}
 ORGANS = {
     "config": "bundles/liver_ct_segmentation/configs/pretrain.json",
     "data": {"phantoms": {"patients": 12, "size": 96}, "prepare": {"volumes": False}},

@@ -5,9 +5,14 @@ import pytest
 from scripts.study.declaration import read_study
 from tests.scripts.study.studies import write_study
 
-NETWORK = {"network": "unet_resnet34", "strategy": "bsft"}
+NETWORK = {"network": "unet", "encoder": "resnet34", "strategy": "bsft"}
 WRONG = {
-    "network": ([{**NETWORK, "network": "unet_resnet43"}], "did you mean unet_resnet34"),
+    "network": ([{**NETWORK, "network": "unett"}], "did you mean unet"),
+    "encoder": ([{**NETWORK, "encoder": "resnet43"}], "did you mean resnet34"),
+    "encoder of none": (
+        [{**NETWORK, "network": "unet_plain", "strategy": "scratch"}],
+        "unet_plain has no encoder",
+    ),
     "strategy": ([{**NETWORK, "strategy": "bstf"}], r"no 'bstf'; did you mean bsft\? Valid are"),
     "loss": ([{**NETWORK, "loss": "dise"}], "did you mean dice"),
     "split": ([{**NETWORK, "split": "patients"}], "did you mean patient"),

@@ -11,7 +11,6 @@ from custom_nets.encoders import make_encoder
 from custom_nets.freezing import Freezable
 from scripts.study.cells import make_cells
 from scripts.study.declaration import read_study
-from scripts.study.methods import encoder_of
 from scripts.study.sources import Source
 
 STUDIES = sorted(path.stem for path in Path("configs/studies").glob("*.json"))
@@ -36,10 +35,11 @@ def test_small_form_then_every_network_can_be_built(name: str, pretrained: dict[
         parser.update(dict(cell.training.files["settings.json"]))
         weights = "none"
         if len(cell.training.needs) > 1:
-            weights = str(pretrained[str(encoder_of(cell.method.network))])
+            weights = str(pretrained[str(cell.method.encoder)])
         parser["encoder_weights"] = weights
+        parser["encoder"] = cell.method.encoder
         parser["normalise"] = 0.2  # the mean of training images, of which there are none here
-        key = str((cell.method.network, weights, cell.training.files))
+        key = str((cell.method.network, cell.method.encoder, weights, cell.training.files))
         if key not in built:
             network: Any = parser.get_parsed_content("network_def")
             own = isinstance(network, Freezable)

@@ -15,7 +15,7 @@ def test_pretraining_that_validates_then_its_figures_and_data_are_told(tmp_path)
         "config": "bundles/liver_ct_segmentation/configs/pretrain.json",
         "data": {"phantoms": {"patients": 6, "size": 64}},
     }
-    methods = [{"name": "x", "network": "unet_resnet34", "weights": "organs"}]
+    methods = [{"name": "x", "network": "unet", "encoder": "resnet34", "weights": "organs"}]
     declared = {"methods": methods, "pretrainings": {"organs": organs}, "paper": {}}
     study = read_study(write_study(tmp_path, **declared))
     cells = make_cells(study, Source())
@@ -36,7 +36,8 @@ def test_pretraining_that_validates_then_its_figures_and_data_are_told(tmp_path)
 def test_pretraining_on_two_splits_then_a_row_of_each_and_the_leak_is_told(tmp_path):
     methods = [
         {
-            "network": "fcn8s_vgg16",
+            "network": "fcn",
+            "encoder": "vgg16",
             "strategy": "full",
             "weights": "own",
             "split": ["slice_random", "patient"],

@@ -17,7 +17,13 @@ def report(tmp_path_factory):
     methods = [
         *STUDY["methods"],
         {"name": "cut", "network": "graph_cut"},
-        {"name": "leaky", "network": "unet_resnet34", "strategy": "full", "split": "nodule"},
+        {
+            "name": "leaky",
+            "network": "unet",
+            "encoder": "resnet34",
+            "strategy": "full",
+            "split": "nodule",
+        },
     ]
     rows = {"BSFT": {"Dice": 0.8954}, "only printed": {"Dice": 0.777}}
     paper = {"source": "A paper, table 1", "rows": rows}

@@ -6,7 +6,7 @@ from scripts.study.declaration import read_study
 from scripts.study.sources import choose_source, prepared_task
 from tests.scripts.study.studies import STUDY, write_datalist, write_study
 
-READERS = [{"name": "x", "network": "unet_resnet34", "label": ["ball", "readers"]}]
+READERS = [{"name": "x", "network": "unet", "encoder": "resnet34", "label": ["ball", "readers"]}]
 
 
 def read(folder, *, small=True, **changes):
@@ -68,8 +68,10 @@ def test_data_set_of_ones_own_then_prepared_with_its_options_and_without_a_label
     changes = {
         "data_set": "folder",
         "data": {"prepare": {"kind": "instances", "objects": "values"}},
-        "methods": [{"name": "x", "network": "unet_resnet34", "split": "given"}],
-        "small": {"methods": [{"name": "x", "network": "unet_resnet34", "split": "given"}]},
+        "methods": [{"name": "x", "network": "unet", "encoder": "resnet34", "split": "given"}],
+        "small": {
+            "methods": [{"name": "x", "network": "unet", "encoder": "resnet34", "split": "given"}]
+        },
         "paper": {},
     }
     study = read(tmp_path, **changes)

@@ -17,6 +17,7 @@ from scripts.prediction.network.engines import Engine, load_openvino
 from scripts.prediction.network.model import Model
 from scripts.prediction.pipeline import KEY
 from scripts.training.precision import native_dtype
+from tests.bundles.model_files import write_model
 from tests.scripts.prediction.shapes import chest
 from tests.scripts.prediction.studies import write_nifti
 
@@ -223,19 +224,19 @@ def trained_on_lungs(image, lungs, *, steps=15):
 @pytest.mark.usefixtures("_at_the_root")
 def test_openvino_in_bfloat16_on_a_phantom_then_the_mask_of_torch(lung_options, tmp_path):
     files = {"overlay": tmp_path / "small.json", "weights": tmp_path / "model.pt"}
-    files["overlay"].write_text('{"decoder_channels": [16, 8, 8, 8, 8], "precision": "bfloat16"}')
+    files["overlay"].write_text('{"precision": "bfloat16"}')
     whole = tmp_path / "whole.json"
     whole.write_text('{"precision": "float32"}')
     options = replace(
         lung_options,
-        config_files=("configs/networks/unet_resnet34.json", str(files["overlay"])),
+        config_files=(str(files["overlay"]),),
         checkpoints=(str(files["weights"]),),
     )
     source = write_nifti(tmp_path / "scan.nii.gz", chest())
     data = Model(options).preprocessing({KEY: str(source)})
     image, lungs = data[KEY].as_tensor(), data["lung"].as_tensor().float()
     network = trained_on_lungs(image, lungs)
-    torch.save({"model": network.state_dict()}, files["weights"])
+    write_model(files["weights"], network, lung_options.bundle / "configs")
     exact = replace(options, config_files=(*options.config_files, str(whole)))
     model = Model(replace(options, engine="openvino"))
     found = model.probabilities(data[KEY]).as_tensor() > 0.5

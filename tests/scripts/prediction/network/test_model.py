@@ -12,6 +12,7 @@ from monai.data import MetaTensor
 from scripts.prediction.network.model import Model, flipped_axes
 from scripts.prediction.options import Options
 from scripts.prediction.pipeline import predict_volume
+from tests.bundles.model_files import write_model
 from tests.scripts.prediction.studies import (
     bright_chest,
     one_convolution,
@@ -38,7 +39,7 @@ def test_flips_then_the_mean_over_the_flipped_passes(lung_options, tmp_path):
     )
     torch.manual_seed(0)
     network = torch.nn.Conv2d(3, 1, 3, padding=1)
-    torch.save({"model": network.state_dict()}, weights)
+    write_model(weights, network, lung_options.bundle / "configs")
     options = replace(lung_options, config_files=(str(overlay),), checkpoints=(str(weights),))
     image = MetaTensor(torch.rand(3, 6, 5, 4), affine=torch.eye(4))
     plain = Model(options)

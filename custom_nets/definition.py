@@ -1,0 +1,146 @@
+"""The arguments of a network as plain Python: what it is, and enough to build it again."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+TARGET = "_target_"
+SOURCES = ("weights", "fully_connected")
+"""Arguments that say where weights come from, not what the network is: left at their default."""
+
+TRUSTED = re.compile(r"(custom_nets|monai\.networks\.nets)(\.[A-Za-z_]\w*)+")
+"""Classes that a definition read from a file may name."""
+
+
+class Defined(nn.Module):
+    """Network that remembers the arguments it was built with, in `definition`.
+
+    Every argument is in there, defaults included, as plain Python; ``_target_`` names the class.
+
+    >>> from custom_nets.classifier import TransferClassifier
+    >>> definition = TransferClassifier("resnet34", in_channels=1).definition
+    >>> definition["_target_"], definition["in_channels"], definition["weights"]
+    ('custom_nets.classifier.TransferClassifier', 1, 'none')
+    """
+
+    __jit_ignored_attributes__ = ["_definition"]
+    __jit_unused_properties__ = ["definition"]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Have ``__init__`` of the subclass note its arguments."""
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = _noting(cls.__init__)  # type: ignore[method-assign]
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        """Class and arguments; changes of the returned dictionary stay in the network."""
+        found: dict[str, Any] = self.__dict__["_definition"]
+        return found
+
+
+def _noting(built: Callable[..., None]) -> Callable[..., None]:
+    """Wrap an ``__init__``; of several in a class hierarchy the outermost one's arguments count."""
+
+    @functools.wraps(built)
+    def noting(self: Defined, *args: Any, **options: Any) -> None:
+        if "_definition" not in self.__dict__:
+            arguments = _arguments(built, (self, *args), options)
+            self.__dict__["_definition"] = {TARGET: _name(type(self)), **arguments}
+        built(self, *args, **options)
+
+    return noting
+
+
+def _name(cls: Any) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _arguments(
+    function: Callable[..., Any], args: tuple[Any, ...], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Resolve a call's arguments, defaults included; sources of weights stay at their default."""
+    signature = inspect.signature(function)
+    bound = signature.bind(*args, **options)
+    bound.apply_defaults()
+    defaults = {
+        name: signature.parameters[name].default for name in SOURCES if name in bound.arguments
+    }
+    taken = {**bound.arguments, **defaults}
+    return {name: _plain(name, value) for name, value in taken.items() if name != "self"}
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Reduce an argument to plain Python.
+
+    Raises:
+        TypeError: for an object, such as a network that was built already.
+    """
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, type):
+        value = functools.partial(value)
+    if isinstance(value, functools.partial):
+        return {TARGET: _name(value.func), **_arguments(value.func, value.args, value.keywords)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(name, item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(name, item) for item in value]
+    raise TypeError(
+        f"{name}: must be plain Python or functools.partial of a class, by which the network can "
+        f'be built again, got a {type(value).__name__}; in a config add "_mode_": "callable"'
+    )
+
+
+def build_network(definition: Mapping[str, Any]) -> Defined:
+    """Build a network from its definition, with random weights; nothing else is run.
+
+    Raises:
+        ValueError: for a class outside of ``custom_nets`` and ``monai.networks.nets``, or one that
+            does not take these arguments.
+
+    >>> build_network({"_target_": "os.system", "command": "ls"})
+    Traceback (most recent call last):
+    ...
+    ValueError: network_def: 'os.system' is no network of custom_nets or monai.networks.nets
+    """
+    network = _call(definition)()
+    if not isinstance(network, Defined):
+        raise ValueError(f"network_def: {definition[TARGET]} is no network of custom_nets")
+    return network
+
+
+def _call(definition: Mapping[str, Any]) -> Callable[[], Any]:
+    """Return a definition as a call that is still to be made; inner definitions likewise."""
+    target = definition.get(TARGET)
+    cls = _class(str(target)) if TRUSTED.fullmatch(str(target)) else None
+    if cls is None:
+        raise ValueError(
+            f"network_def: {target!r} is no network of custom_nets or monai.networks.nets"
+        )
+    arguments = {
+        name: _call(value) if isinstance(value, Mapping) and TARGET in value else value
+        for name, value in definition.items()
+        if name != TARGET
+    }
+    try:
+        inspect.signature(cls).bind(**arguments)
+    except TypeError as error:
+        raise ValueError(f"network_def: {target} takes other arguments: {error}") from error
+    return functools.partial(cls, **arguments)
+
+
+def _class(target: str) -> type[nn.Module] | None:
+    module, _, name = target.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError:
+        return None
+    return found if isinstance(found, type) and issubclass(found, nn.Module) else None

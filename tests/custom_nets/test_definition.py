@@ -1,0 +1,68 @@
+from functools import partial
+
+import pytest
+import torch
+from monai.networks.nets import BasicUNet
+from torch import nn
+
+from custom_nets.classifier import TransferClassifier
+from custom_nets.cross_modal import CrossModalUNet
+from custom_nets.definition import build_network
+from custom_nets.fcn import TransferFCN
+from custom_nets.plain import PlainNetwork
+from custom_nets.unet import TransferUNet
+
+WIDTHS = (4, 4, 4, 4, 4)
+NETWORKS = {
+    "unet": lambda tiny: TransferUNet(tiny, norm="group", decoder_channels=WIDTHS, normalise=0.3),
+    "fcn": lambda tiny: TransferFCN(tiny, stride=4, out_channels=3),
+    "fcn with fully connected": lambda tiny: TransferFCN(tiny, width=8, fully_connected="fresh"),
+    "cross modal": lambda tiny: CrossModalUNet(tiny, fusion="sum", decoder_channels=WIDTHS),
+    "classifier": lambda tiny: TransferClassifier(tiny, in_channels=1, out_channels=2),
+    "plain": lambda _: PlainNetwork(
+        partial(BasicUNet, 2, 1, 1, features=(4, 4, 8, 8, 8, 4)), in_channels=1, stride=16
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_network_when_built_from_its_definition_then_the_same_function(tiny, name):
+    network = NETWORKS[name](tiny).eval()
+    again = build_network(network.definition).eval()
+    assert again.definition == network.definition
+    again.load_state_dict(network.state_dict())
+    image = torch.rand(1, network.in_channels, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(again(image), network(image))
+
+
+def test_source_of_weights_then_not_in_the_definition(tiny, tmp_path):
+    torch.save(TransferUNet(tiny, decoder_channels=WIDTHS).encoder.state_dict(), tmp_path / "e.pt")
+    network = TransferUNet(tiny, weights=str(tmp_path / "e.pt"), decoder_channels=WIDTHS)
+    assert network.definition["weights"] == "none"
+    assert str(tmp_path) not in str(network.definition)
+
+
+def test_default_that_depends_on_the_encoder_then_resolved(tiny):
+    assert TransferFCN(tiny).definition["width"] == 0
+
+
+def test_network_given_as_an_object_then_refused():
+    with pytest.raises(TypeError, match='network: must be plain Python .*add "_mode_": "callable"'):
+        PlainNetwork(nn.Identity(), in_channels=1)
+
+
+@pytest.mark.parametrize(
+    ("definition", "said"),
+    [
+        ({"_target_": "os.system", "command": "true"}, "'os.system' is no network"),
+        ({"_target_": "custom_nets.unet.initialise"}, "'custom_nets.unet.initialise' is no net"),
+        ({"_target_": "custom_nets.nowhere.Net"}, "'custom_nets.nowhere.Net' is no network"),
+        ({"_target_": "custom_nets.unet.TransferUNet", "widht": 3}, "takes other arguments"),
+        ({"_target_": "monai.networks.nets.UNet", "spatial_dims": 2}, "takes other arguments"),
+    ],
+    ids=["not a network", "function", "no module", "unknown argument", "lacking argument"],
+)
+def test_definition_that_names_something_else_then_refused(definition, said):
+    with pytest.raises(ValueError, match=said):
+        build_network(definition)

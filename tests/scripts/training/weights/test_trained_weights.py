@@ -1,0 +1,93 @@
+import pytest
+import torch
+
+from custom_nets.freezing import FreezableBatchNorm2d
+from scripts.training.weights.trained_weights import TrainedWeights
+from tests.scripts.training.weights.model_files import SETTINGS, assert_equal, network, run, write
+
+
+def test_weights_then_in_the_network_when_the_engine_starts(tmp_path):
+    trained, fresh = network(), network()
+    run(TrainedWeights(fresh, write(tmp_path / "model.pt", trained), settings=SETTINGS))
+    assert_equal(trained, fresh)
+
+
+def test_weights_when_folded_then_same_logits_and_a_second_start_is_harmless(tmp_path):
+    trained, fresh = network().eval(), network()
+    handler = TrainedWeights(fresh, write(tmp_path / "model.pt", trained), fold_norms=True)
+    run(handler)
+    run(handler)
+    assert not any(isinstance(module, FreezableBatchNorm2d) for module in fresh.modules())
+    image = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(fresh(image), trained(image), atol=1e-4)
+
+
+def test_network_that_is_not_ours_then_loaded_and_nothing_folded(tmp_path):
+    theirs = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 1), torch.nn.BatchNorm2d(2))
+    run(TrainedWeights(theirs, write(tmp_path / "model.pt", theirs), fold_norms=True))
+    assert isinstance(theirs[1], torch.nn.BatchNorm2d)
+
+
+def test_file_when_missing_then_stops_and_says_what_to_do(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no trained network at .*model.pt; run training"):
+        run(TrainedWeights(network(), tmp_path / "model.pt"))
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"norm": "group"}, "network_def::norm: the file has 'group', the config has 'instance'"),
+        ({"encoder": "resnet34"}, "network_def::encoder: the file has 'resnet34', the config has"),
+    ],
+    ids=["norm", "encoder"],
+)
+def test_other_network_then_refused_by_name_before_anything_is_copied(tmp_path, options, named):
+    fresh = network(norm="instance")
+    before = {key: value.clone() for key, value in fresh.state_dict().items()}
+    write(tmp_path / "model.pt", network(**{"norm": "instance", **options}))
+    with pytest.raises(ValueError, match=named):
+        run(TrainedWeights(fresh, tmp_path / "model.pt"))
+    assert all(torch.equal(value, before[key]) for key, value in fresh.state_dict().items())
+
+
+def test_other_window_then_refused_by_name(tmp_path):
+    trained = network()
+    write(tmp_path / "model.pt", trained)
+    asked = {**SETTINGS, "window_hu": [-500, 100]}
+    with pytest.raises(ValueError, match=r"window_hu: the file has \[-1000, 400\], the config has"):
+        run(TrainedWeights(trained, tmp_path / "model.pt", settings=asked))
+
+
+def test_file_that_says_nothing_then_refused_unless_accepted_with_a_warning(tmp_path, caplog):
+    trained, fresh = network(), network()
+    torch.save({"model": trained.state_dict()}, tmp_path / "model.pt")
+    options = {"settings": SETTINGS}
+    with pytest.raises(ValueError, match="does not say how it was trained, .*unchecked_model true"):
+        run(TrainedWeights(fresh, tmp_path / "model.pt", **options))
+    run(TrainedWeights(fresh, tmp_path / "model.pt", **options, unchecked_model="true"))
+    assert "not checked: network_def, input_kind, window_hu, threshold" in caplog.text
+    assert_equal(trained, fresh)
+
+
+def test_unchecked_file_of_another_network_then_refused_by_its_tensors(tmp_path):
+    torch.save(network("resnet34").state_dict(), tmp_path / "model.pt")
+    with pytest.raises(ValueError, match=r"holds another network than the config describes"):
+        run(TrainedWeights(network(), tmp_path / "model.pt", unchecked_model=True))
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path.write_text("hello"), "without running code"),
+        (lambda path: path.write_bytes(b""), "EOFError"),
+        (lambda path: torch.save(torch.nn.Identity(), path), "UnpicklingError"),
+        (lambda path: torch.save(torch.ones(2), path), "got a Tensor"),
+        (lambda path: torch.save({"epoch": 3}, path), "'epoch' is no tensor"),
+    ],
+    ids=["text", "empty", "whole module", "one tensor", "no weights"],
+)
+def test_file_that_is_something_else_then_refused(tmp_path, make, reason):
+    make(tmp_path / "model.pt")
+    with pytest.raises(ValueError, match=rf"ckpt_path: .*model.pt holds no weights .*{reason}"):
+        run(TrainedWeights(network(), tmp_path / "model.pt"))
