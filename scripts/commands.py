@@ -66,6 +66,10 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "scripts.study.command:study",
         "train and compare several settings over seeds and folds, with statistics",
     ),
+    ("new_bundle",): Command(
+        "scripts.packaging.new_bundle:new_bundle",
+        "write a bundle for prepared data, from the shipped one for its kind of labels",
+    ),
     ("package",): Command(
         "scripts.packaging.command:package",
         "pack a trained bundle into an archive that stands alone",

@@ -1,0 +1,257 @@
+"""``python -m scripts new_bundle``: a bundle for a prepared data set, written from a shipped one.
+
+Its configs list every id of the shipped bundle's: what belongs to the data, and every number and
+word, as a value to read and change; what is composed of transforms, handlers and so on as a
+reference to the shipped file (``%bundles/...::id``), which is copied in when the config is read.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from scripts.bundle.data_set import KEY, DeclaredDataSet
+from scripts.datasets.contract import Kind
+from scripts.datasets.known import data_set_class
+from scripts.datasets.segment_classes import classes_of
+from scripts.datasets.shares import SECTIONS
+from scripts.packaging.command import TASK
+from scripts.packaging.configs import as_json
+from scripts.packaging.new_bundle_texts import LICENCE_TO_FILL_IN, described, readme
+from scripts.storage.files import write_text
+from scripts.storage.output_folder import portable_path
+
+SHIPPED: Mapping[Kind, str] = {
+    "instances": "bundles/lung_nodule_ct_segmentation",
+    "classes": "bundles/liver_ct_segmentation",
+}
+WORKFLOWS = ("train", "evaluate", "inference")
+FROM_MODEL = "$@trained["  # a value that evaluation and inference take from the trained network
+COPIED = ("LICENSE", "configs/logging.conf")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a bundle takes from a datalist.
+
+    Args:
+        folder: of the prepared data, from the current directory.
+        source: of the scans, from the current directory.
+        data_set: its name, and the options that decide the kind.
+        kind: of its labels.
+        class_names: background first.
+        window_hu: display window.
+        with_lung: whether every sample has a lung field.
+    """
+
+    folder: str
+    source: str
+    data_set: DeclaredDataSet
+    kind: Kind
+    class_names: tuple[str, ...]
+    window_hu: tuple[float, float]
+    with_lung: bool
+
+    @property
+    def lesion(self) -> str | None:
+        """Class whose objects are counted; None where classes are."""
+        return self.class_names[1] if self.kind == "instances" else None
+
+
+def new_bundle(datalist: str, output: str) -> None:
+    """Write a bundle for a prepared data set from the shipped one for its kind of labels.
+
+    It trains, evaluates and predicts as it is; its docs/README.md has the commands. Read its
+    configs, and fill in docs/data_license.txt before sharing it.
+
+    Args:
+        datalist: datalist.json that ``prepare`` wrote.
+        output: folder to write, such as bundles/spleen_ct_segmentation; its name must contain
+            "segmentation", by which MONAI Label knows the task.
+
+    Raises:
+        ValueError: for a datalist that does not name classes, or a name without "segmentation".
+        FileExistsError: when the folder exists.
+        FileNotFoundError: when there is no datalist.
+    """
+    folder = Path(output)
+    if TASK not in folder.resolve().name:
+        raise ValueError(
+            f"output: the folder's name must contain {TASK!r}, by which MONAI Label knows its "
+            f"task; got {folder.name!r}"
+        )
+    if folder.exists():
+        raise FileExistsError(f"output: {folder} exists; name another folder, or remove it")
+    prepared = read_prepared(Path(datalist))
+    shipped = SHIPPED[prepared.kind]
+    configs = {name: config_for(prepared, shipped, folder, name) for name in WORKFLOWS}
+    metadata = metadata_for(prepared, _read(Path(shipped) / "configs" / "metadata.json"), folder)
+    for name, config in {**configs, "metadata": metadata}.items():
+        write_text(folder / "configs" / f"{name}.json", as_json(config))
+    (folder / "docs").mkdir()
+    for part in COPIED:
+        shutil.copyfile(Path(shipped) / part, folder / part)
+    write_text(folder / "docs" / "data_license.txt", LICENCE_TO_FILL_IN)
+    write_text(folder / "docs" / "README.md", readme(folder.as_posix(), metadata, prepared.source))
+    print(f"{folder}: a bundle for {', '.join(prepared.class_names[1:])}, from {shipped}")
+    for name in uncoded(prepared):
+        print(
+            f"class {name!r}: no SNOMED CT code is known by this name; give it in class_codes of "
+            f"{folder}/configs/inference.json before writing DICOM"
+        )
+
+
+def read_prepared(file: Path) -> Prepared:
+    """Read what a bundle takes from a datalist.
+
+    Raises:
+        FileNotFoundError: when it is not there.
+        ValueError: when it lacks something, or names no class besides the background.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(f"datalist: no file {file}; `prepare DATASET` writes it")
+    content = _read(file)
+    needed = ("name", "kind", "classes", "window_hu", "provenance", *SECTIONS)
+    lacking = [key for key in needed if key not in content]
+    if lacking:
+        raise ValueError(f"datalist: {file} lacks {', '.join(lacking)}; prepare the data again")
+    names = [str(content["classes"][key]) for key in sorted(content["classes"], key=int)]
+    if len(names) < 2:
+        raise ValueError(f"datalist: {file} names no class besides {', '.join(names) or 'none'}")
+    samples = [sample for partition in SECTIONS for sample in content[partition]]
+    low, high = (int(hu) if hu == int(hu) else hu for hu in content["window_hu"])
+    return Prepared(
+        portable_path(file.parent, Path.cwd()),
+        portable_path(file.parent / content["provenance"]["source"], Path.cwd()),
+        DeclaredDataSet(content["name"], _deciding(content["name"], content["provenance"])),
+        content["kind"],
+        tuple(names),
+        (low, high),
+        with_lung=all("lung" in sample for sample in samples),
+    )
+
+
+def _deciding(data_set: str, provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the option that decides the kind of labels, where a data set has one."""
+    options = {option.name for option in fields(data_set_class(data_set))}  # type: ignore[arg-type]
+    return {"kind": provenance["kind"]} if "kind" in options else {}
+
+
+def config_for(prepared: Prepared, shipped: str, folder: Path, workflow: str) -> dict[str, Any]:
+    """Write one config: the ids of the shipped one, in its order.
+
+    Args:
+        prepared: the data.
+        shipped: folder of the bundle to take it from.
+        folder: of the new bundle.
+        workflow: train, evaluate or inference.
+    """
+    file = f"{shipped}/configs/{workflow}.json"
+    base = _read(Path(file))
+    own = _own_values(prepared, folder, workflow)
+    if workflow == "inference":
+        own |= _inference_values(prepared, base, f"%{file}")
+    taken = {name: v for name, v in own.items() if not str(base.get(name)).startswith(FROM_MODEL)}
+    config = _overlaid(base, f"%{file}", taken)
+    for name, value in config.items():
+        if isinstance(value, str) and name not in own and not _is_composed(base[name]):
+            config[name] = value.replace(f"%{shipped}/", f"%{folder.as_posix()}/")
+    return config
+
+
+def _overlaid(base: Mapping[str, Any], reference: str, own: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the keys of a shipped part: own values, plain values, references to what is composed."""
+    return {
+        key: own[key] if key in own else _referred(value, f"{reference}::{key}")
+        for key, value in base.items()
+    }
+
+
+def _referred(value: Any, reference: str) -> Any:
+    """Refer to what is composed; taken apart where it refers further, which MONAI does not read."""
+    if not _is_composed(value):
+        return value
+    if '"%' not in json.dumps(value):
+        return reference
+    if isinstance(value, Mapping):
+        return _overlaid(value, reference, {})
+    return [_referred(part, f"{reference}::{place}") for place, part in enumerate(value)]
+
+
+def _is_composed(value: object) -> bool:
+    """Whether a value consists of components rather than of numbers and words."""
+    if isinstance(value, Mapping):
+        return True
+    return isinstance(value, list) and any(isinstance(part, Mapping) for part in value)
+
+
+def _own_values(prepared: Prepared, folder: Path, workflow: str) -> dict[str, Any]:
+    return {
+        "bundle_root": folder.as_posix(),
+        "dataset_dir": prepared.source if workflow == "inference" else prepared.folder,
+        "class_names": list(prepared.class_names),
+        "window_hu": [*prepared.window_hu],
+        **({} if prepared.with_lung else {"outside_window": "clip"}),
+        "lung_masking": prepared.with_lung,
+        "pad_to_patch": True,
+        "one_piece": [],
+        "filled": [],
+        "shown_slices": [],
+    }
+
+
+def _inference_values(
+    prepared: Prepared, base: Mapping[str, Any], reference: str
+) -> dict[str, Any]:
+    """Return what the mask becomes, and what replaces the lungs' steps where there are none."""
+    postfix = "_".join(prepared.class_names[1:]).replace(" ", "_")
+    saving = _overlaid(base["saving"], f"{reference}::saving", {"output_postfix": postfix})
+    segments = {**base["segments"], "class_codes": {}}
+    own = {"segments": segments, "saving": saving}
+    if prepared.lesion is None:
+        return own
+    segments |= {"class_names": list(prepared.class_names), "numbered": [prepared.lesion]}
+    if prepared.with_lung:
+        return own
+    steps = [
+        f"{reference}::cleaning::transforms::{place}"
+        for place, step in enumerate(base["cleaning"]["transforms"])
+        if step.get("mask_key") != "lung"
+    ]
+    cleaning = {**base["cleaning"], "transforms": steps}
+    organs = f"{SHIPPED['classes']}/configs/inference.json"
+    without = {name: _read(Path(organs))[name] for name in ("preprocessing", "restoring")}
+    return {**own, "cleaning": cleaning, **_overlaid(without, f"%{organs}", {})}
+
+
+def metadata_for(prepared: Prepared, base: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Write the metadata: the shipped bundle's versions and input, the data set's classes."""
+    data_format = json.loads(json.dumps(base["network_data_format"]))
+    pred = data_format["outputs"]["pred"]
+    channels = prepared.class_names[1:] if prepared.lesion else prepared.class_names
+    pred["num_channels"] = len(channels)
+    pred["channel_def"] = {str(number): name for number, name in enumerate(channels)}
+    title = data_set_class(prepared.data_set.name).title
+    return {
+        **base,
+        **described(folder.resolve().name, prepared.class_names, title),
+        "version": "0.1.0",
+        "changelog": {"0.1.0": f"written by new_bundle from {prepared.folder}/datalist.json"},
+        KEY: prepared.data_set.as_json(),
+        "network_data_format": data_format,
+    }
+
+
+def uncoded(prepared: Prepared) -> list[str]:
+    """List the classes whose SNOMED CT codes are not known by their names."""
+    found = classes_of(prepared.class_names[1:])
+    return [name for name, meaning in found.items() if meaning is None]
+
+
+def _read(file: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return content

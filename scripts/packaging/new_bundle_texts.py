@@ -1,0 +1,77 @@
+"""The texts of a new bundle: its description, the commands to run, the licence to fill in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+INTENDED = "Research only. Not for diagnosis."
+LICENCE_TO_FILL_IN = """\
+To be filled in before this bundle, or weights trained with it, are shared:
+
+- where the scans and the annotations come from (name, version, address, DOI);
+- their licence, and whether it allows the use and the sharing of trained weights;
+- the reference that has to be cited.
+
+Until then: not to be shared.
+"""
+
+
+def described(name: str, class_names: Sequence[str], data_source: str) -> dict[str, Any]:
+    """Return the entries of the metadata that describe a bundle in words.
+
+    Args:
+        name: of its folder.
+        class_names: background first.
+        data_source: title of its data set.
+    """
+    found = ", ".join(class_names[1:])
+    return {
+        "name": name.replace("_", " "),
+        "task": f"Segmentation of {found} in CT",
+        "description": f"A network fine-tuned on CT slices to segment {found}. {INTENDED}",
+        "authors": "To be filled in",
+        "copyright": "To be filled in",
+        "data_source": f"{data_source}; see docs/data_license.txt",
+        "label_classes": ", ".join(f"{value} {name}" for value, name in enumerate(class_names)),
+        "pred_classes": f"logits of {found}",
+        "intended_use": INTENDED,
+        "references": [],
+    }
+
+
+def readme(bundle: str, metadata: Mapping[str, Any], scans: str) -> str:
+    """Return the README of a bundle: what it does, and the commands, from the repository's root.
+
+    Args:
+        bundle: its folder.
+        metadata: of the bundle.
+        scans: folder of CTs to predict on.
+    """
+    run = "python -m monai.bundle run"
+    return f"""\
+# {metadata["name"]}
+
+{metadata["description"]}
+
+Written by `python -m scripts new_bundle`. `configs/train.json`, `evaluate.json` and
+`inference.json` list every setting; an entry that begins with `%` is copied from the file that it
+names. Change a setting here, or replace such an entry by a component of your own. All commands run
+from the repository's root.
+
+```
+{run} training --config_file {bundle}/configs/train.json
+{run} evaluating --config_file {bundle}/configs/evaluate.json
+python -m scripts predict --bundle {bundle} --source {scans} --output predictions
+python -m scripts package --bundle {bundle} --output {bundle.rpartition("/")[2]}.zip
+python -m scripts audit --config {bundle}
+```
+
+- Files of `configs/` are laid over a config by listing them:
+  `--config_file "['{bundle}/configs/train.json','configs/strategies/full.json']"`.
+- Classes without a known SNOMED CT code need an entry in `class_codes` of `inference.json` before
+  `predict` can write DICOM.
+- Fill in `docs/data_license.txt`, and the authors in `configs/metadata.json`, before sharing.
+
+Research only. Not for diagnosis.
+"""

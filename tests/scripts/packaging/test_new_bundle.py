@@ -1,0 +1,110 @@
+"""A new bundle's configs: own values, references to the shipped ones, and what is refused."""
+
+import json
+
+import pytest
+
+from scripts.packaging.new_bundle import new_bundle, read_prepared
+from tests.bundles.config_files import ROOT
+
+SAMPLE = {"image": "a.npy", "label": "b.npy", "series_uid": "1"}
+
+
+@pytest.fixture
+def _at_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+def write_datalist(
+    folder, *, kind="instances", names=("background", "cyst"), lung=False, **changes
+):
+    sample = {**SAMPLE, "lung": "c.npy"} if lung else SAMPLE
+    content = {
+        "name": "folder",
+        "kind": kind,
+        **{"training": [sample], "validation": [sample], "test": [sample]},
+        "classes": {str(value): name for value, name in enumerate(names)},
+        "window_hu": [-160.0, 240.0],
+        "provenance": {"source": str(folder / "scans"), "kind": kind},
+    }
+    file = folder / "datalist.json"
+    file.write_text(json.dumps(content))
+    return str(file)
+
+
+def written(folder, **options):
+    bundle = folder / "my_segmentation"
+    new_bundle(write_datalist(folder, **options), str(bundle))
+    files = (bundle / "configs").glob("*.json")
+    return {file.stem: json.loads(file.read_text()) for file in files}
+
+
+@pytest.mark.usefixtures("_at_root")
+def test_lesions_without_lungs_then_no_step_of_theirs_is_left(tmp_path):
+    configs = written(tmp_path)
+    inference = configs["inference"]
+    assert not inference.pop("lung_masking")
+    assert "lung" not in json.dumps(inference).replace("bundles/lung_", "").replace("/lung_w", "")
+    assert configs["train"]["lung_masking"] is False
+    assert configs["train"]["window_hu"] == [-160, 240]
+    assert inference["segments"]["numbered"] == ["cyst"]
+    assert inference["saving"]["output_postfix"] == "cyst"
+
+
+@pytest.mark.usefixtures("_at_root")
+def test_lesions_with_lungs_then_masked_and_steps_of_the_shipped_bundle(tmp_path):
+    configs = written(tmp_path, lung=True)
+    assert configs["train"]["lung_masking"] is True
+    assert configs["inference"]["cleaning"].startswith("%bundles/lung_nodule_ct_segmentation/")
+
+
+@pytest.mark.usefixtures("_at_root")
+def test_classes_then_named_in_configs_and_metadata(tmp_path):
+    names = ("background", "liver", "spleen")
+    configs = written(tmp_path, kind="classes", names=names)
+    assert configs["train"]["class_names"] == list(names)
+    pred = configs["metadata"]["network_data_format"]["outputs"]["pred"]
+    assert pred["channel_def"] == {"0": "background", "1": "liver", "2": "spleen"}
+    assert configs["metadata"]["data_set"] == {"name": "folder", "kind": "classes"}
+    assert configs["inference"]["one_piece"] == []
+
+
+@pytest.mark.usefixtures("_at_root")
+@pytest.mark.parametrize("kind", ["instances", "classes"])
+def test_configs_then_short_and_naming_no_file_of_their_own_that_is_not_there(tmp_path, kind):
+    configs = written(tmp_path, kind=kind)
+    lines = [
+        (tmp_path / "my_segmentation" / "configs" / f"{name}.json").read_text().count("\n")
+        for name in ("train", "evaluate", "inference")
+    ]
+    assert sum(lines) < 230
+    for name in ("docs/README.md", "docs/data_license.txt", "LICENSE", "configs/logging.conf"):
+        assert (tmp_path / "my_segmentation" / name).is_file()
+    assert configs["metadata"]["version"] in configs["metadata"]["changelog"]
+
+
+@pytest.mark.usefixtures("_at_root")
+def test_class_without_a_known_code_then_said(tmp_path, capsys):
+    written(tmp_path, names=("background", "blob"))
+    assert "class 'blob': no SNOMED CT code is known" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_at_root")
+def test_folder_that_exists_or_name_that_says_no_task_then_refused(tmp_path):
+    datalist = write_datalist(tmp_path)
+    (tmp_path / "my_segmentation").mkdir()
+    with pytest.raises(FileExistsError, match="exists; name another folder"):
+        new_bundle(datalist, str(tmp_path / "my_segmentation"))
+    with pytest.raises(ValueError, match="must contain 'segmentation'"):
+        new_bundle(datalist, str(tmp_path / "mine"))
+
+
+def test_datalist_that_does_not_say_enough_then_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="datalist: no file"):
+        read_prepared(tmp_path / "datalist.json")
+    write_datalist(tmp_path, names=("background",))
+    with pytest.raises(ValueError, match="names no class besides background"):
+        read_prepared(tmp_path / "datalist.json")
+    (tmp_path / "datalist.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"lacks name, kind, classes.*prepare the data again"):
+        read_prepared(tmp_path / "datalist.json")
