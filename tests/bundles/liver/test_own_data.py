@@ -19,7 +19,7 @@ NAMES = ["background", "liver", "spleen"]
 
 
 def organs(shift):
-    """Air, fat, a bright liver on the patient's right and a brighter spleen on the left, in LPS; HU."""
+    """Air, fat, a liver on the patient's right, a brighter spleen on the left; LPS, HU."""
     label = np.zeros((8, 64, 64), np.uint8)
     label[1:7, 12 + shift : 44, 6:30] = 1
     label[2:6, 36:56, 40 : 54 + shift] = 2
@@ -49,6 +49,15 @@ def decathlon(folder):
     return folder
 
 
+def with_study(file):
+    """Add what a SEG must carry on, to one file of a CT series."""
+    data = pydicom.dcmread(file)
+    data.StudyInstanceUID, data.FrameOfReferenceUID = "1.2.3.5", "1.2.3.6"
+    data.PatientName, data.PatientID, data.PatientBirthDate, data.PatientSex = "", "1", "", ""
+    data.StudyDate, data.StudyTime, data.AccessionNumber, data.StudyID = "", "", "", ""
+    data.save_as(file)
+
+
 def test_own_classes_when_prepared_and_trained_then_segmented_under_their_names(
     tmp_path, tiny_encoder
 ):
@@ -57,29 +66,33 @@ def test_own_classes_when_prepared_and_trained_then_segmented_under_their_names(
     datalist = json.loads((prepared / "datalist.json").read_text())
     names = list(datalist["classes"].values())
     assert names == NAMES
-    network = {"class_names": names, "network_def::encoder": tiny_encoder}
-    network |= {"encoder_weights": "none", "decoder_channels": [8] * 5}
-    asked = {**SMALL, **network, "dataset_dir": str(prepared), "window_hu": datalist["window_hu"]}
+    asked = {
+        **SMALL,
+        "class_names": names,
+        "dataset_dir": str(prepared),
+        "window_hu": datalist["window_hu"],
+    }
+    asked |= {"encoder": tiny_encoder, "encoder_weights": "none", "decoder_channels": [8] * 5}
     asked |= {"batch_size": 4, "accumulation_steps": 1, "val_interval": 5}
     asked |= {"stage_epochs": 25, "learning_rate": 0.02, "output_dir": str(trained)}
     run_here("training", files_of("train"), asked)
 
-    evaluated = {**network, "dataset_dir": str(prepared), "output_dir": str(tmp_path / "eval")}
-    evaluated |= {"ckpt_path": str(trained / "model.pt"), "num_workers": 0}
+    model = str(trained / "model.pt")  # says what it is: no second list of settings
+    evaluated = {"dataset_dir": str(prepared), "output_dir": str(tmp_path / "eval")}
+    evaluated |= {"ckpt_path": model, "num_workers": 0}
     run_here("evaluating", files_of("evaluate"), evaluated)
     with (tmp_path / "eval" / "per_class.csv").open(newline="") as file:
         rows = {row["name"]: row for row in csv.DictReader(file)}
     assert set(rows) == {"liver", "spleen"}
     assert all(float(row["dice"]) > 0.8 for row in rows.values())
 
-    write_dicom(stored(organs(0)[0]), tmp_path / "ct")
-    (tmp_path / "mine.json").write_text(json.dumps(network))
+    for file in write_dicom(stored(organs(0)[0]), tmp_path / "ct").iterdir():
+        with_study(file)
     predict(
         str(LIVER.parent),
         str(tmp_path / "ct"),
         str(tmp_path / "predicted"),
-        config_file=f"{files_of('train')[1]},{tmp_path / 'mine.json'}",
-        ckpt_path=str(trained / "model.pt"),
+        ckpt_path=model,
         device="cpu",
     )
     (seg_file,) = (tmp_path / "predicted").glob("*/segmentation.dcm")
