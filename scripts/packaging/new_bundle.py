@@ -183,9 +183,10 @@ def _referred(value: Any, reference: str) -> Any:
 
 
 def _is_composed(value: object) -> bool:
-    """Whether a value consists of components rather than of numbers and words."""
+    """Whether a value consists of components rather than of numbers, words and ids."""
     if isinstance(value, Mapping):
-        return True
+        nested = any(isinstance(part, (Mapping, list)) for part in value.values())
+        return nested or "_target_" in value
     return isinstance(value, list) and any(isinstance(part, Mapping) for part in value)
 
 

@@ -99,17 +99,16 @@ def test_lesions_of_ones_own_then_trained_evaluated_predicted_and_packaged(root)
     assert {one.level for one in audit_paths([bundle])} == {LOW}
     configs = f"{bundle}/configs"
     run_here("training", [f"{configs}/train.json", "network.json", "quick.json"], {})
-    run_here("evaluating", [f"{configs}/evaluate.json", "network.json"], {"num_workers": 0})
+    run_here("evaluating", [f"{configs}/evaluate.json"], {"num_workers": 0})
     summary = json.loads(Path(bundle, "eval", "summary.json").read_text())
     assert "dice_per_nodule_mean" in json.dumps(summary)
-    wanted = {"config_file": "network.json", "products": "mask,seg,statistics"}
-    predict(bundle, "dicom", "predicted", threshold=0.2, **wanted)
+    predict(bundle, "dicom", "predicted", threshold=0.2, products="mask,seg,statistics")
     (file,) = Path("predicted").glob("*/segmentation.dcm")
     segments = pydicom.dcmread(file).SegmentSequence
     assert all(one.SegmentLabel.startswith("liver tumour ") for one in segments)
     types = {one.SegmentedPropertyTypeCodeSequence[0].CodeMeaning for one in segments}
     assert types == {"Neoplasm"}
-    package(bundle, "tumour.zip", config_file=["network.json"])
+    package(bundle, "tumour.zip")
     meta = ("--meta_file", root / configs / "metadata.json", "--filepath", SCHEMA)
     assert "metadata is verified with no error" in say("verify_metadata", *meta)
 

@@ -43,8 +43,9 @@ def written(folder, **options):
 def test_lesions_without_lungs_then_no_step_of_theirs_is_left(tmp_path):
     configs = written(tmp_path)
     inference = configs["inference"]
-    assert not inference.pop("lung_masking")
-    assert "lung" not in json.dumps(inference).replace("bundles/lung_", "").replace("/lung_w", "")
+    del inference["lung_masking"]  # as training had it
+    text = json.dumps(inference).replace(str(tmp_path), "").replace("bundles/lung_", "")
+    assert "lung" not in text
     assert configs["train"]["lung_masking"] is False
     assert configs["train"]["window_hu"] == [-160, 240]
     assert inference["segments"]["numbered"] == ["cyst"]
