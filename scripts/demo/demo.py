@@ -12,7 +12,8 @@ from typing import Any
 from scripts.bundle.recipe import Recipe
 from scripts.datasets.datalist import load_datalist
 from scripts.demo.steps import SYNTHETIC, Demonstration, Step
-from scripts.storage.archive import ArchiveReader, File, tree_files
+from scripts.storage.archive import ArchiveReader, File
+from scripts.storage.file_tree import tree_files
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from monai.utils import ImageMetaKey
 from pydicom.misc import is_dicom
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from scripts.storage.archive import ArchiveReader, File, Limits, Location, tree_files
+from scripts.storage.archive import ArchiveReader, File, Limits, Location
+from scripts.storage.file_tree import tree_files
 from scripts.volumes.dicom_series import DAMAGE, DamagedFileError, SliceFile, read_slice
 from scripts.volumes.volume_files import VOLUME_SUFFIXES
 

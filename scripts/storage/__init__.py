@@ -1,1 +1,1 @@
-"""Files written whole, archives, output folders, worker processes, checks of options."""
+"""Atomic writing of files, reading of archives, output folders, worker processes, options."""

@@ -1,4 +1,4 @@
-"""Writing files whole or not at all: under a temporary name, flushed to the disk, renamed."""
+"""Atomic writing of files: under a temporary name, flushed to the disk, then renamed."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ import numpy as np
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder, renamed to ``path`` when the block succeeds.
+    """Yield a temporary path in the same folder, renamed to ``path`` when the block succeeds.
 
-    The temporary name ends like the target's, so that writers which go by the suffix
-    (``.npy``, ``.nii.gz``, ``.png``) work. After an error, Ctrl-C or a full disk the temporary
-    file is gone and an older target is untouched. Missing folders are made.
+    The temporary name ends like the target's, so that writers which choose the format by suffix
+    (``.npy``, ``.nii.gz``, ``.png``) work. After an error, Ctrl-C or on a full disk the temporary
+    file is removed and an older target is unchanged. Missing folders are created.
 
     Raises:
-        FileNotFoundError: when the block ends without having written the file.
+        FileNotFoundError: when the block ends without writing the file.
         IsADirectoryError: when the target is a folder.
 
     Example:
@@ -54,9 +54,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def clear_leftovers(path: str | Path) -> None:
-    """Remove temporary files that killed writers of this file left; an older target is untouched.
+    """Remove temporary files of this file that killed processes left; the target is unchanged.
 
-    Only where nobody else writes the same file at the moment.
+    Only safe while no other process writes the same file.
 
     Example:
         >>> import tempfile
@@ -68,12 +68,12 @@ def clear_leftovers(path: str | Path) -> None:
         ['.part-0a-aa.npy', 'a.npy']
     """
     target = Path(path)
-    for left in target.parent.glob(f".part-*-{glob.escape(target.name)}"):
-        left.unlink(missing_ok=True)
+    for leftover in target.parent.glob(f".part-*-{glob.escape(target.name)}"):
+        leftover.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:
-    """Have the disk hold what was written to a file or folder."""
+    """Flush a file or folder to the disk."""
     if path.is_dir() and os.name == "nt":
         return  # Windows cannot open folders
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
@@ -84,18 +84,23 @@ def _flush(path: Path) -> None:
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+    """Write a file atomically."""
     with atomic_path(path) as part:
         part.write_bytes(content)
 
 
 def write_text(path: str | Path, content: str) -> None:
-    """Write a UTF-8 text file whole or not at all, line ends as they are in ``content``."""
+    """Write a UTF-8 text file atomically, with the line ends of ``content``."""
     write_bytes(path, content.encode("utf-8"))
 
 
 def write_json(path: str | Path, content: Any) -> None:
-    """Write JSON whole or not at all; see :func:`plain` for what may be in it."""
+    """Write JSON atomically; :func:`plain` lists the types it may contain.
+
+    Raises:
+        ValueError: for an infinite number.
+        TypeError: for a type that JSON cannot represent.
+    """
     text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 
@@ -106,17 +111,17 @@ def write_csv(
     *,
     columns: Sequence[str] | None = None,
 ) -> None:
-    """Write rows as a CSV file with a header, whole or not at all.
+    """Write rows as a CSV file with a header, atomically.
 
     Undefined values (None, NaN) become empty cells.
 
     Args:
-        path: the file.
-        rows: each with the same keys.
-        columns: the header; needed where there may be no rows.
+        path: file to write.
+        rows: one dictionary per row, all with the same keys.
+        columns: the header; required when there may be no rows.
 
     Raises:
-        ValueError: when a row has other keys than the header, or there is no header to write.
+        ValueError: when a row's keys differ from the header, or neither rows nor a header is given.
     """
     if columns is None:
         if not rows:
@@ -135,11 +140,11 @@ def write_csv(
 
 
 def plain(value: Any) -> Any:
-    """Reduce numpy numbers and arrays, paths and tuples to what JSON has; NaN becomes None.
+    """Convert numpy numbers and arrays, paths and tuples to JSON types; NaN becomes None.
 
     Raises:
-        ValueError: for an infinite number, which is an error of the computation.
-        TypeError: for anything else that JSON cannot hold.
+        ValueError: for an infinite number, which is a computation error.
+        TypeError: for any other type that JSON cannot represent.
 
     Example:
         >>> plain({"dice": np.float32(0.5), "sensitivity": float("nan"), "shape": (3, 4)})

@@ -1,4 +1,4 @@
-"""Options of the commands: checked before any work is done, refused in words."""
+"""Checks of command options, made before any work is done."""
 
 from __future__ import annotations
 
@@ -7,13 +7,21 @@ from collections.abc import Collection
 
 
 def check_choice(name: str, value: object, valid: Collection[str]) -> None:
-    """Refuse a value that is not one of those named."""
+    """Check that a value is one of the valid ones.
+
+    Raises:
+        ValueError: when it is not, listing the valid values.
+    """
     if value not in valid:
         raise ValueError(f"{name}: must be one of {', '.join(valid)}, got {value!r}")
 
 
 def check_whole(name: str, value: object, low: int, high: int | None = None) -> None:
-    """Refuse what is no whole number within bounds."""
+    """Check that a value is a whole number from ``low`` to ``high`` (None for no upper bound).
+
+    Raises:
+        ValueError: when it is not.
+    """
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not whole or value < low or (high is not None and value > high):  # type: ignore[operator]
         bounds = f"{low} to {high}" if high is not None else f"at least {low}"
@@ -38,7 +46,7 @@ def read_truth(name: str, value: object) -> bool:
 
 
 def cores() -> int:
-    """Count the processor cores that this process may use."""
+    """Return the number of processor cores available to this process."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

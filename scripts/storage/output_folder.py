@@ -1,4 +1,4 @@
-"""Output folders: claimed before the work begins; errors of the disk kept apart from others."""
+"""Output folders: checked before the work begins; disk errors distinguished from other errors."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from pathlib import Path
 
 
 class OutputError(OSError):
-    """The output cannot be written: an error of the disk, which stops the whole run."""
+    """The output cannot be written: a disk error, which stops the whole run."""
 
 
 def claim_output(output: Path, argument: str = "output") -> None:
-    """Make the output folder and prove, by a file without a name, that files can be written there.
+    """Create the output folder and check that it is writable, by writing an anonymous file.
 
     Several processes may claim the same folder at the same time.
 
     Args:
-        output: the folder.
-        argument: the option that named it, for the message.
+        output: folder to create.
+        argument: option that named it, for the error message.
 
     Raises:
-        OutputError: when the folder cannot be made or nothing can be written.
+        OutputError: when the folder cannot be created or is not writable.
     """
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -31,17 +31,17 @@ def claim_output(output: Path, argument: str = "output") -> None:
             probe.write(b"x")
     except OSError as error:
         raise OutputError(
-            f"{argument}: cannot write into {output}: {error.strerror or error}; give a folder of "
-            f"yours with room in it"
+            f"{argument}: cannot write into {output}: {error.strerror or error}; choose a "
+            f"writable folder with enough free space"
         ) from error
 
 
 @contextmanager
 def writing_into(output: Path) -> Iterator[None]:
-    """Turn what goes wrong while writing into :class:`OutputError`.
+    """Convert disk errors while writing to :class:`OutputError`.
 
     Raises:
-        OutputError: naming the folder and how to continue.
+        OutputError: with the folder and how to continue.
     """
     try:
         yield
@@ -49,13 +49,16 @@ def writing_into(output: Path) -> Iterator[None]:
         # numpy reports a full disk without the system's message
         reason = error.strerror or f"the disk is full or out of reach ({error})"
         raise OutputError(
-            f"output: cannot write into {output}: {reason}; what is finished is kept, the same "
-            f"command goes on from there"
+            f"output: cannot write into {output}: {reason}; finished files are kept, the same "
+            f"command continues from them"
         ) from error
 
 
 def portable_path(path: Path, folder: Path) -> str:
-    """Relative where a file lies inside the folder, so that it moves with it; else absolute."""
+    """Return a path relative to the folder where it is inside, so that both can be moved together.
+
+    A path outside the folder is returned as an absolute one.
+    """
     absolute = Path(os.path.abspath(path))
     inside = Path(os.path.abspath(folder))
     return absolute.relative_to(inside).as_posix() if inside in absolute.parents else str(absolute)

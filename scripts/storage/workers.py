@@ -1,4 +1,4 @@
-"""Worker processes: many cases in parallel, ended together, and the memory that a process took."""
+"""Worker processes: cases processed in parallel, and the peak memory of a process."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ Outcome = TypeVar("Outcome")
 def work_through(
     function: Callable[[Task], Outcome], tasks: Sequence[Task], jobs: int
 ) -> Iterator[Outcome]:
-    """Yield the outcome of every task, as they are ready.
+    """Yield the outcome of each task as soon as it is finished.
 
-    Each process holds one task at a time. On an error, or Ctrl-C, the tasks in work are finished
-    and no further one is begun.
+    Each process works on one task at a time. After an error or Ctrl-C, running tasks are finished
+    and no further task is started.
 
     Args:
-        function: a function of a module; what it raises stops the whole run.
-        tasks: what can be sent to another process.
-        jobs: processes; 1 works in this one.
+        function: a module-level function; an exception it raises stops the whole run.
+        tasks: arguments of the function, picklable.
+        jobs: number of processes; with 1 the tasks run in this process.
 
     Raises:
-        OSError: when a process was killed, as a system short of memory does.
+        OSError: when a process was killed, for example by a system short of memory.
 
     Example:
         >>> list(work_through(abs, [-1, 2], jobs=1))
@@ -44,7 +44,7 @@ def work_through(
     if workers <= 1:
         yield from map(function, tasks)
         return
-    # not "fork": torch and SimpleITK hold threads, which a forked process would wait for forever
+    # not "fork": torch and SimpleITK have threads, for which a forked process would wait forever
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
@@ -56,15 +56,15 @@ def work_through(
                 yield future.result()
         except BrokenProcessPool as error:
             raise OSError(
-                f"jobs: a process was killed, probably for want of memory with {workers} at once; "
-                "the same command with a smaller --jobs goes on"
+                f"jobs: a process was killed, probably for lack of memory with {workers} at once; "
+                "run the same command with a smaller --jobs to continue"
             ) from error
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _begin() -> None:
-    """Make a process leave Ctrl-C to the main one, end with it, and use one core."""
+    """Set up a worker: ignore Ctrl-C, end with the main process, use one core."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -78,20 +78,20 @@ def _end_with_parent() -> None:
 
 
 def peak_memory_mb(process: int | None = None) -> float:
-    """Return the most memory (resident set) that a process has held so far, in MB (2**20 bytes).
+    """Return the peak memory (resident set) of a process so far, in MB (2**20 bytes).
 
     Args:
-        process: its number (Linux only); None for this process, on any system.
+        process: process id (Linux only); None for this process, on any system.
 
     Raises:
         ProcessLookupError: when the process has ended, or the system is not Linux.
     """
     status = Path(f"/proc/{'self' if process is None else process}/status")
-    if status.is_file():  # Linux: there ru_maxrss begins with what the starting process held
+    if status.is_file():  # on Linux, ru_maxrss starts from the value of the parent process
         lines = status.read_text(encoding="utf-8").splitlines()
-        held = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
-        if held:
-            return round(held[0] / (1 << 10), 1)
+        peaks = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+        if peaks:
+            return round(peaks[0] / (1 << 10), 1)
     if process is not None:
         raise ProcessLookupError(
             f"process: the system reports no memory of process {process}; it has ended, or the "

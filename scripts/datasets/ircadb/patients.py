@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from scripts.storage.archive import ArchiveReader, File, Limits, Location, folder_files
+from scripts.storage.archive import ArchiveReader, File, Limits, Location
+from scripts.storage.file_tree import folder_files
 
 PATIENT = re.compile(r"3d-?ircadb-?0?1[._-](\d+)", re.IGNORECASE)
 ARCHIVE = re.compile(r"3d-?ircadb.*", re.IGNORECASE)

@@ -87,8 +87,11 @@ BAD = {
         lambda folder: write_series(folder, abdomen(), Modality="MR"),
         "24 files, modality MR, not CT",
     ),
-    "unreadable zip": (lambda folder: (folder / "x.zip").write_bytes(b"PK"), "is no whole zip"),
-    "zip bomb": (bomb, "times its size, more than 200: a zip bomb"),
+    "unreadable zip": (
+        lambda folder: (folder / "x.zip").write_bytes(b"PK"),
+        "is not a complete zip",
+    ),
+    "zip bomb": (bomb, "must unpack to at most 200 times its size"),
     "cut NIfTI": (
         lambda folder: (folder / "x.nii.gz").write_bytes(b"\x1f\x8b\x08"),
         "x.nii.gz",
@@ -140,7 +143,7 @@ def test_disk_full_then_one_line_what_is_done_kept_and_the_same_command_goes_on(
         patch.setattr(statistics, "write_statistics", full)
         assert say(*asked) == 2
     error = capsys.readouterr().err
-    assert re.search(r"error: output: cannot write into .*No space left.*goes on from there", error)
+    assert re.search(r"error: output: cannot write into .*No space left.*continues", error)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a"]
     assert say(*asked) == 0
     assert summary_of(tmp_path / "out")["counts"]["already there"] == 1

@@ -97,7 +97,7 @@ def test_member_outside_its_zip_then_refused_and_nothing_written(series, tmp_pat
     content = {f"ct/{file.name}": file.read_bytes() for file in series.iterdir()}
     write_files(tmp_path, {"a/x.zip": zip_bytes({"../evil": b"x", **content})})
     found = find_sources(tmp_path / "a")
-    assert "member '../evil' would land outside its folder" in str(found.refused[0])
+    assert "member '../evil' would be unpacked outside its folder" in str(found.refused[0])
     assert "evil" not in found.refused[0].reason
     with placed(found.sources[0]) as place:
         assert len(place.read().slices) == 24

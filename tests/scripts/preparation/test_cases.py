@@ -77,7 +77,7 @@ def test_full_disk_then_one_clear_line_and_no_half_file(cohort, tmp_path, monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("scripts.preparation.cases.np.save", full)
-    with pytest.raises(OSError, match=r"cannot write into .*out: No space left.* goes on from"):
+    with pytest.raises(OSError, match=r"cannot write into .*out: No space left.* continues from"):
         prepare_cohort(request(cohort, tmp_path / "out"))
     assert not [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
 

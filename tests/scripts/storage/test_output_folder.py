@@ -12,7 +12,7 @@ def test_claimed_then_made_and_left_empty(tmp_path):
 
 def test_claimed_where_a_file_stands_then_refused(tmp_path):
     (tmp_path / "a").touch()
-    with pytest.raises(OutputError, match="output: cannot write into .*a: .*room in it"):
+    with pytest.raises(OutputError, match="output: cannot write into .*a: .*enough free space"):
         claim_output(tmp_path / "a")
 
 
@@ -38,7 +38,7 @@ def test_claimed_by_many_at_once_then_all_succeed(tmp_path):
 
 
 def test_error_while_writing_then_named_with_the_way_on(tmp_path):
-    refused = pytest.raises(OutputError, match="No space left.*same command goes on")
+    refused = pytest.raises(OutputError, match="No space left.*same command continues")
     with refused, writing_into(tmp_path):
         raise OSError(28, "No space left on device")
 

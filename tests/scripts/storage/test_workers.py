@@ -39,7 +39,7 @@ def test_function_that_raises_then_the_run_stops(jobs):
 
 
 def test_process_killed_then_said_what_to_do():
-    with pytest.raises(OSError, match="smaller --jobs goes on"):
+    with pytest.raises(OSError, match="smaller --jobs to continue"):
         list(work_through(die, [1, 2], 2))
 
 

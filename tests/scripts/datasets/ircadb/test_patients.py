@@ -90,14 +90,14 @@ def test_damaged_patient_zip_then_refused_and_the_others_found(tmp_path):
     found = find_patients(write_files(tmp_path, files))
     assert [patient.name for patient in found.patients] == ["3Dircadb1.1"]
     (line,) = found.refused
-    assert "3Dircadb1.2.zip: is no whole zip" in line
+    assert "3Dircadb1.2.zip: is not a complete zip" in line
 
 
 def test_hostile_member_of_the_outer_zip_then_refused_and_the_others_found(tmp_path):
     source = write_files(tmp_path, zipped({"../../evil": b"x", **packed(1)}, "3Dircadb1.zip"))
     found = find_patients(source)
     assert len(found.patients) == 1
-    assert "member '../../evil' would land outside" in found.refused[0]
+    assert "member '../../evil' would be unpacked outside" in found.refused[0]
 
 
 def refusal(tmp_path, files, **limits):
@@ -109,7 +109,7 @@ def refusal(tmp_path, files, **limits):
 def test_hostile_member_of_a_section_then_patient_refused(tmp_path):
     files = packed(1)
     files["3Dircadb1.1/MASKS_DICOM.zip"] = zip_bytes(section([*MASKS, "../liver/image_0"]))
-    assert "would land outside its folder" in refusal(tmp_path, files)
+    assert "would be unpacked outside its folder" in refusal(tmp_path, files)
 
 
 def test_patient_in_two_places_then_refused_naming_both(tmp_path):

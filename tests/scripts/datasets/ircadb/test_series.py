@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from scripts.datasets.ircadb.series import read_ct, read_mask
-from scripts.storage.archive import ArchiveReader, folder_files
+from scripts.storage.archive import ArchiveReader
+from scripts.storage.file_tree import folder_files
 from scripts.volumes.geometry import index_to_world
 from tests.scripts.datasets.ircadb.dicom_images import (
     ORIGIN,
