@@ -1,4 +1,4 @@
-"""Which arguments a component takes, by loaded modules and source text: nothing is imported."""
+"""Arguments of components, read from loaded modules and source text; nothing is imported."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def arguments_of(target: str, names: Names) -> tuple[str, ...] | None:
     """Return the names of the arguments that a ``_target_`` takes.
 
     Args:
-        target: as it is written.
-        names: knows the modules that the bundle brings, which come before this project's.
+        target: value of ``_target_`` as written.
+        names: resolves names; modules in the bundle come before this project's.
 
     Returns:
-        None where they are not known: a package not loaded here, ``**kwargs``, an inherited
-        ``__init__`` or a decorator in source text, positional arguments only.
+        None when the arguments are unknown: a package that is not loaded here, ``**kwargs``,
+        positional-only arguments, or an inherited ``__init__`` or a decorator in source text.
 
     Example:
         >>> dice = arguments_of("DiceLoss", Names())
@@ -41,7 +41,7 @@ def arguments_of(target: str, names: Names) -> tuple[str, ...] | None:
 
 
 def unknown_argument(target: object, given: Iterable[str], names: Names) -> str:
-    """Say which of the arguments given a component does not take; empty where all is well.
+    """Describe the first argument that a component does not take; empty when it takes all.
 
     Example:
         >>> unknown_argument("DiceLoss", ["sigmod"], Names())
@@ -56,18 +56,21 @@ def unknown_argument(target: object, given: Iterable[str], names: Names) -> str:
 
 
 def check_argument(target: object, name: str) -> str:
-    """Say what is wrong with one argument for one of this project's or MONAI's components."""
+    """Describe what is wrong with an argument of a component of this project or MONAI, if any."""
     return unknown_argument(target, [name], Names())
 
 
 def check_foreign_argument(target: object, name: str) -> str:
-    """Do the same where a bundle brings modules of this project's names, which are not judged."""
+    """Check an argument as :func:`check_argument`, but accept any of the bundle's own modules.
+
+    They have the package names of this project, which therefore cannot be looked up here.
+    """
     own = str(target).partition(".")[0] in PROJECT
     return "" if own else check_argument(target, name)
 
 
 def _of_loaded(name: str) -> tuple[str, ...] | None:
-    """Read the signature of what a module that is loaded already holds."""
+    """Read the signature of a function or class of a loaded module."""
     parts = name.split(".")
     length = next((n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in sys.modules), 0)
     current: object = sys.modules.get(".".join(parts[:length]))
@@ -92,19 +95,21 @@ def _of_source(source: bytes, name: str) -> tuple[str, ...] | None:
     try:
         body = ast.parse(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None  # of a bundle; reported with its Python files
+        return None  # a file of a bundle; reported with its Python files
     for node in body:
         if isinstance(node, ast.ClassDef) and node.name == name:
-            made = [n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
-            return _of_function(made[0], skip=1) if made and not node.decorator_list else None
+            inits = [
+                n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"
+            ]
+            return _of_function(inits[0], skip=1) if inits and not node.decorator_list else None
         if isinstance(node, ast.FunctionDef) and node.name == name:
             return _of_function(node)
     return None
 
 
 def _of_function(node: ast.FunctionDef, *, skip: int = 0) -> tuple[str, ...] | None:
-    """Read a function's arguments; ``skip`` leaves self out."""
-    given = node.args
-    if given.kwarg is not None or given.posonlyargs or node.decorator_list:
+    """Read a function's arguments, without the first ``skip`` ones (``self``)."""
+    arguments = node.args
+    if arguments.kwarg is not None or arguments.posonlyargs or node.decorator_list:
         return None
-    return tuple(one.arg for one in [*given.args[skip:], *given.kwonlyargs])
+    return tuple(one.arg for one in [*arguments.args[skip:], *arguments.kwonlyargs])

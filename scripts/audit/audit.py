@@ -1,4 +1,4 @@
-"""``python -m scripts audit``: what configs, or a bundle, would do, without running any of it."""
+"""``python -m scripts audit``: list what configs or a bundle would do, without running them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
 from scripts.audit.bundle_contents import audit_contents
+from scripts.audit.bundle_files import BundleFiles, FolderFiles, open_bundle
 from scripts.audit.components import audit_components
 from scripts.audit.difference import compare, difference_text
 from scripts.audit.findings import (
@@ -19,8 +20,12 @@ from scripts.audit.findings import (
 from scripts.audit.listing import as_text, printable
 from scripts.audit.metric_names import audit_metrics
 from scripts.audit.names import Names
-from scripts.audit.places import Archive, Disk, place_of
-from scripts.audit.references import audit_files, audit_references, spoken_here, spoken_ids
+from scripts.audit.references import (
+    audit_files,
+    audit_references,
+    references_in,
+    references_of_project,
+)
 from scripts.bundle.compose import Composition, compose
 from scripts.bundle.config_files import Read, load
 from scripts.storage.files import write_json
@@ -28,8 +33,8 @@ from scripts.storage.options import check_choice
 
 CONFIGS = (".json", ".yaml", ".yml")
 NO_CONFIG = ("metadata", "large_files", "data_license")
-# what a config that cannot stand alone is an overlay of, in the model zoo
-BENEATH = (("train",), ("train", "evaluate"), ("inference",), ("evaluate",))
+# configs of the model zoo that an incomplete config is laid over
+BASES = (("train",), ("train", "evaluate"), ("inference",), ("evaluate",))
 
 
 def audit(
@@ -42,17 +47,21 @@ def audit(
 ) -> None:
     """List what a config or a bundle would run, import, read, write or send, by risk.
 
-    Nothing of it is evaluated, imported or unpacked. Ends with 0 where nothing is at or above
-    ``fail_on``, 1 where something is, 2 where something cannot be read.
+    Nothing is evaluated, imported or unpacked. The exit status is 0 when no finding is at or above
+    ``fail_on``, 1 when one is, and 2 when a file cannot be read.
 
     Args:
         more: further files for ``config`` or ``diff``.
-        config: config files, which are put together as ``monai.bundle run`` does; or a bundle's
-            folder or zip, whose configs, Python and models are all looked at.
+        config: config files, composed as by ``monai.bundle run``; or a bundle's folder or zip,
+            of which all configs, Python files and models are examined.
         diff: two configs to compare, each one file or several joined by commas.
         fail_on: high, medium (and high), or problem (anything but low).
         json: file to write the findings to as well.
-        low: whether to print what is known and harmless, too.
+        low: whether to print known, harmless findings too.
+
+    Raises:
+        SystemExit: with status 1, for findings at or above ``fail_on``.
+        ValueError: for an unknown ``fail_on``, or unless one of ``config`` and ``diff`` is given.
     """
     check_choice("fail_on", fail_on, THRESHOLDS)
     first, second = (_listed(given) for given in (config, diff))
@@ -70,10 +79,10 @@ def audit(
 
 
 def _listed(given: str | Sequence[str]) -> list[str]:
-    """Return what an option gives as a list; commas separate files as they do with MONAI."""
+    """Return an option's files as a list; commas separate files, as in MONAI's options."""
     if isinstance(given, str):
-        whole = Path(given).exists() or "," not in given
-        return [given] if whole else [part.strip(" '\"[]") for part in given.split(",")]
+        is_one = Path(given).exists() or "," not in given
+        return [given] if is_one else [part.strip(" '\"[]") for part in given.split(",")]
     return [str(one) for one in given]
 
 
@@ -82,7 +91,7 @@ def _entries(findings: Sequence[Finding]) -> list[dict[str, str]]:
 
 
 def _print_difference(sides: Sequence[str], json: str | None) -> list[Finding]:
-    """Print how two configs differ; return what the second one adds."""
+    """Print how two configs differ; return the findings of the second that the first lacks."""
     if len(sides) != 2:
         raise ValueError(f"diff: must be two configs, got {len(sides)}: {', '.join(sides)}")
     changes, added = compare(*(tuple(side.split(",")) for side in sides))
@@ -93,83 +102,90 @@ def _print_difference(sides: Sequence[str], json: str | None) -> list[Finding]:
 
 
 def audit_paths(paths: Sequence[str]) -> list[Finding]:
-    """Audit configs that belong together, and every bundle by itself.
+    """Audit each bundle by itself, and all config files as one composed config.
 
     Raises:
-        FileNotFoundError: where there is no such bundle.
+        FileNotFoundError: when a bundle does not exist.
         ValueError: for a config that does not exist or cannot be read.
     """
     configs = [path for path in paths if path.lower().endswith(CONFIGS)]
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for path in paths:
         if path not in configs:
-            found += audit_bundle(place_of(Path(path)))
-    if configs:
-        folder = Path(configs[0]).resolve().parent
-        bundle = Disk(folder.parent if folder.name == "configs" else folder)
-        place = Disk()
-        made = compose(configs, place.read)
-        spoken = spoken_here() | _spoken_beside(folder)
-        try:
-            found += audit_composition(made, Names(bundle.read_inside), spoken)
-        except RecursionError as error:
-            raise ValueError(f"{configs[0]}: nested too deeply to be looked into") from error
-    return found
+            findings += audit_bundle(open_bundle(Path(path)))
+    return [*findings, *_audit_configs(configs)] if configs else findings
+
+
+def _audit_configs(configs: Sequence[str]) -> list[Finding]:
+    """Audit config files composed into one."""
+    folder = Path(configs[0]).resolve().parent
+    bundle = FolderFiles(folder.parent if folder.name == "configs" else folder)
+    composition = compose(configs, FolderFiles().read)
+    referenced = references_of_project() | _references_in_folder(folder)
+    try:
+        return audit_composition(composition, Names(bundle.read_inside), referenced)
+    except RecursionError as error:
+        raise ValueError(f"{configs[0]}: nested too deeply to be examined") from error
 
 
 def audit_composition(
-    made: Composition, names: Names, spoken: frozenset[str] = frozenset()
+    composition: Composition, names: Names, referenced: frozenset[str] = frozenset()
 ) -> list[Finding]:
-    """Audit configs that were put together.
+    """Audit a composed config.
 
     Args:
-        made: the configs.
+        composition: the composed config.
         names: judge of names.
-        spoken: ids that other configs of the same family refer to.
+        referenced: ids that other configs of the bundle or the project refer to.
     """
-    problems = [*audit_files(made), *audit_references(made, spoken), *audit_metrics(made)]
-    return [*problems, *audit_components(made, names)]
+    return [
+        *audit_files(composition),
+        *audit_references(composition, referenced),
+        *audit_metrics(composition),
+        *audit_components(composition, names),
+    ]
 
 
-def _spoken_beside(folder: Path) -> frozenset[str]:
-    """Collect the ids that the other configs of a bundle refer to."""
+def _references_in_folder(folder: Path) -> frozenset[str]:
+    """Collect the ids that the configs in a bundle's ``configs`` folder refer to."""
     if folder.name != "configs":
         return frozenset()
     files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in CONFIGS]
-    return _spoken({str(file): file.read_bytes() for file in files})
+    return _references_in({str(file): file.read_bytes() for file in files})
 
 
-def _spoken(files: dict[str, bytes]) -> frozenset[str]:
-    """Collect the ids that files refer to, those left out that are no configs."""
+def _references_in(files: dict[str, bytes]) -> frozenset[str]:
+    """Collect the ids that configs refer to; files that are not configs are skipped."""
     loaded = []
     for name, content in files.items():
         try:
             loaded.append(load(name, content)[0])
         except ValueError:
             continue
-    return spoken_ids(loaded)
+    return references_in(loaded)
 
 
-def audit_bundle(place: Disk | Archive) -> list[Finding]:
-    """Audit all that a bundle holds.
+def audit_bundle(files: BundleFiles) -> list[Finding]:
+    """Audit the configs and all other files of a bundle.
 
     Raises:
-        ValueError: where it holds no config.
+        ValueError: when it has no config.
     """
-    names = Names(place.read_inside)
-    configs = [name for name in place.names() if _is_config(name)]
+    names = Names(files.read_inside)
+    configs = [name for name in files.names() if _is_config(name)]
     if not configs:
-        raise ValueError(f"{place.title}: holds no config (configs/*.json); is it a bundle?")
-    spoken = spoken_here() | _spoken({name: place.read(name) or b"" for name in configs})
-    found = audit_contents(place, names)
+        raise ValueError(f"{files.title}: holds no config (configs/*.json); is it a bundle?")
+    contents = {name: files.read(name) or b"" for name in configs}
+    referenced = references_of_project() | _references_in(contents)
+    findings = audit_contents(files, names)
     for name in configs:
         try:
-            ways = _ways(name, configs, place.read)
-            tried = [audit_composition(made, names, spoken) for made in ways]
+            compositions = _compositions(name, configs, files.read)
+            audits = [audit_composition(one, names, referenced) for one in compositions]
         except (ValueError, RecursionError) as error:
-            tried = [[Sign(HIGH, "file", name, f"cannot be looked into: {error}").at(name, "")]]
-        found += min(tried, key=_problems)
-    return found
+            audits = [[Sign(HIGH, "file", name, f"cannot be examined: {error}").at(name, "")]]
+        findings += min(audits, key=_count_problems)
+    return findings
 
 
 def _is_config(name: str) -> bool:
@@ -179,17 +195,17 @@ def _is_config(name: str) -> bool:
     return inside and path.suffix.lower() in CONFIGS and path.stem not in NO_CONFIG
 
 
-def _ways(name: str, configs: Sequence[str], read: Read) -> list[Composition]:
-    """Put a config together alone and, where that leaves something open, upon others."""
+def _compositions(name: str, configs: Sequence[str], read: Read) -> list[Composition]:
+    """Compose a config alone and laid over each base that the bundle has."""
     path = PurePosixPath(name)
-    made = [compose([name], read)]
-    for stems in BENEATH:
-        below = [str(path.with_name(stem + path.suffix)) for stem in stems]
-        if name not in below and all(one in configs for one in below):
-            made.append(compose([*below, name], read))
-    return made
+    compositions = [compose([name], read)]
+    for stems in BASES:
+        base = [str(path.with_name(stem + path.suffix)) for stem in stems]
+        if name not in base and all(one in configs for one in base):
+            compositions.append(compose([*base, name], read))
+    return compositions
 
 
-def _problems(findings: Iterable[Finding]) -> int:
-    """Count what does not fit together."""
+def _count_problems(findings: Iterable[Finding]) -> int:
+    """Count the findings of level "problem"."""
     return sum(finding.level == "problem" for finding in findings)

@@ -1,4 +1,4 @@
-"""What the parts of a composed config would do: targets, expressions, texts that name code."""
+"""Audit of a composed config's parts: targets, expressions, texts that name code."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from scripts.bundle.compose import META, Composition
 from scripts.bundle.config_files import MissingError, find, walk
 
 DOTTED = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+")
-# components take these as the name of something to call
+
 NAMED_CODE = ("reader", "writer", "merger_cls", "backbone", "workflow_name")
 WRITTEN_TO = ("output_dir", "log_dir", "save_dir", "cache_dir", "artifacts", "output_file")
 READ_FROM = (
     *("path", "dataset_dir", "data_dir", "load_path", "ckpt_path", "source", "datalist"),
     *("root_dir", "weights", "encoder_weights", "data_list_file_path", "base_dir"),
 )
-# an argument with which a harmless component is none
+
 ARGUMENTS = {
     "weights_only": (False, HIGH, "pickle", "unpickles: a file that it reads can run any code"),
     "allow_pickle": (True, HIGH, "pickle", "unpickles: a file that it reads can run any code"),
@@ -42,42 +42,44 @@ ARGUMENTS = {
 MODES = ("default", "callable", "debug")
 
 
-def audit_components(made: Composition, names: Names) -> list[Finding]:
-    """List everything in a config that would run, with what is known of it.
+def audit_components(composition: Composition, names: Names) -> list[Finding]:
+    """Judge everything in a config that would run.
 
-    Disabled components are listed too: their arguments are evaluated all the same.
+    Disabled components are included, because their arguments are evaluated nevertheless.
     """
     imports: dict[str, str] = {}
-    for _, value in walk(made.config):
+    for _, value in walk(composition.config):
         if isinstance(value, str) and value.startswith("$") and "import" in value:
             imports |= imported_names(value)
-    found = []
-    for place, value in walk(made.config):
+    findings = []
+    for id_, value in walk(composition.config):
         signs: Iterator[Sign] = iter(())
         if isinstance(value, dict) and "_target_" in value:
-            signs = _component(made.config, value, names)
+            signs = _component(composition.config, value, names)
         elif isinstance(value, str) and value.startswith("$"):
             signs = iter(audit_expression(value, names, imports))
-        elif isinstance(value, str) and not _is_prose(place):
-            signs = _text(value, place, names)
-        found += [sign.at(made.file_of(place), place) for sign in signs]
-        found += [sign.at(made.file_of(place), place) for sign in _path(made, value, place)]
-    return found
+        elif isinstance(value, str) and not _is_prose(id_):
+            signs = _text(value, id_, names)
+        findings += [sign.at(composition.file_of(id_), id_) for sign in signs]
+        findings += [
+            sign.at(composition.file_of(id_), id_) for sign in _path(composition, value, id_)
+        ]
+    return findings
 
 
-def _is_prose(place: str) -> bool:
-    """Whether an id holds words for people, which nothing acts upon."""
-    return place.startswith(META) or place.endswith(("_desc_", "::_target_", "::_mode_"))
+def _is_prose(id_: str) -> bool:
+    """Whether an id holds text for readers only, or is judged with its component."""
+    return id_.startswith(META) or id_.endswith(("_desc_", "::_target_", "::_mode_"))
 
 
 def _component(config: dict[str, Any], value: dict[str, Any], names: Names) -> Iterator[Sign]:
-    """Judge a component by what it calls, and by the arguments that matter whatever it is."""
+    """Judge a component by its target and by arguments that are risky for any target."""
     sign = _target(config, value["_target_"], names)
     if sign.level == HIGH and _loads_weights(value, sign):
         sign = Sign(MEDIUM, "read", sign.what, "reads a file of weights")
     if str(value.get("_disabled_")).strip().lower() == "true":
         level = MEDIUM if sign.level == HIGH else sign.level
-        sign = Sign(level, sign.kind, sign.what, f"disabled, else: {sign.why}")
+        sign = Sign(level, sign.kind, sign.what, f"disabled; if enabled: {sign.why}")
     yield sign
     wrong = unknown_argument(value["_target_"], value, names)
     if wrong:
@@ -94,13 +96,13 @@ def _component(config: dict[str, Any], value: dict[str, Any], names: Names) -> I
 
 
 def _loads_weights(value: dict[str, Any], sign: Sign) -> bool:
-    """Whether a component is ``torch.load`` that takes nothing but tensors."""
+    """Whether a component is ``torch.load`` restricted to tensors."""
     loads = sign.what in ("torch.load", "torch.serialization.load")
     return loads and value.get("weights_only") is True
 
 
 def _target(config: dict[str, Any], target: Any, names: Names) -> Sign:
-    """Judge what a component calls, through a reference where it is one."""
+    """Judge a component's target, following references."""
     for _ in range(20):
         if not (isinstance(target, str) and target.startswith("@")):
             break
@@ -109,62 +111,64 @@ def _target(config: dict[str, Any], target: Any, names: Names) -> Sign:
         except MissingError:
             return Sign(PROBLEM, "reference", f"_target_ {target}", "refers to nothing")
     if not isinstance(target, str):
-        return Sign(MEDIUM, "target", f"_target_ {target!r:.60}", "calls what another part makes")
+        return Sign(
+            MEDIUM, "target", f"_target_ {target!r:.60}", "calls the result of another part"
+        )
     if target.startswith("$"):
         known = re.fullmatch(r"\$@[\w:#]+(\.[A-Za-z]\w*)*", target)
         if known and not rule_of(f"builtins.{target}"):
-            return Sign(MEDIUM, "target", target, "calls what another part of the config makes")
-        return Sign(HIGH, "code", target, "calls what is found out only as it runs")
+            return Sign(MEDIUM, "target", target, "calls the result of another part of the config")
+        return Sign(HIGH, "code", target, "calls a target computed at run time")
     sign = names.judge(target, target=True)
     return Sign(sign.level, sign.kind if sign.level == HIGH else "target", target, sign.why)
 
 
-def _text(value: str, place: str, names: Names) -> Iterator[Sign]:
+def _text(value: str, id_: str, names: Names) -> Iterator[Sign]:
     """Judge a plain text: an address, or the name of code."""
     if ADDRESS.search(value):
-        yield Sign(HIGH, "network", value, "names an address: what reads it may go there")
+        yield Sign(HIGH, "network", value, "an address, which the component may contact")
         return
-    key = place.rpartition("::")[2]
-    named = key in NAMED_CODE or any(part in NAMED_CODE for part in place.split("::")[-2:])
+    key = id_.rpartition("::")[2]
+    named = key in NAMED_CODE or any(part in NAMED_CODE for part in id_.split("::")[-2:])
     if not DOTTED.fullmatch(value):
         return
     sign = names.judge(value)
     if named or (sign.level == HIGH and rule_of(value)):
-        yield Sign(sign.level, sign.kind, value, f"a text that may be called by name: {sign.why}")
+        yield Sign(sign.level, sign.kind, value, f"a name that the component may call: {sign.why}")
 
 
-def _path(made: Composition, value: Any, place: str) -> Iterator[Sign]:
-    """Judge files and folders that are given to what reads or writes."""
-    key = place.rpartition("::")[2]
-    if not isinstance(value, str) or key not in (*WRITTEN_TO, *READ_FROM) or place[:6] == META:
+def _path(composition: Composition, value: Any, id_: str) -> Iterator[Sign]:
+    """Judge the path in an argument that components read from or write to."""
+    key = id_.rpartition("::")[2]
+    if not isinstance(value, str) or key not in (*WRITTEN_TO, *READ_FROM) or id_[:6] == META:
         return
-    text = static_text(made.config, value)
+    text = static_text(composition.config, value)
     if text is None or ADDRESS.search(text):
         return
     if text == "imagenet":
-        why = "downloads published weights, unless they are there; their hash is checked"
+        why = "downloads published weights unless they are cached; their hash is checked"
         yield Sign(LOW, "network", text, why)
         return
     written = key in WRITTEN_TO
     outside = _leaves(text)
-    if written and outside and place != key and not _below_output(made.config, text):
+    if written and outside and id_ != key and not _below_output(composition.config, text):
         yield Sign(HIGH, "write", text, "writes outside the output folder")
     elif written:
-        why = "writes to a folder that the config chooses" if outside else "writes below here"
+        why = "writes to a folder outside this one" if outside else "writes inside this folder"
         yield Sign(MEDIUM if outside else LOW, "write", text, why)
     elif ("/" in text or "." in text) and not set(text) & set("()'\""):
-        why = "reads from a place that the config chooses" if outside else "reads from below here"
+        why = "reads from a path outside this folder" if outside else "reads inside this folder"
         yield Sign(MEDIUM if outside else LOW, "read", text, why)
 
 
 def _leaves(text: str) -> bool:
-    """Whether a path leads out of the folder that the command runs in."""
+    """Whether a path points outside the current directory."""
     paths = (PurePosixPath(text), PureWindowsPath(text))
     return text.startswith("~") or any(p.is_absolute() or ".." in p.parts for p in paths)
 
 
 def _below_output(config: dict[str, Any], text: str) -> bool:
-    """Whether a path lies in the config's own output folder."""
+    """Whether a path is in the config's output folder."""
     output = static_text(config, config.get("output_dir"))
     if output is None or ".." in PurePosixPath(text).parts:
         return output == text
@@ -172,7 +176,7 @@ def _below_output(config: dict[str, Any], text: str) -> bool:
 
 
 def static_text(config: dict[str, Any], value: Any, depth: int = 0) -> str | None:
-    """Put together a text of constants and references to texts; None for anything else.
+    """Evaluate a text made of constants and references to texts; None for anything else.
 
     Example:
         >>> static_text({"a": "models", "b": "$@a + '/x.pt'"}, "@b")
@@ -195,7 +199,7 @@ def static_text(config: dict[str, Any], value: Any, depth: int = 0) -> str | Non
 
 
 class _Filled(ast.NodeTransformer):
-    """Puts texts in the place of references."""
+    """Puts texts in place of references."""
 
     def __init__(self, config: dict[str, Any], depth: int) -> None:
         self.config = config

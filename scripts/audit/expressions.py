@@ -1,4 +1,4 @@
-"""What a ``$`` expression would do, read from its syntax tree; it is never evaluated."""
+"""Audit of ``$`` expressions by their syntax trees; nothing is evaluated."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from scripts.audit.findings import HIGH, LOW, MEDIUM, PROBLEM, Sign
 from scripts.audit.names import Names
 from scripts.audit.rules import is_internal, method_rule_of
 
-# what MONAI puts into every expression's reach
+# names that MONAI makes available in every expression
 GIVEN = {"monai": "monai", "torch": "torch", "np": "numpy", "numpy": "numpy"}
 REFERENCES = "__local_refs"
 LONGEST = 10_000
@@ -23,44 +23,46 @@ INSIDE = re.compile(r"__\w+__")
 
 
 def audit_expression(text: str, names: Names, imports: Mapping[str, str]) -> list[Sign]:
-    """List what is remarkable about an expression.
+    """List the signs of risk in an expression.
 
-    A dangerous function counts where it is mentioned, called or not: it could be called under
-    another name.
+    A dangerous function counts wherever it is mentioned, called or not, because it could be called
+    under another name.
 
     Args:
         text: the expression with its ``$``.
         names: judge of dotted names.
-        imports: names that the config's import statements make -> what they lead to.
+        imports: names imported by the config -> the dotted names they stand for.
 
     Returns:
-        Signs above low, each once; one low sign where there are none.
+        Signs above low, each once; one low sign when there are none.
 
     Example:
         >>> audit_expression("$__import__('os').system('ls')", Names(), {})[0].level
         'high'
     """
-    # quotes of a reference must not end those of an f-string around it
+    # the quotes of a reference would end an f-string around it
     code = re.sub(rf"{REFERENCES}\['[\w:]*'\]", REFERENCES, plain_code(text))
     if len(code) > LONGEST:
-        return [Sign(HIGH, "expression", text[:60], f"longer than {LONGEST} characters: not read")]
+        return [
+            Sign(HIGH, "expression", text[:60], f"longer than {LONGEST} characters: not examined")
+        ]
     try:
         tree = ast.parse(code)
     except (RecursionError, MemoryError):
-        return [Sign(HIGH, "expression", text, "nested too deeply to be read")]
+        return [Sign(HIGH, "expression", text, "nested too deeply to be examined")]
     except (SyntaxError, ValueError) as error:
-        why = f"cannot be looked into: is no Python of this version: {error}"
+        why = f"cannot be parsed as Python of this version: {error}"
         return [Sign(HIGH, "expression", text, why)]
     if tree.body and isinstance(tree.body[0], (ast.Import, ast.ImportFrom)):
         return _audit_import(text, tree, names)
     signs = [] if _is_one_expression(tree) else [_not_one(text)]
-    signs += Reading(names, {**GIVEN, **imports}, tree).signs()
-    found = list(dict.fromkeys(sign for sign in signs if sign.level != LOW))
-    return found or [Sign(LOW, "expression", text, "computes with what is known")]
+    signs += CodeAudit(names, {**GIVEN, **imports}, tree).signs()
+    risky = list(dict.fromkeys(sign for sign in signs if sign.level != LOW))
+    return risky or [Sign(LOW, "expression", text, "computes with known functions")]
 
 
 def plain_code(text: str) -> str:
-    """Return an expression's code, every reference replaced as MONAI replaces it.
+    """Return an expression's code, with references replaced as by MONAI.
 
     Example:
         >>> plain_code("$@net#lr * 2")
@@ -73,7 +75,7 @@ def plain_code(text: str) -> str:
 
 
 def imported_names(text: str) -> dict[str, str]:
-    """Return the names that an import statement makes in a config; empty for an expression.
+    """Return the names that an import statement defines in a config; empty for an expression.
 
     Example:
         >>> imported_names("$from os import system as s"), imported_names("$1 + 1")
@@ -87,7 +89,7 @@ def imported_names(text: str) -> dict[str, str]:
 
 
 def _imports_of(tree: ast.Module) -> list[tuple[str, str]]:
-    """List the names that a statement makes, as MONAI makes them, and what they lead to."""
+    """List the names that an import defines in MONAI, and the dotted names they stand for."""
     node = tree.body[0] if tree.body else None
     if isinstance(node, ast.Import):
         return [(alias.asname or alias.name, alias.name) for alias in node.names]
@@ -97,15 +99,15 @@ def _imports_of(tree: ast.Module) -> list[tuple[str, str]]:
 
 
 def _audit_import(text: str, tree: ast.Module, names: Names) -> list[Sign]:
-    """Judge an import statement, which MONAI runs wherever in a config it stands."""
-    found = _imports_of(tree)
+    """Judge an import statement, which MONAI runs at any position in a config."""
+    imports = _imports_of(tree)
     signs = []
-    for _, name in found:
+    for _, name in imports:
         sign = names.judge(name)
         kind = sign.kind if sign.level == HIGH else "import"
         signs.append(Sign(sign.level, kind, text, f"imports {name}: {sign.why}"))
-    if len(found) > 1 or len(tree.body) > 1:
-        signs.append(Sign(PROBLEM, "import", text, "MONAI imports only the first name of these"))
+    if len(imports) > 1 or len(tree.body) > 1:
+        signs.append(Sign(PROBLEM, "import", text, "MONAI imports only the first of these names"))
     return [sign for sign in signs if sign.level != LOW] or signs
 
 
@@ -114,15 +116,21 @@ def _is_one_expression(tree: ast.Module) -> bool:
 
 
 def _not_one(text: str) -> Sign:
-    return Sign(PROBLEM, "expression", text, "is no expression: eval refuses it")
+    return Sign(PROBLEM, "expression", text, "is not an expression: eval refuses it")
 
 
-class Reading:
-    """One walk through an expression or a file of Python."""
+class CodeAudit:
+    """Judges the nodes of an expression or a Python file.
 
-    def __init__(self, names: Names, reach: Mapping[str, str], tree: ast.AST) -> None:
+    Args:
+        names: judge of dotted names.
+        imports: names known in the code -> the dotted names they stand for.
+        tree: syntax tree of the code.
+    """
+
+    def __init__(self, names: Names, imports: Mapping[str, str], tree: ast.AST) -> None:
         self.names = names
-        self.reach = reach
+        self.imports = imports
         self.tree = tree
         self.bound = set(_bound_names(tree))
         self.called = {id(n.func): n for n in ast.walk(tree) if isinstance(n, ast.Call)}
@@ -130,7 +138,7 @@ class Reading:
         self.inner = {id(node) for node in inner if isinstance(node, (ast.Attribute, ast.Name))}
 
     def signs(self) -> Iterator[Sign]:
-        """Go through every node."""
+        """Judge every node."""
         for node in ast.walk(self.tree):
             yield from self.signs_of(node)
 
@@ -159,28 +167,28 @@ class Reading:
             if rule is not None:
                 yield Sign(rule.level, rule.kind, f".{attribute}", rule.why)
         if attributes[-1:] in (["format"], ["format_map"]) and folded(base) is None:
-            yield Sign(MEDIUM, "code", f".{attributes[-1]}", "fills in a text built as it runs")
+            yield Sign(MEDIUM, "code", f".{attributes[-1]}", "formats a text built at run time")
 
     def _known_name(self, base: str, attributes: list[str], call: ast.Call | None) -> Sign | None:
-        """Judge a dotted name; one that the code itself makes only where it hides a risky one."""
+        """Judge a dotted name; one that the code itself defines only if it shadows a risky one."""
         full = self._full_name(base)
         if full is None:
-            missing = Sign(PROBLEM, "name", base, "nothing imports or defines this name")
+            missing = Sign(PROBLEM, "name", base, "this name is neither imported nor defined")
             return None if base in self.bound else missing
         dotted = ".".join([full, *attributes])
         sign = refine(self.names.judge(dotted), dotted, call)
         return None if base in self.bound and sign.level != HIGH else sign
 
     def _full_name(self, name: str) -> str | None:
-        """Return what a name leads to; None for one that nothing makes."""
-        if name in self.reach:
-            return self.reach[name]
-        known = hasattr(builtins, name) or is_internal(name)
-        return f"builtins.{name}" if known else None
+        """Return the dotted name that a name stands for; None for an undefined one."""
+        if name in self.imports:
+            return self.imports[name]
+        is_builtin = hasattr(builtins, name) or is_internal(name)
+        return f"builtins.{name}" if is_builtin else None
 
 
 def _bound_names(tree: ast.AST) -> Iterator[str]:
-    """Yield the names that code itself makes: arguments, loop variables, walrus, definitions."""
+    """Yield the names that the code defines: arguments, loop variables, walrus, definitions."""
     for node in ast.walk(tree):
         if isinstance(node, ast.arg):
             yield node.arg
@@ -203,15 +211,15 @@ def _chain(node: ast.Name | ast.Attribute) -> tuple[ast.expr, list[str]]:
 
 
 def _text(text: str) -> Iterator[Sign]:
-    """Judge a text inside code: it may name an attribute or an address."""
+    """Judge a text in code, which may name an attribute or an address."""
     if any(is_internal(name) for name in INSIDE.findall(text)):
-        yield Sign(HIGH, "code", repr(text), "text that names one of Python's insides")
+        yield Sign(HIGH, "code", repr(text), "text that names a Python internal")
     if ADDRESS.search(text):
-        yield Sign(HIGH, "network", repr(text), "names an address")
+        yield Sign(HIGH, "network", repr(text), "contains an address")
 
 
 def refine(sign: Sign, name: str, call: ast.Call | None) -> Sign:
-    """Judge a call by its arguments, where they make it better or worse than its name."""
+    """Judge a call by its arguments, when they raise or lower the risk of the function."""
     short = name.removeprefix("builtins.")
     if call is not None and short in ("getattr", "hasattr"):
         return _by_attribute(sign, call, short)
@@ -225,25 +233,25 @@ def refine(sign: Sign, name: str, call: ast.Call | None) -> Sign:
     if call is not None and name == "numpy.load" and _argument(call, 2, "allow_pickle", False):
         return Sign(HIGH, "pickle", name, "unpickles: a file that it reads can run any code")
     if call is not None and short == "type" and len(call.args) > 1:
-        return Sign(MEDIUM, "code", short, "makes a class")
+        return Sign(MEDIUM, "code", short, "creates a class")
     return Sign(sign.level, sign.kind, short, sign.why)
 
 
 def _by_attribute(sign: Sign, call: ast.Call, name: str) -> Sign:
-    """Judge ``getattr(x, "name")`` as ``x.name``, and with a name that is computed as high."""
+    """Judge ``getattr(x, "name")`` as ``x.name``; a computed name is high risk."""
     attribute = folded(call.args[1]) if len(call.args) > 1 else None
     if attribute is None:
-        return Sign(HIGH, "code", name, "reaches an attribute whose name is built as it runs")
+        return Sign(HIGH, "code", name, "accesses an attribute whose name is computed at run time")
     rule = method_rule_of(attribute)
     if rule is not None:
         return Sign(rule.level, rule.kind, f"{name}(..., {attribute!r})", rule.why)
     if any(not isinstance(a, ast.Constant) for a in call.args[1:2]):
         return Sign(HIGH, "code", f"{name}(..., {attribute!r})", "hides an attribute's name")
-    return Sign(MEDIUM, "code", f"{name}(..., {attribute!r})", "reaches an attribute by its name")
+    return Sign(MEDIUM, "code", f"{name}(..., {attribute!r})", "accesses an attribute by name")
 
 
 def _argument(call: ast.Call, position: int, keyword: str, default: Any) -> Any:
-    """Return a call's argument where it is written out; Ellipsis where it is computed."""
+    """Return a call's argument if it is a constant, the default if absent, else Ellipsis."""
     given = [k.value for k in call.keywords if k.arg == keyword]
     given += call.args[position : position + 1]
     if any(k.arg is None for k in call.keywords):
@@ -254,7 +262,7 @@ def _argument(call: ast.Call, position: int, keyword: str, default: Any) -> Any:
 
 
 def folded(node: ast.AST) -> str | None:
-    """Put a text that is built of constants together; None for anything else.
+    """Concatenate a text built from constants; None for anything else.
 
     Example:
         >>> folded(ast.parse("'sys' + 'tem'", mode="eval").body)

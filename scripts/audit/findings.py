@@ -1,4 +1,4 @@
-"""Findings of an audit: one thing in one file, with its level of risk."""
+"""Findings of an audit, each with its level of risk and its location."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ THRESHOLDS = (HIGH, MEDIUM, PROBLEM)
 
 @dataclass(frozen=True)
 class Sign:
-    """One thing seen in a piece of code or config, wherever it stands.
+    """A risk or problem in a piece of code or config, without its location.
 
     Attributes:
         level: one of :data:`LEVELS`.
         kind: target, expression, import, process, code, network, pickle, read, write, delete,
             reference, id, metric, file or name.
-        what: the thing itself, as it is written.
-        why: what it would do, or what is wrong with it.
+        what: the item as written.
+        why: its effect, or what is wrong with it.
     """
 
     level: str
@@ -28,17 +28,17 @@ class Sign:
     why: str
 
     def at(self, file: str, place: str) -> Finding:
-        """Add the file and the id."""
+        """Return the finding of this sign in a file, at a config id or line."""
         return Finding(self.level, self.kind, self.what, self.why, file, place)
 
 
 @dataclass(frozen=True)
 class Finding(Sign):
-    """A sign with its place.
+    """A sign with its location.
 
     Attributes:
-        file: the file that it is written in.
-        place: the config's id, ``line N`` of Python, empty for a whole file.
+        file: file that contains it.
+        place: config id, ``line N`` of Python, or empty for the whole file.
     """
 
     file: str
@@ -50,13 +50,13 @@ class Finding(Sign):
 
 
 def by_risk(findings: Iterable[Finding]) -> list[Finding]:
-    """Sort by level, then by place; the same finding once."""
+    """Sort by level, then by file; duplicates are removed."""
     unique = dict.fromkeys(findings)
     return sorted(unique, key=lambda f: (LEVELS.index(f.level), f.file))
 
 
 def at_or_above(findings: Iterable[Finding], level: str) -> list[Finding]:
-    """Keep what is at least as serious: ``problem`` keeps all but what is low.
+    """Keep findings of a level or above; ``problem`` keeps all but low ones.
 
     Example:
         >>> risky = Sign("medium", "read", "open", "reads a file").at("train.json", "data")
@@ -67,5 +67,5 @@ def at_or_above(findings: Iterable[Finding], level: str) -> list[Finding]:
 
 
 def count_levels(findings: Sequence[Finding]) -> dict[str, int]:
-    """Count the findings of every level."""
+    """Count the findings of each level."""
     return {level: sum(f.level == level for f in findings) for level in LEVELS}

@@ -1,4 +1,4 @@
-"""Findings as text for people."""
+"""Findings as text for the terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LONGEST = 160
 
 
 def printable(text: str) -> str:
-    """Write out what would move the cursor, colour or hide text in a terminal.
+    """Escape control characters, which would move the cursor or hide text in a terminal.
 
     Example:
         >>> printable("a\\x1b[2Kb")
@@ -31,29 +31,29 @@ def clipped(text: str, longest: int = LONGEST) -> str:
 
 
 def as_text(findings: Sequence[Finding], *, title: str, low: bool = True) -> str:
-    """Write findings out, the riskiest first.
+    """Format findings, the highest risk first.
 
     Args:
-        findings: sorted.
-        title: what was audited.
-        low: whether to list what is known and harmless.
+        findings: findings, sorted.
+        title: names of the audited files.
+        low: whether to list low findings.
     """
     counts = count_levels(findings)
     lines = [title, "  ".join(f"{level}: {counts[level]}" for level in LEVELS)]
     for level in LEVELS:
-        chosen = [finding for finding in findings if finding.level == level]
-        if not chosen or (level == LOW and not low):
+        of_level = [finding for finding in findings if finding.level == level]
+        if not of_level or (level == LOW and not low):
             continue
         lines += ["", level.upper()]
-        for finding in chosen:
+        for finding in of_level:
             lines += _lines(finding)
     return printable("\n".join(lines))
 
 
 def _lines(finding: Finding) -> list[str]:
-    """Write one finding: on one line where it is low."""
-    where = f"{finding.file}:{finding.place}" if finding.place else finding.file
+    """Format one finding on three lines, a low one on one line."""
+    location = f"{finding.file}:{finding.place}" if finding.place else finding.file
     what, why = clipped(finding.what), clipped(finding.why)
     if finding.level == LOW:
-        return [f"  {finding.kind:10} {where}  {what}  ({why})"]
-    return [f"  {finding.kind:10} {where}", f"  {'':10}   {what}", f"  {'':10}   {why}"]
+        return [f"  {finding.kind:10} {location}  {what}  ({why})"]
+    return [f"  {finding.kind:10} {location}", f"  {'':10}   {what}", f"  {'':10}   {why}"]

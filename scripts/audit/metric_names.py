@@ -1,4 +1,4 @@
-"""Metrics that a config asks for and nothing computes."""
+"""Audit of metric names: metrics that a config uses but does not compute."""
 
 from __future__ import annotations
 
@@ -26,79 +26,85 @@ class Engine:
 
     Attributes:
         kind: train or val.
-        place: its id.
-        handlers: id of its list of handlers, "" where that is not known.
+        id_: id in the config.
+        handlers: id of its list of handlers, "" if unknown.
         key: names of its key metric.
-        names: names of all its metrics; None where the config does not show them.
+        names: names of all its metrics; None when an expression creates them.
     """
 
     kind: str
-    place: str
+    id_: str
     handlers: str
     key: frozenset[str]
     names: frozenset[str] | None
 
 
-def audit_metrics(made: Composition) -> list[Finding]:
-    """Check that every metric which is asked for by name is computed.
+def audit_metrics(composition: Composition) -> list[Finding]:
+    """Check that every metric that is used by name is computed.
 
     Returns:
-        Problems; none where an expression makes the metrics, since their names are not written.
+        Problems; none when an expression creates the metrics, since their names are then unknown.
     """
-    engines = list(_engines(made.config))
-    found: list[Finding] = []
-    for place, value in walk(made.config):
-        for wanted, where in _asked(made.config, value, place):
-            computed = _computed_for(engines, where, wanted_by=value)
-            if computed is not None and wanted not in computed:
-                gives = ", ".join(sorted(computed)) or "none"
-                why = f"no metric of this name is computed; there are: {gives}"
-                found.append(Sign(PROBLEM, "metric", wanted, why).at(made.file_of(where), where))
-    return [*found, *_saved_without_key(made, engines)]
+    engines = list(_engines(composition.config))
+    problems: list[Finding] = []
+    for id_, value in walk(composition.config):
+        for name, user in _used_metrics(composition.config, value, id_):
+            computed = _computed_for(engines, user, used_by=value)
+            if computed is not None and name not in computed:
+                valid = ", ".join(sorted(computed)) or "none"
+                why = f"no metric of this name is computed; there are: {valid}"
+                sign = Sign(PROBLEM, "metric", name, why)
+                problems.append(sign.at(composition.file_of(user), user))
+    return [*problems, *_saved_without_key(composition, engines)]
 
 
-def followed(config: dict[str, Any], value: Any, place: str) -> tuple[Any, str]:
-    """Follow whole references to what they name."""
+def followed(config: dict[str, Any], value: Any, id_: str) -> tuple[Any, str]:
+    """Follow references; return the value they refer to with its id, None if there is none."""
     for _ in range(20):
         if not (isinstance(value, str) and value.startswith("@")):
-            return value, place
-        place = value[1:]
+            return value, id_
+        id_ = value[1:]
         try:
-            value = find(config, place)
+            value = find(config, id_)
         except MissingError:
-            return None, place
-    return None, place
+            return None, id_
+    return None, id_
 
 
 def _engines(config: dict[str, Any]) -> Iterator[Engine]:
     """Yield the engines of a config."""
-    for place, value in walk(config):
+    for id_, value in walk(config):
         if not isinstance(value, dict) or "_target_" not in value:
             continue
         for kind, arguments in ARGUMENTS.items():
             if not any(one in value for one in arguments if one != "additional_metrics"):
                 continue
-            key, more = (_names(config, value.get(a), f"{place}::{a}") for a in arguments[:2])
-            handlers = followed(config, value.get(arguments[2]), f"{place}::{arguments[2]}")[1]
+            key, more = (_names(config, value.get(a), f"{id_}::{a}") for a in arguments[:2])
+            handlers = followed(config, value.get(arguments[2]), f"{id_}::{arguments[2]}")[1]
             names = None if key is None or more is None else key | more
-            yield Engine(kind, place, handlers, key or frozenset(), names)
+            yield Engine(kind, id_, handlers, key or frozenset(), names)
 
 
-def _names(config: dict[str, Any], value: Any, place: str) -> frozenset[str] | None:
-    """Return the names of a dictionary of metrics; None where they are not written out."""
-    value, _ = followed(config, value, place) if value is not None else ({}, place)
+def _names(config: dict[str, Any], value: Any, id_: str) -> frozenset[str] | None:
+    """Return the names of a dictionary of metrics; None when they are not written out."""
+    value, _ = followed(config, value, id_) if value is not None else ({}, id_)
     return frozenset(value) if isinstance(value, dict) and "_target_" not in value else None
 
 
-def _computed_for(engines: list[Engine], place: str, *, wanted_by: Any) -> frozenset[str] | None:
-    """Return the metrics that a handler at an id sees; None where they are not known."""
-    short = _short(wanted_by)
-    mine = [e for e in engines if e.handlers and place.startswith(f"{e.handlers}::")]
-    if short == "StageReport" or not mine:
-        mine = [e for e in engines if e.kind == "val"] if short == "StageReport" else engines
-    if not mine or any(engine.names is None for engine in mine):
+def _computed_for(engines: list[Engine], id_: str, *, used_by: Any) -> frozenset[str] | None:
+    """Return the metrics available to a handler at an id; None when they are unknown."""
+    if _short(used_by) == "StageReport":
+        available = [engine for engine in engines if engine.kind == "val"]
+    else:
+        available = _engines_of(engines, id_) or engines
+    if not available or any(engine.names is None for engine in available):
         return None
-    return frozenset().union(*(engine.names or frozenset() for engine in mine))
+    return frozenset().union(*(engine.names or frozenset() for engine in available))
+
+
+def _engines_of(engines: list[Engine], id_: str) -> list[Engine]:
+    """Return the engines in whose list of handlers an id is."""
+    return [e for e in engines if e.handlers and id_.startswith(f"{e.handlers}::")]
 
 
 def _short(value: Any) -> str:
@@ -107,31 +113,31 @@ def _short(value: Any) -> str:
     return target.rpartition(".")[2] if isinstance(target, str) else ""
 
 
-def _asked(config: dict[str, Any], value: Any, place: str) -> Iterator[tuple[str, str]]:
-    """Yield the metrics that an item asks for by name, and where."""
+def _used_metrics(config: dict[str, Any], value: Any, id_: str) -> Iterator[tuple[str, str]]:
+    """Yield the names of metrics that an item uses, with the id of each use."""
     if isinstance(value, str) and value.startswith("$"):
-        yield from ((name, place) for name in _in_expression(value))
+        yield from ((name, id_) for name in _in_expression(value))
     if not isinstance(value, dict):
         return
     short = _short(value)
-    asked: dict[str, Any] = {"key_metric_name": value.get("key_metric_name")}
+    used: dict[str, Any] = {"key_metric_name": value.get("key_metric_name")}
     if short == "StageReport":
-        metrics, _ = followed(config, value.get("metrics", METRICS), place)
-        asked["metrics"] = list(metrics.values()) if isinstance(metrics, dict) else None
-        asked["drawn"] = value.get("drawn")
+        metrics, _ = followed(config, value.get("metrics", METRICS), id_)
+        used["metrics"] = list(metrics.values()) if isinstance(metrics, dict) else None
+        used["drawn"] = value.get("drawn")
     elif short == "MetricsSaver":
-        asked |= {name: value.get(name) for name in ("metrics", "metric_details")}
-    elif "trainable" in value or "::stages::" in place:
-        asked["metric"] = value.get("metric")
-    for argument, names in asked.items():
-        names, where = followed(config, names, f"{place}::{argument}")
+        used |= {name: value.get(name) for name in ("metrics", "metric_details")}
+    elif "trainable" in value or "::stages::" in id_:
+        used["metric"] = value.get("metric")
+    for argument, names in used.items():
+        names, user = followed(config, names, f"{id_}::{argument}")
         for name in names if isinstance(names, list) else [names]:
             if isinstance(name, str) and name[:1] not in "*@$":
-                yield name, where
+                yield name, user
 
 
 def _in_expression(text: str) -> Iterator[str]:
-    """Yield names in ``...metrics['name']`` and ``stopping_fn_from_metric('name')``."""
+    """Yield the names in ``...metrics['name']`` and ``stopping_fn_from_metric('name')``."""
     try:
         tree = ast.parse(plain_code(text))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -146,15 +152,14 @@ def _in_expression(text: str) -> Iterator[str]:
             yield name.value
 
 
-def _saved_without_key(made: Composition, engines: list[Engine]) -> Iterator[Finding]:
-    """Yield savers of the best model where nothing says what is best."""
-    for place, value in walk(made.config):
+def _saved_without_key(composition: Composition, engines: list[Engine]) -> Iterator[Finding]:
+    """Yield savers of the best model whose engine has no key metric."""
+    for id_, value in walk(composition.config):
         if _short(value) != "CheckpointSaver" or value.get("save_key_metric") is not True:
             continue
-        mine = [e for e in engines if e.handlers and place.startswith(f"{e.handlers}::")]
-        if any(e.names is not None and not e.key for e in mine) and not value.get(
-            "key_metric_name"
-        ):
-            why = f"{mine[0].place} has no key metric"
+        saved = _engines_of(engines, id_)
+        keyless = any(e.names is not None and not e.key for e in saved)
+        if keyless and not value.get("key_metric_name"):
+            why = f"{saved[0].id_} has no key metric"
             sign = Sign(PROBLEM, "metric", "save_key_metric", why)
-            yield sign.at(made.file_of(place), place)
+            yield sign.at(composition.file_of(id_), id_)

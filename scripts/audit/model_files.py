@@ -1,4 +1,4 @@
-"""Files of weights and arrays: whether reading them needs a pickle, which can run any code."""
+"""Audit of weight and array files: whether reading them unpickles, which can run any code."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import zipfile
 from collections.abc import Iterator
 from typing import IO
 
+from scripts.audit.bundle_files import BundleFiles
 from scripts.audit.findings import HIGH, LOW, MEDIUM, Sign
 from scripts.audit.pickles import unsafe_globals, why_of
-from scripts.audit.places import Archive, Disk
 
 PICKLED = (".pkl", ".pickle", ".pck", ".p", ".dill", ".joblib")
 WEIGHTS = (".pt", ".pth", ".ts", ".ckpt", ".bin", ".mar", ".jit", ".torchscript")
@@ -22,24 +22,24 @@ MOST_MODEL = 8 << 30
 SCRIPTED = re.compile(rb"torch\.(save|load|from_file)\(|ops\.(?!aten|prim|quantized)\w+\.\w+")
 
 
-def audit_model_file(place: Disk | Archive, name: str) -> list[Sign]:
-    """Look into a model file without loading it.
+def audit_model_file(files: BundleFiles, name: str) -> list[Sign]:
+    """Examine a model file without loading it.
 
     Returns:
-        High signs for what it would import or hides, a low one where there is nothing.
+        Signs of code that loading it would import or run; one low sign when there are none.
     """
-    if place.size(name) > MOST_MODEL:
-        return [Sign(HIGH, "file", name, f"larger than {MOST_MODEL >> 30} GB: not looked into")]
+    if files.size(name) > MOST_MODEL:
+        return [Sign(HIGH, "file", name, f"larger than {MOST_MODEL >> 30} GB: not examined")]
     try:
-        with place.open(name) as file:
+        with files.open(name) as file:
             signs = list(_audit(file, name.lower()))
     except (ValueError, OSError, zipfile.BadZipFile, EOFError, RuntimeError) as error:
-        return [Sign(HIGH, "file", name, f"cannot be looked into: {error}")]
+        return [Sign(HIGH, "file", name, f"cannot be examined: {error}")]
     return signs or [Sign(LOW, "file", name, "weights or arrays only, no pickled objects")]
 
 
 def _audit(file: IO[bytes], name: str) -> Iterator[Sign]:
-    """Choose by content, not by name: a pickle may be called anything."""
+    """Choose the format by content, because a pickle can have any name."""
     start = file.read(8)
     file.seek(0)
     if start[:4] == b"PK\x03\x04":
@@ -53,7 +53,7 @@ def _audit(file: IO[bytes], name: str) -> Iterator[Sign]:
 
 
 def _audit_zip(file: IO[bytes]) -> Iterator[Sign]:
-    """Look into what torch and NumPy save: a zip with pickles or arrays in it."""
+    """Examine a zip with pickles or arrays, as saved by torch and NumPy."""
     with zipfile.ZipFile(file) as archive:
         members = {info.filename: info for info in archive.infolist()}
         scripted = any("/code/" in f"/{name}" for name in members)
@@ -64,7 +64,7 @@ def _audit_zip(file: IO[bytes]) -> Iterator[Sign]:
             if not (pickled or coded or inner.endswith((".npy", ".py"))):
                 continue
             if info.file_size > MOST_PICKLE and not inner.endswith(".npy"):
-                yield Sign(HIGH, "file", name, "too large to be looked into")
+                yield Sign(HIGH, "file", name, "too large to be examined")
                 continue
             with archive.open(name) as member:
                 content = member.read(MOST_PICKLE)
@@ -79,14 +79,14 @@ def _audit_zip(file: IO[bytes]) -> Iterator[Sign]:
 
 
 def _audit_pickle(name: str, content: bytes, *, torchscript: bool) -> Iterator[Sign]:
-    """List what a pickle imports beyond tensors."""
+    """Yield a sign for each import of a pickle that tensors do not need."""
     for unsafe in unsafe_globals(content, torchscript=torchscript):
         why = f"a pickle that imports {unsafe}: {why_of(unsafe)}"
         yield Sign(HIGH, "pickle", name, why)
 
 
 def _audit_array(content: bytes) -> Iterator[Sign]:
-    """Look at the kind of numbers that an array declares: objects are pickled."""
+    """Examine the dtype in the header of a ``.npy`` file: arrays of objects are pickled."""
     wide = content[6:7] != b"\x01"
     (length,) = struct.unpack("<I" if wide else "<H", content[8 : 12 if wide else 10])
     header = content[10 + 2 * wide :][:length]
@@ -95,7 +95,7 @@ def _audit_array(content: bytes) -> Iterator[Sign]:
 
 
 def _audit_script(name: str, content: bytes) -> Iterator[Sign]:
-    """Look for what TorchScript can do besides computing."""
+    """Find operations of TorchScript other than computing."""
     for match in SCRIPTED.finditer(content):
         call = match.group().decode("ascii", "replace").rstrip("(")
         yield Sign(MEDIUM, "code", name, f"TorchScript that calls {call}")

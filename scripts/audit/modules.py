@@ -1,4 +1,4 @@
-"""Modules as they are loaded or written, and the names in them; nothing is imported."""
+"""Names in modules, looked up in loaded modules or source text; nothing is imported."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ import monai.losses
 import monai.metrics
 import monai.networks.nets
 import monai.optimizers
-import monai.transforms  # noqa: F401  # loaded here, so that names of theirs can be looked up
+import monai.transforms  # noqa: F401  # loaded so that their names can be looked up
 from monai.bundle import ComponentLocator
 
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = ("scripts", "custom_nets")
 KNOWN = ("monai", "torch", "ignite", "numpy")
 Reader = Callable[[str], bytes | None]
-"""Maps the path of a Python file (``scripts/nets.py``) to its text, None where there is none."""
+"""Maps the path of a Python file (``scripts/nets.py``) to its text; None if it does not exist."""
 
 
 def is_ours(module: str, source: bytes) -> bool:
-    """Whether a bundle's Python file is this project's own, byte for byte."""
+    """Whether a bundle's Python file is identical to this project's."""
     ours = ROOT / module
     return module.split("/")[0] in PROJECT and ours.is_file() and ours.read_bytes() == source
 
 
 def follow_loaded(parts: list[str]) -> str:
-    """Follow a name through modules that are loaded already, without running any attribute code.
+    """Resolve a dotted name in loaded modules, without running attribute code.
 
     Returns:
-        Where it ends, as ``module.name``; empty where it cannot be followed.
+        ``module.name`` of the definition; empty when the name cannot be resolved.
     """
     length = next((n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in sys.modules), 0)
     current: object = sys.modules.get(".".join(parts[:length]))
@@ -56,7 +56,7 @@ def follow_loaded(parts: list[str]) -> str:
 
 
 def missing_in_loaded(name: str) -> bool:
-    """Whether a loaded module surely has no such name: it has no lazy attributes either."""
+    """Whether a name is certainly missing in a loaded module, which has no lazy attributes."""
     parts = name.split(".")
     length = next((n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in sys.modules), 0)
     if length in (0, len(parts)):
@@ -68,13 +68,13 @@ def missing_in_loaded(name: str) -> bool:
 
 
 def own_source(path: str) -> bytes | None:
-    """Read a Python file of this project."""
+    """Read a Python file of this project; None if it does not exist."""
     file = ROOT / path
     return file.read_bytes() if file.is_file() else None
 
 
 def split_module(name: str, read: Reader) -> tuple[str | None, list[str]]:
-    """Split a dotted name into the file of its module and the rest."""
+    """Split a dotted name into the path of its module, None if there is none, and the rest."""
     parts = name.split(".")
     for length in range(len(parts), 0, -1):
         stem = "/".join(parts[:length])
@@ -86,7 +86,7 @@ def split_module(name: str, read: Reader) -> tuple[str | None, list[str]]:
 
 @lru_cache(maxsize=512)
 def top_names(source: bytes) -> Mapping[str, str]:
-    """Map the names that a module's own text makes to what they lead to; "" for its own."""
+    """Map names defined in a module to "", imported names to the dotted names they stand for."""
     names: dict[str, str] = {}
     try:
         tree = ast.parse(source)
@@ -107,16 +107,20 @@ def top_names(source: bytes) -> Mapping[str, str]:
 
 
 def leads_to(source: bytes, rest: list[str]) -> str | None:
-    """Return what a module's attribute leads to; "" for the module's own, None for nothing."""
+    """Return the dotted name that a module's attribute stands for.
+
+    Returns:
+        "" for a name defined in the module itself, None for an unknown name.
+    """
     if not rest:
         return ""
-    found = top_names(source).get(rest[0])
-    return ".".join([found, *rest[1:]]) if found else found
+    origin = top_names(source).get(rest[0])
+    return ".".join([origin, *rest[1:]]) if origin else origin
 
 
 @lru_cache(maxsize=1)
 def _locator() -> ComponentLocator:
-    """Return MONAI's own table of its components."""
+    """Return MONAI's table of its components."""
     return ComponentLocator()
 
 
@@ -130,7 +134,7 @@ def component_names() -> list[str]:
 
 @lru_cache(maxsize=4096)
 def component_of(name: str) -> str | None:
-    """Return the full name of what a ``_target_`` without a module means to MONAI.
+    """Return the dotted name of the MONAI component with a short name; None if there is none.
 
     Example:
         >>> component_of("Compose"), component_of("os.system")
@@ -144,6 +148,6 @@ def component_of(name: str) -> str | None:
 
 @lru_cache(maxsize=512)
 def is_installed(root: str) -> bool:
-    """Whether a package is installed, found without importing it."""
+    """Whether a package is installed; it is not imported."""
     folders = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     return PathFinder.find_spec(root, folders) is not None

@@ -1,7 +1,7 @@
-"""Where a dotted name leads, found from source text and loaded modules: nothing is imported.
+"""Risk of dotted names, resolved in source text and loaded modules; nothing is imported.
 
-A name may lead through a harmless package to another one (``torch.os.system``): what it leads to is
-judged, not what it looks like.
+A name can reach another package through a harmless one (``torch.os.system``), so the definition
+it resolves to is judged.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ COMMAND_MODULES = {command.module for command in COMMANDS.values()}
 
 
 class Names:
-    """Judge of dotted names, for one place that configs come from.
+    """Judge of the dotted names in the configs of one bundle.
 
     Args:
-        read: returns a Python file of the bundle by its path (``scripts/nets.py``), None where
-            there is none; a bundle's own modules are judged by what it carries.
+        read: returns a Python file of the bundle by its path (``scripts/nets.py``), None if it
+            does not exist. The bundle's modules come before this project's.
     """
 
     def __init__(self, read: Reader | None = None) -> None:
@@ -53,11 +53,11 @@ class Names:
         self._judged: dict[tuple[str, bool], Sign] = {}
 
     def judge(self, name: str, *, target: bool = False) -> Sign:
-        """Judge what calling or importing a name would do.
+        """Judge the effect of calling or importing a name.
 
         Args:
-            name: dotted, as it is written.
-            target: whether it stands in a ``_target_``, where MONAI's components need no module.
+            name: dotted name as written.
+            target: whether it is a ``_target_``, where MONAI's components need no module.
         """
         key = (name, target)
         if key not in self._judged:
@@ -67,9 +67,9 @@ class Names:
         return self._judged[key]
 
     def source_of(self, name: str) -> tuple[bytes | None, list[str]]:
-        """Return the text of the module that a name is of, and the rest of the name.
+        """Return the source of the module that defines a name, and the rest of the name.
 
-        A module that the bundle carries comes before one of this project.
+        A module of the bundle comes before one of this project; the source is None for any other.
         """
         module, rest = split_module(name, self._read)
         if module is not None:
@@ -80,7 +80,7 @@ class Names:
         return (own_source(module) if module else None), rest
 
     def _own(self, name: str) -> Sign | None:
-        """Judge a name whose module the bundle carries."""
+        """Judge a name whose module is in the bundle; None for any other."""
         module, rest = split_module(name, self._read)
         if module is None:
             return None
@@ -92,12 +92,12 @@ class Names:
             inner = self._own(leads) or judge(leads)
             if inner.level in (HIGH, MEDIUM):
                 return Sign(inner.level, inner.kind, name, f"leads to {leads}: {inner.why}")
-        return Sign(MEDIUM, "code", name, f"runs Python that the bundle brings: {module}")
+        return Sign(MEDIUM, "code", name, f"runs Python of the bundle: {module}")
 
 
 @lru_cache(maxsize=4096)
 def judge(name: str, *, target: bool = False) -> Sign:
-    """Judge a name that no bundle carries.
+    """Judge a name that is not in the bundle.
 
     Example:
         >>> judge("torch.os.system").kind, judge("torch.nn.L1Loss").level
@@ -113,10 +113,10 @@ def judge(name: str, *, target: bool = False) -> Sign:
 
 
 def _of_meaning(name: str, meaning: str) -> Sign | None:
-    """Judge one thing that a name may lead to; a way out of its package counts without a rule."""
+    """Judge one possible meaning of a name; without a rule, only one in another package."""
     rule = rule_of(meaning)
-    leaves = meaning.partition(".")[0].lstrip("_") != name.partition(".")[0].lstrip("_")
-    return rule or (_by_origin(meaning, False) if leaves else None)
+    is_foreign = meaning.partition(".")[0].lstrip("_") != name.partition(".")[0].lstrip("_")
+    return rule or (_by_origin(meaning, False) if is_foreign else None)
 
 
 def _worst(signs: list[Sign]) -> Sign:
@@ -130,26 +130,26 @@ def _internal(part: str) -> Sign | None:
 
 
 def _meanings(name: str) -> list[str]:
-    """List what a dotted name may lead to: itself, what it resolves to, a module hidden in it."""
-    found = [name]
+    """List the possible meanings of a dotted name: as written, resolved, a module within it."""
+    meanings = [name]
     parts = name.split(".")
     if len(parts) == 1 and hasattr(builtins, name):
-        found.append(f"builtins.{name}")
+        meanings.append(f"builtins.{name}")
     leads = ""
     if parts[0] in KNOWN or parts[0] in sys.stdlib_module_names:
         leads = follow_loaded(parts)
     elif parts[0] in PROJECT:
         leads = _project_name(name) or ""
     if leads:
-        return [*found, leads]
+        return [*meanings, leads]
     for index, part in enumerate(parts):
         if index and part.lstrip("_") in DANGEROUS_MODULES:
-            found.append(".".join([part.lstrip("_"), *parts[index + 1 :]]))
-    return found
+            meanings.append(".".join([part.lstrip("_"), *parts[index + 1 :]]))
+    return meanings
 
 
 def _by_origin(name: str, target: bool) -> Sign:
-    """Judge a name that no rule names, by where it comes from."""
+    """Judge a name without a rule by its package."""
     root = name.partition(".")[0]
     if "." not in name and name in PLAIN_BUILTINS:
         return Sign(LOW, "target", name, "builtin that only computes")
@@ -159,23 +159,23 @@ def _by_origin(name: str, target: bool) -> Sign:
     if root in KNOWN:
         package = {"numpy": "NumPy", "torch": "PyTorch", "ignite": "ignite"}.get(root, "MONAI")
         if target and missing_in_loaded(name):
-            return Sign(PROBLEM, "name", name, f"{package} has nothing of this name")
+            return Sign(PROBLEM, "name", name, f"{package} has no component of this name")
         return Sign(LOW, "target", name, f"{package} component")
     if root in PROJECT and (ROOT / root).is_dir():
         return _of_project(name)
     if root in sys.stdlib_module_names:
         return Sign(MEDIUM, "import", name, "standard library, not in the table of risks")
     if is_installed(root):
-        return Sign(MEDIUM, "import", name, "third-party package, not looked into")
+        return Sign(MEDIUM, "import", name, "third-party package, not examined")
     if target and "." not in name:
         near = difflib.get_close_matches(name, component_names(), n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        return Sign(PROBLEM, "name", name, f"MONAI has nothing of this name{hint}")
+        return Sign(PROBLEM, "name", name, f"MONAI has no component of this name{hint}")
     return Sign(MEDIUM, "import", name, "not installed and not in the bundle: unknown code")
 
 
 def _of_project(name: str) -> Sign:
-    """Judge a name of this project by its source."""
+    """Judge a name of this project by its source text."""
     module, rest = split_module(name, own_source)
     if module is None:
         return Sign(PROBLEM, "name", name, "this project has no such module")
@@ -189,6 +189,6 @@ def _of_project(name: str) -> Sign:
 
 
 def _project_name(name: str) -> str | None:
-    """Return what a name of this project leads to."""
+    """Return the dotted name that a name of this project stands for."""
     module, rest = split_module(name, own_source)
     return leads_to(own_source(module) or b"", rest) if module and rest else None

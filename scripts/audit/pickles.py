@@ -1,4 +1,4 @@
-"""What a pickle would import: read from its opcodes, never unpickled."""
+"""Imports of a pickle, read from its opcodes without unpickling."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch._weights_only_unpickler import _get_allowed_globals
 
 from scripts.audit.names import judge
 
-MOST_PICKLES = 8  # a file of torch's old format holds five, one after another
+MOST_PICKLES = 8  # a file in torch's old format contains five in a row
 TEXTS = {
     *("SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"),
     *("STRING", "BINSTRING", "SHORT_BINSTRING"),
@@ -19,44 +19,44 @@ TEXTS = {
 GETS = {"GET", "BINGET", "LONG_BINGET"}
 PUTS = {"PUT", "BINPUT", "LONG_BINPUT"}
 SILENT = {"PROTO", "FRAME"}
-UNKNOWN = "(a name built as it is unpickled)"
-# TorchScript's own reader makes these, and runs nothing of Python
+UNKNOWN = "(a name computed while unpickling)"
+# created by TorchScript's reader, which runs no Python
 OF_TORCHSCRIPT = ("__torch__.", "torch.jit._pickle.")
 
 
 def globals_in(content: bytes) -> list[str]:
-    """List what the pickles at the start of some bytes would import.
+    """List the names that loading pickles would import.
 
     Args:
-        content: one or more pickles, one after another; what follows them is not looked at.
+        content: one or more pickles in a row; bytes after them are ignored.
 
     Returns:
-        ``module.name`` in order, each once; :data:`UNKNOWN` for a name that no opcode states.
+        ``module.name`` in order, each once; :data:`UNKNOWN` for a name computed while unpickling.
 
     Raises:
-        ValueError: where the first pickle is damaged.
+        ValueError: when the first pickle is damaged.
 
     Example:
         >>> globals_in(b"cos\\nsystem\\n(S'ls'\\ntR.")
         ['os.system']
     """
     stream = BytesIO(content)
-    found: dict[str, None] = {}
+    imported: dict[str, None] = {}
     for number in range(MOST_PICKLES):
         try:
             for name in _globals_of_one(stream):
-                found[name] = None
+                imported[name] = None
         except (ValueError, UnicodeDecodeError) as error:
             if number == 0:
-                raise ValueError(f"is no pickle that can be read: {error}") from error
+                raise ValueError(f"cannot be read as a pickle: {error}") from error
             break
         if stream.tell() >= len(content):
             break
-    return list(found)
+    return list(imported)
 
 
 def _globals_of_one(stream: BytesIO) -> Iterator[str]:
-    """Go through one pickle's opcodes; texts are followed as far as they are stated."""
+    """Yield the imports of one pickle; names are followed through its memo."""
     memo: dict[Any, str | None] = {}
     last: list[str | None] = []
     for opcode, argument, _ in pickletools.genops(stream):
@@ -66,8 +66,8 @@ def _globals_of_one(stream: BytesIO) -> Iterator[str]:
         elif name.startswith("EXT"):
             yield UNKNOWN
         elif name == "STACK_GLOBAL":
-            stated = len(last) > 1 and None not in last[-2:]
-            yield f"{last[-2]}.{last[-1]}" if stated else UNKNOWN
+            is_known = len(last) > 1 and None not in last[-2:]
+            yield f"{last[-2]}.{last[-1]}" if is_known else UNKNOWN
         if name in TEXTS:
             last.append(str(argument))
         elif name in GETS:
@@ -81,22 +81,22 @@ def _globals_of_one(stream: BytesIO) -> Iterator[str]:
 
 
 def unsafe_globals(content: bytes, *, torchscript: bool = False) -> list[str]:
-    """List what ``torch.load(weights_only=True)`` would refuse, so that it would need a pickle.
+    """List the imports of pickles that ``torch.load(weights_only=True)`` refuses.
 
     Args:
-        content: as :func:`globals_in`.
-        torchscript: whether TorchScript's own reader reads it.
+        content: as for :func:`globals_in`.
+        torchscript: whether the file is read by TorchScript's reader.
 
     Raises:
-        ValueError: where it is no pickle.
+        ValueError: when it is not a pickle.
     """
     allowed = set(_get_allowed_globals())
-    found = [name for name in globals_in(content) if name not in allowed]
+    unsafe = [name for name in globals_in(content) if name not in allowed]
     if torchscript:
-        return [name for name in found if not name.startswith(OF_TORCHSCRIPT)]
-    return found
+        return [name for name in unsafe if not name.startswith(OF_TORCHSCRIPT)]
+    return unsafe
 
 
 def why_of(name: str) -> str:
-    """Say what an import of a pickle would do."""
+    """Describe the effect of an import of a pickle."""
     return "cannot be known" if name == UNKNOWN else judge(name).why

@@ -1,4 +1,4 @@
-"""References that lead nowhere, and ids that nothing reads."""
+"""Audit of references: dangling and circular references, unused ids."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from scripts.bundle.ids import TRACKING_IDS, all_ids
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN_IDS = ("run", "training", "pretraining", "evaluating", "inferring")
-# the arguments of components are theirs; these sections are read by the ids that they hold
-SECTIONS = ("train", "validate")
+# dictionaries whose entries are ids of their own, unlike the arguments of a component
+GROUPS = ("train", "validate")
 # read by `python -m scripts predict`
 PROGRAM_IDS = ("segments",)
 PROPERTIES = [*TrainProperties.values(), *InferProperties.values()]
@@ -29,58 +29,60 @@ RESERVED = frozenset(
 )
 
 
-def audit_references(made: Composition, spoken: frozenset[str] = frozenset()) -> list[Finding]:
-    """Check what refers to what.
+def audit_references(
+    composition: Composition, referenced: frozenset[str] = frozenset()
+) -> list[Finding]:
+    """Check references between the ids of a config.
 
     Args:
-        made: the config as it would be run.
-        spoken: ids that other configs of the same bundle or project refer to: a file that sets one
-            of them may combine with several configs, not all of which need it.
+        composition: the composed config.
+        referenced: ids that other configs of the bundle or the project refer to. They are not
+            reported as unused, because one overlay may serve several configs.
 
     Returns:
-        Problems: references to nothing or in a circle, ids that nothing refers to.
+        Problems: dangling and circular references, unused ids.
     """
-    own = {key: value for key, value in made.config.items() if key != META}
-    found: list[Finding] = []
+    own = {key: value for key, value in composition.config.items() if key != META}
+    problems: list[Finding] = []
     referred: dict[str, list[str]] = {}
-    for place, value in walk(own):
+    for id_, value in walk(own):
         for wanted in references_of(value):
-            referred.setdefault(wanted, []).append(place)
-    made_when_run = _made_when_run(own)
+            referred.setdefault(wanted, []).append(id_)
+    evaluated = _evaluated_ids(own)
     for wanted, places in referred.items():
-        for place in places:
-            if place.partition("::")[0] in made_when_run and not wanted.startswith("::"):
-                found += _dangling(made, own, wanted, place)
-    for place in _circles(own, referred):
+        for id_ in places:
+            if id_.partition("::")[0] in evaluated and not wanted.startswith("::"):
+                problems += _dangling(composition, own, wanted, id_)
+    for id_ in _circles(own, referred):
         why = "refers to itself in a circle"
-        found.append(_problem(made, "reference", place, what=f"@{place}", why=why))
-    return [*found, *_unused(made, frozenset(referred), spoken)]
+        problems.append(_problem(composition, "reference", id_, what=f"@{id_}", why=why))
+    return [*problems, *_unused(composition, frozenset(referred), referenced)]
 
 
-def audit_files(made: Composition) -> list[Finding]:
-    """Report what is wrong with the way that the files of a config refer to one another."""
+def audit_files(composition: Composition) -> list[Finding]:
+    """Report the remarks made when the config was composed."""
     return [
         Sign(MEDIUM if one.kind == "read" else PROBLEM, one.kind, one.what, one.why).at(
             one.file, one.id
         )
-        for one in made.remarks
+        for one in composition.remarks
     ]
 
 
-def _problem(made: Composition, kind: str, place: str, *, what: str, why: str) -> Finding:
-    """Report a problem in the file that an id was written in."""
-    return Sign(PROBLEM, kind, what, why).at(made.file_of(place), place)
+def _problem(composition: Composition, kind: str, id_: str, *, what: str, why: str) -> Finding:
+    """Create a finding of level "problem" in the file that sets an id."""
+    return Sign(PROBLEM, kind, what, why).at(composition.file_of(id_), id_)
 
 
-def _made_when_run(own: dict[str, Any]) -> set[str]:
-    """Return the top-level ids that a run, or an application that loads the bundle, comes to.
+def _evaluated_ids(own: dict[str, Any]) -> set[str]:
+    """Return the top-level ids that a run, or an application that loads the bundle, evaluates.
 
-    MONAI makes nothing else: a strategy beside an evaluation may refer to what only training has.
+    MONAI evaluates no others, so that they may refer to ids that only another workflow has.
     """
     reserved = {one.partition("::")[0] for one in RESERVED}
     waiting = [key for key, value in own.items() if key in reserved or _is_to_run(value)]
     if not {*RUN_IDS} & own.keys():
-        return set(own)  # no config to run, a part of one
+        return set(own)  # not a complete config
     reached: set[str] = set()
     while waiting:
         key = waiting.pop()
@@ -91,8 +93,10 @@ def _made_when_run(own: dict[str, Any]) -> set[str]:
     return reached
 
 
-def _dangling(made: Composition, own: dict[str, Any], wanted: str, place: str) -> Iterator[Finding]:
-    """Yield a reference that leads to nothing."""
+def _dangling(
+    composition: Composition, own: dict[str, Any], wanted: str, id_: str
+) -> Iterator[Finding]:
+    """Yield a problem when a reference has no target."""
     try:
         find(own, wanted)
         if wanted:
@@ -101,12 +105,12 @@ def _dangling(made: Composition, own: dict[str, Any], wanted: str, place: str) -
         pass
     near = difflib.get_close_matches(wanted, list(all_ids(own)), n=2, cutoff=0.6)
     hint = f"; did you mean {', '.join('@' + one for one in near)}?" if near else ""
-    why = f"refers to nothing{hint}" if wanted else "refers to nothing: @ stands before an id"
-    yield _problem(made, "reference", place, what=f"@{wanted}", why=why)
+    why = f"refers to nothing{hint}" if wanted else "refers to nothing: an id must follow @"
+    yield _problem(composition, "reference", id_, what=f"@{wanted}", why=why)
 
 
 def _circles(own: dict[str, Any], referred: Iterable[str]) -> list[str]:
-    """List ids that need themselves to be made."""
+    """List ids that depend on themselves."""
     needs: dict[str, list[str]] = {}
     for wanted in referred:
         try:
@@ -118,7 +122,7 @@ def _circles(own: dict[str, Any], referred: Iterable[str]) -> list[str]:
 
 
 def _reaches(needs: dict[str, list[str]], start: str) -> bool:
-    """Whether an id leads back to itself."""
+    """Whether an id depends on itself, directly or through others."""
     waiting, seen = list(needs[start]), set()
     while waiting:
         one = waiting.pop()
@@ -131,52 +135,52 @@ def _reaches(needs: dict[str, list[str]], start: str) -> bool:
 
 
 def _unused(
-    made: Composition, referred: frozenset[str], spoken: frozenset[str]
+    composition: Composition, referred: frozenset[str], referenced: frozenset[str]
 ) -> Iterator[Finding]:
-    """Yield ids that are set and that nothing reads."""
-    known = referred | spoken | RESERVED | made.macros
-    for place in dict.fromkeys(_set_ids(made)):
-        if _is_used(made.config, place, known):
+    """Yield a problem for each id that is set but not used."""
+    known = referred | referenced | RESERVED | composition.macros
+    for id_ in dict.fromkeys(_set_ids(composition)):
+        if _is_used(composition.config, id_, known):
             continue
-        near = difflib.get_close_matches(place, sorted(known), n=2, cutoff=0.7)
+        near = difflib.get_close_matches(id_, sorted(known), n=2, cutoff=0.7)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
-        yield _problem(made, "id", place, what=place, why=f"no id uses it{hint}")
+        yield _problem(composition, "id", id_, what=id_, why=f"no id uses it{hint}")
 
 
-def _set_ids(made: Composition) -> Iterator[str]:
-    """Yield the ids that the files set, those in ``train`` and ``validate`` one by one."""
-    for place in made.written:
+def _set_ids(composition: Composition) -> Iterator[str]:
+    """Yield the ids that the files set; for those of :data:`GROUPS`, their entries."""
+    for id_ in composition.written:
         try:
-            value = find(made.config, place)
+            value = find(composition.config, id_)
         except MissingError:
             continue
-        if place in SECTIONS and isinstance(value, dict) and "_target_" not in value:
-            yield from (f"{place}::{key}" for key in value)
+        if id_ in GROUPS and isinstance(value, dict) and "_target_" not in value:
+            yield from (f"{id_}::{key}" for key in value)
         else:
-            yield place
+            yield id_
 
 
-def _is_used(config: dict[str, Any], place: str, known: frozenset[str]) -> bool:
-    """Whether anything reads an id."""
-    parts = place.split("::")
+def _is_used(config: dict[str, Any], id_: str, known: frozenset[str]) -> bool:
+    """Whether an id, or an id above or below it, is used."""
+    parts = id_.split("::")
     above = ["::".join(parts[:length]) for length in range(1, len(parts) + 1)]
     if any(one in known for one in above):
         return True
-    if any(one.startswith(f"{place}::") for one in known):
+    if any(one.startswith(f"{id_}::") for one in known):
         return True
     parent = find(config, above[-2]) if len(above) > 1 else {}
     if len(above) > 1 and (isinstance(parent, list) or "_target_" in parent):
         return _is_used(config, above[-2], known)
-    return len(above) == 1 and _is_to_run(find(config, place))
+    return len(above) == 1 and _is_to_run(find(config, id_))
 
 
 def _is_to_run(value: Any) -> bool:
-    """Whether an id holds what ``run ID`` runs: a list of expressions."""
+    """Whether a value is a list of expressions, which ``run ID`` runs."""
     expressions = isinstance(value, list) and all(isinstance(v, str) for v in value)
     return bool(value) and expressions and all(v[:1] in ("$", "@") for v in value)
 
 
-def spoken_ids(configs: Iterable[Any]) -> frozenset[str]:
+def references_in(configs: Iterable[Any]) -> frozenset[str]:
     """Collect the ids that configs refer to."""
     return frozenset(
         one for config in configs for _, value in walk(config) for one in references_of(value)
@@ -184,7 +188,7 @@ def spoken_ids(configs: Iterable[Any]) -> frozenset[str]:
 
 
 @lru_cache(maxsize=1)
-def spoken_here() -> frozenset[str]:
-    """Collect the ids that this project's own configs refer to."""
+def references_of_project() -> frozenset[str]:
+    """Collect the ids that this project's configs refer to."""
     files = [*ROOT.glob("configs/**/*.json"), *ROOT.glob("bundles/*/configs/*.json")]
-    return spoken_ids(load(str(file), file.read_bytes())[0] for file in sorted(files))
+    return references_in(load(str(file), file.read_bytes())[0] for file in sorted(files))

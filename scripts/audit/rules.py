@@ -1,8 +1,8 @@
-"""The table of risks: dotted names, and what calling or importing them means.
+"""Table of risks of calling or importing dotted names.
 
-A rule holds for a name and everything inside it; the longest name wins. What no rule names is
-judged by where it comes from (:mod:`scripts.audit.names`). ``docs/sharing_configs.md`` shows
-the table to readers.
+A rule applies to a name and everything inside it; the longest matching name wins. Names without a
+rule are judged by their package (:mod:`scripts.audit.names`). ``docs/sharing_configs.md`` contains
+the table for users.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ RISKS: dict[tuple[str, str, str], str] = {
         platform.machine platform.python_version""",
 }
 
-# methods that matter whatever they are called on
+# methods that are risky on any object
 METHODS: dict[tuple[str, str, str], str] = {
     (HIGH, "process", "runs programs"): """
         system popen Popen check_output check_call getoutput getstatusoutput spawn fork execv execve
@@ -132,7 +132,7 @@ DANGEROUS_MODULES = _words(
 
 
 def _spread(table: dict[tuple[str, str, str], str]) -> dict[str, Sign]:
-    """Turn a table of lists into one of names."""
+    """Expand a table of lists into one entry per name."""
     return {
         name: Sign(level, kind, name, why)
         for (level, kind, why), names in table.items()
@@ -145,14 +145,14 @@ _METHODS = _spread(METHODS)
 
 
 def rule_of(name: str) -> Sign | None:
-    """Return the rule for a dotted name: of itself, or of the nearest package around it.
+    """Return the rule for a dotted name or the innermost package around it; None if there is none.
 
     Example:
         >>> rule_of("os.path.join").level, rule_of("os.system").kind, rule_of("torch.nn.L1Loss")
         ('low', 'process', None)
     """
     parts = name.split(".")
-    if parts[0] in ("posix", "nt"):  # what os is made of
+    if parts[0] in ("posix", "nt"):  # os is implemented by these
         parts[0] = "os"
     for length in range(len(parts), 0, -1):
         rule = _RULES.get(".".join(parts[:length]))
@@ -162,7 +162,7 @@ def rule_of(name: str) -> Sign | None:
 
 
 def method_rule_of(name: str) -> Sign | None:
-    """Return the rule for an attribute of no matter what object."""
+    """Return the rule for an attribute of any object; None if there is none."""
     rule = _METHODS.get(name)
     if rule is None and is_internal(name):
         return Sign(HIGH, "code", name, "reaches Python's insides")
@@ -177,7 +177,7 @@ HARMLESS_INTERNALS = _words(
 
 
 def is_internal(name: str) -> bool:
-    """Whether a name is one of Python's own (``__class__`` ...), by which code escapes.
+    """Whether a name is a Python internal (``__class__`` ...), by which code can escape checks.
 
     Example:
         >>> is_internal("__subclasses__"), is_internal("__version__"), is_internal("size")

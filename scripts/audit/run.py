@@ -1,4 +1,4 @@
-"""``python -m scripts run``: a bundle's workflow, its overrides checked before MONAI starts it."""
+"""``python -m scripts run``: run a bundle's workflow, after a check of its overrides."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CONFIG_OF = {
     "evaluating": "evaluate",
     "inferring": "inference",
 }
-# a fresh interpreter in which the bundle's own modules come before those of this project
+
 FRESH = (
     "import runpy, sys; sys.path[0] = sys.argv.pop(1); "
     "runpy.run_module('monai.bundle', run_name='__main__', alter_sys=True)"
@@ -39,33 +39,33 @@ def run_bundle(
     config_file: str | Sequence[str] = (),
     tracking: str | None = None,
 ) -> None:
-    """Run a workflow of a bundle by ``monai.bundle run``; an id that no config has is refused.
+    """Run a workflow of a bundle with ``monai.bundle run``, after a check that all ids exist.
 
     Args:
-        run_id: training, pretraining, evaluating, inferring, or another id that a config runs.
+        run_id: training, pretraining, evaluating, inferring, or another id of a config.
         overrides: ``id=value``, nested ids as ``train#handlers#0#interval=2``; values as MONAI
             reads them on its own command line.
-        bundle: the bundle's folder, here or anywhere; a folder that brings Python of its own runs
-            with that.
-        config_file: files to compose with the bundle's own, the later wins.
+        bundle: the bundle's folder; if it contains Python modules, they come before this
+            project's.
+        config_file: files laid over the bundle's config, later ones win.
         tracking: as for ``monai.bundle run``, for example mlflow.
 
     Raises:
-        FileNotFoundError: where there is no such bundle.
-        ValueError: for an unknown id, or a file or id that a config names and nothing has.
+        FileNotFoundError: when the bundle does not exist.
+        ValueError: for an unknown id, or a config that refers to a missing file or id.
     """
     folder = Path(bundle)
     given = dict(_split(str(word)) for word in overrides)
-    config, found_id = find_config(folder, str(run_id))
+    config, config_id = find_config(folder, str(run_id))
     files = [str(config), *_files(config_file)]
     merged = merge(files, files_below()).complete()
     check = check_foreign_argument if brings_python(folder) else check_argument
     refuse_unknown_ids(merged, given, check_argument=check)
     compose(files, files_below()).complete()
-    words = ["run", found_id, "--config_file", repr(files)]
+    words = ["run", config_id, "--config_file", repr(files)]
     words += [f"--{name}={value}" for name, value in given.items()]
     words += [] if tracking is None else ["--tracking", tracking]
-    if "bundle_root" not in given and _stands_elsewhere(merged.get("bundle_root"), folder):
+    if "bundle_root" not in given and _is_elsewhere(merged.get("bundle_root"), folder):
         words.append(f"--bundle_root={folder}")
     _start(words, folder)
 
@@ -79,20 +79,20 @@ def _split(word: str) -> tuple[str, str]:
 
 
 def _files(given: str | Sequence[str]) -> list[str]:
-    """Return the overlays as a list; commas separate them as they do with MONAI."""
+    """Return the overlays as a list; commas separate files, as in MONAI's options."""
     if isinstance(given, str):
         return [part.strip(" '\"[]") for part in given.split(",") if part]
     return [str(one) for one in given]
 
 
 def find_config(folder: Path, run_id: str) -> tuple[Path, str]:
-    """Find the config of a bundle that a run id means, and the id to run in it.
+    """Find the config of a bundle that belongs to a run id, and the id to run in it.
 
-    Bundles of the model zoo call everything ``run``: there the file's name decides.
+    In bundles of the model zoo every id is ``run``; there the file's name decides.
 
     Raises:
-        FileNotFoundError: where there is no bundle.
-        ValueError: for an id that no config runs, listing those that are.
+        FileNotFoundError: when the folder is not a bundle.
+        ValueError: for an id that no config has, listing the valid ones.
     """
     if not (folder / "configs").is_dir():
         hint = "; unpack it first" if folder.is_file() else ""
@@ -113,7 +113,11 @@ def find_config(folder: Path, run_id: str) -> tuple[Path, str]:
 
 
 def _configs_of(folder: Path) -> dict[Path, Mapping[str, Any]]:
-    """Read the configs of a bundle; other JSON, such as a table of labels, is left out."""
+    """Read the configs of a bundle; other JSON files, such as a table of labels, are skipped.
+
+    Raises:
+        ValueError: when the config of a workflow cannot be read.
+    """
     configs: dict[Path, Mapping[str, Any]] = {}
     for file in sorted((folder / "configs").iterdir()):
         if file.suffix.lower() in (".json", ".yaml", ".yml"):
@@ -125,30 +129,30 @@ def _configs_of(folder: Path) -> dict[Path, Mapping[str, Any]]:
     return configs
 
 
-def _stands_elsewhere(root: Any, folder: Path) -> bool:
-    """Whether a config's own idea of where the bundle lies is wrong from here."""
-    plain = isinstance(root, str) and root[:1] not in "$@%"
-    return plain and Path(root).resolve() != folder.resolve()
+def _is_elsewhere(root: Any, folder: Path) -> bool:
+    """Whether a config's ``bundle_root`` is a path other than the bundle's folder."""
+    is_path = isinstance(root, str) and root[:1] not in "$@%"
+    return is_path and Path(root).resolve() != folder.resolve()
 
 
 def brings_python(folder: Path) -> bool:
-    """Whether a bundle has modules of its own."""
+    """Whether a bundle contains Python modules."""
     return any(folder.glob("*.py")) or any(folder.glob("*/*.py"))
 
 
 def _start(words: Sequence[str], folder: Path) -> None:
-    """Hand over to MONAI: here, or in an interpreter that sees the bundle's own modules first."""
+    """Start MONAI in this process, or in a new one where the bundle's modules come first."""
     if brings_python(folder):
         sys.stdout.flush()
-        place = str(folder.resolve())
-        os.execv(sys.executable, [sys.executable, "-c", FRESH, place, *words])
+        first_path = str(folder.resolve())
+        os.execv(sys.executable, [sys.executable, "-c", FRESH, first_path, *words])
     with _command(["monai.bundle", *words]):
         runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
 
 
 @contextmanager
 def _command(words: list[str]) -> Iterator[None]:
-    """Show MONAI, and the record of the run, the command that this one replaces."""
+    """Set ``sys.argv`` to the command that MONAI and the record of the run read."""
     before, sys.argv = sys.argv, words
     try:
         yield

@@ -5,13 +5,13 @@ import zipfile
 import pytest
 
 from scripts.audit.bundle_contents import audit_code, audit_contents, audit_logging
+from scripts.audit.bundle_files import FolderFiles, ZipFiles
 from scripts.audit.names import Names
-from scripts.audit.places import Archive, Disk
 from tests.scripts.audit.samples import ROOT
 
 
 def found_in(folder):
-    found = audit_contents(Disk(folder), Names())
+    found = audit_contents(FolderFiles(folder), Names())
     return {(f.file, f.level, f.kind) for f in found}
 
 
@@ -65,9 +65,9 @@ def test_zip_with_a_name_twice_or_leading_out_then_high(tmp_path):
     with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
         for name in ("b/a.txt", "b/a.txt", "b/../../x", "b/c:/y"):
             archive.writestr(name, "")
-    found = audit_contents(Archive(tmp_path / "b.zip"), Names())
+    found = audit_contents(ZipFiles(tmp_path / "b.zip"), Names())
     whys = {(f.file, f.level, f.why) for f in found}
-    assert ("b/a.txt", "high", "twice in the zip: programs differ in which one they take") in whys
+    assert ("b/a.txt", "high", "twice in the zip: programs differ in which one they read") in whys
     outside = "would be unpacked outside its folder"
     assert {("../../x", "high", outside), ("c:/y", "high", outside)} <= whys
 
@@ -78,8 +78,8 @@ def test_python_then_lines_of_dangerous_calls():
     assert [(line, sign.what) for line, sign in found] == [(3, "subprocess.run"), (4, "os.remove")]
 
 
-def test_python_that_is_none_then_refused():
-    with pytest.raises(ValueError, match="is no Python that can be read"):
+def test_text_that_is_not_python_then_refused():
+    with pytest.raises(ValueError, match="cannot be parsed as Python"):
         audit_code(b"def", Names())
 
 

@@ -48,7 +48,7 @@ def test_items_of_lists_then_matched_by_what_they_are(differ):
     stages = [{"name": "one", "trainable": ["a"]}], [{"name": "one", "trainable": ["b"]}]
     changes, _ = differ({"h": first, "s": stages[0]}, {"h": second, "s": stages[1]})
     assert changes == {
-        "h::0": "C moved from place 2 to 0",
+        "h::0": "C moved from index 2 to 0",
         "h::1": "removed from the list: B()",
         "h::1::x": "is 2, was 1",
         "h::2": "added to the list: D()",
@@ -62,7 +62,7 @@ def test_difference_that_adds_something_risky_then_noted_and_1(differ, capsys):
     with pytest.raises(SystemExit) as stop:
         main(["audit", "--diff", "old.json", "new.json"])
     assert stop.value.code == 1
-    assert "runs what the first one does not" in capsys.readouterr().out
+    assert "only the second one runs" in capsys.readouterr().out
     main(["audit", "--diff", "new.json", "old.json"])
 
 

@@ -110,8 +110,8 @@ def test_expression_that_computes_then_low(text):
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("$undefined(1)", "nothing imports or defines this name"),
-        ("$x = 1", "is no expression"),
+        ("$undefined(1)", "this name is neither imported nor defined"),
+        ("$x = 1", "is not an expression"),
         ("$import torch, monai", "MONAI imports only the first"),
     ],
 )

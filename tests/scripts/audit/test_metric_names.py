@@ -2,8 +2,8 @@ import copy
 
 import pytest
 
+from scripts.audit.bundle_files import FolderFiles
 from scripts.audit.metric_names import audit_metrics
-from scripts.audit.places import Disk
 from scripts.bundle.compose import compose
 from tests.scripts.audit.samples import write
 
@@ -33,7 +33,7 @@ def metrics_missing(tmp_path, section, handler, **changes):
     config = copy.deepcopy(CONFIG)
     config[section]["handlers"].append(handler)
     config.update(changes)
-    made = compose([str(write(tmp_path / "a.json", config))], Disk().read)
+    made = compose([str(write(tmp_path / "a.json", config))], FolderFiles().read)
     return [finding.what for finding in audit_metrics(made)]
 
 

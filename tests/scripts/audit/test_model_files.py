@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from scripts.audit.bundle_files import FolderFiles, ZipFiles
 from scripts.audit.model_files import audit_model_file
-from scripts.audit.places import Archive, Disk
 from tests.scripts.audit.samples import Bomb
 
 
@@ -23,7 +23,7 @@ def test_torch_file_then_high_for_a_bomb_and_low_for_weights(tmp_path, canary, n
     weights = {"model": torch.nn.Linear(2, 2).state_dict(), "epoch": 3}
     for name, content in (("good.pt", weights), ("bad.pt", {**weights, "x": Bomb(canary)})):
         torch.save(content, tmp_path / name, _use_new_zipfile_serialization=new_format)
-    good, bad = (audit_model_file(Disk(tmp_path), name) for name in ("good.pt", "bad.pt"))
+    good, bad = (audit_model_file(FolderFiles(tmp_path), name) for name in ("good.pt", "bad.pt"))
     assert [sign.level for sign in good] == ["low"]
     assert [(sign.level, sign.kind) for sign in bad] == [("high", "pickle")]
     assert "imports posix.mkdir" in bad[0].why
@@ -31,14 +31,14 @@ def test_torch_file_then_high_for_a_bomb_and_low_for_weights(tmp_path, canary, n
 
 def test_whole_module_then_the_classes_that_it_needs(tmp_path):
     torch.save(torch.nn.Linear(2, 2), tmp_path / "net.pt")
-    signs = audit_model_file(Disk(tmp_path), "net.pt")
+    signs = audit_model_file(FolderFiles(tmp_path), "net.pt")
     assert any("torch.nn.modules.linear.Linear" in sign.why for sign in signs)
     assert {sign.level for sign in signs} == {"high"}
 
 
 def test_torchscript_then_low_until_a_pickle_is_put_in(tmp_path, canary):
     torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "net.ts"))
-    assert [sign.level for sign in audit_model_file(Disk(tmp_path), "net.ts")] == ["low"]
+    assert [sign.level for sign in audit_model_file(FolderFiles(tmp_path), "net.ts")] == ["low"]
     with (
         zipfile.ZipFile(tmp_path / "net.ts") as old,
         zipfile.ZipFile(tmp_path / "b.ts", "w") as new,
@@ -46,7 +46,7 @@ def test_torchscript_then_low_until_a_pickle_is_put_in(tmp_path, canary):
         for info in old.infolist():
             bomb = info.filename.endswith("/data.pkl")
             new.writestr(info.filename, pickle.dumps(Bomb(canary)) if bomb else old.read(info))
-    assert audit_model_file(Disk(tmp_path), "b.ts")[0].level == "high"
+    assert audit_model_file(FolderFiles(tmp_path), "b.ts")[0].level == "high"
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_array_then_high_where_it_holds_objects(tmp_path, array, level):
     np.save(tmp_path / "a.npy", array, allow_pickle=True)
     np.savez(tmp_path / "a.npz", x=np.zeros(2), y=array)
     for name in ("a.npy", "a.npz"):
-        assert audit_model_file(Disk(tmp_path), name)[-1].level == level
+        assert audit_model_file(FolderFiles(tmp_path), name)[-1].level == level
 
 
 def test_model_in_a_zip_then_looked_into_in_place(tmp_path, canary):
@@ -64,11 +64,11 @@ def test_model_in_a_zip_then_looked_into_in_place(tmp_path, canary):
     torch.save({"x": Bomb(canary)}, buffer)
     with zipfile.ZipFile(tmp_path / "b.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("b/models/model.pt", buffer.getvalue())
-    assert audit_model_file(Archive(tmp_path / "b.zip"), "models/model.pt")[0].level == "high"
+    assert audit_model_file(ZipFiles(tmp_path / "b.zip"), "models/model.pt")[0].level == "high"
 
 
 def test_file_that_is_no_model_then_said(tmp_path):
     (tmp_path / "a.pt").write_text("not a model")
-    signs = audit_model_file(Disk(tmp_path), "a.pt")
+    signs = audit_model_file(FolderFiles(tmp_path), "a.pt")
     assert signs[0].level == "high"
-    assert "cannot be looked into" in signs[0].why
+    assert "cannot be examined" in signs[0].why

@@ -45,7 +45,7 @@ def test_target_of_monai_torch_ignite_or_here_then_low(target):
     ("target", "why"),
     [
         ("Compoze", "did you mean Compose"),
-        ("torch.optim.Adem", "nothing of this name"),
+        ("torch.optim.Adem", "no component of this name"),
         ("scripts.datasets.datalist.load_datalst", "did you mean load_datalist"),
         ("scripts.sample.load_datalist", "has no sample"),
     ],
@@ -59,7 +59,7 @@ def test_target_that_is_not_there_then_a_problem(target, why):
 def test_module_of_a_bundle_then_read_not_imported():
     files = {"nets.py": b"import os\nfrom subprocess import run as start\nclass Net: ...\n"}
     names = Names(files.get)
-    assert names.judge("nets.Net").why == "runs Python that the bundle brings: nets.py"
+    assert names.judge("nets.Net").why == "runs Python of the bundle: nets.py"
     assert names.judge("nets.start").kind == "process"
     assert names.judge("nets.os.system").level == "high"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from scripts.audit.audit import audit_paths
-from scripts.audit.places import Disk
+from scripts.audit.bundle_files import FolderFiles
 from scripts.audit.references import audit_files, audit_references
 from scripts.bundle.compose import compose
 from tests.scripts.audit.samples import write
@@ -17,7 +17,7 @@ def problems(tmp_path, monkeypatch):
         files = [f"{number}.json" for number in range(len(configs))]
         for file, config in zip(files, configs, strict=True):
             write(tmp_path / file, config)
-        made = compose(files, Disk().read)
+        made = compose(files, FolderFiles().read)
         found = [*audit_files(made), *audit_references(made)]
         assert {finding.level for finding in found} <= {"problem", "medium"}
         return {(finding.file, finding.place): f"{finding.what} {finding.why}" for finding in found}
@@ -70,7 +70,7 @@ def test_macro_in_a_macro_then_named(problems, tmp_path):
 def test_file_from_elsewhere_then_medium(tmp_path):
     secret = write(tmp_path / "secret.json", {"a": 1})
     config = write(tmp_path / "a.json", {"a": f"%{secret}::a", "run": ["$@a"]})
-    made = compose([str(config)], Disk().read)
+    made = compose([str(config)], FolderFiles().read)
     assert [(f.level, f.kind) for f in audit_files(made)] == [("medium", "read")]
 
 

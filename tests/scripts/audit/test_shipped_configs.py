@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from scripts.audit.audit import audit_bundle, audit_composition
+from scripts.audit.bundle_files import FolderFiles
 from scripts.audit.findings import at_or_above
 from scripts.audit.metric_names import audit_metrics
 from scripts.audit.names import Names
-from scripts.audit.places import Disk
-from scripts.audit.references import audit_files, audit_references, spoken_here
+from scripts.audit.references import audit_files, audit_references, references_of_project
 from scripts.bundle.compose import compose
 from tests.bundles.config_files import plain_networks
 
@@ -54,7 +54,7 @@ def read():
 
     def remembering(name):
         if name not in files:
-            files[name] = Disk().read(name)
+            files[name] = FolderFiles().read(name)
         return files[name]
 
     return remembering
@@ -72,7 +72,11 @@ def test_every_combination_then_no_problem(workflow, read):
     plans |= set(product(chosen[0][:1], chosen[1], chosen[2], chosen[3][:1], chosen[4][:1]))
     for plan in sorted(plans):
         made = compose([str(workflow.relative_to(ROOT)), *filter(None, plan)], read)
-        found = [*audit_files(made), *audit_references(made, spoken_here()), *audit_metrics(made)]
+        found = [
+            *audit_files(made),
+            *audit_references(made, references_of_project()),
+            *audit_metrics(made),
+        ]
         assert not found, plan
 
 
@@ -85,19 +89,24 @@ def test_every_fragment_upon_its_bundle_then_nothing_above_low(fragment, read):
     for workflow in WORKFLOWS:
         if of_bundle(workflow, [fragment]):
             made = compose([str(workflow.relative_to(ROOT)), fragment], read)
-            assert not at_or_above(audit_composition(made, NAMES, spoken_here()), "problem")
+            assert not at_or_above(
+                audit_composition(made, NAMES, references_of_project()), "problem"
+            )
 
 
 @pytest.mark.parametrize("bundle", sorted(ROOT.glob("bundles/*")), ids=lambda p: p.name)
 def test_several_processes_then_nothing_above_low(bundle, read):
     train = str((bundle / "configs" / "train.json").relative_to(ROOT))
     made = compose([train, "configs/runtime/multi_gpu_train.json"], read)
-    assert not at_or_above(audit_composition(made, NAMES, spoken_here()), "problem")
+    assert not at_or_above(audit_composition(made, NAMES, references_of_project()), "problem")
 
 
 @pytest.mark.parametrize("bundle", sorted(ROOT.glob("bundles/*")), ids=lambda p: p.name)
 def test_bundle_then_nothing_above_low(bundle):
-    place = Disk(bundle)
-    found = [f for f in audit_bundle(place) if not f.file.startswith(("models/", "eval", "pred"))]
+    found = [
+        f
+        for f in audit_bundle(FolderFiles(bundle))
+        if not f.file.startswith(("models/", "eval", "pred"))
+    ]
     assert len(found) > 100
     assert not at_or_above(found, "problem")
