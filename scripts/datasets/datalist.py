@@ -126,12 +126,21 @@ def identities(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
 
-def training_data(path: str | Path, samples: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def training_data(
+    path: str | Path,
+    samples: Sequence[Mapping[str, Any]],
+    class_names: Sequence[str] | None = None,
+) -> dict[str, Any]:
     """Say what a network was trained on, without naming a case.
 
     Args:
         path: ``datalist.json``; samples of another source have none.
         samples: that the network was trained on.
+        class_names: that the network learns, background first; None where no names are learnt.
+
+    Raises:
+        ValueError: when the datalist has other classes, or others in their places: the masks would
+            carry wrong names.
 
     Returns:
         kinds of label, the split, the seed, the number of samples, and the hashes of the cases with
@@ -143,7 +152,15 @@ def training_data(path: str | Path, samples: Sequence[Mapping[str, Any]]) -> dic
         >>> data["samples"], data["cases"] == [hashed_case("1.2", data["salt"])]
         (2, True)
     """
-    known = _read(Path(path)).get("provenance", {}) if Path(path).is_file() else {}
+    content = _read(Path(path)) if Path(path).is_file() else {}
+    known = content.get("provenance", {})
+    classes = content.get("classes", {})
+    prepared = [classes[value] for value in sorted(classes, key=int)]
+    if class_names is not None and prepared and prepared != list(class_names):
+        raise ValueError(
+            f"class_names: {path} has {prepared}, the config {list(class_names)}; give the names "
+            f'of the datalist, with --class_names "{prepared}"'
+        )
     cases = sorted({str(sample.get("series_uid") or sample.get("image")) for sample in samples})
     salt = hashlib.sha256(json.dumps(cases).encode()).hexdigest()[:16]
     return {

@@ -177,4 +177,7 @@ def test_data_of_four_classes_then_refused_by_a_network_of_five(train):
     causes = [caught.value]
     while causes[-1].__cause__:
         causes.append(causes[-1].__cause__)
-    assert "class_known: must be 5 times true or false" in str(causes[-1])
+    assert "class_names: " in str(causes[-1])
+    assert "'kidney'], the config ['background', 'liver', 'bone', 'kidney', 'liver tumour']" in str(
+        causes[-1]
+    )

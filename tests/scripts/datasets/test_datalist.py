@@ -7,7 +7,7 @@ import torch
 from monai.data import DataLoader, Dataset, MetaTensor, list_data_collate
 from monai.transforms import Compose, RandFlipd
 
-from scripts.datasets.datalist import LoadSlicesd, load_datalist, training_mean
+from scripts.datasets.datalist import LoadSlicesd, load_datalist, training_data, training_mean
 from tests.scripts.datasets.prepared import AFFINE, write_prepared
 
 
@@ -180,3 +180,13 @@ def test_mean_of_another_window_then_is_refused(write, window, outside):
 def test_datalist_without_a_mean_then_is_refused(write):
     with pytest.raises(ValueError, match="no mean of the training images; prepare again"):
         training_mean(write(), [-150, 250])
+
+
+def test_training_data_when_the_config_names_other_classes_then_refused(tmp_path):
+    path = write_prepared(tmp_path)
+    content = {**json.loads(path.read_text()), "classes": {"0": "background", "1": "spleen"}}
+    path.write_text(json.dumps(content))
+    samples = load_datalist(path, "training")
+    assert training_data(path, samples, ["background", "spleen"]) == training_data(path, samples)
+    with pytest.raises(ValueError, match=r"has \['background', 'spleen'\], the config .*'liver'"):
+        training_data(path, samples, ["background", "liver"])
