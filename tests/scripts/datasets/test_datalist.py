@@ -7,7 +7,13 @@ import torch
 from monai.data import DataLoader, Dataset, MetaTensor, list_data_collate
 from monai.transforms import Compose, RandFlipd
 
-from scripts.datasets.datalist import LoadSlicesd, load_datalist, training_data, training_mean
+from scripts.datasets.datalist import (
+    LoadSlicesd,
+    hashed_case,
+    load_datalist,
+    training_data,
+    training_mean,
+)
 from tests.scripts.datasets.prepared import AFFINE, write_prepared
 
 
@@ -190,3 +196,13 @@ def test_training_data_when_the_config_names_other_classes_then_refused(tmp_path
     assert training_data(path, samples, ["background", "spleen"]) == training_data(path, samples)
     with pytest.raises(ValueError, match=r"has \['background', 'spleen'\], the config .*'liver'"):
         training_data(path, samples, ["background", "liver"])
+
+
+def test_training_data_then_labels_and_hashed_cases_without_any_name(tmp_path):
+    samples = [{"series_uid": uid, "label_kind": "ball"} for uid in ("1.2", "1.3", "1.2")]
+    data = training_data(tmp_path / "none.json", samples)
+    assert (data["labels"], data["samples"], len(data["cases"])) == (["ball"], 3, 2)
+    assert hashed_case("1.3", data["salt"]) in data["cases"]
+    assert hashed_case("1.4", data["salt"]) not in data["cases"]
+    assert "1.2" not in str(data["cases"])
+    assert training_data(tmp_path / "none.json", samples[1:]) == data | {"samples": 2}
