@@ -42,7 +42,7 @@ class StartingWeights:
     """
 
     option = "start_from"
-    ignored: tuple[str, ...] = LEARNT
+    ignored: tuple[str, ...] = (*LEARNT, "dropout")  # which a training may choose anew
 
     def __init__(
         self,
@@ -104,7 +104,7 @@ class CoarserWeights(StartingWeights):
     """
 
     option = "coarser_weights"
-    ignored = (*LEARNT, "stride")
+    ignored = (*StartingWeights.ignored, "stride")
 
     def __init__(self, network: nn.Module, path: str | Path, **options: Any) -> None:
         super().__init__(network, path, **options)
