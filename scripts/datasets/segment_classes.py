@@ -8,7 +8,7 @@ code would pass for an agreed meaning, so a name that is not known is refused.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -174,11 +174,20 @@ def classes_of(
         raise ValueError(
             f"class_codes: {', '.join(unknown)} must be of the classes {', '.join(names)}"
         )
+    colours = deal_colours(names, lesions)
+    return {name: _chosen(name, given.get(name), colours[name]) for name in names}
+
+
+def deal_colours(names: Sequence[str], lesions: Collection[str] = ()) -> dict[str, str]:
+    """Give classes their colours: all lesions one, organs each their own.
+
+    Example:
+        >>> deal_colours(["nodule", "bone"], ["nodule"])
+        {'nodule': '#56B4E9', 'bone': '#E69F00'}
+    """
     organs = [name for name in names if name not in lesions]
     colours = {name: ORGAN_COLOURS[i % len(ORGAN_COLOURS)] for i, name in enumerate(organs)}
-    return {
-        name: _chosen(name, given.get(name), colours.get(name, LESION_COLOUR)) for name in names
-    }
+    return {name: colours.get(name, LESION_COLOUR) for name in names}
 
 
 def _chosen(name: str, entry: str | Mapping[str, Any] | None, colour: str) -> SegmentClass | None:

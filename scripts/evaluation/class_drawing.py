@@ -81,25 +81,33 @@ def _draw(
 
 
 def draw_classes(
-    axes: Axes, panel: Panel, values: Values | None, window_hu: tuple[float, float]
+    axes: Axes,
+    panel: Panel,
+    values: Values | None,
+    window_hu: tuple[float, float],
+    *,
+    palette: Sequence[str] = COLOURS,
 ) -> None:
     """Draw the CT in grey and, over it, every class in its colour with its outline."""
     draw_slice(axes, panel, window_hu)
     if values is None:
         return
     height, width = panel.size_mm
-    axes.imshow(colour_classes(values), extent=(0, width, height, 0), interpolation="nearest")
+    axes.imshow(
+        colour_classes(values, palette), extent=(0, width, height, 0), interpolation="nearest"
+    )
     for value in (v for v in np.unique(values) if v):
         edges = voxel_edges(values == value) * np.array(panel.spacing_mm[::-1])
-        colour = COLOURS[value - 1]
+        colour = palette[value - 1]
         axes.add_collection(LineCollection(list(edges), colors=colour, linewidths=0.7))
 
 
-def colour_classes(values: Values) -> npt.NDArray[np.float64]:
+def colour_classes(values: Values, palette: Sequence[str] = COLOURS) -> npt.NDArray[np.float64]:
     """Turn class values into see-through colours.
 
     Args:
         values: (Y, X), 0 for background, which stays clear.
+        palette: colours of the values from 1 on.
 
     Returns:
         (Y, X, 4): red, green, blue and opacity, 0 to 1.
@@ -109,5 +117,5 @@ def colour_classes(values: Values) -> npt.NDArray[np.float64]:
         array([[0. , 0.4]])
     """
     clear = [(0.0, 0.0, 0.0, 0.0)]
-    table = np.array(clear + [(*to_rgb(colour), OPACITY) for colour in COLOURS])
+    table = np.array(clear + [(*to_rgb(colour), OPACITY) for colour in palette])
     return np.asarray(table[values])

@@ -2,65 +2,89 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
 from typing import Any
 
-from scripts.evaluation.colours import COLOURS, OURS_COLOUR
-from scripts.prediction.result import Prediction, Segment
+from scripts.datasets.segment_classes import deal_colours
+from scripts.prediction.result import Prediction
 
-NODULE = "nodule"
 # name -> lowest (black) and highest (white) HU
 WINDOWS = {
     "lung": (-1000.0, 400.0),
     "soft tissue": (-160.0, 240.0),
     "bone": (-450.0, 1050.0),
 }
-# without the nodules' own, and without the last, too dark on a CT's greys
-ORGAN_COLOURS = tuple(colour for colour in COLOURS[:-1] if colour != OURS_COLOUR)
 NOT_FOR_DIAGNOSIS = "Research only. Not for diagnosis."
 
 
-def colours_of(segments: Sequence[Segment]) -> dict[int, str]:
-    """Give each segment's number a colour (#rrggbb): all nodules one, organs each their own.
-
-    Example:
-        >>> colours_of((Segment(4, "nodule", "nodule 1"), Segment(9, "bone", "bone")))
-        {4: '#56B4E9', 9: '#E69F00'}
-    """
-    organs = [segment.number for segment in segments if segment.kind != NODULE]
-    colours = {s.number: OURS_COLOUR for s in segments}
-    for k, number in enumerate(organs):
-        colours[number] = ORGAN_COLOURS[k % len(ORGAN_COLOURS)]
-    return colours
+def colours_of(prediction: Prediction) -> dict[int, str]:
+    """Return the colour (#rrggbb) of each segment's number, that of its class."""
+    segments = prediction.segments
+    kinds = list(dict.fromkeys(segment.kind for segment in segments))
+    dealt = deal_colours(kinds, {segment.kind for segment in segments if segment.lesion})
+    for kind in kinds:
+        meaning = prediction.meanings.get(kind)
+        dealt[kind] = dealt[kind] if meaning is None else meaning.colour
+    return {segment.number: dealt[segment.kind] for segment in segments}
 
 
 def first_window(prediction: Prediction) -> str:
-    """Return the name of the first display window: lung where the lungs were segmented."""
-    nodules = any(segment.kind == NODULE for segment in prediction.segments)
-    return "lung" if nodules or prediction.lungs is not None else "soft tissue"
+    """Return the name of the window to begin with: of the lungs where they were looked at.
+
+    Else the one nearest to the window that the network saw, ``facts["window_hu"]``.
+    """
+    if prediction.lungs is not None:
+        return "lung"
+    low, high = prediction.facts.get("window_hu") or WINDOWS["soft tissue"]
+    return min(WINDOWS, key=lambda name: abs(WINDOWS[name][0] - low) + abs(WINDOWS[name][1] - high))
+
+
+def plural(kind: str) -> str:
+    """Return the plural of a class's name.
+
+    Example:
+        >>> plural("liver tumour"), plural("metastasis"), plural("lesions")
+        ('liver tumours', 'metastases', 'lesions')
+    """
+    if kind.endswith("sis"):
+        return kind.removesuffix("is") + "es"
+    return kind if kind.endswith("s") else f"{kind}s"
+
+
+def lesion_word(statistics: dict[str, Any]) -> str:
+    """Return what a lesion of this result is called: its class's name where there is one class."""
+    kinds = statistics["lesion_kinds"]
+    return str(kinds[0]) if len(kinds) == 1 else "lesion"
+
+
+def missed_lesions(statistics: dict[str, Any]) -> list[str]:
+    """List the kinds of lesion that were looked for and of which none was found."""
+    present = {lesion["kind"] for lesion in statistics["lesions"]}
+    return [kind for kind in statistics["lesion_kinds"] if kind not in present]
 
 
 def headline(statistics: dict[str, Any]) -> str:
-    """Summarise the findings on one line.
+    """Say in a few words what was found.
 
     Args:
         statistics: of :func:`scripts.prediction.measures.statistics.measure`.
 
     Example:
         >>> organs = [{"kind": "liver", "name": "liver", "voxels": 0}]
-        >>> headline({"nodules": [{}, {}], "organs": organs, "looked_for": ["nodule"]})
+        >>> looked = {"looked_for": ["nodule"], "lesion_kinds": ["nodule"]}
+        >>> headline({"lesions": [{"kind": "nodule"}] * 2, "organs": organs, **looked})
         '2 nodules; not found: liver'
-        >>> headline({"nodules": [], "organs": [], "looked_for": ["nodule"]})
+        >>> headline({"lesions": [], "organs": [], **looked})
         'No nodule found'
     """
-    nodules, organs = statistics["nodules"], statistics["organs"]
+    organs, kinds = statistics["organs"], statistics["lesion_kinds"]
     present = [organ["name"] for organ in organs if organ["voxels"]]
     missing = [organ["name"] for organ in organs if not organ["voxels"]]
-    listed = {NODULE, *(organ["kind"] for organ in organs)}
+    listed = {*kinds, *(organ["kind"] for organ in organs)}
     missing += [kind for kind in statistics["looked_for"] if kind not in listed]
-    parts = [f"{len(nodules)} nodule{'s' if len(nodules) > 1 else ''}"] if nodules else []
-    if not nodules and NODULE in statistics["looked_for"]:
-        parts = ["no nodule found"]
+    counts = Counter(lesion["kind"] for lesion in statistics["lesions"])
+    parts = [f"{n} {plural(kind) if n > 1 else kind}" for kind, n in counts.items()]
+    parts += [f"no {kind} found" for kind in missed_lesions(statistics)]
     parts += [", ".join(present)] if present else []
     parts += [f"not found: {', '.join(missing)}"] if missing else []
     words = "; ".join(parts) or "no finding: nothing was segmented in this scan"

@@ -72,6 +72,8 @@ def facts_of(model: Model, warnings: tuple[str, ...]) -> dict[str, Any]:
         "weights_sha256": hashes[0] if len(hashes) == 1 else several,
         "config_sha256": model.config_sha256,
         "looked_for": [rule.kind for rule in model.segments],
+        "lesion_kinds": [rule.kind for rule in model.segments if rule.numbered],
+        "window_hu": model.window_hu,
         "warnings": list(warnings),
     }
 

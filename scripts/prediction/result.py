@@ -21,12 +21,19 @@ class Segment:
     Attributes:
         number: its value in the mask, 1 or more.
         kind: what it is, a name of the bundle's channel_def: nodule, liver, bone, kidney, ...
-        name: what people read: the kind, for nodules with a number ("nodule 2").
+        name: what people read: the kind, for lesions with a number ("nodule 2").
+        lesion: whether it is one of several that are counted, rather than an organ.
     """
 
     number: int
     kind: str
     name: str
+    lesion: bool = False
+
+    @property
+    def label(self) -> str:
+        """The name without the kind: the number of a lesion."""
+        return self.name.removeprefix(self.kind).strip()
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,10 @@ def test_lesions_of_ones_own_then_trained_evaluated_predicted_and_packaged(root)
     summary = json.loads(Path(bundle, "eval", "summary.json").read_text())
     assert "dice_per_nodule_mean" in json.dumps(summary)
     predict(bundle, "dicom", "predicted", threshold=0.2, products="mask,seg,statistics")
+    (statistics,) = Path("predicted").glob("*/statistics.json")
+    measured = json.loads(statistics.read_text())
+    assert {one["kind"] for one in measured["lesions"]} == {"liver tumour"}
+    assert measured["organs"] == []
     (file,) = Path("predicted").glob("*/segmentation.dcm")
     segments = pydicom.dcmread(file).SegmentSequence
     assert all(one.SegmentLabel.startswith("liver tumour ") for one in segments)

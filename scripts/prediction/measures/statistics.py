@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from scripts.prediction.appearance import NODULE
 from scripts.prediction.axial_view import AxialView, axial_view
 from scripts.prediction.measures.diameters import measure_diameters
 from scripts.prediction.measures.lung_sides import UNKNOWN, LungSides
@@ -52,10 +52,9 @@ def measure(prediction: Prediction) -> dict[str, Any]:
 
     Returns:
         What JSON can hold, without NaN: ``study``, ``scan`` (size and slices), ``looked_for``
-        (kinds), ``nodules``, ``organs`` (every segment that is no nodule) and ``definitions``.
-        Units are in the keys;
-        points are LPS mm. An organ that was not found has 0 mL and null where nothing can be
-        said. A nodule without a voxel is no finding and is not listed.
+        (kinds), ``lesion_kinds``, ``lesions``, ``organs`` (all others) and ``definitions``. Units
+        are in the keys; points are LPS mm. An organ that was not found has 0 mL and null where
+        nothing can be said. A lesion without a voxel is no finding and is not listed.
 
     Raises:
         ValueError: for geometry that :func:`scripts.volumes.geometry.check_affine` refuses.
@@ -63,19 +62,23 @@ def measure(prediction: Prediction) -> dict[str, Any]:
     view = axial_view(prediction.affine, prediction.hu.shape)
     hu, mask = view.turn(prediction.hu), view.turn(prediction.mask)
     boxes = ndimage.find_objects(mask, max((s.number for s in prediction.segments), default=0))
-    nodules = [s for s in prediction.segments if s.kind == NODULE and boxes[s.number - 1]]
+    counted = [segment for segment in prediction.segments if segment.lesion]
+    lesions = [segment for segment in counted if boxes[segment.number - 1]]
     sides = None
-    if nodules and prediction.lungs is not None:
+    if lesions and prediction.lungs is not None:
         sides = LungSides(view.turn(prediction.lungs), view.affine)
     return {
         "study": prediction.study,
         "scan": _scan(view, hu.shape),
-        "looked_for": _looked_for(prediction),
-        "nodules": [_nodule(s, hu, mask, view, boxes[s.number - 1], sides) for s in nodules],
+        "looked_for": _kinds(prediction, "looked_for", prediction.segments),
+        "lesion_kinds": _kinds(
+            prediction, "lesion_kinds", [s for s in prediction.segments if s.lesion]
+        ),
+        "lesions": [_lesion(s, hu, mask, view, boxes[s.number - 1], sides) for s in lesions],
         "organs": [
             _organ(s, hu, mask, view, boxes[s.number - 1])
             for s in prediction.segments
-            if s.kind != NODULE
+            if not s.lesion
         ],
         "definitions": dict(DEFINITIONS),
     }
@@ -89,12 +92,12 @@ def write_statistics(statistics: dict[str, Any], folder: str | Path) -> None:
         folder: is made where it is missing.
     """
     write_json(Path(folder) / "statistics.json", statistics)
-    rows = [csv_row(found) for found in (*statistics["nodules"], *statistics["organs"])]
+    rows = [csv_row(found) for found in (*statistics["lesions"], *statistics["organs"])]
     write_csv(Path(folder) / "statistics.csv", rows, columns=CSV_COLUMNS)
 
 
 def csv_row(found: dict[str, Any]) -> dict[str, Any]:
-    """Lay one nodule or organ out in the columns of the CSV; cells that do not apply are empty."""
+    """Lay one lesion or organ out in the columns of the CSV; cells that do not apply are empty."""
     flat = {**found, "touches_edge": " ".join(found["touches_edge"])}
     if "volume_mm3" in found:
         flat["volume_ml"] = _rounded(found["volume_mm3"] / 1000)
@@ -105,9 +108,9 @@ def csv_row(found: dict[str, Any]) -> dict[str, Any]:
     return {column: flat.get(column) for column in CSV_COLUMNS}
 
 
-def _looked_for(prediction: Prediction) -> list[str]:
-    """List kinds: those that the facts name, then those of the segments."""
-    kinds = [*prediction.facts.get("looked_for", ()), *(s.kind for s in prediction.segments)]
+def _kinds(prediction: Prediction, fact: str, segments: Iterable[Segment]) -> list[str]:
+    """List kinds: those that a fact names, then those of the segments."""
+    kinds = [*prediction.facts.get(fact, ()), *(segment.kind for segment in segments)]
     return list(dict.fromkeys(kinds))
 
 
@@ -126,7 +129,7 @@ def _scan(view: AxialView, shape: tuple[int, ...]) -> dict[str, Any]:
     }
 
 
-def _nodule(
+def _lesion(
     segment: Segment,
     hu: NDArray[np.int16],
     mask: NDArray[Any],
@@ -134,7 +137,7 @@ def _nodule(
     box: Box,
     sides: LungSides | None,
 ) -> dict[str, Any]:
-    """Measure one nodule."""
+    """Measure one lesion."""
     inside = mask[box] == segment.number
     start = np.array([part.start for part in box])
     _, row_mm, column_mm = view.spacing_mm

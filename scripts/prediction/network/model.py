@@ -86,6 +86,14 @@ class Model:
     def _built(self, name: str) -> Any:
         return self.parser.get_parsed_content(name)
 
+    @cached_property
+    def window_hu(self) -> tuple[float, float] | None:
+        """The window in HU that the network sees; None where the config has no single one."""
+        if "window_hu" not in self.parser:
+            return None
+        low, high = self._built("window_hu")
+        return float(low), float(high)
+
     @property
     def metadata(self) -> dict[str, Any]:
         """The bundle's metadata.json."""

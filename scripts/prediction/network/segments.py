@@ -21,8 +21,8 @@ class SegmentRule:
     Attributes:
         label: value in the predicted label map, 1 or more.
         kind: what it is, a name of the bundle's channel_def.
-        numbered: each connected component is a segment of its own (nodules), else all of it is
-            one (organs).
+        numbered: each connected component is a segment of its own, a lesion; else all of it is
+            one, an organ.
         meaning: its codes and colour; None where none are known, which allows no DICOM object.
         connectivity: 1 joins voxels by faces, 2 by edges too, 3 by corners too.
     """
@@ -115,7 +115,9 @@ def number_segments(
         if not rule.numbered:
             segments.append(Segment(first, rule.kind, rule.kind))
             continue
-        segments += [Segment(first + n, rule.kind, f"{rule.kind} {n + 1}") for n in range(count)]
+        segments += [
+            Segment(first + n, rule.kind, f"{rule.kind} {n + 1}", lesion=True) for n in range(count)
+        ]
     small = len(segments) < 256
     return (numbers.astype(np.uint8) if small else numbers), tuple(segments)
 

@@ -24,20 +24,22 @@ from scripts.evaluation.drawing import (
 )
 from scripts.evaluation.outline_drawing import OURS_WIDTH, draw_pair
 from scripts.prediction.appearance import (
-    NODULE,
     NOT_FOR_DIAGNOSIS,
     WINDOWS,
     colours_of,
     first_window,
     headline,
+    lesion_word,
+    plural,
 )
 from scripts.prediction.axial_view import axial_view
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.overview_panels import (
-    NODULES_SHOWN,
-    NodulePanel,
+    LESIONS_SHOWN,
+    LesionPanel,
     OrganPanel,
-    nodule_panels,
+    lesion_panels,
+    organ_palette,
     organ_panels,
     plain_panels,
 )
@@ -45,8 +47,8 @@ from scripts.prediction.result import Prediction
 
 WIDTH, MARGIN = 12.0, 0.2
 HEAD, FOOT = 0.7, 0.5
-NODULE_TITLE, ORGAN_TITLE = 0.55, 0.35  # inches above a picture
-NODULE_COLUMNS, ORGAN_COLUMNS = 2, 3
+LESION_TITLE, ORGAN_TITLE = 0.55, 0.35  # inches above a picture
+LESION_COLUMNS, ORGAN_COLUMNS = 2, 3
 GAP = 0.15
 
 Place = tuple[float, float, float, float]
@@ -57,7 +59,7 @@ def write_overview(
 ) -> None:
     """Write one PNG of the findings, whole or not at all; the same input gives the same bytes.
 
-    Nodules: the slice of each one's longest diameter, whole and magnified, the twelve largest;
+    Lesions: the slice of each one's longest diameter, whole and magnified, the twelve largest;
     organs: five axial slices and a coronal one. The patient's right is on the picture's left
     whatever the source's index order. Where nothing was found, three slices and a line say so.
 
@@ -74,25 +76,25 @@ def write_overview(
         raise ValueError(f"path: must end in .png, got {path}")
     found = measure(prediction) if statistics is None else statistics
     view = axial_view(prediction.affine, prediction.hu.shape)
-    nodules = nodule_panels(prediction, view, found)
+    lesions = lesion_panels(prediction, view, found)
     organs = organ_panels(prediction, view, found)
-    if not nodules and not organs:
+    if not lesions and not organs:
         organs = plain_panels(prediction, view, found)
-    figure = _draw(prediction, found, nodules, organs)
+    figure = _draw(prediction, found, lesions, organs)
     write_page(figure, path)
 
 
 def _draw(
     prediction: Prediction,
     statistics: dict[str, Any],
-    nodules: list[NodulePanel],
+    lesions: list[LesionPanel],
     organs: list[OrganPanel],
 ) -> Figure:
-    """Lay out the page: heading, nodules, organs, legend."""
-    rows = math.ceil(len(nodules) / NODULE_COLUMNS), math.ceil(len(organs) / ORGAN_COLUMNS)
+    """Lay out the page: heading, lesions, organs, legend."""
+    rows = math.ceil(len(lesions) / LESION_COLUMNS), math.ceil(len(organs) / ORGAN_COLUMNS)
     wide = WIDTH - 2 * MARGIN
     heights = (
-        (wide - GAP * (NODULE_COLUMNS - 1)) / NODULE_COLUMNS / 2 + NODULE_TITLE,
+        (wide - GAP * (LESION_COLUMNS - 1)) / LESION_COLUMNS / 2 + LESION_TITLE,
         (wide - GAP * (ORGAN_COLUMNS - 1)) / ORGAN_COLUMNS + ORGAN_TITLE,
     )
     height = HEAD + rows[0] * heights[0] + rows[1] * heights[1] + FOOT
@@ -101,14 +103,15 @@ def _draw(
     _write_heading(figure, prediction, statistics, height)
     window = WINDOWS[first_window(prediction)]
     organ_window = WINDOWS["soft tissue"] if statistics["organs"] else window
-    places = _places(len(nodules), NODULE_COLUMNS, height - HEAD, heights[0], NODULE_TITLE)
-    for nodule, place in zip(nodules, places, strict=True):
-        _draw_nodule(figure, nodule, _share(place, height), window)
+    places = _places(len(lesions), LESION_COLUMNS, height - HEAD, heights[0], LESION_TITLE)
+    for lesion, place in zip(lesions, places, strict=True):
+        _draw_lesion(figure, lesion, _share(place, height), window)
     below = height - HEAD - rows[0] * heights[0]
     places = _places(len(organs), ORGAN_COLUMNS, below, heights[1], ORGAN_TITLE)
+    palette = organ_palette(prediction)
     for organ, place in zip(organs, places, strict=True):
-        _draw_organ(figure, organ, _share(place, height), organ_window)
-    windows = [window] * bool(nodules) + [organ_window] * bool(organs)
+        _draw_organ(figure, organ, _share(place, height), organ_window, palette)
+    windows = [window] * bool(lesions) + [organ_window] * bool(organs)
     _draw_legend(figure, prediction, statistics, sorted(set(windows)), height)
     return figure
 
@@ -142,9 +145,10 @@ def _write_heading(
     figure.text(left, 1 - 0.24 * line, name, fontsize=13, fontweight="bold", **heading)
     figure.text(1 - left, 1 - 0.24 * line, NOT_FOR_DIAGNOSIS, fontsize=10, ha="right", **heading)
     words = headline(statistics)
-    count = len(statistics["nodules"])
-    if count > NODULES_SHOWN:
-        words += f" (shown: the {NODULES_SHOWN} largest of {count} nodules)"
+    count = len(statistics["lesions"])
+    if count > LESIONS_SHOWN:
+        shown = f"the {LESIONS_SHOWN} largest of {count} {plural(lesion_word(statistics))}"
+        words += f" (shown: {shown})"
     figure.text(left, 1 - 0.5 * line, words, fontsize=11, **heading)
 
 
@@ -153,35 +157,39 @@ def _printable(name: str) -> str:
     return "".join(letter if letter.isprintable() and letter < "\u0530" else "?" for letter in name)
 
 
-def _draw_nodule(
-    figure: Figure, nodule: NodulePanel, place: Place, window_hu: tuple[float, float]
+def _draw_lesion(
+    figure: Figure, lesion: LesionPanel, place: Place, window_hu: tuple[float, float]
 ) -> None:
-    """Draw a nodule's slice and, beside it, the nodule with its diameters."""
+    """Draw a lesion's slice and, beside it, the lesion with its diameters."""
     left, bottom, width, height = place
     grid = figure.add_gridspec(
         1, 1, left=left, right=left + width, bottom=bottom, top=bottom + height
     )
     pair = GridSpecFromSubplotSpec(1, 2, grid[0], wspace=0.02)
     whole, zoomed = figure.add_subplot(pair[0]), figure.add_subplot(pair[1])
-    draw_pair(whole, zoomed, nodule.panel, window_hu)
-    for ends in nodule.diameters_mm:
+    draw_pair(whole, zoomed, lesion.panel, window_hu)
+    for ends in lesion.diameters_mm:
         line = Line2D(ends[:, 0], ends[:, 1], color=TEXT, linewidth=0.8, linestyle="--")
         line.set_path_effects([withStroke(linewidth=2.2, foreground="black")])
         zoomed.add_line(line)
     label: dict[str, Any] = {"color": OURS_COLOUR, "fontweight": "bold", "parse_math": False}
     label.update(ha="left", va="bottom", clip_on=True)
     for axes, size in ((whole, 7), (zoomed, 10)):
-        for x, y, number in nodule.numbers:
+        for x, y, number in lesion.numbers:
             write_on_dark(axes, number, (x, y), fontsize=size, **label)
 
 
 def _draw_organ(
-    figure: Figure, organ: OrganPanel, place: Place, window_hu: tuple[float, float]
+    figure: Figure,
+    organ: OrganPanel,
+    place: Place,
+    window_hu: tuple[float, float],
+    palette: list[str],
 ) -> None:
     """Draw one slice with its organs."""
     axes: Axes = figure.add_axes(place)
     panel = organ.panel
-    draw_classes(axes, panel, panel.ours, window_hu)
+    draw_classes(axes, panel, panel.ours, window_hu, palette=palette)
     rows, columns = panel.image_hu.shape
     right, bottom = columns * panel.spacing_mm[1], rows * panel.spacing_mm[0]
     axes.set_xlim(0, right)
@@ -205,11 +213,12 @@ def _draw_legend(
 ) -> None:
     """Name the outlines, the dotted lines and the greys."""
     handles: list[Any] = []
-    if statistics["nodules"]:
-        handles.append(Line2D([], [], color=OURS_COLOUR, linewidth=OURS_WIDTH, label=NODULE))
+    if statistics["lesions"]:
+        word = lesion_word(statistics)
+        handles.append(Line2D([], [], color=OURS_COLOUR, linewidth=OURS_WIDTH, label=word))
         words = "longest diameter and perpendicular"
         handles.append(Line2D([], [], color=TEXT, linewidth=0.9, linestyle="--", label=words))
-    colours = colours_of(prediction.segments)
+    colours = colours_of(prediction)
     for organ in statistics["organs"]:
         words = organ["name"] if organ["voxels"] else f"{organ['name']} (not found)"
         handles.append(Patch(color=colours[organ["number"]], label=words))

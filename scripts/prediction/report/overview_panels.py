@@ -9,26 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.evaluation.boxes import box_of
-from scripts.evaluation.colours import COLOURS
 from scripts.evaluation.drawing import Panel
-from scripts.prediction.appearance import NODULE, colours_of
+from scripts.prediction.appearance import colours_of
 from scripts.prediction.axial_view import AxialView
 from scripts.prediction.result import Prediction
 from scripts.volumes.geometry import Floats, world_to_index
 
-NODULES_SHOWN = 12
+LESIONS_SHOWN = 12
 AXIAL_SLICES = 5
 
 
 @dataclass(frozen=True)
-class NodulePanel:
-    """A nodule in the slice of its longest diameter.
+class LesionPanel:
+    """A lesion in the slice of its longest diameter.
 
     Attributes:
-        panel: the slice, all nodules in it outlined, this one to be magnified.
+        panel: the slice, all lesions in it outlined, this one to be magnified.
         diameters_mm: (2, 2, 2), the ends (x, y) of the longest diameter and its perpendicular,
             in mm from the slice's outer corner.
-        numbers: (x, y) in mm and number beside each nodule of the slice.
+        numbers: (x, y) in mm and number beside each lesion of the slice.
     """
 
     panel: Panel
@@ -44,22 +43,22 @@ class OrganPanel:
     coronal: bool
 
 
-def nodule_panels(
+def lesion_panels(
     prediction: Prediction, view: AxialView, statistics: dict[str, Any]
-) -> list[NodulePanel]:
-    """Return a panel for each nodule, at most the :data:`NODULES_SHOWN` largest by volume."""
-    nodules = sorted(statistics["nodules"], key=lambda n: (-n["volume_mm3"], n["number"]))
-    shown = sorted(nodules[:NODULES_SHOWN], key=lambda n: n["number"])
-    return [_nodule_panel(one, prediction, view, statistics) for one in shown]
+) -> list[LesionPanel]:
+    """Return a panel for each lesion, at most the :data:`LESIONS_SHOWN` largest by volume."""
+    lesions = sorted(statistics["lesions"], key=lambda n: (-n["volume_mm3"], n["number"]))
+    shown = sorted(lesions[:LESIONS_SHOWN], key=lambda n: n["number"])
+    return [_lesion_panel(one, prediction, view, statistics) for one in shown]
 
 
-def _nodule_panel(
+def _lesion_panel(
     one: dict[str, Any], prediction: Prediction, view: AxialView, statistics: dict[str, Any]
-) -> NodulePanel:
+) -> LesionPanel:
     at = one["diameter_slice_index_0based"]
     values = view.turn(prediction.mask)[at]
     spacing = view.spacing_mm[1:]
-    others = {n["number"]: n for n in statistics["nodules"]}
+    others = {n["number"]: n for n in statistics["lesions"]}
     side = "" if one["lung_side"] == "unknown" else f" · {one['lung_side']} lung"
     longest, across = one["longest_axial_diameter_mm"], one["perpendicular_axial_diameter_mm"]
     panel = Panel(
@@ -75,17 +74,17 @@ def _nodule_panel(
     ends = [one["longest_ends_lps_mm"], one["perpendicular_ends_lps_mm"]]
     index = world_to_index(ends, view.affine)[..., :2]
     diameters_mm = (index + 0.5) * np.array(spacing[::-1])
-    return NodulePanel(panel, diameters_mm, _numbers(values, others, spacing))
+    return LesionPanel(panel, diameters_mm, _numbers(values, others, spacing))
 
 
 def _numbers(
-    values: NDArray[Any], nodules: dict[int, dict[str, Any]], spacing: tuple[float, float]
+    values: NDArray[Any], lesions: dict[int, dict[str, Any]], spacing: tuple[float, float]
 ) -> tuple[tuple[float, float, str], ...]:
-    """Place each nodule's number at the upper right of its box."""
+    """Place each lesion's number at the upper right of its box."""
     places = []
-    for number in (n for n in np.unique(values).tolist() if n in nodules):
+    for number in (n for n in np.unique(values).tolist() if n in lesions):
         rows, columns = box_of(values == number)
-        name = nodules[number]["name"].removeprefix(NODULE).strip()
+        name = lesions[number]["name"].removeprefix(lesions[number]["kind"]).strip()
         places.append(((columns.stop + 1) * spacing[1], (rows.start - 1) * spacing[0], name))
     return tuple(places)
 
@@ -133,16 +132,22 @@ def plain_panels(
 
 
 def _organ_colours(prediction: Prediction) -> dict[int, str]:
-    organs = {s.number for s in prediction.segments if s.kind != NODULE}
-    return {n: c for n, c in colours_of(prediction.segments).items() if n in organs}
+    organs = {segment.number for segment in prediction.segments if not segment.lesion}
+    return {n: c for n, c in colours_of(prediction).items() if n in organs}
+
+
+def organ_palette(prediction: Prediction) -> list[str]:
+    """Return the colours of the organs, each once: what the values of organ panels number."""
+    return list(dict.fromkeys(_organ_colours(prediction).values()))
 
 
 def _palette_values(prediction: Prediction) -> NDArray[np.uint8]:
-    """Return (Z, Y, X): the place of each organ's colour in COLOURS, from 1 on; 0 elsewhere."""
+    """Return (Z, Y, X): the place of each organ's colour in the palette, from 1 on; 0 elsewhere."""
     table = np.zeros(int(prediction.mask.max()) + 1, np.uint8)
+    palette = organ_palette(prediction)
     for number, colour in _organ_colours(prediction).items():
         if number < len(table):
-            table[number] = COLOURS.index(colour) + 1
+            table[number] = palette.index(colour) + 1
     return np.asarray(table[prediction.mask])
 
 

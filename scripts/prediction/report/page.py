@@ -13,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.prediction.appearance import (
-    NODULE,
     NOT_FOR_DIAGNOSIS,
     WINDOWS,
     colours_of,
     first_window,
     headline,
+    lesion_word,
+    missed_lesions,
 )
 from scripts.prediction.axial_view import AxialView, axial_view
 from scripts.prediction.report.page_images import CURVE, encode_masks, encode_slices
@@ -26,7 +27,6 @@ from scripts.prediction.report.page_text import (
     MINUS,
     definition_rows,
     facts_rows,
-    misses_nodules,
     tables,
 )
 from scripts.prediction.result import Prediction
@@ -64,9 +64,10 @@ def write_report(prediction: Prediction, statistics: dict[str, Any], path: str |
         warnings=[str(text) for text in prediction.facts.get("warnings") or ()],
         ends=("feet", "head") if view.rises_to_head else ("head", "feet"),
         minus=MINUS,
-        colours=colours_of(prediction.segments),
+        colours=colours_of(prediction),
         tables=tables(statistics),
-        misses_nodules=misses_nodules(statistics),
+        lesion=lesion_word(statistics),
+        missed=missed_lesions(statistics),
         facts=facts_rows(prediction.facts),
         definitions=definition_rows(statistics),
         style=style,
@@ -129,10 +130,11 @@ def page_data(
 def _segments(
     prediction: Prediction, statistics: dict[str, Any], view: AxialView, mask: NDArray[Any]
 ) -> list[dict[str, Any]]:
-    """Describe the segments that are present in the mask, nodules first."""
-    colours = colours_of(prediction.segments)
+    """Describe the segments that are present in the mask, lesions first."""
+    colours = colours_of(prediction)
     described = []
-    for one in (*statistics["nodules"], *statistics["organs"]):
+    lesions = {segment.number: segment for segment in prediction.segments if segment.lesion}
+    for one in (*statistics["lesions"], *statistics["organs"]):
         if not one["voxels"]:
             continue
         first, last = one["first_slice_number_1based"] - 1, one["last_slice_number_1based"] - 1
@@ -144,21 +146,20 @@ def _segments(
             "last": last,
             "slice": first + int(np.argmax(areas)),
         }
-        if one["kind"] == NODULE:
-            segment.update(_nodule(one, view))
+        if one["number"] in lesions:
+            segment.update(label=lesions[one["number"]].label, **_lesion(one, view))
         described.append(segment)
     return described
 
 
-def _nodule(one: dict[str, Any], view: AxialView) -> dict[str, Any]:
-    """Describe a nodule's place and diameters in the slice they were measured in."""
+def _lesion(one: dict[str, Any], view: AxialView) -> dict[str, Any]:
+    """Describe a lesion's place and diameters in the slice they were measured in."""
     spacing = np.array([view.spacing_mm[2], view.spacing_mm[1]])
     ends = [one["longest_ends_lps_mm"], one["perpendicular_ends_lps_mm"]]
     places = (world_to_index(ends, view.affine)[..., :2] + 0.5) * spacing
     x, y = places.reshape(4, 2).mean(axis=0).round(2).tolist()
     return {
         "slice": one["diameter_slice_index_0based"],
-        "label": one["name"].removeprefix(NODULE).strip(),
         "diameters": places.round(3).tolist(),
         "x": x,
         "y": y,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from scripts.prediction.appearance import NODULE
+from scripts.prediction.appearance import lesion_word, plural
 from scripts.prediction.measures.lung_sides import UNKNOWN
 
 MINUS = "\u2212"
@@ -36,7 +36,7 @@ class Row(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One row of a table: a nodule or an organ, present in the mask or not."""
+    """One row of a table: a lesion or an organ, present in the mask or not."""
 
     number: int
     name: str
@@ -80,24 +80,20 @@ def definition_rows(statistics: Mapping[str, Any]) -> list[Row]:
     return [Row(TERMS.get(key, key), [text]) for key, text in statistics["definitions"].items()]
 
 
-def tables(statistics: Mapping[str, Any]) -> list[Table]:
-    """Return the tables of nodules and organs, without those that would have no row.
+def tables(statistics: dict[str, Any]) -> list[Table]:
+    """Return the tables of lesions and organs, without those that would have no row.
 
     Args:
         statistics: of :func:`scripts.prediction.measures.statistics.measure`.
     """
-    both = _nodule_table(statistics["nodules"]), _organ_table(statistics["organs"])
+    both = _lesion_table(statistics), _organ_table(statistics["organs"])
     return [table for table in both if table.rows]
 
 
-def misses_nodules(statistics: Mapping[str, Any]) -> bool:
-    """Say whether nodules were looked for and none was found."""
-    return NODULE in statistics["looked_for"] and not statistics["nodules"]
-
-
-def _nodule_table(nodules: Sequence[Mapping[str, Any]]) -> Table:
+def _lesion_table(statistics: dict[str, Any]) -> Table:
+    word = lesion_word(statistics).capitalize()
     head = (
-        *("Nodule", "Longest diameter, mm", "Perpen\u00addicular, mm", "Volume, mm\u00b3"),
+        *(word, "Longest diameter, mm", "Perpen\u00addicular, mm", "Volume, mm\u00b3"),
         *("Mean \u00b1 SD, HU", "Lung", "Slice", "Centre x, y, z, mm (LPS)"),
     )
     rows = [
@@ -115,9 +111,9 @@ def _nodule_table(nodules: Sequence[Mapping[str, Any]]) -> Table:
                 ", ".join(number(value, 1) for value in one["centre_lps_mm"]),
             ),
         )
-        for one in nodules
+        for one in statistics["lesions"]
     ]
-    return Table("Nodules", head, rows)
+    return Table(plural(word), head, rows)
 
 
 def _organ_table(organs: Sequence[Mapping[str, Any]]) -> Table:

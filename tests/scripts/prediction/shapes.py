@@ -63,7 +63,7 @@ def predict(hu, mask, affine, segments, *, order=((0, 1, 2), (1, 1, 1)), lungs=N
 
 
 def nodule(number):
-    return Segment(number, "nodule", f"nodule {number}")
+    return Segment(number, "nodule", f"nodule {number}", lesion=True)
 
 
 def chest(*, order=((0, 1, 2), (1, 1, 1)), nodules=3, facts=None):

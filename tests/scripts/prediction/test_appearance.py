@@ -2,8 +2,16 @@ import dataclasses
 
 import pytest
 
+from scripts.datasets.segment_classes import ORGAN_COLOURS, classes_of
 from scripts.evaluation.colours import OURS_COLOUR
-from scripts.prediction.appearance import ORGAN_COLOURS, colours_of, first_window, headline
+from scripts.prediction.appearance import (
+    colours_of,
+    first_window,
+    headline,
+    lesion_word,
+    missed_lesions,
+    plural,
+)
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.result import Segment
 from tests.scripts.prediction.shapes import abdomen, chest
@@ -16,17 +24,31 @@ def test_organ_looked_for_and_not_found_then_named_and_never_taken_for_no_findin
     assert headline(measure(nothing)) == "Not found: liver, bone, kidney"
 
 
+def showing(segments, **changes):
+    return dataclasses.replace(
+        chest(nodules=0), segments=tuple(segments), **{"lungs": None, **changes}
+    )
+
+
+def test_colours_then_those_of_the_classes_that_dicom_objects_have():
+    codes = {"liver": {"colour": "#010203"}}
+    meanings = classes_of(["nodule", "liver", "bone"], codes, lesions=["nodule"])
+    segments = [Segment(1, "nodule", "nodule 1", lesion=True), Segment(2, "liver", "liver")]
+    colours = colours_of(showing([*segments, Segment(3, "bone", "bone")], meanings=meanings))
+    assert colours == {1: OURS_COLOUR, 2: "#010203", 3: meanings["bone"].colour}
+
+
 def test_colours_then_one_for_nodules_and_each_organ_its_own():
-    nodules = [Segment(n, "nodule", f"nodule {n}") for n in (1, 2)]
+    nodules = [Segment(n, "nodule", f"nodule {n}", lesion=True) for n in (1, 2)]
     organs = [Segment(n, f"organ{n}", f"organ{n}") for n in (3, 4)]
-    colours = colours_of([*nodules, *organs])
+    colours = colours_of(showing([*nodules, *organs]))
     assert colours[1] == colours[2] == OURS_COLOUR
     assert len(set(colours.values())) == 3
 
 
 def test_colours_when_more_organs_than_colours_then_they_repeat():
     organs = [Segment(n, f"organ{n}", f"organ{n}") for n in range(1, len(ORGAN_COLOURS) + 2)]
-    colours = colours_of(organs)
+    colours = colours_of(showing(organs))
     assert OURS_COLOUR not in colours.values()
     assert colours[1] == colours[len(ORGAN_COLOURS) + 1] != colours[2]
 
@@ -37,6 +59,37 @@ def test_first_window_then_of_the_lungs_only_where_they_were_looked_at():
     without = dataclasses.replace(chest(nodules=0), segments=())
     assert first_window(without) == "lung"
     assert first_window(dataclasses.replace(without, lungs=None)) == "soft tissue"
+
+
+@pytest.mark.parametrize(
+    ("window_hu", "name"),
+    [
+        ((-1000, 400), "lung"),
+        ((-150, 250), "soft tissue"),
+        ((-400, 1000), "bone"),
+        (None, "soft tissue"),
+    ],
+)
+def test_first_window_without_lungs_then_nearest_to_the_networks(window_hu, name):
+    assert first_window(showing((), facts={"window_hu": window_hu})) == name
+
+
+def test_lesions_of_a_class_of_ones_own_then_called_by_its_name():
+    segments = [Segment(n, "liver tumour", f"liver tumour {n}", lesion=True) for n in (1, 2)]
+    prediction = dataclasses.replace(chest(nodules=2), segments=tuple(segments))
+    statistics = measure(prediction)
+    assert headline(statistics) == "2 liver tumours"
+    assert lesion_word(statistics) == "liver tumour"
+    assert [segment.label for segment in segments] == ["1", "2"]
+
+
+def test_lesions_of_two_kinds_then_each_counted_and_the_other_missed():
+    facts = {"looked_for": ["cyst", "metastasis"], "lesion_kinds": ["cyst", "metastasis"]}
+    found = [Segment(n, "cyst", f"cyst {n}", lesion=True) for n in (1, 2)]
+    statistics = measure(dataclasses.replace(chest(nodules=2), segments=tuple(found), facts=facts))
+    assert headline(statistics) == "2 cysts; no metastasis found"
+    assert missed_lesions(statistics) == ["metastasis"]
+    assert plural(lesion_word(statistics)) == "lesions"
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,7 @@ def test_products_then_tell_of_one_mask(predicted):
     np.testing.assert_array_equal(mask > 0, bright_chest().mask > 0)
     assert len(pydicom.dcmread(folder / "segmentation.dcm").SegmentSequence) == 3
     assert len(pydicom.dcmread(folder / "rtstruct.dcm").ROIContourSequence) == 3
-    assert len(json.loads((folder / "statistics.json").read_text())["nodules"]) == 3
+    assert len(json.loads((folder / "statistics.json").read_text())["lesions"]) == 3
 
 
 def test_manifest_then_says_what_made_it(predicted, lung_options):

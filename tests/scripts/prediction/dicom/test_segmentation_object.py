@@ -24,7 +24,7 @@ from tests.scripts.prediction.dicom_source import (
 
 KINDS = ("liver", "bone", "kidney_left", "lung nodule", "liver tumour")
 
-NODULE = (Segment(1, "nodule", "nodule 1"),)
+NODULE = (Segment(1, "nodule", "nodule 1", lesion=True),)
 
 
 @pytest.fixture(scope="module")
@@ -170,7 +170,7 @@ def test_organ_not_found_then_described_without_a_frame(folder, tmp_path):
     ("segments", "facts", "labels"),
     [
         (NODULE, {}, ["nodule 1"]),
-        ((), {"looked_for": ["nodule"]}, ["nodule (none found)"]),
+        ((), {"looked_for": ["nodule"], "lesion_kinds": ["nodule"]}, ["nodule (none found)"]),
         ((), {"looked_for": ["liver", "kidney"]}, ["liver (none found)", "kidney (none found)"]),
     ],
     ids=["listed", "looked-for", "two looked-for"],
@@ -191,7 +191,7 @@ def test_nothing_found_then_every_slice_empty_under_what_was_looked_for(
 def test_more_nodules_than_a_byte_counts_then_all_of_them_there(folder, tmp_path):
     mask = np.zeros(SHAPE, np.uint16)
     mask.reshape(-1)[3::9][:260] = np.arange(1, 261)
-    segments = [Segment(n, "nodule", f"nodule {n}") for n in range(1, 261)]
+    segments = [Segment(n, "nodule", f"nodule {n}", lesion=True) for n in range(1, 261)]
     result = predicted(folder, mask, segments)
     path = written(result, tmp_path)
     np.testing.assert_array_equal(read_by_position(path, result.affine, SHAPE), mask)
@@ -202,8 +202,11 @@ def test_more_nodules_than_a_byte_counts_then_all_of_them_there(folder, tmp_path
     ("segments", "said"),
     [
         ((), "has no segment, and a DICOM object must describe one; give what was looked for"),
-        ((Segment(1, "nodule", "a"), Segment(3, "nodule", "b")), r"without a gap, got \[1, 3\]"),
-        ((Segment(2, "nodule", "a"),), r"numbered from 1 without a gap, got \[2\]"),
+        (
+            (Segment(1, "nodule", "a", lesion=True), Segment(3, "nodule", "b", lesion=True)),
+            r"without a gap, got \[1, 3\]",
+        ),
+        ((Segment(2, "nodule", "a", lesion=True),), r"numbered from 1 without a gap, got \[2\]"),
         ((Segment(1, "milt", "milt"),), "class 'milt': no SNOMED CT code is known"),
     ],
     ids=["none", "gap", "not from 1", "unknown kind"],

@@ -127,7 +127,7 @@ def test_structures_then_keep_the_study_and_refer_to_every_instance(folder, tmp_
     ids=["organ", "nodules"],
 )
 def test_nothing_found_then_a_structure_without_contours(folder, tmp_path, segments, names):
-    facts = {"looked_for": ["nodule"]}
+    facts = {"looked_for": ["nodule"], "lesion_kinds": ["nodule"]}
     path = written(predicted(folder, np.zeros(SHAPE, np.uint8), segments, facts=facts), tmp_path)
     data = pydicom.dcmread(path)
     assert [roi.ROIName for roi in data.StructureSetROISequence] == names

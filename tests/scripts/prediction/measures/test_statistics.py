@@ -36,7 +36,7 @@ def boxed(box, **others):
 @pytest.mark.parametrize("order", ORDERS, ids=str)
 def test_box_in_any_index_order_then_exact(order):
     found = measure(boxed(np.s_[4:9, 10:11, 20:31], order=order))
-    (one,) = found["nodules"]
+    (one,) = found["lesions"]
     assert one["voxels"] == 55
     assert one["volume_mm3"] == pytest.approx(55 * 0.6 * 0.8 * 1.5)
     assert one["longest_axial_diameter_mm"] == pytest.approx(11 * 0.6)
@@ -59,7 +59,7 @@ def test_box_in_any_index_order_then_exact(order):
 def test_ellipsoid_then_within_a_voxel(order):
     centre, radii = (-5.2, 28.1, -285.3), (11.0, 7.0, 9.0)
     mask = ellipsoid(SHAPE, AFFINE, centre, radii).astype(np.uint8)
-    (one,) = measure(predict(no_hu(), mask, AFFINE, [nodule(1)], order=order))["nodules"]
+    (one,) = measure(predict(no_hu(), mask, AFFINE, [nodule(1)], order=order))["lesions"]
     assert one["volume_mm3"] == pytest.approx(4 / 3 * np.pi * np.prod(radii), rel=0.01)
     assert one["centre_lps_mm"] == pytest.approx(centre, abs=0.1)
     assert abs(one["longest_axial_diameter_mm"] - 22) <= 1  # hypot(0.6, 0.8)
@@ -74,7 +74,7 @@ def test_turned_patient_then_same_sizes_and_the_turned_centre():
     turn[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
     mask = ellipsoid(SHAPE, AFFINE, (-5, 28, -285), (9, 9, 9)).astype(np.uint8)
     straight, turned = (
-        measure(predict(no_hu(), mask, affine, [nodule(1)]))["nodules"][0]
+        measure(predict(no_hu(), mask, affine, [nodule(1)]))["lesions"][0]
         for affine in (AFFINE, turn @ AFFINE)
     )
     same = ("volume_mm3", "longest_axial_diameter_mm", "perpendicular_axial_diameter_mm")
@@ -87,19 +87,19 @@ def test_density_then_mean_and_population_sd_inside():
     prediction = boxed(np.s_[4:5, 10:11, 20:24])
     prediction.hu[...] = 999
     prediction.hu[4, 10, 20:24] = [10, 20, 30, 60]
-    (one,) = measure(prediction)["nodules"]
+    (one,) = measure(prediction)["lesions"]
     assert one["mean_hu"] == 30
     assert one["sd_hu"] == pytest.approx(np.std([10, 20, 30, 60]), abs=1e-4)
 
 
 @pytest.mark.parametrize("order", SOME_ORDERS, ids=str)
 def test_lung_sides_then_the_patients_own_in_any_index_order(order):
-    found = measure(chest(order=order))["nodules"]
+    found = measure(chest(order=order))["lesions"]
     assert [one["lung_side"] for one in found] == ["right", "left", "right"]
 
 
 def test_no_lung_field_then_side_unknown():
-    (one,) = measure(boxed(np.s_[4:9, 10:14, 20:31]))["nodules"]
+    (one,) = measure(boxed(np.s_[4:9, 10:14, 20:31]))["lesions"]
     assert one["lung_side"] == "unknown"
 
 
@@ -107,7 +107,7 @@ def test_no_lung_field_then_side_unknown():
 def test_organs_then_volume_share_and_where_the_scan_cuts_them_off(order):
     found = measure(abdomen(order=order))
     liver, bone, kidney = found["organs"]
-    assert found["nodules"] == []
+    assert found["lesions"] == []
     assert liver["volume_ml"] == pytest.approx(4 / 3 * np.pi * 5 * 6 * 5, rel=0.02)
     assert (liver["mean_hu"], liver["sd_hu"], liver["touches_edge"]) == (100, 0, [])
     assert sorted(bone["touches_edge"]) == ["feet", "head"]
@@ -142,7 +142,7 @@ def test_organ_in_pieces_then_share_of_the_largest():
 
 def test_nodule_without_a_voxel_then_not_listed():
     mask = np.zeros(SHAPE, np.uint8)
-    assert measure(predict(no_hu(), mask, AFFINE, [nodule(1)]))["nodules"] == []
+    assert measure(predict(no_hu(), mask, AFFINE, [nodule(1)]))["lesions"] == []
     assert measure(predict(no_hu(), mask, AFFINE, []))["organs"] == []
 
 
@@ -164,7 +164,7 @@ def test_rows_of_nodules_then_hold_what_the_json_holds(tmp_path):
     write_statistics(statistics, tmp_path)
     with (tmp_path / "statistics.csv").open() as file:
         row = next(csv.DictReader(file))
-    one = statistics["nodules"][0]
+    one = statistics["lesions"][0]
     assert float(row["volume_mm3"]) == one["volume_mm3"]
     assert float(row["volume_ml"]) == pytest.approx(one["volume_mm3"] / 1000, abs=1e-4)
     assert float(row["centre_y_lps_mm"]) == one["centre_lps_mm"][1]

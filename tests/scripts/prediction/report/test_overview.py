@@ -7,8 +7,9 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
+from scripts.datasets.segment_classes import ORGAN_COLOURS, classes_of
 from scripts.evaluation.colours import OURS_COLOUR
-from scripts.prediction.appearance import ORGAN_COLOURS, headline
+from scripts.prediction.appearance import headline
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.overview import write_overview
 from scripts.prediction.report.overview_panels import (
@@ -28,8 +29,10 @@ def test_nothing_found_then_three_slices_and_words(tmp_path):
     write_overview(prediction, tmp_path / "overview.png")
     assert pixels_of(tmp_path / "overview.png", OURS_COLOUR) == 0
     assert headline(measure(prediction)).startswith("No finding")
-    looked = dataclasses.replace(prediction, facts={"looked_for": ("nodule", "cyst")})
-    assert headline(measure(looked)) == "No nodule found; not found: cyst"
+    looked = dataclasses.replace(
+        prediction, facts={"looked_for": ("nodule", "liver"), "lesion_kinds": ("nodule",)}
+    )
+    assert headline(measure(looked)) == "No nodule found; not found: liver"
 
 
 def test_page_then_outlines_in_their_colours_and_the_same_bytes(tmp_path):
@@ -38,6 +41,13 @@ def test_page_then_outlines_in_their_colours_and_the_same_bytes(tmp_path):
             write_overview(prediction, tmp_path / name)
         assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
         assert all(pixels_of(tmp_path / "a.png", colour) > 100 for colour in colours)
+
+
+def test_organ_with_a_colour_of_its_own_then_drawn_in_it(tmp_path):
+    meanings = classes_of(["liver", "bone", "kidney"], {"liver": {"colour": "#12c4f0"}})
+    prediction = dataclasses.replace(abdomen(), meanings=meanings)
+    write_overview(prediction, tmp_path / "overview.png")
+    assert pixels_of(tmp_path / "overview.png", "#12c4f0") > 100
 
 
 def test_name_that_the_font_lacks_or_with_dollars_then_drawn(tmp_path):

@@ -6,8 +6,8 @@ import pytest
 from scripts.prediction.axial_view import axial_view
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.overview_panels import (
-    NODULES_SHOWN,
-    nodule_panels,
+    LESIONS_SHOWN,
+    lesion_panels,
     organ_panels,
 )
 from tests.scripts.prediction.shapes import ORDERS, abdomen, chest
@@ -23,7 +23,7 @@ def panels_of(make, prediction):
 @pytest.mark.parametrize("order", SOME_ORDERS, ids=str)
 def test_nodules_in_any_index_order_then_the_same_pictures(order):
     for here, straight in zip(
-        panels_of(nodule_panels, chest(order=order)), panels_of(nodule_panels, chest()), strict=True
+        panels_of(lesion_panels, chest(order=order)), panels_of(lesion_panels, chest()), strict=True
     ):
         np.testing.assert_array_equal(here.panel.ours, straight.panel.ours)
         np.testing.assert_array_equal(here.panel.focus, straight.panel.focus)
@@ -33,7 +33,7 @@ def test_nodules_in_any_index_order_then_the_same_pictures(order):
 def test_nodule_then_in_its_own_slice_with_diameters_on_its_border():
     prediction = chest()
     for one, shown in zip(
-        measure(prediction)["nodules"], panels_of(nodule_panels, prediction), strict=True
+        measure(prediction)["lesions"], panels_of(lesion_panels, prediction), strict=True
     ):
         at = one["diameter_slice_index_0based"]
         np.testing.assert_array_equal(shown.panel.focus, prediction.mask[at] == one["number"])
@@ -63,9 +63,9 @@ def test_organs_in_any_index_order_then_head_first_and_coronal_head_up(order):
 
 def test_many_nodules_then_the_largest():
     prediction = chest(nodules=30)
-    shown = panels_of(nodule_panels, prediction)
-    assert len(shown) == NODULES_SHOWN
-    sizes = {n["name"]: n["volume_mm3"] for n in measure(prediction)["nodules"]}
+    shown = panels_of(lesion_panels, prediction)
+    assert len(shown) == LESIONS_SHOWN
+    sizes = {n["name"]: n["volume_mm3"] for n in measure(prediction)["lesions"]}
     names = [panel.panel.title.split(" \u00b7 ")[0] for panel in shown]
     left_out = [size for name, size in sizes.items() if name not in names]
     assert min(sizes[name] for name in names) >= max(left_out)

@@ -160,14 +160,16 @@ def test_nodules_then_at_the_slice_and_place_that_the_statistics_say():
     statistics = measure(prediction)
     view = axial_view(prediction.affine, prediction.hu.shape)
     data = page_data(prediction, statistics, view)
-    for shown, one in zip(data["segments"], statistics["nodules"], strict=True):
+    for shown, one in zip(data["segments"], statistics["lesions"], strict=True):
         assert shown["slice"] == one["diameter_slice_number_1based"] - 1
         column, row = int(shown["x"] / data["column_mm"]), int(shown["y"] / data["row_mm"])
         assert view.turn(prediction.mask)[shown["slice"], row, column] == one["number"]
 
 
 def test_no_finding_then_said_in_the_page(tmp_path):
-    nothing = dataclasses.replace(chest(nodules=0), segments=(), facts={"looked_for": ["nodule"]})
+    nothing = dataclasses.replace(
+        chest(nodules=0), segments=(), facts={"looked_for": ["nodule"], "lesion_kinds": ["nodule"]}
+    )
     assert "No nodule was found." in page_of(nothing, tmp_path)
     assert "nothing was segmented" in page_of(dataclasses.replace(nothing, facts={}), tmp_path)
 
@@ -182,6 +184,6 @@ def test_one_slice_then_measured_and_shown(tmp_path):
         chest(), **{name: getattr(chest(), name)[15:16] for name in ("hu", "mask", "lungs")}
     )
     statistics = measure(one)
-    assert {n["diameter_slice_number_1based"] for n in statistics["nodules"]} == {1}
+    assert {n["diameter_slice_number_1based"] for n in statistics["lesions"]} == {1}
     write_overview(one, tmp_path / "overview.png", statistics=statistics)
     assert 'max="1"' in page_of(one, tmp_path)

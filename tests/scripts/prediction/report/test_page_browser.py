@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from scripts.datasets.segment_classes import ORGAN_COLOURS
 from scripts.evaluation.colours import OURS_COLOUR
-from scripts.prediction.appearance import ORGAN_COLOURS
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.page import write_report
 from tests.scripts.prediction.report.browser import Browser, find_chromium
@@ -142,7 +142,7 @@ def test_window_then_changes_the_greys(opened):
 @pytest.mark.parametrize("name", ["chest", "flipped"])
 def test_row_of_a_nodule_then_its_slice_magnified(opened, pages, name):
     page = opened(name)
-    for one in measure(pages[1][name])["nodules"]:
+    for one in measure(pages[1][name])["lesions"]:
         page.run(f"document.querySelector('[data-row=\"{one['number']}\"]').click()")
         place = at_slice(page, one["diameter_slice_number_1based"])
         assert one["name"] in place
@@ -163,7 +163,7 @@ def test_source_in_another_index_order_then_the_same_picture(opened):
 
 def test_nodules_by_keys_then_in_turn(opened, pages):
     page = opened("chest")
-    nodules = measure(pages[1]["chest"])["nodules"]
+    nodules = measure(pages[1]["chest"])["lesions"]
     for one in [*nodules, nodules[0]]:
         page.press("n")
         at_slice(page, one["diameter_slice_number_1based"])

@@ -5,7 +5,6 @@ from scripts.prediction.report.page_text import (
     LIMITS,
     definition_rows,
     facts_rows,
-    misses_nodules,
     number,
     tables,
 )
@@ -46,18 +45,9 @@ def test_tables_of_nodules_then_their_figures_as_measured():
     statistics = measure(chest())
     (table,) = tables(statistics)
     assert table.caption == "Nodules"
-    for row, one in zip(table.rows, statistics["nodules"], strict=True):
+    for row, one in zip(table.rows, statistics["lesions"], strict=True):
         assert row.cells[0] == f"{one['longest_axial_diameter_mm']:.1f}"
         assert row.cells[5] == str(one["diameter_slice_number_1based"])
-
-
-@pytest.mark.parametrize(
-    ("looked_for", "nodules", "missed"),
-    [(["nodule"], [], True), (["nodule"], [{}], False), (["liver"], [], False)],
-    ids=["none found", "one found", "not looked for"],
-)
-def test_misses_nodules_then_only_when_looked_for_and_none_found(looked_for, nodules, missed):
-    assert misses_nodules({"looked_for": looked_for, "nodules": nodules}) is missed
 
 
 def test_definitions_then_every_one_of_the_statistics_in_words():

@@ -38,11 +38,11 @@ def test_real_nodules_then_near_the_official_list_and_in_a_page_of_bounded_size(
     statistics = measure(outlined)
     with (real_data / "luna16" / "annotations.csv").open() as file:
         official = [row for row in csv.DictReader(file) if row["seriesuid"] == UID]
-    assert len(official) == len(statistics["nodules"]) == 3
+    assert len(official) == len(statistics["lesions"]) == 3
     for row in official:
         centre = np.array([float(row[f"coord{axis}"]) for axis in "XYZ"])
-        far = [np.linalg.norm(n["centre_lps_mm"] - centre) for n in statistics["nodules"]]
-        one = statistics["nodules"][int(np.argmin(far))]
+        far = [np.linalg.norm(n["centre_lps_mm"] - centre) for n in statistics["lesions"]]
+        one = statistics["lesions"][int(np.argmin(far))]
         diameter = float(row["diameter_mm"])  # the readers' mean, ours is of their union
         assert min(far) < 3
         assert diameter - 1 < one["longest_axial_diameter_mm"] < 1.6 * diameter
