@@ -1,6 +1,6 @@
-"""Composing configs as ``monai.bundle run`` does: files laid over one another, macros replaced.
+"""Composition of configs as by ``monai.bundle run``: files are merged and macros replaced.
 
-Nothing of a config is evaluated: references (``@id``) and expressions (``$...``) stay text.
+Nothing is evaluated: references (``@id``) and expressions (``$...``) stay text.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ META = "_meta_"
 
 @dataclass(frozen=True)
 class Remark:
-    """What is wrong with, or unusual about, the way that files refer to one another.
+    """A problem, or an unusual use, of references between config files.
 
     Attributes:
         kind: id, reference or read (of a file outside the folder of the run).
-        file: the file that it is written in.
-        id: of the config.
-        what: the key or the text itself.
+        file: file that contains it.
+        id: id in the config.
+        what: the key or text as written.
         why: what is wrong with it.
-        fatal: whether MONAI refuses the config for it.
+        fatal: whether MONAI refuses the config because of it.
     """
 
     kind: str
@@ -52,14 +52,14 @@ class Remark:
 
 @dataclass
 class Composition:
-    """A config as it would be run, and which file wrote each part of it.
+    """A composed config, with the file that set each part.
 
     Attributes:
-        files: the config files, in order.
-        config: the merged content.
-        origins: id -> file that it was written in; an id without an entry has its parent's.
-        remarks: on the files themselves.
-        macros: ids that a macro copies.
+        files: config files, in order.
+        config: merged content.
+        origins: id -> file that set it; an id without an entry has the file of its parent.
+        remarks: problems found during composition.
+        macros: ids that macros copy.
         written: ids that the files set, in order.
     """
 
@@ -71,20 +71,20 @@ class Composition:
     written: list[str] = field(default_factory=list)
 
     def file_of(self, id_: str) -> str:
-        """Return the file that an id was written in."""
+        """Return the file that set an id."""
         while id_ and id_ not in self.origins:
             id_ = id_.rpartition("::")[0]
         return self.origins.get(id_, self.files[0])
 
     def note(self, kind: str, id_: str, what: str, why: str, *, fatal: bool = True) -> None:
-        """Add a remark."""
+        """Add a remark about an id."""
         self.remarks.append(Remark(kind, self.file_of(id_), id_, what, why, fatal))
 
     def complete(self) -> Config:
-        """Return the config, where MONAI would take it.
+        """Return the config, if MONAI would accept it.
 
         Raises:
-            MissingError: for the first id or file that is missing.
+            MissingError: for the first fatal remark.
         """
         for remark in self.remarks:
             if remark.fatal:
@@ -102,49 +102,51 @@ def compose(
     """Merge config files, metadata and overrides, then replace macros and relative ids.
 
     Args:
-        files: names that ``read`` knows; later ones win, ``+key`` adds to what is there.
-        read: returns a file's bytes, None where there is none.
-        metadata: files of metadata; None takes metadata.json in the first file's folder, if any.
+        files: names for ``read``; later ones win, ``+key`` extends an earlier value.
+        read: returns a file's bytes, None if it does not exist.
+        metadata: metadata files; None for metadata.json in the first file's folder, if it exists.
         overrides: id -> value, as on the command line.
 
     Raises:
         MissingError: for a file of ``files`` or ``metadata`` that does not exist.
-        ValueError: for a file that is no config, or that is built to exhaust the reader.
+        ValueError: for a file that is not a config, or that is nested too deeply or too large.
     """
-    made = merge(files, read)
+    composition = merge(files, read)
     try:
-        _add_metadata(made, _metadata_of(files, read) if metadata is None else metadata, read)
-        ConfigParser(config=made.config).update(dict(overrides or {}))
-        limit(made.config)
-        made.config = _resolved(made, made.config, "", read)
-        limit(made.config)
+        _add_metadata(
+            composition, _metadata_of(files, read) if metadata is None else metadata, read
+        )
+        ConfigParser(config=composition.config).update(dict(overrides or {}))
+        limit(composition.config)
+        composition.config = _resolved(composition, composition.config, "", read)
+        limit(composition.config)
     except RecursionError as error:
         raise ValueError(f"{', '.join(files)}: nested too deeply to be a config") from error
-    return made
+    return composition
 
 
 def merge(files: Sequence[str], read: Read) -> Composition:
-    """Lay config files over one another; macros stay as they are written.
+    """Merge config files, later ones over earlier ones; macros are not replaced.
 
     Raises:
         MissingError: for a file that does not exist.
-        ValueError: for a file that is no config.
+        ValueError: for a file that is not a config.
     """
-    made = Composition(tuple(files))
+    composition = Composition(tuple(files))
     parser = ConfigParser(config={})
     for name in files:
         loaded, twice = load_named(name, read)
         for key in twice:
-            why = "written twice in one file; the last one counts"
-            made.remarks.append(Remark("id", name, key, key, why, fatal=False))
+            why = "set twice in one file; the last value counts"
+            composition.remarks.append(Remark("id", name, key, key, why, fatal=False))
         for key, value in deepcopy(loaded).items():
-            _lay(made, parser, name, key, value)
-    made.config = parser.get()
-    return made
+            _lay(composition, parser, name, key, value)
+    composition.config = parser.get()
+    return composition
 
 
-def _lay(made: Composition, parser: ConfigParser, name: str, key: str, value: Any) -> None:
-    """Set one key of a file, or add to it; where there is nothing to add to, MONAI sets it."""
+def _lay(composition: Composition, parser: ConfigParser, name: str, key: str, value: Any) -> None:
+    """Merge one key of a file; ``+key`` without an earlier value sets it, as in MONAI."""
     id_, adds, refused = normalized(key), key.startswith("+"), False
     try:
         before = find(parser.get(), id_) if adds else None
@@ -156,102 +158,112 @@ def _lay(made: Composition, parser: ConfigParser, name: str, key: str, value: An
     except (KeyError, ValueError, IndexError, TypeError):
         refused = True
     if refused or (adds and before is None):
-        why = "sets a part of what no earlier file has"
-        made.remarks.append(Remark("id", name, id_, key, why, fatal=refused))
+        why = "sets a part of an id that no earlier file has"
+        composition.remarks.append(Remark("id", name, id_, key, why, fatal=refused))
     if not refused:
-        made.written.append(id_)
-        _mark(made, id_, name, None if before is None else value, length)
+        composition.written.append(id_)
+        _mark(composition, id_, name, None if before is None else value, length)
 
 
-def _mark(made: Composition, id_: str, name: str, added: Any, before: int) -> None:
-    """Record which file wrote an id; it replaces the parts of earlier files, unless it adds."""
+def _mark(composition: Composition, id_: str, name: str, added: Any, before: int) -> None:
+    """Record the file that set an id, in place of earlier files unless it adds to their value."""
     if isinstance(added, dict):
-        made.origins |= {f"{id_}::{key}": name for key in added}
+        composition.origins |= {f"{id_}::{key}": name for key in added}
     elif isinstance(added, list):
-        made.origins |= {f"{id_}::{before + n}": name for n in range(len(added))}
+        composition.origins |= {f"{id_}::{before + n}": name for n in range(len(added))}
     else:
-        for inner in [one for one in made.origins if one.startswith(f"{id_}::")]:
-            del made.origins[inner]
-        made.origins[id_] = name
+        for inner in [one for one in composition.origins if one.startswith(f"{id_}::")]:
+            del composition.origins[inner]
+        composition.origins[id_] = name
 
 
 def _metadata_of(files: Sequence[str], read: Read) -> list[str]:
-    """Name the metadata in the first file's folder, which MONAI parses with the config."""
+    """Return the metadata file in the first file's folder, which MONAI reads with the config."""
     name = str(PurePosixPath(files[0].replace("\\", "/")).parent / "metadata.json")
     return [] if name in files or read(name) is None else [name]
 
 
-def _add_metadata(made: Composition, names: Sequence[str], read: Read) -> None:
-    """Add files of metadata to a config."""
+def _add_metadata(composition: Composition, names: Sequence[str], read: Read) -> None:
+    """Add metadata files to a config."""
     if names:
         metadata = merge(names, read)
-        made.config[META] = metadata.config
-        made.origins[META] = names[0]
-        made.remarks += metadata.remarks
+        composition.config[META] = metadata.config
+        composition.origins[META] = names[0]
+        composition.remarks += metadata.remarks
 
 
-def _resolved(made: Composition, config: Any, id_: str, read: Read) -> Any:
-    """Replace relative ids and macros in MONAI's order: a macro sees what earlier ones became."""
+def _resolved(composition: Composition, config: Any, id_: str, read: Read) -> Any:
+    """Replace relative ids and macros in MONAI's order: earlier macros are replaced first."""
     if isinstance(config, (dict, list)):
         pairs: Any = config.items() if isinstance(config, dict) else enumerate(config)
         for key, value in list(pairs):
-            config[key] = _resolved(made, value, f"{id_}::{key}" if id_ else str(key), read)
+            config[key] = _resolved(composition, value, f"{id_}::{key}" if id_ else str(key), read)
     if not isinstance(config, str):
         return config
     try:
         text: str = ConfigParser.resolve_relative_ids(id_, config)
     except ValueError:
-        made.note("reference", id_, config, "reaches above the whole config")
+        composition.note("reference", id_, config, "refers to a level above the root of the config")
         return config
-    return _macro(made, text, id_, read) if text.startswith(MACRO_KEY) else text
+    return _macro(composition, text, id_, read) if text.startswith(MACRO_KEY) else text
 
 
-def _macro(made: Composition, text: str, id_: str, read: Read) -> Any:
-    """Return a copy of what a macro names."""
+def _macro(composition: Composition, text: str, id_: str, read: Read) -> Any:
+    """Return a copy of the value that a macro refers to."""
     path, wanted = ConfigParser.split_path_id(text[len(MACRO_KEY) :])
     if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-        why = "reads a file outside the folder that the config is run in"
-        made.note("read", id_, text, why, fatal=False)
+        why = "reads a file outside the current directory"
+        composition.note("read", id_, text, why, fatal=False)
     if not path:
-        made.macros.add(wanted)
+        composition.macros.add(wanted)
     try:
-        copied, _ = _copied(path, wanted, made.config, read)
+        copied, _ = _copied(path, wanted, composition.config, read)
     except MissingError as missing:
-        made.note("reference", id_, text, str(missing))
+        composition.note("reference", id_, text, str(missing))
         return text
     if path:
-        made.origins[id_] = path
+        composition.origins[id_] = path
     for inner, value in walk(copied):
         if isinstance(value, str) and value.startswith(MACRO_KEY):
             full = f"{id_}::{inner}" if inner else id_
-            made.note("reference", full, value, "a macro in a macro: MONAI stops", fatal=False)
+            composition.note(
+                "reference",
+                full,
+                value,
+                "a macro inside a macro: MONAI stops with an error",
+                fatal=False,
+            )
     return copied
 
 
 def _copied(path: str, wanted: str, home: Config, read: Read) -> tuple[Any, Config]:
-    """Copy what a macro names, in another file or in ``home``; return that file's content too."""
+    """Copy the value that a macro refers to, in another file or in ``home``.
+
+    Returns:
+        The value, and the config that contains it.
+    """
     source = load_named(path, read)[0] if path else home
     try:
         return deepcopy(find(source, wanted)), source
     except MissingError as missing:
         near = difflib.get_close_matches(wanted, list(source), n=3, cutoff=0.4)
         hint = f"; did you mean {', '.join(near)}?" if near else ""
-        raise MissingError(f"leads to nothing{hint}") from missing
+        raise MissingError(f"refers to nothing{hint}") from missing
 
 
 def flatten(config: Mapping[str, Any], read: Read) -> Config:
-    """Put in place what a config's macros name in other files, so that it needs none of them.
+    """Replace a config's macros to other files, so that it is independent of those files.
 
-    Macros within the file (``%id``) stay text, as MONAI replaces them when the config runs. Unlike
-    MONAI's, macros inside of what a macro names are replaced too.
+    Macros within the file (``%id``) stay text, because MONAI replaces them when the config runs.
+    Unlike in MONAI, macros inside a copied value are replaced too.
 
     Args:
-        config: as it is written.
-        read: returns the files that macros name.
+        config: the config as written.
+        read: returns the files that macros refer to.
 
     Raises:
-        MissingError: for a macro that names a file or an id that does not exist.
-        ValueError: for one that names itself.
+        MissingError: for a macro that refers to a file or an id that does not exist.
+        ValueError: for a macro that refers to itself.
     """
     flat: Config = _flat(deepcopy(dict(config)), None, read, ())
     return flat
@@ -261,11 +273,11 @@ def _flat(value: Any, home: Config | None, read: Read, under: tuple[str, ...]) -
     """Flatten one value.
 
     Args:
-        value: of a config.
-        home: the file that the value was copied from; None in the config itself, whose own macros
-            stay.
-        read: returns the files that macros name.
-        under: the macros that led here, to notice one that names itself.
+        value: value in a config.
+        home: content of the file that the value was copied from; None for the config itself, whose
+            internal macros are kept.
+        read: returns the files that macros refer to.
+        under: macros being replaced, to detect one that refers to itself.
     """
     if isinstance(value, dict):
         return {key: _flat(item, home, read, under) for key, item in value.items()}
@@ -277,7 +289,7 @@ def _flat(value: Any, home: Config | None, read: Read, under: tuple[str, ...]) -
     if not path and home is None:
         return value
     if value in under:
-        raise ValueError(f"{value}: names itself, by way of {' -> '.join(under)}")
+        raise ValueError(f"{value}: refers to itself, through {' -> '.join(under)}")
     try:
         copied, source = _copied(path, wanted, home or {}, read)
     except MissingError as missing:
@@ -286,7 +298,7 @@ def _flat(value: Any, home: Config | None, read: Read, under: tuple[str, ...]) -
 
 
 def overlaid(config: Config, overlay: Config, keys: Sequence[str]) -> Config:
-    """Lay keys of a later file over a config, as MONAI does with a list of config files."""
+    """Merge keys of a later file into a copy of a config, as MONAI does with several files."""
     parser = ConfigParser(config=deepcopy(config))
     for key in keys:
         merge_kv(parser, key, deepcopy(overlay[key]))

@@ -1,4 +1,4 @@
-"""Config files: read, searched and walked through; nothing of them is evaluated."""
+"""Config files: reading, iterating and looking up ids, without evaluating anything."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ yaml, _ = optional_import("yaml")
 MOST_ITEMS = 300_000
 Config = dict[str, Any]
 Read = Callable[[str], bytes | None]
-"""Maps the name of a file to its bytes, None where there is no such file."""
+"""Maps the name of a file to its bytes; None if it does not exist."""
 
 
 class MissingError(ValueError):
-    """A config names a file or an id that does not exist."""
+    """A config refers to a file or an id that does not exist."""
 
 
 def files_below(folder: Path | None = None) -> Read:
@@ -35,11 +35,11 @@ def files_below(folder: Path | None = None) -> Read:
 
 
 def read_config(name: str | Path, read: Read) -> Config:
-    """Read one JSON or YAML config as it is written.
+    """Read one JSON or YAML config.
 
     Raises:
-        MissingError: when there is no such file.
-        ValueError: when it is no config, or has a key twice.
+        MissingError: when the file does not exist.
+        ValueError: when it is not a config, or has a key twice.
     """
     loaded, twice = load_named(str(name), read)
     if twice:
@@ -48,17 +48,17 @@ def read_config(name: str | Path, read: Read) -> Config:
 
 
 def load_named(name: str, read: Read) -> tuple[Config, list[str]]:
-    """Read a file by its name; see :func:`load`.
+    """Read a config by its name; see :func:`load`.
 
     Raises:
-        MissingError: when there is no such file.
-        ValueError: for anything that is no config.
+        MissingError: when the file does not exist.
+        ValueError: when it is not a config.
     """
     content = read(name)
     if content is None:
         raise MissingError(
-            f"no file {name} here or in the bundle; run the command in the folder that the path "
-            "starts from"
+            f"no file {name} in the current directory or in the bundle; run the command in the "
+            "directory that the path is relative to"
         )
     return load(name, content)
 
@@ -67,23 +67,23 @@ def load(name: str, content: bytes) -> tuple[Config, list[str]]:
     """Read a JSON or YAML config.
 
     Returns:
-        Its content, to be copied before it is changed, and the keys that it has twice.
+        The content, shared between calls and so not to be changed, and the keys that occur twice.
 
     Raises:
-        ValueError: for anything that is no dictionary with text keys.
+        ValueError: when it cannot be parsed or is not a dictionary.
     """
     try:
         loaded, twice = _loaded(name.lower().endswith((".yaml", ".yml")), content)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise ValueError(f"{name}: is no config that can be read: {error}") from error
+        raise ValueError(f"{name}: cannot be read as a config: {error}") from error
     if not isinstance(loaded, dict):
-        raise ValueError(f"{name}: must hold a dictionary of ids, holds {type(loaded).__name__}")
+        raise ValueError(f"{name}: must be a dictionary of ids, got {type(loaded).__name__}")
     return loaded, twice
 
 
 @lru_cache(maxsize=256)
 def _loaded(is_yaml: bool, content: bytes) -> tuple[Any, list[str]]:
-    """Parse a file; equal content once."""
+    """Parse a file; equal content is parsed once."""
     if is_yaml:
         tree = yaml.compose(content, Loader=yaml.SafeLoader)
         twice = _twice_in_yaml(tree)
@@ -99,10 +99,10 @@ def _loaded(is_yaml: bool, content: bytes) -> tuple[Any, list[str]]:
 
 
 def _twice_in_yaml(tree: Any) -> list[str]:
-    """List keys that a mapping of a YAML file has twice.
+    """List the keys that occur twice in a mapping of a YAML file.
 
     Raises:
-        ValueError: when anchors blow a small file up.
+        ValueError: for more than :data:`MOST_ITEMS` items, as anchors in a small file can create.
     """
     twice: list[str] = []
     waiting, seen = [tree], 0
@@ -110,7 +110,7 @@ def _twice_in_yaml(tree: Any) -> list[str]:
         node = waiting.pop()
         seen += 1
         if seen > MOST_ITEMS:
-            raise ValueError(f"more than {MOST_ITEMS} items")
+            raise ValueError(f"must have at most {MOST_ITEMS} items, has more")
         if isinstance(node, yaml.MappingNode):
             keys = [key.value for key, _ in node.value]
             twice += sorted({str(key) for key in keys if keys.count(key) > 1})
@@ -121,7 +121,7 @@ def _twice_in_yaml(tree: Any) -> list[str]:
 
 
 def walk(config: Any, id_: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every nested item with its id, the outer ones first."""
+    """Yield a value and all nested values with their ids, outer ones first."""
     yield id_, config
     if isinstance(config, (dict, list)):
         for _, inner, value in ReferenceResolver.iter_subconfigs(id_, config):
@@ -129,21 +129,21 @@ def walk(config: Any, id_: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def limit(config: Any) -> None:
-    """Refuse what would never end.
+    """Check that a config has at most :data:`MOST_ITEMS` items.
 
     Raises:
-        ValueError: for far more items than a config has.
+        ValueError: when it has more.
     """
     for count, _ in enumerate(walk(config)):
         if count > MOST_ITEMS:
-            raise ValueError(f"config: more than {MOST_ITEMS} items")
+            raise ValueError(f"config: must have at most {MOST_ITEMS} items, has more")
 
 
 def find(config: Any, id_: str) -> Any:
-    """Return what a config has at an id (``train::handlers::0``).
+    """Return a config's value at an id (``train::handlers::0``).
 
     Raises:
-        MissingError: where it has nothing.
+        MissingError: when the id does not exist.
     """
     for key in id_.split("::") if id_ else []:
         try:
@@ -165,7 +165,7 @@ def normalized(key: str) -> str:
 
 
 def references_of(value: Any) -> list[str]:
-    """List the ids that a text refers to, as MONAI reads it.
+    """List the ids that a value refers to, by MONAI's rules; none if it is not a text.
 
     Example:
         >>> references_of("$@a#b + 1"), references_of("@a::b"), references_of("me@home")

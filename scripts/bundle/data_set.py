@@ -1,4 +1,4 @@
-"""The data set that a bundle learns, as its ``metadata.json`` declares it.
+"""Data set that a bundle is trained on, as declared in its ``metadata.json``.
 
 ``"data_set": {"name": "folder", "kind": "instances"}`` is ``prepare folder --kind instances``.
 """
@@ -16,27 +16,27 @@ KEY = "data_set"
 
 @dataclass(frozen=True)
 class DeclaredDataSet:
-    """What a bundle says of its data set.
+    """Data set declared by a bundle.
 
     Args:
-        name: of ``python -m scripts prepare NAME``.
-        options: of that command, which decide the kind of labels.
+        name: NAME in ``python -m scripts prepare NAME``.
+        options: options of that command, which determine the kind of labels.
     """
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the entry of ``metadata.json``."""
+        """Return the entry for ``metadata.json``."""
         return {"name": self.name, **self.options}
 
 
 def declared_data_set(bundle: str | Path) -> DeclaredDataSet:
-    """Read the data set of a bundle.
+    """Read the data set that a bundle declares.
 
     Raises:
         ValueError: when its metadata do not name one.
-        OSError: when there are no metadata.
+        OSError: when it has no metadata.
     """
     file = Path(bundle) / "configs" / "metadata.json"
     entry = json.loads(file.read_text(encoding="utf-8")).get(KEY)

@@ -1,4 +1,4 @@
-"""Unknown ids on a command line: refused, with the nearest valid ones."""
+"""Check of the ids in command-line overrides; unknown ones are refused with suggestions."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 from monai.bundle import ReferenceResolver
 
 ArgumentCheck = Callable[[object, str], str]
-"""Maps a ``_target_`` and the name of an argument to what is wrong with it; empty for nothing."""
+"""Maps a ``_target_`` and an argument name to a description of what is wrong, empty if valid."""
 
-# ids that MONAI's experiment tracking reads, in whatever bundle
+# ids that MONAI's experiment tracking reads in any bundle
 TRACKING_IDS = ("tracking_uri", "experiment_name", "run_name", "save_execute_config")
 
 
@@ -22,21 +22,20 @@ def refuse_unknown_ids(
     *,
     check_argument: ArgumentCheck | None = None,
 ) -> None:
-    """Stop where an override names an id that the config does not have.
+    """Check that the config has every id that is overridden.
 
-    MONAI makes a new id of a misspelt one, which nothing reads: the run would continue with the
-    default. Only a component takes a further argument (``network_def::width``).
+    MONAI creates a misspelt id, which nothing reads, so that the run would silently use the
+    default. Only a component can be given a further argument (``network_def::width``).
 
     Args:
-        config: the merged config files, before overrides and macros are resolved.
-        overrides: ids, nested ones with ``#`` or ``::``; a leading ``+`` adds to what is there.
-            With values, an argument is held against the ``_target_`` that is given, if any.
-        sign: what the user typed before an id, for the message.
-        check_argument: says whether a component has such an argument; None leaves that to the
-            component itself.
+        config: merged config files, before overrides and macros are resolved.
+        overrides: ids, nested ones with ``#`` or ``::``; a leading ``+`` adds to the value. If it
+            maps ids to values, arguments are checked against an overridden ``_target_``.
+        sign: prefix of the ids on the command line, for the message.
+        check_argument: checks whether a component has an argument; None for no check.
 
     Raises:
-        ValueError: naming the id and the nearest valid ones.
+        ValueError: for an unknown id, with the nearest valid ones.
 
     Example:
         >>> refuse_unknown_ids({"train": {"handlers": [{}]}}, ["train#handler#0"])
@@ -53,8 +52,8 @@ def refuse_unknown_ids(
         component = _follow(config, path, shown, adds=override.startswith("+"))
         if component is None or _is_replaced(path, given):
             continue
-        place, _, argument = path.rpartition("::")
-        target = given.get(f"{place}::_target_", component["_target_"])
+        parent, _, argument = path.rpartition("::")
+        target = given.get(f"{parent}::_target_", component["_target_"])
         wrong = check_argument(target, argument) if check_argument else ""
         if wrong:
             raise ValueError(f"{shown}: {target} {wrong}")
@@ -66,35 +65,42 @@ def _path(override: str) -> str:
 
 
 def _is_replaced(path: str, given: Collection[str]) -> bool:
-    """Whether something above an id is overridden as a whole, and may be another component."""
+    """Whether a parent of an id is overridden as a whole, possibly by another component."""
     keys = path.split("::")
     return any("::".join(keys[:depth]) in given for depth in range(1, len(keys)))
 
 
 def _follow(config: Any, path: str, shown: str, *, adds: bool) -> Mapping[str, Any] | None:
-    """Go down an id, key by key; return the component that it gives a further argument, if any."""
+    """Look up an id key by key.
+
+    Returns:
+        The component that the id gives a new argument, None for an existing id.
+
+    Raises:
+        ValueError: for an unknown id, or one inside a text.
+    """
     keys, current = path.split("::"), config
     for depth, key in enumerate(keys):
         above = "::".join(keys[:depth])
         if isinstance(current, str) and current[:1] in "%@$":
             raise ValueError(
                 f"{shown}: {above} is {current!r}, which has no parts to set; add the file that "
-                "holds it to config_file, or set the id it refers to"
+                "contains it to config_file, or set the id that it refers to"
             )
-        found = _children(current)
-        if key in found:
-            current = found[key]
+        children = _children(current)
+        if key in children:
+            current = children[key]
             continue
         component = current if isinstance(current, Mapping) and "_target_" in current else None
         if component is not None and depth == len(keys) - 1 and not adds:
             return component
-        near = _nearest(config, path, above, key, list(found))
+        near = _nearest(config, path, above, key, list(children))
         raise ValueError(f"{shown}: no such id; did you mean {', '.join(near)}?")
     return None
 
 
 def _children(current: Any) -> dict[str, Any]:
-    """Return the keys that may follow an id."""
+    """Return the items of a dictionary or list by the keys that may follow its id."""
     if isinstance(current, Mapping):
         return {str(key): value for key, value in current.items()}
     if isinstance(current, list):
@@ -103,7 +109,7 @@ def _children(current: Any) -> dict[str, Any]:
 
 
 def _nearest(config: Any, path: str, above: str, key: str, valid: list[str]) -> list[str]:
-    """Return valid ids near a misspelt one: of its level, then of any, then its whole level."""
+    """Return valid ids similar to a misspelt one, in its parent or anywhere; if none, siblings."""
     lead = f"{above}::" if above else ""
     near = [lead + one for one in difflib.get_close_matches(key, valid, n=3, cutoff=0.5)]
     if near:
@@ -115,14 +121,14 @@ def _nearest(config: Any, path: str, above: str, key: str, valid: list[str]) -> 
     return near or [lead + one for one in sorted(valid)] or [above]
 
 
-def all_ids(config: Any, place: str = "") -> Iterable[str]:
-    """Yield every id of a config.
+def all_ids(config: Any, parent: str = "") -> Iterable[str]:
+    """Yield every id of a config, below ``parent``.
 
     Example:
         >>> list(all_ids({"train": {"handlers": [1]}}))
         ['train', 'train::handlers', 'train::handlers::0']
     """
     for key, value in _children(config).items():
-        inner = f"{place}::{key}" if place else key
+        inner = f"{parent}::{key}" if parent else key
         yield inner
         yield from all_ids(value, inner)

@@ -1,8 +1,8 @@
-"""A file of trained weights says what it is: network, input, classes, training data, versions.
+"""Files of trained weights, which also describe network, input, classes and training data.
 
-Training writes ``{"model": state_dict, "settings": ..., "data": ..., "versions": ...}``, a package
-the bare ``state_dict`` with the rest as an attribute of it, since other tools take it as it is.
-Everything beside the weights is plain Python, so that ``torch.load(weights_only=True)`` reads it.
+Training writes ``{"model": state_dict, "settings": ..., "data": ..., "versions": ...}``. A package
+contains the bare ``state_dict``, which other tools can load, with the other entries as an attribute
+of it. They are plain Python objects, so that ``torch.load(weights_only=True)`` can read them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 NETWORK = "network_def"
 CHANGEABLE = ("threshold",)
-"""Settings that may be chosen anew for a trained network: a difference is logged, not refused."""
+"""Settings that may be changed for a trained network: a difference is logged, not refused."""
 
 HINTS = {
     "input_kind": "; add the file of configs/data that training used",
@@ -39,11 +39,11 @@ class ModelFile:
     """Content of a file of trained weights.
 
     Attributes:
-        path: of the file.
-        weights: names -> tensors, on the CPU.
-        settings: ``network_def`` and the config's ``model_settings``; None in a file that was not
+        path: path of the file.
+        weights: name -> tensor, on the CPU.
+        settings: ``network_def`` and the config's ``model_settings``; None for a file that was not
             written by this software.
-        record: all else: data, versions, strategy.
+        record: all other entries: data, versions, strategy.
     """
 
     path: Path
@@ -53,11 +53,11 @@ class ModelFile:
 
 
 def settings_of(network: nn.Module, model_settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a model file says of its network and of the input that it was trained on.
+    """Return the settings that a model file stores: its network and its input.
 
     Args:
-        network: that was trained.
-        model_settings: the config's id of this name, resolved.
+        network: the trained network.
+        model_settings: value of the config's ``model_settings``, resolved.
     """
     definition = network.definition if isinstance(network, Defined) else None
     settings: dict[str, Any] = plain({NETWORK: definition, **model_settings})
@@ -72,7 +72,7 @@ def content_of(
     Args:
         weights: the network's ``state_dict``.
         settings: see :func:`settings_of`.
-        data: on what it was trained, see :func:`scripts.datasets.datalist.training_data`.
+        data: training data, see :func:`scripts.datasets.datalist.training_data`.
     """
     return {
         "model": dict(weights),
@@ -83,19 +83,19 @@ def content_of(
 
 
 def bare(model: ModelFile, weights: Mapping[str, torch.Tensor]) -> OrderedDict[str, torch.Tensor]:
-    """Return a ``state_dict`` that other tools load as it is, and that still says what it is."""
-    alone = OrderedDict((key, tensor.contiguous()) for key, tensor in weights.items())
+    """Return a bare ``state_dict`` for other tools, with settings and record as an attribute."""
+    state = OrderedDict((key, tensor.contiguous()) for key, tensor in weights.items())
     if model.settings is not None:
-        alone.__dict__["record"] = {**model.record, "settings": model.settings}
-    return alone
+        state.__dict__["record"] = {**model.record, "settings": model.settings}
+    return state
 
 
 def read_model(path: str | Path) -> ModelFile:
-    """Read a file of trained weights; nothing in the file is run.
+    """Read a file of trained weights without running code in it.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when it holds no weights.
+        FileNotFoundError: when the file does not exist.
+        ValueError: when it does not contain weights.
     """
     path = Path(path)
     if not path.is_file():
@@ -114,9 +114,9 @@ def read_model(path: str | Path) -> ModelFile:
         raise _no_weights(path, f"got a {type(weights).__name__}")
     not_tensors = [key for key, value in weights.items() if not isinstance(value, torch.Tensor)]
     if not_tensors:
-        raise _no_weights(path, f"{not_tensors[0]!r} is no tensor")
-    beside = {key: value for key, value in content.items() if key != "model"}
-    record = getattr(content, "record", beside if "model" in content else {})
+        raise _no_weights(path, f"{not_tensors[0]!r} is not a tensor")
+    entries = {key: value for key, value in content.items() if key != "model"}
+    record = getattr(content, "record", entries if "model" in content else {})
     settings = record.get("settings")
     if settings is not None and not isinstance(settings, dict):
         raise _no_weights(path, f"settings is a {type(settings).__name__}")
@@ -138,48 +138,50 @@ def check_settings(
     unchecked_model: bool = False,
     ignoring: Collection[str] = (),
 ) -> None:
-    """Compare what a model file says of itself with what a config asks for, by name.
+    """Check that the settings stored in a model file equal those of a config.
 
     Args:
-        model: the file.
-        asked: of the config, see :func:`settings_of`.
-        unchecked_model: accept a file that says nothing of itself, with a warning.
-        ignoring: settings and arguments of the network that need not be equal.
+        model: the model file.
+        asked: settings of the config, see :func:`settings_of`.
+        unchecked_model: accept a file without settings, with a warning.
+        ignoring: settings and arguments of the network that may differ.
 
     Raises:
-        ValueError: naming each difference; or for a file that says nothing.
+        ValueError: with each difference; or for a file without settings.
     """
     if model.settings is None:
-        _refuse_silent(model, asked, unchecked_model)
+        _refuse_unknown_settings(model, asked, unchecked_model)
         return
-    told, wanted = (
-        {key: value for key, value in found.items() if key not in ignoring}
-        for found in (model.settings, plain(asked))
+    stored, wanted = (
+        {key: value for key, value in settings.items() if key not in ignoring}
+        for settings in (model.settings, plain(asked))
     )
     names = [name for name in wanted if name != NETWORK or wanted[name] is not None]
-    wrong = {name: _difference(name, told, wanted, ignoring) for name in names}
+    differences = {name: _difference(name, stored, wanted, ignoring) for name in names}
     for name in CHANGEABLE:
-        if wrong.pop(name, ""):
+        if differences.pop(name, ""):
             logger.warning(
                 "%s: %s; %s was trained with %s",
-                *(name, wanted[name], model.path.name, told.get(name, "none")),
+                *(name, wanted[name], model.path.name, stored.get(name, "none")),
             )
-    named = {name: difference for name, difference in wrong.items() if difference}
-    if named:
-        hint = next((HINTS[name] for name in named if name in HINTS), "")
+    wrong = {name: difference for name, difference in differences.items() if difference}
+    if wrong:
+        hint = next((HINTS[name] for name in wrong if name in HINTS), "")
         raise ValueError(
-            f"ckpt_path: {model.path} was trained otherwise than the config asks for: "
-            f"{'; '.join(named.values())}{hint or '; use the settings of the file'}"
+            f"ckpt_path: {model.path} was trained with other settings than the config's: "
+            f"{'; '.join(wrong.values())}{hint or '; use the settings of the file'}"
         )
 
 
-def _refuse_silent(model: ModelFile, asked: Mapping[str, Any], unchecked_model: bool) -> None:
+def _refuse_unknown_settings(
+    model: ModelFile, asked: Mapping[str, Any], unchecked_model: bool
+) -> None:
     """Refuse a file without settings, or warn of what cannot be checked."""
     unknown = ", ".join(name for name in asked if asked[name] is not None)
     if not unchecked_model:
         raise ValueError(
             f"ckpt_path: {model.path} does not say how it was trained, so that {unknown} cannot be "
-            "checked; if all of them fit, pass --unchecked_model true"
+            "checked; if all of them are right, pass --unchecked_model true"
         )
     logger.warning(
         "unchecked_model: %s does not say how it was trained; not checked: %s", model.path, unknown
@@ -187,60 +189,60 @@ def _refuse_silent(model: ModelFile, asked: Mapping[str, Any], unchecked_model: 
 
 
 def _difference(
-    name: str, told: Mapping[str, Any], asked: Mapping[str, Any], ignoring: Collection[str]
+    name: str, stored: Mapping[str, Any], asked: Mapping[str, Any], ignoring: Collection[str]
 ) -> str:
-    """Say where one setting differs; empty where it does not."""
-    if name not in told:
+    """Describe the difference in one setting; empty if there is none."""
+    if name not in stored:
         return f"{name}: not in the file, the config has {asked[name]!r}"
-    if name != NETWORK or not isinstance(told[name], Mapping):
-        return "" if told[name] == asked[name] else _words(name, told[name], asked[name])
-    return "; ".join(network_differences(told[name], asked[name], ignoring))
+    if name != NETWORK or not isinstance(stored[name], Mapping):
+        return "" if stored[name] == asked[name] else _unequal(name, stored[name], asked[name])
+    return "; ".join(network_differences(stored[name], asked[name], ignoring))
 
 
 def network_differences(
-    told: Mapping[str, Any], asked: Mapping[str, Any], ignoring: Collection[str] = ()
+    stored: Mapping[str, Any], asked: Mapping[str, Any], ignoring: Collection[str] = ()
 ) -> list[str]:
-    """List the arguments of two networks that differ; where weights come from does not count.
+    """List the differing arguments of two networks, except those for the source of the weights.
 
     >>> network_differences({"_target_": "a.Net", "norm": "group"}, {"_target_": "a.Net"})
     ["network_def::norm: the file has 'group', the config has None"]
     """
-    if told.get(TARGET) != asked.get(TARGET):
-        return [_words(f"{NETWORK}::{TARGET}", told.get(TARGET), asked.get(TARGET))]
-    names = [name for name in {**told, **asked} if name not in (*ignoring, *SOURCES)]
+    if stored.get(TARGET) != asked.get(TARGET):
+        return [_unequal(f"{NETWORK}::{TARGET}", stored.get(TARGET), asked.get(TARGET))]
+    names = [name for name in {**stored, **asked} if name not in (*ignoring, *SOURCES)]
     return [
-        _words(f"{NETWORK}::{name}", told.get(name), asked.get(name))
+        _unequal(f"{NETWORK}::{name}", stored.get(name), asked.get(name))
         for name in names
-        if told.get(name) != asked.get(name)
+        if stored.get(name) != asked.get(name)
     ]
 
 
-def _words(name: str, told: Any, asked: Any) -> str:
-    return f"{name}: the file has {told!r}, the config has {asked!r}"
+def _unequal(name: str, stored: Any, asked: Any) -> str:
+    return f"{name}: the file has {stored!r}, the config has {asked!r}"
 
 
 def trained_settings(path: str | Path, untrained: str | Path) -> dict[str, Any]:
-    """Return the settings of a model file, for the ids of a config to take theirs from.
+    """Return the settings of a model file, for use in a config.
 
     Args:
-        path: of the model file. Where there is none yet, a bundle can still be built and verified.
-        untrained: the training config, whose ``model_settings`` and ``network_def`` stand in for a
-            file that is not there or does not say; :func:`check_settings` refuses such a file, or
-            warns of it, before anything is computed.
+        path: model file. If it does not exist, a bundle can still be built and verified.
+        untrained: the training config, whose ``model_settings`` and ``network_def`` are used for a
+            file that does not exist or has no settings; :func:`check_settings` refuses such a
+            file, or warns of it, before anything is computed.
 
     Raises:
         ValueError: for a file that cannot be read.
     """
-    usual = _usual_settings(Path(untrained)) if Path(untrained).is_file() else {}
+    default = _settings_of_config(Path(untrained)) if Path(untrained).is_file() else {}
     model = read_model(path) if Path(path).is_file() else None
-    told = {} if model is None or model.settings is None else dict(model.settings)
-    if told.get(NETWORK, {}) is None:  # a network of somebody else's class
-        del told[NETWORK]
-    return {NETWORK: {}, **usual, **told}
+    stored = {} if model is None or model.settings is None else dict(model.settings)
+    if stored.get(NETWORK, {}) is None:  # a network class of another project
+        del stored[NETWORK]
+    return {NETWORK: {}, **default, **stored}
 
 
-def _usual_settings(file: Path) -> dict[str, Any]:
-    """Read what a training config would write into a model file, but for the weights' source."""
+def _settings_of_config(file: Path) -> dict[str, Any]:
+    """Read the settings that a training config stores in a model file."""
     parser = ConfigParser()
     parser.read_config(str(file))
     parser.update({"encoder_weights": "none", "normalise": None})
@@ -254,11 +256,11 @@ def trained_network(settings: Mapping[str, Any], **asked: Any) -> nn.Module:
     """Build the network that a model file describes, with random weights.
 
     Args:
-        settings: of :func:`trained_settings`.
-        asked: arguments in place of the file's: :func:`check_settings` refuses those that differ
-            from what was trained, so that they serve files that do not say what they are.
+        settings: result of :func:`trained_settings`.
+        asked: arguments that replace the file's, for files without settings;
+            :func:`check_settings` refuses arguments that differ from those of the trained network.
 
     Raises:
-        ValueError: for what is no network of ours.
+        ValueError: when it is not a network of this project.
     """
     return build_network({**settings[NETWORK], **plain(asked)})

@@ -1,4 +1,4 @@
-"""Commands that run a bundle with overlays: ``python -m monai.bundle run``."""
+"""Commands ``python -m monai.bundle run`` for a bundle with overlays."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Recipe:
-    """A bundle, and the files of ``configs/`` that are laid over each of its configs.
+    """A bundle, and the config files that are laid over each of its configs.
 
     Example:
         >>> Recipe("bundles/b", ("small.json",)).command("training", "train", seed=1)[4:]
@@ -18,7 +18,7 @@ class Recipe:
     overlays: tuple[str, ...]
 
     def command(self, run_id: str, config: str, **overrides: object) -> list[str]:
-        """Build ``python -m monai.bundle run RUN_ID`` for a config of the bundle."""
+        """Return Python's arguments for ``monai.bundle run RUN_ID`` with a config of the bundle."""
         files = [f"{self.bundle}/configs/{config}.json", *self.overlays]
         options = [text for key, value in overrides.items() for text in (f"--{key}", str(value))]
         return ["-m", "monai.bundle", "run", run_id, "--config_file", repr(files), *options]

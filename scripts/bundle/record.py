@@ -1,4 +1,4 @@
-"""Where a result comes from: command, seed, versions, revision, machine; a run as one file."""
+"""Provenance of results: command, seed, versions, revision, machine; the run's merged config."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ RUN_ARGUMENTS = ("run_id", "init_id", "final_id", "meta_file", "logging_file", "
 def provenance(**extra: Any) -> dict[str, Any]:
     """Describe this process for the record of a result.
 
-    No user name, host name or environment variable is in it. ``seed`` is the one given to
-    ``monai.utils.set_determinism``, null when none was; an extra entry of that name replaces it.
+    It contains no user name, host name or environment variable. ``seed`` is the one given to
+    ``monai.utils.set_determinism``, or null; an extra entry of that name replaces it.
 
     Args:
         extra: further entries, for example ``split="patient"``.
@@ -63,7 +63,7 @@ def provenance(**extra: Any) -> dict[str, Any]:
 
 
 def _launcher() -> list[str]:
-    """Return the words that start this process' program: python, or torchrun where it did."""
+    """Return the start of a command line: python, or torchrun if it started this process."""
     processes = os.environ.get("LOCAL_WORLD_SIZE")
     if processes is None:
         return ["python"]
@@ -71,27 +71,27 @@ def _launcher() -> list[str]:
 
 
 def _command() -> list[str]:
-    """Return the words of this process' command, ``-m module`` as it was typed."""
-    words = list(getattr(sys, "orig_argv", [sys.executable, *sys.argv]))
-    return [Path(words[0]).name, *words[1:]]
+    """Return this process' command line as typed, including ``-m module``."""
+    arguments = list(getattr(sys, "orig_argv", [sys.executable, *sys.argv]))
+    return [Path(arguments[0]).name, *arguments[1:]]
 
 
 def versions() -> dict[str, str | None]:
-    """Return the versions of the packages that results depend on; None for one not installed."""
-    found: dict[str, str | None] = {}
+    """Return the versions of packages that results depend on; None for one not installed."""
+    by_package: dict[str, str | None] = {}
     for package in PACKAGES:
         try:
-            found[package] = metadata.version(package)
+            by_package[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            found[package] = None
-    return found
+            by_package[package] = None
+    return by_package
 
 
 def git_revision(folder: Path) -> dict[str, Any]:
-    """Return the revision of the checkout that holds this software.
+    """Return the git revision of this software.
 
     Args:
-        folder: the root of the software; a checkout of something else around it does not count.
+        folder: root of the software; a checkout of another project around it does not count.
 
     Returns:
         ``revision`` (40 hex digits) and ``dirty`` (whether tracked files were changed); both None,
@@ -104,15 +104,15 @@ def git_revision(folder: Path) -> dict[str, Any]:
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no")
         return {"revision": _git(folder, "rev-parse", "HEAD"), "dirty": bool(changed)}
     except (OSError, subprocess.SubprocessError) as error:
-        said = getattr(error, "stderr", None) or str(error)
-        return {"revision": None, "dirty": None, "reason": said.strip().splitlines()[0]}
+        message = getattr(error, "stderr", None) or str(error)
+        return {"revision": None, "dirty": None, "reason": message.strip().splitlines()[0]}
 
 
-def _git(folder: Path, *words: str) -> str:
-    """Ask git about a folder."""
-    command = ["git", "-C", str(folder), *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
-    return done.stdout.strip()
+def _git(folder: Path, *arguments: str) -> str:
+    """Return the output of a git command in a folder."""
+    command = ["git", "-C", str(folder), *arguments]
+    completed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+    return completed.stdout.strip()
 
 
 def _cpu_model() -> str:
@@ -126,22 +126,22 @@ def _cpu_model() -> str:
 
 
 def sha256_of(path: str | Path) -> str:
-    """Return a file's SHA-256 in hex, read in pieces."""
+    """Return the SHA-256 of a file in hex; the file is read in blocks."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
-        for piece in iter(lambda: file.read(1 << 20), b""):
-            digest.update(piece)
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
     return digest.hexdigest()
 
 
 @dataclass(frozen=True)
 class BundleRun:
-    """What was asked of ``python -m monai.bundle run``.
+    """Arguments of ``python -m monai.bundle run``.
 
     Args:
-        arguments: of ``run`` itself: run_id, meta_file, logging_file ...
-        config_file: the files that make the config, in order.
-        overrides: ids given on the command line.
+        arguments: arguments of ``run`` itself: run_id, meta_file, logging_file ...
+        config_file: config files, in order.
+        overrides: ids overridden on the command line -> values.
     """
 
     arguments: dict[str, Any]
@@ -150,18 +150,18 @@ class BundleRun:
 
     @classmethod
     def of_command(cls, argv: Sequence[str]) -> BundleRun | None:
-        """Read a command as MONAI and fire do; None when it is no ``monai.bundle run``.
+        """Parse a command line as MONAI and fire do; None if it is not ``monai.bundle run``.
 
         Args:
             argv: as ``sys.argv``: the module's file, then its arguments.
         """
-        started = Path(argv[0]).parts[-3:] == ("monai", "bundle", "__main__.py")
-        if not started or len(argv) < 2 or argv[1] != "run":
+        is_bundle = Path(argv[0]).parts[-3:] == ("monai", "bundle", "__main__.py")
+        if not is_bundle or len(argv) < 2 or argv[1] != "run":
             return None
         calls: list[inspect.BoundArguments] = []
 
-        def capture(*words: Any, **options: Any) -> None:
-            calls.append(inspect.signature(monai.bundle.run).bind(*words, **options))
+        def capture(*positional: Any, **options: Any) -> None:
+            calls.append(inspect.signature(monai.bundle.run).bind(*positional, **options))
 
         fire.Fire({"run": capture}, command=list(argv[1:]))
         given = dict(calls[0].arguments)
@@ -170,23 +170,23 @@ class BundleRun:
         return cls(arguments, ensure_tuple(given.pop("config_file")), given)
 
     def refuse_unknown_ids(self) -> None:
-        """Stop where an override names an id that no config file has.
+        """Check that the config files have every id that is overridden.
 
-        MONAI makes a new id of a misspelt one, which nothing reads: the run would continue with the
-        default. An argument may be added to a component (``network_def::width``).
+        MONAI creates a misspelt id, which nothing reads, so that the run would silently use the
+        default. A component can be given a further argument (``network_def::width``).
 
         Raises:
-            ValueError: naming the id and the nearest valid ones.
+            ValueError: for an unknown id, with the nearest valid ones.
         """
         config = merge(self.config_file, files_below()).complete()
         refuse_unknown_ids(config, self.overrides, "--")
 
     def merged_config(self) -> dict[str, Any]:
-        """Merge the files, the metadata and the overrides, and replace every ``%file::id``.
+        """Merge the files, the metadata and the overrides, and replace all macros (``%file::id``).
 
-        References (``@id``) and expressions (``$...``) stay as they are.
+        References (``@id``) and expressions (``$...``) are kept.
         """
-        metadata = {**self._of_folder(), **self.arguments}.get("meta_file")
+        metadata = {**self._files_of_folder(), **self.arguments}.get("meta_file")
         composition = compose(
             self.config_file,
             files_below(),
@@ -196,36 +196,36 @@ class BundleRun:
         return {META: {}, **composition.complete()}
 
     def command(self, config_file: str | Path) -> str:
-        """Return the command that runs one recorded file in place of what was merged."""
-        words = [*_launcher(), "-m", "monai.bundle", "run"]
+        """Return the command that repeats the run with its merged config in one file."""
+        command = [*_launcher(), "-m", "monai.bundle", "run"]
         run_id = self.arguments.get("run_id")
-        words += [run_id] if run_id else []
-        words += ["--config_file", str(config_file)]
-        for name, value in {**self._of_folder(), **self.arguments}.items():
+        command += [run_id] if run_id else []
+        command += ["--config_file", str(config_file)]
+        for name, value in {**self._files_of_folder(), **self.arguments}.items():
             if name != "run_id" and value is not None:
-                words += [f"--{name}", str(value)]
-        return shlex.join(words)
+                command += [f"--{name}", str(value)]
+        return shlex.join(command)
 
-    def _of_folder(self) -> dict[str, str]:
-        """Name the files that MONAI looks for in the first config file's folder."""
+    def _files_of_folder(self) -> dict[str, str]:
+        """Return the paths of the files that MONAI reads from the first config file's folder."""
         folder = Path(self.config_file[0]).parent
         names = {"meta_file": "metadata.json", "logging_file": "logging.conf"}
         return {key: str(folder / f) for key, f in names.items() if (folder / f).is_file()}
 
 
 def record_config(output_dir: str | Path, *, name: str = "run") -> dict[str, Any]:
-    """Write the run that this process is as one self-contained config, and its provenance.
+    """Write the config of this run as one self-contained file, and its provenance.
 
-    ``<name>_config.json`` holds the merged config of ``python -m monai.bundle run ...``: from the
-    repository's root, ``rerun`` in ``<name>_record.json`` starts the same run. A process that was
-    started otherwise (Python API) has no such command: only the record is written and says so.
+    ``<name>_config.json`` contains the merged config of ``python -m monai.bundle run ...``. The
+    command ``rerun`` in ``<name>_record.json`` repeats the run from the repository's root. For a
+    process that was not started with this command, only the record is written, with the reason.
 
     Args:
-        output_dir: where to write.
-        name: the start of the files' names.
+        output_dir: folder to write to.
+        name: prefix of the file names.
 
     Returns:
-        What the record holds.
+        Content of the record.
     """
     folder = Path(output_dir)
     run = BundleRun.of_command(sys.argv)

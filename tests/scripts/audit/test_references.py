@@ -49,10 +49,10 @@ def test_references_to_nothing_then_named_with_file_id_and_nearest(problems):
     assert found["0.json", "run::0"].startswith("@widht refers to nothing; did you mean @width")
     assert "@none refers to nothing" in found["0.json", "run::1"]
     assert "no file absent.json" in found["0.json", "run::2"]
-    assert "%nothing leads to nothing" in found["0.json", "run::3"]
+    assert "%nothing refers to nothing" in found["0.json", "run::3"]
     assert "@b refers to nothing" in found["1.json", "run::4"]
     assert "@train::trainer::los " in found["0.json", "train::trainer::loss"]
-    assert "reaches above" in found["0.json", "train::trainer::deep"]
+    assert "refers to a level above" in found["0.json", "train::trainer::deep"]
     assert ("0.json", "width") in found  # nothing reads it but the misspelt one
 
 
@@ -64,7 +64,7 @@ def test_reference_in_a_circle_then_named(problems):
 def test_macro_in_a_macro_then_named(problems, tmp_path):
     write(tmp_path / "other.json", {"a": {"b": "%c"}, "c": 1})
     found = problems({"a": "%other.json::a", "run": ["$@a"]})
-    assert "a macro in a macro" in found["other.json", "a::b"]
+    assert "a macro inside a macro" in found["other.json", "a::b"]
 
 
 def test_file_from_elsewhere_then_medium(tmp_path):
@@ -102,4 +102,4 @@ def test_part_of_a_section_that_nothing_uses_then_named(problems):
 
 def test_key_written_twice_then_named(problems):
     found = problems('{"run": ["$@a"], "a": {"b": 1, "b": 2}}')
-    assert found["0.json", "b"].startswith("b written twice")
+    assert found["0.json", "b"].startswith("b set twice")

@@ -147,4 +147,4 @@ def test_file_that_the_config_needs_and_is_not_here_then_named(bundle, capsys):
     write(bundle / "configs" / "train.json", {"a": "%configs/none.json::a", "training": ["$@a"]})
     message = said(capsys, "--bundle", bundle, "training")
     assert "no file configs/none.json" in message
-    assert "run the command in the folder" in message
+    assert "run the command in the directory" in message

@@ -83,7 +83,7 @@ def test_unchecked_file_of_another_network_then_refused_by_its_tensors(tmp_path)
         (lambda path: path.write_bytes(b""), "EOFError"),
         (lambda path: torch.save(torch.nn.Identity(), path), "UnpicklingError"),
         (lambda path: torch.save(torch.ones(2), path), "got a Tensor"),
-        (lambda path: torch.save({"epoch": 3}, path), "'epoch' is no tensor"),
+        (lambda path: torch.save({"epoch": 3}, path), "'epoch' is not a tensor"),
     ],
     ids=["text", "empty", "whole module", "one tensor", "no weights"],
 )
