@@ -13,7 +13,8 @@ from pathlib import Path
 from scripts.bundle.record import sha256_of
 from scripts.prediction.sources import DICOM_SERIES, LIMITS, Source
 from scripts.storage.archive import ArchiveReader, File, Limits
-from scripts.volumes.dicom_series import Series, SliceFile, read_slice
+from scripts.volumes.dicom_series import Series
+from scripts.volumes.dicom_slice import SliceFile, read_slice
 
 PREFIX = "predict-"  # of temporary folders
 

@@ -23,7 +23,7 @@ from pydicom.uid import SecondaryCaptureImageStorage
 
 from scripts.storage.archive import ArchiveReader, File, Limits, Location
 from scripts.storage.file_tree import tree_files
-from scripts.volumes.dicom_series import DAMAGE, DamagedFileError, SliceFile, read_slice
+from scripts.volumes.dicom_slice import DAMAGE, DamagedFileError, SliceFile, read_slice
 from scripts.volumes.volume_files import VOLUME_SUFFIXES
 
 # one CT has up to 2 GB; slices pack to a half or a quarter, phantoms and blank masks to less

@@ -25,7 +25,8 @@ from pydicom.uid import (
 )
 
 from scripts.storage.archive import ArchiveReader, Limits
-from scripts.volumes.dicom_series import DAMAGE, PIXEL_DATA, Series, SliceFile
+from scripts.volumes.dicom_series import Series
+from scripts.volumes.dicom_slice import DAMAGE, PIXEL_DATA, SliceFile
 from scripts.volumes.volume import Volume
 
 # what a decoder needs to know of an image

@@ -1,122 +1,23 @@
-"""A DICOM CT series: every header read once, slices in order, refused where that would be guessing.
+"""A DICOM CT series: its slices in order, or an error where the order would be a guess.
 
 Order and geometry come from ImagePositionPatient and ImageOrientationPatient alone (DICOM PS3.3,
 C.7.6.2.1.1), never from file names or InstanceNumber, which run against the positions in many
-archives. Files are read from folders and from zips alike; pixels are read by
-:mod:`scripts.volumes.dicom_pixels`.
+archives.
 """
 
 from __future__ import annotations
 
-import io
-import math
-import zlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
-
-import pydicom
-from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import data_element_generator
-from pydicom.multival import MultiValue
-from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from scripts.storage.archive import ArchiveReader, Location
+from scripts.volumes.dicom_slice import NEEDED, SliceFile, read_slice
 from scripts.volumes.slice_stack import Floats, order_of, stack_affine
 
-# What every slice of a CT series must have, and why there is no volume without it.
-NEEDED = {
-    "ImagePositionPatient": "slices could not be put in order",
-    "ImageOrientationPatient": "slices could not be placed",
-    "PixelSpacing": "sizes in mm would be made up",
-    "RescaleSlope": "stored values would pass for HU",
-    "RescaleIntercept": "stored values would pass for HU",
-    "Rows": "it is no image",
-    "Columns": "it is no image",
-}
-PIXEL_DATA = 0x7FE00010
-NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
-# What pydicom raises for files that are cut short or damaged.
-DAMAGE = (
-    *(InvalidDicomError, EOFError, OSError, ValueError, AttributeError, KeyError, zlib.error),
-)
-_COUNTS = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
 _DECIMALS = 4  # headers of one series may differ in later digits
 _NAMED = 5  # files named in an error
-_PREAMBLE = 132  # bytes: 128 of anything, then DICM
-
-
-class DamagedFileError(ValueError):
-    """A DICOM file that is cut short or damaged."""
-
-
-@dataclass(frozen=True)
-class SliceFile:
-    """One DICOM file: its header, and where its pixels are.
-
-    Args:
-        place: folder and name of the file, for errors.
-        location: where to read it.
-        header: everything before the pixels except private elements.
-        pixels_at: offset of the pixel data element in the file.
-        pixel_bytes: how many bytes of pixels the file holds; None where they are compressed.
-        content: the whole file, where it was kept when the header was read.
-    """
-
-    place: str
-    location: Location
-    header: Dataset = field(repr=False)
-    pixels_at: int
-    pixel_bytes: int | None
-    content: bytes | None = field(default=None, repr=False)
-
-    @property
-    def name(self) -> str:
-        """The file's own name."""
-        return self.place.replace("\\", "/").rpartition("/")[2]
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Rows and columns."""
-        return int(self.header.Rows), int(self.header.Columns)
-
-    def numbers(self, keyword: str) -> tuple[float, ...] | None:
-        """Return an element's values; None where it is missing or empty.
-
-        Raises:
-            ValueError: when they are not as many finite numbers as the element has.
-        """
-        try:
-            value: Any = self.header.get(keyword)
-            if value is None or value == "":
-                return None
-            several = value if isinstance(value, (list, MultiValue)) else [value]
-            numbers = tuple(float(n) for n in several)
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{self.place}: {keyword} must be numbers: {error}") from error
-        count = _COUNTS.get(keyword, 1)
-        if len(numbers) != count or not all(math.isfinite(n) for n in numbers):
-            raise ValueError(
-                f"{self.place}: {keyword} must be {count} finite numbers, got {numbers}"
-            )
-        return numbers
-
-    def required(self, keyword: str) -> tuple[float, ...]:
-        """Return an element's values as :meth:`numbers` does; refuse a file without them."""
-        numbers = self.numbers(keyword)
-        if numbers is None:
-            raise ValueError(
-                f"{self.place}: {keyword} is missing; without it "
-                f"{NEEDED.get(keyword, 'the file cannot be read')}"
-            )
-        return numbers
-
-    def number(self, keyword: str, default: float) -> float:
-        """Return the value of an element that has one, or ``default`` where it is missing."""
-        return (self.numbers(keyword) or (default,))[0]
 
 
 @dataclass(frozen=True)
@@ -173,62 +74,6 @@ class Series:
         for keyword in ("RescaleSlope", "RescaleIntercept"):
             check_alike(slices, keyword, place)
         return cls.of(slices, place)
-
-
-# --- reading headers ------------------------------------------------------------------------------
-
-
-def read_slice(
-    reader: ArchiveReader, location: Location, *, keep: bool = False
-) -> SliceFile | None:
-    """Read one file's header; its only opening before its pixels are read.
-
-    Args:
-        reader: of zips.
-        location: the file.
-        keep: hold the whole content, so that the pixels are read from memory.
-
-    Returns:
-        None for what is no DICOM file.
-
-    Raises:
-        DamagedFileError: for a DICOM file that is cut short or damaged.
-        ValueError, OSError: for a file that cannot be read at all.
-    """
-    if not location.inside and not keep:
-        with location.path.open("rb") as file:
-            return _read_header(file, location, None)
-    content = reader.read(location)
-    return _read_header(io.BytesIO(content), location, content if keep else None)
-
-
-def _read_header(file: BinaryIO, location: Location, content: bytes | None) -> SliceFile | None:
-    if file.read(_PREAMBLE)[-4:] != b"DICM":
-        return None
-    file.seek(0)
-    try:
-        header = pydicom.dcmread(file, stop_before_pixels=True)
-        at = file.tell()
-        found = _pixel_bytes(file, header)
-    except DAMAGE as error:
-        raise DamagedFileError(f"{location}: damaged DICOM file: {error}") from error
-    header.filename = header.buffer = None  # nothing may keep the file, or its content, alive
-    for tag in [tag for tag in header.keys() if tag.is_private]:  # noqa: SIM118
-        del header[tag]
-    return SliceFile(str(location), location, header, at, found, content)
-
-
-def _pixel_bytes(file: BinaryIO, header: pydicom.FileDataset) -> int | None:
-    """Return how many bytes of pixels follow; None where only decoding tells."""
-    if header.file_meta.get("TransferSyntaxUID") not in NATIVE:
-        return None
-    implicit, little = header.original_encoding
-    elements = data_element_generator(file, bool(implicit), bool(little), defer_size=0)
-    element: Any = next(elements, None)
-    if element is None or element.tag != PIXEL_DATA:
-        return 0
-    start = element.value_tell
-    return max(0, min(int(element.length), file.seek(0, io.SEEK_END) - int(start)))
 
 
 def list_series(folder: Path) -> dict[str, list[SliceFile]]:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scripts.datasets.ircadb.patients import natural_key
 from scripts.storage.archive import ArchiveReader, File
 from scripts.volumes.dicom_pixels import read_volume_of, stored_values
-from scripts.volumes.dicom_series import Series, SliceFile, check_alike, check_images, read_slice
+from scripts.volumes.dicom_series import Series, check_alike, check_images
+from scripts.volumes.dicom_slice import SliceFile, read_slice
 from scripts.volumes.slice_stack import SAME_PLACE_VOXELS, Floats
 
 AIR_HU = -300  # every CT of an abdomen holds air: a minimum above this is no HU

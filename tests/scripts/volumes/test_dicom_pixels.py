@@ -13,7 +13,8 @@ from pydicom.uid import (
 
 from scripts.storage.archive import ArchiveReader, Location
 from scripts.volumes.dicom_pixels import read_volume_of, stored_values
-from scripts.volumes.dicom_series import DamagedFileError, Series, read_series, read_slice
+from scripts.volumes.dicom_series import Series, read_series
+from scripts.volumes.dicom_slice import read_slice
 from tests.scripts.volumes.test_dicom_series import slice_dataset, write
 
 SHAPE = (6, 8)
@@ -131,19 +132,6 @@ def test_pixels_damaged_in_a_compressed_slice_then_refused_by_name(tmp_path):
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(ValueError, match="ct/file90: its pixels cannot be read"):
         values_of(path)
-
-
-def test_header_damaged_then_refused_by_name_and_no_dicom_is_none(tmp_path):
-    data = slice_dataset(0)
-    data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
-    path = write(tmp_path / "ct", [data]) / "file90"
-    path.write_bytes(path.read_bytes()[:-20])
-    other = tmp_path / "notes.txt"
-    other.write_text("not DICOM")
-    with ArchiveReader() as reader:
-        with pytest.raises(DamagedFileError, match="ct/file90: damaged DICOM file"):
-            read_slice(reader, Location(path))
-        assert read_slice(reader, Location(other)) is None
 
 
 def test_file_gone_since_its_header_was_read_then_refused_by_name(tmp_path):

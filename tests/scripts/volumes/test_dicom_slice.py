@@ -1,0 +1,85 @@
+import io
+import zipfile
+
+import pytest
+from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
+
+from scripts.storage.archive import ArchiveReader, Location
+from scripts.volumes.dicom_slice import DamagedFileError, read_slice
+from tests.scripts.volumes.test_dicom_series import slice_dataset, write
+
+PIXEL_BYTES = 6 * 8 * 2
+
+
+def header_of(tmp_path, **changes):
+    with ArchiveReader() as reader:
+        path = write(tmp_path / "ct", [slice_dataset(0, **changes)]) / "file90"
+        return read_slice(reader, Location(path))
+
+
+def test_header_then_name_size_and_number_of_pixel_bytes(tmp_path):
+    slice_file = header_of(tmp_path)
+    assert (slice_file.name, slice_file.shape) == ("file90", (6, 8))
+    assert slice_file.pixel_bytes == PIXEL_BYTES
+    assert slice_file.content is None
+    assert "PixelData" not in slice_file.header
+
+
+def test_private_elements_then_left_out_of_the_header(tmp_path):
+    data = slice_dataset(0)
+    data.private_block(0x0009, "VENDOR", create=True).add_new(0x10, "LO", "secret")
+    path = write(tmp_path / "ct", [data]) / "file90"
+    with ArchiveReader() as reader:
+        header = read_slice(reader, Location(path)).header
+    assert not [tag for tag in header.keys() if tag.is_private]  # noqa: SIM118
+
+
+def test_slice_in_a_zip_then_read_and_its_content_kept_when_asked_for(tmp_path):
+    content = io.BytesIO()
+    slice_dataset(0).save_as(content, enforce_file_format=True)
+    with zipfile.ZipFile(tmp_path / "ct.zip", "w") as archive:
+        archive.writestr("ct/image", content.getvalue())
+    with ArchiveReader() as reader:
+        (member,) = reader.members(Location(tmp_path / "ct.zip"), ())
+        slice_file = read_slice(reader, member.location, keep=True)
+    assert slice_file.content == content.getvalue()
+    assert slice_file.pixel_bytes == PIXEL_BYTES
+
+
+def test_compressed_pixels_then_their_number_of_bytes_is_unknown(tmp_path):
+    data = slice_dataset(0, PixelRepresentation=0)
+    data.compress(RLELossless, generate_instance_uid=False)
+    path = write(tmp_path / "ct", [data]) / "file90"
+    with ArchiveReader() as reader:
+        assert read_slice(reader, Location(path)).pixel_bytes is None
+
+
+def test_header_damaged_then_refused_by_name_and_no_dicom_is_none(tmp_path):
+    data = slice_dataset(0)
+    data.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    path = write(tmp_path / "ct", [data]) / "file90"
+    path.write_bytes(path.read_bytes()[:-20])
+    other = tmp_path / "notes.txt"
+    other.write_text("not DICOM")
+    with ArchiveReader() as reader:
+        with pytest.raises(DamagedFileError, match="ct/file90: damaged DICOM file"):
+            read_slice(reader, Location(path))
+        assert read_slice(reader, Location(other)) is None
+
+
+def test_element_missing_then_none_default_or_refused_with_the_reason(tmp_path):
+    slice_file = header_of(tmp_path, PixelSpacing=None, RescaleSlope=None)
+    assert slice_file.numbers("PixelSpacing") is None
+    assert slice_file.number("RescaleSlope", 1.0) == 1.0
+    with pytest.raises(ValueError, match="file90: PixelSpacing is missing; without it sizes in mm"):
+        slice_file.required("PixelSpacing")
+
+
+def test_element_with_other_values_than_it_has_then_refused_by_file(tmp_path):
+    slice_file = header_of(tmp_path, SliceLocation=7.5, PatientID="A7")
+    assert slice_file.required("SliceLocation") == (7.5,)
+    with pytest.raises(ValueError, match="file90: PatientID must be numbers"):
+        slice_file.numbers("PatientID")
+    slice_file.header.PixelSpacing = [1.0, 1.0, 1.0]
+    with pytest.raises(ValueError, match="PixelSpacing must be 2 finite numbers, got"):
+        slice_file.numbers("PixelSpacing")
