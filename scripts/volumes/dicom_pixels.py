@@ -1,4 +1,4 @@
-"""Pixels of DICOM slices: stored values, and HU from them."""
+"""Decoding of DICOM pixels: stored values, and HU computed from them."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from scripts.volumes.dicom_series import Series
 from scripts.volumes.dicom_slice import DAMAGE, PIXEL_DATA, SliceFile
 from scripts.volumes.volume import Volume
 
-# what a decoder needs to know of an image
-_DESCRIPTION = (
+# the elements that a decoder needs
+_DECODER_ELEMENTS = (
     *("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "BitsAllocated"),
     *("BitsStored", "HighBit", "PixelRepresentation", "NumberOfFrames"),
 )
@@ -41,15 +41,16 @@ def read_volume_of(series: Series, *, limits: Limits | None = None) -> Volume:
     """Read the pixels of a series, each file once.
 
     Args:
-        series: sorted.
-        limits: of what is read from zips.
+        series: slices in ascending order.
+        limits: limits for reading from zips.
 
     Returns:
-        HU: int16 where they are whole and fit, else int64 or float64.
+        HU: int16 if they are whole numbers in range, else int64 or float64.
 
     Raises:
-        ValueError: naming the file whose pixels are damaged, or compressed in an unknown way.
-        OSError: for a file that cannot be read any more.
+        ValueError: naming the file whose pixels are missing, damaged, or compressed in an
+            unsupported way.
+        OSError: for a zip that cannot be read.
     """
     hu: NDArray[Any] = np.empty((len(series.slices), *series.slices[0].shape), np.int16)
     with ArchiveReader(limits) as reader:
@@ -64,10 +65,10 @@ def read_volume_of(series: Series, *, limits: Limits | None = None) -> Volume:
 def hounsfield_of(each: SliceFile, reader: ArchiveReader) -> NDArray[Any]:
     """Return a slice's stored values after RescaleSlope and RescaleIntercept.
 
-    Elements that are missing count as 1 and 0: callers refuse them where they must be there.
+    A missing element counts as 1 or 0; callers that require it must check first.
 
     Returns:
-        (rows, columns), int64 for whole factors, else float64.
+        (rows, columns), int64 for whole-number factors, else float64.
 
     Raises:
         ValueError: see :func:`stored_values`.
@@ -80,18 +81,18 @@ def hounsfield_of(each: SliceFile, reader: ArchiveReader) -> NDArray[Any]:
 
 
 def _fits_int16(values: NDArray[Any]) -> bool:
-    """Say whether values are whole and fit 16 bits."""
+    """Return whether values are whole numbers that fit into signed 16 bits."""
     whole = values.dtype.kind in "iu"
     return bool(whole and values.min() >= _INT16.min and values.max() <= _INT16.max)
 
 
 def stored_values(each: SliceFile, reader: ArchiveReader) -> NDArray[Any]:
-    """Return a slice's stored values (rows, columns); what lies beyond BitsStored is left out.
+    """Return a slice's stored values (rows, columns); bits outside BitsStored are ignored.
 
     Raises:
-        ValueError: naming the file whose pixels are cut short or compressed in an unknown way.
+        ValueError: naming the file whose pixels are truncated or compressed in an unsupported way.
     """
-    image = _described(each)
+    image = _without_pixels(each)
     try:
         with _opened(each, reader) as file:
             image[PIXEL_DATA] = _pixel_element(file, each)
@@ -99,16 +100,16 @@ def stored_values(each: SliceFile, reader: ArchiveReader) -> NDArray[Any]:
             return _decoded_by_gdcm(image)
         return _decoded(image)
     except (*DAMAGE, RuntimeError, NotImplementedError, StopIteration) as error:
-        reason = (str(error) or "there are none").splitlines()[0]
+        reason = (str(error) or "the file has none").splitlines()[0]
         raise ValueError(f"{each.place}: its pixels cannot be read: {reason}") from error
 
 
-def _described(each: SliceFile) -> Dataset:
-    """Return a data set that has what a decoder needs, without pixels."""
+def _without_pixels(each: SliceFile) -> Dataset:
+    """Return a data set with the elements that a decoder needs, except the pixels."""
     image = Dataset()
     image.file_meta = each.header.file_meta
     image.set_original_encoding(*each.header.original_encoding)
-    for keyword in _DESCRIPTION:
+    for keyword in _DECODER_ELEMENTS:
         if keyword in each.header:
             image[keyword] = each.header[keyword]
     return image
@@ -127,7 +128,7 @@ def _opened(each: SliceFile, reader: ArchiveReader) -> Iterator[BinaryIO]:
 def _pixel_element(file: BinaryIO, each: SliceFile) -> Any:
     """Read the pixel data element, which begins where the header ended."""
     if each.header.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        return pydicom.dcmread(file)[PIXEL_DATA]  # offsets count in what is inflated
+        return pydicom.dcmread(file)[PIXEL_DATA]  # pixels_at counts inflated bytes
     file.seek(each.pixels_at)
     implicit, little = each.header.original_encoding
     return next(data_element_generator(file, bool(implicit), bool(little)))
@@ -147,7 +148,7 @@ def _decoded(image: Dataset) -> NDArray[Any]:
 
 
 def _has_decoder(image: Dataset) -> bool:
-    """Say whether pydicom can decode an image here; Pillow's 12-bit JPEG is 8-bit in truth."""
+    """Return whether pydicom can decode an image; Pillow decodes 12-bit JPEG with 8 bits only."""
     syntax = UID(image.file_meta.TransferSyntaxUID)
     if syntax == JPEGExtended12Bit and image.BitsStored > 8:
         return False
@@ -155,7 +156,7 @@ def _has_decoder(image: Dataset) -> bool:
 
 
 def _decoded_by_gdcm(image: Dataset) -> NDArray[Any]:
-    """Decode with SimpleITK's GDCM, which reads files only: from a copy that names nobody."""
+    """Decode with SimpleITK's GDCM, which reads files only: from a de-identified copy."""
     copy = Dataset(image)
     copy.file_meta = FileMetaDataset()
     copy.file_meta.TransferSyntaxUID = image.file_meta.TransferSyntaxUID

@@ -1,4 +1,4 @@
-"""A DICOM CT series: its slices in order, or an error where the order would be a guess.
+"""A DICOM CT series: its slices sorted by position, and the checks that make the order certain.
 
 Order and geometry come from ImagePositionPatient and ImageOrientationPatient alone (DICOM PS3.3,
 C.7.6.2.1.1), never from file names or InstanceNumber, which run against the positions in many
@@ -36,11 +36,11 @@ class Series:
 
     @classmethod
     def of(cls, slices: Sequence[SliceFile], place: str) -> Series:
-        """Sort the slices of one CT series that all have a position.
+        """Sort the slices of one series, all with a position, along their normal.
 
         Raises:
-            ValueError: naming folder and files: see :func:`check_images`; slices that differ in
-                spacing; missing, doubled, unevenly spaced or tilted slices.
+            ValueError: naming folder and files: see :func:`check_images`; slices of different
+                pixel spacing; missing, duplicate, unevenly spaced or tilted slices.
         """
         check_images(slices, place)
         check_alike(slices, "PixelSpacing", place)
@@ -61,11 +61,12 @@ class Series:
 
     @classmethod
     def of_ct(cls, slices: Sequence[SliceFile], place: str) -> Series:
-        """Sort the slices of one CT series whose values can be turned into HU.
+        """Sort the slices of one CT series whose stored values can be converted to HU.
 
         Raises:
-            ValueError: see :meth:`of`; for elements of :data:`NEEDED` that are missing, and rescale
-                factors that differ between slices.
+            ValueError: see :meth:`of`; for missing elements of
+                :data:`~scripts.volumes.dicom_slice.NEEDED`, and rescale factors that differ between
+                slices.
         """
         for keyword, harm in NEEDED.items():
             if lacking := [each for each in slices if each.header.get(keyword) is None]:
@@ -77,43 +78,44 @@ class Series:
 
 
 def list_series(folder: Path) -> dict[str, list[SliceFile]]:
-    """Return the CT files a folder directly holds, by SeriesInstanceUID.
+    """Return the CT slices directly in a folder, by SeriesInstanceUID.
 
     Raises:
-        ValueError: when there is none, saying what there is; for a file that cannot be read.
+        ValueError: for a folder without CT slices, listing what it holds; for a damaged file.
+        OSError: for a file that cannot be read.
     """
     series: dict[str, list[SliceFile]] = defaultdict(list)
     others: Counter[str] = Counter()
     with ArchiveReader() as reader:
         for path in sorted(path for path in folder.iterdir() if path.is_file()):
-            each = read_slice(reader, Location(path))
-            if each is None:
+            slice_file = read_slice(reader, Location(path))
+            if slice_file is None:
                 continue
-            if each.header.get("Modality") == "CT":
-                series[str(each.header.get("SeriesInstanceUID", ""))].append(each)
+            header = slice_file.header
+            if header.get("Modality") == "CT":
+                series[str(header.get("SeriesInstanceUID", ""))].append(slice_file)
             else:
-                others[str(each.header.get("Modality", "none"))] += 1
+                others[str(header.get("Modality", "none"))] += 1
     if not series:
         listed = ", ".join(f"{n} of modality {name}" for name, n in others.items())
         folders = sum(path.is_dir() for path in folder.iterdir())
         raise ValueError(
-            f"{folder}: no DICOM CT files directly in this folder; there are "
+            f"{folder}: no DICOM CT files directly in this folder; it holds "
             f"{listed or 'no DICOM files'} and {folders} folders"
         )
     return dict(series)
 
 
 def read_series(folder: str | Path, *, series_uid: str | None = None) -> Series:
-    """Read the headers of the CT series that a folder directly holds.
+    """Read the headers of the CT series directly in a folder.
 
     Args:
-        folder: with DICOM files of any name; other files, and DICOM files of another modality than
-            CT, are skipped.
-        series_uid: which series; needed when there are several.
+        folder: DICOM files of any name; other files and modalities are skipped.
+        series_uid: SeriesInstanceUID; required if the folder holds several CT series.
 
     Raises:
-        ValueError: naming folder and files: no CT, several series or not the one asked for, and
-            what :meth:`Series.of_ct` refuses.
+        ValueError: naming folder and files: no CT, several series, no series of this UID, or one
+            that :meth:`Series.of_ct` refuses.
     """
     place = Path(folder)
     series = list_series(place)
@@ -132,11 +134,11 @@ def read_series(folder: str | Path, *, series_uid: str | None = None) -> Series:
 
 
 def check_images(slices: Sequence[SliceFile], place: str) -> None:
-    """Refuse files that are not grey images of one size and orientation, with all their pixels.
+    """Refuse files that are not complete greyscale images of one size and orientation.
 
     Raises:
         ValueError: naming the file: enhanced (multi-frame), colour or inverted images, no pixels or
-            fewer than the header asks for; naming those that differ from most.
+            fewer than the header states; naming the files that differ from the majority.
     """
     for each in slices:
         _check_image(each)
@@ -158,21 +160,22 @@ def _check_image(each: SliceFile) -> None:
         value = each.header.get(keyword)
         if value not in (None, "", wanted):
             raise ValueError(
-                f"{each.place}: {keyword} must be {wanted} (one grey slice a file), got {value}"
+                f"{each.place}: {keyword} must be {wanted} (one greyscale slice per file), "
+                f"got {value}"
             )
 
 
 def _check_pixel_bytes(each: SliceFile) -> None:
     if each.pixel_bytes is None:
-        return  # the decoder finds out
+        return  # checked when they are decoded
     if not each.pixel_bytes:
         raise ValueError(f"{each.place}: holds no image: PixelData missing")
     rows, columns = each.shape
     wanted = int(rows * columns * each.number("BitsAllocated", 16)) // 8
     if each.pixel_bytes < wanted:
         raise ValueError(
-            f"{each.place}: cut short: {wanted} bytes of pixels asked for, {each.pixel_bytes} "
-            "found; copy or download it again"
+            f"{each.place}: truncated: the header states {wanted} bytes of pixels, the file has "
+            f"{each.pixel_bytes}; copy or download it again"
         )
 
 
@@ -182,16 +185,17 @@ def check_alike(
     place: str,
     value: Callable[[SliceFile], object] | None = None,
 ) -> None:
-    """Refuse slices that differ in something all must share, naming those of the smaller groups.
+    """Refuse slices that differ in a value that must be the same in all.
 
     Args:
         slices: at least one.
-        what: an element of numbers, compared to four decimals; or what ``value`` returns, in words.
-        place: the folder.
-        value: what to compare instead of the element's numbers; hashable.
+        what: keyword of a numeric element, compared to four decimals; or the name of the property
+            that ``value`` returns.
+        place: the folder, for errors.
+        value: returns the property to compare instead of an element; hashable.
 
     Raises:
-        ValueError: naming the files that differ from most.
+        ValueError: naming the files that differ from the majority.
     """
     groups: dict[object, list[SliceFile]] = defaultdict(list)
     for each in slices:
@@ -210,7 +214,7 @@ def _rounded(numbers: tuple[float, ...] | None) -> tuple[float, ...] | None:
 
 
 def _shown(value: object) -> str:
-    """Write a value of :func:`check_alike` for an error."""
+    """Format a value of :func:`check_alike` for an error."""
     if isinstance(value, tuple):
         return ", ".join(f"{number:g}" for number in value)
     return "none" if value is None else str(value)

@@ -21,19 +21,19 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from scripts.storage.archive import ArchiveReader, Location
 
-# What every slice of a CT series must have, and why there is no volume without it.
+# The elements that every slice of a CT series must have, and what goes wrong without them.
 NEEDED = {
     "ImagePositionPatient": "slices could not be put in order",
     "ImageOrientationPatient": "slices could not be placed",
     "PixelSpacing": "sizes in mm would be made up",
     "RescaleSlope": "stored values would pass for HU",
     "RescaleIntercept": "stored values would pass for HU",
-    "Rows": "it is no image",
-    "Columns": "it is no image",
+    "Rows": "the file is not an image",
+    "Columns": "the file is not an image",
 }
 PIXEL_DATA = 0x7FE00010
 NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
-# What pydicom raises for files that are cut short or damaged.
+# Errors that pydicom raises for truncated or damaged files.
 DAMAGE = (
     *(InvalidDicomError, EOFError, OSError, ValueError, AttributeError, KeyError, zlib.error),
 )
@@ -42,7 +42,7 @@ _PREAMBLE = 132  # bytes: 128 of anything, then DICM
 
 
 class DamagedFileError(ValueError):
-    """A DICOM file that is cut short or damaged."""
+    """A DICOM file that is truncated or damaged."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +50,12 @@ class SliceFile:
     """One DICOM file: its header, and where its pixels are.
 
     Args:
-        place: folder and name of the file, for errors.
+        place: path of the file, for errors.
         location: where to read it.
         header: everything before the pixels except private elements.
         pixels_at: offset of the pixel data element in the file.
-        pixel_bytes: how many bytes of pixels the file holds; None where they are compressed.
-        content: the whole file, where it was kept when the header was read.
+        pixel_bytes: number of pixel bytes in the file; None for compressed pixels.
+        content: the whole file, if it was kept when the header was read.
     """
 
     place: str
@@ -76,17 +76,17 @@ class SliceFile:
         return int(self.header.Rows), int(self.header.Columns)
 
     def numbers(self, keyword: str) -> tuple[float, ...] | None:
-        """Return an element's values; None where it is missing or empty.
+        """Return an element's values; None if it is missing or empty.
 
         Raises:
-            ValueError: when they are not as many finite numbers as the element has.
+            ValueError: for values that are not finite numbers, or not as many as the element has.
         """
         try:
             value: Any = self.header.get(keyword)
             if value is None or value == "":
                 return None
-            several = value if isinstance(value, (list, MultiValue)) else [value]
-            numbers = tuple(float(n) for n in several)
+            values = value if isinstance(value, (list, MultiValue)) else [value]
+            numbers = tuple(float(n) for n in values)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{self.place}: {keyword} must be numbers: {error}") from error
         count = _COUNTS.get(keyword, 1)
@@ -97,7 +97,11 @@ class SliceFile:
         return numbers
 
     def required(self, keyword: str) -> tuple[float, ...]:
-        """Return an element's values as :meth:`numbers` does; refuse a file without them."""
+        """Return an element's values.
+
+        Raises:
+            ValueError: see :meth:`numbers`; for an element that is missing or empty.
+        """
         numbers = self.numbers(keyword)
         if numbers is None:
             raise ValueError(
@@ -107,25 +111,29 @@ class SliceFile:
         return numbers
 
     def number(self, keyword: str, default: float) -> float:
-        """Return the value of an element that has one, or ``default`` where it is missing."""
+        """Return the value of an element with one value, or ``default`` if it is missing.
+
+        Raises:
+            ValueError: see :meth:`numbers`.
+        """
         return (self.numbers(keyword) or (default,))[0]
 
 
 def read_slice(
     reader: ArchiveReader, location: Location, *, keep: bool = False
 ) -> SliceFile | None:
-    """Read one file's header; its only opening before its pixels are read.
+    """Read the header of one file.
 
     Args:
-        reader: of zips.
+        reader: reads files inside zips.
         location: the file.
-        keep: hold the whole content, so that the pixels are read from memory.
+        keep: keep the whole file in memory, so that the pixels are read from there.
 
     Returns:
-        None for what is no DICOM file.
+        None for a file that is not DICOM.
 
     Raises:
-        DamagedFileError: for a DICOM file that is cut short or damaged.
+        DamagedFileError: for a DICOM file that is truncated or damaged.
         ValueError, OSError: for a file that cannot be read at all.
     """
     if not location.inside and not keep:
@@ -141,18 +149,18 @@ def _read_header(file: BinaryIO, location: Location, content: bytes | None) -> S
     file.seek(0)
     try:
         header = pydicom.dcmread(file, stop_before_pixels=True)
-        at = file.tell()
-        found = _pixel_bytes(file, header)
+        pixels_at = file.tell()
+        pixel_bytes = _pixel_bytes(file, header)
     except DAMAGE as error:
         raise DamagedFileError(f"{location}: damaged DICOM file: {error}") from error
-    header.filename = header.buffer = None  # nothing may keep the file, or its content, alive
+    header.filename = header.buffer = None  # references that would keep file or content in memory
     for tag in [tag for tag in header.keys() if tag.is_private]:  # noqa: SIM118
         del header[tag]
-    return SliceFile(str(location), location, header, at, found, content)
+    return SliceFile(str(location), location, header, pixels_at, pixel_bytes, content)
 
 
 def _pixel_bytes(file: BinaryIO, header: pydicom.FileDataset) -> int | None:
-    """Return how many bytes of pixels follow; None where only decoding tells."""
+    """Return the number of pixel bytes that follow; None if only decoding shows it."""
     if header.file_meta.get("TransferSyntaxUID") not in NATIVE:
         return None
     implicit, little = header.original_encoding

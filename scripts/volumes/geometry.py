@@ -1,7 +1,7 @@
-"""Where voxels lie in the patient: one place for the geometry of CT volumes.
+"""Geometry of CT volumes: affines, index and world coordinates, orientation, equality of grids.
 
 World coordinates are millimetres in the LPS frame (x towards the patient's left, y towards the
-back, z towards the head), as DICOM, ITK and LUNA16's lists have them. An *affine* is a 4x4 matrix
+back, z towards the head), as in DICOM, ITK and LUNA16's lists. An *affine* is a 4x4 matrix
 from the 0-based index (i, j, k) of a voxel's centre to world coordinates; index order is (i, j, k)
 = SimpleITK's (x, y, z), the reverse of the axes (z, y, x) of an array taken from SimpleITK.
 """
@@ -22,7 +22,8 @@ ORTHOGONAL_TOLERANCE = 1e-3
 # Slices turned further than this from the nearest body axis are not the axial, coronal or
 # sagittal slices that slice-wise networks were trained on.
 OBLIQUE_LIMIT_DEGREES = 15.0
-# Corner voxels of two volumes on the same grid may differ by this part of the smallest voxel edge;
+# Corner voxels of two volumes on the same grid may differ by this fraction of the smallest voxel
+# edge;
 # NIfTI's float32 affines stay well below it.
 SAME_GRID_TOLERANCE_VOXELS = 0.02
 
@@ -54,11 +55,14 @@ def affine_of(image: sitk.Image) -> Floats:
 
 
 def set_affine(image: sitk.Image, affine: ArrayLike) -> sitk.Image:
-    """Give a SimpleITK volume, in place, origin, spacing and direction; returns it.
+    """Set origin, spacing and direction of a SimpleITK volume in place; return the volume.
 
     Args:
         image: 3D.
-        affine: (4, 4), index (i, j, k) to LPS mm; see :func:`check_affine` for what is refused.
+        affine: (4, 4), index (i, j, k) to LPS mm.
+
+    Raises:
+        ValueError: see :func:`check_affine`.
     """
     matrix = check_affine(affine)
     spacing = spacing_of(matrix)
@@ -88,10 +92,10 @@ def index_to_world(index: ArrayLike, affine: ArrayLike) -> Floats:
 
 
 def world_to_index(point_lps_mm: ArrayLike, affine: ArrayLike) -> Floats:
-    """Map world points to indices, through spacing, direction and origin.
+    """Map world points to indices with origin, spacing and direction.
 
-    ``(world - origin) / spacing`` is right for the identity direction only: for LUNA16's scans
-    with direction (-1, -1, 1) it lands outside the volume.
+    ``(world - origin) / spacing`` is correct for the identity direction only: for LUNA16's scans
+    with direction (-1, -1, 1) it gives indices outside the volume.
 
     Args:
         point_lps_mm: (..., 3) in LPS mm.
@@ -111,33 +115,36 @@ def world_to_index(point_lps_mm: ArrayLike, affine: ArrayLike) -> Floats:
 
 
 def is_inside(index: ArrayLike, shape_ijk: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Say whether indices fall into a volume, voxels reaching half an edge beyond their centres.
+    """Return whether indices lie in a volume; a voxel extends half an edge around its centre.
 
     Args:
         index: (..., 3), 0-based (i, j, k).
         shape_ijk: number of voxels along i, j, k.
     """
-    where = np.asarray(index, float)
-    inside = (where >= -0.5) & (where < np.asarray(shape_ijk) - 0.5)
+    indices = np.asarray(index, float)
+    inside = (indices >= -0.5) & (indices < np.asarray(shape_ijk) - 0.5)
     return np.asarray(inside.all(axis=-1))
 
 
 def lps_to_ras(affine: ArrayLike) -> Floats:
-    """Turn an affine into LPS mm into one into RAS mm (nibabel, MONAI), or back: the same flip."""
+    """Convert an affine from LPS mm to RAS mm (nibabel, MONAI), or back: the same flip."""
     return np.asarray(_LPS_RAS @ np.asarray(affine, float) + 0.0, np.float64)
 
 
 def check_affine(affine: ArrayLike, name: str = "affine") -> Floats:
-    """Refuse an affine that no scanner grid has, or that slice-wise networks must not see.
+    """Refuse an affine that is not a valid scanner grid, or is too oblique for slice-wise networks.
 
     Args:
         affine: (4, 4), index to mm.
-        name: what to call it in errors, such as the file's name.
+        name: name of the volume in errors, such as its file.
+
+    Returns:
+        The affine as float64.
 
     Raises:
         ValueError: for numbers that are not finite, spacing not above zero, axes that are not
-            perpendicular (a tilted gantry: every slice would be shifted against the next in what
-            is taken for a box), or slices turned too far from the body axes.
+            perpendicular (with a tilted gantry each slice is shifted against the next, so the
+            volume is not a box), or slices rotated too far from the body axes.
     """
     matrix = np.asarray(affine, float)
     if matrix.shape != (4, 4):
@@ -154,28 +161,28 @@ def check_affine(affine: ArrayLike, name: str = "affine") -> Floats:
         raise ValueError(
             f"{name}: the axes must be perpendicular, they are {degrees:.2f} degrees off "
             f"(a tilted gantry, or a damaged direction matrix); resample the series to "
-            f"a right-angled grid first. Direction:\n{direction.round(5)}"
+            f"an orthogonal grid first. Direction:\n{direction.round(5)}"
         )
     _check_oblique(direction, name)
     return matrix
 
 
 def _check_oblique(direction: Floats, name: str) -> None:
-    """Refuse a direction (3, 3) turned too far from the body axes."""
+    """Refuse a direction (3, 3) rotated too far from the body axes."""
     nearest = np.abs(direction).max(axis=0)
     angle = float(np.degrees(np.arccos(np.clip(nearest, 0, 1))).max())
     if angle > OBLIQUE_LIMIT_DEGREES:
         raise ValueError(
             f"{name}: an image axis lies {angle:.1f} degrees from the nearest body axis, more than "
-            f"{OBLIQUE_LIMIT_DEGREES:g}: an oblique reformat; use the axial series it was made from"
+            f"{OBLIQUE_LIMIT_DEGREES:g}: an oblique reformat; use the original axial series"
         )
 
 
 def check_image(image: sitk.Image, name: str = "image") -> sitk.Image:
     """Return a volume whose geometry passes :func:`check_affine`; refuse any other.
 
-    ITK stores a direction whose columns are not of unit length as it comes and then places
-    voxels wrongly by that factor; such a direction is refused too.
+    ITK does not normalise a direction whose columns are not of unit length and then scales
+    positions by that factor; such a direction is refused too.
 
     Raises:
         ValueError: naming the image and the rule.
@@ -195,9 +202,9 @@ def check_image(image: sitk.Image, name: str = "image") -> sitk.Image:
 
 
 def to_lps(image: sitk.Image) -> sitk.Image:
-    """Turn and flip a volume so that i runs to the left, j to the back, k to the head.
+    """Permute and flip a volume so that i runs to the left, j to the back, k to the head.
 
-    Nothing is interpolated; an oblique volume goes to the nearest such order. The array of the
+    Nothing is interpolated; an oblique volume gets the nearest such order. The array of the
     result has axes (z, y, x).
 
     Raises:
@@ -211,10 +218,14 @@ def to_lps(image: sitk.Image) -> sitk.Image:
 
 
 def grid_difference(a: sitk.Image, b: sitk.Image) -> str:
-    """Say in words how two volumes' grids differ; empty when they are the same.
+    """Describe how the grids of two volumes differ; empty if they are the same.
 
-    Compared are sizes and the world positions of the first voxel and the last along each axis, so
-    that a small error of spacing counts as much as it moves voxels.
+    Sizes and the world positions of the first voxel and of the last along each axis are compared:
+    an error in spacing counts by how far it moves voxels. Positions may differ by
+    :data:`SAME_GRID_TOLERANCE_VOXELS`.
+
+    Raises:
+        ValueError: when an image is not three-dimensional.
     """
     if a.GetSize() != b.GetSize():
         return f"sizes differ: {a.GetSize()} and {b.GetSize()} voxels"
@@ -229,24 +240,21 @@ def grid_difference(a: sitk.Image, b: sitk.Image) -> str:
         "spacings": (a.GetSpacing(), b.GetSpacing()),
         "directions": (a.GetDirection(), b.GetDirection()),
     }
-    told = [f"{k} {x} and {y}" for k, (x, y) in parts.items() if not np.allclose(x, y, atol=1e-4)]
-    return f"voxels lie up to {shift_mm:.3f} mm apart: {'; '.join(told)}"
-
-
-def same_geometry(a: sitk.Image, b: sitk.Image) -> bool:
-    """Say whether two volumes share one voxel grid within :data:`SAME_GRID_TOLERANCE_VOXELS`."""
-    return not grid_difference(a, b)
+    unequal = [
+        f"{name} {x} and {y}" for name, (x, y) in parts.items() if not np.allclose(x, y, atol=1e-4)
+    ]
+    return f"voxels lie up to {shift_mm:.3f} mm apart: {'; '.join(unequal)}"
 
 
 def reverse_axes(volume: NDArray[Any], dtype: DTypeLike | None = None) -> NDArray[Any]:
-    """Copy a volume (A, B, C) as (C, B, A), contiguous.
+    """Copy a volume (A, B, C) to a contiguous array (C, B, A).
 
-    One plane of the middle axis after another: three times as fast as ``ascontiguousarray`` of the
-    transposed array, which reads each cache line once for every voxel in it.
+    Copying plane by plane along the middle axis is three times as fast as ``ascontiguousarray`` of
+    the transposed array, which reads each cache line once for every voxel in it.
 
     Args:
         volume: three axes.
-        dtype: of the copy, as ``astype``; by default the volume's own.
+        dtype: data type of the copy; by default that of the volume.
 
     Example:
         >>> import numpy as np

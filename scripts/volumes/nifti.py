@@ -1,4 +1,4 @@
-"""Arrays as NIfTI files that every reader places alike."""
+"""Conversion of arrays to NIfTI with qform and sform equal, so that all readers agree."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from scripts.volumes.geometry import lps_to_ras
 
 
 def nifti_of(array: NDArray[Any], affine_lps: NDArray[np.float64]) -> nibabel.Nifti1Image:
-    """Return an array (Z, Y, X) as NIfTI.
+    """Convert an array to a NIfTI image.
 
-    Written by nibabel, because ITK's NIfTI writer does not tell of a full disk.
+    nibabel writes it, because ITK's NIfTI writer does not report a full disk.
 
     Args:
-        array: int16 HU or uint8 labels.
+        array: (Z, Y, X), int16 HU or uint8 labels.
         affine_lps: (4, 4), index (i, j, k) to LPS mm.
     """
     nifti = nibabel.Nifti1Image(array.transpose(2, 1, 0), lps_to_ras(affine_lps))

@@ -1,7 +1,7 @@
-"""Reading CT volumes and masks: MetaImage, NRRD, NIfTI and DICOM series, refused when unsound.
+"""Readers of CT volumes and masks: MetaImage, NRRD, NIfTI and DICOM series, checked.
 
-Everything in this project that opens a volume comes through :func:`read_image`, preparation as
-well as the MONAI pipelines (through :class:`SimpleITKReader`): one reader, one geometry.
+All code of this project reads volumes with :func:`read_image` or :func:`read_volume`, MONAI's
+pipelines through :class:`SimpleITKReader`: one reader, one geometry.
 """
 
 from __future__ import annotations
@@ -41,15 +41,14 @@ def read_image(path: str | Path, *, series_uid: str | None = None) -> sitk.Image
 
     Args:
         path: a file ending in .mhd (with .raw or .zraw), .mha, .nrrd, .nii or .nii.gz, or a folder
-            that directly holds the files of a DICOM CT series (then HU).
-        series_uid: which series of a DICOM folder that holds several.
+            with the files of a DICOM CT series directly in it (then HU).
+        series_uid: SeriesInstanceUID; required if a DICOM folder holds several CT series.
 
     Raises:
-        FileNotFoundError: when there is nothing at ``path``, or a header's data file is missing.
-        ValueError: for another kind of file, one cut short or damaged (SimpleITK would return
-            noise as HU without a word), anything but one 3D volume with one value a voxel, and
-            geometry that :func:`scripts.volumes.geometry.check_image` refuses; always with
-            the file's name.
+        FileNotFoundError: for a path that does not exist, or a header whose data file is missing.
+        ValueError: naming the file: of an unsupported format, truncated or damaged (SimpleITK would
+            silently return noise as HU), not one 3D volume with one value per voxel, or of a
+            geometry that :func:`scripts.volumes.geometry.check_image` refuses.
     """
     source = Path(path)
     if source.is_dir():
@@ -66,19 +65,27 @@ def read_image(path: str | Path, *, series_uid: str | None = None) -> sitk.Image
         _check_nifti_affine(source)
     image = _read_file(source)
     if source.name.lower().endswith((".nii", ".nii.gz")):
-        _check_itk_took_affine(source, image)
+        _check_same_affine(source, image)
     return check_image(image, str(source))
 
 
 def read_volume(path: str | Path, *, series_uid: str | None = None) -> Volume:
-    """Read one 3D volume as :func:`read_image` does, as array and affine."""
+    """Read one 3D volume as array and affine.
+
+    Args:
+        path: see :func:`read_image`.
+        series_uid: see :func:`read_image`.
+
+    Raises:
+        FileNotFoundError, ValueError: see :func:`read_image`.
+    """
     if Path(path).is_dir():
         return read_volume_of(read_series(path, series_uid=series_uid))
     return Volume.from_image(read_image(path))
 
 
 def _read_file(path: Path) -> sitk.Image:
-    """Read a checked file with SimpleITK; its long errors become one line with the file's name."""
+    """Read a checked file with SimpleITK; shorten its errors to one line with the file's name."""
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
@@ -88,53 +95,54 @@ def _read_file(path: Path) -> sitk.Image:
         raise ValueError(f"{path}: must be one 3D volume, got size {image.GetSize()}")
     if image.GetNumberOfComponentsPerPixel() != 1:
         raise ValueError(
-            f"{path}: must have one value a voxel, got {image.GetNumberOfComponentsPerPixel()}"
+            f"{path}: must have one value per voxel, got {image.GetNumberOfComponentsPerPixel()}"
         )
     return image
 
 
 def _check_nifti_affine(path: Path) -> None:
-    """Refuse sheared NIfTI affines, which ITK would straighten with no more than a warning."""
+    """Refuse sheared NIfTI affines, which ITK would straighten with only a warning."""
     check_affine(nibabel.load(path).affine, str(path))
 
 
-def _check_itk_took_affine(path: Path, image: sitk.Image) -> None:
-    """Refuse a NIfTI file whose two affines differ so that ITK and nibabel place it apart."""
-    theirs = lps_to_ras(nibabel.load(path).affine)
-    ours = affine_of(image)
+def _check_same_affine(path: Path, image: sitk.Image) -> None:
+    """Refuse a NIfTI file for which ITK and nibabel use different affines (qform and sform)."""
+    nibabel_affine = lps_to_ras(nibabel.load(path).affine)
+    itk_affine = affine_of(image)
     ends = np.vstack([np.zeros(3), np.diag(np.array(image.GetSize()) - 1.0)])
-    apart = np.abs(index_to_world(ends, ours) - index_to_world(ends, theirs)).max()
-    if apart > SAME_GRID_TOLERANCE_VOXELS * spacing_of(ours).min():
+    shift = index_to_world(ends, itk_affine) - index_to_world(ends, nibabel_affine)
+    shift_mm = np.abs(shift).max()
+    if shift_mm > SAME_GRID_TOLERANCE_VOXELS * spacing_of(itk_affine).min():
         raise ValueError(
-            f"{path}: its qform and sform place voxels up to {apart:.3f} mm apart; "
-            "keep the right one of them in the file"
+            f"{path}: its qform and sform place voxels up to {shift_mm:.3f} mm apart; "
+            "remove the wrong one from the file"
         )
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """A volume that could not be read, and why.
+    """The error of a volume that could not be read.
 
-    ``LoadImage`` goes on with MONAI's other readers when the named one raises in ``read``; the
-    next might average over a missing DICOM slice without a word. So :class:`SimpleITKReader` hands
-    this on, and ``get_data``, where nothing is caught, raises.
+    ``LoadImage`` tries MONAI's other readers when the named one raises in ``read``; the next might
+    silently average over a missing DICOM slice. Therefore :class:`SimpleITKReader` returns this
+    instead, and ``get_data``, whose errors are not caught, raises it.
     """
 
     error: Exception
 
 
 class SimpleITKReader(ImageReader):
-    """MONAI reader for what :func:`read_image` reads; name it in configs.
+    """MONAI reader of the formats of :func:`read_image`, to be named in configs.
 
     ``{"_target_": "LoadImaged", "keys": "image",
     "reader": "scripts.volumes.readers.SimpleITKReader"}``
 
-    As MONAI's other medical readers it gives arrays with axes (x, y, z) and a RAS affine, so that
-    Orientationd, Spacingd, Invertd and SaveImaged work on them. A volume that is refused stays
-    refused: no other reader gets to guess at it (see :class:`Refusal`).
+    Like MONAI's other medical readers it returns arrays with axes (x, y, z) and a RAS affine, as
+    Orientationd, Spacingd, Invertd and SaveImaged expect. If it refuses a volume, no other reader
+    is tried (see :class:`Refusal`).
 
     Args:
-        series_uid: which series to take from DICOM folders that hold several.
+        series_uid: SeriesInstanceUID; required for DICOM folders with several CT series.
     """
 
     def __init__(self, *, series_uid: str | None = None) -> None:
@@ -142,21 +150,21 @@ class SimpleITKReader(ImageReader):
         self.series_uid = series_uid
 
     def verify_suffix(self, filename: Sequence[str | Path] | str | Path) -> bool:
-        """Say whether every path is a folder or ends like a volume file."""
+        """Return whether every path is a folder or has the suffix of a volume file."""
         paths = [Path(name) for name in ensure_tuple(filename)]
         return all(p.is_dir() or p.name.lower().endswith(VOLUME_SUFFIXES) for p in paths)
 
     def read(
         self, data: Sequence[str | Path] | str | Path, **kwargs: Any
     ) -> list[Volume | Refusal]:
-        """Read one volume, or several that become channels; raises nothing, see ``get_data``.
+        """Read one volume, or several that become channels; errors are raised by ``get_data``.
 
         Args:
             data: one path or several.
-            kwargs: refused; MONAI's interface has them.
+            kwargs: part of MONAI's interface; refused.
         """
         if kwargs:
-            return [Refusal(TypeError(f"kwargs: read takes none, got {sorted(kwargs)}"))]
+            return [Refusal(TypeError(f"kwargs: read accepts none, got {sorted(kwargs)}"))]
         return [self._read_or_refuse(Path(path)) for path in ensure_tuple(data)]
 
     def _read_or_refuse(self, path: Path) -> Volume | Refusal:
@@ -175,8 +183,9 @@ class SimpleITKReader(ImageReader):
             0-based index to RAS mm, spatial_shape, spacing (mm), space, original_channel_dim.
 
         Raises:
-            ValueError, FileNotFoundError: what :func:`read_image` raised; several volumes on
-                different grids.
+            ValueError: see :func:`read_image`; for volumes on different grids.
+            OSError: see :func:`read_image`.
+            TypeError: for keyword arguments given to ``read``.
         """
         volumes: list[Volume] = []
         for item in ensure_tuple(img):
@@ -194,13 +203,14 @@ class SimpleITKReader(ImageReader):
 
 
 class SeriesReader(SimpleITKReader):
-    """MONAI reader of one DICOM series whose headers were read before; the path only names it.
+    """MONAI reader of one DICOM series whose headers are known; the path is only its name.
 
-    ``LoadImaged`` takes it at run time: ``load({"image": "ct-1"}, reader=SeriesReader(series))``.
+    Passed to ``LoadImaged`` at run time:
+    ``load({"image": "ct-1"}, reader=SeriesReader(series))``.
 
     Args:
-        series: sorted.
-        limits: of what is read from zips.
+        series: slices in ascending order.
+        limits: limits for reading from zips.
     """
 
     def __init__(self, series: Series, *, limits: Limits | None = None) -> None:
@@ -215,7 +225,7 @@ class SeriesReader(SimpleITKReader):
 
 
 def _metadata(volume: Volume) -> dict[str, Any]:
-    """Return what MONAI's spatial transforms and writers need; nothing about the patient."""
+    """Return the entries that MONAI's spatial transforms and writers need, no patient data."""
     affine = lps_to_ras(volume.affine_lps)
     return {
         str(MetaKeys.ORIGINAL_AFFINE): affine,

@@ -1,6 +1,6 @@
-"""Slices to a volume: order, even spacing and affine from the geometry in their headers.
+"""Stacking of slices to a volume: order, even spacing and affine from position and orientation.
 
-Positions are of the centre of each slice's first voxel, LPS mm (DICOM PS3.3, C.7.6.2.1.1:
+A position is the centre of a slice's first voxel, LPS mm (DICOM PS3.3, C.7.6.2.1.1:
 ImagePositionPatient, ImageOrientationPatient, PixelSpacing).
 """
 
@@ -15,11 +15,11 @@ from scripts.volumes.geometry import check_affine
 
 Floats = NDArray[np.float64]
 
-# Distances between neighbouring slices may differ by this part of their median; headers written
+# Distances between neighbouring slices may differ by this fraction of their median; headers written
 # with two decimals stay below it for slices of 1 mm, and half a missing slice is far above.
 EVEN_TOLERANCE = 0.02
-# Two slices are the same place when their positions differ by less than this part of a voxel's
-# edge: rounding lies below it, the nearest other slice ten times above.
+# Two slices have the same position if they differ by less than this fraction of a voxel's edge:
+# rounding stays below it, the nearest other slice is ten times above.
 SAME_PLACE_VOXELS = 0.1
 
 
@@ -27,7 +27,7 @@ def normal_of(orientation: ArrayLike) -> Floats:
     """Return (3,): the unit normal of slices, from the six cosines of their row and column axes.
 
     Raises:
-        ValueError: for cosines that are no two perpendicular unit vectors.
+        ValueError: for cosines that are not two perpendicular unit vectors.
 
     Example:
         >>> normal_of([1, 0, 0, 0, 1, 0]).tolist()
@@ -48,8 +48,10 @@ def order_of(positions: ArrayLike, orientation: ArrayLike) -> tuple[list[int], F
         orientation: (6,), shared by all.
 
     Returns:
-        Which slice comes first, second ...; and (n,) their offsets along the normal in mm,
-        ascending.
+        Indices of the slices in ascending order; and (n,) their offsets along the normal in mm.
+
+    Raises:
+        ValueError: see :func:`normal_of`.
     """
     offsets = np.asarray(positions, float).reshape(-1, 3) @ normal_of(orientation)
     order = np.argsort(offsets, kind="stable")
@@ -64,9 +66,8 @@ def even_step(offsets: Sequence[float] | Floats, names: Sequence[str]) -> float:
         names: of the slices, for errors.
 
     Raises:
-        ValueError: for fewer than two slices, two in one place, a missing slice, uneven spacing;
-            with the names of the two slices concerned. Averaged over, any of these would shift
-            every voxel behind it.
+        ValueError: for fewer than two slices, two at the same position, a missing slice, or uneven
+            spacing, naming the two slices. An average step would misplace every voxel behind them.
 
     Example:
         >>> even_step([0, 1.6, 4.8, 6.4], ["a", "b", "c", "d"])
@@ -75,13 +76,15 @@ def even_step(offsets: Sequence[float] | Floats, names: Sequence[str]) -> float:
         ValueError: slices: 1 missing between b and c: 3.2 mm apart, 1.6 mm elsewhere
     """
     if len(offsets) < 2:
-        raise ValueError(f"slices: at least 2 make a volume, got {len(offsets)}")
+        raise ValueError(f"slices: a volume needs at least 2, got {len(offsets)}")
     steps = np.diff(np.asarray(offsets, float))
     step = float(np.median(steps))
     wrong = np.flatnonzero(np.abs(steps - step) > EVEN_TOLERANCE * step)
     if step <= 0 or (same := np.flatnonzero(steps <= SAME_PLACE_VOXELS * step)).size:
         at = int(np.argmin(steps)) if step <= 0 else int(same[0])
-        raise ValueError(f"slices: {names[at]} and {names[at + 1]} lie in one place; keep one")
+        raise ValueError(
+            f"slices: {names[at]} and {names[at + 1]} have the same position; keep one of them"
+        )
     if not wrong.size:
         return float((offsets[-1] - offsets[0]) / len(steps))
     at = int(wrong[0])
@@ -111,20 +114,22 @@ def stack_affine(
         (4, 4): 0-based index (i = column, j = row, k = slice) to LPS mm.
 
     Raises:
-        ValueError: as :func:`even_step`; for slices shifted against one another, or what
-            :func:`scripts.volumes.geometry.check_affine` refuses (tilted gantry, oblique slices).
+        ValueError: see :func:`even_step` and :func:`scripts.volumes.geometry.check_affine` (tilted
+            gantry, oblique slices); for slices that are not on one line.
     """
-    places = np.asarray(positions, float)
-    step = even_step(places @ normal_of(orientation), names)
+    points = np.asarray(positions, float)
+    step = even_step(points @ normal_of(orientation), names)
     axes = np.asarray(orientation, float).reshape(2, 3)
     affine = np.eye(4)
     affine[:3, 0] = axes[0] * pixel_spacing[1]
     affine[:3, 1] = axes[1] * pixel_spacing[0]
-    affine[:3, 2] = (places[-1] - places[0]) / (len(places) - 1)
-    affine[:3, 3] = places[0]
-    line = places[0] + np.arange(len(places))[:, None] * affine[:3, 2]
-    shift = np.linalg.norm(places - line, axis=1)
-    if shift.max() > SAME_PLACE_VOXELS * min(step, *pixel_spacing):
-        at = int(shift.argmax())
-        raise ValueError(f"slices: {names[at]} lies {shift[at]:.3f} mm beside the line of the rest")
+    affine[:3, 2] = (points[-1] - points[0]) / (len(points) - 1)
+    affine[:3, 3] = points[0]
+    line = points[0] + np.arange(len(points))[:, None] * affine[:3, 2]
+    shift_mm = np.linalg.norm(points - line, axis=1)
+    if shift_mm.max() > SAME_PLACE_VOXELS * min(step, *pixel_spacing):
+        at = int(shift_mm.argmax())
+        raise ValueError(
+            f"slices: {names[at]} lies {shift_mm[at]:.3f} mm off the line of the other slices"
+        )
     return check_affine(affine, "slices")

@@ -1,4 +1,4 @@
-"""A CT volume: Hounsfield units with the affine that places them in the patient."""
+"""A CT volume: Hounsfield units, and the affine from voxel index to patient coordinates."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from scripts.volumes.geometry import affine_of, set_affine, spacing_of, to_lps
 
 @dataclass(frozen=True)
 class Volume:
-    """HU with their place in the patient; made once by a reader and carried from there.
+    """HU with their affine, as a reader returns them.
 
     Args:
-        hu: (Z, Y, X), int16 where the values are whole.
+        hu: (Z, Y, X), int16 if the values are whole numbers in range.
         affine_lps: (4, 4), 0-based index (i, j, k) = (x, y, z) to LPS mm.
     """
 
@@ -26,7 +26,7 @@ class Volume:
 
     @classmethod
     def from_image(cls, image: sitk.Image) -> Volume:
-        """Take a SimpleITK volume as it is."""
+        """Convert a SimpleITK volume, in its own orientation."""
         return cls(sitk.GetArrayFromImage(image), affine_of(image))
 
     @property
@@ -42,23 +42,27 @@ class Volume:
         return x, y, z
 
     def to_image(self) -> sitk.Image:
-        """Return the volume as a SimpleITK image."""
+        """Convert to a SimpleITK image.
+
+        Raises:
+            ValueError: see :func:`~scripts.volumes.geometry.check_affine`.
+        """
         return set_affine(sitk.GetImageFromArray(self.hu), self.affine_lps)
 
     def in_lps(self) -> Volume:
-        """Turn and flip to LPS index order; nothing is interpolated."""
+        """Permute and flip the axes to LPS index order; nothing is interpolated."""
         return Volume.from_image(to_lps(self.to_image()))
 
 
 def turned(
     array: NDArray[Any], affine_lps: ArrayLike, like_affine_lps: ArrayLike | None = None
 ) -> NDArray[Any]:
-    """Turn and flip an array to LPS index order, or to that of another affine.
+    """Permute and flip an array to LPS index order, or to that of another affine.
 
     Args:
         array: (Z, Y, X).
         affine_lps: (4, 4), its index (i, j, k) to LPS mm.
-        like_affine_lps: whose index order is wanted; None for LPS.
+        like_affine_lps: (4, 4), the affine with the wanted index order; None for LPS.
     """
     image = set_affine(sitk.GetImageFromArray(array), affine_lps)
     if like_affine_lps is None:

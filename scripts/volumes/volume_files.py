@@ -1,7 +1,7 @@
-"""Are the bytes of a volume file all there? SimpleITK does not always ask.
+"""Checks that a volume file is complete and undamaged, run before SimpleITK reads it.
 
-SimpleITK 2.5 reads a NIfTI file cut short, or a zlib stream damaged in the middle, and returns
-noise or whatever lay in memory as Hounsfield units. These checks run before it.
+SimpleITK 2.5 reads a truncated NIfTI file, or a zlib stream damaged in the middle, and returns
+noise or uninitialised memory as Hounsfield units.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ ELEMENT_BYTES = {
     "MET_FLOAT": 4,
     "MET_DOUBLE": 8,
 }
-# entries of a MetaImage header by their names in use, how many numbers they are, and the harm
+# entries of a MetaImage header by their synonyms, their number of values, and the harm without them
 GEOMETRY_ENTRIES = (
     (("ElementSpacing",), 3, "sizes in mm would be made up"),
     (("Offset", "Position", "Origin"), 3, "positions in mm would be made up"),
     (("TransformMatrix", "Rotation", "Orientation"), 9, "its axes would be made up"),
 )
-_CHUNK = 1 << 16  # a hostile stream inflates this at most a thousandfold at a time
+_CHUNK = 1 << 16  # bytes; a hostile stream inflates them at most a thousandfold
 _HEADER_LIMIT = 1 << 16
 
 
 def check_bytes(path: Path) -> None:
-    """Refuse a volume file whose voxels are not all there or whose compression is damaged.
+    """Refuse a volume file with missing voxels or damaged compression.
 
     Args:
         path: .mhd, .mha, .nrrd, .nii or .nii.gz.
 
     Raises:
-        FileNotFoundError: when a header names a data file that is not there.
-        ValueError: with the file's name and expected and found byte counts.
+        FileNotFoundError: for a header whose data file does not exist.
+        ValueError: with the file's name, and the expected and actual number of bytes.
     """
     name = path.name.lower()
     if name.endswith((".mhd", ".mha")):
@@ -63,10 +63,10 @@ def check_bytes(path: Path) -> None:
 
 
 def read_metaimage_header(path: Path) -> tuple[dict[str, str], int]:
-    """Return the header of an .mhd or .mha file as text, and the header's length in bytes.
+    """Return the entries of an .mhd or .mha header, and its length in bytes.
 
     Raises:
-        ValueError: when it does not end in ElementDataFile, MetaImage's last entry.
+        ValueError: for a header without ElementDataFile, MetaImage's last entry.
     """
     header: dict[str, str] = {}
     with path.open("rb") as file:
@@ -82,7 +82,11 @@ def read_metaimage_header(path: Path) -> tuple[dict[str, str], int]:
 
 
 def check_metaimage(path: Path) -> None:
-    """Check that the data file of an .mhd, or the rest of an .mha, holds every voxel."""
+    """Check that the data file of an .mhd, or the rest of an .mha, holds every voxel.
+
+    Raises:
+        FileNotFoundError, ValueError: see :func:`check_bytes`.
+    """
     header, header_bytes = read_metaimage_header(path)
     wanted = _metaimage_bytes(path, header)
     _check_metaimage_geometry(path, header)
@@ -92,7 +96,7 @@ def check_metaimage(path: Path) -> None:
         raise ValueError(f"{path}: has several data files ({named}); join them into one volume")
     if not data.is_file():
         raise FileNotFoundError(
-            f"{path}: its data file {named} is not beside it; copy it there, "
+            f"{path}: its data file {named} is not in the same folder; copy it there, "
             "or correct ElementDataFile"
         )
     if header.get("CompressedData", "False").lower() == "true":
@@ -101,13 +105,13 @@ def check_metaimage(path: Path) -> None:
             _check_stream(data, _inflated_sizes(file), wanted)
         return
     skipped = header_bytes if data == path else _skipped_bytes(path, header)
-    if skipped < 0:  # MetaImage: the voxels are the last bytes, whatever comes before
+    if skipped < 0:  # MetaImage: the voxels are the last bytes of the file
         skipped = max(0, data.stat().st_size - wanted)
     _check_size(data, data.stat().st_size - skipped, wanted)
 
 
 def _check_metaimage_geometry(path: Path, header: dict[str, str]) -> None:
-    """Refuse geometry that MetaIO would read as 0 (what is no number) or make up (what is absent).
+    """Refuse entries that MetaIO would read as 0 (not a number) or invent (missing).
 
     TransformMatrix may be absent: the format's default is the identity.
     """
@@ -126,7 +130,7 @@ def _check_metaimage_geometry(path: Path, header: dict[str, str]) -> None:
 
 
 def _skipped_bytes(path: Path, header: dict[str, str]) -> int:
-    """Return HeaderSize: how many bytes of the data file come before the voxels."""
+    """Return HeaderSize: the number of bytes before the voxels in the data file."""
     try:
         return int(header.get("HeaderSize", "0"))
     except ValueError as error:
@@ -136,7 +140,7 @@ def _skipped_bytes(path: Path, header: dict[str, str]) -> int:
 
 
 def _metaimage_bytes(path: Path, header: dict[str, str]) -> int:
-    """Return how many bytes the voxels of a MetaImage take uncompressed."""
+    """Return the number of bytes of a MetaImage's uncompressed voxels."""
     if header.get("BinaryData", "True").lower() != "true":
         raise ValueError(f"{path}: BinaryData must be True, got {header['BinaryData']!r}")
     try:
@@ -157,7 +161,11 @@ def _metaimage_bytes(path: Path, header: dict[str, str]) -> int:
 
 
 def check_nifti(path: Path) -> None:
-    """Check that a .nii or .nii.gz holds every voxel and that its compression is sound."""
+    """Check that a .nii or .nii.gz holds every voxel and that its compression is undamaged.
+
+    Raises:
+        ValueError: see :func:`check_bytes`.
+    """
     try:
         header = nibabel.Nifti1Image.from_filename(path).header
     except Exception as error:
@@ -172,7 +180,11 @@ def check_nifti(path: Path) -> None:
 
 
 def check_nrrd(path: Path) -> None:
-    """Check the compression of a .nrrd with its data attached; ITK checks the byte counts."""
+    """Check the compression of a .nrrd with attached data; ITK checks the number of bytes.
+
+    Raises:
+        ValueError: see :func:`check_bytes`.
+    """
     with path.open("rb") as file:
         encoding = ""
         for line in iter(file.readline, b""):
@@ -192,47 +204,48 @@ def check_nrrd(path: Path) -> None:
 
 
 def _inflated_sizes(file: IO[bytes]) -> Iterator[int]:
-    """Yield the sizes of the pieces a zlib or gzip stream inflates to; its checksum is checked."""
+    """Yield the sizes of the chunks a zlib or gzip stream inflates to, and check its checksum."""
     inflate = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
-    while piece := file.read(_CHUNK):
-        yield len(inflate.decompress(piece))
+    while chunk := file.read(_CHUNK):
+        yield len(inflate.decompress(chunk))
         if inflate.eof:
             return
     raise EOFError("compressed data end before their end-of-stream mark")
 
 
 def _read_sizes(stream: gzip.GzipFile) -> Iterator[int]:
-    """Yield the sizes of the pieces read from a stream."""
-    while piece := stream.read(_CHUNK):
-        yield len(piece)
+    """Yield the sizes of the chunks read from a stream."""
+    while chunk := stream.read(_CHUNK):
+        yield len(chunk)
 
 
 def _check_stream(path: Path, sizes: Iterator[int], wanted: int | None) -> None:
-    """Drain a decompressing stream; refuse damage, and another number of bytes than wanted."""
-    found = 0
+    """Decompress a stream to its end; refuse damage, and a number of bytes other than wanted."""
+    read = 0
     try:
         for size in sizes:
-            found += size
-            if wanted is not None and found > wanted:
+            read += size
+            if wanted is not None and read > wanted:
                 break
     except (EOFError, OSError, zlib.error) as error:
-        told = f" of {wanted}" if wanted is not None else ""
+        total = f" of {wanted}" if wanted is not None else ""
         raise ValueError(
-            f"{path}: the compressed data are damaged or cut short ({error}) after {found}{told} "
+            f"{path}: the compressed data are damaged or truncated ({error}) after {read}{total} "
             "bytes; copy or download the file again"
         ) from error
     if wanted is not None:
-        _check_size(path, found, wanted)
+        _check_size(path, read, wanted)
 
 
-def _check_size(path: Path, found: int, wanted: int) -> None:
-    """Refuse a file that holds another number of bytes than its header says."""
-    if found < wanted:
+def _check_size(path: Path, actual: int, wanted: int) -> None:
+    """Refuse a file with a number of bytes other than its header states."""
+    if actual < wanted:
         raise ValueError(
-            f"{path}: cut short: the header asks for {wanted} bytes of voxels, the file holds "
-            f"{found}; copy or download it again"
+            f"{path}: truncated: the header states {wanted} bytes of voxels, the file has "
+            f"{actual}; copy or download it again"
         )
-    if found > wanted:
+    if actual > wanted:
         raise ValueError(
-            f"{path}: does not belong to its header: {wanted} bytes asked for, {found} found"
+            f"{path}: does not match its header, which states {wanted} bytes of voxels; the file "
+            f"has {actual}"
         )

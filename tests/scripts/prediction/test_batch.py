@@ -75,13 +75,13 @@ BAD = {
     "empty folder": (lambda folder: None, "nothing to read: expected DICOM files"),
     "one slice": (
         lambda folder: [file.unlink() for file in write_series(folder, abdomen())[1:]],
-        "at least 2 make a volume, got 1",
+        "a volume needs at least 2, got 1",
     ),
     "a text file named .dcm": (
         lambda folder: (folder / "x.dcm").write_text("text"),
         "x.dcm: named like a DICOM file, but it is none",
     ),
-    "truncated pixel data": (truncated, "cut-image_0.dcm: cut short"),
+    "truncated pixel data": (truncated, "cut-image_0.dcm: truncated"),
     "two series mixed": (mixed, "must be the same in every slice"),
     "wrong modality": (
         lambda folder: write_series(folder, abdomen(), Modality="MR"),

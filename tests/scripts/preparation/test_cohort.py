@@ -10,7 +10,7 @@ from scripts.datasets.luna16.dataset import Luna16
 from scripts.datasets.shares import SECTIONS
 from scripts.preparation.cohort import prepare_cohort
 from scripts.preparation.command import command_of
-from scripts.volumes.geometry import same_geometry
+from scripts.volumes.geometry import grid_difference
 from tests.scripts.datasets.luna16.cohort import every_sample, request
 
 
@@ -36,7 +36,7 @@ def test_volume_labels_then_on_the_grid_of_the_scan_on_disk(cohort, prepared):
     assert len(volumes) == 4
     for volume in volumes:
         image, label = sitk.ReadImage(volume["image"]), sitk.ReadImage(volume["label"])
-        assert same_geometry(image, label)
+        assert not grid_difference(image, label)
         (nodule,) = volume["nodules"]
         index = image.TransformPhysicalPointToIndex(nodule["centre_lps_mm"])
         assert label[index] == 1

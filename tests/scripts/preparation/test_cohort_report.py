@@ -51,8 +51,8 @@ def lungs_elsewhere(cohort):
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (shorten_raw, "cut short"),
-        (remove_raw, "data file 1.0.raw is not beside it"),
+        (shorten_raw, "truncated"),
+        (remove_raw, "data file 1.0.raw is not in the same folder"),
         (spoil_header, "not a MetaImage header"),
         (outside, "row 6: the centre lies outside the volume"),
         (not_a_number, "coordX must be finite, got nan"),

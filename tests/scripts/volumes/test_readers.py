@@ -105,7 +105,7 @@ def test_reader_when_several_volumes_on_different_grids_then_refused(tmp_path):
 def test_reader_when_volume_refused_then_no_other_reader_gets_to_guess(tmp_path):
     path = write(volume(), tmp_path / "a.nii")
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ValueError, match="a.nii: cut short"):
+    with pytest.raises(ValueError, match="a.nii: truncated"):
         LoadImage(READER)(path)
     with pytest.raises(FileNotFoundError, match="no such file or folder: .*b.mhd"):
         LoadImaged("image", reader=READER)({"image": tmp_path / "b.mhd"})
@@ -116,7 +116,7 @@ def test_reader_when_asked_for_suffixes_then_those_of_volumes(tmp_path):
     assert reader.verify_suffix(tmp_path / "a.mhd")
     assert reader.verify_suffix([str(tmp_path), "b.nii.gz"])
     assert not reader.verify_suffix("a.png")
-    with pytest.raises(TypeError, match="kwargs: read takes none, got .'dtype'."):
+    with pytest.raises(TypeError, match="kwargs: read accepts none, got .'dtype'."):
         reader.get_data(reader.read(tmp_path, dtype=int))
 
 
@@ -132,7 +132,7 @@ def test_image_when_absent_or_its_data_absent_then_said(tmp_path):
         read_image(tmp_path / "none.mhd")
     path = write(volume(), tmp_path / "a.mhd")
     (tmp_path / "a.raw").unlink()
-    with pytest.raises(FileNotFoundError, match="its data file a.raw is not beside it"):
+    with pytest.raises(FileNotFoundError, match="its data file a.raw is not in the same folder"):
         read_image(path)
 
 
@@ -188,7 +188,7 @@ def test_image_when_niftis_two_affines_differ_then_refused(tmp_path):
     [
         (np.zeros((5, 4), np.int16), False, "must be three numbers|must be one 3D volume"),
         (np.zeros((2, 5, 4, 3), np.int16), False, "must be three numbers|must be one 3D volume"),
-        (np.zeros((5, 4, 3, 2), np.int16), True, "must have one value a voxel, got 2"),
+        (np.zeros((5, 4, 3, 2), np.int16), True, "must have one value per voxel, got 2"),
     ],
     ids=["two dimensions", "four dimensions", "two values a voxel"],
 )

@@ -35,8 +35,8 @@ def test_affine_then_every_slice_where_its_header_says():
     [
         ([0, 2, 6, 8, 10], "1 missing between b and c: 4 mm apart, 2 mm elsewhere"),
         ([0, 2, 4, 12, 14, 16], "3 missing between c and d"),
-        ([0, 2, 2.01, 4, 6, 8], "b and c lie in one place"),
-        ([0, 0, 0], "a and b lie in one place"),
+        ([0, 2, 2.01, 4, 6, 8], "b and c have the same position"),
+        ([0, 0, 0], "a and b have the same position"),
         ([0, 2, 4, 7, 9, 11], "unevenly spaced between c and d"),
         ([0], "at least 2"),
     ],
@@ -55,7 +55,7 @@ def test_positions_rounded_to_two_decimals_then_even():
 def test_one_slice_moved_sideways_then_refused():
     positions = places([0, 2, 4, 6])
     positions[1, 0] += 0.5
-    with pytest.raises(ValueError, match="b lies 0.500 mm beside the line"):
+    with pytest.raises(ValueError, match="b lies 0.500 mm off the line"):
         stack_affine(positions, AXIAL, (0.8, 0.7), names=list("abcd"))
 
 

@@ -53,7 +53,7 @@ def test_file_when_cut_short_then_refused_with_both_counts(tmp_path, name):
     path, data = write(tmp_path, name)
     whole = data.stat().st_size
     cut(data)
-    counts = f"{data.name}: cut short: .* {whole} bytes of voxels, .* {data.stat().st_size};"
+    counts = f"{data.name}: truncated: .* {whole} bytes of voxels, .* {data.stat().st_size};"
     with pytest.raises(ValueError, match=counts):
         check_bytes(path)
 
@@ -62,9 +62,7 @@ def test_file_when_header_and_data_in_one_and_cut_short_then_header_not_counted(
     path, _ = write(tmp_path, "a.mha")
     cut(path)
     found = path.stat().st_size - read_metaimage_header(path)[1]
-    with pytest.raises(
-        ValueError, match=f"asks for {BYTES} bytes of voxels, the file holds {found}"
-    ):
+    with pytest.raises(ValueError, match=f"states {BYTES} bytes of voxels, the file has {found}"):
         check_bytes(path)
 
 
@@ -73,14 +71,14 @@ def test_file_when_header_and_data_in_one_and_cut_short_then_header_not_counted(
 def test_file_when_compressed_data_unsound_then_refused_by_name(tmp_path, name, spoil):
     path, data = write(tmp_path, name, compressed=True)
     spoil(data)
-    with pytest.raises(ValueError, match=f"{data.name}: .*damaged or cut short"):
+    with pytest.raises(ValueError, match=f"{data.name}: .*damaged or truncated"):
         check_bytes(path)
 
 
 def test_file_when_compressed_whole_but_of_fewer_voxels_then_refused(tmp_path):
     path, data = write(tmp_path, "a.mhd", compressed=True)
     data.write_bytes(zlib.compress(VOXELS[:4].tobytes()))
-    with pytest.raises(ValueError, match=f"asks for {BYTES} bytes of voxels, .* {BYTES // 2};"):
+    with pytest.raises(ValueError, match=f"states {BYTES} bytes of voxels, .* {BYTES // 2};"):
         check_bytes(path)
 
 
@@ -89,14 +87,14 @@ def test_file_when_larger_than_its_header_says_then_refused(tmp_path, compressed
     path, data = write(tmp_path, "a.mhd", compressed=compressed)
     more = VOXELS.tobytes() * 2
     data.write_bytes(zlib.compress(more) if compressed else more)
-    with pytest.raises(ValueError, match=f"not belong to its header: {BYTES} bytes asked for"):
+    with pytest.raises(ValueError, match=f"not match its header, which states {BYTES} bytes"):
         check_bytes(path)
 
 
 def test_file_when_its_data_are_elsewhere_then_named(tmp_path):
     path, data = write(tmp_path, "a.mhd")
     data.unlink()
-    with pytest.raises(FileNotFoundError, match="a.mhd: its data file a.raw is not beside it"):
+    with pytest.raises(FileNotFoundError, match="a.raw is not in the same folder"):
         check_bytes(path)
 
 
@@ -110,7 +108,7 @@ def test_file_when_its_data_are_elsewhere_then_named(tmp_path):
         (rb"ElementDataFile", b"DataFile", "no line 'ElementDataFile"),
         (rb"a.raw", b"LIST", "several data files"),
         (rb"BinaryData = True", b"BinaryData = False", "BinaryData must be True"),
-        (rb"DimSize", b"HeaderSize = 10\nDimSize", f"asks for {BYTES} .* holds {BYTES - 10};"),
+        (rb"DimSize", b"HeaderSize = 10\nDimSize", f"states {BYTES} .* has {BYTES - 10};"),
         (rb"DimSize", b"HeaderSize = x\nDimSize", "HeaderSize must be a whole number, got 'x'"),
         (rb"Offset = 0", b"Offset = nan", "Offset must be 3 finite numbers, got 'nan 0 0'"),
         (rb"Offset = 0", b"Offset = ?", "Offset must be 3 finite numbers"),
@@ -120,8 +118,8 @@ def test_file_when_its_data_are_elsewhere_then_named(tmp_path):
         (rb"ElementSpacing = 1", b"ElementSpacing = 0", "ElementSpacing must be above 0 mm"),
         (rb"ElementSpacing = 1", b"ElementSpacing = -1", "must be above 0 mm, got '-1 1 1'"),
         (rb"Matrix = 1", b"Matrix = inf", "TransformMatrix must be 9 finite numbers"),
-        (rb"MET_SHORT", b"MET_DOUBLE", f"asks for {BYTES * 4} bytes"),
-        (rb"DimSize", b"ElementNumberOfChannels = 3\nDimSize", f"asks for {BYTES * 3} bytes"),
+        (rb"MET_SHORT", b"MET_DOUBLE", f"states {BYTES * 4} bytes"),
+        (rb"DimSize", b"ElementNumberOfChannels = 3\nDimSize", f"states {BYTES * 3} bytes"),
     ],
 )
 def test_metaimage_when_header_unsound_then_refused(tmp_path, old, new, message):

@@ -76,18 +76,21 @@ RAW = (hu_volume() + 1024).astype(np.uint16)
 WHOLE = images(hu_volume())
 REFUSED = {
     "missing": (without(2, WHOLE), "1 missing between image_1 and image_3: 4 mm apart"),
-    "doubled": (WHOLE | {"image_9": WHOLE["image_3"]}, "image_3 and image_9 lie in one place"),
+    "doubled": (
+        WHOLE | {"image_9": WHOLE["image_3"]},
+        "image_3 and image_9 have the same",
+    ),
     "uneven": (
         changed(3, WHOLE, ImagePositionPatient=[*ORIGIN[:2], ORIGIN[2] + 6.7]),
         "unevenly spaced between image_2 and image_3",
     ),
     "sideways": (
         changed(3, WHOLE, ImagePositionPatient=[ORIGIN[0] + 1, ORIGIN[1], ORIGIN[2] + 6]),
-        "image_3 lies 1.000 mm beside",
+        "image_3 lies 1.000 mm off",
     ),
-    "single": ({"image_0": WHOLE["image_0"]}, "at least 2 make a volume"),
+    "single": ({"image_0": WHOLE["image_0"]}, "a volume needs at least 2"),
     "text": (WHOLE | {"readme": b"not an image"}, "readme: not a readable DICOM file"),
-    "cut-short": (WHOLE | {"image_1": WHOLE["image_1"][:-20]}, "image_1: cut short: 160 bytes"),
+    "cut-short": (WHOLE | {"image_1": WHOLE["image_1"][:-20]}, "image_1: truncated: .* 160 bytes"),
     "no-pixels": (changed(1, WHOLE, Rows=None), "image_1: holds no image: Rows missing"),
     "other-modality": (images(hu_volume(), Modality="MR"), "must be a CT image, its modality is"),
     "scout": (changed(1, WHOLE, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "a scout view"),
@@ -131,7 +134,7 @@ REFUSED = {
     ),
     "beyond-16-bits": (images(hu_volume(), RescaleSlope=500), "beyond 16 bits"),
     "inverted": (images(hu_volume(), PhotometricInterpretation="MONOCHROME1"), "MONOCHROME2"),
-    "colour": (images(hu_volume(), SamplesPerPixel=3), "SamplesPerPixel must be 1 .one grey slice"),
+    "colour": (images(hu_volume(), SamplesPerPixel=3), "SamplesPerPixel must be 1 .one greyscale"),
     "unplaced-unspaced": (
         images(hu_volume(), placed=False, SliceThickness=None),
         "neither positions nor a distance",
