@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scripts.datasets.shares import SECTIONS
 from scripts.evaluation.confusion import Confusion
 from scripts.evaluation.summary import FRACTIONS
 from scripts.study.cells import Cell
@@ -156,11 +157,9 @@ def read_table(path: Path) -> Table:
 def patients_of(datalist: Path) -> dict[str, str]:
     """Map every series to its patient."""
     content = json.loads(datalist.read_text(encoding="utf-8"))
-    entries = [e for section in content.values() if isinstance(section, list) for e in section]
-    nested = content.get("volumes", {})
-    if isinstance(nested, Mapping):
-        entries += [e for section in nested.values() for e in section]
-    return {str(e["series_uid"]): str(e["patient_id"]) for e in entries if "series_uid" in e}
+    lists = [content, content.get("volumes", {})]
+    entries = [entry for one in lists for name in SECTIONS for entry in one.get(name, ())]
+    return {str(entry["series_uid"]): str(entry["patient_id"]) for entry in entries}
 
 
 def case_values(out: Path, name: str, patients: Mapping[str, str]) -> list[CaseValue]:

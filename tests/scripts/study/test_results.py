@@ -17,6 +17,7 @@ def write_csv(path, header, *rows):
 def test_datalist_then_the_patient_of_every_series_of_slices_and_volumes(tmp_path):
     content = {
         "name": "luna16",
+        "window_hu": [-1000.0, 400.0],
         "test": [{"series_uid": "1.1", "patient_id": "p1"}],
         "volumes": {"training": [{"series_uid": "1.2", "patient_id": "p2"}]},
     }
