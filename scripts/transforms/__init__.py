@@ -1,1 +1,1 @@
-"""Dictionary transforms of the configs: windows, crops, neighbours, fields, partial labels."""
+"""Dictionary transforms: HU windows, crops, 2.5D input, body and lung fields, partial labels."""

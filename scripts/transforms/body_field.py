@@ -1,4 +1,4 @@
-"""The body: what of a CT is patient, without table, tubes and blankets."""
+"""Segmentation of the patient's body in a CT, without table, tubes and blankets."""
 
 from __future__ import annotations
 
@@ -19,21 +19,24 @@ TISSUE_HU = -400.0
 
 
 def body_field(hu_zyx: Numbers, spacing_mm: Sequence[float]) -> Mask:
-    """Find the body: the largest piece of tissue, parted from what only touches it.
+    """Segment the body: the largest component of tissue, separated from objects that touch it.
 
-    Meant for cropping: it is as coarse as its grid of 4 mm, and air inside the body is left out.
+    Intended for cropping: computed on a 4 mm grid, and air inside the body is not included.
 
     Args:
         hu_zyx: (Z, Y, X) in HU.
         spacing_mm: along x, y, z, in SimpleITK's order.
 
     Returns:
-        (Z, Y, X), True in the body; everywhere, where no tissue is found.
+        (Z, Y, X), True in the body; True everywhere if no tissue is found.
+
+    Raises:
+        ValueError: for another shape, or spacing that is not above 0.
     """
     steps = steps_for(hu_zyx, spacing_mm, WORK_MM)
     tissue = pool(hu_zyx, steps) >= TISSUE_HU
-    parted = ndimage.binary_erosion(tissue, border_value=1)
-    labels, count = ndimage.label(parted)
+    separated = ndimage.binary_erosion(tissue, border_value=1)
+    labels, count = ndimage.label(separated)
     if not count:
         return np.ones(hu_zyx.shape, bool)
     sizes = np.bincount(labels.ravel())
@@ -47,7 +50,7 @@ class BodyFieldd(MapTransform):
 
     Args:
         keys: the CT, (1, A, B, C) in HU, in any orientation.
-        body_key: where the body goes: (1, A, B, C), uint8 0 or 1, with the CT's affine.
+        body_key: key of the result: (1, A, B, C), uint8 0 or 1, with the CT's affine.
 
     Raises:
         ValueError: for more than one key.

@@ -1,4 +1,4 @@
-"""Square patches around single voxels, on which voxel-wise classifiers are trained and applied."""
+"""Square patches around voxels, the input of voxel-wise classifiers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PLANES_OF_A_VOLUME = ((1, 2), (2, 3), (1, 3))
 def cut_patches(
     image: torch.Tensor, centres: torch.Tensor, *, size: int, views: str = "stack"
 ) -> torch.Tensor:
-    """Cut a patch around each centre; beyond the image's border all is 0.
+    """Cut a patch around each centre; voxels outside the image are 0.
 
     Args:
         image: (C, H, W), or (C, H, W, D) with slices along the last axis.
@@ -36,7 +36,8 @@ def cut_patches(
         (N, C, size, size), or (N, 3, size, size) for planes.
 
     Raises:
-        ValueError: an even size, unknown views, or planes of what is no volume of one channel.
+        ValueError: for an even size, unknown views, or planes of an image that is not a volume of
+            one channel.
 
     Example:
         >>> image = torch.arange(9.0).reshape(1, 3, 3)
@@ -46,7 +47,7 @@ def cut_patches(
     if views not in VIEWS:
         raise ValueError(f"views: must be one of {', '.join(VIEWS)}, got {views!r}")
     if size < 1 or size % 2 == 0:
-        raise ValueError(f"size: must be odd, so that a voxel stands in the middle, got {size}")
+        raise ValueError(f"size: must be odd, so that a voxel is in the middle, got {size}")
     if views == "stack":
         return _cut_plane(image, centres, size, (1, 2)).movedim(0, 1)
     if image.ndim != 4 or len(image) != 1:
@@ -60,7 +61,7 @@ def cut_patches(
 def _cut_plane(
     image: torch.Tensor, centres: torch.Tensor, size: int, axes: tuple[int, int]
 ) -> torch.Tensor:
-    """Patches (C, N, size, size) along two axes; all of them are one view until they are taken."""
+    """Return patches (C, N, size, size) along two axes, gathered from a view without copies."""
     padding = [0, 0] * (image.ndim - 1)
     for axis in axes:
         padding[2 * (image.ndim - 1 - axis)] = padding[2 * (image.ndim - 1 - axis) + 1] = size // 2
@@ -73,17 +74,17 @@ def _cut_plane(
 
 
 class NoduleRegiond(MapTransform):
-    """Append a channel that marks where nodules are searched: boxes around the annotated ones.
+    """Append a channel that marks boxes around the annotated nodules.
 
     Voxel-wise methods segment a given nodule inside a box (a volume of interest) that a reader or a
     detector drew. The box is the smallest that holds the nodule's label, widened on every side. The
-    network's figures are therefore those of segmenting nodules that are known to be there, in
-    contrast to a network that searches whole slices: no prediction can lie outside the boxes.
+    network's figures therefore describe the segmentation of known nodules, unlike those of a
+    network that searches whole slices: no prediction is possible outside the boxes.
 
     Args:
         keys: images (C, H, W) or (C, H, W, D), which become (C + 1, ...).
         label_key: map of nodules: 0 background, k = nodule k.
-        margin_mm: by which boxes are wider than the nodule, on every side.
+        margin_mm: margin between nodule and box on every side.
 
     Raises:
         ValueError: for a margin that is not above 0.
@@ -130,24 +131,24 @@ def mark_boxes(
 
 
 def spacing_mm(image: torch.Tensor) -> NDArray[np.float64]:
-    """Spacing along the spatial axes of a channel-first image.
+    """Return the spacing in mm along the spatial axes of a channel-first image.
 
     Raises:
-        ValueError: when it carries no affine.
+        ValueError: when it has no affine.
     """
     if not isinstance(image, MetaTensor):
-        raise ValueError(f"image: must carry its affine (MetaTensor), got {type(image).__name__}")
+        raise ValueError(f"image: must have its affine (MetaTensor), got {type(image).__name__}")
     columns = np.asarray(image.affine, dtype=np.float64)[:3, : image.ndim - 1]
     return np.asarray(np.linalg.norm(columns, axis=0), dtype=np.float64)
 
 
 class RandCentrePatchesd(MapTransform, Randomizable):
-    """Draw voxels to classify, as many inside nodules as outside, most of them near the edge.
+    """Draw voxels to classify, half inside and half outside nodules, most of them near the edge.
 
-    Each patch comes with the class of the voxel in its middle. Voxels are drawn where the region
+    The label of a patch is the class of its middle voxel. Voxels are drawn where the region
     (the image's last channel, see :class:`NoduleRegiond`) is marked, with a weight that falls with
-    the distance d to the nodule's edge: ``far_weight + (1 - far_weight) exp(-d / reach_mm)``. Where
-    there is no nodule, they are drawn from the whole image, all as background.
+    the distance d to the nodule's edge: ``far_weight + (1 - far_weight) exp(-d / reach_mm)``. In an
+    image without a nodule they are drawn uniformly from the whole image.
 
     Source: weighted sampling as in CF-CNN (Wang et al. 2017) and, by the edge, in CDP-ResNet (Liu
     et al. 2019); the weight's form is this project's.
@@ -157,9 +158,9 @@ class RandCentrePatchesd(MapTransform, Randomizable):
             size); and label, 0 and 1, of one channel and the image's shape, which becomes
             (1, 1, 1).
         size: side of the patches in voxels.
-        num_samples: patches from one item.
-        reach_mm: distance over which the weight falls.
-        far_weight: least weight, of voxels far from the edge.
+        num_samples: number of patches from one item.
+        reach_mm: decay length of the weight.
+        far_weight: smallest weight, far from the edge.
         views: see :func:`cut_patches`.
     """
 
@@ -187,7 +188,7 @@ class RandCentrePatchesd(MapTransform, Randomizable):
         self.reach_mm, self.far_weight = reach_mm, far_weight
 
     def __call__(self, data: Mapping[Hashable, Any]) -> list[dict[Hashable, Any]]:
-        """Return the patches, each with what else the item holds."""
+        """Return one item for each patch, with the other entries of the input."""
         image_key, label_key = self.keys
         image, region = data[image_key][:-1], np.asarray(data[image_key][-1]) > 0
         label = np.asarray(data[label_key])[0] > 0
@@ -203,11 +204,11 @@ class RandCentrePatchesd(MapTransform, Randomizable):
     def _draw(
         self, region: NDArray[np.bool_], label: NDArray[np.bool_], spacing: NDArray[np.float64]
     ) -> NDArray[np.int64]:
-        """Indices (num_samples, axes), the first half inside a nodule where there is one."""
+        """Draw voxel indices (num_samples, axes); the first half is inside nodules, if any."""
         if not (label & region).any():
             voxels = [np.unravel_index(i, label.shape) for i in self._flat(label.size)]
             return np.array(voxels, dtype=np.int64)
-        corner, box = _bounding_box(region)  # distances in a whole volume would take seconds
+        corner, box = _bounding_box(region)  # distances in the whole volume would take seconds
         region, label = region[box], label[box]
         inside, outside = np.argwhere(label & region), np.argwhere(region & ~label)
         half = self.num_samples // 2
@@ -230,7 +231,7 @@ class RandCentrePatchesd(MapTransform, Randomizable):
     def _weights(
         self, label: NDArray[np.bool_], spacing: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Weight of every voxel by its distance in mm to the nearest of the other kind."""
+        """Return the weight of each voxel by its distance in mm to the edge of a nodule."""
         distance = np.where(
             label,
             distance_transform_edt(label, sampling=spacing),
@@ -241,7 +242,7 @@ class RandCentrePatchesd(MapTransform, Randomizable):
 
 
 def _bounding_box(region: NDArray[np.bool_]) -> tuple[NDArray[np.int64], tuple[slice, ...]]:
-    """First voxel of what is marked, and the slices that hold all of it."""
+    """Return the first voxel and the slices of the bounding box of a region."""
     axes = range(region.ndim)
     marked = [np.flatnonzero(region.any(axis=tuple(set(axes) - {axis}))) for axis in axes]
     corner = np.array([voxels[0] for voxels in marked], dtype=np.int64)

@@ -1,7 +1,7 @@
-"""Presence of classes in an image, on which an encoder can be pretrained without further labels.
+"""Presence of classes in an image, a target for pretraining an encoder without further labels.
 
-A class that was not annotated in a patient may be shown or not. Its presence is ``UNKNOWN``, which
-enters neither the loss (:class:`PresenceLoss`) nor the figures of validation.
+The presence of a class that was not annotated in a patient is ``UNKNOWN``. It is ignored by the
+loss (:class:`PresenceLoss`) and by the validation metrics.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ UNKNOWN = -1.0
 
 
 def class_presence(label: torch.Tensor, class_known: torch.Tensor) -> torch.Tensor:
-    """Derive which foreground classes a label shows.
+    """Derive which foreground classes are present in a label.
 
     Args:
         label: (1, ...), the class of each voxel, 0 for background.
         class_known: bool (C,), whether each class was annotated in the patient.
 
     Returns:
-        float32 (C - 1,): 1 where any voxel is of the class, 0 where none is, ``UNKNOWN``.
+        float32 (C - 1,): 1 for a class with voxels, 0 for one without, ``UNKNOWN`` for one that
+        was not annotated.
 
     Raises:
         ValueError: as :func:`~scripts.transforms.partial_labels.candidate_classes`.
@@ -40,7 +41,7 @@ def class_presence(label: torch.Tensor, class_known: torch.Tensor) -> torch.Tens
 
 
 class ClassPresenced(KnownClassesd):
-    """Dictionary form of :func:`class_presence`, the last step before a loss; crop before it.
+    """Dictionary form of :func:`class_presence`; the last transform of the label, after cropping.
 
     Labels (1, ...) become (classes,); ``classes`` does not include background.
     """
@@ -53,7 +54,7 @@ class ClassPresenced(KnownClassesd):
 
 
 class PresenceLoss(nn.Module):
-    """Binary cross-entropy of each class, averaged over what is known; 0 where nothing is.
+    """Binary cross-entropy averaged over the known presences; 0 if none is known.
 
     Example:
         >>> loss = PresenceLoss()(torch.zeros(1, 3), torch.tensor([[1.0, 0.0, UNKNOWN]]))
@@ -62,10 +63,10 @@ class PresenceLoss(nn.Module):
     """
 
     def forward(self, logits: torch.Tensor, presence: torch.Tensor) -> torch.Tensor:
-        """Average over images and classes, both (B, K).
+        """Return the mean over images and classes of two tensors (B, K).
 
         Raises:
-            ValueError: when the shapes differ: the network does not classify images.
+            ValueError: when the shapes differ, as for a network that does not classify images.
         """
         if logits.shape != presence.shape:
             raise ValueError(

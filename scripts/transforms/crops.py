@@ -1,4 +1,4 @@
-"""Training patches that hold a lesion somewhere, not always in the middle."""
+"""Training patches with a lesion at a random position."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from monai.transforms import MapTransform, Randomizable, SpatialCrop
 
 
 class RandCropWithLabeld(MapTransform, Randomizable):
-    """Crop patches of one size at random, a share of them so that they hold a labelled voxel.
+    """Crop random patches of one size, a share of which contains a labelled voxel.
 
-    That voxel lies anywhere in the patch with equal chance. MONAI's ``RandCropByPosNegLabeld`` puts
-    it in the middle: a network that sees small lesions always there learns the place (zero padding
-    tells it where the middle is) and finds nothing in a whole slice. Images smaller than the patch
-    are taken as they are along that axis.
+    Its position in the patch is uniformly distributed. MONAI's ``RandCropByPosNegLabeld`` puts it
+    in the middle: a network that always sees small lesions there learns the position (zero padding
+    reveals the middle) and finds nothing in a whole slice. An image smaller than the patch is not
+    cropped along that axis.
 
     Args:
-        keys: cropped alike, each (C, ...) of one spatial shape.
-        label_key: where above 0, the label.
-        patch_size: of the last axes of the arrays, one for each spatial axis.
-        share: of patches that must hold a labelled voxel, where there is one.
-        num_samples: patches from one item; more than one come back as a list.
+        keys: arrays (C, ...) of one spatial shape, which are cropped to the same region.
+        label_key: key of the label; voxels above 0 are labelled.
+        patch_size: size along each spatial axis, in voxels.
+        share: share of patches that must contain a labelled voxel, if the item has any.
+        num_samples: number of patches from one item.
 
     Raises:
         ValueError: for a share outside 0 to 1, or no samples.
@@ -50,7 +50,7 @@ class RandCropWithLabeld(MapTransform, Randomizable):
         self.num_samples = num_samples
 
     def __call__(self, data: Mapping[Hashable, Any]) -> list[dict[Hashable, Any]]:
-        """Return the patches, each with what else the item holds.
+        """Return one item for each patch, with the other entries of the input.
 
         Raises:
             ValueError: when ``patch_size`` has another number of axes than the label.

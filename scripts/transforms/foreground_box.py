@@ -1,4 +1,4 @@
-"""Cleaning a mask where there is something to clean: in the box of its foreground."""
+"""Post-processing of masks in the bounding box of their foreground."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ Transformation = Callable[[dict[Hashable, Any]], Mapping[Hashable, Any]]
 
 
 class InForegroundBoxd(MapTransform):
-    """Apply a transform to the smallest box that holds the foreground; the rest stays as it is.
+    """Apply a transform to the bounding box of the foreground; voxels outside it are unchanged.
 
-    For transforms that look at pieces and holes, as RemoveSmallObjectsd, FillHolesd and
-    KeepLargestConnectedComponentd: with these the result is that of the whole volume, and most of a
-    volume is background that they would label voxel by voxel.
+    For transforms of components and holes (RemoveSmallObjectsd, FillHolesd,
+    KeepLargestConnectedComponentd): the result equals that for the whole volume, in less time,
+    because most of a volume is background.
 
     Args:
-        keys: masks (C, ...), cleaned one by one.
+        keys: masks (C, ...), processed one by one.
         transform: a dictionary transform of the same keys that keeps shapes, or a Compose of such.
-        labels: the foreground, the ``applied_labels`` of the transform; None for all but 0.
+        labels: foreground values, the ``applied_labels`` of the transform; None for all but 0.
+        allow_missing_keys: skip keys that an item lacks.
     """
 
     def __init__(
@@ -39,10 +40,10 @@ class InForegroundBoxd(MapTransform):
         self.labels = labels
 
     def __call__(self, data: Mapping[Hashable, torch.Tensor]) -> dict[Hashable, Any]:
-        """Clean the mask of every key; affine and history are kept.
+        """Transform the mask of each key; affine and history are kept.
 
         Raises:
-            ValueError: for a transform that gives another shape.
+            ValueError: for a transform that changes the shape.
         """
         result = dict(data)
         for key in self.key_iterator(result):
@@ -50,12 +51,12 @@ class InForegroundBoxd(MapTransform):
             box = foreground_box(mask, self.labels)
             if box is None:
                 continue
-            part = mask[box].clone()  # some transforms write into what they are given
+            part = mask[box].clone()  # some transforms work in place
             shape = part.shape
             cleaned = self.transform({key: part})[key]
             if cleaned.shape != shape:
                 raise ValueError(
-                    f"transform: must keep shapes, made {tuple(cleaned.shape)} of {tuple(shape)}"
+                    f"transform: must keep the shape {tuple(shape)}, got {tuple(cleaned.shape)}"
                 )
             whole = _plain(mask).to(cleaned.dtype, copy=True)
             whole[box] = _plain(cleaned)
@@ -69,14 +70,14 @@ class InForegroundBoxd(MapTransform):
 def foreground_box(
     mask: torch.Tensor, labels: Sequence[int] | None = None
 ) -> tuple[slice, ...] | None:
-    """Find the smallest box that holds the foreground.
+    """Find the bounding box of the foreground.
 
     Args:
         mask: (C, ...).
-        labels: that are foreground; None for all but 0.
+        labels: foreground values; None for all but 0.
 
     Returns:
-        A slice for each axis, all channels; None where there is no foreground.
+        One slice per axis, with all channels; None without foreground.
 
     Example:
         >>> import torch
@@ -85,15 +86,15 @@ def foreground_box(
     """
     plain = _plain(mask)
     if labels is None:
-        left = plain.ne(0).any(dim=0)
+        foreground = plain.ne(0).any(dim=0)
     else:
-        left = torch.zeros(plain.shape[1:], dtype=torch.bool, device=plain.device)
+        foreground = torch.zeros(plain.shape[1:], dtype=torch.bool, device=plain.device)
         for label in labels:
-            left |= plain.eq(label).any(dim=0)
+            foreground |= plain.eq(label).any(dim=0)
     ranges: list[slice] = [slice(None)]
-    for axis in range(left.ndim):
-        others = [other for other in range(left.ndim) if other != axis]
-        occupied = torch.nonzero(left.any(dim=others) if others else left)
+    for axis in range(foreground.ndim):
+        others = [other for other in range(foreground.ndim) if other != axis]
+        occupied = torch.nonzero(foreground.any(dim=others) if others else foreground)
         if not len(occupied):
             return None
         ranges.append(slice(int(occupied[0]), int(occupied[-1]) + 1))

@@ -1,8 +1,8 @@
-"""Cropping to a region along a grid, so that a network computes there what it would in the whole.
+"""Cropping to a region along a grid, so that a network gives the same result as in the whole image.
 
-A network that halves its maps five times sees the slice in blocks of 32 voxels. Cropped elsewhere
-than at a multiple of 32 every block holds other voxels, and the result differs throughout, not
-just at the rim.
+A network that halves its maps five times processes the slice in blocks of 32 voxels. When cropped
+at other positions than multiples of 32, each block contains other voxels, and the result differs
+everywhere, not only at the border.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 
 
 class CropOnGridd(CropForegroundd):
-    """Crop to where ``source_key`` is above 0, from grid line to grid line; can be inverted.
+    """Crop to the region where ``source_key`` is above 0, along grid lines; invertible.
 
     Args:
-        keys: cropped alike, each (C, ...) of one spatial shape.
-        source_key: the region, (1, ...).
-        margin: voxels around it, for each spatial axis; no more than the image has.
-        grid: distance of grid lines in voxels, for each spatial axis; the first is the image's
-            edge. The last cell is as large as the image leaves it.
+        keys: arrays (C, ...) of one spatial shape, which are cropped to the same box.
+        source_key: key of the region, (1, ...).
+        margin: voxels around the region along each spatial axis, limited to the image.
+        grid: distance between grid lines in voxels along each spatial axis, from the image's edge.
+            The last cell may be smaller.
 
     Raises:
         ValueError: for a distance below 1.
@@ -52,7 +52,7 @@ class _GridCrop(CropForeground):
     def compute_bounding_box(
         self, img: torch.Tensor
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return the box of a region (1, ...): first voxel and the one behind the last."""
+        """Return the box of a region (1, ...): start and end, the end not included."""
         start, end = super().compute_bounding_box(img)
         outer = -(-end // self.grid) * self.grid
         return start // self.grid * self.grid, np.minimum(outer, np.array(img.shape[1:]))

@@ -1,4 +1,4 @@
-"""Hounsfield units to network input: windowing."""
+"""Windowing of Hounsfield units for the network input."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ OUTSIDE = ("zero", "clip")
 class WindowHU(Transform):
     """Map a window of Hounsfield units to [0, 1].
 
-    ``outside`` says what becomes of values beyond the window. ``"zero"`` sets them to 0 on either
-    side, as the BSFT paper does (section 3.1), so that bone turns black; ``"clip"`` is the field's
-    usual clipping, bone stays white.
+    ``outside`` determines the values outside the window. ``"zero"`` sets them to 0 on both sides,
+    as in the BSFT paper (section 3.1), so that bone is black; ``"clip"`` is the usual clipping,
+    with which bone is white.
 
     Args:
         window_hu: lower and upper bound in HU.
@@ -35,7 +35,7 @@ class WindowHU(Transform):
     def __init__(self, window_hu: tuple[float, float], *, outside: str = "zero") -> None:
         low, high = window_hu
         if not low < high:
-            raise ValueError(f"window_hu: lower bound must lie below upper, got {window_hu}")
+            raise ValueError(f"window_hu: lower bound must be below upper, got {window_hu}")
         if outside not in OUTSIDE:
             raise ValueError(f"outside: must be one of {', '.join(OUTSIDE)}, got {outside!r}")
         self.low, self.high, self.outside = float(low), float(high), outside

@@ -1,9 +1,9 @@
-"""The lung field: the part of a chest CT in which nodules are searched.
+"""Lung field: the region of a chest CT in which nodules are searched.
 
-A classical method, without training: air inside the body, without gut gas and airways, closed and
-filled so that nodules on the pleura and inside the lungs belong to it. It means to be generous
-(a nodule outside is lost to everything that follows) and quick (it works on a grid of about
-1.6 mm), not to be an anatomical segmentation.
+A classical method without training: air inside the body, without gut gas and airways, closed and
+filled so that it includes nodules on the pleura and inside the lungs. It is designed to be generous
+(a nodule outside is missed by all later steps) and fast (grid of about 1.6 mm), and is not an
+anatomical segmentation.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ LUNG_LABELS = (3, 4)  # seg-lungs-LUNA16: 3 left lung, 4 right lung, 5 trachea
 
 
 class NoLungsError(ValueError):
-    """There is nothing in the volume that could be a lung."""
+    """No lung was found in the volume."""
 
 
 def lung_field(hu_zyx: Numbers, spacing_mm: Sequence[float]) -> Mask:
@@ -59,13 +59,13 @@ def lung_field(hu_zyx: Numbers, spacing_mm: Sequence[float]) -> Mask:
         spacing_mm: along x, y, z, in SimpleITK's order.
 
     Returns:
-        (Z, Y, X), True in the lungs, in nodules and vessels inside them and in what bulges into
-        them from the pleura by less than about 24 mm; False in trachea and main bronchi as far as
-        they can be distinguished from lung.
+        (Z, Y, X), True in the lungs, in nodules and vessels inside them and in lesions that bulge
+        into them from the pleura by less than about 24 mm; False in trachea and main bronchi as
+        far as they can be distinguished from lung.
 
     Raises:
-        NoLungsError: when there are none (an abdomen, a head, an empty volume): an empty field
-            would let everything after it report "no nodule" for a scan never looked at.
+        NoLungsError: when no lung is found (an abdomen, a head, an empty volume): with an empty
+            field, all later steps would report "no nodule" for a scan that was not searched.
         ValueError: for another shape, or spacing that is not above 0.
     """
     steps = steps_for(hu_zyx, spacing_mm, WORK_MM)
@@ -88,9 +88,9 @@ def lung_field(hu_zyx: Numbers, spacing_mm: Sequence[float]) -> Mask:
 
 
 def lung_field_from_labels(seg_lungs: Numbers, spacing_mm: Sequence[float]) -> Mask:
-    """Make the lung field from a mask as in seg-lungs-LUNA16, closed and filled the same way.
+    """Compute the lung field from a lung mask as in seg-lungs-LUNA16, by closing and filling.
 
-    Those masks cut nodules on the pleura off; what the mask has as lung always stays.
+    These masks exclude nodules on the pleura. All lung voxels of the mask are in the lung field.
 
     Args:
         seg_lungs: (Z, Y, X), 3 in the left lung, 4 in the right one, 5 in the trachea.
@@ -106,8 +106,8 @@ def lung_field_from_labels(seg_lungs: Numbers, spacing_mm: Sequence[float]) -> M
     steps = steps_for(seg_lungs, spacing_mm, WORK_MM)
     lungs = np.isin(seg_lungs, LUNG_LABELS)
     if not lungs.any():
-        found = np.unique(seg_lungs).tolist()[:10]
-        raise NoLungsError(f"seg_lungs: must hold 3 (left) or 4 (right lung), got only {found}")
+        values = np.unique(seg_lungs).tolist()[:10]
+        raise NoLungsError(f"seg_lungs: must hold 3 (left) or 4 (right lung), got only {values}")
     pooled = pool(lungs, steps) >= 0.5
     closed = rounded(pooled, np.array(spacing_mm[::-1], np.float64) * steps.astype(np.float64))
     return np.asarray((lungs | expand(closed, steps, lungs.shape)) & (seg_lungs != 5))
@@ -118,11 +118,11 @@ class LungFieldd(MapTransform):
 
     Args:
         keys: the CT, (1, X, Y, Z) in HU, oriented LPS (``Orientationd(axcodes="LPS")`` before).
-        lung_key: where the field goes: (1, X, Y, Z), uint8 0 or 1, with the CT's affine.
+        lung_key: key of the result: (1, X, Y, Z), uint8 0 or 1, with the CT's affine.
 
     Raises:
         ValueError: for more than one key, another shape or orientation, or a CT without lungs;
-            with the file's name where the image carries it.
+            the message starts with the file's name if it is known.
     """
 
     def __init__(self, keys: KeysCollection, *, lung_key: str = "lung") -> None:
@@ -150,18 +150,20 @@ class LungFieldd(MapTransform):
 
 
 def _name(image: Any) -> str:
-    """Return the file an image came from, else 'image'."""
+    """Return the file name in an image's metadata, else 'image'."""
     return str(getattr(image, "meta", {}).get(ImageMetaKey.FILENAME_OR_OBJ, "image"))
 
 
 def _check_lps(image: Any, name: str) -> None:
-    """Refuse anything but a (1, X, Y, Z) MetaTensor whose axes run left, back, head."""
+    """Check that an image is a (1, X, Y, Z) MetaTensor with axes to the left, back and head."""
     if not isinstance(image, MetaTensor) or image.ndim != 4 or image.shape[0] != 1:
         got = f"{type(image).__name__} {tuple(getattr(image, 'shape', ()))}"
         raise ValueError(f"{name}: must be a (1, X, Y, Z) MetaTensor, got {got}")
-    towards = np.diag(np.asarray(image.affine)[:3, :3])  # MONAI's affines lead to RAS
+    directions = np.diag(np.asarray(image.affine)[:3, :3])  # MONAI's world coordinates are RAS
     axes = np.abs(np.asarray(image.affine)[:3, :3])
-    if not ((axes.argmax(axis=0) == [0, 1, 2]).all() and (np.sign(towards) == [-1, -1, 1]).all()):
+    if not (
+        (axes.argmax(axis=0) == [0, 1, 2]).all() and (np.sign(directions) == [-1, -1, 1]).all()
+    ):
         raise ValueError(f"{name}: axes must run LPS; put Orientationd(axcodes='LPS') before")
 
 
@@ -176,23 +178,23 @@ def _largest(mask: Mask) -> Mask:
 
 
 def _around(body: Mask, spacing_zyx: NDArray[np.float64]) -> tuple[slice, ...]:
-    """Return rows and columns of the body, and as many beside it as closing a lung reaches."""
+    """Return slices of the body's rows and columns, with a margin for the closing of the lungs."""
     reach = np.ceil(CLOSING_MM / spacing_zyx).astype(int) + 2  # in voxels
-    places = (np.flatnonzero(body.any(axis=(0, 3 - axis))) for axis in (1, 2))
+    occupied = (np.flatnonzero(body.any(axis=(0, 3 - axis))) for axis in (1, 2))
     ranges = (
-        slice(max(0, int(found[0]) - r), int(found[-1]) + 1 + r) if len(found) else slice(None)
-        for found, r in zip(places, reach[1:], strict=True)
+        slice(max(0, int(index[0]) - r), int(index[-1]) + 1 + r) if len(index) else slice(None)
+        for index, r in zip(occupied, reach[1:], strict=True)
     )
     return (slice(None), *ranges)
 
 
 def _grown(mask: Mask) -> Mask:
-    """Grow a mask by one voxel: a lumen by its wall."""
+    """Dilate a mask by one voxel, the wall of a lumen."""
     return np.asarray(ndimage.binary_dilation(mask))
 
 
 def _airway(work: NDArray[np.float32], body: Mask, spacing_zyx: NDArray[np.float64]) -> Mask:
-    """Find the lumen of trachea and main bronchi; empty where not distinguishable from lung."""
+    """Segment the lumen of trachea and main bronchi; empty if not distinguishable from lung."""
     if not body.any():
         return np.zeros_like(body)
     midline = float(np.flatnonzero(body.any(axis=(0, 1)))[[0, -1]].mean())
@@ -211,11 +213,11 @@ def _airway(work: NDArray[np.float32], body: Mask, spacing_zyx: NDArray[np.float
 
 
 def _followed(lumen: Mask, air: Mask, spacing_zyx: NDArray[np.float64]) -> Mask:
-    """Complete the lumen in its slices and follow it down while it stands alone among tissue.
+    """Complete the lumen within slices and follow it downwards while tissue surrounds it.
 
-    Streaks and partial volumes break the lumen at any threshold; what a slice shows as one small
-    patch of air over the lumen, or under the patch above, is airway as a whole. Branches inside
-    the lungs are left to the lungs: only what is thicker than about 8 mm is returned.
+    Streaks and partial volumes interrupt the lumen at any threshold. A small area of air in a slice
+    that overlaps the lumen, or the airway in the slice above, belongs to the airway as a whole.
+    Branches inside the lungs, thinner than about 8 mm, are not included.
     """
     labels, count = ndimage.label(air, structure=IN_SLICE)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
@@ -232,7 +234,7 @@ def _followed(lumen: Mask, air: Mask, spacing_zyx: NDArray[np.float64]) -> Mask:
 def _is_tube(
     part: Mask, box: tuple[slice, ...], midline: float, spacing_zyx: NDArray[np.float64]
 ) -> bool:
-    """Say whether a component starts at its upper end as one tube near the body's midline."""
+    """Whether the upper end of a component is a single tube near the body's midline."""
     if part.shape[0] * spacing_zyx[0] < AIRWAY_LENGTH_MM:
         return False
     upper = part[-max(1, round(15 / spacing_zyx[0])) :]
@@ -247,7 +249,7 @@ def _is_tube(
 
 
 def _lungs(work: NDArray[np.float32], air: Mask, spacing_zyx: NDArray[np.float64]) -> Mask:
-    """Keep the components of air that can be lung: large, not pure gas; joined or apart."""
+    """Keep the components of air that can be lungs: large enough and not pure gas."""
     labels, count = ndimage.label(air)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     sizes[0] = 0

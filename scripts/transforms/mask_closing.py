@@ -20,7 +20,11 @@ IN_SLICE = ndimage.generate_binary_structure(3, 1) & np.array([False, True, Fals
 
 
 def steps_for(volume: Numbers, spacing_mm: Sequence[float], grid_mm: float) -> Steps:
-    """Return (3,): how many voxels along z, y, x make one of about ``grid_mm``."""
+    """Return (3,): numbers of voxels along z, y, x in a block of about ``grid_mm``.
+
+    Raises:
+        ValueError: for an empty volume or one that is not 3D, or spacing that is not above 0.
+    """
     if volume.ndim != 3 or min(volume.shape) < 1:
         raise ValueError(f"volume: must be (Z, Y, X) and not empty, got shape {volume.shape}")
     spacing = np.array(spacing_mm, float)
@@ -30,7 +34,7 @@ def steps_for(volume: Numbers, spacing_mm: Sequence[float], grid_mm: float) -> S
 
 
 def pool(volume: Numbers, steps: Steps) -> NDArray[np.float32]:
-    """Average blocks of ``steps`` voxels; HU are clipped, for padding and metal are no tissue."""
+    """Average blocks of ``steps`` voxels; HU are clipped, to exclude padding values and metal."""
     short = -np.array(volume.shape) % steps
     if short.any():
         volume = np.pad(volume, [(0, int(n)) for n in short], mode="edge")
@@ -50,7 +54,7 @@ def expand(mask: Mask, steps: Steps, shape: tuple[int, ...]) -> Mask:
 
 
 def fill(mask: Mask, largest: float = np.inf) -> Mask:
-    """Fill, slice by slice, what a mask encloses, up to a number of voxels a hole."""
+    """Fill the holes of a mask slice by slice, up to ``largest`` voxels per hole."""
     labels, count = ndimage.label(~mask, structure=IN_SLICE)
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
     hole = sizes <= largest
@@ -61,10 +65,11 @@ def fill(mask: Mask, largest: float = np.inf) -> Mask:
 
 
 def rounded(lungs: Mask, spacing_zyx: NDArray[np.float64]) -> Mask:
-    """Close a lung mask over notches, fill its holes and add a voxel for the pleura.
+    """Close notches of a lung mask, fill its holes and add one voxel for the pleura.
 
-    What the mask has always stays. A nodule on the pleura is as dense as the wall behind it, and
-    readers draw its rim where the threshold has the wall: without the added voxel it is cut.
+    The result contains the mask. A nodule on the pleura is as dense as the chest wall behind it,
+    and readers include its rim, which the threshold assigns to the wall: without the added voxel
+    it would be cut off.
     """
     box = ndimage.find_objects(lungs.astype(np.uint8))[0]
     reach = np.ceil(CLOSING_MM / spacing_zyx).astype(int) + 1  # in voxels
@@ -84,7 +89,7 @@ def rounded(lungs: Mask, spacing_zyx: NDArray[np.float64]) -> Mask:
 
 
 def close(mask: Mask, spacing_zyx: NDArray[np.float64]) -> Mask:
-    """Close with a ball of :data:`CLOSING_MM`."""
+    """Close a mask with a ball of radius :data:`CLOSING_MM`."""
     if not mask.any():
         return mask
     dilated = ndimage.distance_transform_edt(~mask, sampling=spacing_zyx) <= CLOSING_MM

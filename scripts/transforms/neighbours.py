@@ -12,7 +12,7 @@ from monai.transforms import MapTransform
 
 
 def stack_neighbours(volume: torch.Tensor, *, each_side: int = 1) -> torch.Tensor:
-    """Give every slice of a volume its neighbours as channels; edge slices are repeated.
+    """Stack each slice of a volume with its neighbours as channels; edge slices are repeated.
 
     Args:
         volume: (1, H, W, D), slices along the last axis.
@@ -20,8 +20,8 @@ def stack_neighbours(volume: torch.Tensor, *, each_side: int = 1) -> torch.Tenso
 
     Returns:
         (2 * each_side + 1, H, W, D): channel ``c`` at slice ``k`` is slice ``k + c - each_side``.
-        A view in which neighbours share memory, so that a stack is no larger than its volume: not
-        to be changed in place. One slice with its neighbours is contiguous.
+        It is a view of the size of the volume, in which neighbours share memory: do not change it
+        in place. One slice with its neighbours is contiguous.
 
     Raises:
         ValueError: when the volume has more than one channel or is not 4-dimensional.
@@ -68,7 +68,7 @@ class StackNeighboursd(MapTransform):
 
 
 def stored_slices(chosen: Iterable[int], neighbours: int, depth: int) -> list[int]:
-    """Every slice that the chosen ones need, with neighbours, in order.
+    """Return the indices of the chosen slices and their neighbours, sorted.
 
     Example:
         >>> stored_slices([0, 7], neighbours=1, depth=9)
@@ -79,7 +79,7 @@ def stored_slices(chosen: Iterable[int], neighbours: int, depth: int) -> list[in
 
 
 def rows_of(number: int, stored: Sequence[int], neighbours: int, depth: int) -> list[int]:
-    """Rows of the stored stack for one slice: below first, edge slices repeated.
+    """Return the rows of a stored stack for one slice and its neighbours, edge slices repeated.
 
     Example:
         >>> rows_of(0, [0, 1, 6, 7, 8], neighbours=1, depth=9)

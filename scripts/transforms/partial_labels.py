@@ -1,10 +1,10 @@
-"""Partial labels: the classes that a voxel may be, given the organs annotated in the patient.
+"""Partial labels: the possible classes of each voxel, given the organs annotated in the patient.
 
-An organ without annotation is part of the background of the label map. Such a voxel's label is
-therefore not "background" but a set of candidates, background and every class that is unknown in
-the patient; an annotated voxel has one candidate. Sets are tensors (C, ...), 1 where a class is a
-candidate: a one-hot label is the case without unknown classes, so that losses, augmentation and
-collation need to know nothing else.
+An organ without annotation is part of the background of the label map. The label of a background
+voxel is therefore a set of candidates, background and each class that is unknown in the patient;
+an annotated voxel has one candidate. Sets are tensors (C, ...), 1 for a candidate class. A one-hot
+label is the case without unknown classes, so that losses, augmentation and collation treat both
+alike.
 
 Source: labels as sets of candidates, Cour, Sapp, Taskar, Journal of Machine Learning Research 12,
 2011; for organs outlined in part of the data, Fang and Yan, IEEE Transactions on Medical Imaging
@@ -24,7 +24,7 @@ from monai.transforms import MapTransform
 
 
 def candidate_classes(label: torch.Tensor, class_known: torch.Tensor) -> torch.Tensor:
-    """Turn class values into sets of candidates.
+    """Convert class values to sets of candidates.
 
     Args:
         label: (1, ...), the class of each voxel, 0 for background.
@@ -34,8 +34,8 @@ def candidate_classes(label: torch.Tensor, class_known: torch.Tensor) -> torch.T
         uint8 (C, ...).
 
     Raises:
-        ValueError: when a voxel has the value of an unknown class, or of none of the C; or when
-            background is unknown.
+        ValueError: when a value is that of an unknown class or not below C, or background is
+            unknown.
 
     Example:
         >>> label = torch.tensor([[0, 1, 2]])
@@ -51,12 +51,12 @@ def candidate_classes(label: torch.Tensor, class_known: torch.Tensor) -> torch.T
             f"label, class_known: must be (1, ...) with a known background, got "
             f"{tuple(label.shape)} and {known.tolist()}"
         )
-    shown = torch.unique(values)
-    if shown[0] < 0 or shown[-1] >= len(known) or not known[shown].all():
+    present = torch.unique(values)
+    if present[0] < 0 or present[-1] >= len(known) or not known[present].all():
         classes = [k for k, is_known in enumerate(known.tolist()) if is_known]
         raise ValueError(
-            f"label: must be of the known classes {classes}, got {shown.tolist()}; prepare again, "
-            "with the classes that the config names"
+            f"label: must be of the known classes {classes}, got {present.tolist()}; prepare "
+            "again, with the classes that the config names"
         )
     numbers = torch.arange(len(known), device=label.device).view(-1, *[1] * (values.ndim - 1))
     unknown = (~known).view_as(numbers) & (values == 0)
@@ -64,16 +64,16 @@ def candidate_classes(label: torch.Tensor, class_known: torch.Tensor) -> torch.T
 
 
 def known_classes(candidates: torch.Tensor) -> torch.Tensor:
-    """Derive from the candidates of one image which classes are known in it.
+    """Derive the known classes of an image from its candidates.
 
-    A class is unknown when a voxel may be of it or of another one. In an image without background
-    every class counts as known, which loses nothing: all its voxels have one candidate.
+    A class is unknown when it is one of several candidates of a voxel. In an image without
+    background every class counts as known, because all its voxels have one candidate.
 
     Args:
         candidates: (C, ...).
 
     Returns:
-        bool (C,); background always.
+        bool (C,); background is always known.
 
     Example:
         >>> known_classes(torch.tensor([[1, 0], [0, 1], [1, 0]]))
@@ -90,15 +90,16 @@ class KnownClassesd(MapTransform):
 
     Args:
         keys: labels (1, ...).
-        classes: how many the network distinguishes.
-        known_key: where the sample says which classes were annotated, background first.
+        classes: number of classes that the network distinguishes.
+        known_key: key of the flags which classes were annotated, background first.
+        allow_missing_keys: skip keys that an item lacks.
 
     Raises:
         ValueError: for too few classes.
     """
 
     background = 1
-    """How many of ``classes`` are background."""
+    """Number of background classes in ``classes``."""
 
     def __init__(
         self,
@@ -116,14 +117,14 @@ class KnownClassesd(MapTransform):
 
     @abstractmethod
     def convert(self, label: torch.Tensor, class_known: torch.Tensor) -> torch.Tensor:
-        """Convert one label; the affine is kept where the result has its grid."""
+        """Convert one label."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Convert every key.
+        """Convert every key; the affine is kept if the result has the label's spatial shape.
 
         Raises:
-            ValueError: when the data were prepared with another number of classes, or do not say
-                what was annotated, as those of nodules.
+            ValueError: when the data were prepared with another number of classes, or do not state
+                the annotated classes, as data of nodules.
         """
         result = dict(data)
         known, expected = data.get(self.known_key), self.classes + 1 - self.background
@@ -146,7 +147,7 @@ class KnownClassesd(MapTransform):
 
 
 class CandidateClassesd(KnownClassesd):
-    """Dictionary form of :func:`candidate_classes`, the last step before a loss.
+    """Dictionary form of :func:`candidate_classes`, the last transform before the loss.
 
     ``classes`` includes background.
     """

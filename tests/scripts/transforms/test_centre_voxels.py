@@ -172,7 +172,7 @@ def test_region_when_margin_or_geometry_is_missing_then_refused():
     with pytest.raises(ValueError, match="margin_mm: must be above 0, got 0"):
         NoduleRegiond("image", margin_mm=0)
     item = {"image": torch.zeros(1, 4, 4), "instances": torch.zeros(1, 4, 4)}
-    with pytest.raises(ValueError, match="must carry its affine"):
+    with pytest.raises(ValueError, match="must have its affine"):
         NoduleRegiond("image")(item)
 
 

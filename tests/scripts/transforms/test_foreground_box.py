@@ -107,5 +107,5 @@ def test_the_box_of_all_channels() -> None:
 
 def test_a_transform_that_changes_shapes_is_refused() -> None:
     pad = SpatialPadd("pred", spatial_size=(30, 30, 30))
-    with pytest.raises(ValueError, match="must keep shapes"):
+    with pytest.raises(ValueError, match="must keep the shape"):
         InForegroundBoxd("pred", pad)({"pred": blobs(0, at_the_edge=False)})

@@ -28,7 +28,7 @@ def test_window_of_dictionary_then_affine_is_kept():
 
 
 def test_window_when_reversed_then_refused():
-    with pytest.raises(ValueError, match=r"lower bound must lie below upper, got \(400"):
+    with pytest.raises(ValueError, match=r"lower bound must be below upper, got \(400"):
         WindowHU((400, -1000))
 
 
