@@ -1,4 +1,4 @@
-"""Boxes around masks."""
+"""Bounding boxes of masks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Box = tuple[slice, ...]
 
 
 def box_of(mask: npt.NDArray[np.bool_]) -> Box:
-    """Return the smallest box that holds a mask, as slices of its axes.
+    """Return the bounding box of a mask, as one slice per axis.
 
     Raises:
         ValueError: when the mask is empty.
@@ -23,7 +23,7 @@ def box_of(mask: npt.NDArray[np.bool_]) -> Box:
         (slice(1, 2, None), slice(1, 3, None))
     """
     if not mask.any():
-        raise ValueError(f"mask: must not be empty, got {mask.shape} without a voxel set")
+        raise ValueError(f"mask: must not be empty, got {mask.shape} without a True voxel")
     axes = range(mask.ndim)
     hits = [np.flatnonzero(mask.any(axis=tuple(a for a in axes if a != axis))) for axis in axes]
     return tuple(slice(int(hit[0]), int(hit[-1]) + 1) for hit in hits)
@@ -32,13 +32,13 @@ def box_of(mask: npt.NDArray[np.bool_]) -> Box:
 def grow_box(
     box: Box, *, margin_mm: float, spacing_mm: Sequence[float], shape: Sequence[int]
 ) -> Box:
-    """Grow a box on every side by the voxels whose centres lie within a margin, inside an array.
+    """Grow a box on every side by the voxels whose centres are within a margin, inside an array.
 
     Args:
-        box: a slice per axis.
-        margin_mm: at least 0.
-        spacing_mm: distance of voxel centres along each axis.
-        shape: of the array that the box lies in.
+        box: one slice per axis.
+        margin_mm: margin in mm, at least 0.
+        spacing_mm: distance between voxel centres along each axis.
+        shape: shape of the array that contains the box.
 
     Example:
         >>> grow_box((slice(4, 6),), margin_mm=5, spacing_mm=(2.0,), shape=(7,))

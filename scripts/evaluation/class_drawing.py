@@ -1,4 +1,4 @@
-"""Classes on CT slices, a row of three pictures for each: CT, annotation, network."""
+"""Pictures of classes on CT slices; each slice is a row of CT, annotation and prediction."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def write_classes(
     class_names: Sequence[str],
     window_hu: tuple[float, float],
 ) -> None:
-    """Write a row of three pictures for each slice as one PNG, whole or not at all.
+    """Write a page of slices, each a row of three pictures, as one PNG, atomically.
 
     Args:
-        panels: of class values, from the top down.
-        path: ends in .png.
-        class_names: of all classes, background first.
+        panels: slices with class values, from top to bottom.
+        path: file to write, ending in .png.
+        class_names: names of all classes, background first.
         window_hu: lowest (black) and highest (white) HU shown.
 
     Raises:
@@ -72,8 +72,8 @@ def _draw(
         for column, values in enumerate((None, panel.manual, panel.ours)):
             axes = figure.add_subplot(grid[row, column])
             draw_classes(axes, panel, values, window_hu)
-            words = panel.title if column == 0 else COLUMNS[column]
-            axes.set_title(words, loc="left", color=TEXT, fontsize=9, fontweight="bold", pad=3)
+            title = panel.title if column == 0 else COLUMNS[column]
+            axes.set_title(title, loc="left", color=TEXT, fontsize=9, fontweight="bold", pad=3)
         figure.axes[-1].set_title(panel.caption, loc="right", color=QUIET, fontsize=7, pad=3)
     colours = zip(COLOURS, class_names[1:], strict=False)
     draw_legend(figure, [Patch(color=colour, label=name) for colour, name in colours], window_hu)
@@ -88,7 +88,7 @@ def draw_classes(
     *,
     palette: Sequence[str] = COLOURS,
 ) -> None:
-    """Draw the CT in grey and, over it, every class in its colour with its outline."""
+    """Draw the CT in grey and, over it, each class in its colour with its outline."""
     draw_slice(axes, panel, window_hu)
     if values is None:
         return
@@ -103,10 +103,10 @@ def draw_classes(
 
 
 def colour_classes(values: Values, palette: Sequence[str] = COLOURS) -> npt.NDArray[np.float64]:
-    """Turn class values into see-through colours.
+    """Convert class values to translucent colours.
 
     Args:
-        values: (Y, X), 0 for background, which stays clear.
+        values: (Y, X), 0 for background, which is transparent.
         palette: colours of the values from 1 on.
 
     Returns:

@@ -19,17 +19,17 @@ Pairs = tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]]
 
 
 class ClassFigure(Metric):
-    """IoU, Dice or pixel accuracy of all images together (pooled), unknown classes left out.
+    """IoU, Dice or pixel accuracy pooled over all images, without unknown classes.
 
-    Voxels are pooled over every image of an epoch: of single slices, most of which do not show a
-    given organ, IoU would mostly be a 1 or a 0 for nothing. IoU and Dice are those of one class, or
-    the mean over the foreground classes that are known in any image. With several processes the
-    counts of all are added up.
+    Voxels are pooled over the images of an epoch, because most slices do not contain a given organ,
+    and the IoU of such a slice is 1 or 0 regardless of the segmentation of the organ. IoU and Dice
+    are those of one class, or the mean over the foreground classes that are known in any image. The
+    counts of all processes are added up.
 
     Args:
         figure: "iou", "dice" or "accuracy".
-        class_names: of all classes, background first.
-        of: the class; the mean of the foreground classes when None. Accuracy has none.
+        class_names: names of all classes, background first.
+        of: name of the class; None for the mean of the foreground classes, and for accuracy.
         output_transform: from the engine's output to two lists, (C, ...) logits or (1, ...) class
             values, and (C, ...) candidates (:mod:`scripts.transforms.partial_labels`).
 
@@ -59,7 +59,7 @@ class ClassFigure(Metric):
 
     @reinit__is_reduced
     def reset(self) -> None:
-        """Forget all images."""
+        """Reset the counts."""
         size = len(self.class_names)
         self._counts = torch.zeros(size, size, dtype=torch.int64)
         self._known = torch.zeros(size, dtype=torch.int64)
@@ -69,7 +69,7 @@ class ClassFigure(Metric):
         """Count the voxels of some images."""
         for prediction, candidates in zip(*output, strict=True):
             known = known_classes(_plain(candidates))
-            # of several candidates the first is background
+            # background is the first of several candidates
             annotation = _plain(candidates).to(torch.uint8).max(dim=0).indices
             matrix = confusion_matrix(
                 self._class_values(prediction), annotation.cpu().numpy(), known.tolist()
@@ -84,13 +84,13 @@ class ClassFigure(Metric):
             raise ValueError(
                 f"pred: must have 1 or {len(self.class_names)} channels, got {len(plain)}"
             )
-        # the first of equal ones, as argmax has it, in an eighth of its time over few channels
+        # the same indices as argmax, in an eighth of the time for few channels
         values = plain[0] if len(plain) == 1 else plain.max(dim=0).indices
         return np.asarray(values.long().cpu().numpy())
 
     @sync_all_reduce("_counts", "_known")
     def compute(self) -> float:
-        """Compute the figure; NaN where none of its classes is known."""
+        """Compute the figure; NaN if none of its classes is known."""
         matrix = self._counts.cpu().numpy()
         if self.figure == "accuracy":
             return pixel_accuracy(matrix)

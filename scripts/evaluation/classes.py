@@ -1,9 +1,8 @@
-"""Figures of several classes at once, from their confusion matrix.
+"""Figures of several classes, from their confusion matrix.
 
-A class that is unknown in a patient is merged with background there, as in the loss: predictions
-of it count as background, and it has no figures of its own. A predicted kidney in a patient
-without annotated kidneys is neither right nor wrong; a predicted kidney inside the annotated liver
-is still a missed liver voxel.
+A class that is unknown in a patient is merged with background, as in the loss: its predictions
+count as background, and it has no figures. A predicted kidney in a patient without annotated
+kidneys is neither right nor wrong; inside the annotated liver it counts as missed liver voxels.
 """
 
 from __future__ import annotations
@@ -22,11 +21,11 @@ Matrix = npt.NDArray[np.int64]
 def merge_unknown(
     prediction: npt.NDArray[np.integer], known: Sequence[bool]
 ) -> npt.NDArray[np.integer]:
-    """Turn predictions of unknown classes into background.
+    """Replace predictions of unknown classes by background.
 
     Args:
         prediction: class values.
-        known: for each class, whether it was annotated.
+        known: whether each class was annotated.
 
     Example:
         >>> merge_unknown(np.array([0, 1, 3]), [True, True, True, False])
@@ -42,15 +41,15 @@ def confusion_matrix(
     """Count voxels: row is the annotated class, column the predicted one.
 
     Args:
-        prediction: class values, of one shape with the annotation.
+        prediction: class values, in the shape of the annotation.
         annotation: class values.
-        known: for each of the C classes, whether it was annotated.
+        known: whether each of the C classes was annotated.
 
     Returns:
         (C, C); row and column of an unknown class are zero.
 
     Raises:
-        ValueError: when the shapes differ, or a value is none of the classes.
+        ValueError: when the shapes differ, or a value is not a class.
 
     Example:
         >>> confusion_matrix(np.array([0, 1, 1]), np.array([0, 0, 1]), [True, True])
@@ -74,7 +73,7 @@ def confusion_matrix(
 
 
 def class_confusion(matrix: Matrix, value: int) -> Confusion:
-    """Give one class against all others.
+    """Return the counts of one class against all others.
 
     Example:
         >>> class_confusion(np.array([[5, 1], [2, 3]]), 1)
@@ -86,7 +85,7 @@ def class_confusion(matrix: Matrix, value: int) -> Confusion:
 
 
 def pixel_accuracy(matrix: Matrix) -> float:
-    """Share of voxels that are predicted as annotated; NaN without any.
+    """Return the share of voxels that are predicted as annotated; NaN without voxels.
 
     Example:
         >>> pixel_accuracy(np.array([[5, 1], [1, 3]]))

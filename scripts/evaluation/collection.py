@@ -1,4 +1,4 @@
-"""Predictions and annotations of an evaluation, kept compressed until their series are complete."""
+"""Collection of predictions and annotations, kept compressed until their series are complete."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ class SeriesCollection:
         cases: each with ``series_uid`` and ``patient_id``; slices also with ``slice`` (index in the
             LPS volume) and ``spacing_mm`` (x, y, z). Optional: ``nodules`` ([{"id",
             "diameter_mm"}]) and ``slices_in_volume``.
-        annotation: key of ``instances``, where it is another.
-        classes: how many values ``pred`` has, background included.
+        annotation: key of the annotation, if it is not ``instances``.
+        classes: number of values of ``pred``, background included.
 
     Raises:
-        ValueError: when there are no cases, or one lacks what it must say.
+        ValueError: when there are no cases, or one lacks a required entry.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class SeriesCollection:
                 raise ValueError(
                     f"cases: entry {index} must have series_uid, patient_id and (if given) case = "
                     f"{index}, got {sorted(case)} with case = {case.get('case')}; pass the list "
-                    "that the data set was made of"
+                    "that the data set was created from"
                 )
         self.cases = cases
         self.annotation = annotation
@@ -63,19 +63,19 @@ class SeriesCollection:
         self._items: list[EvaluatedSlices] = []
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Remove all cases."""
         self._items.clear()
 
     def add(self, output: Any, batch: Any = None) -> None:
-        """Take one iteration of an engine.
+        """Add the cases of one iteration of an engine.
 
         Args:
             output: decollated ``engine.state.output``.
-            batch: decollated ``engine.state.batch``, where MONAI's engines leave the keys of a
-                sample that are neither image nor label.
+            batch: decollated ``engine.state.batch``, which contains the entries of a sample other
+                than image and label.
 
         Raises:
-            ValueError: when they are not what the class describes.
+            ValueError: when an entry is missing or invalid.
         """
         if not isinstance(output, (list, tuple)):
             raise ValueError(
@@ -93,7 +93,7 @@ class SeriesCollection:
             self._items.append(self._pack(item))
 
     def series(self) -> Iterable[Series]:
-        """Give the series, one after another, of all processes together."""
+        """Yield the series of all processes, one after another."""
         items = _of_all_processes(self._items)
         return assemble_series(items, self.cases, dtype=bool if self.classes == 2 else np.uint8)
 
@@ -122,7 +122,7 @@ class SeriesCollection:
                 f"{float(instances.min()):g} to {float(instances.max()):g}; resample with nearest"
             )
         if prediction.ndim == 3:
-            first, spacing = _slice_facts(index, self.cases[index])
+            first, spacing = _slice_geometry(index, self.cases[index])
             stacks = predicted[None], labelled[None]
         else:
             first = 0
@@ -132,7 +132,7 @@ class SeriesCollection:
 
 
 class Annotated(Protocol):
-    """What a collection must know of a kind of annotation."""
+    """A kind of annotation, as far as a collection depends on it."""
 
     @property
     def annotation(self) -> str:
@@ -143,16 +143,16 @@ class Annotated(Protocol):
         """Number of values of a prediction, background included."""
 
     def check(self, case: Case) -> None:
-        """Refuse a case that lacks what the annotation needs with a ValueError."""
+        """Raise a ValueError for a case that lacks an entry which the annotation needs."""
 
 
 class CollectingHandler(ABC):
-    """Ignite handler that collects every case of an evaluation and works on its series at the end.
+    """Ignite handler that collects the cases of an evaluation and processes its series at the end.
 
     Args:
-        cases: the list that the evaluated data set was made of.
-        output_dir: where to write.
-        kind: of the annotation.
+        cases: the list that the evaluated data set was created from.
+        output_dir: folder to write to.
+        kind: kind of annotation.
 
     Raises:
         ValueError: for cases without the required entries.
@@ -165,38 +165,38 @@ class CollectingHandler(ABC):
         self.output_dir = Path(output_dir)
 
     def attach(self, engine: Engine) -> None:
-        """Collect every iteration of ``engine`` and finish at its end."""
+        """Attach to an engine: collect each iteration, finish when it is completed."""
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.COMPLETED, self)
 
     def _start(self, engine: Engine) -> None:
-        """Forget an earlier run, and check before the first case that results can be written."""
+        """Remove the cases of an earlier run, and check that results can be written."""
         self.collection.clear()
         claim_output(self.output_dir, "output_dir")
 
     def _collect(self, engine: Engine) -> None:
-        """Take one iteration's cases."""
+        """Add the cases of one iteration."""
         self.collection.add(engine.state.output, engine.state.batch)
 
     def __call__(self, engine: Engine) -> None:
-        """Finish, and forget the cases."""
+        """Process the series, then remove the cases."""
         self.finish(engine, self.collection.series())
         self.collection.clear()
 
     @abstractmethod
     def finish(self, engine: Engine, series: Iterable[Series]) -> None:
-        """Work on the series of all processes; called in each of them, files are rank 0's."""
+        """Process the series of all processes; called in each process, only rank 0 writes files."""
 
 
 def _whole_numbers(tensor: torch.Tensor) -> Instances | None:
-    """Return the only channel as uint8; None when that would change a value."""
+    """Return the only channel as uint8; None if that would change a value."""
     plain = (tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor)[0].detach().cpu()
     small = plain.to(torch.uint8)
     return small.numpy() if torch.equal(small.to(plain.dtype), plain) else None
 
 
-def _slice_facts(index: int, case: Case) -> tuple[int, tuple[float, float, float]]:
+def _slice_geometry(index: int, case: Case) -> tuple[int, tuple[float, float, float]]:
     """Return a slice's index in its volume and its spacing (z, y, x)."""
     missing = [key for key in ("slice", "spacing_mm") if case.get(key) is None]
     if missing:
@@ -208,24 +208,28 @@ def _slice_facts(index: int, case: Case) -> tuple[int, tuple[float, float, float
 def _volume_stacks(
     index: int, arrays: tuple[Instances, Instances], instances: torch.Tensor
 ) -> tuple[tuple[Instances, Instances], tuple[float, float, float]]:
-    """Turn a volume's arrays to (z, y, x), running head-wards, posterior, left."""
+    """Reorient a volume's arrays to (z, y, x), towards head, posterior and left.
+
+    Returns:
+        The two arrays, and the spacing (z, y, x) in mm.
+    """
     if not isinstance(instances, MetaTensor):
         raise ValueError(
-            f"instances: a volume must carry its affine (MetaTensor), case {index} is a "
+            f"instances: a volume must have its affine (MetaTensor), case {index} is a "
             f"{type(instances).__name__}"
         )
     affine = np.asarray(instances.affine.cpu(), float)
-    turn = nib.orientations.ornt_transform(
+    transform = nib.orientations.ornt_transform(
         nib.orientations.io_orientation(affine), nib.orientations.axcodes2ornt("SPL")
     )
-    first, second = (nib.orientations.apply_orientation(array, turn) for array in arrays)
+    first, second = (nib.orientations.apply_orientation(array, transform) for array in arrays)
     sizes = np.linalg.norm(affine[:3, :3], axis=0)
-    z, y, x = (float(sizes[np.flatnonzero(turn[:, 0] == axis)[0]]) for axis in range(3))
+    z, y, x = (float(sizes[np.flatnonzero(transform[:, 0] == axis)[0]]) for axis in range(3))
     return (first, second), (z, y, x)
 
 
 def _of_all_processes(items: list[EvaluatedSlices]) -> list[EvaluatedSlices]:
-    """Join what the processes of a distributed evaluation hold."""
+    """Gather the items of all processes of a distributed evaluation."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return items
     gathered: list[list[EvaluatedSlices]] = [[]] * torch.distributed.get_world_size()

@@ -1,4 +1,4 @@
-"""Colours of every picture: of classes, of outlines, and of the dark page they are drawn on."""
+"""Colours of the pictures: classes, outlines and the dark page."""
 
 from scripts.datasets.segment_classes import COLOURS
 

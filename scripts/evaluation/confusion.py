@@ -1,6 +1,6 @@
-"""Counts of correct and wrong voxels, and the figures computed from them.
+"""Voxel counts (TP, FP, FN, TN), and the figures computed from them.
 
-Empty cases, which other tools drop or score at will, follow one rule each:
+Empty cases, which other tools omit or score inconsistently, follow these rules:
 
 ==============================  ====  ====  ===========  ===========
 annotation / prediction         Dice  IoU   sensitivity  specificity
@@ -10,8 +10,8 @@ nothing / something             0     0     undefined    TN/(TN+FP)
 something / nothing             0     0     0            1
 ==============================  ====  ====  ===========  ===========
 
-Undefined is NaN here, null in JSON and an empty cell in CSV; reports count it. Specificity is
-undefined only where every voxel is annotated.
+Undefined values are NaN here, null in JSON and an empty cell in CSV; reports count them.
+Specificity is undefined only if every voxel is annotated.
 
 Source: sensitivity, specificity and Dice as in Ma et al., J. Computer Applications 40(7), 2020.
 """
@@ -47,7 +47,7 @@ class Confusion:
     tn: int = 0
 
     def __post_init__(self) -> None:
-        """Refuse counts below zero."""
+        """Check that counts are not negative."""
         counts = (self.tp, self.fp, self.fn, self.tn)
         if min(counts) < 0:
             raise ValueError(f"tp, fp, fn, tn: must be at least 0, got {counts}")
@@ -60,52 +60,52 @@ class Confusion:
 
     @property
     def sensitivity(self) -> float:
-        """TP / (TP + FN); NaN where nothing is annotated."""
+        """TP / (TP + FN); NaN if nothing is annotated."""
         return _ratio(self.tp, self.tp + self.fn)
 
     @property
     def specificity(self) -> float:
-        """TN / (FP + TN); NaN where everything is annotated."""
+        """TN / (FP + TN); NaN if everything is annotated."""
         return _ratio(self.tn, self.fp + self.tn)
 
     @property
     def dice(self) -> float:
-        """2 TP / (2 TP + FP + FN); 1 where nothing is annotated and nothing predicted."""
+        """2 TP / (2 TP + FP + FN); 1 if nothing is annotated or predicted."""
         return 1.0 if self.is_empty else _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
     @property
     def iou(self) -> float:
-        """TP / (TP + FP + FN); 1 where nothing is annotated and nothing predicted."""
+        """TP / (TP + FP + FN); 1 if nothing is annotated or predicted."""
         return 1.0 if self.is_empty else _ratio(self.tp, self.tp + self.fp + self.fn)
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is annotated and nothing predicted."""
+        """Whether nothing is annotated or predicted."""
         return self.tp + self.fp + self.fn == 0
 
     @property
     def is_false_alarm(self) -> bool:
-        """Whether something is predicted where nothing is annotated."""
+        """Whether there is a prediction but no annotation."""
         return self.tp + self.fn == 0 and self.fp > 0
 
     @property
     def is_missed(self) -> bool:
-        """Whether nothing is predicted where something is annotated."""
+        """Whether there is an annotation but no prediction."""
         return self.tp + self.fp == 0 and self.fn > 0
 
 
 def _ratio(numerator: int, denominator: int) -> float:
-    """Divide; NaN where the denominator is zero."""
+    """Divide; NaN if the denominator is zero."""
     return numerator / denominator if denominator else math.nan
 
 
 def count_voxels(prediction: Mask, annotation: Mask, *, within: Mask | None = None) -> Confusion:
-    """Compare two masks of one shape.
+    """Count the voxels of two masks of one shape.
 
     Args:
-        prediction: of the network.
-        annotation: of the reader.
-        within: where to count; everywhere when None.
+        prediction: mask of the network.
+        annotation: mask of the reader.
+        within: mask of the voxels to count; None for all.
 
     Raises:
         ValueError: when the shapes differ.

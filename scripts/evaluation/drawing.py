@@ -1,7 +1,7 @@
-"""Elements of every picture of CT slices: page, slice in grey, voxel edges, scale bar, legend.
+"""Elements of pictures of CT slices: page, slice in grey, voxel edges, scale bar, legend.
 
-Slices are (Y, X) arrays with rows running to posterior and columns to the left, so that they show
-as radiologists look at them: the patient's right on the left side, anterior on top.
+Slices are (Y, X) arrays with rows towards posterior and columns towards the patient's left, shown
+in the radiological convention: the patient's right on the left side, anterior at the top.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class Panel:
 
     Args:
         image_hu: (Y, X) in HU.
-        ours: (Y, X) mask or class values, the network's.
-        manual: (Y, X) mask or class values, the reader's; None without an annotation.
+        ours: (Y, X) mask or class values of the network.
+        manual: (Y, X) mask or class values of the reader; None without an annotation.
         spacing_mm: y, x.
-        title: in bold above the picture.
-        caption: in grey below the title, or at the right of it.
-        focus: (Y, X) mask to enlarge; what is outlined when None.
+        title: text in bold above the picture.
+        caption: text in grey below or to the right of the title.
+        focus: (Y, X) mask of the part to enlarge; None for the outlined part.
 
     Raises:
         ValueError: when the shapes differ or the spacing is not two numbers above 0.
@@ -60,7 +60,7 @@ class Panel:
     focus: Mask | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be drawn."""
+        """Check shapes and spacing."""
         masks = {"ours": self.ours, "manual": self.manual, "focus": self.focus}
         for name, mask in masks.items():
             if mask is not None and (mask.shape != self.image_hu.shape or mask.ndim != 2):
@@ -74,13 +74,13 @@ class Panel:
 
     @property
     def size_mm(self) -> tuple[float, float]:
-        """Height and width."""
+        """Height and width in mm."""
         height, width = self.image_hu.shape
         return height * self.spacing_mm[0], width * self.spacing_mm[1]
 
 
 def check_page(panels: Sequence[Panel], path: str | Path, window_hu: tuple[float, float]) -> None:
-    """Refuse a page that cannot be drawn.
+    """Check the arguments of a page.
 
     Raises:
         ValueError: without panels, for a suffix other than .png, a window that is not low < high.
@@ -99,12 +99,12 @@ def lay_out_page(
     """Return an empty dark page and its grid of pictures, each row with a title above.
 
     Args:
-        rows: of pictures.
-        columns: of pictures.
-        width: of the page in inches; the height follows from the rows.
+        rows: number of rows of pictures.
+        columns: number of columns of pictures.
+        width: width of the page in inches; the height follows from the rows.
         title_inches: height of a title.
-        margin: at the left and the right, as a share of the width.
-        gap: between columns, as a share of a column's width.
+        margin: left and right margin, as a share of the width.
+        gap: gap between columns, as a share of a column's width.
     """
     height = rows * (PANEL_INCHES + title_inches) + FOOT_INCHES
     figure = Figure(figsize=(width, height), facecolor=BACKGROUND)
@@ -122,9 +122,9 @@ def lay_out_page(
 
 
 def write_page(figure: Figure, path: str | Path) -> None:
-    """Write a page as PNG, whole or not at all; the same page gives the same bytes."""
-    with atomic_path(path) as beside:
-        figure.savefig(beside, dpi=DPI, facecolor=BACKGROUND, metadata={"Software": None})
+    """Write a page as PNG, atomically; the same page gives the same bytes."""
+    with atomic_path(path) as part:
+        figure.savefig(part, dpi=DPI, facecolor=BACKGROUND, metadata={"Software": None})
 
 
 def draw_slice(axes: Axes, panel: Panel, window_hu: tuple[float, float]) -> None:
@@ -144,7 +144,7 @@ def draw_slice(axes: Axes, panel: Panel, window_hu: tuple[float, float]) -> None
 
 
 def voxel_edges(mask: Mask) -> npt.NDArray[np.float64]:
-    """Return the edges between a mask's voxels and the others.
+    """Return the edges between the voxels inside and outside a mask.
 
     Returns:
         (N, 2, 2): start and end (x, y) of each edge, in voxels from the outer corner.
@@ -175,29 +175,29 @@ def draw_scale_bar(axes: Axes, extent: Extent) -> None:
 
 
 def mark_directions(axes: Axes, *, top: str = "A", bottom: str = "P") -> None:
-    """Mark the patient's right and left, and what is on top and at the bottom: front and back."""
+    """Mark the patient's right and left, and the directions at the top and the bottom."""
     for letter, position in {"R": (0.03, 0.5), "L": (0.97, 0.5), top: (0.5, 0.97)}.items():
         write_on_dark(axes, letter, position, transform=axes.transAxes)
     write_on_dark(axes, bottom, (0.5, 0.03), transform=axes.transAxes)
 
 
-def write_on_dark(axes: Axes, text: str, position: tuple[float, float], **how: Any) -> None:
-    """Write light on a dark rim, to be read on any grey."""
+def write_on_dark(axes: Axes, text: str, position: tuple[float, float], **options: Any) -> None:
+    """Write light text with a dark outline, readable on any grey."""
     label = axes.text(
-        *position, text, **{"ha": "center", "va": "center", "color": TEXT, "fontsize": 8, **how}
+        *position, text, **{"ha": "center", "va": "center", "color": TEXT, "fontsize": 8, **options}
     )
     label.set_path_effects([withStroke(linewidth=2, foreground="black")])
 
 
 def draw_legend(figure: Figure, handles: Sequence[Artist], window_hu: tuple[float, float]) -> None:
-    """Write the legend at the foot of a page, the window's HU last."""
+    """Draw the legend at the bottom of a page, with the HU window last."""
     low, high = window_hu
-    shown = [*handles, Line2D([], [], color="none", label=f"grey: {low:g} to {high:g} HU")]
+    entries = [*handles, Line2D([], [], color="none", label=f"grey: {low:g} to {high:g} HU")]
     figure.legend(
-        handles=shown,
+        handles=entries,
         loc="center",
         bbox_to_anchor=(0.5, 0.5 * FOOT_INCHES / figure.get_figheight()),
-        ncols=len(shown),
+        ncols=len(entries),
         frameon=False,
         labelcolor=TEXT,
         fontsize=9,

@@ -1,7 +1,7 @@
-"""Graph cut: segmentation of a nodule by one minimum cut, without any training.
+"""Graph cut: segmentation of a nodule by one minimum cut, without training.
 
 Boykov and Jolly, Interactive graph cuts for optimal boundary and region segmentation of objects in
-N-D images, ICCV 2001. The seeds are what a reader gives: a nodule's centre and diameter.
+N-D images, ICCV 2001. The seeds are derived from a nodule's annotated centre and diameter.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 Floats = NDArray[np.float64]
 
 LARGEST_FLOW = 2**29
-"""Capacities are scaled to it; the solver counts in 32-bit whole numbers."""
+"""Sum to which capacities are scaled; the solver uses 32-bit integers."""
 
 BIN_HU, LOWEST_HU, HIGHEST_HU = 20.0, -1100.0, 700.0
-"""Histogram of the background's intensities; what lies outside counts in the outermost bins."""
+"""Histogram of the background's intensities; values outside count in the outermost bins."""
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class GraphCutOptions:
     """Parameters of the segmentation of a nodule.
 
     Attributes:
-        smoothness_mm: weight of the boundary's area (mm^2 against mm^3 of the regions).
-        inner: foreground seed: within this share of the radius.
-        outer: background seed: beyond this many radii.
-        room_mm: background seeds lie at least so far beyond the radius.
-        deviation_hu: least standard deviation of a nodule's intensities.
-        blur_hu: by which the background's histogram is smoothed.
+        smoothness_mm: weight of the boundary's area (mm^2) relative to the regions (mm^3).
+        inner: radius of the foreground seed, as a share of the nodule's radius.
+        outer: distance of the background seed, in radii of the nodule.
+        room_mm: smallest distance between the nodule's radius and the background seed.
+        deviation_hu: smallest standard deviation of a nodule's intensities.
+        blur_hu: width of the Gaussian that smooths the background's histogram.
     """
 
     smoothness_mm: float = 1.0
@@ -46,10 +46,10 @@ class GraphCutOptions:
     blur_hu: float = 60.0
 
     def __post_init__(self) -> None:
-        """Refuse what leaves no room between the seeds.
+        """Check that the seeds are separate and the other parameters positive.
 
         Raises:
-            ValueError: naming the number.
+            ValueError: for an invalid parameter.
         """
         if not 0 < self.inner < 1 < self.outer:
             raise ValueError(
@@ -92,23 +92,23 @@ def segment_nodule(
         ValueError: for a centre outside, or numbers that do not fit the axes.
     """
     image, spacing = np.asarray(hu, np.float64), np.asarray(spacing_mm, np.float64)
-    voxel, how = np.asarray(centre, np.float64), options or GraphCutOptions()
+    voxel, options = np.asarray(centre, np.float64), options or GraphCutOptions()
     _check(image, voxel, spacing, diameter_mm)
     radius = diameter_mm / 2
-    outer = max(how.outer * radius, radius + how.room_mm)
-    box, corner = _box_around(image.shape, voxel, (outer + how.room_mm) / spacing)
+    outer = max(options.outer * radius, radius + options.room_mm)
+    box, corner = _box_around(image.shape, voxel, (outer + options.room_mm) / spacing)
     region = image[box]
     distance = _distances(region.shape, voxel - corner, spacing)
-    inside = distance <= max(how.inner * radius, float(distance.min()))
+    inside = distance <= max(options.inner * radius, float(distance.min()))
     outside = (distance > outer) & ~inside
     if not outside.any():
         raise ValueError(
             f"diameter_mm: {diameter_mm:g} mm leave no background in an image of {image.shape} "
             "voxels; give a larger image"
         )
-    cost_inside, cost_outside = intensity_costs(region, inside, outside, how)
+    cost_inside, cost_outside = intensity_costs(region, inside, outside, options)
     cost_inside[outside], cost_outside[inside] = np.inf, np.inf
-    weights = boundary_weights(region, spacing, how.smoothness_mm)
+    weights = boundary_weights(region, spacing, options.smoothness_mm)
     result = np.zeros(image.shape, bool)
     result[box] = minimum_cut(cost_inside, cost_outside, weights)
     return result
@@ -133,7 +133,7 @@ def _check(image: Floats, centre: Floats, spacing: Floats, diameter_mm: float) -
 def intensity_costs(
     hu: Floats, inside: NDArray[np.bool_], outside: NDArray[np.bool_], options: GraphCutOptions
 ) -> tuple[Floats, Floats]:
-    """Return for every voxel -log p(hu | nodule) and -log p(hu | background), as the seeds say."""
+    """Return -log p(hu | nodule) and -log p(hu | background) of each voxel, from the seeds."""
     seed = hu[inside]
     deviation = max(float(seed.std()), options.deviation_hu)
     standard = (hu - seed.mean()) / deviation
@@ -147,15 +147,15 @@ def intensity_costs(
 
 
 def boundary_weights(hu: Floats, spacing_mm: Floats, smoothness_mm: float) -> list[Floats]:
-    """Cost of parting neighbours along each axis: one array for each, shorter by one along it.
+    """Return the cost of separating neighbours: one array per axis, shorter by one along it.
 
-    In units of the regions' costs for a voxel: a face's area over the voxel's volume is one over
-    the spacing across it. The squared difference that parts neighbours easily is the mean one.
+    The unit is that of the regions' costs per voxel: a face's area divided by the voxel's volume is
+    1 / spacing. Squared differences are relative to their mean.
     """
     steps = [np.diff(hu, axis=axis) ** 2 for axis in range(hu.ndim)]
-    usual = float(np.concatenate([step.ravel() for step in steps]).mean()) or 1.0
+    average = float(np.concatenate([step.ravel() for step in steps]).mean()) or 1.0
     return [
-        smoothness_mm / spacing * np.exp(-step / (2 * usual))
+        smoothness_mm / spacing * np.exp(-step / (2 * average))
         for step, spacing in zip(steps, spacing_mm, strict=True)
     ]
 
@@ -163,22 +163,22 @@ def boundary_weights(hu: Floats, spacing_mm: Floats, smoothness_mm: float) -> li
 def minimum_cut(
     cost_inside: Floats, cost_outside: Floats, weights: Sequence[Floats]
 ) -> NDArray[np.bool_]:
-    """Find what to call inside so that the sum of all costs is least.
+    """Find the labelling, inside or outside, with the smallest sum of costs.
 
-    Exact up to rounding: capacities are whole numbers, the sum of all about 2**29. Of equally good
-    results it is the smallest.
+    Exact up to rounding: capacities are integers, which sum to about 2**29. Among equally good
+    results it is the smallest region.
 
     Args:
-        cost_inside: of calling a voxel inside; infinite where it must not be.
-        cost_outside: of calling it outside; likewise.
-        weights: for each axis, cost of parting a voxel from the next one, at least 0.
+        cost_inside: cost of labelling each voxel inside; infinite to forbid it.
+        cost_outside: cost of labelling each voxel outside; infinite to forbid it.
+        weights: for each axis, the cost of separating a voxel from the next one, at least 0.
 
     Returns:
         True inside.
 
     Raises:
-        ValueError: for arrays that do not fit together, weights below 0, or a voxel that may be
-            neither.
+        ValueError: for shapes that do not match, weights below 0, or a voxel for which both labels
+            are forbidden.
 
     Example:
         >>> inside, outside = np.array([0.0, 2.0, 3.0]), np.array([9.0, 1.0, 0.0])
@@ -226,19 +226,19 @@ def _check_costs(cost_inside: Floats, cost_outside: Floats, weights: Sequence[Fl
 
 
 def _pairs(shape: tuple[int, ...], axis: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Numbers of the neighbours along an axis, in the order of that axis' weights."""
-    number = np.arange(int(np.prod(shape)), dtype=np.int32).reshape(shape)
+    """Return the indices of neighbours along an axis, in the order of that axis' weights."""
+    index = np.arange(int(np.prod(shape)), dtype=np.int32).reshape(shape)
     size = shape[axis]
     return (
-        np.take(number, range(size - 1), axis=axis).ravel(),
-        np.take(number, range(1, size), axis=axis).ravel(),
+        np.take(index, range(size - 1), axis=axis).ravel(),
+        np.take(index, range(1, size), axis=axis).ravel(),
     )
 
 
 def _finite_gain(
     cost_inside: Floats, cost_outside: Floats, pairs: Sequence[Any], weights: Sequence[Floats]
 ) -> Floats:
-    """What is gained by inside over outside; a seed gains more than all its neighbours can cost."""
+    """Return the gain of inside over outside; a seed's exceeds the costs of its neighbours."""
     gain: Floats = np.ravel(cost_outside - cost_inside)
     bound = np.ones(gain.size)
     for (first, second), weight in zip(pairs, weights, strict=True):
@@ -248,7 +248,7 @@ def _finite_gain(
 
 
 def _graph(gain: Floats, first: Any, second: Any, across: Floats) -> Any:
-    """Capacities (N + 2, N + 2) in whole numbers: voxels, source (inside), sink (outside)."""
+    """Return integer capacities (N + 2, N + 2) of voxels, source (inside) and sink (outside)."""
     nodes = np.arange(gain.size, dtype=np.int32)
     inner, outer = nodes[gain > 0], nodes[gain < 0]
     source, sink = np.full_like(inner, gain.size), np.full_like(outer, gain.size + 1)
@@ -263,14 +263,14 @@ def _graph(gain: Floats, first: Any, second: Any, across: Floats) -> Any:
 def _box_around(
     shape: tuple[int, ...], centre: Floats, reach: Floats
 ) -> tuple[tuple[slice, ...], Floats]:
-    """Slices of the box within ``reach`` voxels of the centre, and its first index."""
+    """Return the slices of a box within ``reach`` voxels of the centre, and its first index."""
     low = np.maximum(np.floor(centre - reach), 0).astype(int)
     high = np.minimum(np.ceil(centre + reach) + 1, shape).astype(int)
     return tuple(slice(a, b) for a, b in zip(low, high, strict=True)), low.astype(np.float64)
 
 
 def _distances(shape: tuple[int, ...], centre: Floats, spacing_mm: Floats) -> Floats:
-    """Distance of every voxel's centre from a point, in mm."""
+    """Return the distance of each voxel's centre from a point, in mm."""
     axes = [
         (np.arange(size) - middle) * step
         for size, middle, step in zip(shape, centre, spacing_mm, strict=True)

@@ -1,4 +1,4 @@
-"""Evaluation of graph cut on prepared samples, by the same report as every other method."""
+"""Evaluation of graph cut on prepared samples, with the same report as the other methods."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from scripts.volumes.geometry import affine_of, spacing_of, to_lps, world_to_ind
 from scripts.volumes.readers import read_image
 
 LEAST_SHARE = 0.25
-"""Of the radius: least radius of a nodule's disc in a slice that its ball hardly reaches."""
+"""Smallest radius of a nodule's disc in a slice, as a share of the nodule's radius."""
 
 
 def evaluate_graph_cut(
@@ -49,8 +49,8 @@ def evaluate_graph_cut(
         seed: of the bootstrap for the intervals.
 
     Raises:
-        ValueError: for an option that makes no sense, or a nodule outside its image.
-        FileNotFoundError: when the datalist or a file of it is not there.
+        ValueError: for an invalid option, or a nodule outside its image.
+        FileNotFoundError: when the datalist or one of its files does not exist.
     """
     options = GraphCutOptions(smoothness_mm=smoothness_mm)
     cases = load_datalist(datalist, section)
@@ -63,8 +63,8 @@ def evaluate_graph_cut(
         try:
             predicted, instances = segment(case, options)
         except ValueError as error:
-            where = f"slice {case['slice']}" if "slice" in case else "volume"
-            raise ValueError(f"{case['series_uid']}, {where}: {error}") from error
+            location = f"slice {case['slice']}" if "slice" in case else "volume"
+            raise ValueError(f"{case['series_uid']}, {location}: {error}") from error
         item = {"pred": predicted, "instances": instances, "case": case["case"]}
         report.collection.add([item])
     evaluation = report.evaluate(report.collection.series())
@@ -106,31 +106,31 @@ def segment_volume(
             spacing_mm=spacing,
             options=options,
         )
-    turned = torch.from_numpy(LPS_TO_RAS @ affine[:, [2, 1, 0, 3]])
+    affine_ras = torch.from_numpy(LPS_TO_RAS @ affine[:, [2, 1, 0, 3]])
     instances = sitk.GetArrayFromImage(label).astype(np.uint8)
     arrays = (segmented.astype(np.uint8), instances)
-    first, second = (MetaTensor(torch.from_numpy(a[None]), affine=turned) for a in arrays)
+    first, second = (MetaTensor(torch.from_numpy(a[None]), affine=affine_ras) for a in arrays)
     return first, second
 
 
 def disc_diameter_mm(diameter_mm: float, offset_mm: float) -> float:
-    """Diameter of the disc that a slice at a distance from a ball's centre shows.
+    """Return the diameter of a ball's cross-section at a distance from its centre.
 
-    Slices annotated beyond the ball get a small disc, so that they have a seed too.
+    A slice outside the ball that is annotated nevertheless gets a small disc, as a seed.
 
     Example:
         >>> disc_diameter_mm(10, 3), disc_diameter_mm(10, 6)
         (8.0, 2.5)
     """
     radius = diameter_mm / 2
-    shown = np.sqrt(max(radius**2 - offset_mm**2, 0.0))
-    return 2 * max(float(shown), LEAST_SHARE * radius)
+    cross_section = np.sqrt(max(radius**2 - offset_mm**2, 0.0))
+    return 2 * max(float(cross_section), LEAST_SHARE * radius)
 
 
 def _surroundings(
     shape: tuple[int, ...], centre: NDArray[np.float64], reach: NDArray[np.float64]
 ) -> tuple[tuple[slice, ...], NDArray[np.int64]]:
-    """Box of a volume that holds all that a nodule's segmentation looks at."""
+    """Return the slices and the first index of the box that a nodule's segmentation needs."""
     low = np.clip(np.floor(centre - reach), 0, np.array(shape) - 1).astype(np.int64)
     high = np.clip(np.ceil(centre + reach) + 1, 1, shape).astype(np.int64)
     return tuple(slice(a, b) for a, b in zip(low, high, strict=True)), low

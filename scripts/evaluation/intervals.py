@@ -17,11 +17,11 @@ class Figure:
     """A figure with its 95 % interval.
 
     Args:
-        value: NaN when nothing contributes.
-        n: number of items (nodules, slices, volumes ...) that contribute.
-        patients: number of patients that contribute.
-        interval_95: lower and upper end; None when it cannot be had.
-        reason: why there is no interval; None when there is one.
+        value: NaN if there are no items.
+        n: number of items (nodules, slices, volumes ...).
+        patients: number of patients.
+        interval_95: lower and upper end; None if it cannot be estimated.
+        reason: why there is no interval; None if there is one.
     """
 
     value: float
@@ -38,16 +38,16 @@ def ratio_of_sums(
     *,
     seed: int = 0,
 ) -> Figure:
-    """Divide a sum by a sum, with a 95 % percentile interval by bootstrap over patients.
+    """Return the ratio of two sums, with a 95 % percentile interval by bootstrap over patients.
 
-    Patients are drawn with replacement, each with all of its items, 2000 times, seeded. A mean is
-    the case where every denominator is 1; pooled Dice has 2 TP over 2 TP + FP + FN.
+    Patients are drawn with replacement, each with all of its items, 2000 times. A mean is the case
+    where every denominator is 1; pooled Dice is the sum of 2 TP divided by that of 2 TP + FP + FN.
 
     Args:
         numerators: one per item.
-        denominators: one per item, at least 0; items with 0 are left out.
-        patients: the patient of each item.
-        seed: of the resampling.
+        denominators: one per item, at least 0; items with 0 are ignored.
+        patients: patient of each item.
+        seed: seed of the resampling.
 
     Raises:
         ValueError: when the three differ in length or a value is not finite.
@@ -87,7 +87,7 @@ def _interval(
     *,
     seed: int,
 ) -> tuple[float, float]:
-    """Resample patients, whose sums are given."""
+    """Estimate the interval by resampling the sums of patients."""
     result = bootstrap(
         (over, under),
         lambda a, b, axis: a.sum(axis=axis) / b.sum(axis=axis),
@@ -102,7 +102,7 @@ def _interval(
 
 
 def mean(values: Sequence[float], patients: Sequence[str], *, seed: int = 0) -> Figure:
-    """Average what is defined (not NaN), with its interval; see :func:`ratio_of_sums`."""
+    """Return the mean of the values that are not NaN, with interval; see :func:`ratio_of_sums`."""
     array = np.asarray(values, float)
     defined = ~np.isnan(array)
     kept = [patient for patient, keep in zip(patients, defined, strict=True) if keep]

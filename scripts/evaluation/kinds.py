@@ -1,7 +1,7 @@
 """Kinds of annotation: instances (nodules, numbered) and classes (organs, by value).
 
-A kind says what samples must hold, which figures an evaluation computes, and which slices are
-shown and how. Reports and pictures take one and are otherwise the same.
+A kind determines the required entries of samples, the figures of an evaluation, and the choice and
+drawing of slices. Reports and pictures are otherwise independent of it.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class Instances:
     """Nodules: figures for each nodule, slice and volume, and pooled; pictures of outlines.
 
     Tables: ``per_nodule.csv``, ``per_slice.csv``, ``per_volume.csv``. ``overlays.png`` shows the
-    nodules with the best, the median and the worst Dice, the largest, and others spread evenly
-    over the order of Dice, from best to worst.
+    nodules with the best, the median and the worst Dice, the largest, and others at even intervals
+    of rank, from best to worst.
 
     Args:
-        margin_mm: reach of a nodule's neighbourhood, see :mod:`scripts.evaluation.nodules`.
+        margin_mm: margin of a nodule's neighbourhood, see :mod:`scripts.evaluation.nodules`.
 
     Raises:
         ValueError: for a negative margin.
@@ -85,16 +85,16 @@ class Instances:
         )
 
     def candidates(self, series: Series, case: Case) -> Iterable[Candidate]:
-        """Return a slice for each nodule, the one that holds most of it."""
+        """Yield one slice per nodule, that with most of its voxels."""
         for result in evaluate_nodules(series, margin_mm=self.margin_mm):
             row = int((series.instances == result.nodule).sum(axis=(1, 2)).argmax())
             score, size = result.confusion.dice, result.diameter_mm
             yield Candidate.of(series, row, score=score, size=size, nodule=result.nodule)
 
     def choose(self, candidates: Sequence[Candidate], count: int) -> list[Choice]:
-        """Choose nodules, from best to worst, each with the reason.
+        """Choose nodules, sorted from best to worst, each with the reason.
 
-        Where there is no room for all, best, worst, median and largest go first, in this order.
+        Best, worst, median and largest are chosen first, in this order.
         """
         ranked = sorted(candidates, key=lambda c: (-c.score, c.uid, c.nodule))
         if not ranked:
@@ -111,7 +111,7 @@ class Instances:
         ]
 
     def panel(self, choice: Choice, image_hu: npt.NDArray[Any]) -> Panel:
-        """Return the slice of a nodule, to be enlarged, with its Dice."""
+        """Return the panel of a nodule, which is enlarged, with its Dice."""
         candidate, why = choice
         instances = candidate.annotation.unpack()
         return Panel(
@@ -126,20 +126,20 @@ class Instances:
         )
 
     def draw(self, panels: Sequence[Panel], path: Path, *, window_hu: tuple[float, float]) -> None:
-        """Write outlines on slices."""
+        """Write a page of slices with outlines."""
         write_outlines(panels, path, window_hu=window_hu)
 
 
 class Classes:
     """Organs: figures for each class per volume and pooled; pictures of classes in colour.
 
-    Tables: ``per_class.csv``, ``per_volume.csv``, ``confusion.csv``. Where a class is unknown its
-    row has ``known`` False and no figures. ``pictures.png`` shows, of each series, the slice with
-    the most annotated voxels of the first foreground class (the liver), as far as there is room;
-    the rest is filled with the worst and the best slices and an even spread between.
+    Tables: ``per_class.csv``, ``per_volume.csv``, ``confusion.csv``. The row of an unknown class
+    has ``known`` False and no figures. ``pictures.png`` shows the slice of each series with the
+    most annotated voxels of the first foreground class (the liver); remaining places are filled
+    with the worst and the best slice and others at even intervals of rank.
 
     Args:
-        names: of all classes, background first.
+        names: names of all classes, background first.
         annotation: key of the annotated class values in the samples.
     """
 
@@ -152,10 +152,10 @@ class Classes:
         self.values = len(names)
 
     def check(self, case: Case) -> None:
-        """Refuse a case that does not say which of the classes were annotated.
+        """Check that a case states which of the classes were annotated.
 
         Raises:
-            ValueError: when it does not say, or was prepared with another number of classes.
+            ValueError: when it does not, or was prepared with another number of classes.
         """
         known = case.get("class_known")
         if known is None or len(known) != self.values:
@@ -182,7 +182,7 @@ class Classes:
         )
 
     def candidates(self, series: Series, case: Case) -> Iterable[Candidate]:
-        """Return every slice of a series."""
+        """Yield every slice of a series."""
         known = _known(case)
         names = zip(self.names, known, strict=True)
         unknown = tuple(name for name, is_known in names if not is_known)
@@ -193,7 +193,7 @@ class Classes:
             yield Candidate.of(series, row, score=score, size=size, unknown=unknown)
 
     def choose(self, candidates: Sequence[Candidate], count: int) -> list[Choice]:
-        """Choose slices that show a foreground class, in the order of series and slice."""
+        """Choose slices with a foreground class, sorted by series and slice."""
         showing = [candidate for candidate in candidates if not math.isnan(candidate.score)]
         ranked = sorted(showing, key=lambda c: (c.score, c.uid, c.slice_index))
         largest: dict[str, Candidate] = {}
@@ -206,7 +206,7 @@ class Classes:
         return [(candidate, "") for candidate in slices]
 
     def panel(self, choice: Choice, image_hu: npt.NDArray[Any]) -> Panel:
-        """Return a slice with its mean IoU, and the classes that were not annotated."""
+        """Return the panel of a slice with its mean IoU and the classes that were not annotated."""
         candidate, _ = choice
         iou = "-" if math.isnan(candidate.score) else f"{candidate.score:.2f}"
         unknown = "".join(f"{name} not annotated  ·  " for name in candidate.unknown)
@@ -229,7 +229,7 @@ def _known(case: Case) -> list[bool]:
 
 
 def slice_iou(matrix: Matrix) -> float:
-    """Mean IoU of the foreground classes that a slice shows; NaN where it shows none."""
+    """Return the mean IoU of the foreground classes in a slice; NaN if there are none."""
     every = [class_confusion(matrix, value) for value in range(1, len(matrix))]
     shown = [confusion.iou for confusion in every if not confusion.is_empty]
     return float(np.mean(shown)) if shown else math.nan

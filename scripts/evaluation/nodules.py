@@ -1,15 +1,15 @@
-"""Figures of single nodules, and false positive components away from any nodule.
+"""Figures of single nodules, and false positive components outside their neighbourhoods.
 
 *Neighbourhood*: the box around a nodule's annotated voxels, grown by a margin (5 mm by default) on
-every side, without the voxels of other nodules; head- and feet-wards it ends before the first slice
-that was not evaluated. Inside it every voxel is compared with this nodule's annotation.
+every side, without the voxels of other nodules. Towards head and feet it ends before the first
+slice that was not evaluated. Inside it every voxel is compared with this nodule's annotation.
 
-*Detected*: at least one predicted voxel lies on the annotation.
+*Detected*: at least one predicted voxel is in the annotation.
 
-*False positive component*: predicted voxels that touch one another (by face, edge or corner, on
-consecutive slices) and none of which lies in any nodule's neighbourhood. So every wrongly predicted
-voxel either lowers a nodule's figures or belongs to such a component, unless its component reaches
-into a neighbourhood from outside.
+*False positive component*: a connected component of predicted voxels (by face, edge or corner, on
+consecutive slices) without a voxel in any nodule's neighbourhood. Every false positive voxel thus
+either lowers a nodule's figures or belongs to such a component, unless its component extends into
+a neighbourhood from outside.
 """
 
 from __future__ import annotations
@@ -49,15 +49,16 @@ def size_group(diameter_mm: float) -> str:
 
 @dataclass(frozen=True)
 class NoduleResult:
-    """The figures of one nodule of one series.
+    """Figures of one nodule of a series.
 
     Args:
-        nodule: its id in the instance map.
-        diameter_mm: as annotated; else of the sphere (one slice: disc) of the mask's size.
-        is_diameter_annotated: which of the two it is.
-        slices: number of evaluated slices that hold it.
+        nodule: id in the instance map.
+        diameter_mm: annotated diameter; if unknown, that of the mask, see
+            :func:`mask_diameter_mm`.
+        is_diameter_annotated: whether the diameter was annotated.
+        slices: number of evaluated slices that contain it.
         confusion: counts inside its neighbourhood.
-        distance: in mm, inside its neighbourhood; see :func:`stack_distance`.
+        distance: surface distances inside its neighbourhood, see :func:`stack_distance`.
     """
 
     nodule: int
@@ -69,7 +70,7 @@ class NoduleResult:
 
     @property
     def is_detected(self) -> bool:
-        """Whether at least one predicted voxel lies on the annotation."""
+        """Whether at least one predicted voxel is in the annotation."""
         return self.confusion.tp > 0
 
 
@@ -103,20 +104,20 @@ def stack_distance(
 ) -> SurfaceDistance:
     """Measure surface distances on evaluated slices of a series, some of which may be missing.
 
-    What lies on one slice, whose neighbours were not evaluated, is measured in that plane;
-    consecutive slices in three dimensions. A stack with gaps has no surface to measure.
+    Masks on a single slice whose neighbours were not evaluated are measured in the plane, those on
+    consecutive slices in three dimensions. In a stack with gaps distances are undefined.
 
     Args:
         prediction: (N, Y, X) mask.
         annotation: (N, Y, X) mask.
-        rows: where those N slices are in the series.
-        series: gives the slices' indices and the spacing.
+        rows: positions of the N slices in the series.
+        series: the series, with the indices of its slices and the spacing.
     """
     if not prediction.any() or not annotation.any():
         return SurfaceDistance()
-    held = box_of(prediction | annotation)[0]
-    prediction, annotation = prediction[held], annotation[held]
-    slices = series.slices[rows][held]
+    occupied = box_of(prediction | annotation)[0]
+    prediction, annotation = prediction[occupied], annotation[occupied]
+    slices = series.slices[rows][occupied]
     adjacent = [slices[0] - 1, slices[0] + 1]
     if len(slices) == 1 and not np.isin(adjacent, series.slices).all():
         return surface_distance(prediction[0], annotation[0], spacing_mm=series.spacing_mm[1:])
@@ -126,7 +127,7 @@ def stack_distance(
 
 
 def mask_diameter_mm(mask: Mask, spacing_mm: tuple[float, float, float]) -> float:
-    """Return the diameter of the ball of a mask's volume; of the disc of its area on one slice.
+    """Return the diameter of a ball with a mask's volume; on one slice, of a disc with its area.
 
     Args:
         mask: (N, Y, X), not empty.
@@ -139,9 +140,9 @@ def mask_diameter_mm(mask: Mask, spacing_mm: tuple[float, float, float]) -> floa
 
 
 def count_false_positive_components(series: Series, *, margin_mm: float = MARGIN_MM) -> int:
-    """Count the predicted components of a series that lie away from any nodule."""
-    closed = np.concatenate([[False], np.diff(series.slices) != 1])
-    rows = np.arange(len(series.slices)) + np.cumsum(closed)  # a blank slice at every gap
+    """Count the predicted components of a series without a voxel in a nodule's neighbourhood."""
+    after_gap = np.concatenate([[False], np.diff(series.slices) != 1])
+    rows = np.arange(len(series.slices)) + np.cumsum(after_gap)  # an empty slice at every gap
     stack = np.zeros((int(rows[-1]) + 1, *series.prediction.shape[1:]), bool)
     stack[rows] = series.prediction
     components, count = ndimage.label(stack, structure=np.ones((3, 3, 3)))
@@ -152,7 +153,7 @@ def count_false_positive_components(series: Series, *, margin_mm: float = MARGIN
 
 
 def _neighbourhoods(series: Series, margin_mm: float) -> Iterator[tuple[int, Box]]:
-    """Yield each nodule's id and neighbourhood, its rows being those of the evaluated slices."""
+    """Yield each nodule's id and neighbourhood, with positions of evaluated slices as rows."""
     for nodule in np.unique(series.instances[series.instances > 0]).tolist():
         box = box_of(series.instances == nodule)
         reach = math.floor(margin_mm / series.spacing_mm[0] + 1e-9)

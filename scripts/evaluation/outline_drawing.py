@@ -1,6 +1,6 @@
-"""Outlines on CT slices, the reader's and the network's, each slice with its outlines enlarged.
+"""Pictures of the reader's and the network's outlines on CT slices, each with an enlarged part.
 
-Outlines run along the edges of the voxels, as ITK-SNAP draws them: nothing is smoothed.
+Outlines follow the edges of the voxels, as in ITK-SNAP, without smoothing.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ def write_outlines(
     columns: int = 2,
     window_hu: tuple[float, float] = LUNG_WINDOW,
 ) -> None:
-    """Write slices, each with its outlines enlarged, as one PNG, whole or not at all.
+    """Write a page of slices, each with an enlarged part, as one PNG, atomically.
 
     Args:
-        panels: of masks, in reading order.
-        path: ends in .png.
-        columns: pairs of pictures in a row.
+        panels: slices with masks, in reading order.
+        path: file to write, ending in .png.
+        columns: number of pairs of pictures in a row.
         window_hu: lowest (black) and highest (white) HU shown.
 
     Raises:
@@ -66,7 +66,7 @@ def write_outlines(
 def draw_outlines(
     panels: Sequence[Panel], *, columns: int = 2, window_hu: tuple[float, float] = LUNG_WINDOW
 ) -> Figure:
-    """Lay pairs of pictures out on a dark page with one legend."""
+    """Draw pairs of pictures on a dark page with one legend."""
     columns = min(columns, len(panels))
     width = columns * (2 * PANEL_INCHES + 0.35) + 0.1
     figure, grid = lay_out_page(
@@ -90,7 +90,7 @@ def draw_outlines(
 
 
 def draw_pair(whole: Axes, zoomed: Axes, panel: Panel, window_hu: tuple[float, float]) -> None:
-    """Draw the whole slice and the enlarged part."""
+    """Draw a slice and its enlarged part."""
     view = _zoom_view(panel)
     for axes, extent, lines in ((whole, _whole_view(panel), 0.45), (zoomed, view, 1.0)):
         draw_slice(axes, panel, window_hu)
@@ -112,7 +112,7 @@ def draw_pair(whole: Axes, zoomed: Axes, panel: Panel, window_hu: tuple[float, f
 
 
 def _draw_outlines(axes: Axes, panel: Panel, scale: float) -> None:
-    """Draw the manual outline broad, and ours narrow on top, so that both show where they agree."""
+    """Draw the manual outline wide and ours narrow on top, so that both are visible if equal."""
     for mask, colour, width in (
         (panel.manual, MANUAL_COLOUR, MANUAL_WIDTH),
         (panel.ours, OURS_COLOUR, OURS_WIDTH),
@@ -136,7 +136,7 @@ def _whole_view(panel: Panel) -> Extent:
 
 
 def _zoom_view(panel: Panel) -> Extent:
-    """Return left, right, bottom and top in mm of a square around what is enlarged."""
+    """Return left, right, bottom and top in mm of a square around the part to enlarge."""
     for mask in (panel.focus, panel.manual, panel.ours):
         if mask is not None and mask.any():
             return _square(panel, box_of(mask > 0), least_mm=LEAST_ZOOM_MM, grow=2.2)
@@ -144,7 +144,7 @@ def _zoom_view(panel: Panel) -> Extent:
 
 
 def _square(panel: Panel, box: Box, *, least_mm: float, grow: float) -> Extent:
-    """Return a square around a box, moved inside the slice where it fits."""
+    """Return a square around a box, shifted into the slice if it fits."""
     sizes = [(b.stop - b.start) * mm for b, mm in zip(box, panel.spacing_mm, strict=True)]
     side = max(least_mm, grow * max(sizes))
     starts = []

@@ -21,24 +21,24 @@ from scripts.evaluation.series import PackedArray, Series
 logger = logging.getLogger(__name__)
 
 Choice = tuple["Candidate", str]
-"""A slice to show, and the reason."""
+"""A slice to show, and the reason for the choice."""
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A slice that may be shown, for a nodule or for all of its classes.
+    """A slice that may be shown, because of a nodule or of its classes.
 
     Args:
-        uid: of its series.
-        slice_index: in the volume.
-        case: index of the case of the slice.
-        score: Dice of the nodule, or mean IoU of the classes; NaN where it shows no class.
+        uid: UID of its series.
+        slice_index: index in the volume.
+        case: index of its case.
+        score: Dice of the nodule, or mean IoU of the classes; NaN for a slice without classes.
         size: diameter of the nodule in mm, or voxels annotated as the first foreground class.
         prediction: packed (Y, X) mask or class values.
         annotation: packed (Y, X) map of nodules or class values.
         spacing_mm: y, x.
-        nodule: its number in the map, the slice being the one that holds most of it.
-        unknown: names of the classes without annotation in the patient.
+        nodule: id of the nodule in the map; the slice is that with most of its voxels.
+        unknown: names of the classes that were not annotated in the patient.
     """
 
     uid: str
@@ -54,7 +54,7 @@ class Candidate:
 
     @classmethod
     def of(cls, series: Series, row: int, **more: Any) -> Candidate:
-        """Make a candidate of one of a series' evaluated slices."""
+        """Create a candidate from one of a series' evaluated slices."""
         return cls(
             uid=series.uid,
             slice_index=int(series.slices[row]),
@@ -71,20 +71,20 @@ class Shown(Annotated, Protocol):
 
     @property
     def picture(self) -> str:
-        """Name of the file."""
+        """Name of the picture's file."""
 
     @property
     def window_hu(self) -> tuple[float, float]:
-        """Lowest (black) and highest (white) HU shown unless others are asked for."""
+        """Default of the lowest (black) and highest (white) HU shown."""
 
     def candidates(self, series: Series, case: Case) -> Iterable[Candidate]:
         """Return the slices of a series that may be shown; ``case`` is one of the series."""
 
     def choose(self, candidates: Sequence[Candidate], count: int) -> list[Choice]:
-        """Choose at most ``count`` slices; none where no slice shows what was annotated."""
+        """Choose at most ``count`` slices; none if no slice contains an annotation."""
 
     def panel(self, choice: Choice, image_hu: npt.NDArray[Any]) -> Panel:
-        """Return a slice of a CT with its title."""
+        """Return the panel of a chosen slice."""
 
     def draw(self, panels: Sequence[Panel], path: Path, *, window_hu: tuple[float, float]) -> None:
         """Write the panels as one picture."""
@@ -93,17 +93,17 @@ class Shown(Annotated, Protocol):
 class EvaluationPictures(CollectingHandler):
     """Ignite handler that writes one picture of chosen slices, ``overlays.png``, ``pictures.png``.
 
-    The kind of annotation says which slices are chosen and how they are drawn. Where no slice
-    shows anything of interest, a warning is logged and no file is written.
+    The kind of annotation determines the choice and the drawing of slices. If there is no slice to
+    show, a warning is logged and no file is written.
 
     Args:
         cases: as for :class:`~scripts.evaluation.report.EvaluationReport`; ``image`` is the
             ``.npy`` stack of HU that ``rows`` index, or a volume file.
-        output_dir: where to write.
-        kind: of the annotation, see :mod:`scripts.evaluation.kinds`.
-        count: how many slices at most.
-        slices: series and slice index of each slice to show, instead of a choice.
-        window_hu: lowest (black) and highest (white) HU shown; that of the kind when None.
+        output_dir: folder to write to.
+        kind: kind of annotation, see :mod:`scripts.evaluation.kinds`.
+        count: largest number of slices.
+        slices: series UID and slice index of each slice to show, instead of a choice by the kind.
+        window_hu: lowest (black) and highest (white) HU shown; None for the kind's default.
 
     Raises:
         ValueError: for a count below 1.
@@ -133,14 +133,15 @@ class EvaluationPictures(CollectingHandler):
         """Choose slices and draw them.
 
         Raises:
-            ValueError: when a slice that was asked for was not evaluated.
+            ValueError: when a requested slice was not evaluated.
         """
         candidates = list_candidates(self.kind, series, self.collection.cases)
         if idist.get_rank() != 0:
             return
-        chosen = (
-            self._asked(candidates) if self.slices else self.kind.choose(candidates, self.count)
-        )
+        if self.slices:
+            chosen = self._requested(candidates)
+        else:
+            chosen = self.kind.choose(candidates, self.count)
         if not chosen:
             logger.warning("no slice to show was evaluated: %s is not written", self.path)
             return
@@ -151,8 +152,8 @@ class EvaluationPictures(CollectingHandler):
         self.kind.draw(panels, self.path, window_hu=self.window_hu)
         logger.info("shown: %d of %d candidates, in %s", len(panels), len(candidates), self.path)
 
-    def _asked(self, candidates: Sequence[Candidate]) -> list[Choice]:
-        """Return the slices that were asked for."""
+    def _requested(self, candidates: Sequence[Candidate]) -> list[Choice]:
+        """Return the requested slices."""
         evaluated = {(one.uid, one.slice_index): one for one in candidates}
         missing = [wanted for wanted in self.slices if wanted not in evaluated]
         if missing:
@@ -168,13 +169,13 @@ def list_candidates(
 
 
 def choose_ranks(total: int, count: int, *, first: Sequence[int], between: int) -> list[int]:
-    """Choose at most ``count`` of the ranks 0 to ``total`` - 1, in the order of preference.
+    """Choose at most ``count`` of the ranks 0 to ``total`` - 1, in order of preference.
 
     Args:
         total: number of ranks.
-        count: how many to choose.
-        first: those to choose first.
-        between: how many to spread evenly between both ends then; the rest follows in order.
+        count: largest number of ranks to choose.
+        first: ranks to choose first.
+        between: number of ranks at even intervals to choose next; the others follow in order.
 
     Example:
         >>> choose_ranks(9, 4, first=(0, 8), between=2)
@@ -189,9 +190,9 @@ def read_hu(case: Case, slice_index: int) -> npt.NDArray[Any]:
     """Read one slice of a case's CT as (Y, X) in HU, rows to posterior, columns to the left.
 
     Args:
-        case: ``image`` is a ``.npy`` stack whose ``rows`` (the middle one) hold the slice, or a
-            volume file that SimpleITK reads.
-        slice_index: counted head-wards in the volume.
+        case: ``image`` is a ``.npy`` stack in which the middle one of ``rows`` is the slice, or a
+            volume file for SimpleITK.
+        slice_index: index in the volume, from feet to head.
     """
     path = str(case["image"])
     if "rows" in case:

@@ -16,11 +16,11 @@ Pairs = tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]]
 
 
 class PresenceAUC(EpochMetric):
-    """AUC over all images of an epoch in which a class is known; 0.5 is chance.
+    """AUC over the images of an epoch in which a class is known; 0.5 is chance level.
 
     Args:
-        class_names: of the foreground classes, as the network has them.
-        of: the class; the mean of those that have an AUC when None.
+        class_names: names of the foreground classes, in the network's order.
+        of: name of the class; None for the mean of the classes that have an AUC.
         output_transform: from the engine's output to two lists, (K,) logits and (K,) presences
             (:mod:`scripts.transforms.class_presence`).
 
@@ -47,20 +47,20 @@ class PresenceAUC(EpochMetric):
         )
 
     def update(self, output: Any) -> None:
-        """Take the images of a batch."""
+        """Add the images of a batch."""
         logits, presences = (torch.stack(list(images)) for images in output)
         super().update((logits.float(), presences))
 
     def _mean_of_chosen(self, logits: torch.Tensor, presences: torch.Tensor) -> float:
-        # ignite drops the axis of a single class
+        # ignite removes the axis of a single class
         both = (table.view(-1, self.classes)[:, self.chosen] for table in (logits, presences))
         return mean_auc(*both)
 
 
 def mean_auc(logits: torch.Tensor, presence: torch.Tensor) -> float:
-    """Average the AUC of classes, both (B, K); NaN where no class has one.
+    """Return the mean AUC of classes, from two tensors (B, K); NaN if no class has one.
 
-    A class has none where no image shows it, or every one does.
+    The AUC of a class is undefined if it is present in no image or in all images.
 
     Example:
         >>> presence = torch.tensor([[1.0, UNKNOWN], [0.0, 1.0], [UNKNOWN, 1.0]])

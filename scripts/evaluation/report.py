@@ -1,4 +1,4 @@
-"""The numbers of an evaluation: tables for every case and a summary, written when it ends."""
+"""Report of an evaluation: CSV tables and ``summary.json``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from scripts.storage.files import write_csv, write_json
 
 logger = logging.getLogger(__name__)
 
-# entries of the data list's provenance without which the numbers cannot be read
+# entries of the datalist's provenance that are needed to interpret the figures
 DATA_FACTS = (
     *("label", "min_readers", "tumour", "split", "slices", "every", "neighbours", "empty_share"),
 )
@@ -34,12 +34,12 @@ class Evaluation:
 
     Args:
         figures: see :mod:`scripts.evaluation.summary`.
-        counts: of patients, series, slices ...
-        definitions: of the figures' names, in words.
-        settings: that the figures depend on.
+        counts: numbers of patients, series, slices ...
+        definitions: definitions of the figures, as text.
+        settings: settings that the figures depend on.
         tables: see :mod:`scripts.evaluation.tables`.
-        metrics: the figures for an engine's metrics.
-        shown: a table of figures for the terminal.
+        metrics: figures for an engine's metrics.
+        shown: table of figures for the terminal.
         more: further entries of the summary.
     """
 
@@ -57,28 +57,28 @@ class Measured(Annotated, Protocol):
     """A kind of annotation whose predictions can be evaluated."""
 
     def evaluate(self, series: Iterable[Series], cases: Sequence[Case], *, seed: int) -> Evaluation:
-        """Evaluate series of cases; the seed is that of the bootstrap."""
+        """Evaluate series of cases; ``seed`` is for the bootstrap."""
 
 
 class EvaluationReport(CollectingHandler):
     """Ignite handler that evaluates predictions and writes tables and ``summary.json``.
 
     Collects the prediction and the annotation of every case (see
-    :class:`~scripts.evaluation.collection.SeriesCollection`), puts slices together into series,
-    and at the end writes ``summary.json`` and the tables of the kind of annotation, as
-    ``per_nodule.csv`` or ``per_class.csv``, into ``output_dir``, each whole or not at all. The
-    headline figures go to ``engine.state.metrics``. Series go by UID or by their name in the data
-    set, patients by a number that means nothing.
+    :class:`~scripts.evaluation.collection.SeriesCollection`), assembles slices into series, and at
+    the end writes ``summary.json`` and the tables of the kind of annotation, for example
+    ``per_nodule.csv`` or ``per_class.csv``, to ``output_dir``, each atomically. The headline
+    figures are added to ``engine.state.metrics``. Series are identified by UID or by their name in
+    the data set, patients by an arbitrary number.
 
     Args:
-        cases: the list that the evaluated data set was made of, see
+        cases: the list that the evaluated data set was created from, see
             :func:`scripts.datasets.datalist.load_datalist`.
-        output_dir: where to write.
-        kind: of the annotation, see :mod:`scripts.evaluation.kinds`.
-        datalist: the file ``cases`` came from; how it was prepared, and its hash, go to the
-            summary.
-        section: the part of it: training, validation or test; volumes/test for whole volumes.
-        seed: of the bootstrap.
+        output_dir: folder to write to.
+        kind: kind of annotation, see :mod:`scripts.evaluation.kinds`.
+        datalist: file of ``cases``; its preparation and its hash are recorded in the summary.
+        section: partition of the datalist: training, validation or test; volumes/test for whole
+            volumes.
+        seed: seed of the bootstrap.
 
     Raises:
         ValueError: for cases without the required entries, or an unknown section.
@@ -103,7 +103,7 @@ class EvaluationReport(CollectingHandler):
         self.seed = seed
 
     def finish(self, engine: Engine, series: Iterable[Series]) -> None:
-        """Evaluate what was collected, write it and log the headline figures."""
+        """Evaluate the series, write the report and log the headline figures."""
         evaluation = self.evaluate(series)
         engine.state.metrics.update(evaluation.metrics)
         if idist.get_rank() == 0:
@@ -111,7 +111,7 @@ class EvaluationReport(CollectingHandler):
             logger.info("%s\nwritten to %s", evaluation.shown, self.output_dir)
 
     def evaluate(self, series: Iterable[Series]) -> Evaluation:
-        """Compute every figure."""
+        """Compute the figures of series."""
         return self.kind.evaluate(series, self.collection.cases, seed=self.seed)
 
     def write(self, evaluation: Evaluation) -> None:
@@ -130,13 +130,13 @@ class EvaluationReport(CollectingHandler):
         write_json(self.output_dir / "summary.json", summary)
 
     def _describe_data(self) -> dict[str, Any]:
-        """Say which data were evaluated, and how they were labelled and split."""
+        """Describe the evaluated data, and how they were labelled and split."""
         kinds = {str(case["label_kind"]) for case in self.collection.cases if "label_kind" in case}
         described = {"section": self.section, "label_kinds": sorted(kinds), "datalist": None}
         if self.datalist is None:
             return described
-        made = json.loads(self.datalist.read_text(encoding="utf-8")).get("provenance", {})
-        facts = {name: made[name] for name in DATA_FACTS if name in made}
+        preparation = json.loads(self.datalist.read_text(encoding="utf-8")).get("provenance", {})
+        facts = {name: preparation[name] for name in DATA_FACTS if name in preparation}
         return {
             **described,
             "datalist": str(self.datalist),

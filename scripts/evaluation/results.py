@@ -1,4 +1,4 @@
-"""Figures of every evaluated series, annotated with nodules or with classes."""
+"""Figures of an evaluated series, annotated with nodules or with classes."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ class SeriesResult:
 
     Args:
         uid: SeriesInstanceUID, or the series' name in the data set.
-        patient: the patient's id; for grouping, never written.
+        patient: id of the patient, for grouping; never written to files.
         slices: number of evaluated slices.
-        slices_in_volume: None when unknown.
-        is_whole: whether the whole volume was evaluated; None when unknown.
-        duplicates: number of repeated evaluations of a slice.
-        contradictions: how many of them were predicted differently.
+        slices_in_volume: number of slices of the scan; None if unknown.
+        is_whole: whether the whole volume was evaluated; None if unknown.
+        duplicates: number of repeated evaluations of slices.
+        contradictions: number of duplicates with a different prediction.
     """
 
     uid: str
@@ -63,8 +63,9 @@ class NoduleSeries(SeriesResult):
         nodules: figures of each nodule.
         planes: index in the volume, number of nodules and counts of each evaluated slice.
         volume: counts over all evaluated slices.
-        distance: in mm over all evaluated slices.
-        false_positive_components: away from any nodule.
+        distance: surface distances over all evaluated slices.
+        false_positive_components: number of predicted components outside the neighbourhoods of
+            nodules.
     """
 
     nodules: list[NoduleResult]
@@ -79,11 +80,11 @@ class ClassSeries(SeriesResult):
     """Figures of one series annotated with classes.
 
     Args:
-        known: for each class, background included, whether it was annotated.
-        matrix: (C, C) voxels, annotated by predicted; see :mod:`scripts.evaluation.classes`.
-        classes: of each known foreground class, by its value: voxels of this class against all
-            others, and distances in mm.
-        voxel_ml: volume of a voxel.
+        known: whether each class, background included, was annotated.
+        matrix: (C, C) voxel counts, annotated by predicted; see :mod:`scripts.evaluation.classes`.
+        classes: value of each known foreground class -> its counts against all others, and its
+            surface distances.
+        voxel_ml: volume of a voxel in ml.
     """
 
     known: tuple[bool, ...]
@@ -92,13 +93,13 @@ class ClassSeries(SeriesResult):
     voxel_ml: float
 
     def mean(self, figure: str) -> float:
-        """Average ``iou`` or ``dice`` over the known foreground classes; NaN without any."""
+        """Return the mean ``iou`` or ``dice`` of the known foreground classes; NaN without any."""
         values = [getattr(confusion, figure) for confusion, _ in self.classes.values()]
         return float(np.mean(values)) if values else math.nan
 
 
 def evaluate_instances(series: Series, *, margin_mm: float) -> NoduleSeries:
-    """Compute every figure of one series annotated with nodules."""
+    """Compute the figures of a series annotated with nodules."""
     annotation = series.instances > 0
     stacks = zip(series.slices, series.prediction, series.instances, strict=True)
     planes = [
@@ -117,11 +118,11 @@ def evaluate_instances(series: Series, *, margin_mm: float) -> NoduleSeries:
 
 
 def evaluate_classes(series: Series, known: Sequence[bool]) -> ClassSeries:
-    """Compute every figure of one series annotated with classes.
+    """Compute the figures of a series annotated with classes.
 
     Args:
-        series: its predictions and instances are class values.
-        known: for each class, whether it was annotated.
+        series: a series with class values as predictions and instances.
+        known: whether each class was annotated.
     """
     prediction = merge_unknown(np.asarray(series.prediction, np.uint8), known)
     annotation = series.instances

@@ -1,4 +1,4 @@
-"""Slices chosen by their annotation alone, so that networks and stages can be compared on them."""
+"""Slices chosen by annotation only, so that networks and stages are compared on the same ones."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from scripts.storage.files import write_bytes
 class SameSlices(CollectingHandler):
     """Ignite handler that writes ``same_slices.npz``: slices of three nodules.
 
-    They are those of the largest, the median and the smallest nodule, whatever was predicted
-    there. For slice n the file holds ``hu_n`` (Y, X), ``pred_n`` and ``manual_n`` (Y, X) masks,
-    ``spacing_n`` (y, x in mm) and ``dice_n`` of the nodule. Without any nodule no file is written.
+    They are those of the largest, the median and the smallest nodule, independent of the
+    prediction. For slice n the file contains ``hu_n`` (Y, X), ``pred_n`` and ``manual_n`` (Y, X)
+    masks, ``spacing_n`` (y, x in mm) and ``dice_n`` of the nodule. Without nodules no file is
+    written.
 
     Args:
         cases: as for :class:`~scripts.evaluation.pictures.EvaluationPictures`.
-        output_dir: where to write.
+        output_dir: folder to write to.
     """
 
     def __init__(self, cases: Sequence[Case], output_dir: str | Path) -> None:
@@ -35,7 +36,7 @@ class SameSlices(CollectingHandler):
         super().__init__(cases, output_dir, self.kind)
 
     def finish(self, engine: Engine, series: Iterable[Series]) -> None:
-        """Choose and write."""
+        """Choose three slices and write them."""
         cases = self.collection.cases
         candidates = list_candidates(self.kind, series, cases)
         if idist.get_rank() != 0 or not candidates:
@@ -56,7 +57,7 @@ class SameSlices(CollectingHandler):
 
 
 def spread_by_size(candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Choose the largest, the median and the smallest nodule; fewer where there are fewer."""
+    """Choose the largest, the median and the smallest nodule, or all of fewer than three."""
     ranked = sorted(candidates, key=lambda c: (-c.size, c.uid, c.nodule))
     ranks = dict.fromkeys((0, (len(ranked) - 1) // 2, len(ranked) - 1))
     return [ranked[rank] for rank in ranks]

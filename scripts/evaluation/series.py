@@ -20,7 +20,7 @@ Instances = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class PackedArray:
-    """A uint8 array, compressed: masks of small things shrink a hundredfold."""
+    """A compressed uint8 array; masks of small objects shrink a hundredfold."""
 
     data: bytes
     shape: tuple[int, ...]
@@ -30,7 +30,7 @@ class PackedArray:
         """Compress an array of whole numbers 0..255.
 
         Raises:
-            ValueError: when a value is none.
+            ValueError: for any other value.
         """
         small = np.ascontiguousarray(array, dtype=np.uint8)
         if small.dtype != array.dtype and not np.array_equal(small, array):
@@ -46,11 +46,11 @@ class PackedArray:
 
 @dataclass(frozen=True)
 class EvaluatedSlices:
-    """One evaluated case: a slice, or a whole volume as a stack of them.
+    """One evaluated case: a slice, or a whole volume as a stack of slices.
 
     Args:
-        case: its index in the list of cases.
-        first_slice: index of its first slice in the volume.
+        case: index in the list of cases.
+        first_slice: index of the first slice in the volume.
         prediction: packed (N, Y, X) mask, or class values, of N consecutive slices.
         instances: packed (N, Y, X) map: 0 background, k = nodule k of the scan, or class k.
         spacing_mm: z, y, x.
@@ -67,20 +67,20 @@ class EvaluatedSlices:
 
 @dataclass
 class Series:
-    """The evaluated slices of one CT series, in order, without the slices between them.
+    """The evaluated slices of one CT series, in order; other slices may be missing in between.
 
     Args:
         uid: SeriesInstanceUID.
-        patient: the patient's id; for grouping, never written.
-        slices: (N,) indices in the volume, rising.
-        prediction: (N, Y, X) mask; uint8 class values where there are several.
+        patient: id of the patient, for grouping; never written to files.
+        slices: (N,) indices in the volume, ascending.
+        prediction: (N, Y, X) mask, or uint8 class values.
         instances: (N, Y, X): 0 background, k = nodule k, or class k.
         spacing_mm: z, y, x.
-        cases: (N,) index of the case that each slice came from.
-        diameters_mm: of the nodules whose diameter the annotation gives.
-        slices_in_volume: number of slices of the whole scan; None when unknown.
-        duplicates: number of repeated evaluations of a slice.
-        contradictions: how many of those were predicted differently.
+        cases: (N,) index of the case of each slice.
+        diameters_mm: id -> diameter of the nodules whose diameter was annotated.
+        slices_in_volume: number of slices of the whole scan; None if unknown.
+        duplicates: number of repeated evaluations of slices.
+        contradictions: number of duplicates with a different prediction.
     """
 
     uid: str
@@ -97,7 +97,7 @@ class Series:
 
     @property
     def is_whole(self) -> bool | None:
-        """Whether every slice of the scan was evaluated; None when that is not known."""
+        """Whether every slice of the scan was evaluated; None if unknown."""
         if self.slices_in_volume is None:
             return None
         return len(self.slices) == self.slices_in_volume
@@ -111,16 +111,16 @@ def assemble_series(
 ) -> Iterable[Series]:
     """Group evaluated cases by series and stack their slices; one series in memory at a time.
 
-    A slice that was evaluated more than once (where samples are split by nodule, a slice with two
-    nodules is two samples; a distributed sampler repeats some to fill its last batch) counts once:
-    the prediction of the lowest case index is kept, the nodules of all are united. Slices whose
-    predictions contradict each other are counted and reported.
+    A slice that was evaluated more than once counts once. This happens if samples are split by
+    nodule (a slice with two nodules is two samples), and if a distributed sampler repeats samples
+    to fill its last batch. The prediction of the lowest case index is kept, and the nodules of all
+    are merged. Contradicting predictions are counted and logged.
 
     Args:
-        items: in any order.
-        cases: with ``series_uid``, ``patient_id`` and, where known, ``nodules`` and
+        items: evaluated cases in any order.
+        cases: cases with ``series_uid``, ``patient_id`` and, if known, ``nodules`` and
             ``slices_in_volume``.
-        dtype: of the predictions: bool for masks, numpy's uint8 for class values.
+        dtype: type of the predictions: bool for masks, numpy's uint8 for class values.
 
     Raises:
         ValueError: when the slices of a series differ in size or spacing.
@@ -140,7 +140,7 @@ def _stack(
     *,
     dtype: type,
 ) -> Series:
-    """Stack the items of one series, duplicates merged."""
+    """Stack the items of one series; duplicates are merged."""
     _check_agreement(uid, items)
     planes: dict[int, tuple[Any, Instances, int]] = {}
     duplicates = contradictions = 0
@@ -179,7 +179,7 @@ def _stack(
 
 
 def _check_agreement(uid: str, items: Sequence[EvaluatedSlices]) -> None:
-    """Refuse slices that cannot belong to one volume."""
+    """Check that slices have one size and spacing."""
     first = items[0]
     for item in items[1:]:
         same_size = item.prediction.shape[1:] == first.prediction.shape[1:]

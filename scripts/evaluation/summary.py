@@ -1,4 +1,4 @@
-"""Figures of an evaluation as a whole: every one under its exact name, with its interval."""
+"""Figures of a whole evaluation, by name, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -31,62 +31,62 @@ Entry = dict[str, Any]
 
 _SHARED_DEFINITIONS = {
     "pooled": "all voxels of all evaluated slices of all series together",
-    "assd_mm": "mean distance between the surface voxels of both masks, both ways; undefined where "
-    "one is empty or slices are missing in between",
+    "assd_mm": "mean distance between the surface voxels of both masks, in both directions; "
+    "undefined if one mask is empty or slices are missing in between",
     "hd95_mm": "larger of the two directed 95th percentiles of these distances",
     "interval_95": f"percentile bootstrap over patients, {RESAMPLES} resamples",
 }
 CLASS_DEFINITIONS = {
-    "iou": "TP/(TP+FP+FN); 1 where nothing is annotated and nothing predicted, 0 where something "
-    "is predicted though nothing is annotated",
+    "iou": "TP/(TP+FP+FN); 1 if nothing is annotated or predicted, 0 for a prediction without "
+    "annotation",
     "dice": "2TP/(2TP+FP+FN); empty cases as for iou",
     "pixel_accuracy": "share of voxels, background included, predicted as annotated",
     "per_volume": "all evaluated slices of a series together, then the mean over series",
     "mean_of_classes": "mean over the foreground classes that are known; per_volume: of each "
-    "series, then over series; pooled: of the pooled figures, classes known in no series left out",
-    "unknown classes": "a class that nobody annotated in a patient enters no average there; "
-    "predictions of it count as background; n says how many series tell of a class",
-    "undefined": "number of series that have no value; they are counted here, not averaged",
+    "series, then over series; pooled: of the pooled figures, without classes known in no series",
+    "unknown classes": "a class that was not annotated in a patient is left out of that patient's "
+    "averages; its predictions count as background; n is the number of series with a known class",
+    "undefined": "number of series without a value, which are not averaged",
     "confusion": "voxels; row: annotated class, column: predicted class",
     **_SHARED_DEFINITIONS,
 }
 
 
 def nodule_definitions(margin_mm: float) -> dict[str, str]:
-    """Define the figures of nodules, measured in neighbourhoods of a margin."""
+    """Return the definitions of the figures of nodules, for neighbourhoods with a margin."""
     return {
-        "sensitivity": "TP/(TP+FN); undefined where nothing is annotated",
+        "sensitivity": "TP/(TP+FN); undefined if nothing is annotated",
         "specificity": "TN/(FP+TN)",
-        "dice": "2TP/(2TP+FP+FN); 1 where nothing is annotated and nothing predicted, "
-        "0 where something is predicted though nothing is annotated",
+        "dice": "2TP/(2TP+FP+FN); 1 if nothing is annotated or predicted, 0 for a prediction "
+        "without annotation",
         "iou": "TP/(TP+FP+FN); empty cases as for dice",
         "per_nodule": f"inside the nodule's bounding box grown by {margin_mm:g} mm, up to "
-        "the first slice that was not evaluated, voxels of other nodules left out",
-        "detected": "at least one predicted voxel on the annotation",
-        "size_groups": "annotated diameter d in mm: d < 6, 6 <= d <= 10, 10 < d <= 20, d > 20; of "
-        "the mask's ball or disc where the annotation gives none",
+        "the first slice that was not evaluated, without voxels of other nodules",
+        "detected": "at least one predicted voxel in the annotation",
+        "size_groups": "annotated diameter d in mm: d < 6, 6 <= d <= 10, 10 < d <= 20, d > 20; if "
+        "unknown, that of a ball (one slice: disc) of the mask's size",
         "per_slice": "every evaluated slice; per_slice_with_nodule: those with an annotation",
         "per_volume": "all evaluated slices of a series together",
         "false_positives_per_scan": "predicted components with no voxel in any nodule's "
         "neighbourhood (its grown box); neighbours by face, edge or corner",
-        "undefined": "number of cases that have no value; they are counted here, not averaged",
-        "both_empty": "number of cases with nothing annotated and nothing predicted",
-        "predicted_in_empty": "number of cases with a prediction though nothing is annotated",
-        "missed": "number of cases with an annotation and nothing predicted",
+        "undefined": "number of cases without a value, which are not averaged",
+        "both_empty": "number of cases with neither annotation nor prediction",
+        "predicted_in_empty": "number of cases with a prediction but no annotation",
+        "missed": "number of cases with an annotation but no prediction",
         **_SHARED_DEFINITIONS,
     }
 
 
 def summarise_nodules(results: Sequence[NoduleSeries], *, seed: int = 0) -> dict[str, Entry]:
-    """Compute every figure of an evaluation of nodules.
+    """Compute the figures of an evaluation of nodules.
 
     Args:
-        results: of each series.
-        seed: of the bootstrap.
+        results: result of each series.
+        seed: seed of the bootstrap.
 
     Returns:
-        Under each name: value (NaN when undefined), n, patients, interval_95, interval_reason and,
-        for means, the counts that :func:`nodule_definitions` explains.
+        By name: value (NaN if undefined), n, patients, interval_95, interval_reason and, for means,
+        the counts that :func:`nodule_definitions` explains.
     """
     nodules = [(result.patient, nodule) for result in results for nodule in result.nodules]
     planes = [(r.patient, confusion) for r in results for _, _, confusion in r.planes]
@@ -110,15 +110,15 @@ def summarise_nodules(results: Sequence[NoduleSeries], *, seed: int = 0) -> dict
 def summarise_classes(
     results: Sequence[ClassSeries], names: Sequence[str], *, seed: int = 0
 ) -> dict[str, Entry]:
-    """Compute every figure of an evaluation of classes.
+    """Compute the figures of an evaluation of classes.
 
     Args:
-        results: of each series.
-        names: of all classes, background first.
-        seed: of the bootstrap.
+        results: result of each series.
+        names: names of all classes, background first.
+        seed: seed of the bootstrap.
 
     Returns:
-        As :func:`summarise_nodules`; ``liver tumour`` is written ``liver_tumour`` in names.
+        As :func:`summarise_nodules`; spaces in class names are underscores (``liver_tumour``).
     """
     patients = [result.patient for result in results]
     keys = [name.replace(" ", "_") for name in names[1:]]
@@ -131,19 +131,19 @@ def summarise_classes(
         pooled = [figures[f"{name}_{key}_pooled"]["value"] for key in keys]
         defined = [value for value in pooled if not math.isnan(value)]
         average = float(np.mean(defined)) if defined else math.nan
-        reason = "a mean of pooled figures; see those of the classes"
+        reason = "a mean of pooled figures; see the intervals of the classes"
         figure = Figure(average, len(defined), len(set(patients)), None, reason)
         figures[f"{name}_mean_of_classes_pooled"] = _entry(figure)
-    right = [float(np.trace(result.matrix)) for result in results]
+    correct = [float(np.trace(result.matrix)) for result in results]
     total = [float(result.matrix.sum()) for result in results]
     accuracies = [pixel_accuracy(result.matrix) for result in results]
     figures["pixel_accuracy_per_volume_mean"] = _mean(accuracies, patients, seed)
-    figures["pixel_accuracy_pooled"] = _entry(ratio_of_sums(right, total, patients, seed=seed))
+    figures["pixel_accuracy_pooled"] = _entry(ratio_of_sums(correct, total, patients, seed=seed))
     return figures
 
 
 def counts(results: Sequence[SeriesResult], **more: Any) -> dict[str, Any]:
-    """Count what was evaluated, of nodules or of classes; ``more`` comes last."""
+    """Count the evaluated patients, series and slices; ``more`` adds further counts."""
     return {
         "patients": len({result.patient for result in results}),
         "series": len(results),
@@ -199,7 +199,7 @@ def _decimal(value: float) -> str:
 
 
 def _entry(figure: Figure, **more: Any) -> Entry:
-    """Return a figure as it is written; ``more`` adds to its keys or replaces them."""
+    """Return the JSON entry of a figure; ``more`` adds or replaces keys."""
     return {
         "value": figure.value,
         "n": figure.n,
@@ -211,7 +211,7 @@ def _entry(figure: Figure, **more: Any) -> Entry:
 
 
 def _mean(values: Sequence[float], patients: Sequence[str], seed: int, **more: int) -> Entry:
-    """Average values, counting those that are undefined."""
+    """Return the mean of values, with the number of undefined ones."""
     undefined = sum(math.isnan(value) for value in values)
     return _entry(mean(values, patients, seed=seed), undefined=undefined, **more)
 
@@ -244,7 +244,7 @@ def _distance_means(
 
 
 def _pooled(name: str, cases: Sequence[tuple[str, Confusion]], seed: int) -> Entry:
-    """Compute one ratio of all voxels together."""
+    """Compute one ratio pooled over all voxels."""
     parts = [FRACTIONS[name](confusion) for _, confusion in cases]
     patients = [patient for patient, _ in cases]
     figure = ratio_of_sums([p[0] for p in parts], [p[1] for p in parts], patients, seed=seed)

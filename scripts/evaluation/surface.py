@@ -17,12 +17,12 @@ from scripts.evaluation.confusion import Mask
 
 @dataclass(frozen=True)
 class SurfaceDistance:
-    """Average symmetric surface distance and 95 % Hausdorff distance in mm; NaN when undefined.
+    """Average symmetric surface distance and 95 % Hausdorff distance in mm; NaN if undefined.
 
     ``assd_mm`` is the mean over the surface voxels of both masks of the distance to the other
-    surface; ``hd95_mm`` the larger of the two directed 95th percentiles. Both are undefined when
-    one of the masks is empty: no number of mm stands for a nodule that was missed. ``kind`` is
-    ``"3d"``, ``"in_plane"`` (a single slice) or ``"undefined"``.
+    surface; ``hd95_mm`` the larger of the two directed 95th percentiles. Both are undefined if one
+    of the masks is empty, as for a missed nodule. ``kind`` is ``"3d"``, ``"in_plane"`` (a single
+    slice) or ``"undefined"``.
     """
 
     assd_mm: float = math.nan
@@ -33,12 +33,12 @@ class SurfaceDistance:
 def surface_distance(
     prediction: Mask, annotation: Mask, *, spacing_mm: Sequence[float]
 ) -> SurfaceDistance:
-    """Measure between two masks (Y, X) or (Z, Y, X) of one shape, by MONAI's surfaces.
+    """Compute the surface distances of two masks (Y, X) or (Z, Y, X) of one shape, with MONAI.
 
     Args:
-        prediction: of the network.
-        annotation: of the reader.
-        spacing_mm: distance of voxel centres along each axis of the arrays.
+        prediction: mask of the network.
+        annotation: mask of the reader.
+        spacing_mm: distance between voxel centres along each axis of the arrays.
 
     Raises:
         ValueError: when the shapes differ, or there is not one spacing per axis, each above 0.
@@ -64,7 +64,7 @@ def surface_distance(
         return SurfaceDistance()
     box = box_of(prediction | annotation)
     with warnings.catch_warnings():
-        # MONAI 1.6.1 calls its own function with an argument that it has deprecated
+        # MONAI 1.6.1 calls its own function with a deprecated argument
         warnings.filterwarnings(
             "ignore", message=".*always_return_as_numpy", category=FutureWarning
         )
@@ -74,7 +74,7 @@ def surface_distance(
             spacing=list(spacing_mm),
             symmetric=True,
         )
-    there, back = (distance.numpy().astype(np.float64) for distance in distances)
-    hd95 = max(np.percentile(there, 95), np.percentile(back, 95))
+    forth, back = (distance.numpy().astype(np.float64) for distance in distances)
+    hd95 = max(np.percentile(forth, 95), np.percentile(back, 95))
     kind = "3d" if prediction.ndim == 3 else "in_plane"
-    return SurfaceDistance(float(np.concatenate([there, back]).mean()), float(hd95), kind)
+    return SurfaceDistance(float(np.concatenate([forth, back]).mean()), float(hd95), kind)

@@ -1,7 +1,6 @@
-"""Rows for CSV files: of every nodule, slice, class and series.
+"""Rows of the CSV files: nodules, slices, classes and series.
 
-Patients are numbered, never named: the number groups the rows of one patient and means nothing
-else.
+Patients are identified by an arbitrary number, which groups the rows of a patient, never by name.
 """
 
 from __future__ import annotations
@@ -71,19 +70,19 @@ def class_tables(results: Sequence[ClassSeries], names: Sequence[str]) -> Tables
 
 
 def _with_numbers(results: Sequence[Result]) -> list[tuple[Result, int]]:
-    """Pair every series with its patient's number."""
+    """Pair each series with its patient's number."""
     number = number_patients(results)
     return [(result, number[result.patient]) for result in results]
 
 
 def number_patients(results: Sequence[SeriesResult]) -> dict[str, int]:
-    """Number the patients from 1, in the order of their first series' UID."""
+    """Number the patients from 1, in the order of the first UID of their series."""
     ordered = [result.patient for result in sorted(results, key=lambda result: result.uid)]
     return {patient: number for number, patient in enumerate(dict.fromkeys(ordered), start=1)}
 
 
 def nodule_rows(result: NoduleSeries, patient: int) -> list[Row]:
-    """Return a row per nodule, with :data:`NODULE_COLUMNS`."""
+    """Return one row per nodule, with :data:`NODULE_COLUMNS`."""
     return [
         {
             **_name_cells(result, patient),
@@ -100,7 +99,7 @@ def nodule_rows(result: NoduleSeries, patient: int) -> list[Row]:
 
 
 def slice_rows(result: NoduleSeries, patient: int) -> list[Row]:
-    """Return a row per evaluated slice, with :data:`SLICE_COLUMNS`."""
+    """Return one row per evaluated slice, with :data:`SLICE_COLUMNS`."""
     names = _name_cells(result, patient)
     return [
         {**names, "slice": index, "nodules": nodules, **_figure_cells(confusion)}
@@ -120,7 +119,7 @@ def volume_row(result: NoduleSeries, patient: int) -> Row:
 
 
 def class_rows(result: ClassSeries, patient: int, names: Sequence[str]) -> list[Row]:
-    """Return a row per foreground class, with :data:`CLASS_COLUMNS`.
+    """Return one row per foreground class, with :data:`CLASS_COLUMNS`.
 
     A class that is unknown in the series has a row without figures.
     """
@@ -151,7 +150,7 @@ def class_volume_row(result: ClassSeries, patient: int, names: Sequence[str]) ->
 
 
 def confusion_rows(matrix: Matrix, names: Sequence[str]) -> list[Row]:
-    """Return a confusion matrix as a row per annotated class."""
+    """Return a confusion matrix as one row per annotated class."""
     return [
         {"annotated": name, **dict(zip(names, row, strict=True))}
         for name, row in zip(names, matrix.tolist(), strict=True)
@@ -168,7 +167,7 @@ def _extent_cells(result: SeriesResult) -> Row:
 
 
 def _figure_cells(confusion: Confusion, distance: SurfaceDistance | None = None) -> Row:
-    """Return counts with their ratios and, where measured, distances in mm."""
+    """Return counts with their ratios and, if measured, distances in mm."""
     cells = {name: getattr(confusion, name) for name in CONFUSION_COLUMNS}
     if distance is not None:
         cells |= {name: getattr(distance, name) for name in DISTANCES}
@@ -177,7 +176,7 @@ def _figure_cells(confusion: Confusion, distance: SurfaceDistance | None = None)
 
 
 def _class_cells(result: ClassSeries, value: int) -> Row:
-    """Return the figures of a class; empty where it is unknown."""
+    """Return the figures of a class; empty if it is unknown."""
     if value not in result.classes:
         return dict.fromkeys(CLASS_FIGURES)
     counts, distance = result.classes[value]

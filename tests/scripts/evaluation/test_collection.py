@@ -23,7 +23,7 @@ from tests.scripts.evaluation.scans import SIZE, make_case, make_item
         pytest.param({"case": 9}, r"case: must be 0..0, got 9", id="unknown case"),
         pytest.param(
             {"pred": torch.zeros(1, 4, 4, 4), "instances": torch.zeros(1, 4, 4, 4)},
-            "must carry its affine",
+            "must have its affine",
             id="volume without affine",
         ),
     ],
