@@ -1,7 +1,8 @@
-"""The contract of a data set: how its scans are listed, read and divided.
+"""The interface of a data set: listing, reading and dividing its scans.
 
-A data set is one class behind this contract; preparation, evaluation, studies and prediction know
-no data set by name. World coordinates are LPS millimetres, arrays (Z, Y, X) in LPS index order.
+A data set is one class that implements :class:`DataSet`; preparation, evaluation, studies and
+prediction use only this interface. World coordinates are LPS millimetres, arrays (Z, Y, X) in LPS
+index order.
 """
 
 from __future__ import annotations
@@ -26,17 +27,19 @@ Point = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Scan:
-    """One CT that a source holds; only listed, not read.
+    """One CT of a source, listed but not yet read.
 
     Args:
-        id: names the scan in every file that is written; unique, and a valid folder name.
-        patient_id: no patient may be in two partitions.
-        files: everything that :meth:`DataSet.read` reads; a kept result is stale when one changes.
-        image_file: a volume file that training can read as it is; None makes preparation write one.
-        group: an official subset or fold, or the partition that the source itself names.
-        object_slices: on how many slices each object probably appears, where that is known before
-            reading; None where it is not. Decides only how many slices without object are stored.
-        details: what the data set's ``read`` needs besides; must be picklable.
+        id: identifies the scan in every file that is written; unique, and a valid folder name.
+        patient_id: the patient; all scans of a patient go to the same partition.
+        files: all files that :meth:`DataSet.read` reads; when one changes, the scan is prepared
+            again.
+        image_file: a volume file that training can read directly; with None, preparation writes
+            one.
+        group: an official subset or fold, or the partition that the source assigns.
+        object_slices: estimated number of slices of each object; None if unknown before reading.
+            Only the number of stored slices without an object depends on it.
+        details: further input of the data set's ``read``; must be picklable.
     """
 
     id: str
@@ -50,11 +53,11 @@ class Scan:
 
 @dataclass(frozen=True)
 class Listing:
-    """The scans of a source, in a fixed order, and what is to be reported of the source.
+    """The scans of a source, in a fixed order, and what to report about the source.
 
     Args:
-        scans: a scan that one of the problems leaves out is listed too, but not prepared.
-        problems: what cannot be used.
+        scans: all scans, including those that a problem excludes from preparation.
+        problems: scans, files or rows that cannot be used.
         notes: remarks for the screen, one line each.
         facts: further entries for the report, by name.
         provenance: further entries for the provenance of the datalist.
@@ -69,23 +72,23 @@ class Listing:
 
 @dataclass(frozen=True)
 class Labelled:
-    """One CT with its reference annotation, read once.
+    """One CT with its reference annotation.
 
     Args:
         volume: the CT, in LPS index order (:meth:`Volume.in_lps`).
-        label: uint8 (Z, Y, X) on the same grid: class numbers, or numbers of the objects.
-        known: classes that are annotated in this scan, background included; None when all are.
-        objects: for instances: ``id``, ``centre_lps_mm``, ``diameter_mm`` of each, for every
-            number in the label; further keys are kept in the scan's record.
-        by_centre: an object's central slice is the one nearest to its centre (drawn balls), instead
-            of the one where its area is largest.
-        lung: bool (Z, Y, X); None where the data set has no lung field.
-        avoid: (x, y, z, diameter) in LPS mm of findings that slices without an object keep away
-            from although they are not labelled.
-        file_affine: (4, 4) of ``Scan.image_file`` as it is stored, index to LPS mm: the label of
-            the whole volume is written on that grid. None where it is that of ``volume``.
-        doubts: what had to be assumed or could not be read although the scan is used; reported as
-            problems.
+        label: uint8 (Z, Y, X) on the same grid: class numbers, or object numbers.
+        known: classes that are annotated in this scan, background included; None for all.
+        objects: for instances: ``id``, ``centre_lps_mm`` and ``diameter_mm`` of every number in
+            the label; further keys are kept in the scan's record.
+        by_centre: whether an object's central slice is the one nearest to its centre (for drawn
+            balls) instead of the one with its largest area.
+        lung: lung field, bool (Z, Y, X); None if the data set has none.
+        avoid: (x, y, z, diameter) in LPS mm of unlabelled findings; slices without an object are
+            not taken near them.
+        file_affine: (4, 4), index to LPS mm, of ``Scan.image_file`` as stored: the label of the
+            whole volume is written on that grid. None if it equals that of ``volume``.
+        doubts: assumptions made, and parts that could not be read although the scan is used;
+            reported as problems.
         notes: remarks for the report.
         facts: further entries for the report, by name; plain JSON values.
     """
@@ -103,48 +106,50 @@ class Labelled:
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check.
+        """Check shapes and data type.
 
         Raises:
-            ValueError: when label or lung is not on the grid of the volume, or the label not uint8.
+            ValueError: for a label or lung field of another shape than the CT, or a label that is
+                not uint8.
         """
         if self.label.dtype != np.uint8:
             raise ValueError(f"label: must be uint8, got {self.label.dtype}")
-        for what, array in (("label", self.label), ("lung", self.lung)):
+        for name, array in (("label", self.label), ("lung", self.lung)):
             if array is not None and array.shape != self.volume.hu.shape:
                 raise ValueError(
-                    f"{what}: must have the shape of the CT, {self.volume.hu.shape}, "
+                    f"{name}: must have the shape of the CT, {self.volume.hu.shape}, "
                     f"got {array.shape}"
                 )
 
 
 class DataSet(ABC):
-    """A data set: a frozen dataclass whose fields are the options that it adds to ``prepare``.
+    """A data set: a frozen dataclass whose fields are its options of ``prepare``.
 
-    Its docstring is the help of ``prepare NAME``: first what is prepared, then under ``Args:`` its
-    options and ``source``, the layout of the folder. Wrong values are refused in
-    ``__post_init__``. Options may arrive as a command line gives them (a path as text or number).
-    Modules are imported for ``--help`` too, so that what is slow to import (torch, MONAI) belongs
-    into the functions that need it.
+    Its docstring is the help of ``prepare NAME``: a description, then under ``Args:`` its options
+    and ``source``, the layout of the folder. ``__post_init__`` refuses invalid values. Options may
+    have the types of a command line (a path as text or number). ``--help`` imports the module, so
+    slow imports (torch, MONAI) belong in the functions that need them.
 
     Class attributes:
-        name: of ``prepare NAME``.
-        title: in words, for reports.
-        kind: ``instances`` (nodules, lesions, counted one by one) or ``classes`` (organs). In a
-            subclass without annotation (``kind = "classes"``); or an option with a default.
-        label_kinds: the kinds of reference annotation that it can be prepared with; where there
-            are several, an option ``label`` chooses one.
-        label_folders: kind of annotation -> the option that names the folder it is read from, of
-            those that are not in the source.
-        splits: name -> what it does, of the splits that only this data set has.
-        leaking_splits: name -> why it does not measure generalisation, of these.
-        untested_splits: names of those of these without test partition.
-        slice_classes: for classes: a slice with one of these is kept by ``--slices organ``; where
-            empty, any class but the background.
-        window_hu: the usual display window, lower and upper bound in HU.
-        metric: key metric of its evaluation.
-        phantom: name of the ``phantom`` command that makes a synthetic cohort; None without one.
-        auditable: whether :meth:`audit` is there.
+        name: NAME of ``prepare NAME``.
+        title: name in reports.
+        kind: ``instances`` (nodules or lesions, counted one by one) or ``classes`` (organs). Either
+            a class attribute without type annotation (``kind = "classes"``), or an option with a
+            default.
+        label_kinds: the available kinds of reference annotation; if there are several, the option
+            ``label`` chooses one.
+        label_folders: kind of annotation -> option with the folder that it is read from, for kinds
+            whose files are not in the source.
+        splits: name -> description, for splits that only this data set has.
+        leaking_splits: name -> why it does not measure generalisation, for a subset of these.
+        untested_splits: names of those splits that have no test partition.
+        slice_classes: for classes: ``--slices organ`` keeps slices with one of these; if empty,
+            slices with any class but the background.
+        window_hu: default display window, lower and upper bound in HU.
+        metric: key metric of the evaluation.
+        phantom: name of the ``phantom`` command that makes a synthetic cohort; None if there is
+            no such command.
+        auditable: whether :meth:`audit` is implemented.
     """
 
     name: ClassVar[str]
@@ -162,23 +167,23 @@ class DataSet(ABC):
     @property
     @abstractmethod
     def kind(self) -> Kind:
-        """See above."""
+        """``instances`` or ``classes``; see the class attributes."""
 
     @property
     @abstractmethod
     def metric(self) -> str:
-        """See above."""
+        """Key metric of the evaluation."""
 
     @property
     def label_kind(self) -> str:
-        """Kind of reference annotation that the options ask for: one of ``label_kinds``."""
+        """Chosen kind of reference annotation: one of ``label_kinds``."""
         return self.label_kinds[0]
 
     def at(self, source: Path) -> DataSet:
-        """Return the data set with what a source says of itself, such as the names of its classes.
+        """Return the data set with the properties of a source, such as its class names.
 
-        Called before everything else, and perhaps again on its own result; returns itself where the
-        source says nothing.
+        Called first, and possibly again on its own result. Returns itself if the source has no such
+        properties.
 
         Raises:
             ValueError, OSError: for a source that contradicts itself or the options.
@@ -191,11 +196,12 @@ class DataSet(ABC):
 
     @abstractmethod
     def find(self, source: Path) -> Listing:
-        """List the scans of a folder, and what cannot be used.
+        """List the scans of a folder, and the problems found.
 
         Raises:
-            ValueError: when an option does not suit the source.
-            OSError: when the folder is not there or laid out otherwise, saying what is wanted.
+            ValueError: for an option that does not fit the source.
+            OSError: for a folder that does not exist or has another layout; the message describes
+                the expected layout.
         """
 
     @abstractmethod
@@ -203,13 +209,22 @@ class DataSet(ABC):
         """Read one scan.
 
         Raises:
-            ValueError, OSError: with the file and the reason; the other scans are still prepared.
+            ValueError, OSError: naming the file and the reason; the other scans are still prepared.
         """
 
     def divide(
         self, scans: Sequence[Scan], split: str, *, test_fold: int, random: Random
     ) -> Mapping[str, str]:
-        """Scan id -> partition, for one of :attr:`splits`.
+        """Assign scans to partitions, for one of :attr:`splits`.
+
+        Args:
+            scans: the scans to divide.
+            split: name of the split.
+            test_fold: the fold that is tested on, for splits with folds.
+            random: seeded source of random draws.
+
+        Returns:
+            Scan id -> partition.
 
         Raises:
             ValueError: when a partition would be empty.
@@ -217,15 +232,15 @@ class DataSet(ABC):
         raise NotImplementedError(split)
 
     def depends_on(self, scan: Scan) -> Mapping[str, Any]:
-        """Return everything besides ``scan.files`` that the result of ``read`` depends on, as JSON.
+        """Return everything except ``scan.files`` that the result of ``read`` depends on, as JSON.
 
-        A kept scan is prepared again when it has changed. Overridden where options or details
-        hold something that does not change the result (a path, a name).
+        When it changes, the scan is prepared again. To be overridden if options or details contain
+        values that do not affect the result (a path, a name).
         """
         return {**self.record(), "details": repr(scan.details)}
 
     def record(self) -> Mapping[str, Any]:
-        """Return the options that were used, for the provenance of the datalist."""
+        """Return the options, for the provenance of the datalist."""
         return {
             option.name: str(value) if isinstance(value, Path) else value
             for option in fields(self)  # type: ignore[arg-type]
@@ -234,5 +249,11 @@ class DataSet(ABC):
         }
 
     def audit(self, source: Path, output: Path | None, *, jobs: int) -> list[Problem]:
-        """Print what the source holds, without preparing it; write it where an output is named."""
+        """Print the contents of the source without preparing it, and return the problems found.
+
+        Args:
+            source: the folder.
+            output: folder for the same table as a file; None for none.
+            jobs: scans read in parallel.
+        """
         raise NotImplementedError(self.name)

@@ -1,7 +1,7 @@
-"""Prepared slices as training samples: a datalist of short records, and arrays mapped from disk.
+"""Prepared slices as training samples: the datalist, and arrays that are memory-mapped.
 
-A sample costs a few memory-mapped rows instead of decoding its volume
-(``tests/benchmarks/bench_samples.py`` measures by how much).
+Loading a sample copies a few memory-mapped rows instead of decoding a volume
+(``tests/benchmarks/bench_samples.py`` measures the difference).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.utils.enums import MetaKeys, SpaceKeys
 
-from scripts.datasets.shares import SECTIONS
+from scripts.datasets.shares import PARTITIONS
 
 ARRAYS = ("image", "label", "lung")
 OPTIONAL_ARRAYS = ("lung",)  # not every data set has a lung field
@@ -27,21 +27,21 @@ LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def load_datalist(path: str | Path, section: str) -> list[dict[str, Any]]:
-    """List one section, with absolute paths and a number ``case`` for each entry.
+    """Return the entries of one partition, with absolute paths and a number ``case`` each.
 
     Args:
-        path: ``datalist.json`` as ``python -m scripts prepare DATASET`` writes it.
-        section: ``training``, ``validation`` or ``test`` for the prepared slices;
+        path: ``datalist.json``, written by ``python -m scripts prepare DATASET``.
+        section: the partition: ``training``, ``validation`` or ``test`` for prepared slices;
             ``volumes/training`` and so on for whole volumes (``image`` and ``label``).
 
     Raises:
-        FileNotFoundError: when the datalist, or a file that it lists, is not there.
-        ValueError: for an unknown section, or a datalist of another shape.
+        FileNotFoundError: when the datalist, or a file that it lists, does not exist.
+        ValueError: for an unknown section, or a file that is not such a datalist.
     """
     whole = section.startswith("volumes/")
     name = section.removeprefix("volumes/")
-    if name not in SECTIONS:
-        valid = ", ".join([*SECTIONS, *(f"volumes/{known}" for known in SECTIONS)])
+    if name not in PARTITIONS:
+        valid = ", ".join([*PARTITIONS, *(f"volumes/{known}" for known in PARTITIONS)])
         raise ValueError(f"section: must be one of {valid}, got {section!r}")
     path = Path(path).resolve()
     content = _read(path)
@@ -68,21 +68,21 @@ def _read(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path}: must be JSON: {error}") from error
     lists = content if isinstance(content, dict) else {}
-    if not all(isinstance(lists.get(name), list) for name in SECTIONS):
+    if not all(isinstance(lists.get(name), list) for name in PARTITIONS):
         keys = ", ".join(lists) or f"a {type(content).__name__}"
-        raise ValueError(f"{path}: must hold the lists {', '.join(SECTIONS)}, got {keys}")
+        raise ValueError(f"{path}: must hold the lists {', '.join(PARTITIONS)}, got {keys}")
     return lists
 
 
 def _again(content: Mapping[str, Any]) -> str:
-    """Advice to prepare again, with the data set that the datalist names."""
+    """Return the advice to prepare the data set of a datalist again."""
     return f"prepare again (python -m scripts prepare {content.get('name', 'DATASET')})"
 
 
 def _resolve(
     path: Path, section: str, entries: Sequence[Mapping[str, Any]], keys: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Make paths absolute, check each file once, number the entries."""
+    """Make paths absolute, check that the files exist, and number the entries."""
     resolved = [
         {
             **entry,
@@ -95,7 +95,7 @@ def _resolve(
     missing = [file for file in files if not Path(file).is_file()]
     if missing:
         raise FileNotFoundError(
-            f"{path}: {len(missing)} of the {len(files)} files listed in {section} are not there, "
+            f"{path}: {len(missing)} of the {len(files)} files listed in {section} are missing, "
             f"the first: {missing[0]}. Move a prepared folder as a whole, with its datalist; "
             f"after moving the scans themselves, prepare again"
         )
@@ -103,12 +103,12 @@ def _resolve(
 
 
 def identities(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """Digest of the slices and labels of each section; paths do not count.
+    """Return a digest of the slices and labels of each partition, independent of paths.
 
-    A resumed run is refused when it differs: another split would leak test slices into training.
+    A run is not resumed with another digest: another split would leak test slices into training.
 
     Args:
-        samples: section -> what :func:`load_datalist` returned.
+        samples: partition -> its entries, from :func:`load_datalist`.
 
     Example:
         >>> sample = {"series_uid": "1.2", "slice": 3, "label_kind": "ball", "image": "a.npy"}
@@ -119,9 +119,9 @@ def identities(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         False
     """
     identity = [
-        (section, sample.get("series_uid"), sample.get("slice"), sample.get("label_kind"))
-        for section in sorted(samples)
-        for sample in samples[section]
+        (partition, sample.get("series_uid"), sample.get("slice"), sample.get("label_kind"))
+        for partition in sorted(samples)
+        for sample in samples[partition]
     ]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
@@ -181,19 +181,20 @@ def hashed_case(case: str, salt: str) -> str:
 def training_mean(
     path: str | Path, window_hu: Sequence[float], *, outside_window: str = "clip"
 ) -> float:
-    """Read the mean of the training images, as the network sees them, from a datalist.
+    """Read the mean of the windowed training images from a datalist.
 
     Args:
-        path: ``datalist.json`` of classes, as ``python -m scripts prepare DATASET`` writes it.
-        window_hu: of the network's input.
-        outside_window: of the network's input, see :class:`~scripts.transforms.intensity.WindowHU`.
+        path: ``datalist.json`` of classes, written by ``python -m scripts prepare DATASET``.
+        window_hu: HU window of the network's input.
+        outside_window: handling of HU outside the window, see
+            :class:`~scripts.transforms.intensity.WindowHU`.
 
     Returns:
-        The mean after the window was mapped to [0, 1].
+        The mean with the window mapped to [0, 1].
 
     Raises:
-        FileNotFoundError: when the datalist is not there.
-        ValueError: when it has no mean, or that of another window.
+        FileNotFoundError: when the datalist does not exist.
+        ValueError: when it has no mean, or the mean for another window.
     """
     content = _read(Path(path))
     mean = content.get("training_mean")
@@ -202,37 +203,38 @@ def training_mean(
             f"{path}: has no mean of the training images; {_again(content)}, or train with "
             "--normalise imagenet"
         )
-    asked = [*map(float, window_hu), outside_window]
-    came = [*map(float, mean["window_hu"]), mean["outside_window"]]
-    if came != asked:
+    configured = [*map(float, window_hu), outside_window]
+    prepared = [*map(float, mean["window_hu"]), mean["outside_window"]]
+    if prepared != configured:
         raise ValueError(
-            f"{path}: has the mean after the window {came}, the config has {asked}; "
-            f"{_again(content)} with --window_hu, or change the config's"
+            f"{path}: has the mean after the window {prepared}, the config has {configured}; "
+            f"{_again(content)} with --window_hu, or change the window of the config"
         )
     return float(mean["windowed"])
 
 
 class LoadSlicesd(MapTransform):
-    """Read one prepared slice with its neighbours; what comes out collates.
+    """Read one prepared slice with its neighbours as tensors that can be collated.
 
-    Maps the arrays of a sample of :func:`load_datalist` from disk and copies only its rows. The
-    result holds the keys as :class:`~monai.data.MetaTensor` and ``case``; everything else of the
-    sample is found again through ``case``. Arrays are (y, x): H runs to posterior, W to the
-    patient's left. The affine (RAS, mm) maps (h, w, 0) of this slice to the patient.
+    Memory-maps the arrays of a sample of :func:`load_datalist` and copies only its rows. The result
+    holds each key as :class:`~monai.data.MetaTensor`, and ``case``, which leads back to the
+    sample's other entries. Arrays are (y, x): H runs to posterior, W to the patient's left. The
+    affine (RAS, mm) maps (h, w, 0) of this slice to the patient.
 
     Args:
-        keys: of ``image``, ``label``, ``lung``.
-        neighbours: image as (2n + 1, H, W), slice below first; else the slice alone (1, H, W).
+        keys: one or more of ``image``, ``label``, ``lung``.
+        neighbours: whether the image is (2n + 1, H, W), lowest slice first, or the slice alone,
+            (1, H, W).
 
     Returns:
         image float32 HU; label uint8 (1, H, W), value k is nodule k of the scan, or class k; lung
-        uint8 0/1. Where the sample says which classes its patient's outlines tell of, also
+        uint8 0/1. If the sample lists which classes are annotated in its patient, also
         ``class_known``: bool (number of classes,); an unknown class is labelled background.
 
     Raises:
-        FileNotFoundError: when an array is not there.
-        ValueError: when a sample has no lung field, or an array is damaged or shorter than the
-            sample says.
+        FileNotFoundError: when an array does not exist.
+        ValueError: for an unknown key, a sample without lung field, and an array that is damaged
+            or has fewer rows than the sample needs.
     """
 
     def __init__(self, keys: KeysCollection = ARRAYS, *, neighbours: bool = True) -> None:
@@ -243,7 +245,7 @@ class LoadSlicesd(MapTransform):
         self.neighbours = neighbours
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        """Read the rows of every key."""
+        """Read the rows of each key."""
         rows = list(data["rows"])
         centre = [rows[len(rows) // 2]]
         affine = slice_affine_ras(data["affine_lps"], data["slice"])
@@ -273,13 +275,13 @@ def read_rows(path: str | Path, rows: Sequence[int], dtype: Any) -> np.ndarray[A
     """Copy rows of a stack (S, H, W) from a memory-mapped ``.npy`` file.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when the file is damaged or has no such row.
+        FileNotFoundError: when the file does not exist.
+        ValueError: when the file is damaged or lacks a row.
     """
     try:
         stack = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
-        raise FileNotFoundError(f"{path}: not there; was the prepared folder moved?") from None
+        raise FileNotFoundError(f"{path}: not found; was the prepared folder moved?") from None
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path}: damaged, delete its folder and prepare again: {error}") from None
     if stack.ndim != 3 or not 0 <= min(rows) <= max(rows) < len(stack):
@@ -292,7 +294,7 @@ def read_rows(path: str | Path, rows: Sequence[int], dtype: Any) -> np.ndarray[A
 
 
 def slice_affine_ras(affine_lps: Any, number: int) -> torch.Tensor:
-    """Affine of one slice as an array (y, x): maps (h, w, 0) to RAS mm.
+    """Return the affine of one slice as an array (y, x), from (h, w, 0) to RAS mm.
 
     Args:
         affine_lps: (4, 4), index (i, j, k) of the volume to LPS mm.

@@ -1,4 +1,6 @@
-"""Any CT with a label map: case folders, Medical Decathlon, nnU-Net or a CSV; see docs/datasets.md.
+"""The data set of any CTs with label maps: case folders, Medical Decathlon, nnU-Net or a CSV.
+
+The layouts are described in docs/datasets.md.
 
 Images are read by :mod:`scripts.volumes.readers`: DICOM series, MetaImage, NRRD, NIfTI.
 """
@@ -32,11 +34,11 @@ from scripts.datasets.folder_layouts import (
     recognise,
     volume_files,
 )
-from scripts.datasets.shares import SECTIONS
+from scripts.datasets.shares import PARTITIONS
 from scripts.storage.options import check_choice
 
 OBJECTS = ("components", "values")
-VALIDATION_PART = 10  # of the training patients, where the source names no validation
+VALIDATION_PART = 10  # one of so many training patients, if the source names no validation
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,8 @@ class FolderDataSet(DataSet):
             are counted).
         objects: for instances: components (26-connected parts of the map are the lesions) or
             values (each value of the map is one lesion).
-        class_names: what the values mean, like 1:liver,2:spleen, where no dataset.json or
-            classes.json says so; a single class is called lesion without.
+        class_names: names of the values, like 1:liver,2:spleen, if no dataset.json or
+            classes.json has them; a single class without name is called lesion.
         patients: CSV case,patient_id; without it, and without a column patient, every case counts
             as a patient.
     """
@@ -76,25 +78,26 @@ class FolderDataSet(DataSet):
         """Check the options.
 
         Raises:
-            ValueError: for an unknown word.
+            ValueError: for an unknown kind or unknown objects, or numbered lesions of classes.
         """
         check_choice("kind", self.kind, ("classes", "instances"))
         check_choice("objects", self.objects, OBJECTS)
         if self.objects == "values" and self.kind == "classes":
-            raise ValueError("objects: values numbers lesions, it needs --kind instances")
+            raise ValueError("objects: must be components for --kind classes, got values")
 
     @property
     def metric(self) -> str:
-        """Key metric: overlap of lesions, or of classes."""
+        """Key metric: Dice for lesions, IoU for classes."""
         return "val_dice" if self.kind == "instances" else "val_iou"
 
     def at(self, source: Path) -> DataSet:
         """Return the data set with the layout and the class names of a source.
 
         Raises:
-            ValueError: for images that are not CT, names that are said twice, or several classes
-                of which lesions are to be counted.
-            OSError: when the source is not there or laid out otherwise, saying what is wanted.
+            ValueError: for images that are not CT, class names from two sources, or instances
+                with several classes.
+            OSError: for a source that does not exist or has another layout; the message describes
+                the expected layouts.
         """
         layout = recognise(source)
         names = self._names(layout)
@@ -119,8 +122,8 @@ class FolderDataSet(DataSet):
         if self.class_names is not None:
             named.append(read_class_option(self.class_names))
         if len(named) > 1:
-            both = " and ".join(names.origin for names in named)
-            raise ValueError(f"class_names: {both} name the classes; keep one of them")
+            origins = " and ".join(names.origin for names in named)
+            raise ValueError(f"class_names: {origins} name the classes; keep one of them")
         return named[0] if named else assumed_names()
 
     def classes(self) -> Mapping[int, str]:
@@ -131,8 +134,9 @@ class FolderDataSet(DataSet):
         """List the cases of a source, and those that lack an image or a label map.
 
         Raises:
-            ValueError: for a table that is damaged, or does not name every case's patient.
-            OSError: when the source is not there or laid out otherwise, saying what is wanted.
+            ValueError: for an invalid table, or one that lacks the patient of a case.
+            OSError: for a source that does not exist or has another layout; the message describes
+                the expected layouts.
         """
         layout = self.layout or recognise(source)
         cases, problems = list_cases(layout)
@@ -149,10 +153,10 @@ class FolderDataSet(DataSet):
         return Listing(scans, problems, notes, {"layout": TITLES[layout.name]})
 
     def read(self, scan: Scan) -> Labelled:
-        """Read one case: CT and label map, which must lie on one grid.
+        """Read CT and label map of one case, which must have the same grid.
 
-        The grids are compared after turning both to LPS index order: a label map may be stored
-        with other axes than its image as long as its voxels are the image's.
+        The grids are compared in LPS index order: the axes of a stored label map may be permuted
+        or flipped against its image.
 
         Raises:
             ValueError, OSError: naming the file and the rule.
@@ -192,7 +196,7 @@ class FolderDataSet(DataSet):
         return Labelled(volume, label, objects=objects, file_affine=affine_of(stored), facts=facts)
 
     def _check_values(self, present: Sequence[int], name: str) -> None:
-        """Refuse values without a name: they would be trained on as background or as noise."""
+        """Refuse values without a name, which have no class to train on."""
         unnamed = [value for value in present if value not in self.names.names]
         if unnamed:
             listed = ", ".join(map(str, unnamed))
@@ -205,33 +209,33 @@ class FolderDataSet(DataSet):
     def divide(
         self, scans: Sequence[Scan], split: str, *, test_fold: int, random: Random
     ) -> Mapping[str, str]:
-        """Scan id -> partition as the source gives it.
+        """Assign scans to the partitions that the source names.
 
         Raises:
-            ValueError: when the source names no partitions, a patient is in two of them, or one
-                would be empty.
+            ValueError: for scans without partition, a patient in two partitions, or a partition
+                that would be empty.
         """
         groups: dict[str, str] = {}
         for scan in scans:
             if scan.group is None:
                 raise ValueError(f"split: the source names no partition for {scan.id}; use patient")
             if groups.setdefault(scan.patient_id, str(scan.group)) != scan.group:
-                raise ValueError(f"split: patient {scan.patient_id} is given in two partitions")
+                raise ValueError(f"split: patient {scan.patient_id} is in two partitions")
         training = sorted(patient for patient, group in groups.items() if group == "training")
         if "validation" not in groups.values() and len(training) > 1:
             count = max(1, round(len(training) / VALIDATION_PART))
             groups |= dict.fromkeys(random.sample(training, count), "validation")
-        empty = [name for name in SECTIONS if name not in groups.values()]
+        empty = [name for name in PARTITIONS if name not in groups.values()]
         if empty:
             raise ValueError(f"split: given leaves {', '.join(empty)} empty; use patient")
         return {scan.id: groups[scan.patient_id] for scan in scans}
 
     def depends_on(self, scan: Scan) -> Mapping[str, Any]:
-        """Return the options that decide the label map; where the files lie does not."""
+        """Return the options that affect the label map; the paths do not."""
         return {"kind": self.kind, "objects": self.objects, "names": self.names.listing}
 
     def record(self) -> Mapping[str, Any]:
-        """Return the options, how the source is laid out and who names the classes."""
+        """Return the options, the layout of the source and the origin of the class names."""
         record: dict[str, Any] = {"kind": self.kind, "classes_named_by": self.names.origin}
         if self.layout is not None:
             record["layout"] = TITLES[self.layout.name]

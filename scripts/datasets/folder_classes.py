@@ -16,11 +16,11 @@ _FORMS = 'like {"1": "liver", "2": "spleen"} or {"liver": 1, "spleen": 2}'
 
 @dataclass(frozen=True)
 class ClassNames:
-    """What the values of the label maps mean.
+    """The class names of the values of label maps.
 
     Args:
         names: label value -> class name, background 0 included, without gaps.
-        origin: who says so, in words.
+        origin: the file or option with the names, for messages.
     """
 
     names: Mapping[int, str]
@@ -33,7 +33,7 @@ class ClassNames:
 
 
 def assumed_names() -> ClassNames:
-    """Return the names where nothing names any: one class."""
+    """Return the names if no file or option gives any: one class."""
     origin = f"assumed: no dataset.json, classes.json or --class_names; 1 is called {ASSUMED}"
     return ClassNames({0: BACKGROUND, 1: ASSUMED}, origin)
 
@@ -59,7 +59,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        ValueError: naming the file, when it is none.
+        ValueError: naming the file, when it is not a JSON object.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -80,10 +80,14 @@ def read_class_file(path: Path) -> ClassNames:
 
 
 def read_dataset_classes(content: Mapping[str, Any], path: Path) -> ClassNames:
-    """Take the ``labels`` of a dataset.json (Medical Decathlon or nnU-Net).
+    """Read the ``labels`` of a dataset.json (Medical Decathlon or nnU-Net).
+
+    Args:
+        content: the parsed file.
+        path: its path, for errors.
 
     Raises:
-        ValueError: without labels, and for regions and ignored labels, which have no place here.
+        ValueError: for missing labels; for regions and ignored labels, which are not supported.
     """
     labels = content.get("labels")
     if not isinstance(labels, dict):
@@ -92,10 +96,14 @@ def read_dataset_classes(content: Mapping[str, Any], path: Path) -> ClassNames:
 
 
 def check_modality(content: Mapping[str, Any], path: Path) -> None:
-    """Refuse images that are not CT, or are several for each case.
+    """Refuse images that are not CT, or several images per case.
+
+    Args:
+        content: the parsed dataset.json.
+        path: its path, for errors.
 
     Raises:
-        ValueError: with the modalities that dataset.json names.
+        ValueError: with the modalities in dataset.json.
     """
     key = "channel_names" if "channel_names" in content else "modality"
     named = content.get(key)
@@ -106,13 +114,13 @@ def check_modality(content: Mapping[str, Any], path: Path) -> None:
     words = [str(word) for word in named.values()]
     if [word.upper() for word in words] != ["CT"]:
         raise ValueError(
-            f"{path}: {key} must be CT alone, got {', '.join(words)}; values that are not "
-            "Hounsfield units mean nothing in a window of HU"
+            f"{path}: {key} must be CT alone, got {', '.join(words)}; images are windowed in "
+            "Hounsfield units"
         )
 
 
 def _json_names(content: Mapping[str, Any], where: str) -> dict[int, str]:
-    """Read {value: name} or {name: value}, whichever it is."""
+    """Read {value: name} or {name: value}."""
     by_value = all(str(key).isdecimal() for key in content)
     pairs: list[tuple[int, str]] = []
     for key, item in content.items():
@@ -132,11 +140,11 @@ def _json_names(content: Mapping[str, Any], where: str) -> dict[int, str]:
 
 
 def _checked(pairs: list[tuple[int, str]], where: str) -> dict[int, str]:
-    """Return the names by value; refuse doubles, gaps and empty names."""
+    """Return the names by value; refuse duplicates, gaps and empty names."""
     values = [value for value, _ in pairs if value]
     names = [name for value, name in pairs if value]
     if len(set(values)) < len(values) or len(set(names)) < len(names) or not all(names):
-        raise ValueError(f"{where}: each value needs one name of its own, got {pairs}")
+        raise ValueError(f"{where}: each value needs one unique name, got {pairs}")
     if sorted(values) != list(range(1, len(values) + 1)) or not 1 <= len(values) <= MOST_CLASSES:
         raise ValueError(
             f"{where}: the values must be 1, 2, 3 ... without a gap, at most {MOST_CLASSES}, "

@@ -1,4 +1,4 @@
-"""Where images and label maps lie in a folder: four layouts that are in use, told apart."""
+"""Layouts of a folder of images and label maps: recognition of four common ones, their cases."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scripts.datasets.folder_classes import read_json
 from scripts.datasets.problems import Problem
-from scripts.datasets.shares import SECTIONS
+from scripts.datasets.shares import PARTITIONS
 from scripts.volumes.volume_files import VOLUME_SUFFIXES, read_metaimage_header
 
 TITLES = {
@@ -29,11 +29,11 @@ _SUFFIXES = sorted(VOLUME_SUFFIXES, key=len, reverse=True)
 
 @dataclass(frozen=True)
 class Layout:
-    """How a source is laid out.
+    """The layout of a source.
 
     Args:
-        name: of :data:`TITLES`.
-        folder: that paths are relative to.
+        name: a key of :data:`TITLES`.
+        folder: the folder that paths are relative to.
         table: its dataset.json or CSV; None for case folders.
     """
 
@@ -44,7 +44,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Case:
-    """One CT and its label map; ``patient`` and ``group`` where the source names them."""
+    """One CT and its label map; ``patient`` and ``group`` (partition) if the source names them."""
 
     id: str
     image: Path
@@ -54,16 +54,17 @@ class Case:
 
 
 def recognise(source: Path) -> Layout:
-    """Say how a source is laid out.
+    """Return the layout of a source.
 
     Raises:
-        FileNotFoundError: when it is not there, or laid out in no known way: says what is wanted.
-        ValueError: when it is laid out in two ways, or a table is no table.
+        FileNotFoundError: for a source that does not exist or has no known layout; the message
+            describes the known layouts.
+        ValueError: for a source with two layouts, or an invalid dataset.json.
     """
     if source.is_file() and source.suffix.lower() == ".csv":
         return Layout("csv", source.parent, source)
     if not source.is_dir():
-        raise FileNotFoundError(f"source: no folder or CSV file {source}")
+        raise FileNotFoundError(f"source: must be an existing folder or CSV file, got {source}")
     layouts: list[Layout] = []
     if (source / "cases.csv").is_file():
         layouts.append(Layout("csv", source, source / "cases.csv"))
@@ -72,22 +73,21 @@ def recognise(source: Path) -> Layout:
     if any(_named(folder, "image") for folder in _folders(source)):
         layouts.append(Layout("cases", source))
     if len(layouts) > 1:
-        both = " and as ".join(TITLES[layout.name] for layout in layouts)
-        raise ValueError(f"source: {source} can be read as {both}; move one of them elsewhere")
+        titles = " and as ".join(TITLES[layout.name] for layout in layouts)
+        raise ValueError(f"source: {source} can be read as {titles}; move one of them elsewhere")
     if not layouts:
-        wanted = "; ".join(TITLES.values())
+        titles = "; ".join(TITLES.values())
         raise FileNotFoundError(
-            f"source: {source} must be laid out in one of these ways: {wanted}. It holds "
-            f"{_holds(source)}"
+            f"source: {source} must have one of these layouts: {titles}. It holds {_holds(source)}"
         )
     return layouts[0]
 
 
 def list_cases(layout: Layout) -> tuple[list[Case], list[Problem]]:
-    """List the cases of a source in the order of their ids, and what is incomplete.
+    """List the cases of a source, ordered by id, and the incomplete ones as problems.
 
     Raises:
-        ValueError, OSError: when a CSV cannot be read at all.
+        ValueError, OSError: for an invalid CSV.
     """
     if layout.name == "csv":
         cases, problems = _csv_cases(layout)
@@ -106,11 +106,16 @@ def list_cases(layout: Layout) -> tuple[list[Case], list[Problem]]:
 
 
 def read_patient_table(path: Path, cases: Sequence[str]) -> dict[str, str]:
-    """Read which patient owns which case: a CSV with the columns ``case,patient_id``.
+    """Read the patient of each case from a CSV with the columns ``case,patient_id``.
+
+    Args:
+        path: the CSV.
+        cases: ids of the cases that it must contain.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when it is damaged, or lacks a case: its patient might be in two partitions.
+        FileNotFoundError: when the file does not exist.
+        ValueError: for an invalid table, or one that lacks a case: its patient might be in two
+            partitions.
     """
     patients: dict[str, str] = {}
     for line, row in _read_csv(path, ("case", "patient_id"), ()):
@@ -129,11 +134,11 @@ def read_patient_table(path: Path, cases: Sequence[str]) -> dict[str, str]:
 
 
 def volume_files(path: Path) -> tuple[Path, ...]:
-    """Every file that a volume consists of: itself, the data of an .mhd, a DICOM folder's files."""
+    """Return the files of a volume: itself and the data file of an .mhd, or those of a folder."""
     if path.is_dir():
         return tuple(_visible(path))
     if path.suffix.lower() == ".mhd":
-        with suppress(OSError, ValueError):  # a broken header is reported when it is read
+        with suppress(OSError, ValueError):  # an invalid header is reported when the case is read
             return (path, path.parent / read_metaimage_header(path)[0]["ElementDataFile"])
     return (path,)
 
@@ -143,7 +148,7 @@ def _with_dataset_json(source: Path) -> Layout:
     if not table.is_file():
         raise FileNotFoundError(
             f"source: {source} holds imagesTr and labelsTr but no dataset.json, which says what "
-            'the images and labels are, like {"modality": {"0": "CT"}, "labels": {"1": "liver"}}'
+            'images and labels mean, like {"modality": {"0": "CT"}, "labels": {"1": "liver"}}'
         )
     if {"channel_names", "file_ending"} & set(read_json(table)):
         return Layout("nnunet", source, table)
@@ -161,22 +166,22 @@ def _paired(layout: Layout, which: str, group: str) -> tuple[list[Case], list[Pr
     labels: dict[str, Path] = {}
     for path in _volumes(layout.folder / f"labels{which}"):
         if labels.setdefault(_stem(path), path) != path:
-            problems.append(Problem(_stem(path), str(path), "a second label map of this name"))
+            problems.append(Problem(_stem(path), str(path), "is a second label map of this name"))
     for image in _volumes(layout.folder / f"images{which}"):
-        name, place = _stem(image), f"{image.parent.name}/{image.name}"
+        name, file = _stem(image), f"{image.parent.name}/{image.name}"
         if layout.name == "nnunet":
             if not name.endswith(CHANNEL):
                 reason = f"must end in {CHANNEL} (nnU-Net's first and, for CT, only channel)"
-                problems.append(Problem(name, place, reason))
+                problems.append(Problem(name, file, reason))
                 continue
             name = name[: -len(CHANNEL)]
         if name in labels:
             cases.append(Case(name, image, labels[name], group=group))
         else:
-            problems.append(Problem(name, place, f"no label map {name}.* in labels{which}"))
+            problems.append(Problem(name, file, f"no label map {name}.* in labels{which}"))
     for name in sorted(set(labels) - {case.id for case in cases}):
-        place = f"labels{which}/{labels[name].name}"
-        problems.append(Problem(name, place, f"no image of this name in images{which}"))
+        file = f"labels{which}/{labels[name].name}"
+        problems.append(Problem(name, file, f"no image of this name in images{which}"))
     return cases, problems
 
 
@@ -201,17 +206,19 @@ def _csv_cases(layout: Layout) -> tuple[list[Case], list[Problem]]:
     cases: list[Case] = []
     problems: list[Problem] = []
     for (line, row), name in zip(rows, names, strict=True):
-        place = f"{layout.table.name} row {line}"
+        row_name = f"{layout.table.name} row {line}"
         empty = [column for column, cell in row.items() if not cell]
         group = _SHORT_NAMES.get(row.get("split", ""), row.get("split"))
         if empty:
-            raise ValueError(f"{place}: {', '.join(empty)} must not be empty")
-        if group is not None and group not in SECTIONS:
-            raise ValueError(f"{place}: split must be one of {', '.join(SECTIONS)}, got {group!r}")
+            raise ValueError(f"{row_name}: {', '.join(empty)} must not be empty")
+        if group is not None and group not in PARTITIONS:
+            raise ValueError(
+                f"{row_name}: split must be one of {', '.join(PARTITIONS)}, got {group!r}"
+            )
         image, label = layout.folder / row["image"], layout.folder / row["label"]
         missing = [str(path) for path in (image, label) if not path.exists()]
         if missing:
-            problems.append(Problem(name, place, f"not there: {', '.join(missing)}"))
+            problems.append(Problem(name, row_name, f"missing files: {', '.join(missing)}"))
         else:
             cases.append(Case(name, image, label, row.get("patient"), group))
     return cases, problems
@@ -220,7 +227,7 @@ def _csv_cases(layout: Layout) -> tuple[list[Case], list[Problem]]:
 def _read_csv(
     path: Path, columns: Sequence[str], optional: Sequence[str]
 ) -> list[tuple[int, dict[str, str]]]:
-    """Read a CSV with a header: line number and cells of each row."""
+    """Read a CSV with a header; return line number and cells of each row."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
@@ -241,22 +248,22 @@ def _read_csv(
 
 
 def _unique_names(paths: Sequence[Path]) -> list[str]:
-    """Name each image by its file, or with as many of its folders as tell all of them apart."""
+    """Name each image by its file, with as many parent folders as make all names different."""
     for depth in range(1, max((len(path.parts) for path in paths), default=1) + 1):
         names = ["_".join([*path.parts[-depth:-1], _stem(path)]).strip("/.") for path in paths]
         if len(set(names)) == len(names):
             return names
-    return [_stem(path) for path in paths]  # one image in two rows: reported as such
+    return [_stem(path) for path in paths]  # one image in two rows, reported as duplicate
 
 
 def _stem(path: Path) -> str:
-    """Name without the ending of a volume file."""
+    """Return a file's name without the suffix of a volume file."""
     ending = next((s for s in _SUFFIXES if path.name.lower().endswith(s)), "")
     return path.name[: len(path.name) - len(ending)]
 
 
 def _visible(folder: Path) -> list[Path]:
-    """Files of a folder, without what macOS leaves next to them (``._name``)."""
+    """Return the files of a folder, without hidden ones such as macOS's ``._name``."""
     if not folder.is_dir():
         return []
     return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
@@ -271,7 +278,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def _named(folder: Path, name: str) -> list[Path]:
-    """Volumes ``name.*`` of a case's folder, and the folder ``name`` of a DICOM series."""
+    """Return the volumes ``name.*`` in the folder of a case, and the DICOM folder ``name``."""
     inner = [folder / name] if (folder / name).is_dir() else []
     return [path for path in _volumes(folder) if _stem(path) == name] + inner
 

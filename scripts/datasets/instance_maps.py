@@ -1,4 +1,4 @@
-"""Maps of single objects (nodules, lesions): one number each, with centre and diameter.
+"""Instance maps: numbered objects (nodules, lesions), their centres, diameters and slices.
 
 Maps are uint8 (Z, Y, X) in LPS order: 0 is background, k is object k.
 """
@@ -16,15 +16,15 @@ from scripts.volumes.geometry import index_to_world, spacing_of, world_to_index
 
 Map = NDArray[np.uint8]
 Objects = list[dict[str, Any]]
-MOST_OBJECTS = 255  # what one byte a voxel can tell apart
+MOST_OBJECTS = 255  # one byte per voxel
 
 
 def whole_numbers(values: NDArray[Any], name: str) -> Map:
-    """Return a label map as uint8.
+    """Convert a label map to uint8.
 
     Args:
-        values: of any number type.
-        name: of the file, for the error.
+        values: array of any number type.
+        name: name of the file, for the error.
 
     Raises:
         ValueError: when a value is not a whole number from 0 to 255.
@@ -44,10 +44,14 @@ def whole_numbers(values: NDArray[Any], name: str) -> Map:
 
 
 def number_components(mask: NDArray[np.bool_], name: str) -> Map:
-    """Number the connected components of a mask, voxels that share a corner belonging together.
+    """Number the 26-connected components of a mask.
+
+    Args:
+        mask: (Z, Y, X).
+        name: name of the file, for the error.
 
     Raises:
-        ValueError: naming the file, when there are more than 255.
+        ValueError: naming the file, for more than 255 components.
 
     Example:
         >>> number_components(np.array([[[1, 0, 1]]], bool), "label").tolist()
@@ -73,16 +77,16 @@ def measure_objects(instances: Map, affine_lps: NDArray[np.float64]) -> Objects:
     """
     objects: Objects = []
     for number, window in find_windows(instances).items():
-        where = np.argwhere(instances[window] == number) + [edge.start for edge in window]
-        volume_mm3 = len(where) * float(np.prod(spacing_of(affine_lps)))
-        centre = index_to_world(where.mean(axis=0)[::-1], affine_lps)
+        voxels = np.argwhere(instances[window] == number) + [edge.start for edge in window]
+        volume_mm3 = len(voxels) * float(np.prod(spacing_of(affine_lps)))
+        centre = index_to_world(voxels.mean(axis=0)[::-1], affine_lps)
         diameter = (6 * volume_mm3 / np.pi) ** (1 / 3)
         objects.append({"id": number, "diameter_mm": diameter, "centre_lps_mm": centre.tolist()})
     return objects
 
 
 def find_windows(instances: Map) -> dict[int, tuple[slice, ...]]:
-    """Return the box (z, y, x) of every number in a map; slices without any are not searched."""
+    """Return the bounding box (z, y, x) of every number in a map; empty slices are skipped."""
     used = np.flatnonzero(instances.any(axis=(1, 2)))
     if not len(used):
         return {}
@@ -102,17 +106,17 @@ def place_objects(
     *,
     by_centre: bool,
 ) -> Objects:
-    """Add where each object lies: ``slices``, ``central`` and ``voxels``.
+    """Add ``slices``, ``central`` slice and number of ``voxels`` to each object.
 
     Args:
         instances: the map.
         objects: ``id``, ``diameter_mm``, ``centre_lps_mm``.
         affine_lps: (4, 4), index (i, j, k) to LPS mm.
-        by_centre: the central slice is the one nearest to the centre (balls); otherwise the one
-            of largest area (readers, masks: their outlines are not round).
+        by_centre: whether the central slice is the one nearest to the centre (for balls) or the one
+            of largest area (for readers' outlines and masks, which are not round).
 
     Raises:
-        ValueError: when an object has no voxel: it would be counted and never be found.
+        ValueError: for an object without voxels: it would count as missed in every evaluation.
     """
     windows = find_windows(instances)
     placed: Objects = []
@@ -120,8 +124,8 @@ def place_objects(
         window = windows.get(item["id"])
         if window is None:
             raise ValueError(
-                f"object {item['id']} at {item['centre_lps_mm']} mm: no voxel of the label is "
-                f"its own; does another one cover it?"
+                f"object {item['id']} at {item['centre_lps_mm']} mm: has no voxel in the label; "
+                f"is it covered by another object?"
             )
         area = np.count_nonzero(instances[window] == item["id"], axis=(1, 2))
         slices = window[0].start + np.flatnonzero(area)

@@ -1,4 +1,4 @@
-"""The data sets by name, each imported only when it is asked for."""
+"""The registry of data sets by name; each is imported only when it is needed."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 
 class Known(NamedTuple):
-    """One data set.
+    """One entry of the registry.
 
     Args:
-        target: its class, as ``module:class``.
-        summary: what ``prepare`` does with it, on one line.
+        target: class of the data set, as ``module:class``.
+        summary: what ``prepare`` does with it, in one line.
     """
 
     target: str
     summary: str
 
 
-# a new data set needs one entry here and nothing else outside its own module
+# a new data set needs its own module and one entry here
 KNOWN: dict[str, Known] = {
     "luna16": Known(
         "scripts.datasets.luna16.dataset:Luna16",
@@ -47,7 +47,7 @@ def data_set_class(name: str) -> type[DataSet]:
     """Return the class of a data set.
 
     Raises:
-        ValueError: for an unknown name, with the nearest one and all that are known.
+        ValueError: for an unknown name, with the most similar name and all known names.
     """
     if name not in KNOWN:
         near = difflib.get_close_matches(str(name), KNOWN, n=1)

@@ -1,7 +1,7 @@
-"""Nodules of LIDC-IDRI, cut out of their scans, with the votes of the readers who outlined them.
+"""The data set of crops around nodules of LIDC-IDRI, with the votes of the readers.
 
-The folder holds ``image/`` (HU), ``votes/`` (how many readers' outlines hold each voxel) and
-``index.csv`` (a row for each nodule: patient, series, ratings).
+The folder holds ``image/`` (HU), ``votes/`` (number of readers who outlined each voxel) and
+``index.csv`` (one row per nodule: patient, series, ratings).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class LidcNodules(DataSet):
 
     Args:
         source: folder with image/, votes/ and index.csv.
-        min_readers: how many readers' outlines must hold a voxel of the nodule.
+        min_readers: number of readers who must have outlined a voxel of the nodule.
     """
 
     min_readers: int = 2
@@ -43,7 +43,7 @@ class LidcNodules(DataSet):
         """Check the options.
 
         Raises:
-            ValueError: for a number of readers that cannot be.
+            ValueError: for a number of readers other than 1 to 4.
         """
         check_whole("min_readers", self.min_readers, 1, 4)
 
@@ -55,8 +55,8 @@ class LidcNodules(DataSet):
         """List the crops of ``index.csv``, and those whose files are missing.
 
         Raises:
-            OSError: when there is no index.
-            ValueError: when a column is missing.
+            OSError: when the index does not exist.
+            ValueError: for an index without rows or with a missing column.
         """
         index = source / "index.csv"
         if not index.is_file():
@@ -72,7 +72,7 @@ class LidcNodules(DataSet):
             name = row["file"].removesuffix(ENDING)
             missing = [f"{path.parent.name}/{path.name}" for path in files if not path.is_file()]
             if missing:
-                problems.append(Problem(name, "index.csv", f"not there: {', '.join(missing)}"))
+                problems.append(Problem(name, "index.csv", f"missing files: {', '.join(missing)}"))
                 continue
             ratings = {
                 "scan_uid": row["series_uid"],
@@ -84,10 +84,10 @@ class LidcNodules(DataSet):
         return Listing(scans, problems)
 
     def read(self, scan: Scan) -> Labelled:
-        """Read one crop; its nodule is where at least ``min_readers`` outlines agree.
+        """Read one crop; its nodule is the voxels that at least ``min_readers`` outlined.
 
         Raises:
-            ValueError, OSError: naming the file; when no voxel has so many votes.
+            ValueError, OSError: naming the file; for a crop without such a voxel.
         """
         import SimpleITK as sitk
 

@@ -1,4 +1,4 @@
-"""What was wrong with one scan, file or row: reported by name, while the others are prepared."""
+"""Problems with single scans, files or rows, which are reported while the others are prepared."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ COLUMNS = ("scan_id", "place", "reason", "left_out")  # of the report's CSV
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that could not be used, or only with a doubt.
+    """A scan, file or row that could not be used, or only with an assumption.
 
     Args:
-        scan_id: the scan (series, patient) it belongs to; empty where none can be named.
-        place: the file, and the row where there is one (line of the file, the header is line 1);
-            empty where the reason names the file.
-        reason: what is wrong, in words for the person who can correct it.
+        scan_id: the scan (series, patient); empty if unknown.
+        place: the file, and the row if there is one (line of the file, the header is line 1);
+            empty if the reason names the file.
+        reason: what is wrong, so that the user can correct it.
         left_out: whether the whole scan is left out because of it.
     """
 

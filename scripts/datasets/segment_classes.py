@@ -1,8 +1,8 @@
-"""The meaning of a class: its SNOMED CT codes, found by name or given by a config, and its colour.
+"""SNOMED CT codes and colour of a class, looked up by its name or given in a config.
 
-Categories are of DICOM PS3.16's context group CID 7150, types of CID 7151 with the groups that it
-includes. pydicom's copy of the standard's tables is read; only names are listed here. A made-up
-code would pass for an agreed meaning, so a name that is not known is refused.
+Categories are from DICOM PS3.16's context group CID 7150, types from CID 7151 with the groups that
+it includes. Codes come from pydicom's copy of the standard's tables; this module lists names only.
+An unknown name is refused, because an invented code would look like a standard meaning.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from typing import Any
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart.
+# Okabe and Ito's colours, which colour-blind readers can distinguish.
 COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2")
-LESION_COLOUR = COLOURS[1]  # all lesions alike: what tells them apart is their number
-# Without the lesions' own, and without the last, too dark on a CT's greys.
+LESION_COLOUR = COLOURS[1]  # one colour for all lesions; their numbers distinguish them
+# Without the colour of lesions and the last one, which is too dark on a CT's greys.
 ORGAN_COLOURS = tuple(colour for colour in COLOURS[:-1] if colour != LESION_COLOUR)
 
-# Names that people and TotalSegmentator use -> pydicom's keyword of the SNOMED CT concept, where
-# they differ. Left and right are read separately.
+# Common names and TotalSegmentator's -> pydicom's keyword of the SNOMED CT concept, if different.
+# Left and right are read separately.
 SYNONYMS = {
     "bone": "BoneTissue",
     "bones": "BoneTissue",
@@ -81,13 +81,14 @@ _TYPES = codes.cid7151
 
 @dataclass(frozen=True)
 class SegmentClass:
-    """The codes of one class, and the colour that viewers are asked to show it in.
+    """The codes of one class, and its recommended display colour.
 
     Args:
-        category: of the property: an anatomical structure, a tissue, something abnormal, an object.
-        type: the property itself.
-        side: left or right, where the name says so.
-        region: the organ that it lies in, where the type does not say so.
+        category: segmented property category: anatomical structure, tissue, abnormal structure or
+            object.
+        type: segmented property type.
+        side: laterality, if the name contains left or right.
+        region: the organ of a lesion.
         colour: ``#RRGGBB``.
     """
 
@@ -109,12 +110,12 @@ class SegmentClass:
 
 
 def meaning_of(name: str) -> SegmentClass:
-    """Find the codes of a class by its name, as anatomists or TotalSegmentator write it.
+    """Return the codes of a class by its name, in anatomical or TotalSegmentator's spelling.
 
     A lesion may be named with its organ ("liver tumour", "kidney_cyst_left").
 
     Raises:
-        ValueError: for a name without a known code, with the way to give one.
+        ValueError: for a name without a known code; the message shows how to give the codes.
 
     Example:
         >>> kidney = meaning_of("kidney_left")
@@ -151,22 +152,22 @@ def classes_of(
     *,
     lesions: Sequence[str] = (),
 ) -> dict[str, SegmentClass | None]:
-    """Find codes and colour of several classes, background left out of ``names``.
+    """Return codes and colours of several classes.
 
     Args:
-        names: the classes, in the order of their labels; organs' colours are dealt in this order.
-        given: what a config says of some of them: another name to look up, or ``category`` and
-            ``type`` (with ``region`` and ``side`` where wanted) as [value, scheme, meaning], and
+        names: the classes without background, in the order of their labels; organs get colours in
+            this order.
+        given: entries of a config for some of the classes: another name to look up, or ``category``
+            and ``type`` (optionally ``region`` and ``side``) as [value, scheme, meaning], and
             ``colour`` as ``#RRGGBB``.
-        lesions: those that are counted one by one; they share a colour.
+        lesions: classes whose objects are counted one by one; they share a colour.
 
     Returns:
-        None for a class that the config says nothing of and whose name has no known code: such a
-        class has no DICOM object.
+        Name -> codes and colour; None for a class that is not in ``given`` and whose name has no
+        known code: it gets no DICOM segment.
 
     Raises:
-        ValueError: for an entry for a class that is not among ``names``, that names no known class,
-            or that cannot be read.
+        ValueError: for an entry of ``given`` that is invalid, or for a class not in ``names``.
     """
     given = given or {}
     unknown = sorted(set(given) - set(names))
@@ -191,7 +192,7 @@ def deal_colours(names: Sequence[str], lesions: Collection[str] = ()) -> dict[st
 
 
 def _chosen(name: str, entry: str | Mapping[str, Any] | None, colour: str) -> SegmentClass | None:
-    """Read what a config says of a class, or look its name up."""
+    """Read the entry of a config for a class, or look up its name."""
     if entry is None:
         known = _look_up(name)
         return known and replace(known, colour=colour)
@@ -203,7 +204,10 @@ def _chosen(name: str, entry: str | Mapping[str, Any] | None, colour: str) -> Se
     coded = {key: _code(name, key, value) for key, value in entry.items() if key != "colour"}
     wrong = sorted(set(coded) - {"category", "type", "region", "side"})
     if wrong:
-        raise ValueError(f"class_codes: {name}: {', '.join(wrong)} is not read; see classes_of")
+        raise ValueError(
+            f"class_codes: {name}: must hold only category, type, region, side and colour, "
+            f"got {', '.join(wrong)}"
+        )
     if not coded:
         return replace(meaning_of(name), colour=colour)
     if "category" not in coded or "type" not in coded:
@@ -224,7 +228,7 @@ def _code(name: str, key: str, value: object) -> Code:
 
 
 def _read_words(name: str) -> tuple[list[str], Code | None]:
-    """Split a name into lower-case American words, and left or right."""
+    """Split a name into lower-case words in American spelling, and left or right."""
     words = [_AMERICAN.get(w, w) for w in re.split(r"[\s_\-]+", name.strip().lower()) if w]
     sides = [word for word in words if word in _SIDES]
     side = _SIDES[sides[0]] if len(sides) == 1 else None
@@ -232,7 +236,7 @@ def _read_words(name: str) -> tuple[list[str], Code | None]:
 
 
 def _concept(words: Sequence[str]) -> Code | None:
-    """Find the concept of a name without its side; None where none is known."""
+    """Return the concept of a name without its side; None if it is unknown."""
     text = " ".join(words)
     if vertebra := re.fullmatch(r"vertebrae? ([ctl]\d+)", text):
         keywords = [f"{vertebra[1].upper()}Vertebra"]
@@ -249,7 +253,7 @@ def _concept(words: Sequence[str]) -> Code | None:
 
 
 def _category(concept: Code) -> Code:
-    """Find the category of a concept by the standard's groups of types."""
+    """Return the category of a concept from the context groups of the standard."""
     category: Code = codes.SCT.AnatomicalStructure
     if concept in _ABNORMAL:
         category = codes.SCT.MorphologicallyAbnormalStructure
@@ -261,7 +265,7 @@ def _category(concept: Code) -> Code:
 
 
 def _usable_keywords() -> frozenset[str]:
-    """Keywords of SNOMED CT that name a segment: types of CID 7151, and those listed above."""
+    """Return the keywords of SNOMED CT for segments: types of CID 7151, and those of SYNONYMS."""
     listed = {keyword for keyword in SYNONYMS.values() if hasattr(codes.SCT, keyword)}
     return frozenset({k for k in _TYPES.dir() if hasattr(codes.SCT, k)} | listed)
 

@@ -1,4 +1,4 @@
-"""Training, validation and test partitions: their shares, how names are dealt, and leaks."""
+"""Training, validation and test partitions: shares, random assignment, and leaks of patients."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from random import Random
 from typing import Any, TypeVar
 
-SECTIONS = ("training", "validation", "test")
+PARTITIONS = ("training", "validation", "test")
 PATIENT_SHARES = (8, 1, 1)
 
 Name = TypeVar("Name", str, tuple[str, int])
@@ -23,22 +23,25 @@ def read_shares(text: str) -> tuple[int, int, int]:
         (8, 1, 1)
     """
     parts = str(text).split(":")
-    if len(parts) != len(SECTIONS) or not all(p.isdecimal() and int(p) > 0 for p in parts):
+    if len(parts) != len(PARTITIONS) or not all(p.isdecimal() and int(p) > 0 for p in parts):
         raise ValueError(f"shares: must be three whole numbers such as 8:1:1, got {text!r}")
     training, validation, test = map(int, parts)
     return training, validation, test
 
 
 def apportion(count: int, shares: Sequence[int], *, at_least: int = 0) -> tuple[int, ...]:
-    """Divide ``count`` things in whole numbers by shares (largest remainders first).
+    """Divide ``count`` items in whole numbers by shares (largest remainder method).
 
     Args:
-        count: how many there are.
-        shares: relative sizes.
-        at_least: every part gets so many, the largest part paying for it.
+        count: number of items.
+        shares: relative sizes of the parts.
+        at_least: smallest size of a part; the missing items come from the largest part.
+
+    Returns:
+        The size of each part.
 
     Raises:
-        ValueError: when there are too few for ``at_least`` each.
+        ValueError: when there are too few items for ``at_least`` in each part.
 
     Example:
         >>> apportion(1186, (949, 110, 127)), apportion(8, (8, 1, 1), at_least=1)
@@ -59,9 +62,17 @@ def apportion(count: int, shares: Sequence[int], *, at_least: int = 0) -> tuple[
 
 
 def deal(names: Iterable[Name], counts: Sequence[int], random: Random) -> dict[Name, str]:
-    """Shuffle names and deal them out: so many to each of :data:`SECTIONS`.
+    """Assign names at random to :data:`PARTITIONS`, in the given numbers.
 
-    The same names give the same partitions in whatever order they come.
+    The result does not depend on the order of the names.
+
+    Args:
+        names: names of patients, scans or other items, all different.
+        counts: size of each partition; they add up to the number of names.
+        random: seeded source of random draws.
+
+    Returns:
+        Name -> partition.
 
     Example:
         >>> deal("cab", (1, 1, 1), Random(0)) == deal("abc", (1, 1, 1), Random(0))
@@ -69,12 +80,12 @@ def deal(names: Iterable[Name], counts: Sequence[int], random: Random) -> dict[N
     """
     shuffled = sorted(names)
     random.shuffle(shuffled)
-    sections = [s for s, count in zip(SECTIONS, counts, strict=True) for _ in range(count)]
-    return dict(zip(shuffled, sections, strict=True))
+    partitions = [p for p, count in zip(PARTITIONS, counts, strict=True) for _ in range(count)]
+    return dict(zip(shuffled, partitions, strict=True))
 
 
 def leaks(datalist: Mapping[str, Any]) -> list[str]:
-    """Patients in more than one partition of a datalist, by samples or by volumes.
+    """Return the patients in more than one partition of a datalist, in samples or volumes.
 
     Example:
         >>> one, two = {"patient_id": "p1"}, {"patient_id": "p2"}
@@ -82,8 +93,8 @@ def leaks(datalist: Mapping[str, Any]) -> list[str]:
         ['p2']
     """
     volumes = datalist.get("volumes", {})
-    partitions: dict[str, set[str]] = {}
-    for section in SECTIONS:
-        for entry in [*datalist.get(section, []), *volumes.get(section, [])]:
-            partitions.setdefault(entry["patient_id"], set()).add(section)
-    return sorted(patient for patient, its in partitions.items() if len(its) > 1)
+    by_patient: dict[str, set[str]] = {}
+    for partition in PARTITIONS:
+        for entry in [*datalist.get(partition, []), *volumes.get(partition, [])]:
+            by_patient.setdefault(entry["patient_id"], set()).add(partition)
+    return sorted(patient for patient, names in by_patient.items() if len(names) > 1)

@@ -13,7 +13,7 @@ import ignite.distributed as idist
 from ignite.engine import Engine
 
 from scripts.bundle.record import provenance, sha256_of
-from scripts.datasets.shares import SECTIONS
+from scripts.datasets.shares import PARTITIONS
 from scripts.evaluation.collection import Annotated, Case, CollectingHandler
 from scripts.evaluation.series import Series
 from scripts.evaluation.summary import Entry
@@ -94,8 +94,8 @@ class EvaluationReport(CollectingHandler):
         section: str = "test",
         seed: int = 0,
     ) -> None:
-        if section.removeprefix("volumes/") not in SECTIONS:
-            raise ValueError(f"section: must be {', '.join(SECTIONS)}, got {section!r}")
+        if section.removeprefix("volumes/") not in PARTITIONS:
+            raise ValueError(f"section: must be {', '.join(PARTITIONS)}, got {section!r}")
         super().__init__(cases, output_dir, kind)
         self.kind = kind
         self.datalist = None if datalist is None else Path(datalist)

@@ -18,7 +18,7 @@ from scripts.bundle.data_set import KEY, DeclaredDataSet
 from scripts.datasets.contract import Kind
 from scripts.datasets.known import data_set_class
 from scripts.datasets.segment_classes import classes_of
-from scripts.datasets.shares import SECTIONS
+from scripts.datasets.shares import PARTITIONS
 from scripts.packaging.command import TASK
 from scripts.packaging.configs import as_json
 from scripts.packaging.new_bundle_texts import LICENCE_TO_FILL_IN, described, readme
@@ -115,14 +115,14 @@ def read_prepared(file: Path) -> Prepared:
     if not file.is_file():
         raise FileNotFoundError(f"datalist: no file {file}; `prepare DATASET` writes it")
     content = _read(file)
-    needed = ("name", "kind", "classes", "window_hu", "provenance", *SECTIONS)
+    needed = ("name", "kind", "classes", "window_hu", "provenance", *PARTITIONS)
     lacking = [key for key in needed if key not in content]
     if lacking:
         raise ValueError(f"datalist: {file} lacks {', '.join(lacking)}; prepare the data again")
     names = [str(content["classes"][key]) for key in sorted(content["classes"], key=int)]
     if len(names) < 2:
         raise ValueError(f"datalist: {file} names no class besides {', '.join(names) or 'none'}")
-    samples = [sample for partition in SECTIONS for sample in content[partition]]
+    samples = [sample for partition in PARTITIONS for sample in content[partition]]
     low, high = (int(hu) if hu == int(hu) else hu for hu in content["window_hu"])
     return Prepared(
         portable_path(file.parent, Path.cwd()),

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from scripts.bundle.record import provenance
 from scripts.datasets.contract import DataSet, Listing, Scan
 from scripts.datasets.problems import Problem
-from scripts.datasets.shares import SECTIONS
+from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.cases import CaseOutcome, CaseTask, find_prepared, prepare_case
 from scripts.preparation.cohort_report import Report, write_report
 from scripts.preparation.options import SliceOptions, SplitOptions
@@ -183,7 +183,7 @@ def datalist(report: Report, request: Request) -> dict[str, Any]:
     """Return the datalist: samples, volumes, classes, and everything needed to make it again."""
     data_set = request.data_set
     record: dict[str, Any] = {"name": data_set.name, "kind": data_set.kind}
-    record |= {partition: report.lists[partition] for partition in SECTIONS}
+    record |= {partition: report.lists[partition] for partition in PARTITIONS}
     if request.volumes:
         record["volumes"] = volume_lists(
             report.lists, report.prepared, data_set, request.split, request.output

@@ -9,7 +9,7 @@ from typing import Any
 
 from scripts.datasets.contract import DataSet, Listing
 from scripts.datasets.problems import COLUMNS, Problem
-from scripts.datasets.shares import SECTIONS, leaks
+from scripts.datasets.shares import PARTITIONS, leaks
 from scripts.preparation.options import SplitOptions
 from scripts.preparation.partitions import Lists
 from scripts.preparation.samples import PreparedScan
@@ -76,7 +76,7 @@ class Report:
                 "already_prepared": self.reused,
                 "left_out": self.left_out,
             },
-            "partitions": {partition: self.counts(partition) for partition in SECTIONS},
+            "partitions": {partition: self.counts(partition) for partition in PARTITIONS},
             "patients_in_several_partitions": leaks(self.lists),
             **(self._objects() if self.data_set.kind == "instances" else self._classes()),
             **self.listing.facts,
@@ -170,13 +170,13 @@ def summary(report: Report) -> str:
 
 def _nodules(report: Report) -> list[str]:
     lines = [f"nodules: {report.record()['nodules']}"]
-    for partition in SECTIONS:
+    for partition in PARTITIONS:
         count = report.counts(partition)
         lines.append(
             f"{partition}: {count['slices']} slices ({count['without_nodule']} without nodule), "
             f"{count['nodules']} nodules, {count['patients']} patients"
         )
-    empty = sum(report.counts(partition)["without_nodule"] for partition in SECTIONS)
+    empty = sum(report.counts(partition)["without_nodule"] for partition in PARTITIONS)
     if empty < report.empty_wanted:
         lines.append(
             f"note: {report.empty_wanted} slices without nodule were asked for, {empty} are "
@@ -193,7 +193,7 @@ def _known(report: Report) -> list[str]:
         f"{name}: known in {len(scans)} of {total} scans"
         for name, scans in report.classes_known_in().items()
     ]
-    for partition in SECTIONS:
+    for partition in PARTITIONS:
         count = report.counts(partition)
         known = ", ".join(f"{name} in {n}" for name, n in count["known_in_patients"].items())
         patients = f"{count['slices']} slices of {count['patients']} patients"

@@ -7,7 +7,7 @@ from pathlib import Path
 from random import Random
 
 from scripts.datasets.contract import DataSet, Scan
-from scripts.datasets.shares import SECTIONS
+from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.options import SliceOptions, SplitOptions
 from scripts.preparation.samples import PreparedScan, Sample, listed, shared_entries
 from scripts.preparation.slice_splits import (
@@ -103,7 +103,7 @@ def divide(
 
 
 def _gather(pairs: Iterable[tuple[str, Sample]]) -> Lists:
-    lists: Lists = {partition: [] for partition in SECTIONS}
+    lists: Lists = {partition: [] for partition in PARTITIONS}
     for partition, sample in pairs:
         lists[partition].append(sample)
     return lists
@@ -138,7 +138,7 @@ def _by_nodule(
             shown = [n for n in sample["nodules"] if partitions[uid, n["id"]] == partition]
             pairs.append((partition, {**sample, "nodules": shown}))
     lacking = {(s["series_uid"], s["slice"]): s for s in samples if not s["nodules"]}
-    if len(lacking) < len(SECTIONS):
+    if len(lacking) < len(PARTITIONS):
         return _gather([*pairs, *(("training", sample) for sample in lacking.values())])
     drawn = assign_nodules(lacking, seed=split.seed)
     return _gather([*pairs, *((drawn[place], lacking[place]) for place in lacking)])
@@ -181,7 +181,7 @@ def volume_lists(
     return _gather(
         (partition, _volume(prepared, data_set, output))
         for prepared in scans
-        for partition in SECTIONS
+        for partition in PARTITIONS
         if partition in partitions[prepared.scan.id]
     )
 

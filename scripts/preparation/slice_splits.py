@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from random import Random
 
-from scripts.datasets.shares import SECTIONS, apportion, deal
+from scripts.datasets.shares import PARTITIONS, apportion, deal
 
 PAPER_SLICES = (2258, 565)  # training and validation of 2,823 slices; the paper tests nothing
 BLOCK_SHARES = (6, 2, 2)
@@ -179,7 +179,7 @@ def assign_slice_blocks(
     for patient in sorted(slices):
         numbers = sorted(slices[patient])
         blocks = [numbers[i : i + block] for i in range(0, len(numbers), block)]
-        enough = len(blocks) >= len(SECTIONS)
+        enough = len(blocks) >= len(PARTITIONS)
         counts = apportion(len(blocks), BLOCK_SHARES, at_least=1) if enough else (len(blocks), 0, 0)
         names = [(patient, i) for i in range(len(blocks))]
         dealt = deal(names, counts, Random(f"slice_block:{seed}:{patient}"))
@@ -189,7 +189,7 @@ def assign_slice_blocks(
             kept = [number for number in members if number >= free_from]
             partitions |= {(patient, number): dealt[name] for number in kept}
             last = (dealt[name], kept[-1]) if kept else last
-    missing = set(SECTIONS) - set(partitions.values())
+    missing = set(PARTITIONS) - set(partitions.values())
     if missing:
         raise ValueError(
             f"split: slice_block leaves {' and '.join(sorted(missing))} empty: it needs a patient "

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from scripts.datasets.contract import DataSet, Kind
-from scripts.datasets.shares import PATIENT_SHARES, SECTIONS, apportion, deal
+from scripts.datasets.shares import PARTITIONS, PATIENT_SHARES, apportion, deal
 
 PAPER_NODULES = (949, 110, 127)  # Ma, Wei, Ma 2020: of 1,186 nodules
 
@@ -111,12 +111,12 @@ def assign_patients(
         {'1': 'training', '3': 'validation', '2': 'test', '4': 'training'}
     """
     having = [patient for patient, whole in complete.items() if whole]
-    if len(having) < len(SECTIONS) and not needed:
+    if len(having) < len(PARTITIONS) and not needed:
         having = list(complete)
-    if len(having) < len(SECTIONS):
+    if len(having) < len(PARTITIONS):
         raise ValueError(
             f"split: patient needs at least 3 patients{needed and f' {needed}'}, one for each of "
-            f"{', '.join(SECTIONS)}, got {len(having)}; prepare more, or try out with "
+            f"{', '.join(PARTITIONS)}, got {len(having)}; prepare more, or try out with "
             f"--split slice_block (which does not measure generalisation)"
         )
     chosen = set(having)
@@ -161,7 +161,7 @@ def assign_nodules(names: Iterable[tuple[str, int]], *, seed: int = 0) -> dict[A
         ValueError: for fewer than three nodules.
     """
     known = sorted(set(names))
-    if len(known) < len(SECTIONS):
+    if len(known) < len(PARTITIONS):
         raise ValueError(f"split: nodule needs at least 3 nodules, got {len(known)}")
     counts = apportion(len(known), PAPER_NODULES, at_least=1)
     return deal(known, counts, Random(f"nodule:{seed}"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scripts.datasets.shares import SECTIONS
+from scripts.datasets.shares import PARTITIONS
 from scripts.evaluation.confusion import Confusion
 from scripts.evaluation.summary import FRACTIONS
 from scripts.study.cells import Cell
@@ -158,7 +158,7 @@ def patients_of(datalist: Path) -> dict[str, str]:
     """Map every series to its patient."""
     content = json.loads(datalist.read_text(encoding="utf-8"))
     lists = [content, content.get("volumes", {})]
-    entries = [entry for one in lists for name in SECTIONS for entry in one.get(name, ())]
+    entries = [entry for one in lists for name in PARTITIONS for entry in one.get(name, ())]
     return {str(entry["series_uid"]): str(entry["patient_id"]) for entry in entries}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bundle.record import sha256_of
-from scripts.datasets.shares import SECTIONS
+from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.command import signature_of
 from scripts.study.choices import Bundle
 from scripts.study.declaration import Pretraining, Study
@@ -69,7 +69,7 @@ def read_given(folder: Path) -> Given:
     file = folder / "datalist.json"
     content = json.loads(file.read_text(encoding="utf-8"))
     try:
-        samples = [sample for partition in SECTIONS for sample in content[partition]]
+        samples = [sample for partition in PARTITIONS for sample in content[partition]]
         split = content["provenance"]["split"]
         labels = tuple(sorted({str(sample["label_kind"]) for sample in samples}))
         return Given(content["name"], content["kind"], labels, split["kind"], split["seed"])

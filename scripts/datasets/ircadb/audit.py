@@ -1,4 +1,4 @@
-"""Audit of the download: each patient's structures with voxels, mL, mean HU; unrecognised names."""
+"""Audit of the download: voxels, volume and mean HU of each structure, and unrecognised names."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class StructureRow:
     Args:
         patient_id: the patient.
         structure: the folder's name.
-        part: what it is to the classes: a part of one, ``no class: ...`` or ``NOT RECOGNISED``.
-        voxels: how many.
-        ml: their volume.
-        mean_hu: mean of the CT over them; None for an empty mask.
+        part: the part of a class that it is, ``no class: ...`` or ``NOT RECOGNISED``.
+        voxels: number of voxels of the mask.
+        ml: volume of the mask in mL.
+        mean_hu: mean HU of the CT inside the mask; None for an empty mask.
     """
 
     patient_id: str
@@ -50,13 +50,13 @@ class StructureRow:
 
 @dataclass(frozen=True)
 class PatientAudit:
-    """What lies in one patient's folder.
+    """Structures and problems of one patient.
 
     Args:
         patient_id: the patient.
-        rows: one a structure, by name.
+        rows: one per structure, ordered by name.
         unknown: names of the classes that are not annotated in this patient.
-        problems: what could not be read, or only with a doubt.
+        problems: what could not be read, and assumptions made.
     """
 
     patient_id: str
@@ -66,13 +66,13 @@ class PatientAudit:
 
 
 def run_audit(source: Path, output: Path | None = None, *, jobs: int = 1) -> list[Problem]:
-    """Print what a download holds, and write ``audit.csv`` where an output is named.
+    """Print the contents of a download, and write them to ``audit.csv`` if an output is given.
 
     Returns:
-        What could not be used, or only with a doubt.
+        What could not be read, and assumptions made.
 
     Raises:
-        ValueError, OSError: when there is no patient in the source, or no writing to the output.
+        ValueError, OSError: for a source without patients, or an output that cannot be written.
     """
     download = find_patients(source)
     refused = PatientAudit(
@@ -96,7 +96,7 @@ def run_audit(source: Path, output: Path | None = None, *, jobs: int = 1) -> lis
 
 
 def audit_patient(patient: Patient) -> PatientAudit:
-    """Read every structure of a patient; what is wrong comes back as problems."""
+    """Read every structure of a patient; errors are returned as problems."""
     try:
         with ArchiveReader() as reader:
             files = list_files(reader, patient)
@@ -131,7 +131,7 @@ def _audit_structures(
 
 def _part(structures: Structures, structure: str) -> str:
     if structure in structures.incomplete():
-        return f"{structures.parts[structure]} (of a class that is not complete)"
+        return f"{structures.parts[structure]} (of an incomplete class)"
     if structure in structures.parts:
         return structures.parts[structure]
     if structure in structures.others:
@@ -140,13 +140,13 @@ def _part(structures: Structures, structure: str) -> str:
 
 
 def audit_table(audits: Sequence[PatientAudit]) -> str:
-    """Return the audit as text: the table, the classes known, the unrecognised, the problems."""
+    """Return the audit as text: structures, known classes, unrecognised names and problems."""
     lines = [f"{'patient':<14} {'structure':<20} {'voxels':>11} {'mL':>9} {'mean HU':>8}  part"]
     for audit in audits:
         lines += [_line(row) for row in audit.rows]
     lines += ["", *_known(audits)]
-    strange = [row for audit in audits for row in audit.rows if row.part == NOT_RECOGNISED]
-    lines += [f"not recognised: {row.structure} in {row.patient_id}" for row in strange]
+    unrecognised = [row for audit in audits for row in audit.rows if row.part == NOT_RECOGNISED]
+    lines += [f"not recognised: {row.structure} in {row.patient_id}" for row in unrecognised]
     problems = [problem for audit in audits for problem in audit.problems]
     if problems:
         lines += ["", f"PROBLEMS: {len(problems)}", *(f"  {problem}" for problem in problems)]
@@ -160,6 +160,7 @@ def _line(row: StructureRow) -> str:
 
 
 def _known(audits: Iterable[PatientAudit]) -> list[str]:
+    """Return one line per class: the number of patients in which it is known."""
     read = [audit for audit in audits if audit.rows]
     lines = []
     for name in class_names()[1:]:
@@ -170,5 +171,5 @@ def _known(audits: Iterable[PatientAudit]) -> list[str]:
 
 
 def audit_rows(audits: Iterable[PatientAudit]) -> list[dict[str, object]]:
-    """Return the rows of the audit's CSV, columns as :data:`COLUMNS`."""
+    """Return the rows of the audit's CSV, with the columns of :data:`COLUMNS`."""
     return [asdict(row) for audit in audits for row in audit.rows]

@@ -1,4 +1,4 @@
-"""3D-IRCADb-01 behind the contract: CTs of the abdomen with outlined organs, as classes."""
+"""The data set 3D-IRCADb-01: abdominal CTs with outlined organs, as classes."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class Ircadb(DataSet):
     patient's folders do not outline is unknown there and not in its known_classes.
 
     Args:
-        source: the download, unchanged: folder or zip, of all patients or of some.
-        tumour: a fifth class, 4, for liver tumours.
+        source: the unchanged download: folder or zip, of all patients or of some.
+        tumour: add a fifth class, 4, for liver tumours.
     """
 
     name = "ircadb"
@@ -41,7 +41,7 @@ class Ircadb(DataSet):
     tumour: bool = False
 
     def __post_init__(self) -> None:
-        """Check.
+        """Check the options.
 
         Raises:
             ValueError: when tumour is neither true nor false.
@@ -53,7 +53,11 @@ class Ircadb(DataSet):
         return dict(enumerate(structures.class_names(tumour=self.tumour)))
 
     def find(self, source: Path) -> Listing:
-        """List the patients; see :class:`DataSet`."""
+        """List the patients.
+
+        Raises:
+            ValueError, OSError: see :func:`~scripts.datasets.ircadb.patients.find_patients`.
+        """
         download = find_patients(source)
         scans = [
             Scan(patient.name, patient.name, _files(patient), details=patient)
@@ -62,19 +66,27 @@ class Ircadb(DataSet):
         return Listing(scans, [Problem("", "", reason) for reason in download.refused])
 
     def read(self, scan: Scan) -> Labelled:
-        """Read a patient's CT and the masks that make classes; see :class:`DataSet`."""
+        """Read a patient's CT and the masks that make classes.
+
+        Raises:
+            ValueError, OSError: naming the file and the reason.
+        """
         from scripts.datasets.ircadb.reading import read_labelled
 
         return read_labelled(scan.details, tumour=self.tumour)
 
     def depends_on(self, scan: Scan) -> Mapping[str, Any]:
-        """Which classes there are, and what the folder names mean."""
+        """Return the option and a digest of the tables that assign folder names to classes."""
         tables = (structures.PARTS, structures.REQUIRED, structures.PAINTED, structures.CLASSES)
-        text = json.dumps(tables, default=sorted)  # the tables' sets have no order of their own
+        text = json.dumps(tables, default=sorted)  # sets in the tables are unordered
         return {"tumour": self.tumour, "structures": hashlib.sha256(text.encode()).hexdigest()}
 
     def audit(self, source: Path, output: Path | None, *, jobs: int) -> list[Problem]:
-        """Print the table patient x structure: voxels, mL, mean HU; see :class:`DataSet`."""
+        """Print the table patient x structure: voxels, mL, mean HU; return the problems.
+
+        Raises:
+            ValueError, OSError: see :func:`~scripts.datasets.ircadb.audit.run_audit`.
+        """
         from scripts.datasets.ircadb.audit import run_audit
 
         return run_audit(source, output, jobs=jobs)

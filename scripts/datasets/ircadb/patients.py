@@ -1,4 +1,4 @@
-"""The patients of 3D-IRCADb-01 in an unchanged download, and the files of one patient."""
+"""Search for the patients of 3D-IRCADb-01 in an unchanged download, and for a patient's files."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from scripts.storage.file_tree import folder_files
 
 PATIENT = re.compile(r"3d-?ircadb-?0?1[._-](\d+)", re.IGNORECASE)
 ARCHIVE = re.compile(r"3d-?ircadb.*", re.IGNORECASE)
-SECTIONS = {"patient_dicom": "ct", "masks_dicom": "masks"}
+FOLDERS = {"patient_dicom": "ct", "masks_dicom": "masks"}  # folder or zip -> part of a patient
 
 
 @dataclass(frozen=True)
 class Copy:
-    """One section of one patient in one place: its files, or the zip that holds them."""
+    """One copy of the CT or the masks of a patient: its path, and its files or their zip."""
 
-    place: str
+    path: str
     files: tuple[File, ...]
 
 
 @dataclass(frozen=True)
 class Patient:
-    """One patient of the download; what its section zips hold is not yet listed.
+    """One patient of the download; the contents of its zips are not yet listed.
 
     Args:
-        name: ``3Dircadb1.N``, or the folder's own name.
-        places: the folders it was found in, as they would be named unpacked.
-        ct: where its PATIENT_DICOM lies; twice where it is there both packed and unpacked.
-        masks: where its MASKS_DICOM lies.
+        name: ``3Dircadb1.N``, or the name of the folder.
+        folders: the folders with files of this patient, by their unpacked names.
+        ct: its copies of PATIENT_DICOM; two if it exists both as folder and as zip.
+        masks: its copies of MASKS_DICOM.
     """
 
     name: str
-    places: tuple[str, ...]
+    folders: tuple[str, ...]
     ct: tuple[Copy, ...]
     masks: tuple[Copy, ...]
 
 
 @dataclass
 class Download:
-    """What a source holds: patients, and what was refused (place and reason in one line)."""
+    """Contents of a source: patients, and refused files (file and reason in one line each)."""
 
     patients: list[Patient] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
@@ -54,9 +54,9 @@ class PatientFiles:
     """The images of one patient.
 
     Args:
-        ct: images of the CT, in no order.
-        masks: structure name -> its images, in no order.
-        unread: files in a place where no image belongs.
+        ct: images of the CT, unsorted.
+        masks: structure name -> its images, unsorted.
+        unread: files directly in MASKS_DICOM, outside the folders of the structures.
     """
 
     ct: tuple[File, ...]
@@ -65,11 +65,11 @@ class PatientFiles:
 
 
 def find_patients(source: str | Path, *, limits: Limits | None = None) -> Download:
-    """Find the patients in a folder or zip: the data set, some patients, or one.
+    """Find the patients in a folder or zip of all patients, of some, or of one.
 
     Raises:
-        FileNotFoundError: when there is no such path, or no patient in it.
-        ValueError: when the source is a file but no whole zip.
+        FileNotFoundError: for a path that does not exist, or without patients.
+        ValueError: for a file that is not a complete zip.
     """
     root = Path(source)
     if not root.exists():
@@ -79,8 +79,8 @@ def find_patients(source: str | Path, *, limits: Limits | None = None) -> Downlo
     download = Download()
     start = (root.absolute().parent.name, _without_zip(root.absolute().name))
     with ArchiveReader(limits) as reader:
-        found = _walk(reader, _children(reader, Location(root), start), download)
-        images = [(where, file) for file in found if (where := _section_of(file)) is not None]
+        files = _walk(reader, _children(reader, Location(root), start), download)
+        images = [(address, file) for file in files if (address := _address(file)) is not None]
     images.sort(key=lambda image: image[0])
     for name, group in groupby(images, key=lambda image: image[0].patient):
         download.patients.append(_gather(name, list(group)))
@@ -94,7 +94,7 @@ def find_patients(source: str | Path, *, limits: Limits | None = None) -> Downlo
 
 
 def natural_key(name: str) -> tuple[int | str, ...]:
-    """Sort key that puts image_10 after image_2.
+    """Return a sort key that orders image_10 after image_2.
 
     Example:
         >>> sorted(["image_10", "image_2"], key=natural_key)
@@ -121,7 +121,7 @@ def _children(
 def _walk(
     reader: ArchiveReader, files: Iterable[File | ValueError], download: Download
 ) -> Iterator[File]:
-    """List the files of a tree, entering the zips that hold patients but not their sections."""
+    """List the files of a tree and of the zips of patients; zips of CT or masks stay closed."""
     for file in files:
         if isinstance(file, ValueError):
             download.refused.append(str(file))
@@ -140,37 +140,37 @@ def _walk(
 
 def _is_outer_zip(file: File) -> bool:
     named = ARCHIVE.fullmatch(file.parts[-1]) is not None
-    return file.location.is_zip and named and _section_of(file) is None
+    return file.location.is_zip and named and _address(file) is None
 
 
 @dataclass(frozen=True, order=True)
 class _Address:
-    """Where an image belongs.
+    """The patient and the copy that an image belongs to.
 
     Args:
         patient: name of the patient.
-        section: a value of :data:`SECTIONS`.
-        folder: where the section would lie if all were unpacked, doubled folders counted once.
-        copy: what tells two copies of that apart: how deep in zips it lies, and its own place.
+        part: a value of :data:`FOLDERS`.
+        folder: the folder of the patient if everything were unpacked, doubled folders counted once.
+        copy: identifies one of several copies: its nesting depth in zips, and its path.
     """
 
     patient: str
-    section: str
+    part: str
     folder: tuple[str, ...]
     copy: tuple[int, str]
 
 
-def _section_of(file: File) -> _Address | None:
+def _address(file: File) -> _Address | None:
     plain = [_without_zip(part).casefold() for part in file.parts]
-    at = next((i for i, part in enumerate(plain) if part in SECTIONS), None)
+    at = next((i for i, part in enumerate(plain) if part in FOLDERS), None)
     if at is None or at == 0:
         return None
     above = tuple(_undoubled(file.parts[:at]))
     number = PATIENT.fullmatch(above[-1])
     patient = f"3Dircadb1.{int(number[1])}" if number else above[-1]
     packed = f" in {file.location.path}" if file.location.inside else ""
-    place = "/".join(file.parts[: at + 1]) + packed
-    return _Address(patient, SECTIONS[plain[at]], above, (len(file.location.inside), place))
+    path = "/".join(file.parts[: at + 1]) + packed
+    return _Address(patient, FOLDERS[plain[at]], above, (len(file.location.inside), path))
 
 
 def _undoubled(parts: Iterable[str]) -> list[str]:
@@ -179,59 +179,61 @@ def _undoubled(parts: Iterable[str]) -> list[str]:
 
 def _gather(name: str, images: Sequence[tuple[_Address, File]]) -> Patient:
     copies: dict[str, list[Copy]] = {"ct": [], "masks": []}
-    for (section, copy), group in groupby(images, key=lambda i: (i[0].section, i[0].copy)):
-        copies[section].append(Copy(copy[1], tuple(file for _, file in group)))
-    places = sorted({"/".join(where.folder) for where, _ in images})
-    return Patient(name, tuple(places), tuple(copies["ct"]), tuple(copies["masks"]))
+    for (part, copy), group in groupby(images, key=lambda i: (i[0].part, i[0].copy)):
+        copies[part].append(Copy(copy[1], tuple(file for _, file in group)))
+    folders = sorted({"/".join(address.folder) for address, _ in images})
+    return Patient(name, tuple(folders), tuple(copies["ct"]), tuple(copies["masks"]))
 
 
 def list_files(reader: ArchiveReader, patient: Patient) -> PatientFiles:
-    """List a patient's images, those in its section zips included.
+    """List a patient's images, including those in its zips.
 
-    A section that is there both packed and unpacked is read unpacked, provided that it is whole:
-    that it has as many files as the zip.
+    If PATIENT_DICOM or MASKS_DICOM exists both as folder and as zip, the folder is used, provided
+    that both have the same number of files.
 
     Raises:
-        ValueError: when the patient is in two places, a section is missing, its copies
-            differ, a member is refused, a structure has folders inside, or there is too much.
+        ValueError: for a patient in several folders; CT or masks that are missing, or of which two
+            copies differ; a refused member of a zip; a structure with folders inside; or too many
+            bytes.
     """
-    if len(patient.places) > 1:
-        raise ValueError(f"found in several places, keep one: {', '.join(patient.places)}")
+    if len(patient.folders) > 1:
+        raise ValueError(f"found in several folders, keep one: {', '.join(patient.folders)}")
     ct = _one_copy(reader, patient.ct, "PATIENT_DICOM")
     masks: dict[str, list[File]] = {}
     unread = []
     for file in _one_copy(reader, patient.masks, "MASKS_DICOM"):
-        below = _below_section(file)
+        below = _below_masks(file)
         if len(below) == 1:
-            unread.append(f"{file.location}: lies in no structure's folder")
+            unread.append(f"{file.location}: is not in the folder of a structure")
         elif len(set(below[:-1])) > 1:
             raise ValueError(f"{file.location}: a folder inside the structure {below[0]}")
         else:
             masks.setdefault(below[0], []).append(file)
     total = sum(file.size for file in [*ct, *(f for files in masks.values() for f in files)])
     if total > reader.limits.total_bytes:
-        raise ValueError(f"images: at most {reader.limits.total_bytes} bytes, has {total}")
+        raise ValueError(f"images: at most {reader.limits.total_bytes} bytes, got {total}")
     return PatientFiles(
         tuple(ct), {name: tuple(files) for name, files in masks.items()}, (*unread,)
     )
 
 
-def _below_section(file: File) -> tuple[str, ...]:
+def _below_masks(file: File) -> tuple[str, ...]:
+    """Return the part of a mask's path below MASKS_DICOM."""
     plain = [part.casefold() for part in file.parts]
-    at = max(i for i, part in enumerate(plain) if part in SECTIONS)
+    at = max(i for i, part in enumerate(plain) if part in FOLDERS)
     return file.parts[at + 1 :]
 
 
-def _one_copy(reader: ArchiveReader, copies: Sequence[Copy], section: str) -> list[File]:
+def _one_copy(reader: ArchiveReader, copies: Sequence[Copy], name: str) -> list[File]:
     if not copies:
-        raise ValueError(f"{section}: missing; every patient has PATIENT_DICOM and MASKS_DICOM")
+        raise ValueError(f"{name}: missing; every patient has PATIENT_DICOM and MASKS_DICOM")
     listed = [(copy, list(_images(reader, copy.files))) for copy in copies]
     counts = {len(files) for _, files in listed}
     if len(counts) > 1:
-        found = ", ".join(f"{copy.place} ({len(files)} files)" for copy, files in listed)
-        raise ValueError(f"{section}: there more than once and not the same, keep one: {found}")
+        differing = ", ".join(f"{copy.path} ({len(files)} files)" for copy, files in listed)
+        raise ValueError(f"{name}: has several copies that differ, keep one: {differing}")
     if counts == {0}:
-        raise ValueError(f"{section}: holds no file: {copies[0].place}")
+        raise ValueError(f"{name}: holds no file: {copies[0].path}")
     return min(listed, key=lambda pair: len(pair[1][0].location.inside))[1]
 
 

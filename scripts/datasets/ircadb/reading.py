@@ -1,4 +1,4 @@
-"""One patient of 3D-IRCADb-01 read: the CT, and its outlined structures painted as classes."""
+"""Reading of one patient of 3D-IRCADb-01: the CT, and a class map of its outlined structures."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def read_labelled(patient: Patient, *, tumour: bool) -> Labelled:
     """Read a patient's CT and the masks that make classes.
 
     Args:
-        patient: its files.
-        tumour: whether liver tumours get their own class.
+        patient: the patient and its files.
+        tumour: whether liver tumours are a separate class.
 
     Raises:
-        ValueError: naming the file that cannot be used.
+        ValueError, OSError: naming the file that cannot be used.
     """
     with ArchiveReader() as reader:
         files = list_files(reader, patient)
@@ -30,8 +30,8 @@ def read_labelled(patient: Patient, *, tumour: bool) -> Labelled:
         label = paint(_used_masks(reader, files, structures, ct), structures, tumour=tumour)
     incomplete, unrecognised = structures.incomplete(), structures.unrecognised
     reasons = {
-        "outlined, but its class is not complete and so unknown": incomplete,
-        "not recognised, makes no class": unrecognised,
+        "outlined, but its class is incomplete and therefore unknown": incomplete,
+        "not recognised, belongs to no class": unrecognised,
     }
     return Labelled(
         Volume(ct.hu, ct.affine).in_lps(),

@@ -1,4 +1,4 @@
-"""A patient's CT in HU and its masks, matched slice by slice."""
+"""Reading of a patient's CT in HU, and of its masks, matched slice by slice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scripts.volumes.dicom_series import Series, check_alike, check_images
 from scripts.volumes.dicom_slice import SliceFile, read_slice
 from scripts.volumes.slice_stack import SAME_PLACE_VOXELS, Floats
 
-AIR_HU = -300  # every CT of an abdomen holds air: a minimum above this is no HU
+AIR_HU = -300  # every abdominal CT contains air: values with a higher minimum are not HU
 MASK_VALUES = ({0, 255}, {0, 1})
 
 
@@ -28,7 +28,7 @@ class CT:
         hu: int16 (K, J, I).
         affine: (4, 4), 0-based index (i, j, k) to LPS mm.
         slices: one for each k, without pixels.
-        notes: what had to be assumed.
+        notes: assumptions made.
     """
 
     hu: NDArray[np.int16]
@@ -45,12 +45,13 @@ class CT:
 def read_ct(reader: ArchiveReader, files: Iterable[File]) -> CT:
     """Read and check the images of a CT.
 
-    Slices are sorted by position along their normal; where no image has a position, by name
-    (image_2 before image_10), and a note says so.
+    Slices are sorted by position along their normal; if no image has a position, by name (image_2
+    before image_10), with a note.
 
     Raises:
         ValueError: naming the file: not DICOM, not CT, of several series or sizes, without
-            spacing; slices missing, doubled, uneven or tilted; values that are no HU.
+            spacing; missing, duplicate, unevenly spaced or tilted slices; values that are not HU.
+        OSError: for a file that cannot be read.
     """
     slices = _read_slices(reader, files)
     place = _folder_of(slices)
@@ -65,7 +66,7 @@ def read_ct(reader: ArchiveReader, files: Iterable[File]) -> CT:
         check_alike(slices, "PixelSpacing", place)
         series = _sorted_by_name(slices, place)
         notes.append(
-            "no image has a position: sorted by name and taken to run from the feet to the head, "
+            "no image has a position: sorted by name and assumed to run from the feet to the head, "
             "rows to the left, columns to the back"
         )
     hu, note = _hounsfield(series)
@@ -77,11 +78,12 @@ def read_mask(reader: ArchiveReader, files: Iterable[File], ct: CT) -> NDArray[n
     """Read the mask of one structure, matched to the CT slice by slice.
 
     Returns:
-        bool (K, J, I), voxel by voxel on the CT's.
+        bool (K, J, I) on the CT's grid.
 
     Raises:
-        ValueError: naming the file: not DICOM, another size or geometry than the CT, slices
-            missing, doubled or elsewhere; values other than 0 and 255 (or 0 and 1).
+        ValueError: naming the file: not DICOM, another size or geometry than the CT; missing,
+            duplicate or misplaced slices; values other than 0 and 255 (or 0 and 1).
+        OSError: for a file that cannot be read.
     """
     slices = _match(_read_slices(reader, files), ct)
     mask = np.zeros(ct.hu.shape, dtype=bool)
@@ -98,11 +100,11 @@ def read_mask(reader: ArchiveReader, files: Iterable[File], ct: CT) -> NDArray[n
 
 
 def _read_slices(reader: ArchiveReader, files: Iterable[File]) -> list[SliceFile]:
-    """Read the images of one folder, in no order; all of one size and orientation.
+    """Read the images of one folder, unsorted, all of one size and orientation.
 
     Raises:
-        ValueError: naming the file that is no DICOM image or differs from the others; or when
-            there is none.
+        ValueError: naming a file that is not a DICOM image or differs from the others; for a
+            folder without images.
     """
     slices = []
     for file in files:
@@ -111,14 +113,13 @@ def _read_slices(reader: ArchiveReader, files: Iterable[File]) -> list[SliceFile
             raise ValueError(f"{file.location}: not a readable DICOM file")
         slices.append(each)
     if not slices:
-        raise ValueError("images: there are none")
+        raise ValueError("images: the folder holds none")
     for each in slices:
-        placed, turned = _has_position(each), each.numbers("ImageOrientationPatient") is not None
-        if placed != turned:
-            lacking = "ImageOrientationPatient" if placed else "ImagePositionPatient"
-            raise ValueError(
-                f"{each.place}: {lacking} missing; one without the other places no voxel"
-            )
+        positioned = _has_position(each)
+        oriented = each.numbers("ImageOrientationPatient") is not None
+        if positioned != oriented:
+            lacking = "ImageOrientationPatient" if positioned else "ImagePositionPatient"
+            raise ValueError(f"{each.place}: {lacking} missing; a position needs an orientation")
     check_alike(slices, "presence of a position", _folder_of(slices), _has_position)
     check_images(slices, _folder_of(slices))
     return slices
@@ -146,7 +147,7 @@ def _check_is_ct(each: SliceFile) -> None:
     if "LOCALIZER" in (each.header.get("ImageType") or ()):
         raise ValueError(f"{each.place}: is a scout view (ImageType LOCALIZER), not a slice")
     if each.numbers("PixelSpacing") is None:
-        raise ValueError(f"{each.place}: PixelSpacing missing; sizes in mm would be made up")
+        raise ValueError(f"{each.place}: PixelSpacing missing; sizes in mm would be unknown")
 
 
 def _sorted_by_name(slices: Sequence[SliceFile], place: str) -> Series:
@@ -159,11 +160,15 @@ def _sorted_by_name(slices: Sequence[SliceFile], place: str) -> Series:
         if distance > 0:
             affine = np.diag([columns_mm, rows_mm, distance, 1.0])
             return Series(place, tuple(ordered), affine)
-    raise ValueError(f"{first.place}: neither positions nor a distance between slices")
+    raise ValueError(f"{first.place}: has neither a position nor a distance between slices")
 
 
 def _hounsfield(series: Series) -> tuple[NDArray[np.int16], list[str]]:
-    """Read whole HU, and say what had to be assumed."""
+    """Return whole HU, and the assumptions made.
+
+    Raises:
+        ValueError: for values that cannot be HU.
+    """
     values: NDArray[Any] = read_volume_of(series).hu
     if values.dtype.kind == "f":
         np.rint(values, out=values)
@@ -171,7 +176,7 @@ def _hounsfield(series: Series) -> tuple[NDArray[np.int16], list[str]]:
     if values.min() < limits.min or values.max() > limits.max:
         k = int(np.abs(values).max(axis=(1, 2)).argmax())
         highest = float(np.abs(values[k]).max())
-        raise ValueError(f"{series.slices[k].place}: values beyond 16 bits are no HU: {highest:g}")
+        raise ValueError(f"{series.slices[k].place}: HU must fit into 16 bits, got {highest:g}")
     return _checked(values.astype(np.int16), series)
 
 
@@ -181,14 +186,14 @@ def _checked(hu: NDArray[np.int16], series: Series) -> tuple[NDArray[np.int16], 
     if lowest > AIR_HU:
         missing = "" if scaled else f" and {first.place} has no RescaleIntercept"
         raise ValueError(
-            f"values: cannot be HU: the lowest is {lowest:g}, where air has -1000{missing}; take "
-            "the series as the scanner wrote it"
+            f"values: cannot be HU: the lowest is {lowest:g}, but air has -1000{missing}; use the "
+            "original series of the scanner"
         )
     if scaled:
         return hu, []
     return hu, [
-        f"the images have no RescaleIntercept; their values reach down to {lowest:g} and are "
-        "taken to be HU"
+        f"the images have no RescaleIntercept; their lowest value is {lowest:g}, so they are "
+        "assumed to be HU"
     ]
 
 
@@ -202,24 +207,24 @@ def _match(slices: list[SliceFile], ct: CT) -> list[SliceFile]:
         raise ValueError(
             f"{first.place}: its size {first.shape} differs from the CT's {reference.shape}"
         )
-    placed = _has_position(first)
-    if placed != _has_position(reference):
-        have, lack = ("it", "the CT") if placed else ("the CT", "it")
+    positioned = _has_position(first)
+    if positioned != _has_position(reference):
+        have, lack = ("it", "the CT") if positioned else ("the CT", "it")
         raise ValueError(
             f"{first.place}: {have} has positions and {lack} has none; they cannot be matched"
         )
-    for what in ("ImageOrientationPatient", "PixelSpacing"):
-        mine, theirs = first.numbers(what), reference.numbers(what)
-        if mine is not None and theirs is not None and not np.allclose(mine, theirs, atol=1e-3):
-            raise ValueError(f"{first.place}: {what} {mine} differs from the CT's {theirs}")
-    return _match_positions(slices, ct) if placed else _match_names(slices, ct)
+    for keyword in ("ImageOrientationPatient", "PixelSpacing"):
+        of_mask, of_ct = first.numbers(keyword), reference.numbers(keyword)
+        if of_mask is not None and of_ct is not None and not np.allclose(of_mask, of_ct, atol=1e-3):
+            raise ValueError(f"{first.place}: {keyword} {of_mask} differs from the CT's {of_ct}")
+    return _match_positions(slices, ct) if positioned else _match_names(slices, ct)
 
 
 def _match_names(slices: list[SliceFile], ct: CT) -> list[SliceFile]:
     ordered = sorted(slices, key=lambda image: natural_key(image.name))
-    mine, theirs = [s.name for s in ordered], [s.name for s in ct.slices]
-    if mine != theirs:
-        odd = sorted(set(mine) ^ set(theirs), key=natural_key)[:3] or mine[:3]
+    of_mask, of_ct = [s.name for s in ordered], [s.name for s in ct.slices]
+    if of_mask != of_ct:
+        odd = sorted(set(of_mask) ^ set(of_ct), key=natural_key)[:3] or of_mask[:3]
         raise ValueError(
             f"{slices[0].place}: without positions, images and masks must have the same names; "
             f"differing: {', '.join(odd)}"
@@ -228,25 +233,28 @@ def _match_names(slices: list[SliceFile], ct: CT) -> list[SliceFile]:
 
 
 def _match_positions(slices: list[SliceFile], ct: CT) -> list[SliceFile]:
-    near = SAME_PLACE_VOXELS * float(np.linalg.norm(ct.affine[:3, :3], axis=0).min())
-    places = np.array([s.numbers("ImagePositionPatient") for s in ct.slices])
-    found: dict[int, SliceFile] = {}
+    tolerance_mm = SAME_PLACE_VOXELS * float(np.linalg.norm(ct.affine[:3, :3], axis=0).min())
+    positions = np.array([s.numbers("ImagePositionPatient") for s in ct.slices])
+    matched: dict[int, SliceFile] = {}
     for image in slices:
-        apart = np.linalg.norm(places - np.array(image.numbers("ImagePositionPatient")), axis=1)
-        k = int(apart.argmin())
-        if apart[k] > near:
+        position = np.array(image.numbers("ImagePositionPatient"))
+        distance_mm = np.linalg.norm(positions - position, axis=1)
+        k = int(distance_mm.argmin())
+        if distance_mm[k] > tolerance_mm:
             raise ValueError(
-                f"{image.place}: lies on no slice of the CT, the nearest ({ct.slices[k].name}) "
-                f"{apart[k]:.3f} mm away"
+                f"{image.place}: is on no slice of the CT, the nearest ({ct.slices[k].name}) is "
+                f"{distance_mm[k]:.3f} mm away"
             )
-        if k in found:
-            raise ValueError(f"{image.place}: lies in one place with {found[k].name}; keep one")
-        found[k] = image
-    if len(found) < len(places):
-        lacking = [ct.slices[k].name for k in range(len(places)) if k not in found]
-        told = ", ".join(lacking[:3]) + (" ..." if len(lacking) > 3 else "")
+        if k in matched:
+            raise ValueError(
+                f"{image.place}: has the same position as {matched[k].name}; keep one of them"
+            )
+        matched[k] = image
+    if len(matched) < len(positions):
+        lacking = [ct.slices[k].name for k in range(len(positions)) if k not in matched]
+        names = ", ".join(lacking[:3]) + (" ..." if len(lacking) > 3 else "")
         raise ValueError(
-            f"{slices[0].place}: {len(lacking)} of {len(places)} slices of the CT have no mask "
-            f"image: {told}"
+            f"{slices[0].place}: {len(lacking)} of {len(positions)} slices of the CT have no mask "
+            f"image: {names}"
         )
-    return [found[k] for k in range(len(places))]
+    return [matched[k] for k in range(len(positions))]

@@ -1,8 +1,8 @@
-"""Classes from the outlined structures of 3D-IRCADb-01, whose folder names vary.
+"""Assignment of the outlined structures of 3D-IRCADb-01, whose folder names vary, to classes.
 
-The 20 patients were outlined with names chosen freely (``livertumor``, ``livertumor01``,
-``livercyst``, ``liverkyste``, ``kidneys``, ``rightsurrenalGland`` ...). Source: the folders of the
-published data set, https://www.ircad.fr/research/data-sets/liver-segmentation-3d-ircadb-01/
+The structures of the 20 patients have free names (``livertumor``, ``livertumor01``, ``livercyst``,
+``liverkyste``, ``kidneys``, ``rightsurrenalGland`` ...). Source: the folders of the published data
+set, https://www.ircad.fr/research/data-sets/liver-segmentation-3d-ircadb-01/
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ PARTS = {
     r"rightkidney": "right kidney",
 }
 
-# names that are known and make no class; none of them is a liver tumour, whatever they sound like
+# known names of other structures; none of them is a liver tumour
 OTHERS = {
     r"tumor": "adrenal tumour (patient 7), outside the liver",
     r"(left|right)surretumor": "adrenal tumour",
     r"metastasectomie": "bed of a resected metastasis (patient 14), no tumour left",
-    r"hyperplasie": "hyperplasia, of which organ is not said",
+    r"hyperplasie": "hyperplasia, of an unnamed organ",
     r"(left|right)?surrenalgland": "adrenal gland",
     r"artery|aorta": "arteries",
     r"portalvein\d*": "portal vein",
@@ -48,16 +48,16 @@ OTHERS = {
     r"metal": "metal",
 }
 
-# parts that must be outlined for a class to be known: any one of these sets is enough
+# parts that must be outlined for a class to be known: one of these sets is enough
 REQUIRED = {
     "liver": ({"liver"},),
     "bone": ({"bone"},),
     "kidney": ({"both kidneys"}, {"left kidney", "right kidney"}),
-    # a finding, not an organ: where the liver is outlined and no tumour is, there is none
+    # a finding, not an organ: an outlined liver without outlined tumour has no tumour
     TUMOUR_CLASS: ({"liver"},),
 }
 
-# parts that make a class, painted in this order: where outlines overlap, the later class stays.
+# parts of each class, painted in this order: where outlines overlap, the later class is kept.
 # Bone first (thresholded, it spills into enhanced organs), the liver over the kidney it touches.
 PAINTED = {
     "bone": ("bone",),
@@ -88,7 +88,7 @@ def normalise(name: str) -> str:
 
 
 def part_of(name: str) -> str | None:
-    """Return the part of a class that a structure's name stands for; None for every other name.
+    """Return the part of a class that a structure's name means; None for other names.
 
     Example:
         >>> part_of("LiverTumor07"), part_of("liverkyste"), part_of("tumor")
@@ -98,23 +98,23 @@ def part_of(name: str) -> str | None:
 
 
 def other_meaning(name: str) -> str | None:
-    """Return what a name stands for that makes no class; None where the name is not known."""
+    """Return the meaning of a known name outside all classes; None for unknown names."""
     return _look_up(OTHERS, name)
 
 
 def _look_up(table: Mapping[str, str], name: str) -> str | None:
     plain = normalise(name)
-    found = (value for pattern, value in table.items() if re.fullmatch(pattern, plain))
-    return next(found, None)
+    values = (value for pattern, value in table.items() if re.fullmatch(pattern, plain))
+    return next(values, None)
 
 
 @dataclass(frozen=True)
 class Structures:
-    """What one patient's structure names mean.
+    """The meaning of one patient's structure names.
 
     Args:
-        parts: structure name -> part of a class, for the structures that make classes.
-        others: structure name -> meaning, for known structures that make none.
+        parts: structure name -> part of a class.
+        others: structure name -> meaning, for known structures outside all classes.
         unrecognised: names that are in neither table.
     """
 
@@ -123,10 +123,10 @@ class Structures:
     unrecognised: tuple[str, ...]
 
     def known_classes(self, *, tumour: bool = False) -> tuple[int, ...]:
-        """Return the label values whose extent is known in this patient, background included.
+        """Return the label values of the classes known in this patient, background included.
 
-        A class with a required part missing is unknown, not absent: its voxels are labelled
-        background and must be left out of loss and metric.
+        A class that lacks a required part is unknown, not absent: its voxels are labelled
+        background and must be excluded from loss and metric.
         """
         outlined = set(self.parts.values())
         names = class_names(tumour=tumour)
@@ -137,7 +137,7 @@ class Structures:
         return tuple(known)
 
     def incomplete(self) -> tuple[str, ...]:
-        """Name the structures that are outlined but not used, because their class is incomplete."""
+        """Return the structures that are outlined but unused, as their class is incomplete."""
         known = {class_names(tumour=True)[value] for value in self.known_classes(tumour=True)}
         used = {part for name in known - {"background"} for part in PAINTED[name]}
         return tuple(name for name, part in self.parts.items() if part not in used)
@@ -147,14 +147,13 @@ def recognise(names: Iterable[str]) -> Structures:
     """Sort one patient's structure names into parts of classes, known others and the rest.
 
     Raises:
-        ValueError: when two names are one structure written twice (``Liver`` and ``liver_``), of
-            which one would be painted over the other; or when a name that is in no table begins
-            or ends like a structure that makes a class (``liver_left``): a label without it could
-            be wrong unnoticed.
+        ValueError: for two spellings of one name (``Liver`` and ``liver_``), of which one would be
+            painted over the other; for an unknown name that begins or ends like a structure of a
+            class (``liver_left``), as the label without it could be wrong.
 
     Example:
-        >>> found = recognise(["liver", "livertumor1", "leftkidney", "tumor", "gland"])
-        >>> found.known_classes(tumour=True), found.incomplete(), found.unrecognised
+        >>> structures = recognise(["liver", "livertumor1", "leftkidney", "tumor", "gland"])
+        >>> structures.known_classes(tumour=True), structures.incomplete(), structures.unrecognised
         ((0, 1, 4), ('leftkidney',), ('gland',))
     """
     parts: dict[str, str] = {}
@@ -164,7 +163,9 @@ def recognise(names: Iterable[str]) -> Structures:
     for name in sorted(names):
         twin = spelled.setdefault(normalise(name), name)
         if twin != name:
-            raise ValueError(f"structure: {name!r} and {twin!r} are one name; keep one of them")
+            raise ValueError(
+                f"structure: {name!r} and {twin!r} are two spellings of one name; keep one of them"
+            )
         part, other = part_of(name), other_meaning(name)
         if part is not None:
             parts[name] = part
@@ -181,7 +182,7 @@ def _refuse_resembling(name: str) -> None:
     for root in ("liver", "bone", "kidney"):
         if plain.startswith(root) or plain.endswith((root, root + "s")):
             raise ValueError(
-                f"structure: {name!r} is in no table but named like the {root}; rename the folder, "
+                f"structure: {name!r} is unknown but named like the {root}; rename the folder, "
                 "or add the name to PARTS or OTHERS in scripts/datasets/ircadb/structures.py"
             )
 
@@ -192,20 +193,23 @@ def paint(
     *,
     tumour: bool = False,
 ) -> NDArray[np.uint8]:
-    """Make one patient's class map.
+    """Paint the class map of one patient.
 
     The liver is the union of the liver, its tumours and cysts; the kidney that of both kidneys.
     Where classes overlap, the order of :data:`PAINTED` decides: liver tumour over liver over
-    kidney over bone. Classes that are not known leave no voxel.
+    kidney over bone. Unknown classes get no voxel.
 
     Args:
-        masks: structure name -> mask (any one shape); names that make no class are not needed.
-        structures: what the names mean.
-        tumour: whether liver tumours get their own class.
+        masks: structure name -> mask, all of one shape; names outside all classes may be missing.
+        structures: the meaning of the names.
+        tumour: whether liver tumours are a separate class.
+
+    Returns:
+        Label values, of the shape of the masks.
 
     Raises:
-        KeyError: when the mask of a structure that makes a known class is not given.
-        ValueError: when no mask is given.
+        KeyError: when the mask of a known class's structure is missing.
+        ValueError: for no masks, or masks of several shapes.
 
     Example:
         >>> masks = {"liver": np.array([1, 1, 0], bool), "bone": np.array([0, 1, 1], bool)}
@@ -214,7 +218,7 @@ def paint(
     """
     shapes = {mask.shape for mask in masks.values()}
     if len(shapes) != 1:
-        raise ValueError(f"masks: must be there and of one shape, got {sorted(shapes) or 'none'}")
+        raise ValueError(f"masks: must be one or more of one shape, got {sorted(shapes) or 'none'}")
     label = np.zeros(shapes.pop(), dtype=np.uint8)
     names = class_names(tumour=tumour)
     known = {names[value] for value in structures.known_classes(tumour=tumour)}
@@ -227,5 +231,5 @@ def paint(
 
 
 def names_of(structures: Structures, parts: Collection[str]) -> list[str]:
-    """List the structure names that stand for any of these parts."""
+    """Return the structure names that mean one of these parts."""
     return [name for name, part in structures.parts.items() if part in parts]

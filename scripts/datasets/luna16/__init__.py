@@ -1,1 +1,1 @@
-"""LUNA16 on disk: scans, annotations, outlines, splits, preparation."""
+"""LUNA16 and LIDC-IDRI: scans, nodule list, readers' outlines, labels."""

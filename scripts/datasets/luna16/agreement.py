@@ -17,11 +17,11 @@ Finding = tuple[int, Voxels]  # the reader, and sorted flat indices of the voxel
 def match_findings(findings: list[Finding]) -> list[list[int]]:
     """Group readers' findings into nodules.
 
-    Pairs that overlap in 3D are joined, best overlap (Dice) first, unless that would put two
-    findings of one reader into a nodule: that reader saw two.
+    Findings that overlap in 3D are joined, highest overlap (Dice) first, unless the nodule would
+    then contain two findings of one reader, who saw two nodules.
 
     Returns:
-        Indices into ``findings``, a list for each nodule.
+        Indices into ``findings``, one list per nodule.
     """
     group = list(range(len(findings)))
     pairs = []
@@ -43,18 +43,18 @@ def match_findings(findings: list[Finding]) -> list[list[int]]:
 def cluster_findings(
     findings: list[Finding], voxels: int, min_readers: int
 ) -> tuple[NDArray[np.uint8], dict[int, int]]:
-    """Number the voxels that enough readers outlined by the nodule they belong to.
+    """Make the consensus instance map: number the voxels that enough readers outlined.
 
-    A voxel that lies in findings of two nodules goes to the one with more votes there; with as
-    many, to the smaller one.
+    A voxel in findings of two nodules goes to the nodule with more votes for it; with equal votes,
+    to the smaller nodule.
 
     Args:
-        findings: of all readers.
-        voxels: of the volume.
-        min_readers: how many readers must have outlined a voxel, in whichever nodule.
+        findings: findings of all readers.
+        voxels: number of voxels of the volume.
+        min_readers: number of readers who must have outlined a voxel, in any nodule.
 
     Returns:
-        (voxels,), 0 or the number of the nodule; and the number of readers by nodule.
+        (voxels,), 0 or the number of the nodule; and nodule -> number of readers who outlined it.
 
     Raises:
         ValueError: for more than 255 nodules.
@@ -71,12 +71,12 @@ def cluster_findings(
     most = np.zeros(voxels, np.uint8)
     readers: dict[int, int] = {}
     for number, group in enumerate(groups, start=1):
-        where, votes = np.unique(
+        indices, votes = np.unique(
             np.concatenate([findings[i][1] for i in group]), return_counts=True
         )
-        wins = (votes > most[where]) & (total[where] >= min_readers)
-        instances[where[wins]] = number
-        most[where[wins]] = votes[wins]
+        wins = (votes > most[indices]) & (total[indices] >= min_readers)
+        instances[indices[wins]] = number
+        most[indices[wins]] = votes[wins]
         readers[number] = len(group)
     return instances, readers
 
@@ -84,15 +84,16 @@ def cluster_findings(
 def describe_instances(
     instances: NDArray[np.uint8], readers: dict[int, int], affine: NDArray[np.float64]
 ) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:
-    """Number instances from feet to head and say where each lies and how large it is.
+    """Renumber instances from feet to head, and measure centre and diameter of each.
 
     Args:
         instances: (Z, Y, X).
-        readers: by number in ``instances``.
+        readers: number in ``instances`` -> number of readers.
         affine: (4, 4), index (i, j, k) to LPS mm.
 
     Returns:
-        The instances renumbered 1..n, and a dict for each; nodules without a voxel are gone.
+        The instances renumbered 1..n, and ``id``, ``diameter_mm``, ``centre_lps_mm`` and
+        ``readers`` of each; nodules without a voxel are dropped.
     """
     volume_mm3 = float(spacing_of(affine).prod())
     marked = np.argwhere(instances)
@@ -109,6 +110,12 @@ def describe_instances(
     nodules: list[dict[str, Any]] = []
     for number, (centre_mm, diameter_mm, old, count) in enumerate(described, start=1):
         table[old] = number
-        place = {"diameter_mm": diameter_mm, "centre_lps_mm": centre_mm}
-        nodules.append({"id": number, **place, "readers": count})
+        nodules.append(
+            {
+                "id": number,
+                "diameter_mm": diameter_mm,
+                "centre_lps_mm": centre_mm,
+                "readers": count,
+            }
+        )
     return table[instances], nodules

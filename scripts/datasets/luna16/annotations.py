@@ -1,4 +1,4 @@
-"""The nodule list of LUNA16 (``annotations.csv``), read strictly and row by row."""
+"""The nodule list of LUNA16 (``annotations.csv``) and its other tables, checked row by row."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from scripts.datasets.problems import Problem
 
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
 LIDC_ROOT = "1.3.6.1.4.1.14519.5.2.1.6279.6001."  # every LIDC-IDRI series uid starts with it
-UID_NAMES = ("seriesuid", "series_uid", "SeriesInstanceUID", "uid")  # all of them are read
+UID_NAMES = ("seriesuid", "series_uid", "SeriesInstanceUID", "uid")  # accepted column names
 Finding = tuple[float, float, float, float]  # x, y, z, diameter in LPS mm
-SAME_PLACE_MM = 1e-3  # rows nearer than this, of equal diameter, are one row written twice
+SAME_PLACE_MM = 1e-3  # rows closer than this, with equal diameters, are duplicates
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class KnownSeries:
 
     Args:
         on_disk: series whose scan is in the source.
-        listed: series of ``seriesuids.csv``; None where that file is absent.
-        all_subsets: whether the source has all ten subset folders. Where it has not, and no
-            list, a uid of LIDC-IDRI's root is taken for one that was not downloaded.
+        listed: series of ``seriesuids.csv``; None if that file does not exist.
+        all_subsets: whether the source has all ten subset folders. If it has not, and there is no
+            list, a uid with LIDC-IDRI's root counts as not downloaded.
     """
 
     on_disk: Collection[str]
@@ -43,7 +43,7 @@ class KnownSeries:
     all_subsets: bool = False
 
     def not_downloaded(self, uid: str) -> bool:
-        """Whether a series that is not on disk is a real one that simply is elsewhere."""
+        """Whether a series that is not on disk is a valid one that was not downloaded."""
         if self.listed is not None:
             return uid in self.listed
         return not self.all_subsets and uid.startswith(LIDC_ROOT)
@@ -51,7 +51,7 @@ class KnownSeries:
 
 @dataclass
 class AnnotationTable:
-    """Nodules of the series on disk, what was wrong, and what belongs to other subsets."""
+    """Nodules of the series on disk, problems, and the number of rows of other subsets."""
 
     nodules: dict[str, list[Annotation]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
@@ -64,14 +64,14 @@ class AnnotationTable:
 
 
 def read_annotations(path: str | Path, known: KnownSeries) -> AnnotationTable:
-    """Read the list of nodules; a bad row is a :class:`Problem`, the others are used.
+    """Read the list of nodules; an invalid row is a :class:`Problem`, the others are used.
 
-    A row whose centre or diameter cannot be used leaves its whole scan out: its label would be
-    incomplete and a nodule would be trained as background. A row written twice does not.
+    An invalid centre or diameter excludes the whole scan: its label would be incomplete, and a
+    nodule would be trained as background. A duplicate row does not.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when it is no CSV with the columns of :data:`COLUMNS`.
+        FileNotFoundError: when the file does not exist.
+        ValueError: when it is not a CSV with the columns of :data:`COLUMNS`.
     """
     path = Path(path)
     table = AnnotationTable()
@@ -79,7 +79,7 @@ def read_annotations(path: str | Path, known: KnownSeries) -> AnnotationTable:
         uid = cells[0].strip()
         place = f"{path.name} row {line}"
         if len(cells) != len(COLUMNS):
-            reason = f"must have {len(COLUMNS)} cells, has {len(cells)}: {','.join(cells)!r}"
+            reason = f"must have {len(COLUMNS)} cells, got {len(cells)}: {','.join(cells)!r}"
             table.problems.append(Problem(uid, place, reason))
         elif uid not in known.on_disk and known.not_downloaded(uid):
             table.rows_not_downloaded += 1
@@ -104,22 +104,23 @@ def _add_nodule(table: AnnotationTable, place: str, line: int, cells: Sequence[s
     others = table.nodules.setdefault(uid, [])
     for other in others:
         if _same(nodule, other):
-            reason = f"duplicated row: the same nodule is in row {other.line}, which is used"
+            reason = f"duplicate row: the same nodule is in row {other.line}, which is used"
             table.problems.append(Problem(uid, place, reason, left_out=False))
             return
     others.append(nodule)
 
 
 def _same(one: Annotation, other: Annotation) -> bool:
-    apart = math.dist(one.centre_lps_mm, other.centre_lps_mm)
-    return apart < SAME_PLACE_MM and abs(one.diameter_mm - other.diameter_mm) < SAME_PLACE_MM
+    distance_mm = math.dist(one.centre_lps_mm, other.centre_lps_mm)
+    difference_mm = abs(one.diameter_mm - other.diameter_mm)
+    return distance_mm < SAME_PLACE_MM and difference_mm < SAME_PLACE_MM
 
 
 def numbers(cells: Sequence[str], names: Sequence[str]) -> list[float]:
-    """Turn cells into finite numbers.
+    """Convert cells to finite numbers.
 
     Raises:
-        ValueError: naming the column and the cell that is no number, empty, NaN or infinite.
+        ValueError: naming the column and the cell that is not a number, empty, NaN or infinite.
 
     Example:
         >>> numbers(["1.5", " -2"], ["coordX", "coordY"])
@@ -138,12 +139,12 @@ def numbers(cells: Sequence[str], names: Sequence[str]) -> list[float]:
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, list[str]]]:
-    """Read a CSV with a header; the wanted columns in the wanted order, with line numbers.
+    """Read the given columns of a CSV with a header, in the given order, with line numbers.
 
-    Rows of another length than the header come back as they are, for the caller to report.
+    Rows of another length than the header are returned unchanged, for the caller to report.
 
     Raises:
-        FileNotFoundError: when there is no such file.
+        FileNotFoundError: when the file does not exist.
         ValueError: when it cannot be decoded or a column is missing.
     """
     if not path.is_file():
@@ -171,11 +172,11 @@ def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, list[str]]]
 
 
 def read_patients(path: str | Path) -> dict[str, str]:
-    """Read which patient owns which series: a CSV with the columns ``seriesuid,patient_id``.
+    """Read the patient of each series from a CSV with the columns ``seriesuid,patient_id``.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when a column is missing, a cell empty, or one series has two patients.
+        FileNotFoundError: when the file does not exist.
+        ValueError: for a missing column, an empty cell, or a series with two patients.
     """
     path = Path(path)
     patients: dict[str, str] = {}
@@ -194,8 +195,12 @@ def read_patients(path: str | Path) -> dict[str, str]:
 def read_findings(path: str | Path, uids: Collection[str]) -> dict[str, list[Finding]]:
     """Read the measured findings of ``annotations_excluded.csv``: (x, y, z, diameter) in mm.
 
-    These are nodules that fewer than three readers accepted: no truth, but no slice without a
-    nodule either. Rows without a diameter (-1) and rows that cannot be read are passed over.
+    These are findings that fewer than three readers accepted as nodules: neither reference nodules,
+    nor on slices that may be used as slices without a nodule. Rows without a diameter (-1) and
+    invalid rows are skipped.
+
+    Raises:
+        FileNotFoundError, ValueError: see :func:`read_rows`.
     """
     findings: dict[str, list[Finding]] = {}
     for _, cells in read_rows(Path(path), COLUMNS):

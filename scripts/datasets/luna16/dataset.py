@@ -1,4 +1,4 @@
-"""LUNA16 behind the contract: CTs of the chest with lung nodules, counted one by one."""
+"""The data set LUNA16: chest CTs with lung nodules, as instances."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ class Details:
     """What is known of a scan before it is read.
 
     Args:
-        series: its files.
-        annotations: its rows of the list of nodules.
+        series: files of the series.
+        annotations: rows of the nodule list.
         findings: (x, y, z, diameter) in LPS mm of excluded findings.
-        truth_file: the XML or mask that its label is made from; None for balls, or where missing.
+        truth_file: the XML or mask that the label is made from; None for balls, or if missing.
     """
 
     series: Series
@@ -42,9 +42,9 @@ class Luna16(DataSet):
         source: LUNA16's folder: subset*/, annotations.csv, and seg-lungs-LUNA16/ if you have it.
         label: ball (centre and diameter), readers (LIDC outlines) or masks (<uid>.nii.gz).
         readers_xml: folder of the LIDC XML files, for readers.
-        min_readers: of the four readers, how many must hold a voxel, for readers.
+        min_readers: for readers, number of the four readers who must have outlined a voxel.
         masks: folder of instance masks, for masks.
-        patients: CSV seriesuid,patient_id; without it SOURCE/patients.csv if it exists, else every
+        patients: CSV seriesuid,patient_id; by default SOURCE/patients.csv if it exists, else every
             series counts as a patient.
     """
 
@@ -65,11 +65,12 @@ class Luna16(DataSet):
     patients: Path | None = None
 
     def __post_init__(self) -> None:
-        """Check.
+        """Check the options.
 
         Raises:
-            ValueError: for an unknown label, a number of readers that cannot be, no folder.
-            FileNotFoundError: when the folder is not there.
+            ValueError: for an unknown label, a number of readers out of range, or no folder for
+                a label that needs one.
+            FileNotFoundError: when that folder does not exist.
         """
         check_choice("label", self.label, self.label_kinds)
         check_whole("min_readers", self.min_readers, 1, READERS)
@@ -82,7 +83,7 @@ class Luna16(DataSet):
 
     @property
     def label_kind(self) -> str:
-        """Kind of label that was asked for."""
+        """Chosen kind of label."""
         return self.label
 
     def classes(self) -> Mapping[int, str]:
@@ -90,11 +91,15 @@ class Luna16(DataSet):
         return {0: "background", 1: "nodule"}
 
     def find(self, source: Path) -> Listing:
-        """List the scans with their rows of the nodule list; see :class:`DataSet`."""
+        """List the scans with their rows of the nodule list.
+
+        Raises:
+            ValueError, OSError: for a source in another layout, or an invalid table.
+        """
         cohort = find_cohort(source)
         table = read_annotations(cohort.annotations, cohort.known)
         owners, patients_file = patients_of(cohort, self.patients)
-        drawn = self.label == "ball"  # an unusable row makes only these labels incomplete
+        drawn = self.label == "ball"  # only these labels are incomplete without an invalid row
         rows = table.problems if drawn else [replace(p, left_out=False) for p in table.problems]
         left_out = {problem.scan_id for problem in rows if problem.left_out}
         uids = [series.uid for series in cohort.scans if series.uid not in left_out]
@@ -114,19 +119,23 @@ class Luna16(DataSet):
             )
             for series in cohort.scans
         ]
-        elsewhere = table.rows_not_downloaded
-        note = f"annotations: {elsewhere} rows belong to series that are not downloaded"
-        owned = {"patients": patients_file or "every series counts as a patient"}
+        not_downloaded = table.rows_not_downloaded
+        note = f"annotations: {not_downloaded} rows belong to series that are not downloaded"
+        patients = {"patients": patients_file or "every series counts as a patient"}
         return Listing(
             scans,
             [*cohort.problems, *rows],
-            notes=[note] if elsewhere else [],
-            facts={**owned, "annotation_rows_of_series_not_downloaded": elsewhere},
-            provenance=owned,
+            notes=[note] if not_downloaded else [],
+            facts={**patients, "annotation_rows_of_series_not_downloaded": not_downloaded},
+            provenance=patients,
         )
 
     def read(self, scan: Scan) -> Labelled:
-        """Read CT, label and lungs; see :class:`DataSet`."""
+        """Read CT, label and lung field.
+
+        Raises:
+            ValueError, OSError: naming the file and the reason.
+        """
         from scripts.datasets.luna16.reading import read_labelled
 
         return read_labelled(
@@ -141,12 +150,16 @@ class Luna16(DataSet):
     def divide(
         self, scans: Sequence[Scan], split: str, *, test_fold: int, random: Random
     ) -> Mapping[str, str]:
-        """Scan id -> partition by the subset folder; see :class:`DataSet`."""
+        """Assign scans to partitions by their subset folder.
+
+        Raises:
+            ValueError: see :func:`~scripts.datasets.luna16.scans.assign_subsets`.
+        """
         subsets = {scan.id: scan.group for scan in scans if isinstance(scan.group, int)}
         return assign_subsets(subsets, test_fold=test_fold)
 
     def depends_on(self, scan: Scan) -> Mapping[str, Any]:
-        """Rows and findings of this scan, and how its label is made."""
+        """Return rows and findings of the scan, and the options of its label."""
         return {
             "label": self.label,
             "min_readers": self.min_readers if self.label == "readers" else None,
@@ -155,7 +168,7 @@ class Luna16(DataSet):
         }
 
     def record(self) -> Mapping[str, Any]:
-        """Only what this kind of label reads."""
+        """Return the options that this kind of label uses."""
         used: dict[str, Any] = {"label": self.label}
         if self.label == "readers":
             used |= {"readers_xml": str(self.readers_xml), "min_readers": self.min_readers}
@@ -168,7 +181,7 @@ def _check_folder(option: str, value: Path | None, label: str) -> None:
     if value is None:
         raise ValueError(f"{option}: must name a folder for --label {label}, got nothing")
     if not value.is_dir():
-        raise FileNotFoundError(f"{option}: no folder {value}")
+        raise FileNotFoundError(f"{option}: must be an existing folder, got {value}")
 
 
 def _scan_of(details: Details, patient_id: str) -> Scan:
@@ -189,7 +202,7 @@ def _scan_of(details: Details, patient_id: str) -> Scan:
 
 
 def _header(path: Path) -> Mapping[str, str]:
-    """Return a MetaImage header; empty where it is broken, which is reported when it is read."""
+    """Return a MetaImage header; empty if invalid, which is reported when the scan is read."""
     from scripts.volumes.volume_files import read_metaimage_header
 
     try:

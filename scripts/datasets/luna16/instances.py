@@ -1,7 +1,7 @@
-"""The reference annotation of one scan: a map of numbered nodules, drawn as balls or read.
+"""Instance maps of the nodules of one scan: drawn as balls, or read from a mask.
 
-LUNA16 distributes no masks; its annotations.csv gives each nodule's centre (world, LPS mm) and
-diameter in mm, the mean over the readers who marked it. Maps are uint8 (Z, Y, X) in LPS order: 0 is
+LUNA16 distributes no masks; annotations.csv gives each nodule's centre (world, LPS mm) and diameter
+in mm, averaged over the readers who marked it. Maps are uint8 (Z, Y, X) in LPS order: 0 is
 background, k is nodule k.
 """
 
@@ -39,8 +39,11 @@ def ball_instances(annotations: Sequence[Annotation], image_lps: sitk.Image) -> 
 
     Larger balls are drawn first, so that a small nodule on a large one keeps its voxels.
 
+    Returns:
+        The map; and ``id``, ``diameter_mm`` and ``centre_lps_mm`` of each nodule.
+
     Raises:
-        ValueError: naming the row, when a centre lies outside the volume.
+        ValueError: for a centre outside the volume, naming the row; for more than 255 nodules.
     """
     _check_number(len(annotations))
     shape = image_lps.GetSize()[::-1]
@@ -76,7 +79,7 @@ def _check_inside(nodule: Annotation, affine: NDArray[np.float64], size: tuple[i
 def _box_around(
     nodule: Annotation, affine: NDArray[np.float64], size: tuple[int, ...]
 ) -> tuple[tuple[slice, ...], NDArray[np.int64]]:
-    """Window (z, y, x) of a ball with a voxel to spare, and its first index (i, j, k)."""
+    """Return the window (z, y, x) of a ball with a margin of one voxel, and its first (i, j, k)."""
     index = world_to_index(nodule.centre_lps_mm, affine)
     reach = nodule.diameter_mm / 2 / spacing_of(affine) + 1
     low = np.clip(np.floor(index - reach), 0, None).astype(np.int64)
@@ -90,25 +93,25 @@ def ball_mask(
     centre_lps_mm: ArrayLike,
     diameter_mm: float,
 ) -> NDArray[np.bool_]:
-    """Draw a ball into a volume's grid.
+    """Draw a ball on a volume's grid.
 
-    A voxel belongs to it when its centre lies within the radius r, so that a slice at distance dz
-    from the ball's centre shows a disc of radius sqrt(r^2 - dz^2), whatever the slice spacing; in
-    an oblique grid distances are just as well in mm. The voxel nearest to the centre always
-    belongs, so that a nodule smaller than a voxel does not vanish from the label.
+    A voxel is inside if its centre lies within the radius r: for any slice spacing, a slice at
+    distance dz from the ball's centre shows a disc of radius sqrt(r^2 - dz^2). Distances are in mm
+    on oblique grids too. The voxel nearest to the centre is always inside, so that a nodule smaller
+    than a voxel does not vanish from the label.
 
     Args:
         shape_zyx: (Z, Y, X) of the mask.
         affine_lps: (4, 4), 0-based index (i, j, k) = (x, y, z) of the volume to LPS mm.
         centre_lps_mm: (3,) in LPS mm.
-        diameter_mm: the diameter (not the radius, as the BSFT paper's table calls it).
+        diameter_mm: diameter of the ball (the BSFT paper's table calls this value the radius).
 
     Returns:
         (Z, Y, X), True inside.
 
     Raises:
         ValueError: for a centre outside the volume (wrong scan, wrong frame, or the list of another
-            release), or a diameter that is not above 0.
+            release), a diameter that is not above 0, or a shape that is not three sizes.
 
     Example:
         >>> mask = ball_mask((5, 9, 9), np.diag([1, 1, 2.5, 1]), (4, 4, 5), 6)
@@ -154,22 +157,25 @@ def _ball_box(
 
 
 def mask_instances(path: Path, image: sitk.Image) -> tuple[Map, Objects]:
-    """Read an instance mask made for a scan; it must lie on the scan's own grid.
+    """Read an instance mask on the grid of its scan.
 
     Diameters are those of balls of equal volume, centres are centroids.
 
     Args:
         path: ``<uid>.nii.gz``, whole numbers, 0 is background.
-        image: the scan as it was read, not turned.
+        image: the scan in its stored orientation.
+
+    Returns:
+        The map in LPS order; and ``id``, ``diameter_mm`` and ``centre_lps_mm`` of each nodule.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when its grid is another one, or its values are not whole numbers 0 to 255.
+        FileNotFoundError: when the file does not exist.
+        ValueError: for a mask on another grid, or values that are not whole numbers 0 to 255.
     """
     mask = read_image(path)
     if difference := grid_difference(image, mask):
         raise ValueError(f"{path.name}: not on the scan's grid: {difference}")
-    turned = to_lps(mask)  # named: an array view does not keep its image alive
+    turned = to_lps(mask)  # kept in a variable: an array view does not keep its image alive
     instances = whole_numbers(sitk.GetArrayViewFromImage(turned), path.name)
     return instances, measure_objects(instances, affine_of(to_lps(image)))
 

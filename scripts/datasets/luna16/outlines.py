@@ -1,9 +1,9 @@
-"""Outlines of the four readers of LIDC-IDRI: their XML files, and masks from them.
+"""Nodule outlines of the four readers of LIDC-IDRI: reading of their XML files, and masks.
 
-In the XML a nodule of 3 mm or more is a set of closed outlines, one or more a slice. The points of
-an outline are pixels (column, row) of the DICOM image, 0-based, *just outside* the nodule; an
+In the XML a nodule of 3 mm or more is a set of closed outlines, one or more per slice. The points
+of an outline are pixels (column, row) of the DICOM image, 0-based, *just outside* the nodule; an
 outline whose ``inclusion`` is FALSE cuts a hole. A finding with a single point is a nodule below
-3 mm, and nonNodule elements are no nodules: both are left out here.
+3 mm, and nonNodule elements are not nodules: both are left out here.
 
 Source: Armato et al., Med. Phys. 38:915, 2011.
 """
@@ -27,7 +27,7 @@ from skimage.draw import line, polygon
 from scripts.datasets.luna16.agreement import cluster_findings, describe_instances
 from scripts.volumes.geometry import affine_of, set_affine, spacing_of, to_lps
 
-# An outline belongs to the slice nearest to its z, if no further than this part of the spacing.
+# An outline belongs to the slice nearest to its z, within this fraction of the spacing.
 SLICE_TOLERANCE = 0.25
 
 Votes = NDArray[np.uint8]
@@ -50,7 +50,7 @@ class Outline:
 
 @dataclass(frozen=True)
 class ReaderNodule:
-    """A nodule of 3 mm or more as one reader outlined it; ``name`` is that reader's own number."""
+    """A nodule of 3 mm or more as one reader outlined it; ``name`` is the reader's number of it."""
 
     name: str
     outlines: tuple[Outline, ...]
@@ -69,12 +69,12 @@ def read_outlines(xml_path: str | Path, *, series_uid: str | None = None) -> Out
 
     Args:
         xml_path: the file; entities and document types in it are refused.
-        series_uid: the series it must belong to; not checked when None.
+        series_uid: the series it must belong to; not checked if None.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: naming the file: not XML, not an LIDC CT reading, or of another series (its
-            outlines would land anywhere).
+        FileNotFoundError: when the file does not exist.
+        ValueError: naming the file: not XML, not an LIDC CT reading, damaged, or of another series
+            (its outlines would be at wrong positions).
     """
     path = Path(xml_path)
     if not path.is_file():
@@ -82,9 +82,7 @@ def read_outlines(xml_path: str | Path, *, series_uid: str | None = None) -> Out
     try:
         root = defusedxml.ElementTree.parse(path, forbid_dtd=True).getroot()
     except (ParseError, DefusedXmlException) as error:
-        raise ValueError(
-            f"{path}: not an XML file that can be trusted and read: {error}"
-        ) from error
+        raise ValueError(f"{path}: must be a plain XML file: {error}") from error
     uids = {
         _text(e) for e in root.iter() if _tag(e) in ("seriesinstanceuid", "ctseriesinstanceuid")
     }
@@ -94,11 +92,11 @@ def read_outlines(xml_path: str | Path, *, series_uid: str | None = None) -> Out
             f"{path}: must be a CT reading of LIDC, with one SeriesInstanceUid and readingSession "
             f"elements; got root {_tag(root)!r}, {len(uids)} series, {len(sessions)} sessions"
         )
-    found = uids.pop()
-    if series_uid is not None and found != series_uid:
-        raise ValueError(f"{path}: belongs to series {found}, not to {series_uid}")
+    uid = uids.pop()
+    if series_uid is not None and uid != series_uid:
+        raise ValueError(f"{path}: belongs to series {uid}, not to {series_uid}")
     try:
-        return Outlines(found, [list(_nodules(session)) for session in sessions])
+        return Outlines(uid, [list(_nodules(session)) for session in sessions])
     except (KeyError, ValueError) as error:
         raise ValueError(f"{path}: damaged reading: {error}") from error
 
@@ -150,12 +148,12 @@ def _child(element: Element, tag: str) -> str:
 
 
 def vote_count(outlines: Outlines, shape_zyx: tuple[int, int, int], affine_lps: ArrayLike) -> Votes:
-    """Count, voxel by voxel, the readers inside one of whose nodules it lies.
+    """Count the readers who outlined each voxel.
 
     Args:
-        outlines: of this scan.
-        shape_zyx: (Z, Y, X) of the scan *as distributed*: the outlines' columns and rows are those
-            of the DICOM image, so a volume that was flipped on the way must not be given here.
+        outlines: outlines of this scan.
+        shape_zyx: (Z, Y, X) of the scan *as distributed*: columns and rows of the outlines are
+            those of the DICOM image, so they do not fit a flipped volume.
         affine_lps: (4, 4), its index (i, j, k) to LPS mm.
 
     Returns:
@@ -163,8 +161,8 @@ def vote_count(outlines: Outlines, shape_zyx: tuple[int, int, int], affine_lps: 
         :func:`count_outside`.
 
     Raises:
-        ValueError: when the volume's slices are not axial, an outline lies between two slices or
-            beyond the image: it belongs to another series or grid.
+        ValueError: for slices that are not axial, or an outline between two slices or outside the
+            image, which belongs to another series or grid.
     """
     votes = np.zeros(shape_zyx, np.uint8)
     for nodules in outlines.readers:
@@ -186,20 +184,20 @@ def count_outside(
 def reader_instances(
     outlines: Outlines, image: sitk.Image, *, min_readers: int = 2
 ) -> tuple[Votes, list[dict[str, Any]]]:
-    """Make the readers' consensus: where enough of them agree, one instance a nodule.
+    """Make the readers' consensus: one instance per nodule, where enough readers agree.
 
-    Readers' nodules that overlap in 3D are one nodule, except that no reader's two nodules ever
-    become one: nodules that touch stay apart.
+    Readers' nodules that overlap in 3D are one nodule, but two nodules of one reader are never
+    joined, so that touching nodules stay separate.
 
     Args:
-        outlines: of this scan.
-        image: the scan as read, NOT yet turned to LPS (see :func:`vote_count`).
-        min_readers: how many must agree on a voxel.
+        outlines: outlines of this scan.
+        image: the scan in its stored orientation, NOT yet in LPS order (see :func:`vote_count`).
+        min_readers: number of readers who must agree on a voxel.
 
     Returns:
         (Z, Y, X) in LPS order, 0 outside, k in nodule k, from feet to head; and for each k a dict
         of ``id``, ``diameter_mm`` (of the ball of equal volume), ``centre_lps_mm`` and ``readers``
-        (how many outlined it).
+        (number of readers who outlined it).
 
     Raises:
         ValueError: for ``min_readers`` below 1 or above the number of readers in the file; more

@@ -1,4 +1,4 @@
-"""One scan of LUNA16 read: the CT, its label of numbered nodules, and the lungs."""
+"""Reading of one LUNA16 scan: the CT, its instance map of nodules, and the lung field."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def read_labelled(
     """Read one scan.
 
     Args:
-        series: its files.
-        annotations: its rows of the list of nodules.
+        series: files of the series.
+        annotations: rows of the nodule list.
         findings: (x, y, z, diameter) in LPS mm of excluded findings.
         label: ``ball``, ``readers`` or ``masks``.
         truth_file: XML or mask, for the latter two.
-        min_readers: how many readers must hold a voxel.
+        min_readers: number of readers who must have outlined a voxel.
 
     Raises:
-        ValueError, OSError: with the file and the reason.
+        ValueError, OSError: naming the file and the reason.
     """
     image = read_image(series.image)
     image_lps = to_lps(image)
@@ -49,7 +49,7 @@ def read_labelled(
     if label == "ball":
         instances, nodules = ball_instances(annotations, image_lps)
     elif truth_file is None:
-        raise FileNotFoundError(f"no {label} for this series: no file names its uid")
+        raise FileNotFoundError(f"no {label} for this series: no file has its uid")
     elif label == "masks":
         instances, nodules = mask_instances(truth_file, image)
     else:
@@ -65,7 +65,7 @@ def read_labelled(
         lung=lung,
         avoid=[*measured, *outlined, *findings],
         file_affine=affine_of(image),
-        notes=[] if series.lungs else ["lung field computed, for want of seg-lungs"],
+        notes=[] if series.lungs else ["lung field computed, as seg-lungs has none"],
         facts={"lung_field": "seg-lungs" if series.lungs else "computed"},
     )
 
@@ -73,7 +73,7 @@ def read_labelled(
 def _outlined(
     xml: Path, uid: str, image: sitk.Image, min_readers: int
 ) -> tuple[Map, Objects, list[float]]:
-    """Return map, nodules, and z in mm of everything that any reader outlined."""
+    """Return map, nodules, and z in mm of every outline of every reader."""
     outlines = read_outlines(xml, series_uid=uid)
     every = [line for nodules in outlines.readers for nodule in nodules for line in nodule.outlines]
     instances, nodules = reader_instances(outlines, image, min_readers=min_readers)
@@ -81,22 +81,22 @@ def _outlined(
 
 
 def _read_lungs(series: Series, image: sitk.Image, image_lps: sitk.Image) -> NDArray[np.bool_]:
-    """Return the lungs (Z, Y, X) in LPS order, from ``seg-lungs`` or computed.
+    """Return the lung field (Z, Y, X) in LPS order, from ``seg-lungs`` or computed.
 
-    Either way they are closed, so that nodules on the pleura stay inside.
+    In both cases it is closed, so that it contains nodules on the pleura.
 
     Raises:
-        ValueError: when the lung mask is on another grid than the scan, or marks no lung.
+        ValueError: for a lung mask on another grid than the scan, or without lung.
     """
     spacing = spacing_of(affine_of(image_lps)).tolist()
     if series.lungs is None:
         return lung_field(sitk.GetArrayViewFromImage(image_lps), spacing)
     mask = read_image(series.lungs)
-    place = f"{series.lungs.parent.name}/{series.lungs.name}"
+    name = f"{series.lungs.parent.name}/{series.lungs.name}"
     if difference := grid_difference(image, mask):
-        raise ValueError(f"{place}: not on the scan's grid: {difference}")
-    turned = to_lps(mask)  # named: an array view does not keep its image alive
+        raise ValueError(f"{name}: not on the scan's grid: {difference}")
+    turned = to_lps(mask)  # kept in a variable: an array view does not keep its image alive
     try:
         return lung_field_from_labels(sitk.GetArrayViewFromImage(turned), spacing)
     except ValueError as error:
-        raise ValueError(f"{place}: {error}") from error
+        raise ValueError(f"{name}: {error}") from error

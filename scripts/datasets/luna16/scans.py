@@ -25,8 +25,8 @@ class Series:
     Args:
         uid: the series uid, which is the file's name.
         image: the ``.mhd`` file.
-        subset: number of the subset folder it lies in.
-        lungs: its lung mask of ``seg-lungs*``; None where there is none.
+        subset: number of its subset folder.
+        lungs: its lung mask in ``seg-lungs*``; None if it has none.
     """
 
     uid: str
@@ -37,7 +37,7 @@ class Series:
 
 @dataclass
 class Cohort:
-    """Scans of a folder, in order of their uids, and the files that belong to them."""
+    """Scans of a folder, ordered by uid, the known series, and problems."""
 
     folder: Path
     scans: list[Series]
@@ -53,17 +53,19 @@ class Cohort:
 def find_cohort(source: str | Path) -> Cohort:
     """Find the scans of a folder in LUNA16's layout.
 
-    A uid that lies in two subsets is a :class:`Problem`: the first copy is used. Subset archives
-    unpacked into a folder of their own name (``subset0/subset0``) are found too.
+    A uid in two subsets is a :class:`Problem`: the first copy is used. Subset archives that were
+    unpacked into a folder of the same name (``subset0/subset0``) are found too.
 
     Raises:
-        FileNotFoundError: when the folder is not there or laid out otherwise: says what was
-            expected, what was found, and which folder may be meant.
+        FileNotFoundError: for a folder that does not exist or has another layout, with the expected
+            layout, the contents, and a suggestion.
     """
     folder = Path(source)
     if not folder.is_dir():
         nearest = next(parent for parent in folder.absolute().parents if parent.is_dir())
-        raise FileNotFoundError(f"source: no folder {folder}; {nearest} holds {_holds(nearest)}")
+        raise FileNotFoundError(
+            f"source: folder {folder} not found; {nearest} holds {_holds(nearest)}"
+        )
     images = _images(folder)
     if not images:
         raise FileNotFoundError(
@@ -80,9 +82,9 @@ def find_cohort(source: str | Path) -> Cohort:
     seen: dict[str, Path] = {}
     for path in images:
         if path.stem in seen:
-            reason = f"the same series lies in {seen[path.stem].relative_to(folder)}, which is used"
-            place = str(path.relative_to(folder))
-            cohort.problems.append(Problem(path.stem, place, reason, left_out=False))
+            reason = f"the same series is in {seen[path.stem].relative_to(folder)}, which is used"
+            file = str(path.relative_to(folder))
+            cohort.problems.append(Problem(path.stem, file, reason, left_out=False))
             continue
         seen[path.stem] = path
         number = _SUBSET.match(path.parent.name)
@@ -95,7 +97,7 @@ def find_cohort(source: str | Path) -> Cohort:
 
 
 def read_series_list(folder: Path) -> Collection[str] | None:
-    """Series of ``seriesuids.csv`` (one a line, with or without a header); None without it."""
+    """Return the series of ``seriesuids.csv`` (one per line, header optional); None without it."""
     path = folder / "seriesuids.csv"
     if not path.is_file():
         return None
@@ -105,10 +107,17 @@ def read_series_list(folder: Path) -> Collection[str] | None:
 
 
 def patients_of(cohort: Cohort, table: Path | None) -> tuple[dict[str, str], str | None]:
-    """Patient of every series, and the file that says so; without one the series is the patient.
+    """Return the patient of every series, and the file with the patients.
+
+    Args:
+        cohort: the scans.
+        table: CSV ``seriesuid,patient_id``; by default ``patients.csv`` of the source. Without
+            such a file every series counts as a patient.
 
     Raises:
-        ValueError: when the table lacks a series: its patient might be in two partitions.
+        FileNotFoundError: when the table does not exist.
+        ValueError: for an invalid table, or one that lacks a series: its patient might be in two
+            partitions.
     """
     if table is None and (cohort.folder / "patients.csv").is_file():
         table = cohort.folder / "patients.csv"
@@ -129,34 +138,37 @@ def assign_subsets(subsets: Mapping[str, int], *, test_fold: int = 0) -> dict[st
     """Assign every series to a partition by LUNA16's ten folds: fold k tests, fold k + 1 validates.
 
     Args:
-        subsets: number (0-9) of the subset folder that each series lies in.
+        subsets: series uid -> number (0-9) of its subset folder.
         test_fold: k.
 
+    Returns:
+        Series uid -> partition.
+
     Raises:
-        ValueError: when k is no fold, or a partition would be empty.
+        ValueError: when k is not a fold, or a partition would be empty.
     """
     if test_fold not in range(FOLDS):
         raise ValueError(f"test_fold: must be 0 to {FOLDS - 1}, got {test_fold}")
     validation_fold = (test_fold + 1) % FOLDS
-    named = {test_fold: "test", validation_fold: "validation"}
-    there = sorted(set(subsets.values()))
-    if not {test_fold, validation_fold} < set(there):
+    held_out = {test_fold: "test", validation_fold: "validation"}
+    present = sorted(set(subsets.values()))
+    if not {test_fold, validation_fold} < set(present):
         raise ValueError(
             f"split: subset with test_fold {test_fold} needs scans in subset{test_fold} (test), "
             f"subset{validation_fold} (validation) and any other (training), got scans in "
-            f"{', '.join(f'subset{k}' for k in there) or 'none'}"
+            f"{', '.join(f'subset{k}' for k in present) or 'none'}"
         )
-    return {uid: named.get(subset, "training") for uid, subset in subsets.items()}
+    return {uid: held_out.get(subset, "training") for uid, subset in subsets.items()}
 
 
 def _visible(folder: Path, pattern: str) -> list[Path]:
-    """Files of a pattern, without the hidden ones that some systems add (``._name``)."""
+    """Return the files of a pattern, without hidden ones that some systems add (``._name``)."""
     return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
 
 
 def _images(folder: Path) -> list[Path]:
-    found = _visible(folder, "subset*/*.mhd") + _visible(folder, "subset*/subset*/*.mhd")
-    return [path for path in found if _SUBSET.match(path.parent.name)]
+    images = _visible(folder, "subset*/*.mhd") + _visible(folder, "subset*/subset*/*.mhd")
+    return [path for path in images if _SUBSET.match(path.parent.name)]
 
 
 def _holds(folder: Path) -> str:
@@ -166,9 +178,9 @@ def _holds(folder: Path) -> str:
 
 
 def _hint(folder: Path) -> str:
-    """A hint at what was probably meant, as the end of a sentence."""
+    """Return a suggestion for a wrong source, as the end of an error message."""
     if _visible(folder, "*.mhd"):
-        return f". It looks like one subset: give its parent {folder.absolute().parent}"
+        return f". It looks like one subset: name its parent, {folder.absolute().parent}"
     if list(folder.glob("subset*.zip")) or list(folder.glob("subset*.7z")):
         return ". Unpack the subset archives there first"
     if list(folder.glob("subset*/")):

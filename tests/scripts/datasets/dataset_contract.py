@@ -12,7 +12,7 @@ import pytest
 
 from scripts.datasets.contract import DataSet, Labelled, Listing, Scan
 from scripts.datasets.known import KNOWN, data_set_class
-from scripts.datasets.shares import SECTIONS
+from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.command import help_of
 
 
@@ -119,7 +119,7 @@ class DataSetContract:
                 continue
             divided = data_set.divide(listing.scans, split, test_fold=0, random=Random(0))
             assert set(divided) == {scan.id for scan in listing.scans}
-            assert set(divided.values()) <= set(SECTIONS)
+            assert set(divided.values()) <= set(PARTITIONS)
 
     def test_dependence_and_record_then_json_and_repeatable(self, made, data_set, listing):
         again = made[0].at(made[1])

@@ -223,7 +223,7 @@ def test_instances_when_several_classes_are_named_then_refused(tmp_path):
     [
         ({"kind": "organs"}, "kind: must be one of classes, instances, got 'organs'"),
         ({"objects": "blobs"}, "objects: must be one of components, values, got 'blobs'"),
-        ({"objects": "values"}, "objects: values numbers lesions, it needs --kind instances"),
+        ({"objects": "values"}, "objects: must be components for --kind classes"),
     ],
 )
 def test_options_when_wrong_then_refused(options, reason):
@@ -278,7 +278,7 @@ def test_divide_when_no_validation_is_given_then_of_the_training_patients(tmp_pa
 @pytest.mark.parametrize(
     ("groups", "patients", "reason"),
     [
-        (["train", "val", "test"], ["p", "q", "p"], "patient p is given in two partitions"),
+        (["train", "val", "test"], ["p", "q", "p"], "patient p is in two partitions"),
         (["train", "val", "train"], None, "given leaves test empty; use patient"),
         (["train", "test"], None, "given leaves validation empty; use patient"),
     ],

@@ -66,7 +66,7 @@ def test_layout_when_two_fit_then_refused_with_both(tmp_path):
 @pytest.mark.parametrize("there", [True, False], ids=["empty folder", "no folder"])
 def test_layout_when_none_then_refused_with_what_is_wanted(tmp_path, there):
     source = tmp_path if there else tmp_path / "not_there"
-    reason = r"CASE/image.*Medical Decathlon.*holds nothing" if there else "no folder or CSV"
+    reason = r"CASE/image.*Medical Decathlon.*holds nothing" if there else "existing folder or CSV"
     with pytest.raises(FileNotFoundError, match=reason):
         recognise(source)
 
@@ -135,7 +135,7 @@ def test_csv_when_a_file_is_missing_or_doubled_then_problem(tmp_path):
     csv_cases(tmp_path, ["x.nii.gz,y.nii.gz", "y.nii.gz,no.nii.gz"])
     cases, problems = ids(tmp_path)
     assert cases == ["x"]
-    assert "cases.csv row 3: not there: " in problems[0]
+    assert "cases.csv row 3: missing files: " in problems[0]
     csv_cases(tmp_path, ["x.nii.gz,y.nii.gz", "x.nii.gz,x.nii.gz"])
     cases, problems = ids(tmp_path)
     assert cases == []

@@ -64,5 +64,5 @@ def test_place_objects_then_slices_and_the_central_one_by_centre_or_by_area() ->
 
 def test_place_objects_when_one_has_no_voxel_then_refused() -> None:
     objects = [{"id": 2, "centre_lps_mm": [0, 0, 0]}]
-    with pytest.raises(ValueError, match="object 2 at .*: no voxel of the label is its own"):
+    with pytest.raises(ValueError, match="object 2 at .*: has no voxel in the label"):
         place_objects(np.ones((2, 2, 2), np.uint8), objects, np.eye(4), by_centre=True)

@@ -54,7 +54,7 @@ def test_find_then_patients_of_the_index_and_missing_files_by_name(tmp_path):
     (tmp_path / "votes" / "P2_R_1.nii.gz").unlink()
     listing = LidcNodules().find(tmp_path)
     assert [(scan.id, scan.patient_id) for scan in listing.scans] == [("P1_R_1", "P1")]
-    assert "not there: votes/P2_R_1.nii.gz" in str(listing.problems[0])
+    assert "missing files: votes/P2_R_1.nii.gz" in str(listing.problems[0])
 
 
 def test_find_when_there_is_no_index_then_refused_with_what_is_wanted(tmp_path):

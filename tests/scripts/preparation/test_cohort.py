@@ -7,7 +7,7 @@ import SimpleITK as sitk
 
 from scripts.datasets.datalist import LoadSlicesd, load_datalist
 from scripts.datasets.luna16.dataset import Luna16
-from scripts.datasets.shares import SECTIONS
+from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.cohort import prepare_cohort
 from scripts.preparation.command import command_of
 from scripts.volumes.geometry import grid_difference
@@ -30,7 +30,7 @@ def test_label_then_ball_in_the_right_place_also_in_a_flipped_scan(cohort, prepa
 def test_volume_labels_then_on_the_grid_of_the_scan_on_disk(cohort, prepared):
     volumes = [
         v
-        for section in SECTIONS
+        for section in PARTITIONS
         for v in load_datalist(prepared / "datalist.json", f"volumes/{section}")
     ]
     assert len(volumes) == 4

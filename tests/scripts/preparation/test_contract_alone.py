@@ -8,7 +8,7 @@ import pytest
 
 from scripts.datasets.datalist import LoadSlicesd, load_datalist
 from scripts.datasets.known import KNOWN
-from scripts.datasets.shares import SECTIONS
+from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.command import help_of, prepare, signature_of
 from tests.scripts.datasets.dataset_contract import DataSetContract
 from tests.scripts.preparation.made_up import AFFINE, ENTRY, MadeUp, write_boxes
@@ -38,7 +38,7 @@ def prepared(source, **options):
 
 def test_split_of_its_own_then_divided_by_it(source):
     datalist, _ = prepared(source, split="hospital")
-    patients = {name: {s["patient_id"] for s in datalist[name]} for name in SECTIONS}
+    patients = {name: {s["patient_id"] for s in datalist[name]} for name in PARTITIONS}
     assert patients == {
         "training": {"patient of one"},
         "validation": {"patient of two"},
@@ -52,7 +52,7 @@ def test_datalist_then_what_the_data_set_says_of_itself(source):
     assert datalist["classes"] == {"0": "background", "1": "small box", "2": "large box"}
     assert datalist["window_hu"] == datalist["training_mean"]["window_hu"] == [-50, 50]
     assert datalist["provenance"]["brightness"] == 5
-    samples = [sample for name in SECTIONS for sample in datalist[name]]
+    samples = [sample for name in PARTITIONS for sample in datalist[name]]
     assert {sample["label_kind"] for sample in samples} == {"boxes"}
     known = {sample["series_uid"]: sample["class_known"] for sample in samples}
     assert known["one"] == [True, True, True]
@@ -61,7 +61,7 @@ def test_datalist_then_what_the_data_set_says_of_itself(source):
 
 def test_samples_then_the_slices_that_were_read(source):
     _, output = prepared(source, brightness=5)
-    for name in SECTIONS:
+    for name in PARTITIONS:
         for sample in load_datalist(output / "datalist.json", name):
             with np.load(source / f"{sample['series_uid']}.npz") as arrays:
                 hu, label = arrays["hu"] + 5, arrays["label"]
@@ -81,7 +81,7 @@ def test_volumes_then_image_and_label_on_one_grid(source):
 
 def test_slices_with_an_organ_then_any_class_counts(source):
     datalist, _ = prepared(source, slices="organ")
-    assert {s["slice"] for n in SECTIONS for s in datalist[n] if s["series_uid"] == "one"} == {
+    assert {s["slice"] for n in PARTITIONS for s in datalist[n] if s["series_uid"] == "one"} == {
         *range(2, 7)
     }
 

@@ -4,7 +4,7 @@ import pytest
 
 from scripts.datasets.datalist import load_datalist
 from scripts.datasets.luna16.dataset import Luna16
-from scripts.datasets.shares import SECTIONS, leaks
+from scripts.datasets.shares import PARTITIONS, leaks
 from scripts.preparation.cohort import prepare_cohort
 from scripts.preparation.options import SliceOptions, SplitOptions
 from tests.scripts.datasets.luna16.cohort import TinyCohort, every_sample, request
@@ -40,7 +40,7 @@ def test_subset_split_then_by_the_folder_of_each_scan(tmp_path):
     prepare_cohort(request(cohort, tmp_path / "out", split=split))
     found = {
         section: {s["series_uid"] for s in load_datalist(tmp_path / "out/datalist.json", section)}
-        for section in SECTIONS
+        for section in PARTITIONS
     }
     assert found == {"test": {"1.1"}, "validation": {"1.2"}, "training": {"1.0"}}
 
@@ -65,7 +65,7 @@ def test_slice_block_split_of_one_scan_then_slices_apart(tmp_path):
     prepare_cohort(request(cohort, tmp_path / "out", split=split, slices=slices))
     sides = {
         section: [s["slice"] for s in load_datalist(tmp_path / "out" / "datalist.json", section)]
-        for section in SECTIONS
+        for section in PARTITIONS
     }
     assert all(sides.values())
     assert min(abs(a - b) for a in sides["training"] for b in sides["test"]) >= 2

@@ -6,7 +6,7 @@ import SimpleITK as sitk
 
 from scripts.datasets.datalist import LoadSlicesd, load_datalist
 from scripts.datasets.luna16.dataset import Luna16
-from scripts.datasets.shares import SECTIONS
+from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.cohort import Request, prepare_cohort
 from scripts.preparation.options import SliceOptions, SplitOptions
 from scripts.volumes.geometry import affine_of, grid_difference, world_to_index
@@ -41,12 +41,12 @@ def consensus(real_data, tmp_path_factory):
 
 
 def samples_of(output):
-    return [s for section in SECTIONS for s in load_datalist(output / "datalist.json", section)]
+    return [s for section in PARTITIONS for s in load_datalist(output / "datalist.json", section)]
 
 
 def volumes_of(output):
     found = {}
-    for section in SECTIONS:
+    for section in PARTITIONS:
         for volume in load_datalist(output / "datalist.json", f"volumes/{section}"):
             found[volume["series_uid"]] = volume
     return found
@@ -87,7 +87,7 @@ def test_real_slices_held_back_then_apart_from_those_of_training(balls):
             for s in load_datalist(output / "datalist.json", section)
             if s["nodules"]
         ]
-        for section in SECTIONS
+        for section in PARTITIONS
     }
     assert all(sides.values())
     for uid, number in sides["training"]:

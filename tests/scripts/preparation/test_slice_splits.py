@@ -1,6 +1,6 @@
 import pytest
 
-from scripts.datasets.shares import SECTIONS
+from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.slice_splits import (
     assign_object_blocks,
     assign_random_slices,
@@ -19,7 +19,8 @@ def test_slice_blocks_then_test_inside_validation_inside_training(seed, gap):
     partitions = assign_object_blocks(nodules, seed=seed, gap=gap)
     for (uid, _), run in nodules.items():
         by_partition = {
-            partition: [k for k in run if partitions[uid, k] == partition] for partition in SECTIONS
+            partition: [k for k in run if partitions[uid, k] == partition]
+            for partition in PARTITIONS
         }
         block = by_partition["test"]
         assert len(runs(block)) == 1
@@ -60,7 +61,7 @@ def test_other_seed_then_other_slices_are_tested():
 
 def test_nothing_to_test_on_then_a_nodule_is_tested_at_its_end():
     nodules = {("b", 1): range(4), ("b", 2): range(2, 6)}
-    assert set(assign_object_blocks(nodules).values()) == set(SECTIONS)
+    assert set(assign_object_blocks(nodules).values()) == set(PARTITIONS)
 
 
 def test_slices_without_nodule_then_the_ends_are_held_back():

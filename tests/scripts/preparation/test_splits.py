@@ -5,7 +5,7 @@ import pytest
 from scripts.datasets.folder import FolderDataSet
 from scripts.datasets.ircadb.dataset import Ircadb
 from scripts.datasets.luna16.dataset import Luna16
-from scripts.datasets.shares import SECTIONS
+from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.splits import (
     assign_folds,
     assign_nodules,
@@ -51,7 +51,7 @@ def test_patients_with_another_seed_then_another_draw():
 def test_patients_mostly_without_nodules_then_every_partition_has_nodules(seed):
     nodules = {f"p{i}": int(i < 3) for i in range(40)}
     partitions = assign_patients(nodules, seed=seed)
-    assert {partitions[f"p{i}"] for i in range(3)} == set(SECTIONS)
+    assert {partitions[f"p{i}"] for i in range(3)} == set(PARTITIONS)
 
 
 def test_two_patients_then_refused_with_a_way_out():

@@ -44,7 +44,7 @@ def test_table_then_unknown_classes_and_unrecognised_names(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert "kidney: known in 1 of 2 patients; unknown in 3Dircadb1.2" in printed
     assert "not recognised: thing in 3Dircadb1.2" in printed
-    assert "left kidney (of a class that is not complete)" in printed
+    assert "left kidney (of an incomplete class)" in printed
     liver = next(line for line in printed.splitlines() if "3Dircadb1.2" in line and "liver" in line)
     assert liver.split()[:3] == ["3Dircadb1.2", "liver", "64"]
 

@@ -205,7 +205,7 @@ def test_one_kidney_then_told_to_be_unknown(tmp_path, capsys):
     source = write_cohort(tmp_path / "in", 3, structures=drawn)
     datalist, output = run(source)
     assert every_sample(datalist)[0]["known_classes"] == [0, 1, 2]
-    assert "not complete and so unknown: right_Kidney" in capsys.readouterr().out
+    assert "incomplete and therefore unknown: right_Kidney" in capsys.readouterr().out
     label = np.load(output / "scans" / "3Dircadb1.1" / "label.npy")
     assert set(np.unique(label)) == {0, 1, 2}
 

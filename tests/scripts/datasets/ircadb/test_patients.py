@@ -115,13 +115,13 @@ def test_hostile_member_of_a_section_then_patient_refused(tmp_path):
 def test_patient_in_two_places_then_refused_naming_both(tmp_path):
     files = packed(1) | {f"copy/{name}": content for name, content in packed(1).items()}
     said = refusal(tmp_path, files)
-    assert re.search(r"several places, keep one: .*/3Dircadb1\.1, .*copy/3Dircadb1\.1", said)
+    assert re.search(r"several folders, keep one: .*/3Dircadb1\.1, .*copy/3Dircadb1\.1", said)
 
 
 def test_half_unpacked_beside_its_zip_then_refused_with_both_counts(tmp_path):
     half = {name: content for name, content in unpacked(1).items() if "bone" not in name}
     said = refusal(tmp_path, packed(1) | half)
-    assert "MASKS_DICOM: there more than once and not the same" in said
+    assert "MASKS_DICOM: has several copies that differ" in said
     assert "(2 files)" in said
     assert "(4 files)" in said
 
@@ -148,7 +148,7 @@ def test_more_than_the_limit_of_a_patient_then_refused(tmp_path):
 
 def test_file_beside_the_structures_then_told(tmp_path):
     files, _ = files_of(write_files(tmp_path, unpacked(1) | {"3Dircadb1.1/MASKS_DICOM/a": b""}))
-    assert "MASKS_DICOM/a: lies in no structure's folder" in files.unread[0]
+    assert "MASKS_DICOM/a: is not in the folder of a structure" in files.unread[0]
 
 
 def test_structure_as_a_zip_then_read(tmp_path):

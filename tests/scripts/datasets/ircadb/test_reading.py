@@ -26,8 +26,8 @@ def test_one_kidney_and_a_strange_name_then_noted(tmp_path):
     labelled = read(tmp_path, structures=drawn)
     assert labelled.known == (0, 1, 2)
     assert labelled.notes == [
-        "outlined, but its class is not complete and so unknown: right_Kidney",
-        "not recognised, makes no class: thing",
+        "outlined, but its class is incomplete and therefore unknown: right_Kidney",
+        "not recognised, belongs to no class: thing",
     ]
     assert labelled.facts["structures_not_recognised"] == ("thing",)
 

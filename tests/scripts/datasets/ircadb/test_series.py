@@ -132,12 +132,12 @@ REFUSED = {
         changed(1, WHOLE, RescaleIntercept=None),
         "presence of RescaleIntercept must be the same .* False in image_1",
     ),
-    "beyond-16-bits": (images(hu_volume(), RescaleSlope=500), "beyond 16 bits"),
+    "beyond-16-bits": (images(hu_volume(), RescaleSlope=500), "fit into 16 bits"),
     "inverted": (images(hu_volume(), PhotometricInterpretation="MONOCHROME1"), "MONOCHROME2"),
     "colour": (images(hu_volume(), SamplesPerPixel=3), "SamplesPerPixel must be 1 .one greyscale"),
     "unplaced-unspaced": (
         images(hu_volume(), placed=False, SliceThickness=None),
-        "neither positions nor a distance",
+        "neither a position nor a distance",
     ),
 }
 
@@ -168,7 +168,7 @@ def test_ct_then_its_slices_keep_headers_and_no_pixels(ct):
 def test_no_rescale_but_air_below_zero_then_read_and_said(tmp_path):
     ct = ct_of(tmp_path, images(hu_volume(), RescaleIntercept=None))
     np.testing.assert_array_equal(ct.hu, hu_volume())
-    assert "no RescaleIntercept; their values reach down to -1000" in ct.notes[0]
+    assert "no RescaleIntercept; their lowest value is -1000" in ct.notes[0]
 
 
 def test_no_geometry_in_ct_and_mask_then_by_number_and_said(tmp_path):
@@ -191,8 +191,8 @@ UNPLACED = images(LIVER, placed=False)
 REFUSED_MASKS = {
     "one-missing": (without(2, MASK), "1 of 6 slices of the CT have no mask image: image_2"),
     "last-missing": (without(5, MASK), "1 of 6 slices of the CT have no mask image: image_5"),
-    "doubled": (MASK | {"image_9": MASK["image_3"]}, "image_9: lies in one place with image_3"),
-    "elsewhere": (MASK | {"image_0": ELSEWHERE}, "image_0: lies on no slice of the CT, .*0.900 mm"),
+    "doubled": (MASK | {"image_9": MASK["image_3"]}, "image_9: has the same position as"),
+    "elsewhere": (MASK | {"image_0": ELSEWHERE}, "image_0: is on no slice of the CT, .*0.900 mm"),
     "other-size": (images(LIVER[:, :, :9]), r"its size \(8, 9\) differs from the CT's \(8, 10\)"),
     "other-spacing": (images(LIVER, PixelSpacing=[0.7, 0.7]), "PixelSpacing .* differs from"),
     "other-orientation": (

@@ -92,7 +92,7 @@ def test_unknown_name_then_listed():
 
 @pytest.mark.parametrize("name", ["liver_left", "leftliver", "kidneycyst", "upper kidneys"])
 def test_unknown_name_that_sounds_like_a_class_then_refused(name):
-    with pytest.raises(ValueError, match="is in no table but named like the (liver|kidney)"):
+    with pytest.raises(ValueError, match="is unknown but named like the (liver|kidney)"):
         recognise(["bone", name])
 
 
@@ -122,5 +122,5 @@ def test_tumour_and_cyst_beyond_the_liver_then_part_of_the_liver_class():
 
 def test_masks_of_two_shapes_then_refused():
     masks = {"liver": np.ones(2, bool), "bone": np.ones(3, bool)}
-    with pytest.raises(ValueError, match="masks: must be there and of one shape"):
+    with pytest.raises(ValueError, match="masks: must be one or more of one shape"):
         paint(masks, recognise(masks))

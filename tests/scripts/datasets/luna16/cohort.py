@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from scripts.datasets.datalist import load_datalist
 from scripts.datasets.luna16.dataset import Luna16
-from scripts.datasets.shares import SECTIONS
+from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.cohort import Request
 from scripts.preparation.options import SliceOptions
 
@@ -105,4 +105,4 @@ def request(cohort, output, **changes):
 
 
 def every_sample(output):
-    return [s for section in SECTIONS for s in load_datalist(output / "datalist.json", section)]
+    return [s for section in PARTITIONS for s in load_datalist(output / "datalist.json", section)]

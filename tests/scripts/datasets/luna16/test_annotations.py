@@ -43,7 +43,7 @@ def test_columns_in_another_order_and_one_more_then_read_by_name(tmp_path):
         ("1,2,3,", "diameter_mm must be a number, got ''"),
         ("1,2,3,0", "diameter_mm must be above 0, got 0"),
         ("1,2,3,-4", "diameter_mm must be above 0, got -4"),
-        ("1,2,3", "must have 5 cells, has 4: 'a,1,2,3'"),
+        ("1,2,3", "must have 5 cells, got 4: 'a,1,2,3'"),
     ],
     ids=["NaN", "infinite", "word", "empty", "zero diameter", "negative diameter", "short row"],
 )

@@ -165,8 +165,8 @@ ENTITY = '<!DOCTYPE a [<!ENTITY e "boom">]>'
 @pytest.mark.parametrize(
     ("sessions", "head", "message"),
     [
-        ([""], ENTITY, "reading.xml: not an XML file that can be trusted"),
-        (["<broken>"], "", "reading.xml: not an XML file"),
+        ([""], ENTITY, "reading.xml: must be a plain XML file"),
+        (["<broken>"], "", "reading.xml: must be a plain XML file"),
         ([], "", "must be a CT reading of LIDC, .* 1 series, 0 sessions"),
         ([nodule("a", roi(-46, [(1, 1), (2, 2)], "MAYBE"))], "", "inclusion must be TRUE or FALSE"),
         ([nodule("a", roi("nan", [(1, 1), (2, 2)]))], "", "imageZposition must be finite"),

@@ -48,9 +48,9 @@ def test_series_in_two_subsets_then_first_used_and_second_reported(tmp_path):
 @pytest.mark.parametrize(
     ("files", "given", "message"),
     [
-        ([], "none/deeper", r"no folder .*none.deeper; .* holds nothing"),
+        ([], "none/deeper", r"folder .*none.deeper not found; .* holds nothing"),
         ([], ".", "must be LUNA16's folder, with subset0/.*it holds nothing"),
-        (["a.mhd"], ".", "looks like one subset: give its parent"),
+        (["a.mhd"], ".", "looks like one subset: name its parent"),
         (["subset0.zip"], ".", "Unpack the subset archives"),
         (["subset0/a.part"], ".", "is a download unfinished"),
         (["luna/subset0/a.mhd"], ".", "Did you mean .*luna"),

@@ -22,7 +22,7 @@ def test_outlines_then_found_by_the_uid_inside_whatever_the_file_is_called(tmp_p
 def test_two_files_of_one_series_then_refused_by_name(tmp_path):
     write(tmp_path, "a.xml", "1.2")
     write(tmp_path, "b.xml", "1.2")
-    with pytest.raises(ValueError, match=r"series 1.2 is named by two files, .*a.xml and .*b.xml"):
+    with pytest.raises(ValueError, match=r"series 1.2 has two files, .*a.xml and .*b.xml"):
         find_truth_files("readers", tmp_path, ["1.2"])
 
 
