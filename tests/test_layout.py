@@ -1,6 +1,7 @@
-"""Imports run one way, and every room of the house holds what its name says."""
+"""Imports run one way, and every folder holds what its name says."""
 
 import ast
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -8,22 +9,66 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted([*ROOT.glob("custom_nets/**/*.py"), *ROOT.glob("scripts/**/*.py")])
 FORBIDDEN = {"custom_nets": {"scripts", "bundles", "tests"}, "scripts": {"bundles", "tests"}}
+# What lies on one floor imports from the floors below it only, not from its neighbours.
+FLOORS = (
+    ("storage",),
+    ("volumes", "bundle", "phantom"),
+    ("transforms",),
+    ("datasets", "training"),
+    ("preparation", "evaluation", "packaging", "commands"),
+    ("prediction", "study", "demo", "audit"),
+    ("__main__",),
+)
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 
-def imported_packages(path: Path) -> set[str]:
+def imported_modules(path: Path) -> set[str]:
     names: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            names.update(alias.name.partition(".")[0] for alias in node.names)
+            names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module.partition(".")[0])
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
     return names
+
+
+def room_of(module: str) -> str:
+    """The folder of scripts/ that a module lies in, or the module itself.
+
+    >>> room_of("scripts.volumes.readers.read_image"), room_of("scripts.commands")
+    ('volumes', 'commands')
+    """
+    return module.split(".")[1]
+
+
+def imports_between_rooms() -> dict[str, set[str]]:
+    """Room -> the other rooms of scripts/ that it imports from."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for path in ROOT.glob("scripts/**/*.py"):
+        if path == ROOT / "scripts" / "__init__.py":
+            continue
+        room = path.relative_to(ROOT / "scripts").parts[0].removesuffix(".py")
+        modules = {name for name in imported_modules(path) if name.startswith("scripts.")}
+        found[room] |= {room_of(name) for name in modules} - {room}
+    return found
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_of_a_module_then_never_against_the_arrow(path):
-    room = path.relative_to(ROOT).parts[0]
-    assert not imported_packages(path) & FORBIDDEN[room]
+    top = path.relative_to(ROOT).parts[0]
+    packages = {name.partition(".")[0] for name in imported_modules(path)}
+    assert not packages & FORBIDDEN[top]
+
+
+def test_rooms_of_scripts_then_all_have_a_floor():
+    rooms = {p.name.removesuffix(".py") for p in (ROOT / "scripts").iterdir()}
+    assert rooms - {"__init__", "__pycache__"} == set(FLOOR)
+
+
+@pytest.mark.parametrize("room", FLOOR)
+def test_imports_between_rooms_then_downwards_only(room):
+    upwards = {other for other in imports_between_rooms()[room] if FLOOR[other] >= FLOOR[room]}
+    assert not upwards, f"scripts/{room} must not import from {', '.join(sorted(upwards))}"
 
 
 def test_bundles_and_configs_then_no_python():
@@ -37,9 +82,3 @@ def test_bundle_then_holds_what_the_model_zoo_asks_for(bundle):
     wanted += ["configs/evaluate.json", "configs/logging.conf"]
     wanted += ["docs/README.md", "docs/data_license.txt"]
     assert not [name for name in wanted if not (bundle / name).is_file()]
-
-
-def test_tests_then_mirror_the_tree():
-    rooms = {p.parent.relative_to(ROOT) for p in MODULES}
-    for room in rooms:
-        assert (ROOT / "tests" / room).is_dir(), f"no tests for {room}"

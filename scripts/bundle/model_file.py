@@ -177,7 +177,7 @@ def _refuse_unknown_settings(
     model: ModelFile, asked: Mapping[str, Any], unchecked_model: bool
 ) -> None:
     """Refuse a file without settings, or warn of what cannot be checked."""
-    unknown = ", ".join(name for name in asked if asked[name] is not None)
+    unknown = ", ".join(name for name in asked if asked[name] is not None) or "its input"
     if not unchecked_model:
         raise ValueError(
             f"ckpt_path: {model.path} does not say how it was trained, so that {unknown} cannot be "

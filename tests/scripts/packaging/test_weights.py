@@ -3,10 +3,12 @@ import io
 import pytest
 import torch
 
+from scripts.bundle.model_file import content_of, read_model
 from scripts.packaging.weights import check_ports, trained_network, weights_file
 
 CONFIG = {
     "out": 3,
+    "model_settings": {"window_hu": [-1000, 400]},
     "network_def": {
         "_target_": "torch.nn.Conv2d",
         **{"in_channels": 2, "out_channels": "@out", "kernel_size": 1},
@@ -17,7 +19,8 @@ CONFIG = {
 @pytest.fixture
 def trained(tmp_path):
     network = torch.nn.Conv2d(2, 3, 1)
-    torch.save({"model": network.state_dict(), "epoch": 1}, tmp_path / "model.pt")
+    settings = {"network_def": None, "window_hu": [-1000, 400]}
+    torch.save(content_of(network.state_dict(), settings, {"seed": 3}), tmp_path / "model.pt")
     return network, tmp_path / "model.pt"
 
 
@@ -33,12 +36,27 @@ def test_weights_of_another_network_then_refused(trained):
         trained_network({**CONFIG, "out": 4}, trained[1])
 
 
-def test_weights_file_then_bare_loadable_and_equal_bytes(trained):
-    network, _ = trained
-    content = weights_file(network)
-    assert content == weights_file(network)
+def test_config_with_another_window_then_refused_by_name(trained):
+    with pytest.raises(ValueError, match=r"window_hu: the file has \[-1000, 400\], the config has"):
+        trained_network({**CONFIG, "model_settings": {"window_hu": [-500, 100]}}, trained[1])
+
+
+def test_file_that_does_not_say_how_it_was_trained_then_only_on_request(trained, tmp_path):
+    torch.save(trained[0].state_dict(), tmp_path / "foreign.pt")
+    with pytest.raises(ValueError, match="window_hu cannot be checked"):
+        trained_network(CONFIG, tmp_path / "foreign.pt")
+    made = trained_network(CONFIG, tmp_path / "foreign.pt", unchecked_model=True)
+    assert torch.equal(made.weight, trained[0].weight)
+
+
+def test_weights_file_then_bare_loadable_equal_bytes_and_with_its_settings(trained, tmp_path):
+    network, path = trained
+    content = weights_file(network, read_model(path))
+    assert content == weights_file(network, read_model(path))
     loaded = torch.load(io.BytesIO(content), weights_only=True)
     assert loaded.keys() == network.state_dict().keys()
+    (tmp_path / "packaged.pt").write_bytes(content)
+    assert read_model(tmp_path / "packaged.pt").settings == read_model(path).settings
 
 
 def ports(inputs, outputs):
