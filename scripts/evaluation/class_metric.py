@@ -10,6 +10,7 @@ import torch
 from ignite.metrics import Metric
 from ignite.metrics.metric import reinit__is_reduced, sync_all_reduce
 from monai.data import MetaTensor
+from monai.handlers import from_engine
 
 from scripts.evaluation.classes import class_confusion, confusion_matrix, pixel_accuracy
 from scripts.transforms.partial_labels import known_classes
@@ -101,3 +102,41 @@ class ClassFigure(Metric):
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
+
+
+def class_metrics(class_names: Sequence[str]) -> dict[str, ClassFigure]:
+    """Make the metrics of a validation: accuracy, mean Dice and each foreground class's IoU.
+
+    Args:
+        class_names: of all classes, background first.
+
+    Returns:
+        ``val_accuracy``, ``val_dice`` and a ``val_iou_CLASS`` per foreground class; they read
+        ``pred`` and ``label`` of the engine's output.
+    """
+    read = from_engine(["pred", "label"])
+    pooled = {
+        f"val_{figure}": ClassFigure(figure, class_names, output_transform=read)
+        for figure in ("accuracy", "dice")
+    }
+    single = {
+        f"val_{column}": ClassFigure("iou", class_names, of=name, output_transform=read)
+        for column, name in _iou_columns(class_names).items()
+    }
+    return {**pooled, **single}
+
+
+def stage_columns(class_names: Sequence[str]) -> dict[str, str]:
+    """Map the columns of the table of stages to the metrics of a validation.
+
+    Example:
+        >>> stage_columns(["background", "liver tumour"])  # doctest: +NORMALIZE_WHITESPACE
+        {'iou': 'val_iou', 'dice': 'val_dice', 'accuracy': 'val_accuracy', 'loss': 'val_loss',
+         'iou_liver_tumour': 'val_iou_liver_tumour'}
+    """
+    columns = ("iou", "dice", "accuracy", "loss", *_iou_columns(class_names))
+    return {column: f"val_{column}" for column in columns}
+
+
+def _iou_columns(class_names: Sequence[str]) -> dict[str, str]:
+    return {f"iou_{name.replace(' ', '_')}": name for name in class_names[1:]}

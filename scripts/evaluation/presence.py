@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from ignite.metrics import EpochMetric
+from monai.handlers import from_engine
 from monai.metrics import compute_roc_auc
 
 from scripts.transforms.class_presence import UNKNOWN
@@ -74,3 +75,18 @@ def mean_auc(logits: torch.Tensor, presence: torch.Tensor) -> float:
         if 0 < shown.sum() < len(shown):
             areas.append(float(compute_roc_auc(scores, shown)))
     return sum(areas) / len(areas) if areas else math.nan
+
+
+def presence_metrics(class_names: Sequence[str]) -> dict[str, PresenceAUC]:
+    """Make the metrics of a validation: a ``val_auc_CLASS`` per foreground class.
+
+    Args:
+        class_names: of the foreground classes, as the network has them.
+    """
+    read = from_engine(["pred", "label"])
+    return {
+        f"val_auc_{name.replace(' ', '_')}": PresenceAUC(
+            class_names, of=name, output_transform=read
+        )
+        for name in class_names
+    }

@@ -158,9 +158,22 @@ def config_for(prepared: Prepared, shipped: str, folder: Path, workflow: str) ->
     taken = {name: v for name, v in own.items() if not str(base.get(name)).startswith(FROM_MODEL)}
     config = _overlaid(base, f"%{file}", taken)
     for name, value in config.items():
-        if isinstance(value, str) and name not in own and not _is_composed(base[name]):
-            config[name] = value.replace(f"%{shipped}/", f"%{folder.as_posix()}/")
+        if name not in own and value == base[name]:
+            config[name] = _of_own_training(value, shipped, folder)
     return config
+
+
+def _of_own_training(value: Any, shipped: str, folder: Path) -> Any:
+    """Point a reference at the new bundle's training, where that has the value itself.
+
+    Its composed parts are references to the shipped file, and MONAI follows one reference only.
+    """
+    lead = f"%{shipped}/configs/train.json::"
+    if not isinstance(value, str) or not value.startswith(lead):
+        return value
+    trained, id_ = _read(Path(shipped) / "configs" / "train.json"), value.removeprefix(lead)
+    is_value = id_ in trained and not _is_composed(trained[id_])
+    return f"%{folder.as_posix()}/configs/train.json::{id_}" if is_value else value
 
 
 def _overlaid(base: Mapping[str, Any], reference: str, own: Mapping[str, Any]) -> dict[str, Any]:

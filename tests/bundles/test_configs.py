@@ -1,5 +1,6 @@
 """What can be known of the configs without running them."""
 
+import ast
 import json
 import pydoc
 import re
@@ -17,6 +18,7 @@ from tests.bundles.config_files import (
     transfer_networks,
 )
 
+SHIPPED = [*FRAGMENTS, *sorted(ROOT.glob("bundles/*/configs/*.json"))]
 WORKFLOWS = ["train", "pretrain", "evaluate", "inference"]
 
 
@@ -85,6 +87,25 @@ def test_input_and_classes_then_taken_from_the_model_and_compared_with_it(name):
     for key in set(train["model_settings"]) - {"input_kind"}:
         assert other[key] == f"$@trained['{key}']"
     assert other["input_kind"] == train["input_kind"]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: f"{p.parts[-3]}-{p.stem}")
+def test_expression_then_no_loop_or_function_inside(path):
+    for where, value in items(json.loads(path.read_text())):
+        if isinstance(value, str) and value.startswith("$") and not value.startswith("$import "):
+            code = re.sub(r"@[\w:]+", "reference", value[1:])
+            nodes = {type(node) for node in ast.walk(ast.parse(code, mode="eval"))}
+            assert nodes.isdisjoint({ast.comprehension, ast.Lambda}), f"{where}: {value}"
+
+
+@pytest.mark.parametrize(
+    "bundle", sorted(ROOT.glob("bundles/*/configs")), ids=lambda p: p.parts[-2]
+)
+@pytest.mark.parametrize("name", ["pretrain", "evaluate", "inference"])
+def test_components_of_training_then_written_in_train_alone(bundle, name):
+    train, other = (json.loads((bundle / f"{n}.json").read_text()) for n in ("train", name))
+    repeated = [key for key, value in other.items() if train.get(key) == value]
+    assert not [key for key in repeated if isinstance(other[key], dict)]
 
 
 @pytest.mark.parametrize("path", FRAGMENTS, ids=lambda p: p.stem)

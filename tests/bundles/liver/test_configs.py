@@ -80,9 +80,8 @@ def test_window_and_slices_of_pretraining_then_those_of_training():
 
 
 def test_pretraining_then_reports_a_figure_of_every_organ():
-    pretrain = resolved("pretrain")
-    metrics = pretrain["validate::additional_metrics"].values()
-    assert [m["of"] for m in metrics if "of" in m] == pretrain["class_names"][1:]
+    metrics = resolved("pretrain").get_parsed_content("validate::additional_metrics")
+    assert list(metrics) == [f"val_auc_{name}" for name in class_names()[1:]]
 
 
 def test_window_and_classes_then_those_of_preparation():

@@ -3,7 +3,7 @@ import pytest
 import torch
 from ignite.engine import Engine
 
-from scripts.evaluation.class_metric import ClassFigure
+from scripts.evaluation.class_metric import ClassFigure, class_metrics, stage_columns
 from scripts.evaluation.classes import (
     class_confusion,
     confusion_matrix,
@@ -85,3 +85,22 @@ def test_prediction_of_other_channels_then_is_refused(maps):
     metric = ClassFigure("iou", NAMES)
     with pytest.raises(ValueError, match="pred: must have 1 or 4 channels, got 2"):
         metric.update(([torch.zeros(2, 40, 40)], candidates))
+
+
+def test_class_metrics_then_accuracy_dice_and_the_iou_of_each_class(maps):
+    known = outputs(maps, ALL, logits=False)
+    items = [{"pred": known[0][0], "label": known[1][0]}]
+    engine = Engine(lambda _, batch: batch)
+    for name, metric in class_metrics(NAMES).items():
+        metric.attach(engine, name)
+    engine.run([items])
+    expected = {f"val_iou_{name}": measure(known, of=name) for name in NAMES[1:]}
+    expected |= {f"val_{figure}": measure(known, figure=figure) for figure in ("accuracy", "dice")}
+    assert engine.state.metrics == pytest.approx(expected)
+
+
+def test_stage_columns_then_every_class_metric_has_one():
+    names = [*NAMES, "liver tumour"]
+    computed = {*class_metrics(names), "val_iou", "val_loss"}
+    assert set(stage_columns(names).values()) == computed
+    assert stage_columns(names)["iou_liver_tumour"] == "val_iou_liver_tumour"

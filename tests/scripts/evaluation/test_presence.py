@@ -4,7 +4,7 @@ import pytest
 import torch
 from ignite.engine import Engine
 
-from scripts.evaluation.presence import PresenceAUC
+from scripts.evaluation.presence import PresenceAUC, presence_metrics
 from scripts.transforms.class_presence import UNKNOWN
 
 NAMES = ["liver", "bone"]
@@ -63,3 +63,11 @@ def test_a_network_of_one_class_then_its_figure():
 def test_class_that_there_is_not_then_refused():
     with pytest.raises(ValueError, match="of: must be one of liver, bone, got 'spleen'"):
         PresenceAUC(NAMES, of="spleen")
+
+
+def test_presence_metrics_then_one_for_each_class():
+    metrics = presence_metrics(["liver", "liver tumour"])
+    assert {name: metric.chosen for name, metric in metrics.items()} == {
+        "val_auc_liver": [0],
+        "val_auc_liver_tumour": [1],
+    }

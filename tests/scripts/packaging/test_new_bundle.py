@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from monai.bundle import ConfigParser
 
 from scripts.packaging.new_bundle import new_bundle, read_prepared
 from tests.bundles.config_files import ROOT
@@ -82,6 +83,22 @@ def test_configs_then_short_and_naming_no_file_of_their_own_that_is_not_there(tm
     for name in ("docs/README.md", "docs/data_license.txt", "LICENSE", "configs/logging.conf"):
         assert (tmp_path / "my_segmentation" / name).is_file()
     assert configs["metadata"]["version"] in configs["metadata"]["changelog"]
+
+
+@pytest.mark.usefixtures("_at_root")
+@pytest.mark.parametrize("workflow", ["evaluate", "inference"])
+@pytest.mark.parametrize("kind", ["instances", "classes"])
+def test_settings_shared_with_training_then_those_of_the_new_bundle(tmp_path, kind, workflow):
+    written(tmp_path, kind=kind)
+    folder = tmp_path / "my_segmentation" / "configs"
+    training = json.loads((folder / "train.json").read_text())
+    (folder / "train.json").write_text(json.dumps({**training, "device": "cpu", "seed": 7}))
+    parser = ConfigParser()
+    parser.read_config(str(folder / f"{workflow}.json"))
+    parser.resolve_macro_and_relative_ids()
+    assert '"%' not in json.dumps(parser.get()).replace('"%run"', "")
+    assert parser["device"] == "cpu"
+    assert parser.get("seed", 7) == 7
 
 
 @pytest.mark.usefixtures("_at_root")
