@@ -54,6 +54,19 @@ def test_each_half_then_goes_through_its_own_encoder(network):
         assert torch.equal(network(silenced), network(image))
 
 
+def test_vgg_then_the_decoder_starts_from_the_maximum_of_each_2x2_window_of_the_fused_block5():
+    network = build("vgg16", "sum", normalise="none").eval()
+    given = []
+    network.decoder.register_forward_pre_hook(lambda _module, args: given.append(args))
+    image = batches(1)[0]
+    with torch.no_grad():
+        network(image)
+        fused = network.first(image[:, :1])[-1] + network.second(image[:, 1:])[-1]
+    deepest, skips = given[0]
+    assert torch.equal(skips[-1], fused)
+    assert torch.equal(deepest, fused.reshape(2, 512, 2, 2, 2, 2).amax(dim=(3, 5)))
+
+
 def test_gradient_then_reaches_every_parameter(network):
     network.train()(batches(1)[0]).square().mean().backward()
     without = [k for k, p in network.named_parameters() if p.grad is None or not p.grad.any()]

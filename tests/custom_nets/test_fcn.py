@@ -51,6 +51,20 @@ def test_every_encoder_then_scores_the_strides_down_to_the_one_asked(encoder: st
     assert scored == [channels[stride // half] for stride in (16, 8, 4)]
 
 
+def test_vgg_then_scores_the_maximum_of_each_2x2_window_of_its_blocks() -> None:
+    network = TransferFCN("vgg16", stride=8, width=0, normalise="none").eval()
+    given: list[Tensor] = []
+    network.decoder.register_forward_pre_hook(lambda _, args: given.extend([*args[1], args[0]]))
+    image = torch.rand(1, 3, 64, 96)
+    logits_of(network, image)
+    with torch.no_grad():
+        blocks = network.encoder(image)[2:]
+    for pooled, block in zip(given, blocks, strict=True):
+        _, channels, height, width = block.shape
+        windows = block.reshape(1, channels, height // 2, 2, width // 2, 2)
+        assert torch.equal(pooled, windows.amax(dim=(3, 5)))
+
+
 @pytest.mark.parametrize(("coarse", "fine"), COARSE_TO_FINE)
 def test_a_finer_network_that_continues_a_coarser_one_then_starts_as_the_same_function(
     coarse: int, fine: int, tiny: str

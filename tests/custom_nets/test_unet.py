@@ -83,6 +83,18 @@ def test_every_skip_reaches_the_logits(encoder: str) -> None:
             assert not torch.equal(network.decoder(deepest, changed), logits)
 
 
+def test_vgg_then_the_decoder_starts_from_the_maximum_of_each_2x2_window_of_block5() -> None:
+    network = build("vgg16", normalise="none")
+    given: list[torch.Tensor] = []
+    network.decoder.register_forward_pre_hook(lambda _module, args: given.append(args[0]))
+    image = torch.rand(1, 3, 64, 96)
+    with torch.no_grad():
+        network(image)
+        block5 = network.encoder(image)[-1]
+    windows = block5.reshape(1, 512, 2, 2, 3, 2)
+    assert torch.equal(given[0], windows.amax(dim=(3, 5)))
+
+
 def test_padding_by_repetition_keeps_what_is_inside(tiny: str) -> None:
     network = build(tiny, normalise="none")
     image = torch.rand(1, 3, 50, 40)

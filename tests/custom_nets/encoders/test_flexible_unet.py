@@ -37,6 +37,15 @@ def test_maps_have_the_channels_and_strides_that_were_registered(backbone: str) 
     assert [64 // m.shape[-1] for m in maps] == [2, 4, 8, 16, 32]
 
 
+def test_vgg_then_gives_block2_to_block5_and_the_maximum_of_each_2x2_window_of_block5() -> None:
+    backbone = TransferBackbone("vgg16").eval()
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        maps, blocks = backbone(image), backbone.encoder(image)
+    assert all(torch.equal(one, other) for one, other in zip(maps[:4], blocks[1:], strict=True))
+    assert torch.equal(maps[4], blocks[-1].reshape(1, 512, 2, 2, 2, 2).amax(dim=(3, 5)))
+
+
 def test_building_one_changes_no_other_backbone() -> None:
     others = {
         name: copy.deepcopy(entry["parameter"])

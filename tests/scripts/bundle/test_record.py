@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ignite.engine import Engine
 from monai.bundle import ConfigParser
 from monai.utils import set_determinism
 
 from scripts.bundle.record import BundleRun, git_revision, provenance, record_config, sha256_of
-from scripts.training.run_record import RunRecord
 
 ROOT = Path(__file__).resolve().parents[3]
 MODULE = "/somewhere/monai/bundle/__main__.py"
@@ -145,21 +143,6 @@ def test_record_config_from_python_says_that_there_is_no_command(tmp_path: Path)
     assert record["config"] is None
     assert "not started as `python -m monai.bundle run`" in record["config_reason"]
     assert [path.name for path in tmp_path.iterdir()] == ["run_record.json"]
-
-
-def test_run_record_writes_once_however_often_the_engine_runs(tmp_path: Path) -> None:
-    engine = Engine(lambda *_: None)
-    RunRecord(tmp_path, name="training").attach(engine)
-    engine.run([0])
-    (tmp_path / "training_record.json").unlink()
-    engine.run([0])
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("name", ["", "a/b"])
-def test_run_record_when_name_is_no_file_name_raises(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match="name: must be the start of a file name"):
-        RunRecord(tmp_path, name=name)
 
 
 def test_recorded_config_alone_gives_the_same_run(tmp_path: Path) -> None:

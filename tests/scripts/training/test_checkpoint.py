@@ -125,6 +125,13 @@ def test_resume_when_the_network_differs_then_it_names_the_tensor(tmp_path: Path
         plain_engine(tmp_path, torch.nn.Linear(2, 3), resume=True).run([0], max_epochs=2)
 
 
+def test_resume_when_an_epoch_has_other_iterations_then_it_is_refused(tmp_path: Path) -> None:
+    network = torch.nn.Linear(1, 1)
+    plain_engine(tmp_path, network).run([0, 0], max_epochs=1)
+    with pytest.raises(ValueError, match="iterations of an epoch: 2 then, 3 now"):
+        plain_engine(tmp_path, network, resume=True).run([0, 0, 0], max_epochs=2)
+
+
 def plain_engine(folder: Path, network: torch.nn.Module, **options: Any) -> Engine:
     """A trainer without stages, as pretraining has it: each iteration adds 1 to the weights."""
 
@@ -187,7 +194,7 @@ def test_start_when_the_folder_cannot_be_written_then_it_is_refused_before_train
 ) -> None:
     (tmp_path / "checkpoints").write_text("a file where the folder should be")
     engine = plain_engine(tmp_path, torch.nn.Linear(1, 1))
-    with pytest.raises(OSError, match=r"output_dir: cannot write into .*checkpoints: .*; give"):
+    with pytest.raises(OSError, match=r"output_dir: cannot write into .*checkpoints: .*; choose"):
         engine.run([0], max_epochs=1)
     assert engine.state.iteration == 0
 

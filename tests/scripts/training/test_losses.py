@@ -112,6 +112,28 @@ def test_dice_when_perfect_then_zero_and_unknown_class_then_no_matter():
     assert MarginalDice()(kidney, label).item() > 0.2
 
 
+def test_dice_when_a_class_is_unknown_then_it_does_not_enter_the_average(logits):
+    share = logits.detach().softmax(dim=1)
+    losses = []
+    for image in share:
+        for organ in (1, 2):  # 3, the kidney, is unknown
+            mask = LABEL[0] == organ
+            shared, sizes = image[organ][mask].sum(), image[organ].sum() + mask.sum()
+            losses.append(1 - (2 * shared + 1) / (sizes + 1))
+    found = MarginalDice()(logits, candidates(NO_KIDNEY))
+    torch.testing.assert_close(found, torch.stack(losses).mean())
+
+
+def test_weights_when_a_voxel_has_several_candidates_then_the_first_ones_counts(logits):
+    weights = torch.tensor([1.0, 2.0, 3.0, 100.0])
+    share = logits.detach().softmax(dim=1)
+    merged = torch.stack([share[:, 0] + share[:, 3], share[:, 1], share[:, 2]], dim=1)
+    label = LABEL.expand(2, -1, -1)
+    expected = nn.functional.nll_loss(merged.log(), label, weight=weights[:3])
+    found = MarginalCrossEntropy(class_weights=weights.tolist())(logits, candidates(NO_KIDNEY))
+    torch.testing.assert_close(found, expected)
+
+
 def test_dice_when_smoother_then_nearer_to_zero(logits):
     label = candidates(KNOWN)
     assert MarginalDice(smooth=100)(logits, label) < MarginalDice(smooth=1)(logits, label)

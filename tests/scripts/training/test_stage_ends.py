@@ -158,6 +158,27 @@ def test_learning_rates_when_given_by_part_then_only_that_part_has_its_own(tmp_p
     ]
 
 
+def test_learning_rates_when_a_final_rate_is_given_then_they_fall_within_each_stage(
+    tmp_path: Path,
+) -> None:
+    plan = strategy(
+        stage(["decoder", "block2"], epochs=3, learning_rates={"block2": 1e-3}, final_rate=0.25),
+        stage(["all"], epochs=2, learning_rate=0.5, final_rate=0.1),
+    )
+    training = TinyTraining(tmp_path, strategy=plan)
+    trainer = training.trainer()
+    rates: list[tuple[float, ...]] = []
+
+    @trainer.on(Events.EPOCH_COMPLETED)
+    def _look() -> None:
+        groups = {group["name"]: group["lr"] for group in training.optimizer.param_groups}
+        rates.append((groups["block2"], groups["decoder"]))
+
+    trainer.run()
+    expected = [(1e-3, 0.02), (5e-4, 0.01), (2.5e-4, 0.005), (0.5, 0.5), (0.05, 0.05)]
+    assert rates == [pytest.approx(pair) for pair in expected]
+
+
 @pytest.mark.parametrize(
     "optimizer", [torch.optim.Adam, torch.optim.SGD, torch.optim.RMSprop, torch.optim.AdamW]
 )

@@ -17,7 +17,6 @@ from monai.metrics import MeanIoU
 from PIL import Image
 
 from scripts.training import stage_report
-from scripts.training.stage_curves import draw_curves
 from scripts.training.stage_record import Epoch
 from scripts.training.stage_report import StageReport, time_left
 from tests.scripts.training.tiny_training import TinyTraining
@@ -189,17 +188,6 @@ def test_curves_when_epochs_are_short_then_they_are_drawn_once_a_stage(
     assert drawn == [1, 2, 6, 6]
 
 
-def test_curves_when_there_are_many_stages_then_they_are_drawn(tmp_path: Path) -> None:
-    stages = [
-        {"name": f"{i}: a layer with a long name", "trainable": ["decoder"], "epochs": 1}
-        for i in range(1, 10)
-    ]
-    made = TinyTraining(tmp_path, strategy={"name": "many", "stages": stages})
-    made.trainer([made.validation, made.stages]).run()
-    draw_curves(made.stages, tmp_path / "curves.png", best=8)
-    assert (tmp_path / "curves.png").stat().st_size > 10_000
-
-
 def test_metrics_when_the_evaluator_gives_no_such_then_the_first_epoch_says_so(
     tmp_path: Path,
 ) -> None:
@@ -237,19 +225,6 @@ def test_time_left_when_many_epochs_remain_then_it_is_in_hours(reported: TinyTra
     assert time_left(made.stages) == (
         "stage 1 of 2: 4000.0 s an epoch, about 4.4 hours left for at most 4 epochs"
     )
-
-
-def test_further_metrics_when_drawn_then_losses_share_a_panel_and_others_get_their_own(
-    tmp_path: Path,
-) -> None:
-    made = training(tmp_path)
-    made.trainer([made.validation, made.stages]).run()
-    heights = []
-    for drawn in ((), ("val_loss",), ("val_loss", "val_iou", "val_accuracy")):
-        path = tmp_path / "curves.png"
-        draw_curves(made.stages, path, best=0, drawn=drawn)
-        heights.append(int.from_bytes(path.read_bytes()[20:24], "big"))  # of the PNG
-    assert heights[0] == heights[1] < heights[2]
 
 
 def test_report_then_draws_the_metrics_it_is_told(
