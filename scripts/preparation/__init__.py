@@ -1,1 +1,1 @@
-"""Preparation of any data set: slices, samples, partitions, the report."""
+"""Preparation of data sets for training: slices, samples, partitions and report."""

@@ -1,14 +1,14 @@
-"""One scan turned into arrays of slices: what a worker process does, and can be repeated.
+"""Preparation of one scan: arrays of its slices and its record, made by a worker process.
 
-A finished scan is a folder whose ``scan.json`` was written last. It is kept when the request in it
-equals the present one, and made again otherwise.
+``scan.json`` is written last, so a folder with it is complete. The scan is reused if the request in
+that file equals the present one, and otherwise prepared again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,20 +29,20 @@ from scripts.volumes.geometry import world_to_index
 from scripts.volumes.nifti import nifti_of
 from scripts.volumes.volume import turned
 
-FORMAT = 2  # of a prepared scan's folder; another number makes every scan again
+FORMAT = 2  # version of a prepared scan's folder; after a change every scan is prepared again
 
 
 @dataclass(frozen=True)
 class CaseTask:
-    """One scan and what is wanted of it.
+    """One scan and the options of its preparation.
 
     Args:
-        data_set: that it belongs to.
-        scan: its files.
+        data_set: the data set of the scan.
+        scan: the scan and its files.
         output: the prepared folder.
-        slices: which are kept.
+        slices: which slices are stored.
         volumes: whether to write whole volumes too.
-        empty_wanted: how many slices without an object to store.
+        empty_wanted: number of slices without an object to store.
     """
 
     data_set: DataSet
@@ -54,11 +54,11 @@ class CaseTask:
 
     @property
     def folder(self) -> Path:
-        """Where the scan's arrays are written."""
+        """The folder of the scan's arrays."""
         return self.output / "scans" / self.scan.id
 
     def volume_files(self) -> dict[str, Path]:
-        """Whole volumes that are written: the label, and the image where training cannot read it.
+        """Return the volumes to write: the label, and the image unless training can read the file.
 
         Example:
             >>> task = CaseTask(None, Scan("a", "p", ()), Path("out"), SliceOptions("all"))
@@ -73,8 +73,8 @@ class CaseTask:
         return {kind: folder / f"{name}_{kind}.nii.gz" for kind in ("image", "label")}
 
     def request(self) -> dict[str, Any]:
-        """Everything that the result depends on, with sizes and times of the files read."""
-        wanted: dict[str, Any] = plain(
+        """Return everything the result depends on, with sizes and times of the files read."""
+        request: dict[str, Any] = plain(
             {
                 "format": FORMAT,
                 "data_set": self.data_set.name,
@@ -84,13 +84,13 @@ class CaseTask:
                 "files": _digest(sorted(map(_state, self.scan.files))),
             }
         )
-        return wanted
+        return request
 
 
 def _state(path: Path) -> tuple[str, int, int]:
     try:
         status = path.stat()
-    except OSError:  # it is reported when the scan is read
+    except OSError:  # reported when the scan is read
         return f"{path.parent.name}/{path.name}", -1, -1
     return f"{path.parent.name}/{path.name}", status.st_size, status.st_mtime_ns
 
@@ -101,7 +101,7 @@ def _digest(content: object) -> str:
 
 @dataclass(frozen=True)
 class CaseOutcome:
-    """A scan's record, or the problem that left it out."""
+    """The result of preparing a scan: its record, or the problem that excludes it."""
 
     scan_id: str
     record: dict[str, Any] | None = None
@@ -110,7 +110,7 @@ class CaseOutcome:
 
 
 def find_prepared(task: CaseTask) -> CaseOutcome | None:
-    """Return the outcome of a scan that is kept; None when it must be made."""
+    """Return the outcome of a scan that can be reused; None if it must be prepared."""
     try:
         record = json.loads((task.folder / "scan.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -118,20 +118,20 @@ def find_prepared(task: CaseTask) -> CaseOutcome | None:
     if not isinstance(record, dict) or record.get("request") != task.request():
         return None
     arrays = [task.folder / f"{name}.npy" for name in record["arrays"]]
-    there = all(file.is_file() for file in [*arrays, *task.volume_files().values()])
-    if record["empty_wanted"] < task.empty_wanted or not there:
+    complete = all(file.is_file() for file in [*arrays, *task.volume_files().values()])
+    if record["empty_wanted"] < task.empty_wanted or not complete:
         return None
     return CaseOutcome(task.scan.id, record, reused=True)
 
 
 def prepare_case(task: CaseTask) -> CaseOutcome:
-    """Prepare one scan; what is wrong with the scan is returned as a problem.
+    """Prepare one scan; errors of the scan are returned as a problem.
 
     Raises:
         OutputError: when the output cannot be written.
     """
     scan = task.scan
-    place = "" if scan.image_file is None else scan.image_file.name
+    file = "" if scan.image_file is None else scan.image_file.name
     request = task.request()  # before reading: a file replaced meanwhile is read again next time
     try:
         labelled = task.data_set.read(scan)
@@ -140,29 +140,39 @@ def prepare_case(task: CaseTask) -> CaseOutcome:
         volumes = {path: _volume(labelled, kind) for kind, path in task.volume_files().items()}
     except MemoryError:
         reason = "not enough memory; try again with --jobs 1"
-        return CaseOutcome(scan.id, problem=Problem(scan.id, place, reason))
+        return CaseOutcome(scan.id, problem=Problem(scan.id, file, reason))
     except (OSError, ValueError, RuntimeError) as error:
-        return CaseOutcome(scan.id, problem=Problem(scan.id, place, str(error)))
+        return CaseOutcome(scan.id, problem=Problem(scan.id, file, str(error)))
     record |= {"arrays": list(stacks), "request": request, "empty_wanted": task.empty_wanted}
-    with writing_into(task.output):
-        (task.folder / "scan.json").unlink(missing_ok=True)
-        for left in task.folder.glob(".part-*"):  # of a run that was killed
-            left.unlink(missing_ok=True)
-        for name, stack in stacks.items():
-            with atomic_path(task.folder / f"{name}.npy") as beside:
-                np.save(beside, stack)
-        for path, volume in volumes.items():
-            clear_leftovers(path)
-            with atomic_path(path) as beside:
-                nibabel.save(volume, beside)
-        write_json(task.folder / "scan.json", record)
+    _write(task, record, stacks, volumes)
     return CaseOutcome(scan.id, plain(record))
 
 
+def _write(
+    task: CaseTask,
+    record: dict[str, Any],
+    stacks: Mapping[str, NDArray[Any]],
+    volumes: Mapping[Path, nibabel.Nifti1Image],
+) -> None:
+    """Write arrays and volumes of a scan, and ``scan.json`` last."""
+    with writing_into(task.output):
+        (task.folder / "scan.json").unlink(missing_ok=True)
+        for leftover in task.folder.glob(".part-*"):  # of a run that was killed
+            leftover.unlink(missing_ok=True)
+        for name, stack in stacks.items():
+            with atomic_path(task.folder / f"{name}.npy") as temporary:
+                np.save(temporary, stack)
+        for path, volume in volumes.items():
+            clear_leftovers(path)
+            with atomic_path(path) as temporary:
+                nibabel.save(volume, temporary)
+        write_json(task.folder / "scan.json", record)
+
+
 def _record(task: CaseTask, labelled: Labelled) -> dict[str, Any]:
-    """Return what the datalist and the report are made from."""
-    made = _objects if task.data_set.kind == "instances" else _classes
-    own, chosen = made(task, labelled)
+    """Return the entries from which datalist and report are made."""
+    describe = _objects if task.data_set.kind == "instances" else _classes
+    own, chosen = describe(task, labelled)
     depth = len(labelled.label)
     return {
         "scan_id": task.scan.id,
@@ -179,7 +189,7 @@ def _record(task: CaseTask, labelled: Labelled) -> dict[str, Any]:
 
 
 def _objects(task: CaseTask, labelled: Labelled) -> tuple[dict[str, Any], list[int]]:
-    """Record of objects, and the slices chosen: with an object, and drawn without any."""
+    """Return the record of objects, and the chosen slices: with and without an object."""
     affine, label, lung = labelled.volume.affine_lps, labelled.label, labelled.lung
     objects = place_objects(label, labelled.objects, affine, by_centre=labelled.by_centre)
     area = np.ones(len(label), int)
@@ -197,7 +207,7 @@ def _objects(task: CaseTask, labelled: Labelled) -> tuple[dict[str, Any], list[i
 
 
 def _occupied(objects: list[dict[str, Any]], labelled: Labelled) -> Iterator[tuple[float, float]]:
-    """Slice ranges of objects, and of all findings that slices without object keep away from."""
+    """Yield the slice ranges of objects and findings, not available as slices without an object."""
     for item in objects:
         yield item["slices"][0], item["slices"][-1]
     for x, y, z, diameter in labelled.avoid:
@@ -207,7 +217,7 @@ def _occupied(objects: list[dict[str, Any]], labelled: Labelled) -> Iterator[tup
 
 
 def _classes(task: CaseTask, labelled: Labelled) -> tuple[dict[str, Any], list[int]]:
-    """Record of a class map, and the slices chosen."""
+    """Return the record of a class map, and the chosen slices."""
     names = task.data_set.classes()
     counts = np.bincount(labelled.label.ravel(), minlength=len(names)).tolist()
     if len(counts) > len(names):
@@ -226,7 +236,7 @@ def _classes(task: CaseTask, labelled: Labelled) -> tuple[dict[str, Any], list[i
 
 
 def _stacks(labelled: Labelled, stored: list[int]) -> dict[str, NDArray[Any]]:
-    """Return image (int16 HU), label and, where there is one, lung (uint8), each (S, H, W)."""
+    """Return image (int16 HU), label and, if there is one, lung field (uint8), each (S, H, W)."""
     stacks: dict[str, NDArray[Any]] = {
         "image": whole_hu(labelled.volume.hu[stored]),
         "label": labelled.label[stored],

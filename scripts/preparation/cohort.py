@@ -1,4 +1,4 @@
-"""Preparation of a cohort: from the scans of any data set to slices that train, and a datalist."""
+"""Preparation of a cohort: from the scans of a data set to prepared slices and a datalist."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from scripts.storage.workers import work_through
 
 @dataclass(frozen=True)
 class Request:
-    """One preparation.
+    """The options of one preparation.
 
     Args:
-        data_set: with its own options.
+        data_set: the data set with its options.
         source: folder that holds the scans.
         output: folder to write.
-        slices: which become samples.
+        slices: which slices become samples.
         split: how the cohort is divided.
-        window_hu: display window, written into the datalist; None for the data set's own.
-        jobs: scans at once.
+        window_hu: display window, written into the datalist; None for the data set's default.
+        jobs: number of scans prepared in parallel.
         volumes: whether to write and list whole volumes too.
     """
 
@@ -55,7 +55,7 @@ class Request:
         return self.window_hu or self.data_set.window_hu
 
     def check(self) -> None:
-        """Refuse options that do not suit each other or the data set.
+        """Refuse options that do not fit each other or the data set.
 
         Raises:
             ValueError: naming the option.
@@ -79,8 +79,8 @@ def prepare_cohort(request: Request) -> Report:
     """Prepare the scans of a source and write datalist and report.
 
     Raises:
-        ValueError: when the options do not suit the data, or no scan could be used.
-        OSError: when the source is laid out otherwise, or the output cannot be written.
+        ValueError: when the options do not fit the data, or no scan could be used.
+        OSError: for a source in another layout, or an output that cannot be written.
     """
     data_set, split = request.data_set.at(request.source), request.split
     request = replace(request, data_set=data_set)
@@ -124,17 +124,17 @@ def _problems(outcome: CaseOutcome) -> list[Problem]:
 
 
 def plan(listing: Listing, request: Request) -> list[CaseTask]:
-    """One task for each usable scan, in the order of the listing.
+    """Return one task per usable scan, in the order of the listing.
 
     Raises:
-        ValueError: when two scans have one id.
+        ValueError: for two scans with the same id.
     """
     left_out = {problem.scan_id for problem in listing.problems if problem.left_out}
     scans = [scan for scan in listing.scans if scan.id not in left_out]
     ids = [scan.id for scan in scans]
     if len(set(ids)) < len(ids):
         twice = next(name for name in ids if ids.count(name) > 1)
-        raise ValueError(f"source: two scans have the id {twice}; rename one of them")
+        raise ValueError(f"source: ids must be unique, two scans have {twice}; rename one of them")
     slices = request.slices
     quotas = _quotas(listing.scans, ids, slices) if request.data_set.kind == "instances" else {}
     return [
@@ -156,22 +156,22 @@ def _quotas(scans: Sequence[Scan], ids: Sequence[str], slices: SliceOptions) -> 
 
 
 def prepare_all(tasks: Sequence[CaseTask], jobs: int) -> Iterator[CaseOutcome]:
-    """Prepare every scan that is not kept, with progress; outcomes in the order they are ready.
+    """Reuse or prepare every scan, showing progress; yield outcomes in order of completion.
 
     Raises:
         OutputError: when the output cannot be written.
-        OSError: when a process was killed, as a system short of memory does.
+        OSError: when a process was killed, for example for lack of memory.
     """
     with tqdm(total=len(tasks), unit="scan", desc="prepare", dynamic_ncols=True) as progress:
         remaining: list[CaseTask] = []
         for task in tasks:
-            finished = find_prepared(task)
-            if finished is None:
+            reusable = find_prepared(task)
+            if reusable is None:
                 remaining.append(task)
                 continue
             progress.update()
-            yield finished
-        progress.unpause()  # the time left is that of scans still to be made
+            yield reusable
+        progress.unpause()  # estimate the remaining time from the scans that are prepared
         for outcome in work_through(prepare_case, remaining, jobs):
             progress.update()
             if outcome.problem is not None:
@@ -180,7 +180,7 @@ def prepare_all(tasks: Sequence[CaseTask], jobs: int) -> Iterator[CaseOutcome]:
 
 
 def datalist(report: Report, request: Request) -> dict[str, Any]:
-    """Return the datalist: samples, volumes, classes, and everything needed to make it again."""
+    """Return the datalist: samples, volumes, classes, and everything needed to reproduce it."""
     data_set = request.data_set
     record: dict[str, Any] = {"name": data_set.name, "kind": data_set.kind}
     record |= {partition: report.lists[partition] for partition in PARTITIONS}

@@ -1,4 +1,4 @@
-"""Report of a preparation: scans, partitions and problems, on the screen and in files."""
+"""The report of a preparation: scans, partitions and problems, on the screen and in files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from scripts.preparation.samples import PreparedScan
 from scripts.preparation.splits import splits_of
 from scripts.storage.files import write_csv, write_json
 
-MOSTLY = 0.5  # a nodule with less of itself inside the lung field is reported
+MIN_SHARE_IN_LUNG = 0.5  # a nodule with a smaller share inside the lung field is reported
 SHOWN = 20  # problems on the screen
 
 
@@ -26,15 +26,15 @@ class Report:
 
     Args:
         output: the prepared folder.
-        data_set: which was prepared.
+        data_set: the prepared data set.
         split: how it was divided.
-        listing: what the source holds.
+        listing: the scans of the source.
         prepared: the scans that could be used.
-        problems: what could not be used, or only with a doubt.
-        lists: samples of every partition.
-        reused: how many scans were kept from an earlier run.
-        empty_wanted: how many slices without object were asked for.
-        mean: of the training images; only for classes.
+        problems: scans, files or rows that could not be used, and assumptions made.
+        lists: samples of each partition.
+        reused: number of scans kept from an earlier run.
+        empty_wanted: requested number of slices without an object.
+        mean: mean of the training images; only for classes.
     """
 
     output: Path
@@ -50,22 +50,22 @@ class Report:
 
     @property
     def left_out(self) -> list[str]:
-        """Scans of the source that were not prepared, in its order."""
+        """Ids of the scans that were not prepared, in the order of the source."""
         used = {prepared.scan.id for prepared in self.prepared}
         return [scan.id for scan in self.listing.scans if scan.id not in used]
 
     @property
     def outside_lungs(self) -> list[dict[str, Any]]:
-        """Nodules that lie mostly outside the lung field: masking the image blanks them."""
+        """Nodules mostly outside the lung field, which lung masking would remove."""
         return [
             {"scan_id": prepared.scan.id, "id": nodule["id"], "share": nodule["share_in_lung"]}
             for prepared in self.prepared
             for nodule in prepared.record.get("nodules", ())
-            if nodule.get("share_in_lung", 1) < MOSTLY
+            if nodule.get("share_in_lung", 1) < MIN_SHARE_IN_LUNG
         ]
 
     def record(self) -> dict[str, Any]:
-        """Return ``report.json``."""
+        """Return the content of ``report.json``."""
         return {
             "data_set": self.data_set.name,
             "kind": self.data_set.kind,
@@ -86,7 +86,7 @@ class Report:
         }
 
     def counts(self, partition: str) -> dict[str, Any]:
-        """Numbers of one partition: slices, patients, and objects or patients by known class."""
+        """Count slices, patients, and objects or patients per known class in one partition."""
         samples = self.lists[partition]
         counts: dict[str, Any] = {
             "slices": len(samples),
@@ -120,14 +120,14 @@ class Report:
         return {value: name for value, name in self.data_set.classes().items() if value > 0}
 
     def classes_known_in(self) -> dict[str, list[str]]:
-        """Scans in which each class is known."""
+        """Return class -> ids of the scans in which it is known."""
         return {
             name: [p.scan.id for p in self.prepared if value in p.record["known_classes"]]
             for value, name in self._foreground().items()
         }
 
     def facts(self) -> dict[str, dict[str, Any]]:
-        """What the data set reports of single scans: name -> scan id -> value."""
+        """Return the facts that the data set reports: name -> scan id -> value."""
         facts: dict[str, dict[str, Any]] = {}
         for prepared in self.prepared:
             for name, value in prepared.record["facts"].items():
@@ -136,7 +136,7 @@ class Report:
         return facts
 
     def notes(self) -> dict[str, list[str]]:
-        """Remarks on single scans: remark -> scan ids."""
+        """Return the remarks on scans: remark -> scan ids."""
         notes: dict[str, list[str]] = {}
         for prepared in self.prepared:
             for note in prepared.record["notes"]:
@@ -145,19 +145,19 @@ class Report:
 
 
 def write_report(report: Report) -> None:
-    """Write ``report.json``, and the problems as ``report.csv`` too."""
+    """Write ``report.json``, and the problems to ``report.csv``."""
     write_json(report.output / "report.json", report.record())
     rows = [problem.row() for problem in report.problems]
     write_csv(report.output / "report.csv", rows, columns=COLUMNS)
 
 
 def summary(report: Report) -> str:
-    """Return what the screen shows at the end."""
-    again = f", {report.reused} of them kept from an earlier run" if report.reused else ""
+    """Return the summary that is printed at the end."""
+    reused = f", {report.reused} of them kept from an earlier run" if report.reused else ""
     total = len(report.prepared)
     return "\n".join(
         [
-            f"scans: {total} of {len(report.listing.scans)} prepared{again}",
+            f"scans: {total} of {len(report.listing.scans)} prepared{reused}",
             *report.listing.notes,
             *(_nodules(report) if report.data_set.kind == "instances" else _known(report)),
             *_warnings(report),
@@ -179,8 +179,8 @@ def _nodules(report: Report) -> list[str]:
     empty = sum(report.counts(partition)["without_nodule"] for partition in PARTITIONS)
     if empty < report.empty_wanted:
         lines.append(
-            f"note: {report.empty_wanted} slices without nodule were asked for, {empty} are "
-            f"used; the scans leave no more away from nodules and blocks"
+            f"note: {report.empty_wanted} slices without nodule were requested, {empty} are "
+            f"used; the scans have no more outside nodules and blocks"
         )
     if outside := report.outside_lungs:
         lines.append(f"note: {len(outside)} nodules lie mostly outside the lung field: report.json")

@@ -1,4 +1,4 @@
-"""``python -m scripts prepare DATASET``: the options of each data set, and what they start."""
+"""The command ``prepare DATASET``: options and help of each data set, and its execution."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 
 from scripts.datasets.contract import DataSet, Kind
 from scripts.datasets.known import data_set_class
+from scripts.datasets.problems import Problem
 from scripts.datasets.shares import read_shares
 from scripts.preparation.options import SLICE_KINDS, SliceOptions, SplitOptions, check_window
 from scripts.preparation.splits import kinds_of, splits_of
@@ -22,12 +23,12 @@ EITHER: tuple[Kind, ...] = ("instances", "classes")
 
 @dataclass(frozen=True)
 class Shared:
-    """An option that data sets share.
+    """An option that several data sets share.
 
     Args:
-        type: of its value, as written in Python.
-        default: None where it depends on the data set.
-        meaning: for the help; composed where empty.
+        type: type of its value, as a Python annotation.
+        default: default value; None if it depends on the data set.
+        meaning: text of the help; if empty, it is composed for each data set.
         kinds: the kinds of data set that have it.
     """
 
@@ -40,12 +41,12 @@ class Shared:
 SHARED: Mapping[str, Shared] = {
     "split": Shared("str", "patient", ""),
     "shares": Shared("str", "8:1:1", "for patient: relative sizes of the three partitions."),
-    "folds": Shared("int", 5, "for fold: how many."),
-    "test_fold": Shared("int", 0, "for folds: this one tests, the next validates."),
-    "block": Shared("int", 10, "for slice_block: slices in a block.", ("classes",)),
-    "seed": Shared("int", 0, "of every draw."),
+    "folds": Shared("int", 5, "for fold: number of folds."),
+    "test_fold": Shared("int", 0, "for folds: the test fold, from 0; the next is for validation."),
+    "block": Shared("int", 10, "for slice_block: slices per block.", ("classes",)),
+    "seed": Shared("int", 0, "seed of all random draws."),
     "slices": Shared("str", None, ""),
-    "every": Shared("int", 1, "of those, each n-th.", ("classes",)),
+    "every": Shared("int", 1, "use every n-th of these slices.", ("classes",)),
     "neighbours": Shared("int", 1, "slices on either side of each, for 2.5D input."),
     "empty_share": Shared(
         "float", 0.1, "share of slices without a nodule among the samples.", ("instances",)
@@ -56,17 +57,17 @@ SHARED: Mapping[str, Shared] = {
         "display window in HU, kept in the datalist; for classes, the mean of the training images "
         "is taken after it.",
     ),
-    "jobs": Shared("int", None, "scans at once; by default one per core."),
+    "jobs": Shared("int", None, "scans prepared in parallel; by default one per core."),
     "volumes": Shared("bool", True, "write whole volumes as NIfTI too, and list them."),
 }
 SLICE_MEANINGS: Mapping[Kind, str] = {
-    "instances": "central (one a nodule, as in the paper) or all slices of each nodule.",
+    "instances": "central (one per nodule, as in the paper) or all slices of each nodule.",
     "classes": "all, or organ for those that show one of the organs.",
 }
-PLACES = {
+PATH_MEANINGS = {
     "source": "folder that holds the scans.",
     "output": "folder to write.",
-    "audit": "only list what the source holds; with an output, write that list.",
+    "audit": "only list the contents of the source; with an output, write the list too.",
 }
 WRITTEN = (
     "Writes OUTPUT/datalist.json, scans/, volumes/, report.json and report.csv. A scan that cannot "
@@ -76,24 +77,28 @@ WRITTEN = (
 
 
 def prepare(dataset: str, **options: Any) -> None:
-    """Prepare a data set for training; see :func:`help_of` for its options.
+    """Prepare a data set for training.
+
+    Args:
+        dataset: name of the data set.
+        options: see :func:`help_of`.
 
     Raises:
-        ValueError: for an unknown data set or option, or one that does not suit the data.
-        OSError: when the source is laid out otherwise, or the output cannot be written.
-        SystemExit: 1 when a scan, file or row could not be used, or only with a doubt.
+        ValueError: for an unknown data set or option, or one that does not fit the data.
+        OSError: for a source in another layout, or an output that cannot be written.
+        SystemExit: 1 when a scan, file or row could not be used, or only with an assumption.
     """
-    asked = _with_defaults(dataset, options)
-    data_set = _built(data_set_class(dataset), asked)
-    jobs = cores() if asked["jobs"] is None else asked["jobs"]
-    source = Path(str(asked["source"]))
-    output = None if asked["output"] is None else Path(str(asked["output"]))
-    if data_set.auditable and read_truth("audit", asked["audit"]):
+    values = _with_defaults(dataset, options)
+    data_set = _built(data_set_class(dataset), values)
+    jobs = cores() if values["jobs"] is None else values["jobs"]
+    source = Path(str(values["source"]))
+    output = None if values["output"] is None else Path(str(values["output"]))
+    if data_set.auditable and read_truth("audit", values["audit"]):
         problems = data_set.audit(source, output, jobs=jobs)
     elif output is None:
         raise ValueError("output: must name a folder to write, got nothing")
     else:
-        problems = _prepare(data_set, source, output, {**asked, "jobs": jobs})
+        problems = _prepare(data_set, source, output, {**values, "jobs": jobs})
     if problems:
         raise SystemExit(1)
 
@@ -102,20 +107,23 @@ def command_of(dataset: str) -> Callable[..., None]:
     """Return :func:`prepare` for one data set, as a function with its signature and docstring."""
     signature = signature_of(dataset)
 
-    def command(*places: Any, **options: Any) -> None:
-        prepare(dataset, **signature.bind(*places, **options).arguments)
+    def command(*paths: Any, **options: Any) -> None:
+        prepare(dataset, **signature.bind(*paths, **options).arguments)
 
     command.__signature__ = signature  # type: ignore[attr-defined]
     command.__doc__ = help_of(dataset)
     return command
 
 
-def _prepare(data_set: DataSet, source: Path, output: Path, asked: Mapping[str, Any]) -> list[Any]:
+def _prepare(
+    data_set: DataSet, source: Path, output: Path, values: Mapping[str, Any]
+) -> list[Problem]:
+    """Prepare with checked values of the options, print the summary and return the problems."""
     from scripts.preparation.cohort import Request, prepare_cohort
     from scripts.preparation.cohort_report import summary
 
     data_set = data_set.at(source)
-    shared = {name: asked.get(name, option.default) for name, option in SHARED.items()}
+    shared = {name: values.get(name, option.default) for name, option in SHARED.items()}
     slices, window = shared["slices"], shared["window_hu"]
     request = Request(
         data_set,
@@ -153,17 +161,17 @@ def _with_defaults(dataset: str, options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: options.get(name, p.default) for name, p in parameters.items()}
 
 
-def _built(data_set: type[DataSet], asked: Mapping[str, Any]) -> DataSet:
-    built = data_set(**{name: asked[name] for name in _own_options(data_set)})
+def _built(data_set: type[DataSet], values: Mapping[str, Any]) -> DataSet:
+    built = data_set(**{name: values[name] for name in _own_options(data_set)})
     for name, option in SHARED.items():
-        changed = name in asked and asked[name] != option.default
+        changed = name in values and values[name] != option.default
         if changed and built.kind not in option.kinds:
-            raise ValueError(f"{name}: is not for data of kind {built.kind}, got {asked[name]!r}")
+            raise ValueError(f"{name}: is not for data of kind {built.kind}, got {values[name]!r}")
     return built
 
 
 def signature_of(dataset: str) -> Signature:
-    """Return the options of ``prepare DATASET``: places, those of the data set, those it shares.
+    """Return the options of ``prepare DATASET``: paths, own options and shared options.
 
     Raises:
         ValueError: for an unknown data set.
@@ -209,7 +217,7 @@ def _shared_by(data_set: type[DataSet]) -> list[str]:
 
 
 def _default(name: str, data_set: type[DataSet]) -> Any:
-    """Default of a shared option; None where it depends on another option."""
+    """Return the default of a shared option; None if it depends on another option."""
     kinds = kinds_of(data_set)
     if name == "slices" and len(kinds) == 1:
         return SLICE_KINDS[kinds[0]][0]
@@ -219,7 +227,7 @@ def _default(name: str, data_set: type[DataSet]) -> Any:
 
 
 def help_of(dataset: str) -> str:
-    """Return what ``prepare DATASET`` does and what each of its options means, as a docstring.
+    """Return the help of ``prepare DATASET`` as a docstring: a description, and its options.
 
     Raises:
         ValueError: for an unknown data set.
@@ -227,7 +235,7 @@ def help_of(dataset: str) -> str:
     data_set = data_set_class(dataset)
     text, own = _read_docstring(inspect.getdoc(data_set) or "")
     kinds = kinds_of(data_set)
-    meanings = {**PLACES, **{name: option.meaning for name, option in SHARED.items()}, **own}
+    meanings = {**PATH_MEANINGS, **{name: option.meaning for name, option in SHARED.items()}, **own}
     splits = [f"{name} ({split.meaning})" for name, split in splits_of(data_set).items()]
     meanings["split"] = f"{', '.join(splits[:-1])} or {splits[-1]}."
     meanings["slices"] = " ".join(

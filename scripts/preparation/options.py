@@ -1,4 +1,4 @@
-"""The options that every data set shares, in groups, checked before any scan is read."""
+"""Options shared by all data sets, in groups, and their checks before any scan is read."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ class SliceOptions:
     """Which slices become samples.
 
     Args:
-        which: for instances ``central`` (one an object, as in the paper) or ``all`` slices of each;
-            for classes ``all``, or those that show an ``organ``.
-        neighbours: slices kept on either side of each, for 2.5D input.
-        every: for classes: of these, the first and each n-th after it.
-        empty_share: for instances: share of slices without object among the samples, 0 to below 1.
-        seed: of their draw.
+        which: for instances ``central`` (one slice per object, as in the paper) or ``all`` slices
+            of each object; for classes ``all``, or those that show an ``organ``.
+        neighbours: slices stored on either side of each, for 2.5D input.
+        every: for classes: use the first of these slices and every n-th after it.
+        empty_share: for instances: share of slices without an object among the samples, from 0 to
+            below 1.
+        seed: seed of the draw of slices without an object.
     """
 
     which: str
@@ -37,10 +38,10 @@ class SliceOptions:
     seed: int = 0
 
     def check(self, kind: Kind) -> None:
-        """Refuse what a kind of data set cannot be prepared with.
+        """Refuse values that are invalid for a kind of data set.
 
         Raises:
-            ValueError: for an unknown word or a number out of bounds.
+            ValueError: for an unknown choice or a number out of range.
         """
         check_choice("slices", self.which, SLICE_KINDS[kind])
         check_whole("neighbours", self.neighbours, 0)
@@ -51,7 +52,7 @@ class SliceOptions:
             raise ValueError(f"empty_share: must be a number from 0 to below 1, got {share!r}")
 
     def stored(self, kind: Kind) -> dict[str, Any]:
-        """What the stored slices of a scan depend on."""
+        """Return the values that the stored slices of a scan depend on."""
         drawn = {"seed": self.seed} if kind == "instances" else {"every": self.every}
         return {"slices": self.which, "neighbours": self.neighbours, **drawn}
 
@@ -68,11 +69,11 @@ class SplitOptions:
 
     Args:
         kind: one of the data set's splits.
-        seed: another seed, another draw.
+        seed: seed of the random draw.
         shares: for ``patient``: relative sizes of training, validation and test.
-        folds: for ``fold``: how many.
-        test_fold: for ``fold``, or the data set's own folds: the one that tests, from 0.
-        block: for ``slice_block`` of classes: slices in a block.
+        folds: for ``fold``: number of folds.
+        test_fold: for ``fold``, or the data set's own folds: the test fold, from 0.
+        block: for ``slice_block`` of classes: slices per block.
     """
 
     kind: str = "patient"
@@ -83,10 +84,10 @@ class SplitOptions:
     block: int = 10
 
     def check(self, data_set: DataSet) -> None:
-        """Refuse what a data set cannot be divided by.
+        """Refuse values that are invalid for a data set.
 
         Raises:
-            ValueError: for an unknown split or a number out of bounds.
+            ValueError: for an unknown split or a number out of range.
         """
         check_choice("split", self.kind, splits_of(data_set))
         check_whole("seed", self.seed, 0)
@@ -95,7 +96,7 @@ class SplitOptions:
         check_whole("block", self.block, 1)
 
     def record(self, data_set: DataSet) -> dict[str, Any]:
-        """Only what this kind of split reads."""
+        """Return the values that this kind of split uses, for the provenance."""
         record: dict[str, Any] = {"kind": self.kind, "seed": self.seed}
         if self.kind == "patient":
             record["shares"] = list(self.shares)
@@ -109,7 +110,7 @@ class SplitOptions:
 
 
 def check_window(window_hu: object) -> tuple[float, float]:
-    """Return a window in HU.
+    """Return a window in HU as two floats.
 
     Raises:
         ValueError: for anything but two numbers, the lower one first.

@@ -21,11 +21,11 @@ from scripts.preparation.splits import assign_folds, assign_nodules, assign_pati
 from scripts.storage.output_folder import portable_path
 
 Lists = dict[str, list[Sample]]
-Place = tuple[str, int]  # scan id, and slice or object
+ScanItem = tuple[str, int]  # scan id, and number of a slice or object
 
 
 def check_split_early(scans: Sequence[Scan], data_set: DataSet, split: SplitOptions) -> None:
-    """Refuse, before any scan is read, a split that so many scans cannot give.
+    """Refuse a split that is impossible with these scans, before any of them is read.
 
     Raises:
         ValueError: see :mod:`scripts.preparation.splits` and :meth:`DataSet.divide`.
@@ -36,7 +36,7 @@ def check_split_early(scans: Sequence[Scan], data_set: DataSet, split: SplitOpti
 def _scan_partitions(
     scans: Iterable[Scan], complete: Mapping[str, bool], data_set: DataSet, split: SplitOptions
 ) -> Mapping[str, str] | None:
-    """Partition of every scan, in a split that keeps scans whole; None in any other."""
+    """Return scan id -> partition for splits that keep scans whole; None for other splits."""
     listed = list(scans)
     if split.kind in data_set.splits:
         random = Random(f"{split.kind}:{split.seed}")
@@ -57,10 +57,10 @@ def _scan_partitions(
 def scan_partitions(
     scans: Sequence[PreparedScan], data_set: DataSet, split: SplitOptions
 ) -> Mapping[str, str] | None:
-    """Partition of every scan, in a split that keeps scans whole; None in any other.
+    """Return scan id -> partition for splits that keep scans whole; None for other splits.
 
     Raises:
-        ValueError: when there are too few patients or folds.
+        ValueError: for too few patients or folds.
     """
     complete: dict[str, bool] = {}
     for prepared in scans:
@@ -80,7 +80,7 @@ def divide(
     split: SplitOptions,
     slices: SliceOptions,
 ) -> Lists:
-    """Put every sample into its partition; see :mod:`scripts.preparation.splits`.
+    """Assign every sample to its partition; see :mod:`scripts.preparation.splits`.
 
     Raises:
         ValueError: when a partition would be empty.
@@ -91,15 +91,15 @@ def divide(
     if split.kind == "nodule":
         return _by_nodule(samples, scans, split, slices)
     if split.kind == "slice_random":
-        placed = assign_random_slices(_numbers(samples), seed=split.seed)
+        partitions = assign_random_slices(_numbers(samples), seed=split.seed)
     elif data_set.kind == "instances":
-        placed = _object_blocks(samples, split, max(1, slices.neighbours))
+        partitions = _object_blocks(samples, split, max(1, slices.neighbours))
     else:
         gap = max(1, 2 * slices.neighbours)
         numbers = _numbers(samples)
-        placed = assign_slice_blocks(numbers, block=split.block, gap=gap, seed=split.seed)
-    named = ((placed.get((s["series_uid"], s["slice"])), s) for s in samples)
-    return _gather((partition, sample) for partition, sample in named if partition)
+        partitions = assign_slice_blocks(numbers, block=split.block, gap=gap, seed=split.seed)
+    pairs = ((partitions.get((s["series_uid"], s["slice"])), s) for s in samples)
+    return _gather((partition, sample) for partition, sample in pairs if partition)
 
 
 def _gather(pairs: Iterable[tuple[str, Sample]]) -> Lists:
@@ -122,8 +122,8 @@ def _by_nodule(
     split: SplitOptions,
     slices: SliceOptions,
 ) -> Lists:
-    """Put a slice into the partition of every nodule that it was taken for, listing only those."""
-    owners: dict[Place, set[int]] = {}
+    """Assign a slice to the partition of each nodule that it was chosen for, listing only these."""
+    owners: dict[ScanItem, set[int]] = {}
     for prepared in scans:
         for nodule in prepared.record["nodules"]:
             for number in object_slices([nodule], slices.which):
@@ -141,23 +141,26 @@ def _by_nodule(
     if len(lacking) < len(PARTITIONS):
         return _gather([*pairs, *(("training", sample) for sample in lacking.values())])
     drawn = assign_nodules(lacking, seed=split.seed)
-    return _gather([*pairs, *((drawn[place], lacking[place]) for place in lacking)])
+    return _gather([*pairs, *((drawn[item], sample) for item, sample in lacking.items())])
 
 
-def _object_blocks(samples: Sequence[Sample], split: SplitOptions, gap: int) -> dict[Place, str]:
-    """Place slices with an object by blocks; of a scan's others, hold back the ends, with a gap."""
-    objects: dict[Place, list[int]] = {}
+def _object_blocks(samples: Sequence[Sample], split: SplitOptions, gap: int) -> dict[ScanItem, str]:
+    """Assign slices with an object by blocks, and both ends of the others to held-out partitions.
+
+    Slices without an object keep a gap to slices of another partition.
+    """
+    objects: dict[ScanItem, list[int]] = {}
     for sample in samples:
         for item in sample["nodules"]:
             objects.setdefault((sample["series_uid"], item["id"]), []).append(sample["slice"])
-    placed = assign_object_blocks(objects, seed=split.seed, gap=gap)
+    partitions = assign_object_blocks(objects, seed=split.seed, gap=gap)
     without = _numbers(sample for sample in samples if not sample["nodules"])
     for uid, numbers in without.items():
         for number, partition in hold_back_ends(numbers).items():
             around = range(number - gap, number + gap + 1)
-            if all(placed.get((uid, k), partition) == partition for k in around):
-                placed[uid, number] = partition
-    return placed
+            if all(partitions.get((uid, k), partition) == partition for k in around):
+                partitions[uid, number] = partition
+    return partitions
 
 
 def volume_lists(
@@ -167,9 +170,9 @@ def volume_lists(
     split: SplitOptions,
     output: Path,
 ) -> Lists:
-    """Whole volumes of every partition that has a sample of the scan.
+    """Return the whole volumes of each partition: those of scans with samples in it.
 
-    Where the split keeps scans whole, each is listed once, with or without objects.
+    If the split keeps scans whole, each scan is listed once, with or without objects.
     """
     partitions: dict[str, set[str]] = {prepared.scan.id: set() for prepared in scans}
     for partition, samples in lists.items():

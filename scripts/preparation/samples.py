@@ -1,4 +1,4 @@
-"""From the records of prepared scans to samples: what training reads of a slice."""
+"""Samples for training, made from the records of prepared scans; mean of the training images."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Sample = dict[str, Any]
 
 @dataclass(frozen=True)
 class PreparedScan:
-    """A scan, the record that preparation left of it, and how many slices without object it gives.
+    """A scan with the record of its preparation.
 
     Args:
-        scan: as it was listed.
-        record: of ``scan.json``.
-        empty_wanted: how many of the stored slices without object are offered to the draw.
+        scan: the scan as listed.
+        record: the content of ``scan.json``.
+        empty_wanted: number of the stored slices without an object that may become samples.
     """
 
     scan: Scan
@@ -37,8 +37,10 @@ class PreparedScan:
 
 
 def samples_of(prepared: PreparedScan, data_set: DataSet, options: SliceOptions) -> list[Sample]:
-    """List the samples of one scan: those with an object and then those without, in drawn order;
-    or those of a class map, from the feet to the head.
+    """Return the samples of one scan.
+
+    For instances, those with an object come first, then those without in the order drawn; for
+    classes, they run from the feet to the head.
     """
     record = prepared.record
     own = _object_samples if data_set.kind == "instances" else _class_samples
@@ -55,7 +57,7 @@ def samples_of(prepared: PreparedScan, data_set: DataSet, options: SliceOptions)
 
 
 def shared_entries(prepared: PreparedScan, data_set: DataSet) -> Sample:
-    """Entries that samples and volumes share."""
+    """Return the entries that samples and volumes have in common."""
     record = prepared.record
     shared = {
         "series_uid": prepared.scan.id,
@@ -72,7 +74,7 @@ def shared_entries(prepared: PreparedScan, data_set: DataSet) -> Sample:
 
 
 def listed(objects: Iterable[Mapping[str, Any]]) -> list[Sample]:
-    """Entries of objects that samples and volumes list."""
+    """Return the entries of objects for samples and volumes."""
     keys = ("id", "diameter_mm", "centre_lps_mm")
     return [{key: item[key] for key in keys} for item in objects]
 
@@ -94,11 +96,13 @@ def _class_samples(prepared: PreparedScan, options: SliceOptions) -> list[tuple[
 def choose_samples(
     scans: Sequence[PreparedScan], data_set: DataSet, options: SliceOptions
 ) -> tuple[list[Sample], int]:
-    """Choose every slice of a class map; or with an object, and without any as many as asked for.
+    """Choose the samples of a cohort.
+
+    For classes, all of them; for instances, all with an object and the requested share without.
 
     Returns:
-        The samples by scan and slice; and how many slices without object were asked for, which is
-        more than there are when a scan leaves no room for them.
+        The samples, ordered by scan and slice; and the requested number of slices without an
+        object, which may be more than the scans have.
     """
     if data_set.kind == "classes":
         return [sample for scan in scans for sample in samples_of(scan, data_set, options)], 0
@@ -111,7 +115,7 @@ def choose_samples(
         empty = [sample for sample in every if not sample["nodules"]]
         lacking += [(rank, random.random(), sample) for rank, sample in enumerate(empty)]
     wanted = empty_count(len(having), options.empty_share)
-    lacking.sort(key=lambda drawn: drawn[:2])  # one of each scan before a second of any
+    lacking.sort(key=lambda drawn: drawn[:2])  # one from each scan before a second from any
     chosen = [*having, *(sample for _, _, sample in lacking[:wanted])]
     return sorted(chosen, key=lambda sample: (sample["series_uid"], sample["slice"])), wanted
 
@@ -119,16 +123,16 @@ def choose_samples(
 def training_mean(
     samples: Sequence[Sample], output: Path, window_hu: tuple[float, float]
 ) -> dict[str, Any]:
-    """Mean of the training images, to be subtracted from the network's input (FCN paper, 2.1).
+    """Compute the mean of the training images, subtracted from the input (FCN paper, 2.1).
 
     Args:
-        samples: of the training partition; each slice counts once, neighbours do not.
+        samples: samples of the training partition; neighbouring slices are not counted.
         output: the prepared folder.
         window_hu: see :class:`~scripts.transforms.intensity.WindowHU`, outside ``clip``.
 
     Returns:
-        ``hu``: mean over all voxels; ``windowed``: mean after the window was mapped to [0, 1];
-        with the window and the number of slices.
+        ``hu``: mean over all voxels; ``windowed``: mean with the window mapped to [0, 1]; the
+        window; and the number of slices.
 
     Raises:
         ValueError: when there is no training slice.

@@ -1,7 +1,7 @@
 """Assignment of single slices to training, validation and test partitions.
 
-Seeded, pure functions like those of :mod:`scripts.preparation.splits`. Partitions share patients
-here: such splits show that training works, and do not measure generalisation.
+Seeded, pure functions like those of :mod:`scripts.preparation.splits`. Partitions share patients:
+these splits show that training works, but do not measure generalisation.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from random import Random
 
 from scripts.datasets.shares import PARTITIONS, apportion, deal
 
-PAPER_SLICES = (2258, 565)  # training and validation of 2,823 slices; the paper tests nothing
+PAPER_SLICES = (2258, 565)  # training and validation of 2,823 slices; the paper has no test slices
 BLOCK_SHARES = (6, 2, 2)
-HELD_BACK = 0.2  # of the slices with a nodule, for test; of those without, for validation too
+HELD_BACK = 0.2  # share of slices with a nodule for test; of those without, for validation too
 
 
 def assign_random_slices(
     slices: Mapping[str, Sequence[int]], *, seed: int = 0
 ) -> dict[tuple[str, int], str]:
-    """Assign slices, drawn over all slices as in the paper: leaks patients by design.
+    """Assign slices at random over all patients, as in the paper; patients leak by design.
 
     Args:
-        slices: slices of every patient.
-        seed: another seed, another draw.
+        slices: patient -> slice numbers.
+        seed: seed of the random draw.
 
     Returns:
-        Partition of (patient, slice): training or validation, 2,258 : 565; none tests.
+        (patient, slice) -> training or validation, 2,258 : 565; no test partition.
 
     Raises:
         ValueError: for fewer than two slices.
@@ -42,22 +42,25 @@ def assign_random_slices(
 def assign_object_blocks(
     nodules: Mapping[tuple[str, int], Iterable[int]], *, seed: int = 0, gap: int = 1
 ) -> dict[tuple[str, int], str]:
-    """Assign slices with a nodule: a block from inside each nodule is tested on.
+    """Assign slices with a nodule, using a block from inside each nodule for test.
 
-    In each run of consecutive slices with a nodule (a nodule, or several that overlap along z) a
-    block at a seeded place is for test, the ``gap`` slices on either side of it for validation and
-    the others for training, so that every nodule on a test slice has training slices below and
-    above. Runs too short for that all train, unless none would be left for test: then a
-    nodule may be tested at its end. Image, patient and nodule are the same in every partition: this
-    shows that training works on one scan, and does not measure generalisation.
+    In each run of consecutive slices with a nodule (one nodule, or several that overlap along z) a
+    block at a random position is for test, the ``gap`` slices on either side of it for validation
+    and the others for training, so that every nodule on a test slice has training slices below and
+    above. Runs too short for that are for training, unless the test partition would be empty: then
+    a test block may be at the end of a nodule. Image, patient and nodule are in every partition:
+    this shows that training works on one scan, but does not measure generalisation.
 
     Args:
         nodules: (series uid, nodule id) -> its slices.
-        seed: another seed, other places.
+        seed: seed of the positions.
         gap: slices between a block and the training slices around it.
 
+    Returns:
+        (series uid, slice) -> partition.
+
     Raises:
-        ValueError: when there would be nothing to test on, or ``gap`` is below 1.
+        ValueError: when the test partition would be empty, or ``gap`` is below 1.
     """
     if gap < 1:
         raise ValueError(f"gap: must be at least 1 slice, got {gap}")
@@ -67,7 +70,7 @@ def assign_object_blocks(
             return partitions
     longest = max((len(run) for _, run, _ in _series_runs(nodules)), default=0)
     raise ValueError(
-        f"split: slice_block leaves nothing to test on: it needs a nodule on at least "
+        f"split: slice_block leaves the test partition empty: it needs a nodule on at least "
         f"{3 + 2 * gap} consecutive slices (and --slices all), the longest run has {longest}"
     )
 
@@ -75,7 +78,7 @@ def assign_object_blocks(
 def _series_runs(
     nodules: Mapping[tuple[str, int], Iterable[int]],
 ) -> list[tuple[str, list[int], list[set[int]]]]:
-    """Series uid, slices, and slices of each of its nodules, for every run."""
+    """Return series uid, slices, and slices of each nodule, for every run."""
     by_series: dict[str, list[set[int]]] = {}
     for (uid, _), numbers in sorted(nodules.items()):
         by_series.setdefault(uid, []).append(set(numbers))
@@ -100,7 +103,7 @@ def _place_runs(
 
 
 def _layouts(run: Sequence[int], gap: int) -> list[dict[int, str]]:
-    """Every way to lay out a run: training, validation, the test block, validation, training."""
+    """Return all layouts of a run: training, validation, test block, validation, training."""
     length = max(1, round(HELD_BACK * (len(run) - 2 * gap)))
     held = length + 2 * gap
     return [
@@ -112,7 +115,7 @@ def _layouts(run: Sequence[int], gap: int) -> list[dict[int, str]]:
 
 
 def _is_inside(layout: Mapping[int, str], nodules: Iterable[set[int]]) -> bool:
-    """Whether every nodule on a test slice has training slices below and above it."""
+    """Return whether every nodule on a test slice has training slices below and above it."""
     for nodule in nodules:
         tested = [k for k in nodule if layout.get(k) == "test"]
         training = [k for k in nodule if layout.get(k) == "training"]
@@ -122,7 +125,7 @@ def _is_inside(layout: Mapping[int, str], nodules: Iterable[set[int]]) -> bool:
 
 
 def hold_back_ends(numbers: Iterable[int]) -> dict[int, str]:
-    """Assign slices without nodule: the lowest validate, the highest test, the others train.
+    """Assign slices without nodule: lowest to validation, highest to test, others to training.
 
     Example:
         >>> hold_back_ends([3, 9, 20, 40, 55])[55]
@@ -145,32 +148,32 @@ def runs(slices: Iterable[int]) -> list[list[int]]:
     ordered = sorted(set(slices))
     if not ordered:
         return []
-    found = [[ordered[0]]]
+    grouped = [[ordered[0]]]
     for before, number in pairwise(ordered):
         if number != before + 1:
-            found.append([])
-        found[-1].append(number)
-    return found
+            grouped.append([])
+        grouped[-1].append(number)
+    return grouped
 
 
 def assign_slice_blocks(
     slices: Mapping[str, Sequence[int]], *, block: int = 10, gap: int = 2, seed: int = 0
 ) -> dict[tuple[str, int], str]:
-    """Assign slices by blocks of neighbouring ones, which are held back; gaps are left out.
+    """Assign blocks of neighbouring slices to partitions, with gaps between partitions.
 
-    Each patient's slices are cut into blocks, dealt 6:2:2; fewer than three all train. Where
-    neighbouring blocks are in different partitions, slices within ``gap`` above the border are left
-    out, so that no image is shared. The patient is the same in every partition: this shows that
-    training works, and does not measure generalisation.
+    Each patient's slices are cut into blocks and assigned 6:2:2; fewer than three blocks are all
+    for training. Between blocks of different partitions, slices within ``gap`` above the border are
+    left out, so that no image is shared. The patient is in every partition: this shows that
+    training works, but does not measure generalisation.
 
     Args:
-        slices: slices of every patient.
-        block: slices in a block.
+        slices: patient -> slice numbers.
+        block: slices per block.
         gap: slices (counted in the volume) between blocks of two partitions.
-        seed: another seed, another deal.
+        seed: seed of the random draw.
 
     Returns:
-        Partition of (patient, slice); slices of a gap are absent.
+        (patient, slice) -> partition; slices of a gap are absent.
 
     Raises:
         ValueError: when a partition would be empty: too few blocks, or none longer than the gap.

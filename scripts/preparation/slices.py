@@ -1,4 +1,4 @@
-"""Choice of the slices of a scan that become samples: by objects, by classes, and without any."""
+"""Choice of the slices of a scan that become samples: with objects, with classes, and without."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from scripts.datasets.contract import Scan
 
-MARGIN_MM = 5.0  # a slice without object lies at least so far from every object
-LUNG_SHARE = 0.1  # of the widest slice's lung area: what counts as a slice inside the lungs
-SPARE = 1.5  # slices without object are stored with some to spare; the final draw takes a part
-UNKNOWN_OBJECTS = (8.0,)  # slices of each object, where a data set cannot tell before reading
+MARGIN_MM = 5.0  # smallest distance of a slice without object from every object
+LUNG_SHARE = 0.1  # smallest lung area of a slice inside the lungs, relative to the largest
+SPARE = 1.5  # factor of stored over expected slices without object; the final draw uses a part
+UNKNOWN_OBJECTS = (8.0,)  # assumed slices of each object, if unknown before reading
 
 
 def object_slices(objects: Iterable[Mapping[str, Any]], which: str) -> list[int]:
-    """Slices that show an object: the ``central`` one of each, or ``all`` of them."""
+    """Return the slices that show an object: the ``central`` one of each, or ``all`` of them."""
     if which == "central":
         return sorted({item["central"] for item in objects})
     return sorted({k for item in objects for k in item["slices"]})
@@ -27,11 +27,11 @@ def object_slices(objects: Iterable[Mapping[str, Any]], which: str) -> list[int]
 def class_slices(
     shown: Sequence[Iterable[int]], wanted: set[int], which: str, every: int
 ) -> list[int]:
-    """Slices of a class map: ``all`` of them, or those with an ``organ``; of these, each n-th.
+    """Return every n-th slice of a class map, of ``all`` or of those with an ``organ``.
 
     Args:
         shown: label values in each slice.
-        wanted: values that count as an organ.
+        wanted: label values of the organs.
         which: ``all`` or ``organ``.
         every: n.
 
@@ -44,7 +44,7 @@ def class_slices(
 
 
 def expected_slices(scans: Iterable[Scan], which: str) -> float:
-    """How many slices with an object the scans will probably give, before any has been read."""
+    """Estimate the number of slices with an object in scans that are not yet read."""
     objects = [
         UNKNOWN_OBJECTS if scan.object_slices is None else scan.object_slices for scan in scans
     ]
@@ -58,10 +58,10 @@ def empty_candidates(
     occupied: Iterable[tuple[float, float]],
     slice_mm: float,
 ) -> list[int]:
-    """Slices inside the lungs, away from every object.
+    """Return the slices inside the lungs with a margin to every object.
 
     Args:
-        lung_area: lung voxels of each slice; any other measure where there is no lung field.
+        lung_area: lung voxels in each slice; without lung field, a constant above 0.
         occupied: first and last slice index of every object, fractions allowed.
         slice_mm: distance between slices.
 
@@ -79,7 +79,7 @@ def empty_candidates(
 
 
 def draw_empty(candidates: Sequence[int], count: int, *, seed: int, uid: str) -> list[int]:
-    """Draw slices in an order that does not depend on ``count``: fewer are the first of more."""
+    """Draw slices in an order that does not depend on ``count``: a smaller draw begins a larger."""
     shuffled = sorted(candidates)
     Random(f"empty:{seed}:{uid}").shuffle(shuffled)
     return shuffled[:count]
@@ -98,16 +98,16 @@ def empty_count(with_nodule: int, share: float) -> int:
 def empty_quotas(
     uids: Sequence[str], with_nodule: float, *, share: float, seed: int
 ) -> dict[str, int]:
-    """How many slices without object each scan stores, before any has been read.
+    """Return the number of slices without object to store per scan, before any scan is read.
 
-    Each scan's number depends on its own id and on the average alone, so that adding scans later
-    leaves most of them as they are.
+    A scan's number depends only on its id and the average, so that most scans can be reused when
+    others are added later.
 
     Args:
-        uids: ids of every scan.
-        with_nodule: how many slices with an object are expected.
+        uids: ids of all scans.
+        with_nodule: expected number of slices with an object.
         share: see :func:`empty_count`.
-        seed: of the draw.
+        seed: seed of the random draw.
     """
     if share == 0 or not uids:
         return dict.fromkeys(uids, 0)

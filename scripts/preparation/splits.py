@@ -1,7 +1,7 @@
-"""The splits of a cohort, and the assignment of patients and objects to partitions.
+"""Assignment of patients and objects to training, validation and test partitions.
 
-Seeded, pure functions from names to partitions: the same names and the same seed give the same
-partitions on every machine, in whatever order the names come.
+Seeded, pure functions from names to partitions: the same names and seed give the same partitions on
+every machine and in any order of the names.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Split:
     """A way to divide a cohort.
 
     Args:
-        meaning: in a few words, for the help.
-        leak: why it does not measure generalisation; empty where it does.
+        meaning: short description for the help.
+        leak: why it does not measure generalisation; empty if it does.
         tested: whether it has a test partition.
     """
 
@@ -64,7 +64,7 @@ SHARED_SPLITS: Mapping[Kind, Mapping[str, Split]] = {
 
 
 def kinds_of(data_set: DataSet | type[DataSet]) -> tuple[Kind, ...]:
-    """Return the kind of a data set; both for a class that has an option for it."""
+    """Return the kind of a data set; both kinds for a class with an option for it."""
     if isinstance(data_set, DataSet):
         return (data_set.kind,)
     if any(option.name == "kind" for option in fields(data_set)):  # type: ignore[arg-type]
@@ -74,7 +74,7 @@ def kinds_of(data_set: DataSet | type[DataSet]) -> tuple[Kind, ...]:
 
 
 def splits_of(data_set: DataSet | type[DataSet]) -> dict[str, Split]:
-    """Return the splits of a data set: those of its kind, and those that only it has."""
+    """Return the splits of a data set: those of its kind, and its own."""
     splits: dict[str, Split] = {}
     for kind in kinds_of(data_set):
         splits |= {name: split for name, split in SHARED_SPLITS[kind].items() if name not in splits}
@@ -93,15 +93,19 @@ def assign_patients(
 ) -> dict[str, str]:
     """Assign every patient to a partition, by shares.
 
-    Patients who can be measured on in full (with objects, or with every class known) are dealt
-    apart from the others where there are enough, so that each partition of a small cohort has some.
+    Patients with complete annotation (with objects, or with all classes known) are assigned
+    separately from the others if there are at least three, so that each partition of a small cohort
+    has some.
 
     Args:
-        complete: patient -> whether it can be measured on in full.
-        seed: another seed, another draw.
+        complete: patient -> whether the annotation is complete.
+        seed: seed of the random draw.
         shares: relative sizes of training, validation and test.
-        needed: such as "with nodules": what fewer than three patients may not lack; empty where
-            there may be fewer complete ones.
+        needed: description of complete patients, such as "with nodules", if at least three of them
+            are required; empty if not.
+
+    Returns:
+        Patient -> partition.
 
     Raises:
         ValueError: for fewer than three patients: no partition may be empty.
@@ -116,7 +120,7 @@ def assign_patients(
     if len(having) < len(PARTITIONS):
         raise ValueError(
             f"split: patient needs at least 3 patients{needed and f' {needed}'}, one for each of "
-            f"{', '.join(PARTITIONS)}, got {len(having)}; prepare more, or try out with "
+            f"{', '.join(PARTITIONS)}, got {len(having)}; prepare more, or for a trial use "
             f"--split slice_block (which does not measure generalisation)"
         )
     chosen = set(having)
@@ -129,9 +133,18 @@ def assign_patients(
 def assign_folds(
     names: Collection[str], *, folds: int = 5, test_fold: int = 0, seed: int = 0
 ) -> dict[str, str]:
-    """Assign patients by k folds: fold k tests, fold k + 1 validates, the others train.
+    """Assign patients by folds: fold k to test, fold k + 1 to validation, the others to training.
 
     With one seed, each patient is in the test partition of exactly one fold.
+
+    Args:
+        names: the patients.
+        folds: number of folds.
+        test_fold: k, from 0.
+        seed: seed of the random draw.
+
+    Returns:
+        Patient -> partition.
 
     Raises:
         ValueError: for fewer patients than folds.
@@ -146,19 +159,22 @@ def assign_folds(
         )
     shuffled = sorted(names)
     Random(f"fold:{seed}").shuffle(shuffled)
-    named = {test_fold: "test", (test_fold + 1) % folds: "validation"}
-    return {name: named.get(i % folds, "training") for i, name in enumerate(shuffled)}
+    held_out = {test_fold: "test", (test_fold + 1) % folds: "validation"}
+    return {name: held_out.get(i % folds, "training") for i, name in enumerate(shuffled)}
 
 
 def assign_nodules(names: Iterable[tuple[str, int]], *, seed: int = 0) -> dict[Any, str]:
-    """Assign nodules, drawn over all nodules as in the paper: leaks patients by design.
+    """Assign nodules at random over all patients, as in the paper; patients leak by design.
 
     Args:
-        names: (series uid, nodule id) of every nodule; or of anything else to be drawn likewise.
-        seed: another seed, another draw.
+        names: (series uid, nodule id) of every nodule, or (series uid, slice).
+        seed: seed of the random draw.
+
+    Returns:
+        Name -> partition.
 
     Raises:
-        ValueError: for fewer than three nodules.
+        ValueError: for fewer than three names.
     """
     known = sorted(set(names))
     if len(known) < len(PARTITIONS):

@@ -103,7 +103,7 @@ def test_nodule_hidden_by_smaller_ones_then_named(tmp_path):
     cohort.add("1.9", [((20, 18, 9), 1.0), ((20, 18, 9), 1.1)])
     report = prepare_cohort(request(cohort, tmp_path / "out"))
     (problem,) = report.problems
-    assert "no voxel of the label is its own" in problem.reason
+    assert "has no voxel in the label" in problem.reason
 
 
 def test_lungs_without_seg_lungs_then_computed_and_told(tmp_path, capsys, monkeypatch):
