@@ -1,1 +1,1 @@
-"""Demonstrations: the whole path of a bundle on phantoms, by the commands a user would type."""
+"""Demonstrations: all workflows of a bundle on phantoms, with the commands that a user types."""

@@ -1,4 +1,4 @@
-"""``make demo`` and ``make demo-liver``: from synthetic CTs to the mask of an unseen one."""
+"""``make demo`` and ``make demo-liver``: from synthetic CTs to the mask of an unseen CT."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class Workflow:
 
     Args:
         title: shown while it runs.
-        run_id: of ``monai.bundle run``.
-        config: of the bundle, without ``.json``.
-        folder: its output, below the demonstration's folder.
+        run_id: id given to ``monai.bundle run``.
+        config: name of the bundle's config, without ``.json``.
+        folder: its output folder, relative to the demonstration's folder.
         overrides: config ids and values; ``{output}`` is the demonstration's folder.
     """
 
@@ -37,17 +37,17 @@ class Workflow:
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demonstration of one bundle runs, and what it shows at the end.
+    """The steps of the demonstration of one bundle, and the results it shows.
 
     Args:
         recipe: the bundle with its overlays.
-        data_set: whose phantoms are made and prepared.
+        data_set: name of the data set whose phantoms are made and prepared.
         phantom: options of ``phantom DATASET``.
-        prepare: options of ``prepare DATASET``; ``{output}`` as above.
+        prepare: options of ``prepare DATASET``; ``{output}`` is the demonstration's folder.
         workflows: pretraining, training, evaluation.
-        unseen: returns the CT of a test patient, as the scanner or the data set gives it.
-        summarise: lays out the figures, from the folder and the seed.
-        results: what -> where below the folder.
+        unseen: returns the original CT of a test patient, from the demonstration's folder.
+        summarise: returns the lines of the results, from the folder and the seed.
+        results: description -> path relative to the folder.
     """
 
     recipe: Recipe
@@ -60,18 +60,18 @@ class Demo:
     results: Mapping[str, str]
 
     def data_steps(self, output: Path, patients: int, seed: int) -> list[Step]:
-        """Make the cohort and prepare it."""
-        cohort, prepared, seeded = output / "phantoms", output / "prepared", ["--seed", str(seed)]
-        make = [*self.phantom.split(), "--patients", str(patients), "--output", str(cohort)]
-        options = [word.format(output=output) for word in self.prepare.split()]
-        folders = ["--source", str(cohort), "--output", str(prepared)]
+        """Return the steps that make the cohort and prepare it."""
+        cohort, seed_option = str(output / "phantoms"), ["--seed", str(seed)]
+        make = [*self.phantom.split(), "--patients", str(patients), "--output", cohort]
+        prepare = [word.format(output=output) for word in self.prepare.split()]
+        prepare += ["--source", cohort, "--output", str(output / "prepared")]
         return [
-            Step("phantom cohort", _scripts("phantom", self.data_set, *make, *seeded)),
-            Step("prepare slices", _scripts("prepare", self.data_set, *options, *folders, *seeded)),
+            Step("phantom cohort", _scripts("phantom", self.data_set, *make, *seed_option)),
+            Step("prepare slices", _scripts("prepare", self.data_set, *prepare, *seed_option)),
         ]
 
     def workflow_steps(self, output: Path, seed: int) -> list[Step]:
-        """Train, and evaluate on the patients of the test partition."""
+        """Return the steps of training, and of evaluation on the patients of the test partition."""
         common = {"dataset_dir": output / "prepared", "seed": seed}
         return [
             Step(
@@ -88,7 +88,7 @@ class Demo:
         ]
 
     def inference_step(self, output: Path) -> Step:
-        """Segment the whole CT of a patient that training never saw."""
+        """Return the step that segments the whole CT of a test patient."""
         source = self.unseen(output)
         command = self.recipe.command(
             "inferring",
@@ -103,14 +103,16 @@ class Demo:
         """Run all steps and print the results.
 
         Raises:
-            ValueError: when ``output`` is a folder that no demonstration made.
+            ValueError: when ``output`` is a folder that was not made by a demonstration.
+            SystemExit: when a step fails.
         """
-        run = Demonstration(output)
-        run.run(self.data_steps(run.folder, patients, seed))
-        run.run(self.workflow_steps(run.folder, seed))
-        run.run([self.inference_step(run.folder)])
-        lines = [*self.summarise(run.folder, seed), *run.places(self.results)]
-        print("\n".join([*lines, f"all in {run.seconds:.0f} s. {SYNTHETIC}"]))
+        demonstration = Demonstration(output)
+        folder = demonstration.folder
+        demonstration.run(self.data_steps(folder, patients, seed))
+        demonstration.run(self.workflow_steps(folder, seed))
+        demonstration.run([self.inference_step(folder)])
+        lines = [*self.summarise(folder, seed), *demonstration.list_results(self.results)]
+        print("\n".join([*lines, f"all in {demonstration.seconds:.0f} s. {SYNTHETIC}"]))
 
 
 def _scripts(*words: str) -> list[str]:
@@ -123,9 +125,9 @@ def unseen_volume(output: Path) -> Path:
 
 
 def unseen_series(output: Path) -> Path:
-    """Unpack the DICOM images of the first test patient, zips in zips included, into a folder.
+    """Unpack the DICOM images of the first test patient, including nested zips, into a folder.
 
-    The network reads them as the scanner wrote them, without any preparation.
+    Inference reads these original images, without any preparation.
     """
     test = load_datalist(output / "prepared" / "datalist.json", "volumes/test")
     name = str(test[0]["patient_id"])
@@ -139,7 +141,7 @@ def unseen_series(output: Path) -> Path:
 
 
 def stage_table(output: Path, seed: int) -> list[str]:
-    """Lay out the stages of fine-tuning, the best marked, and Dice of the test patients."""
+    """Return a table of the stages of fine-tuning, with the best marked, and Dice in the test."""
     columns = ("name", "sensitivity", "specificity", "dice", "iou", "best")
     with (output / "training" / "stages.csv").open() as file:
         rows = [[row[column] for column in columns] for row in csv.DictReader(file)]
@@ -162,7 +164,7 @@ def _stage_line(row: list[str]) -> str:
 
 
 def organ_table(output: Path, seed: int) -> list[str]:
-    """Lay out IoU of every organ: over volumes, of all voxels, the worst patient, their number."""
+    """Return a table of each organ's IoU: mean per volume, pooled, worst, number of patients."""
     summary = json.loads((output / "evaluation" / "summary.json").read_text())
     with (output / "evaluation" / "per_class.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["known"] == "True"]
@@ -179,7 +181,7 @@ def organ_table(output: Path, seed: int) -> list[str]:
 def _organ_line(organ: str, figures: Mapping[str, Any], rows: list[dict[str, str]]) -> str:
     ious = [float(row["iou"]) for row in rows if row["name"] == organ]
     if not ious:
-        return f"  {organ:<40}  annotated in none of them"
+        return f"  {organ:<40}  not annotated in these patients"
     mean, pooled = (figures[f"iou_{organ}_{kind}"] for kind in ("per_volume_mean", "pooled"))
     cells = f"{mean['value']:11.3f}{pooled['value']:11.3f}{min(ious):11.3f}{mean['n']:11}"
     return f"  {organ:<40}{cells}"
@@ -222,7 +224,7 @@ LUNG = Demo(
         "table of the stages": "training/stages.csv",
         "numbers per nodule, slice, volume": "evaluation/per_nodule.csv",
         "mask of the unseen CT": "prediction",
-        "one config that repeats the training": "training/training_config.json",
+        "one config to repeat the training": "training/training_config.json",
     },
 )
 LIVER = Demo(
@@ -260,7 +262,7 @@ LIVER = Demo(
         "IoU of every organ, epoch by epoch": "training/history.csv",
         "numbers per organ and patient": "evaluation/per_class.csv",
         "mask of the unseen patient": "prediction",
-        "one config that repeats the training": "training/training_config.json",
+        "one config to repeat the training": "training/training_config.json",
     },
 )
 
@@ -272,27 +274,29 @@ def demo(output: str = "demo_output", *, patients: int = 20, seed: int = 0) -> N
     ``python -m scripts demo liver``.
 
     Args:
-        output: folder for everything; an earlier demo's folder is replaced.
+        output: folder for all files; the folder of an earlier demo is replaced.
         patients: number of phantom patients.
         seed: seed of the cohort, the split and the training.
 
     Raises:
-        ValueError: when ``output`` is a folder that no demo made.
+        ValueError: when ``output`` is a folder that was not made by a demo.
+        SystemExit: when a step fails.
     """
     LUNG.run(output, patients, seed)
 
 
 def demo_liver(output: str = "demo_liver_output", *, patients: int = 24, seed: int = 0) -> None:
-    """Make phantoms in 3D-IRCADb's files, train an FCN, evaluate, segment an unseen patient.
+    """Make phantoms in the layout of 3D-IRCADb-01, train an FCN, evaluate, segment an unseen CT.
 
     Needs no network and no data; about five minutes on two cores.
 
     Args:
-        output: folder for everything; an earlier demo's folder is replaced.
-        patients: number of phantom patients, at least four: half train, a quarter tests.
+        output: folder for all files; the folder of an earlier demo is replaced.
+        patients: number of phantom patients, at least four: half for training, a quarter for test.
         seed: seed of the cohort, the split and the training.
 
     Raises:
-        ValueError: when ``output`` is a folder that no demo made.
+        ValueError: when ``output`` is a folder that was not made by a demo.
+        SystemExit: when a step fails.
     """
     LIVER.run(output, patients, seed)

@@ -1,4 +1,4 @@
-"""Commands run one after another, each with a log of its own."""
+"""Execution of commands one after another, each with its own log."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN_LINES = 20  # of the log of a command that failed
 
 @dataclass(frozen=True)
 class Step:
-    """One command of a demonstration, with a title that is shown while it runs."""
+    """One Python command of a demonstration, with the title shown while it runs."""
 
     title: str
     command: list[str]
@@ -27,10 +27,10 @@ class Demonstration:
     """A folder in which commands are run in turn.
 
     Args:
-        output: the folder; an earlier demonstration's is emptied.
+        output: the folder; the folder of an earlier demonstration is emptied.
 
     Raises:
-        ValueError: when ``output`` is a folder that no demonstration made.
+        ValueError: when ``output`` is a folder that was not made by a demonstration.
     """
 
     def __init__(self, output: str | Path) -> None:
@@ -52,7 +52,7 @@ class Demonstration:
         return time.perf_counter() - self._started
 
     def run(self, steps: Iterable[Step]) -> None:
-        """Run commands in turn; the first that fails ends it.
+        """Run commands in turn, up to the first that fails.
 
         Raises:
             SystemExit: see :func:`run`.
@@ -61,17 +61,17 @@ class Demonstration:
             self._done += 1
             run(step, self.folder / "logs" / f"{self._done}.log")
 
-    def places(self, places: Mapping[str, str]) -> list[str]:
-        """Lay out the files of the results, a line each.
+    def list_results(self, results: Mapping[str, str]) -> list[str]:
+        """Return one line per result.
 
         Args:
-            places: what -> where in the folder.
+            results: description -> path relative to the folder.
         """
-        return [f"  {what:<40}{self.folder / where}" for what, where in places.items()]
+        return [f"  {name:<40}{self.folder / path}" for name, path in results.items()]
 
 
 def run(step: Step, log: Path) -> float:
-    """Run one command, its output into a log; return the seconds it took.
+    """Run one command with its output in a log; return its seconds.
 
     Raises:
         SystemExit: with the command's exit code, after showing the end of its log.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Radiodensity in HU; blood and organs differ with contrast medium, lungs with depth.
+# Radiodensity in HU; blood and organs vary with contrast medium, lungs with depth.
 TISSUE_HU = {
     "air": -1000.0,
     "fat": -102.0,
@@ -36,11 +36,11 @@ class Build:
     Args:
         scale: factors of the standard chest along x, y, z.
         fat_mm: thickness of the fat under the skin at the side.
-        breast_mm: how far a breast rises above the chest.
+        breast_mm: height of a breast above the chest wall.
         contrast: whether contrast medium was given.
-        lung_hu: mean of the lung tissue.
-        gravity_hu_per_mm: by how much it rises towards the back.
-        emphysema: share of the upper lung that is destroyed, 0 for most.
+        lung_hu: mean HU of the lung tissue.
+        gravity_hu_per_mm: increase of the lung's HU towards the back.
+        emphysema: share of the upper lung that is destroyed, 0 for most patients.
         wobble: amplitudes (3,) in mm of the slow irregularities of the outlines.
     """
 

@@ -1,4 +1,4 @@
-"""CT and mask slices as DICOM files, and zips of them, in bytes that depend on nothing else."""
+"""DICOM files of CT and mask slices, and zips of them, with reproducible bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ZIP_DATE = (2000, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class SliceGeometry:
-    """Where the slices of a volume lie: axis-aligned, rows to the left, columns to the back.
+    """Position of the slices of a volume: axis-aligned, rows to the left, columns to the back.
 
     Args:
         offset_mm: LPS position (x, y, z) of the first voxel of the lowest slice.
@@ -34,17 +34,17 @@ class SliceGeometry:
     descending: bool
 
     def position(self, row: int) -> list[float]:
-        """ImagePositionPatient of a slice, counted from the lowest."""
+        """Return ImagePositionPatient of a slice, counted from the lowest."""
         x, y, z = self.offset_mm
         return [x, y, round(z + row * self.spacing_mm[2], 4)]
 
     def number(self, row: int, count: int) -> int:
-        """K of ``image_K`` for a slice, counted from the lowest."""
+        """Return K of ``image_K`` for a slice, counted from the lowest."""
         return count - 1 - row if self.descending else row
 
 
 def uid(name: str) -> UID:
-    """A valid DICOM UID under 2.25, made from a name.
+    """Return a valid DICOM UID under 2.25, derived from a name.
 
     >>> uid("a") == uid("a") != uid("b")
     True
@@ -53,12 +53,12 @@ def uid(name: str) -> UID:
 
 
 def series_dataset(patient: str, series: str, geometry: SliceGeometry) -> Dataset:
-    """What all slices of a series share.
+    """Return the elements that all slices of a series share.
 
     Args:
-        patient: identifies the patient, who does not exist.
-        series: tells this series from the patient's others, ``ct`` or a structure's name.
-        geometry: gives the sizes of a voxel.
+        patient: id of the fictitious patient.
+        series: name of the series within the patient, ``ct`` or a structure's name.
+        geometry: position and size of the voxels.
     """
     x, y, z = (f"{step:.9g}" for step in geometry.spacing_mm)
     dataset = Dataset()
@@ -96,14 +96,14 @@ def slice_files(
     *,
     intercept: int = 0,
 ) -> Iterator[tuple[str, bytes]]:
-    """Names ``image_K`` and contents of the DICOM files of a volume, in the order of K.
+    """Yield names ``image_K`` and contents of the DICOM files of a volume, in the order of K.
 
     Args:
         volume: (Z, Y, X) from the lowest slice: 8-bit masks, or HU in 16 bits.
         patient: as for :func:`series_dataset`; globally unique, the UIDs are derived from it.
-        series: as there.
-        geometry: where the slices lie.
-        intercept: RescaleIntercept; below 0, values are stored without a sign.
+        series: as for :func:`series_dataset`.
+        geometry: position and size of the voxels.
+        intercept: RescaleIntercept; unless 0, values are stored as unsigned.
     """
     stored = volume.astype("<u2" if intercept else volume.dtype.newbyteorder("<"), copy=False)
     if intercept:
@@ -128,12 +128,12 @@ def slice_files(
 
 
 def padded(content: bytes) -> bytes:
-    """An even number of bytes, as DICOM asks for."""
+    """Pad to an even number of bytes, as DICOM requires."""
     return content + b"\0" * (len(content) % 2)
 
 
 def zip_bytes(files: Mapping[str, bytes], *, compressed: bool = True) -> bytes:
-    """A zip of files, with fixed dates, in the given order; folders get members of their own."""
+    """Return a zip of files, with fixed dates, in the given order, with members for folders."""
     buffer = io.BytesIO()
     method = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
     seen: set[str] = set()
@@ -150,7 +150,7 @@ def zip_bytes(files: Mapping[str, bytes], *, compressed: bool = True) -> bytes:
 
 
 def zip_member(name: str) -> zipfile.ZipInfo:
-    """A member that says nothing of the machine it was made on."""
+    """Return a zip member that does not depend on machine or time."""
     info = zipfile.ZipInfo(name, ZIP_DATE)
     info.create_system = 3
     info.external_attr = (0o40755 << 16 | 0x10) if name.endswith("/") else 0o100644 << 16

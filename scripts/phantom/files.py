@@ -1,4 +1,4 @@
-"""Files of a synthetic cohort: its folder, claimed once and completed later, and its images."""
+"""Files of a synthetic cohort: its folder, which a later run may complete, and its images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from scripts.storage.output_folder import writing_into
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where an array (Z, Y, X) lies in the world, LPS mm, for axis-aligned scans.
+    """World position (LPS mm) of an array (Z, Y, X), for axis-aligned scans.
 
     Args:
         offset_mm: world position (x, y, z) of the first voxel's centre.
@@ -33,7 +33,7 @@ class Geometry:
     spacing_mm: tuple[float, float, float]
 
     def world(self, index_xyz: NDArray[np.floating]) -> NDArray[np.float64]:
-        """World LPS mm of voxel indices (..., 3) in the order x, y, z, counted from 0.
+        """Map voxel indices (..., 3) in the order x, y, z, counted from 0, to LPS mm.
 
         >>> geometry = Geometry((10.0, 0.0, 0.0), (-1, -1, 1), (0.5, 0.5, 2.0))
         >>> geometry.world(np.array([2, 2, 2])).tolist()
@@ -46,7 +46,8 @@ class Geometry:
 def write_image(path: Path, array: NDArray[np.generic], geometry: Geometry) -> None:
     """Write an array (Z, Y, X) as MetaImage (PATH.mhd and PATH.raw) or as compressed NIfTI.
 
-    Written in a folder of its own, then moved, data before header: no half file is ever found.
+    Written in a temporary folder, then moved, data before header, so that no incomplete file
+    exists under the final name.
     """
     image = sitk.GetImageFromArray(array)
     image.SetOrigin(geometry.offset_mm)
@@ -61,24 +62,27 @@ def write_image(path: Path, array: NDArray[np.generic], geometry: Geometry) -> N
 
 
 def claim_folder(folder: Path, options: Mapping[str, Any], patients: int, readme: str) -> Path:
-    """Make the folder ready for a cohort, or find the same cohort begun in it.
+    """Create the folder of a cohort, or accept one with the same cohort to complete it.
 
     Args:
-        folder: where the cohort goes.
-        options: what its images depend on, kept in cohort.json.
-        patients: how many; may grow.
-        readme: the notice for README.txt.
+        folder: folder of the cohort.
+        options: options that its images depend on, stored in cohort.json.
+        patients: number of patients; may be larger than in an earlier run.
+        readme: text of README.txt.
+
+    Returns:
+        The folder.
 
     Raises:
-        FileExistsError: if it holds other files or a cohort with other options.
+        FileExistsError: for a folder with other files or a cohort of other options.
         OutputError: when it cannot be written.
     """
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"output must be a folder, {folder} is a file; name another")
-    made = folder / "cohort.json"
+    record = folder / "cohort.json"
     content = {**options, "patients": patients}
-    if made.is_file():
-        earlier = json.loads(made.read_text(encoding="utf-8"))
+    if record.is_file():
+        earlier = json.loads(record.read_text(encoding="utf-8"))
         same = {key: earlier.get(key) for key in options} == dict(options)
         if not same or earlier["patients"] > patients:
             raise FileExistsError(
@@ -90,6 +94,6 @@ def claim_folder(folder: Path, options: Mapping[str, Any], patients: int, readme
             f"{folder} is not empty and holds no cohort of this command; name an empty folder"
         )
     with writing_into(folder):
-        write_text(made, json.dumps(content, indent=1) + "\n")
+        write_text(record, json.dumps(content, indent=1) + "\n")
         write_text(folder / "README.txt", readme)
     return folder

@@ -1,4 +1,4 @@
-"""Outlines of a chest: skin, rib cage and lungs, as tables that points and voxels look up.
+"""Outlines of a chest: skin, rib cage and lungs, as lookup tables.
 
 Skin and cage are star-shaped about the axis x = y = 0: a radius for every height and angle. The
 inner border of each lung is a height over the plane (y, z), its floor (the diaphragm) a height over

@@ -1,4 +1,4 @@
-"""The unevenness of tissue: coarse random fields, looked up slice by slice."""
+"""Texture of tissue: coarse random fields, interpolated slice by slice."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ REACH_MM = (400.0, 280.0, 400.0)  # z, y, x covered by the fields of an abdomen
 
 
 def draw_texture(build: Build, rng: np.random.Generator) -> Array:
-    """Unevenness (Z, Y, X) of the lung tissue in HU on a coarse grid of TEXTURE_MM."""
+    """Draw the texture (Z, Y, X) of the lung tissue in HU on a coarse grid of TEXTURE_MM."""
     shape = tuple(int(extent / TEXTURE_MM) + 2 for extent in (330.0, 200.0, 300.0))
     fine = rng.standard_normal(shape, dtype=np.float32)
     medium = gaussian_filter(fine, 1.0)
@@ -33,8 +33,8 @@ class TextureLookup:
 
     Args:
         field: (Z, Y, X) on a grid of ``step_mm`` centred on the patient's frame.
-        grid: where it is wanted.
-        step_mm: distance of the field's values.
+        grid: voxel grid to interpolate at.
+        step_mm: spacing of the field.
     """
 
     def __init__(self, field: Array, grid: Grid, step_mm: float = TEXTURE_MM) -> None:
@@ -50,7 +50,7 @@ class TextureLookup:
         return low, (position - low).astype(np.float32)
 
     def slice(self, row: int) -> Array:
-        """The field (Y, X) at one slice of the grid."""
+        """Return the field (Y, X) at one slice of the grid."""
         (z, tz), (y, ty), (x, tx) = self.along
         plane = self.field[z[row]] * (1 - tz[row]) + self.field[z[row] + 1] * tz[row]
         plane = plane[y] * (1 - ty[:, None]) + plane[y + 1] * ty[:, None]
@@ -58,13 +58,13 @@ class TextureLookup:
 
 
 def draw_field(rng: np.random.Generator, step_mm: float, reach_steps: float) -> Array:
-    """A random field (Z, Y, X) of unit variance on a grid of ``step_mm``, smooth over its steps."""
+    """Draw a smooth random field (Z, Y, X) of unit variance on a grid of ``step_mm``."""
     shape = tuple(int(extent / step_mm) + 2 for extent in REACH_MM)
     field = gaussian_filter(rng.standard_normal(shape, dtype=np.float32), reach_steps, mode="wrap")
     return np.asarray(field / field.std(), dtype=np.float32)
 
 
 def sample_field(field: Array, grid: Grid, step_mm: float) -> Array:
-    """A field at the voxels of a grid (Z, Y, X)."""
+    """Interpolate a field at the voxels of a grid (Z, Y, X)."""
     lookup = TextureLookup(field, grid, step_mm)
     return np.stack([lookup.slice(row) for row in range(len(grid.z))])

@@ -1,4 +1,4 @@
-"""A patient of the chest phantom: everything that does not depend on how it is scanned."""
+"""A patient of the chest phantom: anatomy, independent of the scan protocol."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scripts.phantom.solids import Array
 
 @dataclass(frozen=True)
 class Patient:
-    """Everything about one patient's chest that does not depend on how it is scanned."""
+    """The anatomy of one patient's chest, independent of the scan protocol."""
 
     build: Build
     outlines: Outlines

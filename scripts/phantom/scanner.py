@@ -1,4 +1,4 @@
-"""The scanner: its couch; how a body is placed on voxels, blurred, given noise and padded."""
+"""The scanner: protocol, couch, blur, noise and padding of a synthetic CT."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ CHEST_MARGIN_MM = 12.0
 
 @dataclass(frozen=True)
 class Protocol:
-    """How one scan is made.
+    """The protocol of one scan.
 
     Args:
         field_mm: side of the square field of view.
         spacing_z_mm: distance between slices.
-        slices: how many.
+        slices: number of slices.
         start_mm: patient z of the lowest slice.
         centre_mm: patient (x, y) of the field's middle.
         origin_mm: world LPS position of the patient frame's origin.
         flipped: stored with x and y running backwards (prone-like TransformMatrix).
         noise_hu: standard deviation in the middle of the body.
-        sharpness: cycles per mm where the noise and the image fall off.
+        sharpness: cutoff frequency of image and noise in cycles per mm.
         padded: whether the corners outside the round field are -2048.
     """
 
@@ -59,10 +59,10 @@ class Protocol:
 def draw_protocol(
     patient: Patient, rng: np.random.Generator, *, slices: int | None, flipped: bool
 ) -> Protocol:
-    """Draw how a patient is scanned.
+    """Draw the protocol of a patient's scan.
 
-    With ``slices`` given, their distance is what covers the chest, within 0.7 to 2.5 mm; fewer
-    slices than that leave an excerpt around the middle of the lungs.
+    With ``slices`` given, their distance is chosen to cover the chest, within 0.7 to 2.5 mm; too
+    few slices for that show an excerpt around the middle of the lungs.
     """
     low, high = patient.outlines.extent_mm
     low, high = low - CHEST_MARGIN_MM, high + CHEST_MARGIN_MM
@@ -89,7 +89,7 @@ def draw_protocol(
 def scan(
     clean: Array, grid: Grid, protocol: Protocol, rng: np.random.Generator
 ) -> NDArray[np.int16]:
-    """What the scanner writes (Z, Y, X) for a chest without noise, which is used up."""
+    """Simulate the scan (Z, Y, X) of a volume without noise."""
     blur = 0.19 / protocol.sharpness / grid.spacing_mm[0]
     outside = ~round_field(clean.shape[1]) if protocol.padded else None
     strength, reach = noise_levels(clean), noise_reach(grid)
@@ -108,25 +108,25 @@ def scan(
 
 
 def round_field(size: int) -> NDArray[np.bool_]:
-    """The round field of view in a square image (Y, X)."""
+    """Return the round field of view in a square image (Y, X)."""
     step = (np.arange(size) - 0.5 * (size - 1)) / (0.5 * size)
     return np.asarray(np.hypot(step[None, :], step[:, None]) <= 1.0)
 
 
 def noise_reach(grid: Grid) -> Array:
-    """Relative noise (Y, X) in a slice: most in the middle, where the body is thickest."""
+    """Return the relative noise (Y, X) in a slice: highest in the middle of the body."""
     reach = np.hypot(grid.x[None, :] / 150.0, grid.y[:, None] / 120.0)
     return np.asarray(0.55 + 0.55 * np.exp(-(reach**2)), dtype=np.float32)
 
 
 def noise_levels(clean: Array) -> NDArray[np.float64]:
-    """Relative noise (Z,) of the slices: more where there is much tissue to pass."""
+    """Return the relative noise (Z,) of the slices, which rises with the amount of tissue."""
     tissue = (clean[:, ::4, ::4] > -300).mean(axis=(1, 2), dtype=np.float64)
     return np.asarray(np.sqrt(tissue / max(float(tissue.mean()), 1e-3)).clip(0.7, 1.5))
 
 
 def noise_spectrum(size: int, pixel_mm: float, sharpness: float) -> Array:
-    """Amplitude (Y, X // 2 + 1) of CT noise: a ramp, cut off by the reconstruction kernel."""
+    """Return the amplitude (Y, X // 2 + 1) of CT noise: a ramp with the kernel's cutoff."""
     along_y, along_x = fft.fftfreq(size, pixel_mm), fft.rfftfreq(size, pixel_mm)
     frequency = np.hypot(along_y[:, None], along_x[None, :])
     amplitude = np.sqrt(frequency + 0.01) * np.exp(-((frequency / sharpness) ** 2))
@@ -136,7 +136,7 @@ def noise_spectrum(size: int, pixel_mm: float, sharpness: float) -> Array:
 
 
 def noise(spectrum: Array, rng: np.random.Generator) -> Array:
-    """One image (Y, X) of noise with a spectrum and unit standard deviation."""
+    """Draw one image (Y, X) of noise with a spectrum and unit standard deviation."""
     size = spectrum.shape[0]
     parts = rng.standard_normal((2, *spectrum.shape), dtype=np.float32)
     waves = (parts[0] + 1j * parts[1]) * (spectrum * np.float32(size * size / np.sqrt(2.0)))
@@ -144,7 +144,7 @@ def noise(spectrum: Array, rng: np.random.Generator) -> Array:
 
 
 def draw_couch(grid: Grid, top_mm: float) -> Array:
-    """Air and the couch under a patient (Y, X) in HU, its top at a depth y in mm."""
+    """Draw air and the couch (Y, X) in HU, with the couch's top at a depth y in mm."""
     x, y = grid.x[None, :], grid.y[:, None]
     top = np.float32(top_mm) - x * x / np.float32(900.0)
     width = np.float32(grid.spacing_mm[0])

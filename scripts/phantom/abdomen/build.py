@@ -9,7 +9,7 @@ import numpy as np
 from scripts.phantom.build import TISSUE_HU, Build
 
 PHASES = ("native", "arterial", "portal", "late")
-# HU in the four phases; what does not take up contrast medium is in build.TISSUE_HU
+# HU in the four phases; tissues without uptake of contrast medium are in STEADY_HU
 PHASE_HU: dict[str, tuple[float, float, float, float]] = {
     "muscle": (52, 56, 62, 64),
     "artery": (42, 300, 165, 120),
@@ -49,9 +49,9 @@ class Body:
         fat_mm: thickness of the fat under the skin at the side.
         inner_fat: 0 to 1, how much fat lies between the organs.
         phase: one of :data:`PHASES`.
-        uptake: factor of what the medium adds.
-        fatty_liver_hu: how much darker the liver is than usual.
-        wobble_mm: amplitude of the outlines' slow irregularity.
+        uptake: factor of the enhancement by contrast medium.
+        fatty_liver_hu: reduction of the liver's HU by fat.
+        wobble_mm: amplitude of the slow irregularity of the outlines.
     """
 
     scale: tuple[float, float, float]

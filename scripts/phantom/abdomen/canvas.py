@@ -1,4 +1,4 @@
-"""The voxels that an abdomen is drawn on: HU, and which structure each voxel belongs to."""
+"""The voxels that an abdomen is drawn on: HU, and the structure of each voxel."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scripts.phantom.outlines import ANGLES, at_heights
 from scripts.phantom.parenchyma import sample_field
 from scripts.phantom.solids import Array, Grid, Window, blend, edge_width, tube_share
 
-# what the label map tells apart, one bit each; sub-structures of the liver keep its bit
+# structures of the label map, one bit each; sub-structures of the liver keep the liver's bit
 STRUCTURES = (
     *("skin", "bone", "liver", "spleen", "left_kidney", "right_kidney", "stomach"),
     *("gallbladder", "artery", "vein", "portal_vein", "lungs"),
@@ -22,11 +22,11 @@ BITS = {name: 1 << i for i, name in enumerate(STRUCTURES)}
 
 
 class Canvas:
-    """Draws a few slices of one patient into arrays that are given.
+    """Draws a few slices of one patient into given arrays.
 
     Args:
-        patient: whose abdomen.
-        grid: the slices' voxels.
+        patient: the patient's anatomy.
+        grid: voxel grid of the slices.
         arrays: HU, structures and lesions (Z, Y, X), filled in place.
     """
 
@@ -58,7 +58,7 @@ class Canvas:
         return np.asarray(at_heights(table, self.grid.z)[:, self.bin])
 
     def put(self, window: Window, share: Array, value: float | Array, name: str = "") -> None:
-        """Draw a share of a structure; what is named takes its voxels from other structures."""
+        """Draw a share of a structure; a named structure replaces others in the label map."""
         blend(self.volume[window], value, share)
         if not name:
             return

@@ -1,4 +1,4 @@
-"""A synthetic cohort with exactly the files of 3D-IRCADb-01."""
+"""A synthetic cohort in the file layout of 3D-IRCADb-01."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ SIZES, SLICES = (64, 1024), (24, 600)
 README = """\
 SYNTHETIC. No person was scanned: every image and mask in this folder was drawn by
 `python -m scripts phantom ircadb` from the seed in cohort.json, in the file layout of
-3D-IRCADb-01. Good for trying software and for tests. Not for medical conclusions, and figures
-reached on it say nothing about figures on patients.
+3D-IRCADb-01. For trying out and testing software. Not for medical conclusions: results on these
+images do not predict results on patients.
 """
 
 
@@ -32,21 +32,21 @@ def make_cohort(
 ) -> None:
     """Write a synthetic cohort in 3D-IRCADb-01's layout.
 
-    The same options give the same bytes. Each patient depends on the seed and its number only, so
-    that a larger cohort begins with the patients of the smaller one. A folder made with the same
-    options is completed, its patients are kept.
+    The same options give the same bytes. Each patient depends only on the seed and its number, so
+    that a larger cohort begins with the patients of a smaller one. A folder made with the same
+    options is completed; its patients are kept.
 
     Args:
-        output: folder to fill; empty, absent or made by this command with the same options.
-        patients: how many; every six hold all the oddities of the real data set.
-        seed: of all that is drawn.
+        output: folder to fill; new, empty, or made by this command with the same options.
+        patients: number of patients; six of them show all irregularities of the real data set.
+        seed: seed of all random draws.
         size: pixels along a slice's side; the field of view stays 287 to 491 mm.
-        slices: of each patient; by default what covers the upper abdomen at 1 to 4 mm.
-        jobs: processes that draw at the same time.
+        slices: slices per patient; by default as many as cover the upper abdomen at 1 to 4 mm.
+        jobs: number of parallel processes.
 
     Raises:
         ValueError: for an option out of range.
-        FileExistsError: if the folder holds anything else.
+        FileExistsError: for a folder with other files.
         OutputError: when it cannot be written.
     """
     check_whole("patients", patients, 1, 100_000)
@@ -68,7 +68,7 @@ def make_cohort(
 
 
 def write_table(path: Path, records: list[PatientRecord]) -> None:
-    """Write one row a patient: what is odd about it, and how large its organs are."""
+    """Write one row per patient: its irregularities, and the sizes of its organs."""
     lines = ["patient_id,phase,slices,spacing_z_mm,descending,packing,tumours,liver_ml,kidneys"]
     for record in records:
         lines.append(

@@ -1,4 +1,4 @@
-"""One synthetic patient of 3D-IRCADb-01: drawn, scanned, outlined under varying names, packed."""
+"""One synthetic patient of 3D-IRCADb-01: images, outlines under varying names, and files."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from scripts.phantom.scanner import Protocol, scan
 from scripts.phantom.solids import Grid
 from scripts.storage.files import write_bytes, write_text
 
-VERSION = 1  # of the drawings: goes up when the same seed gives other images
+VERSION = 1  # of the drawings: increased when the same seed gives other images
 PATIENT_STREAM, SCAN_STREAM, LESION_STREAM = 10, 11, 12
 Masks = dict[str, NDArray[np.bool_]]
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the images of a cohort depend on, besides a patient's number."""
+    """The options that the images of a cohort depend on."""
 
     seed: int
     size: int
@@ -37,18 +37,19 @@ class Options:
 
 @dataclass(frozen=True)
 class Variant:
-    """How a patient of the real data set can be odd.
+    """Irregularities of patients in the real data set.
 
     Args:
-        phase: of the contrast medium.
-        tumours, cysts: how many.
-        tumour_name: folder of each tumour, ``{}`` being its number; one for all without ``{}``.
+        phase: phase of the contrast medium.
+        tumours, cysts: their numbers.
+        tumour_name: folder of each tumour, with ``{}`` for its number; without ``{}``, one folder
+            for all.
         cyst_name: folder of the cysts.
-        kidneys: ``sides`` (two folders), ``one`` (both in one), ``none`` (there, not outlined).
+        kidneys: ``sides`` (two folders), ``one`` (one folder for both), ``none`` (not outlined).
         descending: whether image_0 is the highest slice.
-        packing: ``zips``, ``nested`` (those in a zip of the patient) or ``folders``.
+        packing: ``zips``, ``nested`` (these inside a zip of the patient) or ``folders``.
         intercept: RescaleIntercept of the CT.
-        extras: further structures that are outlined: folder, and what is in it.
+        extras: (folder, structure) of further outlined structures.
     """
 
     phase: str
@@ -85,15 +86,15 @@ VARIANTS = (
 
 @dataclass(frozen=True)
 class PatientRecord:
-    """What was drawn for one patient.
+    """The record of one patient.
 
     Args:
         number: N of ``3Dircadb1.N``.
         phase, kidneys, packing, descending, tumours: as in :class:`Variant`.
-        slices: how many.
+        slices: number of slices.
         spacing_mm: voxel size (x, y, z).
-        structures: folder -> voxels of its mask.
-        unlabelled: what is in the image but has no folder -> voxels.
+        structures: folder -> number of voxels of its mask.
+        unlabelled: structure in the image without a folder -> number of voxels.
         files: all files, relative to the cohort's folder.
     """
 
@@ -119,7 +120,7 @@ class PatientRecord:
         return self.structures[structure] * float(np.prod(self.spacing_mm)) / 1000
 
     def describe(self) -> str:
-        """One line for the user."""
+        """Return one line for the screen."""
         return (
             f"{self.patient_id}: {self.slices} slices, {self.phase} phase, {self.tumours} tumours, "
             f"liver {self.millilitres('liver'):.0f} mL"
@@ -127,7 +128,7 @@ class PatientRecord:
 
 
 def make_patient(task: tuple[Path, Options, int]) -> PatientRecord:
-    """Write one patient's files, or read its record if they are all there.
+    """Write one patient's files, or read its record if all of them exist.
 
     Args:
         task: the cohort's folder, its options and the patient's index from 0.
@@ -142,8 +143,8 @@ def make_patient(task: tuple[Path, Options, int]) -> PatientRecord:
     image, masks, unlabelled, geometry = draw_images(options, index, variant)
     name = f"3Dircadb1.{index + 1}"
     patient = f"PHANTOM-{options.seed}-{index + 1}"
-    sections = dicom_sections(image, masks, patient, geometry, variant.intercept)
-    files = pack(sections, name, variant.packing)
+    images = dicom_images(image, masks, patient, geometry, variant.intercept)
+    files = pack(images, name, variant.packing)
     write_files(folder, files)
     record = PatientRecord(
         number=index + 1,
@@ -158,13 +159,12 @@ def make_patient(task: tuple[Path, Options, int]) -> PatientRecord:
         unlabelled={structure: int(mask.sum()) for structure, mask in unlabelled.items()},
         files=tuple(files),
     )
-    text = json.dumps(asdict(record), indent=1) + "\n"
-    write_text(path, text)
+    write_text(path, json.dumps(asdict(record), indent=1) + "\n")
     return record
 
 
 def read_record(path: Path) -> PatientRecord:
-    """Read the record of a patient that was made before."""
+    """Read the record of an existing patient."""
     content = json.loads(path.read_text(encoding="utf-8"))
     content["spacing_mm"], content["files"] = tuple(content["spacing_mm"]), tuple(content["files"])
     return PatientRecord(**content)
@@ -194,7 +194,7 @@ def draw_images(
 
 
 def slice_geometry(protocol: Protocol, grid: Grid, descending: bool) -> SliceGeometry:
-    """Where the slices lie in the world (LPS mm)."""
+    """Return the position of the slices in the world (LPS mm)."""
     corner = np.array([grid.x[0], grid.y[0], grid.z[0]], dtype=float)
     x, y, z = np.round(corner + protocol.origin_mm, 3).tolist()
     pixel = round(grid.spacing_mm[0], 6)
@@ -207,7 +207,7 @@ def outline(
     lesions: tuple[Lesion, ...],
     variant: Variant,
 ) -> tuple[Masks, Masks]:
-    """Masks (Z, Y, X) under the names of this patient's folders, and those without a folder."""
+    """Return masks (Z, Y, X) by the names of this patient's folders, and those without folder."""
 
     def of(*names: str) -> NDArray[np.bool_]:
         bits = sum(BITS[name] for name in names)
@@ -235,10 +235,10 @@ def outline(
     return masks, unlabelled
 
 
-def dicom_sections(
+def dicom_images(
     image: NDArray[np.int16], masks: Masks, patient: str, geometry: SliceGeometry, intercept: int
 ) -> dict[str, dict[str, bytes]]:
-    """The files of PATIENT_DICOM and of MASKS_DICOM by name, ``structure/image_K`` for masks."""
+    """Return the files of PATIENT_DICOM and MASKS_DICOM by name; masks as ``structure/image_K``."""
     outlined = {
         f"{structure}/{name}": content
         for structure, mask in masks.items()
@@ -250,27 +250,32 @@ def dicom_sections(
     return {"PATIENT_DICOM": ct, "MASKS_DICOM": outlined}
 
 
-def pack(sections: dict[str, dict[str, bytes]], name: str, packing: str) -> dict[str, bytes]:
-    """The files of a patient as they lie in the cohort's folder.
+def pack(images: dict[str, dict[str, bytes]], name: str, packing: str) -> dict[str, bytes]:
+    """Return the files of a patient by their path in the cohort's folder.
 
-    Unpacked, PATIENT_DICOM lies in a folder of its own name, as programs that unpack make it.
+    As folders, PATIENT_DICOM contains a second PATIENT_DICOM, as unpacking programs make it.
+
+    Args:
+        images: files of PATIENT_DICOM and of MASKS_DICOM.
+        name: name of the patient.
+        packing: see :class:`Variant`.
     """
     if packing == "folders":
         doubled = {"PATIENT_DICOM": "PATIENT_DICOM/PATIENT_DICOM", "MASKS_DICOM": "MASKS_DICOM"}
         return {
-            f"{name}/{doubled[section]}/{file}": content
-            for section, files in sections.items()
+            f"{name}/{doubled[folder]}/{file}": content
+            for folder, files in images.items()
             for file, content in files.items()
         }
     zips = {
-        f"{name}/{section}.zip": zip_bytes({f"{section}/{file}": c for file, c in files.items()})
-        for section, files in sections.items()
+        f"{name}/{folder}.zip": zip_bytes({f"{folder}/{file}": c for file, c in files.items()})
+        for folder, files in images.items()
     }
     return {f"{name}.zip": zip_bytes(zips, compressed=False)} if packing == "nested" else zips
 
 
 def write_files(folder: Path, files: dict[str, bytes]) -> None:
-    """Write zips whole or not at all, single images plainly: the record comes after them."""
+    """Write zips atomically and single images directly; the patient's record is written later."""
     for name, content in files.items():
         path = folder / name
         if path.suffix == ".zip":

@@ -26,7 +26,7 @@ class Lesion:
 
     @property
     def is_tumour(self) -> bool:
-        """Whether it is a tumour and no cyst."""
+        """Whether it is a tumour and not a cyst."""
         return self.kind in KINDS
 
 
@@ -38,17 +38,17 @@ def draw_lesions(
     counts: tuple[int, int],
     heights_mm: tuple[float, float],
 ) -> tuple[Lesion, ...]:
-    """Draw lesions inside the liver, apart from one another.
+    """Draw separate lesions inside the liver.
 
     Args:
-        organs: where the liver is.
-        torso: its surroundings.
-        rng: the patient's stream.
-        counts: how many tumours and how many cysts.
-        heights_mm: lowest and highest centre, so that the scan shows them.
+        organs: the patient's organs.
+        torso: the patient's trunk.
+        rng: random generator of the patient's lesions.
+        counts: number of tumours and of cysts.
+        heights_mm: lowest and highest centre that the scan shows.
 
     Raises:
-        ValueError: when the liver that is shown has no room for them.
+        ValueError: when the visible part of the liver has no room for them.
     """
     kind = str(rng.choice(KINDS, p=(0.7, 0.3)))
     wanted = [kind] * counts[0] + ["cyst"] * counts[1]
@@ -68,7 +68,7 @@ def draw_lesions(
         found.append(Lesion(wanted[len(found)], solid))
     if len(found) < len(wanted):
         raise ValueError(
-            f"slices: the part of the liver that is shown, from {heights_mm[0]:.0f} to "
+            f"slices: the visible part of the liver, from {heights_mm[0]:.0f} to "
             f"{heights_mm[1]:.0f} mm, has no room for {len(wanted)} lesions; raise slices"
         )
     return tuple(found)

@@ -1,4 +1,4 @@
-"""A patient of the abdomen phantom, and how it is scanned: field of view, slices, noise."""
+"""A patient of the abdomen phantom, and the protocol of its scan: field of view, slices, noise."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LIVER_MM = (-45.0, 84.0)
 
 @dataclass(frozen=True)
 class Patient:
-    """Everything about one patient that does not depend on how it is scanned."""
+    """The anatomy of one patient, independent of the scan protocol."""
 
     body: Body
     torso: Torso
@@ -57,10 +57,10 @@ def draw_patient(rng: np.random.Generator, phase: str) -> Patient:
 def draw_protocol(
     patient: Patient, rng: np.random.Generator, *, slices: int | None = None
 ) -> Protocol:
-    """Draw how a patient is scanned.
+    """Draw the protocol of a patient's scan.
 
-    With ``slices`` given, their distance is what covers the upper abdomen, within 1 to 4 mm; fewer
-    slices than that leave an excerpt around the hilum of the liver.
+    With ``slices`` given, their distance is chosen to cover the upper abdomen, within 1 to 4 mm;
+    too few slices for that show an excerpt around the hilum of the liver.
     """
     scale = patient.body.scale[2]
     top, bottom = TOP_MM * scale, (BOTTOM_MM - float(rng.uniform(0, 40))) * scale
@@ -88,7 +88,7 @@ def draw_protocol(
 
 
 def liver_heights(grid: Grid) -> tuple[float, float]:
-    """Heights at which lesions of the liver are well inside the scan."""
+    """Return the range of heights at which liver lesions are well inside the scan."""
     low, high = LIVER_MM
     margin = 8.0
     return max(low, float(grid.z[0]) + margin), min(high, float(grid.z[-1]) - margin)

@@ -1,4 +1,4 @@
-"""A synthetic cohort with exactly the files of LUNA16, and true masks."""
+"""A synthetic cohort in the file layout of LUNA16, with true masks."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ SMALLEST_MM, LARGEST_MM = 3.0, 30.0
 README = """\
 SYNTHETIC. No person was scanned: every image, lung map and mask in this folder was drawn by
 `python -m scripts phantom luna16` from the seed in cohort.json, in the file layout of LUNA16.
-Good for trying software and for tests. Not for medical conclusions, and figures reached on it
-say nothing about figures on patients.
+For trying out and testing software. Not for medical conclusions: results on these images do not
+predict results on patients.
 """
 
 
@@ -35,23 +35,23 @@ def make_cohort(
 ) -> None:
     """Write a synthetic cohort in LUNA16's layout.
 
-    The same options give the same bytes. Each patient depends on the seed and its number only, so
-    that a larger cohort begins with the patients of the smaller one. A folder made with the same
-    options is completed, its scans are kept.
+    The same options give the same bytes. Each patient depends only on the seed and its number, so
+    that a larger cohort begins with the patients of a smaller one. A folder made with the same
+    options is completed; its scans are kept.
 
     Args:
-        output: folder to fill; empty, absent or made by this command with the same options.
-        patients: how many; every fifth owns two series, every fourth is stored flipped.
-        seed: of all that is drawn.
+        output: folder to fill; new, empty, or made by this command with the same options.
+        patients: number of patients; every fifth has two series, every fourth is stored flipped.
+        seed: seed of all random draws.
         size: pixels along a slice's side; the field of view stays 330 to 380 mm.
-        slices: per scan; by default what covers the chest at 0.7 to 2.5 mm.
+        slices: slices per scan; by default as many as cover the chest at 0.7 to 2.5 mm.
         nodule_min_mm: smallest diameter, 3 or more.
         nodule_max_mm: largest diameter, 30 or less.
-        jobs: processes that draw at the same time.
+        jobs: number of parallel processes.
 
     Raises:
         ValueError: for an option out of range.
-        FileExistsError: if the folder holds anything else.
+        FileExistsError: for a folder with other files.
         OutputError: when it cannot be written.
     """
     check_options(patients, size, slices, (nodule_min_mm, nodule_max_mm), seed, jobs)
@@ -79,10 +79,10 @@ def check_options(
     seed: int,
     jobs: int,
 ) -> None:
-    """Refuse options that cannot be drawn.
+    """Refuse options out of range.
 
     Raises:
-        ValueError: naming the option, its rule and what was given.
+        ValueError: naming the option, its rule and the given value.
     """
     check_whole("patients", patients, 1, 100_000)
     check_whole("size", size, *SIZES)

@@ -69,7 +69,7 @@ class DrawnNodule:
 
 
 def draw_diameter(rng: np.random.Generator, low_mm: float, high_mm: float) -> float:
-    """Draw a diameter as LUNA16 has them, within limits."""
+    """Draw a diameter from LUNA16's distribution, within limits."""
     for _ in range(1000):
         diameter = float(np.exp(rng.normal(LOG_MEAN, LOG_DEVIATION)))
         if low_mm <= diameter <= high_mm:
@@ -79,11 +79,11 @@ def draw_diameter(rng: np.random.Generator, low_mm: float, high_mm: float) -> fl
 
 @dataclass(frozen=True)
 class Sites:
-    """Where nodules may lie.
+    """The sites available to nodules.
 
     Args:
-        outlines: of the patient.
-        vessels: of the patient; thick ones are kept clear, vascular nodules touch one.
+        outlines: outlines of the patient.
+        vessels: vessels of the patient; nodules avoid thick ones, vascular nodules touch one.
         diameters_mm: smallest and largest diameter.
         heights_mm: lowest and highest z that the scan shows.
     """
@@ -114,7 +114,7 @@ def draw_nodules(sites: Sites, rng: np.random.Generator) -> list[Nodule]:
     if not nodules:
         low, high = sites.heights_mm
         raise ValueError(
-            f"no nodule of {sites.diameters_mm[0]:g} to {sites.diameters_mm[1]:g} mm found room in "
+            f"no nodule of {sites.diameters_mm[0]:g} to {sites.diameters_mm[1]:g} mm fits into "
             f"the {high - low:.0f} mm of lung shown; lower nodule_max_mm or raise slices"
         )
     return nodules
@@ -155,10 +155,10 @@ def find_site(
         side = int(rng.choice([LEFT, RIGHT]))
         centre = rng.uniform([10.0, -80.0, low], [125.0, 85.0, max(high, low)]) * [side, 1, 1]
         if kind == "vascular":
-            centre = beside_vessel(sites.vessels, rng, radius)
+            centre = touching_vessel(sites.vessels, rng, radius)
             side = LEFT if centre[0] > 0 else RIGHT
         elif kind == "juxta-pleural":
-            centre = beside_wall(outlines, centre, radius * rng.uniform(0.45, 0.9))
+            centre = below_wall(outlines, centre, radius * rng.uniform(0.45, 0.9))
         depth = -float(outlines.lung_distance(centre[None], side)[0])
         deep = radius * 0.4 if kind == "juxta-pleural" else 1.35 * radius + 2.5
         clear = kind == "vascular" or thick.distance(centre) > radius + 1.5
@@ -171,8 +171,8 @@ def find_site(
     return None
 
 
-def beside_vessel(vessels: Tree, rng: np.random.Generator, radius_mm: float) -> Points:
-    """A point from which a nodule of a radius touches a medium vessel."""
+def touching_vessel(vessels: Tree, rng: np.random.Generator, radius_mm: float) -> Points:
+    """Draw a centre at which a nodule of a radius touches a vessel of medium size."""
     width = vessels.radii[:, 0]
     chosen = int(rng.choice(np.nonzero((width > 0.9) & (width < 2.2))[0]))
     start, end = vessels.ends[chosen]
@@ -180,8 +180,8 @@ def beside_vessel(vessels: Tree, rng: np.random.Generator, radius_mm: float) -> 
     return np.asarray(start + rng.random() * (end - start) + across * radius_mm * 0.85)
 
 
-def beside_wall(outlines: Outlines, point: Points, depth_mm: float) -> Points:
-    """Move a point outwards from the midline's axis until it lies so deep under the ribs."""
+def below_wall(outlines: Outlines, point: Points, depth_mm: float) -> Points:
+    """Move a point outwards from the midline to a given depth under the ribs."""
     moved = point.copy()
     for _ in range(3):
         gap = float(outlines.wall_distance(moved[None])[0]) + depth_mm
@@ -196,7 +196,7 @@ def paint_nodule(
     """Draw a nodule into a volume of HU in place and return its true mask.
 
     The outline is scaled so that the voxels whose centres lie inside it, and inside the lung, add
-    up to the nodule's volume; parts cut off by that are dropped.
+    up to the nodule's volume; disconnected parts are dropped.
     """
     reach = 1.25 * nodule.diameter_mm + 2.0
     window = grid.window(nodule.centre_mm - reach, nodule.centre_mm + reach)
@@ -211,10 +211,10 @@ def paint_nodule(
 
 
 def fitted_mask(relative: Array, count: int) -> tuple[NDArray[np.bool_], float]:
-    """The connected voxels of smallest relative distance, ``count`` or a few more, and their limit.
+    """Return the connected voxels of smallest relative distance, at least ``count``, and the limit.
 
     Raises:
-        ValueError: if there are not so many.
+        ValueError: if there are fewer voxels.
     """
     order = np.sort(relative.ravel())
     wanted = count

@@ -1,4 +1,4 @@
-"""One synthetic series: a patient drawn, diseased, scanned and written."""
+"""One synthetic series: anatomy, nodules, simulated scan, and its files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from scripts.phantom.scanner import Protocol, draw_protocol, scan
 from scripts.phantom.solids import Grid
 from scripts.storage.files import write_text
 
-VERSION = 1  # of the drawings: goes up when the same seed gives other images
+VERSION = 1  # of the drawings: increased when the same seed gives other images
 NAMESPACE = uuid.UUID("5f0d6f4e-2a77-4c1c-9c0d-0e8d3c1b7a16")
 Number = TypeVar("Number", np.int16, np.uint8)
 PATIENT_STREAM, NODULE_STREAM, SCAN_STREAM = 0, 1, 2
@@ -28,7 +28,7 @@ PATIENT_STREAM, NODULE_STREAM, SCAN_STREAM = 0, 1, 2
 
 @dataclass(frozen=True)
 class Options:
-    """What the images of a cohort depend on, besides a patient's number."""
+    """The options that the images of a cohort depend on."""
 
     seed: int
     size: int
@@ -40,7 +40,7 @@ class Options:
 
 @dataclass(frozen=True)
 class NoduleRecord:
-    """A nodule as the tables give it: world centre (x, y, z) in LPS mm, of the mask's voxels."""
+    """A nodule of the tables; its centre (x, y, z) in LPS mm is that of the mask's voxels."""
 
     id: int
     kind: str
@@ -56,7 +56,7 @@ class NoduleRecord:
 
 @dataclass(frozen=True)
 class Record:
-    """What the tables say about one series."""
+    """The entries of the tables for one series."""
 
     seriesuid: str
     patient_id: str
@@ -64,7 +64,7 @@ class Record:
 
 
 def series_of(index: int) -> list[tuple[int, int]]:
-    """The (patient, series) numbers of one patient: patients 1, 6, 11 ... own two series.
+    """Return the (patient, series) numbers of one patient: 1, 6, 11 ... have two series.
 
     >>> [len(series_of(index)) for index in range(7)]
     [1, 2, 1, 1, 1, 1, 2]
@@ -73,7 +73,7 @@ def series_of(index: int) -> list[tuple[int, int]]:
 
 
 def series_uid(seed: int, index: int, number: int) -> str:
-    """A valid DICOM UID under 2.25, made from seed, patient and series.
+    """Return a valid DICOM UID under 2.25, derived from seed, patient and series.
 
     >>> series_uid(0, 0, 0) == series_uid(0, 0, 0) != series_uid(0, 0, 1)
     True
@@ -106,7 +106,7 @@ def make_series(task: tuple[Path, Options, tuple[int, int]]) -> Record:
 
 
 def read_record(path: Path) -> Record:
-    """Read the record of a series that was made before."""
+    """Read the record of an existing series."""
     content = json.loads(path.read_text(encoding="utf-8"))
     nodules = tuple(
         NoduleRecord(**{**nodule, "centre_lps_mm": tuple(nodule["centre_lps_mm"])})
@@ -120,7 +120,7 @@ def draw_series(
 ) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.uint8], Geometry, list[str]]:
     """Draw one series: image, lung map and instance masks (Z, Y, X) as stored, geometry, kinds.
 
-    A patient's series share chest and nodules; placing on the table and noise are each one's own.
+    A patient's series share chest and nodules; position on the table and noise differ.
     """
     patient = draw_patient(np.random.default_rng((options.seed, index, PATIENT_STREAM)))
     own = np.random.default_rng((options.seed, index, SCAN_STREAM, number))
@@ -147,18 +147,18 @@ def draw_series(
 
 
 def shown_heights(outlines: Outlines, grid: Grid) -> tuple[float, float]:
-    """Heights of the lungs that a scan shows: equal for all scans of the whole chest."""
+    """Return the range of lung heights in a scan, equal for all scans of the whole chest."""
     low, high = outlines.extent_mm
     return max(low, float(grid.z[0])), min(high, float(grid.z[-1]))
 
 
 def run_backwards(array: NDArray[Number]) -> NDArray[Number]:
-    """An array (Z, Y, X) with x and y running backwards."""
+    """Flip an array (Z, Y, X) along x and y."""
     return np.ascontiguousarray(array[:, ::-1, ::-1])
 
 
 def instance_map(drawn: list[DrawnNodule], grid: Grid) -> NDArray[np.uint8]:
-    """Masks of all nodules as one map (Z, Y, X): k for nodule k, counted from 1."""
+    """Combine the masks of all nodules into one map (Z, Y, X): k for nodule k, from 1."""
     masks = np.zeros(grid.shape, dtype=np.uint8)
     for number, nodule in enumerate(drawn, start=1):
         masks[nodule.window][nodule.mask] = number
@@ -166,7 +166,7 @@ def instance_map(drawn: list[DrawnNodule], grid: Grid) -> NDArray[np.uint8]:
 
 
 def world_geometry(protocol: Protocol, grid: Grid) -> Geometry:
-    """Where the stored array lies in the world (LPS mm)."""
+    """Return the world position (LPS mm) of the stored array."""
     sign, first = (-1, -1) if protocol.flipped else (1, 0)
     corner = np.array([grid.x[first], grid.y[first], grid.z[0]], dtype=float)
     offset = np.round(corner + protocol.origin_mm, 4)
@@ -179,7 +179,7 @@ def world_geometry(protocol: Protocol, grid: Grid) -> Geometry:
 
 
 def measure(mask: NDArray[np.bool_], number: int, kind: str, geometry: Geometry) -> NoduleRecord:
-    """Volume, diameter of the sphere of equal volume and centroid of a nodule's mask (Z, Y, X)."""
+    """Measure volume, equivalent diameter and centroid of a nodule's mask (Z, Y, X)."""
     indices = np.argwhere(mask)[:, ::-1]
     volume = len(indices) * float(np.prod(geometry.spacing_mm))
     centre = geometry.world(indices.mean(axis=0))

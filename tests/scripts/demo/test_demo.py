@@ -69,7 +69,7 @@ def test_organ_table_then_every_organ_with_its_number_and_worst_patient(tmp_path
     liver, bone, kidney = lines[2:5]
     assert liver.split() == ["liver", "0.912", "0.912", "0.850", "2"]
     assert bone.split()[3] == "0.500"
-    assert "annotated in none of them" in kidney
+    assert "not annotated in these patients" in kidney
 
 
 def write_datalist(folder, volume):
