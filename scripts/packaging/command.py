@@ -1,4 +1,4 @@
-"""``python -m scripts package``: a bundle and its trained network as one zip, for anywhere."""
+"""``python -m scripts package``: write a bundle and its trained network as a self-contained zip."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from scripts.storage.files import write_bytes, write_json, write_text
 logger = logging.getLogger(__name__)
 
 SOURCES = Path(__file__).resolve().parents[2]  # holds scripts and custom_nets
-LARGE = 25 * 2**20  # bytes; the model zoo takes larger files by their address only
+LARGE = 25 * 2**20  # bytes; the model zoo accepts larger files as addresses only
 NEEDED = ("LICENSE", "configs/metadata.json", "docs/README.md", "docs/data_license.txt")
 TASK = "segmentation"
 
 
 @dataclass(frozen=True)
 class Package:
-    """What goes into a package, besides files that are copied as they are.
+    """Content of a package, apart from files that are copied unchanged.
 
     Args:
-        bundle: the folder that it is made of.
-        configs: flattened, by name without suffix.
-        metadata: with the versions of what is installed.
-        sources: the modules that the configs need.
-        network: with the trained weights.
-        model: the file that they came from.
+        bundle: folder of the bundle.
+        configs: name without suffix -> flattened config.
+        metadata: metadata, with the versions of the installed packages.
+        sources: modules that the configs need.
+        network: network with the trained weights.
+        model: file of the trained weights.
     """
 
     bundle: Path
@@ -64,24 +64,24 @@ def package(
     with_torchscript: bool = False,
     with_onnx: bool = False,
 ) -> None:
-    """Write a bundle as a zip that runs where this repository is not.
+    """Write a bundle as a zip that runs without this repository.
 
     Args:
-        bundle: its folder, e.g. bundles/lung_nodule_ct_segmentation.
-        output: the zip to write.
-        config_file: files laid over the bundle's configs, the later ones win, e.g.
-            "['configs/strategies/full.json','configs/runtime/small.json']". Network, window and
-            the like need none: they are in the trained network's file.
-        ckpt_path: the trained network; models/model.pt of the bundle when not given.
+        bundle: folder of the bundle, e.g. bundles/lung_nodule_ct_segmentation.
+        output: zip to write.
+        config_file: files laid over the bundle's configs, later ones win, e.g.
+            "['configs/strategies/full.json','configs/runtime/small.json']". Not needed for network,
+            window and similar settings, which are in the file of the trained network.
+        ckpt_path: file of the trained network; models/model.pt of the bundle by default.
         unchecked_model: accept weights that do not say how they were trained, at your own risk.
-        model_url: where the weights are going to be; they are then written beside the zip, for
-            upload, and the zip holds large_files.yml in their place.
-        with_torchscript: also models/model.ts, with the configs that MONAI Deploy reads.
-        with_onnx: also models/model.onnx, for images of any size.
+        model_url: future address of the weights. They are then written next to the zip, for upload,
+            and the zip contains large_files.yml instead.
+        with_torchscript: add models/model.ts, with the configs that MONAI Deploy reads.
+        with_onnx: add models/model.onnx, for images of any size.
 
     Raises:
-        FileNotFoundError: for a part of the bundle, an overlay or weights that are not there.
-        ValueError: for weights of another network, and whatever would not run elsewhere.
+        FileNotFoundError: when a part of the bundle, an overlay or the weights do not exist.
+        ValueError: for weights of another network, or a config that would not run elsewhere.
     """
     folder, target = Path(bundle), Path(output)
     files = [config_file] if isinstance(config_file, str) else list(config_file)
@@ -98,23 +98,28 @@ def package(
         exported = export_all(unpacked, made.network, channels=channels, **wanted)
         if exported:
             write_json(unpacked / "models" / "exports.json", exported)
-        place = place_weights(unpacked, target, model_url)
+        location = place_weights(unpacked, target, model_url)
         head = readme(
             unpacked.name,
             made.metadata,
-            weights=place,
+            weights=location,
             overlays=overlay_names(files, root=Path.cwd()),
         )
         text = (folder / "docs" / "README.md").read_text(encoding="utf-8")
         write_text(unpacked / "docs" / "README.md", head + text)
         write_zip(unpacked, target)
-    print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, weights: {place}")
+    print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, weights: {location}")
     for name, figures in exported.items():
         print(f"{name}: within {figures['largest_difference']:.2g} of the network's logits")
 
 
 def check_bundle(folder: Path) -> None:
-    """Refuse a folder that is no bundle, or that MONAI Label would not know the task of."""
+    """Check that a folder is a bundle whose name tells MONAI Label its task.
+
+    Raises:
+        FileNotFoundError: when it is not a folder, or a part is missing.
+        ValueError: when its name does not contain the task.
+    """
     if not folder.is_dir():
         raise FileNotFoundError(f"bundle: no such folder: {folder}")
     name = folder.resolve().name
@@ -129,7 +134,11 @@ def check_bundle(folder: Path) -> None:
 
 
 def check_targets(target: Path, model_url: str | None) -> None:
-    """Refuse an output that is no zip, and an address that no one could download from."""
+    """Check that the output is a zip and the address one for downloads.
+
+    Raises:
+        ValueError: when one of them is not.
+    """
     if target.suffix != ".zip" or target.is_dir():
         raise ValueError(f"output: must be a file ending in .zip, got {target}")
     if model_url is not None and not model_url.startswith("https://"):
@@ -139,7 +148,7 @@ def check_targets(target: Path, model_url: str | None) -> None:
 def assemble(
     folder: Path, overlays: Sequence[str], *, ckpt_path: Path, unchecked_model: bool = False
 ) -> Package:
-    """Work out everything that a package holds, before anything is written."""
+    """Compute the content of a package, before anything is written."""
     root = Path.cwd()
     model = read_model(ckpt_path)
     settings = trained_settings(ckpt_path, folder / "configs" / "train.json")
@@ -159,7 +168,7 @@ def assemble(
 
 
 def _channel_names(inference: Config) -> list[str] | None:
-    """Name the network's output channels; one alone is that of the class that is no background."""
+    """Return the names of the network's output channels; a single one is the foreground class."""
     names, network = inference.get("class_names"), inference[NETWORK]
     if not isinstance(names, list) or not isinstance(network, dict):
         return None
@@ -167,7 +176,7 @@ def _channel_names(inference: Config) -> list[str] | None:
 
 
 def write_parts(made: Package, unpacked: Path) -> None:
-    """Write a package unpacked, but for its exports and its README."""
+    """Write the files of a package except its exports and its README."""
     configs = unpacked / "configs"
     for name, config in {**made.configs, "metadata": made.metadata}.items():
         write_text(configs / f"{name}.json", as_json(config))
@@ -187,10 +196,10 @@ def _copy(file: Path, to: Path) -> None:
 
 
 def place_weights(unpacked: Path, target: Path, model_url: str | None) -> str:
-    """Leave the weights in the package, or beside it for upload; say where, in words.
+    """Keep the weights in the package, or write them next to it for upload; describe where.
 
-    A file over the zoo's limit stays in where no address is given: a package that runs is worth
-    more than one that keeps a rule, and the warning says how to have the rule.
+    Without an address, weights over the limit of the model zoo are kept with a warning, so that the
+    package can be run.
     """
     path = unpacked / "models" / "model.pt"
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
@@ -198,8 +207,8 @@ def place_weights(unpacked: Path, target: Path, model_url: str | None) -> str:
         size = path.stat().st_size
         if size > LARGE:
             logger.warning(
-                "models/model.pt has %.0f MB and is packaged all the same; MONAI's model zoo takes "
-                "no file over 25 MB: for it, pass --model_url with the address you will put it at",
+                "models/model.pt has %.0f MB and is packaged nevertheless; MONAI's model zoo "
+                "accepts no file over 25 MB: for it, pass --model_url with its future address",
                 size / 1e6,
             )
         return f"`models/model.pt`, sha256 {digest}"

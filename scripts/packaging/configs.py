@@ -1,4 +1,4 @@
-"""The configs of a package: each workflow as one file, the chosen overlays laid over it."""
+"""Configs of a package: one file per workflow, with overlays merged and macros replaced."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from scripts.bundle.config_files import (
 from scripts.bundle.model_file import NETWORK
 
 WORKFLOWS = ("train", "evaluate", "inference")
-ADDITION = "multi_gpu_train"  # laid over train.json by whoever starts several processes
+ADDITION = "multi_gpu_train"  # laid over train.json to train with several processes
 RUNTIME = "configs/runtime"  # folder of the addition
 TRAINED = "trained"  # id by which a config takes settings from the model file
 FOUND_ROOT = {"_target_": "scripts.packaging.location.bundle_root"}
-# prediction takes the trained network; where training began is none of its business
+
 OF_TRAINING = ("encoder_weights",)
 LINE = 100  # of a JSON file
 
@@ -37,17 +37,17 @@ LINE = 100  # of a JSON file
 def packaged_configs(
     bundle: Path, overlays: Sequence[str | Path], *, root: Path
 ) -> dict[str, Config]:
-    """Make the configs of a package, by name without suffix.
+    """Return the configs of a package, by name without suffix.
 
-    Every workflow takes of an overlay the ids that it knows and what those refer to, so that one
-    list of files suits all workflows. ``multi_gpu_train`` stays what it is everywhere in MONAI's
-    zoo, an addition to ``train``: MONAI Label lays it over a ``train`` that has the user's data,
-    and a whole config would put its own back.
+    Each workflow uses those ids of an overlay that it has, and the ids that they refer to, so that
+    one list of files suits all workflows. As in MONAI's model zoo, ``multi_gpu_train`` remains an
+    addition to ``train``: MONAI Label lays it over a ``train`` with the user's data, which a
+    complete config would overwrite.
 
     Args:
-        bundle: the bundle's folder.
-        overlays: config files, the later ones win.
-        root: the folder that macros name files from.
+        bundle: folder of the bundle.
+        overlays: config files, later ones win.
+        root: folder that file names in macros are relative to.
 
     Raises:
         FileNotFoundError: when the bundle lacks a workflow.
@@ -70,14 +70,14 @@ def packaged_configs(
 
 
 def settled(config: Config, settings: Mapping[str, Any]) -> Config:
-    """Write the settings of a model file into a config, in place of what takes them from the file.
+    """Replace the references of a config to a model file by the settings in that file.
 
-    A packaged config can so be read by itself, by people and by programs that know nothing of ours;
-    a training continues with the same network and input.
+    The packaged config is then complete in itself, for readers and for other programs, and training
+    continues with the same network and input.
 
     Args:
-        config: flattened, with overlays.
-        settings: of a model file, see :mod:`scripts.bundle.model_file`.
+        config: flattened config, with overlays.
+        settings: settings of a model file, see :mod:`scripts.bundle.model_file`.
     """
     definition = settings[NETWORK]
     if TRAINED not in config:
@@ -93,7 +93,7 @@ def settled(config: Config, settings: Mapping[str, Any]) -> Config:
 
 
 def _component(definition: Any) -> Any:
-    """Turn a definition into a config's component: inner classes are built by the outer one."""
+    """Convert a network's definition to a component; nested classes are built by the outer one."""
     if not isinstance(definition, Mapping):
         return definition
     made = {key: _component(value) for key, value in definition.items()}
@@ -104,7 +104,7 @@ def _component(definition: Any) -> Any:
 
 
 def _settled(value: Any, settings: Mapping[str, Any]) -> Any:
-    """Compute an expression of the model file's settings; leave all else as it is."""
+    """Evaluate an expression that uses the model file's settings; return other values unchanged."""
     if not isinstance(value, str) or f"@{TRAINED}" not in value:
         return value
     content = {TRAINED: "$settings_of_the_file", "value": value}
@@ -119,7 +119,7 @@ def _with_overlay(name: str, config: Config, overlay: Config) -> Config:
 
 
 def _refuse_unknown(file: str, overlay: Config, workflows: Sequence[Config]) -> None:
-    """Refuse an overlay's id that would be left out of every config."""
+    """Check that every id of an overlay is used by some config."""
     taken = {key for config in workflows for key in chosen_keys(config, overlay)}
     for key in overlay:
         if key not in taken:
@@ -132,11 +132,11 @@ def _refuse_unknown(file: str, overlay: Config, workflows: Sequence[Config]) -> 
 
 
 def knows(config: Config, key: str) -> bool:
-    """Say whether a config has the id that a file's key sets, or the item that it is a part of.
+    """Whether a config has the id that a key sets, or the parent of a nested id.
 
     Args:
-        config: flattened.
-        key: as in a config file: ``lr``, ``+handlers``, ``network_def::width``.
+        config: flattened config.
+        key: key of a config file: ``lr``, ``+handlers``, ``network_def::width``.
 
     Example:
         >>> knows({"network_def": {"_target_": "Net"}}, "network_def::width")
@@ -153,7 +153,7 @@ def knows(config: Config, key: str) -> bool:
 
 
 def chosen_keys(config: Config, overlay: Config) -> list[str]:
-    """List what of an overlay concerns a config: ids that it has, and what those refer to.
+    """List the keys of an overlay that a config uses: ids that it has, and those they refer to.
 
     Example:
         >>> overlay = {"net": {"width": "@width"}, "width": 4, "strategy": {}}
@@ -172,7 +172,7 @@ def chosen_keys(config: Config, overlay: Config) -> list[str]:
 
 
 def as_json(config: object) -> str:
-    """Write a config as people read it: indented, lists of plain values on one line.
+    """Format a config as JSON, indented, with lists of plain values on one line.
 
     Example:
         >>> print(as_json({"keys": ["image", "label"]}), end="")

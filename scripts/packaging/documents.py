@@ -1,4 +1,4 @@
-"""What a package says of itself: how to run it where it lies, and where its large file is."""
+"""Documents of a package: its README and the list of files to download."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 USE = """\
 # {name}, packaged
 
-Version {version}. {intended_use} What changed and which packages it needs, in the versions that it
-was made with, stands in `configs/metadata.json`.
+Version {version}. {intended_use} See `configs/metadata.json` for the changes and for the packages
+that it needs, in the versions that it was created with.
 
 - Weights: {weights}
 - Laid over the bundle's configs: {overlays}
 
 ## How to run it
 
-Anywhere, without the repository that it was made in. Say where this folder lies:
+It runs anywhere, without the repository that it was created in. Set the path of this folder:
 
 ```bash
-export PYTHONPATH=/where/it/lies/{name}
+export PYTHONPATH=/path/to/{name}
 C=$PYTHONPATH/configs
 
 python -m monai.bundle run --config_file $C/inference.json --dataset_dir CT --output_dir masks
@@ -34,18 +34,18 @@ python -m monai.bundle ckpt_export network_def --filepath model.ts --meta_file $
     --config_file $C/inference.json --ckpt_file $PYTHONPATH/models/model.pt
 ```
 
-`cd` into this folder does as well as `PYTHONPATH`. CT is a DICOM folder, a volume file or a folder
-of these; PREPARED is what the repository's `prepare` command writes. In Python:
+Instead of setting `PYTHONPATH` you can `cd` into this folder. CT is a DICOM folder, a volume
+file or a folder of these; PREPARED is written by the repository's `prepare` command. In Python:
 
 ```python
 import sys
 import monai.bundle
 
-sys.path.insert(0, "/where/it/lies/{name}")
-network = monai.bundle.load("{name}", bundle_dir="/where/it/lies", workflow_type="inference")
+sys.path.insert(0, "/path/to/{name}")
+network = monai.bundle.load("{name}", bundle_dir="/path/to", workflow_type="inference")
 ```
 
-Below is the bundle's documentation from its repository. Its commands are for there.
+Below is the bundle's documentation from its repository, where its commands are to be run.
 
 ---
 
@@ -53,12 +53,12 @@ Below is the bundle's documentation from its repository. Its commands are for th
 
 
 def readme(name: str, metadata: dict[str, Any], *, weights: str, overlays: Sequence[str]) -> str:
-    """Write the start of a package's README.
+    """Return the start of a package's README.
 
     Args:
-        name: of the bundle.
-        metadata: of the package.
-        weights: where they are, in words.
+        name: name of the bundle.
+        metadata: metadata of the package.
+        weights: description of the location of the weights.
         overlays: names of the files that were laid over the configs.
     """
     return USE.format(
@@ -71,7 +71,7 @@ def readme(name: str, metadata: dict[str, Any], *, weights: str, overlays: Seque
 
 
 def overlay_names(overlays: Sequence[str | Path], *, root: Path) -> list[str]:
-    """Name config files without telling where they lay outside of the project.
+    """Return names of config files that do not reveal folders outside of the project.
 
     Example:
         >>> overlay_names(["/home/me/mine.json", "/src/configs/a.json"], root=Path("/src"))
@@ -82,7 +82,7 @@ def overlay_names(overlays: Sequence[str | Path], *, root: Path) -> list[str]:
 
 
 def large_files(path: str, *, url: str, sha256: str) -> str:
-    """Write ``large_files.yml`` for one file, as ``monai.bundle download_large_files`` reads it.
+    """Return ``large_files.yml`` for one file, for ``monai.bundle download_large_files``.
 
     Example:
         >>> print(large_files("models/model.pt", url="https://a.org/m.pt", sha256="00"), end="")

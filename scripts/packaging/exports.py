@@ -1,4 +1,4 @@
-"""The network of a package for programs without this project: TorchScript and ONNX."""
+"""Export of a package's network to TorchScript and ONNX, for use without this project."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from torch import nn
 from scripts.bundle.record import sha256_of
 from scripts.storage.files import atomic_path
 
-TOLERANCE = 1e-3  # of a logit, where logits are up to 1; of the largest one, where they are above
+TOLERANCE = 1e-3  # largest difference of logits, relative to the largest one if that is above 1
 SEED = 0
 SHAPES = ((1, 64, 64), (2, 50, 70), (1, 256, 192))  # batch, height, width
-EXAMPLE = (2, 64, 96)  # of unequal sides, so that none is taken for another
+EXAMPLE = (2, 64, 96)  # all different, so that axes are not confused
 WRITTEN_BY_TORCH = ("version", "byteorder", ".data/serialization_id")
 CONSTANTS = re.compile(r"(?:^  \w+ : Final\[.*\] = .*\n)+", re.MULTILINE)
 
@@ -32,16 +32,16 @@ Network = Callable[[torch.Tensor], torch.Tensor]
 
 
 def export_torchscript(bundle: Path) -> Path:
-    """Export an unpacked bundle's network with MONAI's own command.
+    """Export an unpacked bundle's network with MONAI's command.
 
-    The file carries ``metadata.json`` and ``inference.json``, which MONAI Deploy reads.
+    The file contains ``metadata.json`` and ``inference.json``, which MONAI Deploy reads.
 
     Args:
-        bundle: with configs and ``models/model.pt``; ``models/model.ts`` is added.
+        bundle: folder with configs and ``models/model.pt``; ``models/model.ts`` is added.
     """
     path = bundle / "models" / "model.ts"
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch deprecates what MONAI's bundles export
+        warnings.simplefilter("ignore")  # torch deprecates functions that MONAI uses here
         ckpt_export(
             net_id="network_def",
             filepath=str(path),
@@ -54,13 +54,13 @@ def export_torchscript(bundle: Path) -> Path:
 
 
 def _rewrite_torchscript(path: Path) -> None:
-    """Leave out where the source files lie on this machine, and give equal networks equal bytes.
+    """Remove the paths of source files, and make the file reproducible.
 
-    torch writes a class' constants in an order that changes from process to process.
+    torch writes the constants of a class in an order that differs between processes.
     """
     reader = torch._C.PyTorchFileReader(str(path))
-    with tempfile.TemporaryDirectory(dir=path.parent) as beside:
-        rewritten = Path(beside, path.name)  # torch repeats the file's name within the file
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        rewritten = Path(folder, path.name)  # torch writes the file's name into the file
         writer = torch._C.PyTorchFileWriter(str(rewritten))
         for name in sorted(reader.get_all_records()):
             if name.endswith(".debug_pkl") or name in WRITTEN_BY_TORCH:
@@ -78,14 +78,14 @@ def _in_order(lines: re.Match[str]) -> str:
 
 
 def export_onnx(network: nn.Module, path: Path, *, channels: int) -> Path:
-    """Export a network for images of any number and size: ``image`` in, ``pred`` out.
+    """Export a network with input ``image`` and output ``pred``, for any batch and image size.
 
-    What the exporter notes of source files and their places on this machine is left out.
+    The exporter's notes on source files on this machine are removed.
 
     Args:
-        network: in eval mode, on the CPU.
-        path: the file to write.
-        channels: of the input.
+        network: network in eval mode, on the CPU.
+        path: file to write.
+        channels: number of input channels.
 
     Raises:
         ValueError: when torch cannot export it.
@@ -94,7 +94,7 @@ def export_onnx(network: nn.Module, path: Path, *, channels: int) -> Path:
     free = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the exporter about its own parts
+            warnings.simplefilter("ignore")  # from the exporter about its own code
             model = convert_to_onnx(
                 network,
                 [torch.zeros(batch, channels, height, width)],
@@ -104,16 +104,16 @@ def export_onnx(network: nn.Module, path: Path, *, channels: int) -> Path:
                 external_data=False,
                 verbose=False,
             )
-    except Exception as error:  # torch's exporter has many
+    except Exception as error:  # torch's exporter raises many types
         raise ValueError(f"with_onnx: torch cannot export this network: {error}") from error
-    _forget_sources(model)
-    with atomic_path(path) as beside:
-        onnx.save(model, str(beside))
+    _remove_sources(model)
+    with atomic_path(path) as part:
+        onnx.save(model, str(part))
     return path
 
 
-def _forget_sources(model: Any) -> None:
-    """Empty the notes that an exporter leaves in an ONNX model, at every node and value."""
+def _remove_sources(model: Any) -> None:
+    """Remove the exporter's notes from all nodes and values of an ONNX model."""
     del model.metadata_props[:]
     for graph in (model.graph, *model.functions):
         values = () if graph is not model.graph else (*graph.input, *graph.output)
@@ -126,16 +126,16 @@ def _forget_sources(model: Any) -> None:
 def run_torchscript(path: Path) -> Network:
     """Load a TorchScript file on the CPU."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch deprecates what MONAI's bundles export
+        warnings.simplefilter("ignore")  # torch deprecates functions that MONAI uses here
         network, _, _ = load_net_with_metadata(str(path), map_location=torch.device("cpu"))
     network.eval()
     return network  # type: ignore[no-any-return]
 
 
 def run_onnx(path: Path) -> Network:
-    """Load an ONNX file into ONNX Runtime on the CPU, as a function of tensors.
+    """Load an ONNX file with ONNX Runtime on the CPU, as a function of tensors.
 
-    A network like any other for MONAI's inferers.
+    It can be used as the network of MONAI's inferers.
     """
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
 
@@ -153,30 +153,33 @@ def compared(
     channels: int,
     shapes: Sequence[Sequence[int]] = SHAPES,
 ) -> dict[str, Any]:
-    """Measure by how much an exported network's logits differ from the eager float32 ones.
+    """Compare the logits of an exported network with those of the eager float32 network.
 
     Args:
-        exported: the network out of the file.
-        network: the one that was exported.
-        channels: of the input.
+        exported: the network loaded from the file.
+        network: the network that was exported.
+        channels: number of input channels.
         shapes: batch, height and width of each random image in [0, 1].
 
+    Returns:
+        Largest difference and logit, tolerance, and the images compared.
+
     Raises:
-        ValueError: when they differ by more than :data:`TOLERANCE`.
+        ValueError: when the shapes differ, or the logits by more than :data:`TOLERANCE`.
     """
     random = torch.Generator().manual_seed(SEED)
     largest, logit = 0.0, 0.0
     for batch, height, width in shapes:
         image = torch.rand(batch, channels, height, width, generator=random)
         with torch.no_grad():
-            eager, found = network(image), exported(image)
-        if found.shape != eager.shape:
+            expected, actual = network(image), exported(image)
+        if actual.shape != expected.shape:
             raise ValueError(
-                f"export: gives shape {tuple(found.shape)} where the network gives "
-                f"{tuple(eager.shape)}; it cannot be used"
+                f"export: must give shape {tuple(expected.shape)} as the network does, gives "
+                f"{tuple(actual.shape)}; it is not packaged"
             )
-        largest = max(largest, float((found - eager).abs().max()))
-        logit = max(logit, float(eager.abs().max()))
+        largest = max(largest, float((actual - expected).abs().max()))
+        logit = max(logit, float(expected.abs().max()))
     if not largest <= TOLERANCE * max(1.0, logit):
         raise ValueError(
             f"export: differs from the network by up to {largest:g} (logits reach {logit:g}), more "
@@ -195,15 +198,15 @@ def compared(
 def export_all(
     bundle: Path, network: nn.Module, *, channels: int, torchscript: bool, with_onnx: bool
 ) -> dict[str, Any]:
-    """Write the exports that were asked for into a bundle; return what was measured of each."""
-    measured: dict[str, Any] = {}
-    made: list[tuple[Path, Callable[[Path], Network]]] = []
+    """Write the requested exports into a bundle; return the comparison of each, by file name."""
+    comparisons: dict[str, Any] = {}
+    exports: list[tuple[Path, Callable[[Path], Network]]] = []
     if torchscript:
-        made.append((export_torchscript(bundle), run_torchscript))
+        exports.append((export_torchscript(bundle), run_torchscript))
     if with_onnx:
         path = export_onnx(network, bundle / "models" / "model.onnx", channels=channels)
-        made.append((path, run_onnx))
-    for path, load in made:
+        exports.append((path, run_onnx))
+    for path, load in exports:
         figures = compared(load(path), network, channels=channels)
-        measured[path.name] = {"sha256": sha256_of(path), **figures}
-    return measured
+        comparisons[path.name] = {"sha256": sha256_of(path), **figures}
+    return comparisons

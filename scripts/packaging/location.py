@@ -1,4 +1,4 @@
-"""Where an unpacked bundle lies; part of every package."""
+"""Location of an unpacked bundle; part of every package."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 
 def bundle_root() -> str:
-    """Return the folder that holds ``scripts``: the bundle's own, wherever the user stands.
+    """Return the folder that contains ``scripts``: the bundle's, independent of the current one.
 
-    A config cannot say where it lies, and MONAI resolves a relative ``bundle_root`` against the
-    current directory. So packaged configs name this function instead; whoever sets ``bundle_root``
-    (MONAI Label does) replaces it.
+    A config cannot refer to its own location, and MONAI resolves a relative ``bundle_root`` against
+    the current directory. Packaged configs therefore use this function. Setting ``bundle_root``, as
+    MONAI Label does, replaces it.
 
     Example:
         >>> Path(bundle_root(), "scripts", "packaging", "location.py").is_file()

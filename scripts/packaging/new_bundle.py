@@ -1,8 +1,8 @@
-"""``python -m scripts new_bundle``: a bundle for a prepared data set, written from a shipped one.
+"""``python -m scripts new_bundle``: create a bundle for a prepared data set from a shipped one.
 
-Its configs list every id of the shipped bundle's: what belongs to the data, and every number and
-word, as a value to read and change; what is composed of transforms, handlers and so on as a
-reference to the shipped file (``%bundles/...::id``), which is copied in when the config is read.
+Its configs list every id of the shipped bundle's configs. Settings of the data, numbers and texts
+are written as values to read and change. Parts composed of transforms, handlers and so on are
+macros for the shipped file (``%bundles/...::id``), which are replaced when the config is read.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ COPIED = ("LICENSE", "configs/logging.conf")
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a bundle takes from a datalist.
+    """Settings that a bundle takes from a datalist.
 
     Args:
-        folder: of the prepared data, from the current directory.
-        source: of the scans, from the current directory.
-        data_set: its name, and the options that decide the kind.
-        kind: of its labels.
-        class_names: background first.
+        folder: folder of the prepared data, relative to the current directory.
+        source: folder of the scans, relative to the current directory.
+        data_set: name of the data set, and the options that determine the kind of labels.
+        kind: kind of labels.
+        class_names: names of the classes, background first.
         window_hu: display window.
         with_lung: whether every sample has a lung field.
     """
@@ -58,25 +58,25 @@ class Prepared:
 
     @property
     def lesion(self) -> str | None:
-        """Class whose objects are counted; None where classes are."""
+        """Class whose objects are numbered instances; None for labels of classes."""
         return self.class_names[1] if self.kind == "instances" else None
 
 
 def new_bundle(datalist: str, output: str) -> None:
-    """Write a bundle for a prepared data set from the shipped one for its kind of labels.
+    """Create a bundle for a prepared data set from the shipped one for its kind of labels.
 
-    It trains, evaluates and predicts as it is; its docs/README.md has the commands. Read its
-    configs, and fill in docs/data_license.txt before sharing it.
+    It can train, evaluate and predict without changes; its docs/README.md lists the commands. Read
+    its configs, and fill in docs/data_license.txt before sharing it.
 
     Args:
-        datalist: datalist.json that ``prepare`` wrote.
+        datalist: datalist.json written by ``prepare``.
         output: folder to write, such as bundles/spleen_ct_segmentation; its name must contain
             "segmentation", by which MONAI Label knows the task.
 
     Raises:
         ValueError: for a datalist that does not name classes, or a name without "segmentation".
         FileExistsError: when the folder exists.
-        FileNotFoundError: when there is no datalist.
+        FileNotFoundError: when the datalist does not exist.
     """
     folder = Path(output)
     if TASK not in folder.resolve().name:
@@ -100,17 +100,17 @@ def new_bundle(datalist: str, output: str) -> None:
     print(f"{folder}: a bundle for {', '.join(prepared.class_names[1:])}, from {shipped}")
     for name in uncoded(prepared):
         print(
-            f"class {name!r}: no SNOMED CT code is known by this name; give it in class_codes of "
+            f"class {name!r}: no SNOMED CT code is known for this name; add it to class_codes in "
             f"{folder}/configs/inference.json before writing DICOM"
         )
 
 
 def read_prepared(file: Path) -> Prepared:
-    """Read what a bundle takes from a datalist.
+    """Read the settings that a bundle takes from a datalist.
 
     Raises:
-        FileNotFoundError: when it is not there.
-        ValueError: when it lacks something, or names no class besides the background.
+        FileNotFoundError: when the datalist does not exist.
+        ValueError: when it lacks an entry, or has no class other than the background.
     """
     if not file.is_file():
         raise FileNotFoundError(f"datalist: no file {file}; `prepare DATASET` writes it")
@@ -136,18 +136,18 @@ def read_prepared(file: Path) -> Prepared:
 
 
 def _deciding(data_set: str, provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the option that decides the kind of labels, where a data set has one."""
+    """Return the option that determines the kind of labels, if the data set has one."""
     options = {option.name for option in fields(data_set_class(data_set))}  # type: ignore[arg-type]
     return {"kind": provenance["kind"]} if "kind" in options else {}
 
 
 def config_for(prepared: Prepared, shipped: str, folder: Path, workflow: str) -> dict[str, Any]:
-    """Write one config: the ids of the shipped one, in its order.
+    """Return one config, with the ids of the shipped one in its order.
 
     Args:
-        prepared: the data.
-        shipped: folder of the bundle to take it from.
-        folder: of the new bundle.
+        prepared: settings of the data.
+        shipped: folder of the shipped bundle.
+        folder: folder of the new bundle.
         workflow: train, evaluate or inference.
     """
     file = f"{shipped}/configs/{workflow}.json"
@@ -177,7 +177,7 @@ def _of_own_training(value: Any, shipped: str, folder: Path) -> Any:
 
 
 def _overlaid(base: Mapping[str, Any], reference: str, own: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the keys of a shipped part: own values, plain values, references to what is composed."""
+    """Return a part with the shipped keys: own values, plain values, macros for composed values."""
     return {
         key: own[key] if key in own else _referred(value, f"{reference}::{key}")
         for key, value in base.items()
@@ -185,18 +185,18 @@ def _overlaid(base: Mapping[str, Any], reference: str, own: Mapping[str, Any]) -
 
 
 def _referred(value: Any, reference: str) -> Any:
-    """Refer to what is composed; taken apart where it refers further, which MONAI does not read."""
+    """Return a macro for a composed value, by item if it has macros, which MONAI cannot nest."""
     if not _is_composed(value):
         return value
     if '"%' not in json.dumps(value):
         return reference
     if isinstance(value, Mapping):
         return _overlaid(value, reference, {})
-    return [_referred(part, f"{reference}::{place}") for place, part in enumerate(value)]
+    return [_referred(part, f"{reference}::{index}") for index, part in enumerate(value)]
 
 
 def _is_composed(value: object) -> bool:
-    """Whether a value consists of components rather than of numbers, words and ids."""
+    """Whether a value consists of components rather than of numbers, texts and ids."""
     if isinstance(value, Mapping):
         nested = any(isinstance(part, (Mapping, list)) for part in value.values())
         return nested or "_target_" in value
@@ -221,7 +221,7 @@ def _own_values(prepared: Prepared, folder: Path, workflow: str) -> dict[str, An
 def _inference_values(
     prepared: Prepared, base: Mapping[str, Any], reference: str
 ) -> dict[str, Any]:
-    """Return what the mask becomes, and what replaces the lungs' steps where there are none."""
+    """Return the settings of the output, and of steps that need lungs if the data have none."""
     postfix = "_".join(prepared.class_names[1:]).replace(" ", "_")
     saving = _overlaid(base["saving"], f"{reference}::saving", {"output_postfix": postfix})
     segments = {**base["segments"], "class_codes": {}}
@@ -232,8 +232,8 @@ def _inference_values(
     if prepared.with_lung:
         return own
     steps = [
-        f"{reference}::cleaning::transforms::{place}"
-        for place, step in enumerate(base["cleaning"]["transforms"])
+        f"{reference}::cleaning::transforms::{index}"
+        for index, step in enumerate(base["cleaning"]["transforms"])
         if step.get("mask_key") != "lung"
     ]
     cleaning = {**base["cleaning"], "transforms": steps}
@@ -243,7 +243,7 @@ def _inference_values(
 
 
 def metadata_for(prepared: Prepared, base: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Write the metadata: the shipped bundle's versions and input, the data set's classes."""
+    """Return the metadata: the shipped bundle's versions and input, the data set's classes."""
     data_format = json.loads(json.dumps(base["network_data_format"]))
     pred = data_format["outputs"]["pred"]
     channels = prepared.class_names[1:] if prepared.lesion else prepared.class_names
@@ -261,9 +261,9 @@ def metadata_for(prepared: Prepared, base: Mapping[str, Any], folder: Path) -> d
 
 
 def uncoded(prepared: Prepared) -> list[str]:
-    """List the classes whose SNOMED CT codes are not known by their names."""
-    found = classes_of(prepared.class_names[1:])
-    return [name for name, meaning in found.items() if meaning is None]
+    """List the classes without a known SNOMED CT code."""
+    meanings = classes_of(prepared.class_names[1:])
+    return [name for name, meaning in meanings.items() if meaning is None]
 
 
 def _read(file: Path) -> dict[str, Any]:

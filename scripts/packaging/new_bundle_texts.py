@@ -1,4 +1,4 @@
-"""The texts of a new bundle: its description, the commands to run, the licence to fill in."""
+"""Texts of a new bundle: description, README with commands, licence form."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ Until then: not to be shared.
 
 
 def described(name: str, class_names: Sequence[str], data_source: str) -> dict[str, Any]:
-    """Return the entries of the metadata that describe a bundle in words.
+    """Return the descriptive entries of a bundle's metadata.
 
     Args:
-        name: of its folder.
-        class_names: background first.
+        name: name of its folder.
+        class_names: names of the classes, background first.
         data_source: title of its data set.
     """
-    found = ", ".join(class_names[1:])
+    foreground = ", ".join(class_names[1:])
     return {
         "name": name.replace("_", " "),
-        "task": f"Segmentation of {found} in CT",
-        "description": f"A network fine-tuned on CT slices to segment {found}. {INTENDED}",
+        "task": f"Segmentation of {foreground} in CT",
+        "description": f"A network fine-tuned on CT slices to segment {foreground}. {INTENDED}",
         "authors": "To be filled in",
         "copyright": "To be filled in",
         "data_source": f"{data_source}; see docs/data_license.txt",
         "label_classes": ", ".join(f"{value} {name}" for value, name in enumerate(class_names)),
-        "pred_classes": f"logits of {found}",
+        "pred_classes": f"logits of {foreground}",
         "intended_use": INTENDED,
         "references": [],
     }
 
 
 def readme(bundle: str, metadata: Mapping[str, Any], scans: str) -> str:
-    """Return the README of a bundle: what it does, and the commands, from the repository's root.
+    """Return the README of a bundle, with the commands to run from the repository's root.
 
     Args:
-        bundle: its folder.
-        metadata: of the bundle.
+        bundle: folder of the bundle.
+        metadata: metadata of the bundle.
         scans: folder of CTs to predict on.
     """
     run = "python -m monai.bundle run"

@@ -1,4 +1,4 @@
-"""The Python that a bundle's configs need: found by reading imports, not by importing."""
+"""Python modules that a bundle's configs need, found by parsing imports."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ DOTTED = re.compile(rf"\b(?:{'|'.join(PACKAGES)})(?:\.\w+)+")
 
 
 def needed_files(configs: Iterable[Any], *, root: Path) -> list[Path]:
-    """List the project's modules that configs reach, and the packages they lie in.
+    """List the project's modules that configs use, with their packages' ``__init__.py``.
 
-    Whatever text of a config spells a dotted name of ``scripts`` or ``custom_nets`` counts:
-    ``_target_``, a reader's name, an expression. From there imports are followed, those inside of
-    functions too. Of ``custom_nets`` every network comes, if one does: in a program that loads two
-    packages (MONAI Label does, and reloads only ``scripts``) the first one's serves both.
+    Every dotted name of ``scripts`` or ``custom_nets`` in a config's text counts: ``_target_``, the
+    name of a reader, an expression. Imports are followed, including those inside functions. If one
+    module of ``custom_nets`` is needed, all are included: in a program that loads two packages
+    (MONAI Label, which reloads only ``scripts``) those of the first package serve both.
 
     Args:
-        configs: flattened.
-        root: the folder that holds ``scripts`` and ``custom_nets``.
+        configs: flattened configs.
+        root: folder that contains ``scripts`` and ``custom_nets``.
 
     Returns:
         Files, sorted.
 
     Raises:
-        ValueError: for a name that no module of the project has.
+        ValueError: for a name that does not exist in the project.
     """
     names = sorted({name for config in configs for name in dotted_names(config)})
     pending = [_module_of(name, root) for name in names]
     if any(root / WHOLE in file.parents for file in pending):
         pending += (root / WHOLE).glob("*.py")
-    found: set[Path] = set()
+    needed: set[Path] = set()
     while pending:
         file = pending.pop()
-        if file in found:
+        if file in needed:
             continue
-        found.add(file)
+        needed.add(file)
         package = file.parent if file.name != "__init__.py" else file.parent.parent
         if package != root:
             pending.append(package / "__init__.py")
         own = (name for name in imported_names(file, root) if name.split(".")[0] in PACKAGES)
         pending += [_module_of(name, root) for name in own]
-    return sorted(found)
+    return sorted(needed)
 
 
 def dotted_names(config: Any) -> Iterator[str]:
-    """Yield every ``scripts.x.y`` and ``custom_nets.x.y`` that a config's text spells.
+    """Yield every dotted name ``scripts.x.y`` and ``custom_nets.x.y`` in a config's texts.
 
     Example:
         >>> sorted(dotted_names({"_target_": "custom_nets.unet.TransferUNet", "lr": 0.1}))
@@ -68,21 +68,21 @@ def dotted_names(config: Any) -> Iterator[str]:
 
 
 def _module_of(name: str, root: Path) -> Path:
-    """Find the file that a dotted name begins with; what follows are names inside of it."""
-    place = root
-    for word in name.split("."):
-        if (place / f"{word}.py").is_file():
-            return place / f"{word}.py"
-        if not (place / word / "__init__.py").is_file():
-            if place != root and word in _bound_names(place / "__init__.py"):
+    """Return the module file of a dotted name, of which later parts may be names in the module."""
+    package = root
+    for part in name.split("."):
+        if (package / f"{part}.py").is_file():
+            return package / f"{part}.py"
+        if not (package / part / "__init__.py").is_file():
+            if package != root and part in _bound_names(package / "__init__.py"):
                 break
-            raise ValueError(f"{name}: a config names it, but there is no {word} in {place}")
-        place = place / word
-    return place / "__init__.py"
+            raise ValueError(f"{name}: used in a config, but there is no {part} in {package}")
+        package = package / part
+    return package / "__init__.py"
 
 
 def _bound_names(file: Path) -> set[str]:
-    """Names that a module's own lines define or import."""
+    """Return the names that a module defines or imports."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
@@ -95,10 +95,9 @@ def _bound_names(file: Path) -> set[str]:
 
 
 def imported_names(file: Path, root: Path) -> Iterator[str]:
-    """Yield what a module imports, dotted from the top: ``scripts.storage.files``, ``torch.nn``.
+    """Yield the absolute names that a module imports: ``scripts.storage.files``, ``torch.nn``.
 
-    For ``from package import name`` that is ``package.name``, where it is a module, else
-    ``package``.
+    ``from package import name`` yields ``package``, and ``package.name`` if that is a module.
     """
     package = list(file.relative_to(root).parent.parts)
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
@@ -116,7 +115,7 @@ def imported_names(file: Path, root: Path) -> Iterator[str]:
 
 
 def foreign_modules(files: Iterable[Path], *, root: Path) -> list[str]:
-    """List the top-level names that modules import from other people's packages.
+    """List the top-level names of third-party packages that modules import.
 
     Example:
         >>> root = Path(__file__).parents[2]

@@ -1,4 +1,4 @@
-"""The trained weights of a package: read, compared with the network, written as one file."""
+"""Trained weights of a package: loading, check against the metadata, serialisation."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from scripts.training.weights.trained_weights import TrainedWeights
 
 
 def trained_network(config: Config, ckpt_path: Path, *, unchecked_model: bool = False) -> nn.Module:
-    """Build the network of a config, on the CPU, with trained weights in it.
+    """Build the network of a config on the CPU, and load trained weights into it.
 
     Args:
-        config: flattened; its ``network_def`` and ``model_settings`` are evaluated.
-        ckpt_path: what training wrote, or a package's model.pt.
+        config: flattened config; its ``network_def`` and ``model_settings`` are evaluated.
+        ckpt_path: model file of a training or a package.
         unchecked_model: accept a file that does not say how it was trained.
 
     Raises:
-        FileNotFoundError: when there is no such file.
-        ValueError: when it holds no weights, or those of another network or input.
+        FileNotFoundError: when the file does not exist.
+        ValueError: when it contains no weights, or those of another network or input.
     """
     parser = ConfigParser(config=dict(config))
     network: nn.Module = parser.get_parsed_content(NETWORK)
@@ -35,10 +35,10 @@ def trained_network(config: Config, ckpt_path: Path, *, unchecked_model: bool = 
 
 
 def weights_file(network: nn.Module, model: ModelFile) -> bytes:
-    """Write a network's state_dict as ``torch.save`` does, equal weights to equal bytes.
+    """Serialise a network's state_dict with ``torch.save``; equal weights give equal bytes.
 
-    ``monai.bundle.load``, ``ckpt_export`` and MONAI Label take it as a bare state_dict; what it is
-    stays with it, see :func:`scripts.bundle.model_file.bare`.
+    ``monai.bundle.load``, ``ckpt_export`` and MONAI Label read it as a bare state_dict. Settings
+    and record are an attribute of it, see :func:`scripts.bundle.model_file.bare`.
     """
     stream = io.BytesIO()
     torch.save(bare(model, network.state_dict()), stream)
@@ -46,23 +46,23 @@ def weights_file(network: nn.Module, model: ModelFile) -> bytes:
 
 
 def check_ports(network: nn.Module, metadata: dict[str, Any]) -> None:
-    """Refuse metadata that state other numbers of channels than the network has.
+    """Check that the metadata state the network's numbers of channels.
 
     Raises:
-        ValueError: naming both numbers.
+        ValueError: when they differ, with both numbers.
     """
     formats = metadata["network_data_format"]
-    taken = formats["inputs"]["image"]["num_channels"]
+    inputs = formats["inputs"]["image"]["num_channels"]
     stated = formats["outputs"]["pred"]["num_channels"]
     try:
         with torch.no_grad():
-            found = network(torch.zeros(1, taken, 64, 64)).shape[1]
+            outputs = network(torch.zeros(1, inputs, 64, 64)).shape[1]
     except (RuntimeError, ValueError) as error:
         raise ValueError(
-            f"metadata.json: states {taken} input channels, which the network refuses: {error}"
+            f"metadata.json: states {inputs} input channels, which the network refuses: {error}"
         ) from error
-    if found != stated:
+    if outputs != stated:
         raise ValueError(
-            f"metadata.json: states {stated} output channels, the network has {found}; change "
+            f"metadata.json: states {stated} output channels, the network has {outputs}; change "
             "num_channels and channel_def of pred"
         )

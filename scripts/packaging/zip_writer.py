@@ -1,4 +1,4 @@
-"""One zip of a folder: equal content, equal bytes."""
+"""Reproducible zips of a folder: equal content gives equal bytes."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from pathlib import Path
 
 from scripts.storage.files import atomic_path
 
-THEN = (1980, 1, 1, 0, 0, 0)  # the earliest time that zip files can tell
+EARLIEST = (1980, 1, 1, 0, 0, 0)  # smallest time stamp of the zip format
 READABLE = 0o100644 << 16
-PACKED_ALREADY = (".pt", ".ts", ".onnx", ".png", ".gz")
+COMPRESSED = (".pt", ".ts", ".onnx", ".png", ".gz")
 
 
 def write_zip(folder: Path, path: Path) -> None:
-    """Zip a folder, itself included, whole or not at all; names sorted, times fixed.
+    """Zip a folder, itself included, atomically, with sorted names and fixed times.
 
     Args:
-        folder: what to zip; its name is the zip's only top folder.
-        path: the zip.
+        folder: folder to zip; its name is the only top-level folder of the zip.
+        path: zip to write.
 
     Example:
         >>> import tempfile
@@ -30,13 +30,13 @@ def write_zip(folder: Path, path: Path) -> None:
         ['bundle/LICENSE']
     """
     files = sorted(file for file in folder.rglob("*") if file.is_file())
-    with atomic_path(path) as beside, zipfile.ZipFile(beside, "w") as archive:
+    with atomic_path(path) as part, zipfile.ZipFile(part, "w") as archive:
         for file in files:
-            entry = zipfile.ZipInfo(file.relative_to(folder.parent).as_posix(), date_time=THEN)
-            packed = file.suffix in PACKED_ALREADY
-            entry.compress_type = zipfile.ZIP_STORED if packed else zipfile.ZIP_DEFLATED
+            entry = zipfile.ZipInfo(file.relative_to(folder.parent).as_posix(), date_time=EARLIEST)
+            is_compressed = file.suffix in COMPRESSED
+            entry.compress_type = zipfile.ZIP_STORED if is_compressed else zipfile.ZIP_DEFLATED
             entry.external_attr = READABLE
-            entry.create_system = 3  # what made it must not show either
+            entry.create_system = 3  # the same on all operating systems
             entry.file_size = file.stat().st_size
             with file.open("rb") as source, archive.open(entry, "w") as target:
                 shutil.copyfileobj(source, target, 1 << 20)

@@ -10,7 +10,7 @@ def test_readme_then_name_version_weights_and_overlays():
     assert "- Weights: `model.pt`" in text
     assert "`a.json`, `b.json`" in text
     assert "{name}" not in text
-    assert text.count("/where/it/lies/lung_bundle") == 2
+    assert text.count("/path/to/lung_bundle") == 2
 
 
 def test_readme_without_overlays_then_says_so():

@@ -37,7 +37,7 @@ def test_tolerances_then_recorded_with_the_files_they_are_of(bundle, eager):
 def test_export_that_differs_then_refused(eager):
     with pytest.raises(ValueError, match="differs from the network by up to 0.0"):
         compared(lambda image: eager(image) * 1.01, eager, channels=3, shapes=[(1, 32, 32)])
-    with pytest.raises(ValueError, match="gives shape"):
+    with pytest.raises(ValueError, match="must give shape"):
         compared(lambda image: eager(image)[..., 1:], eager, channels=3, shapes=[(1, 32, 32)])
 
 
