@@ -30,8 +30,6 @@ from scripts.volumes.geometry import affine_of, set_affine, spacing_of, to_lps
 # An outline belongs to the slice nearest to its z, within this fraction of the spacing.
 SLICE_TOLERANCE = 0.25
 
-Votes = NDArray[np.uint8]
-
 
 @dataclass(frozen=True)
 class Outline:
@@ -147,32 +145,6 @@ def _child(element: Element, tag: str) -> str:
 # --- masks ----------------------------------------------------------------------------------------
 
 
-def vote_count(outlines: Outlines, shape_zyx: tuple[int, int, int], affine_lps: ArrayLike) -> Votes:
-    """Count the readers who outlined each voxel.
-
-    Args:
-        outlines: outlines of this scan.
-        shape_zyx: (Z, Y, X) of the scan *as distributed*: columns and rows of the outlines are
-            those of the DICOM image, so they do not fit a flipped volume.
-        affine_lps: (4, 4), its index (i, j, k) to LPS mm.
-
-    Returns:
-        (Z, Y, X), 0 to the number of readers. Outlines above or below the volume are left out; see
-        :func:`count_outside`.
-
-    Raises:
-        ValueError: for slices that are not axial, or an outline between two slices or outside the
-            image, which belongs to another series or grid.
-    """
-    votes = np.zeros(shape_zyx, np.uint8)
-    for nodules in outlines.readers:
-        reader = np.zeros(shape_zyx, bool)
-        for nodule in nodules:
-            reader.reshape(-1)[_voxels(nodule, shape_zyx, affine_lps)] = True
-        votes += reader
-    return votes
-
-
 def count_outside(
     outlines: Outlines, shape_zyx: tuple[int, int, int], affine_lps: ArrayLike
 ) -> int:
@@ -183,7 +155,7 @@ def count_outside(
 
 def reader_instances(
     outlines: Outlines, image: sitk.Image, *, min_readers: int = 2
-) -> tuple[Votes, list[dict[str, Any]]]:
+) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:
     """Make the readers' consensus: one instance per nodule, where enough readers agree.
 
     Readers' nodules that overlap in 3D are one nodule, but two nodules of one reader are never
@@ -191,7 +163,8 @@ def reader_instances(
 
     Args:
         outlines: outlines of this scan.
-        image: the scan in its stored orientation, NOT yet in LPS order (see :func:`vote_count`).
+        image: the scan *as distributed*: columns and rows of the outlines are those of the DICOM
+            image, so they do not fit a volume that was flipped to LPS order.
         min_readers: number of readers who must agree on a voxel.
 
     Returns:
@@ -201,7 +174,9 @@ def reader_instances(
 
     Raises:
         ValueError: for ``min_readers`` below 1 or above the number of readers in the file; more
-            than 255 nodules; and what :func:`vote_count` refuses.
+            than 255 nodules; slices that are not axial; an outline between two slices or outside
+            the image, which belongs to another series or grid. Outlines above or below the volume
+            are left out, with a warning.
     """
     if not 1 <= min_readers <= len(outlines.readers):
         raise ValueError(

@@ -10,7 +10,6 @@ from scripts.datasets.luna16.outlines import (
     read_outlines,
     reader_instances,
 )
-from scripts.datasets.luna16.outlines import vote_count as count_votes
 from scripts.volumes.geometry import affine_of, set_affine, to_lps, world_to_index
 from scripts.volumes.readers import read_image
 
@@ -52,6 +51,13 @@ def image_with(affine=AFFINE, shape=SHAPE):
     return set_affine(sitk.Image(*shape[::-1], sitk.sitkInt16), affine)
 
 
+def votes_of(outlines):
+    """Number of readers who outlined each voxel, from the consensus of one reader, of two ..."""
+    numbers = range(1, len(outlines.readers) + 1)
+    maps = [reader_instances(outlines, image_with(), min_readers=n)[0] > 0 for n in numbers]
+    return np.sum(maps, axis=0)
+
+
 def test_outline_when_filled_then_its_own_pixels_stay_out():
     rows, columns = enclosed(np.array(square(10, 20, 4)), (40, 48))
     assert (rows.min(), rows.max()) == (17, 23)
@@ -71,8 +77,7 @@ def test_reading_when_findings_of_one_point_or_no_nodules_then_left_out(tmp_path
 def test_votes_when_readers_differ_then_counted_per_voxel_and_holes_cut(tmp_path):
     ring = nodule("a", roi(-46, square(20, 20, 8)), roi(-46, square(20, 20, 3), "FALSE"))
     path = write_xml(tmp_path, ring, nodule("b", roi(-46.0, square(20, 20, 6))))
-    votes = count_votes(read_outlines(path), SHAPE, AFFINE)
-    assert votes.dtype == np.uint8
+    votes = votes_of(read_outlines(path))
     assert not votes[[0, 1, 3, 4, 5]].any()
     assert votes[2, 20, 20] == 1  # in a's hole
     assert votes[2, 20, 23] == 2  # a hole's outline is nodule
@@ -83,8 +88,7 @@ def test_votes_when_readers_differ_then_counted_per_voxel_and_holes_cut(tmp_path
 
 def test_votes_when_a_reader_outlined_a_voxel_twice_then_one_vote(tmp_path):
     twice = nodule("a", roi(-46, square(20, 20, 5))) + nodule("b", roi(-46, square(22, 20, 5)))
-    votes = count_votes(read_outlines(write_xml(tmp_path, twice)), SHAPE, AFFINE)
-    assert votes.max() == 1
+    assert votes_of(read_outlines(write_xml(tmp_path, twice, ""))).max() == 1
 
 
 @pytest.mark.parametrize(
@@ -101,7 +105,7 @@ def test_instances_when_image_flipped_then_pixels_are_the_files_own(tmp_path, si
     where = np.argwhere(instances).mean(axis=0)[::-1]
     lps = affine_of(to_lps(image))
     np.testing.assert_allclose(where, world_to_index(expected_mm, lps), atol=1e-6)
-    assert instances.shape == SHAPE
+    assert (instances.shape, instances.dtype) == (SHAPE, np.uint8)
 
 
 def test_instances_when_nodules_touch_then_two_ids_from_feet_to_head(tmp_path):
@@ -139,19 +143,19 @@ def test_instances_when_min_readers_impossible_then_refused(tmp_path, readers):
 def test_votes_when_z_between_slices_then_refused(tmp_path):
     outlines = read_outlines(write_xml(tmp_path, nodule("a", roi(-45, square(14, 20, 5)))))
     with pytest.raises(ValueError, match="z = -45.0 mm lies between slices 2 and 3"):
-        count_votes(outlines, SHAPE, AFFINE)
+        reader_instances(outlines, image_with(), min_readers=1)
 
 
 def test_votes_when_points_beyond_the_image_then_refused(tmp_path):
     outlines = read_outlines(write_xml(tmp_path, nodule("a", roi(-46, square(46, 20, 5)))))
     with pytest.raises(ValueError, match="must lie in the image of .40, 48. pixels"):
-        count_votes(outlines, SHAPE, AFFINE)
+        reader_instances(outlines, image_with(), min_readers=1)
 
 
 def test_votes_when_slices_not_axial_then_refused(tmp_path):
     outlines = read_outlines(write_xml(tmp_path, nodule("a", roi(-46, square(14, 20, 5)))))
     with pytest.raises(ValueError, match="slices must be axial"):
-        count_votes(outlines, SHAPE, AFFINE[:, [2, 0, 1, 3]])
+        reader_instances(outlines, image_with(AFFINE[:, [2, 0, 1, 3]]), min_readers=1)
 
 
 def test_reading_when_series_differs_then_refused(tmp_path):
@@ -192,17 +196,15 @@ def test_votes_when_real_then_equal_the_reference_and_hold_the_official_centres(
     outlines = read_outlines(luna / "lidc_xml" / f"{name}.xml")
     uid = outlines.series_uid
     image = read_image(luna / "subset0" / f"{uid}.mhd")
-    shape, affine = image.GetSize()[::-1], affine_of(image)
-    votes = count_votes(outlines, shape, affine)
     file = luna / "reference_masks" / f"{uid}_nodule_votes.nii.gz"
-    agreed, reference = votes >= 2, sitk.GetArrayFromImage(read_image(file)) >= 2
-    assert 2 * (agreed & reference).sum() / (agreed.sum() + reference.sum()) > 0.98
     instances, nodules = reader_instances(outlines, image, min_readers=2)
-    np.testing.assert_array_equal(instances > 0, agreed)
+    agreed, reference = instances > 0, sitk.GetArrayFromImage(to_lps(read_image(file))) >= 2
+    assert 2 * (agreed & reference).sum() / (agreed.sum() + reference.sum()) > 0.98
     with (luna / "annotations.csv").open() as lines:
         rows = [row for row in csv.DictReader(lines) if row["seriesuid"] == uid]
+    lps = affine_of(to_lps(image))
     centres = [[float(row[f"coord{axis}"]) for axis in "XYZ"] for row in rows]
-    indices = [np.rint(world_to_index(centre, affine)).astype(int) for centre in centres]
+    indices = [np.rint(world_to_index(centre, lps)).astype(int) for centre in centres]
     ids = [int(instances[tuple(index[::-1])]) for index in indices]
     assert sorted(ids) == list(range(1, len(rows) + 1))
     for number, row in zip(ids, rows, strict=True):
