@@ -17,7 +17,7 @@ from scripts.preparation.cases import CaseOutcome, CaseTask, find_prepared, prep
 from scripts.preparation.cohort_report import Report, write_report
 from scripts.preparation.options import SliceOptions, SplitOptions
 from scripts.preparation.partitions import check_split_early, divide, volume_lists
-from scripts.preparation.samples import PreparedScan, choose_samples, training_mean
+from scripts.preparation.samples import PreparedScan, choose_samples, mean_of_images
 from scripts.preparation.slices import empty_quotas, expected_slices
 from scripts.storage.files import write_json
 from scripts.storage.options import check_whole
@@ -105,7 +105,7 @@ def prepare_cohort(request: Request) -> Report:
     samples, empty_wanted = choose_samples(prepared, data_set, slices)
     lists = divide(samples, prepared, data_set, split, slices)
     counted = data_set.kind == "instances"
-    mean = {} if counted else training_mean(lists["training"], request.output, request.window)
+    mean = {} if counted else mean_of_images(lists["training"], request.output, request.window)
     reused = sum(outcome.reused for outcome in outcomes.values())
     report = Report(
         *(request.output, data_set, split, listing, prepared, problems, lists),

@@ -120,7 +120,7 @@ def choose_samples(
     return sorted(chosen, key=lambda sample: (sample["series_uid"], sample["slice"])), wanted
 
 
-def training_mean(
+def mean_of_images(
     samples: Sequence[Sample], output: Path, window_hu: tuple[float, float]
 ) -> dict[str, Any]:
     """Compute the mean of the training images, subtracted from the input (FCN paper, 2.1).

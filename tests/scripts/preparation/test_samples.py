@@ -5,7 +5,7 @@ import SimpleITK as sitk
 from scripts.datasets.datalist import LoadSlicesd
 from scripts.preparation.cohort import prepare_cohort
 from scripts.preparation.options import SliceOptions
-from scripts.preparation.samples import training_mean
+from scripts.preparation.samples import mean_of_images
 from scripts.volumes.geometry import affine_of, to_lps
 from tests.scripts.datasets.luna16.cohort import every_sample, request
 
@@ -63,11 +63,11 @@ def test_slices_without_nodule_then_spread_evenly_over_the_scans(cohort, tmp_pat
 
 def test_mean_without_a_training_slice_then_refused(tmp_path):
     with pytest.raises(ValueError, match="no training slice"):
-        training_mean([], tmp_path, (-150, 250))
+        mean_of_images([], tmp_path, (-150, 250))
 
 
 def test_mean_then_of_the_centre_slices_before_and_after_the_window(tmp_path):
     np.save(tmp_path / "a.npy", np.array([0, 100, 300, 900], np.int16).reshape(4, 1, 1))
     samples = [{"image": "a.npy", "rows": [0, 1, 2]}, {"image": "a.npy", "rows": [1, 2, 3]}]
-    mean = training_mean(samples, tmp_path, (0, 200))
+    mean = mean_of_images(samples, tmp_path, (0, 200))
     assert (mean["hu"], mean["windowed"], mean["slices"]) == (200, 0.75, 2)
