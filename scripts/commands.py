@@ -72,7 +72,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ),
     ("package",): Command(
         "scripts.packaging.command:package",
-        "pack a trained bundle into an archive that stands alone",
+        "pack a trained bundle into one zip that runs without this repository",
     ),
     ("audit",): Command(
         "scripts.audit.audit:audit",

@@ -60,7 +60,7 @@ RISKS: dict[tuple[str, str, str], str] = {
         monai._extensions timeit trace profile cProfile doctest unittest code nose pytest setuptools
         pip distutils ensurepip venv scripts.demo scripts.__main__ scripts.storage.workers
         scripts.audit""",
-    (LOW, "read", "says where a packaged bundle lies"): "scripts.packaging.location",
+    (LOW, "read", "returns the folder of a packaged bundle"): "scripts.packaging.location",
     (MEDIUM, "code", "stops in a debugger and waits for the keyboard"): """
         builtins.breakpoint builtins.input builtins.help pdb bdb IPython""",
     (MEDIUM, "code", "runs TorchScript, which can read and write files"): "torch.jit.load",

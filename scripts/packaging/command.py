@@ -69,7 +69,7 @@ def package(
     Args:
         bundle: folder of the bundle, e.g. bundles/lung_nodule_ct_segmentation.
         output: zip to write.
-        config_file: files laid over the bundle's configs, later ones win, e.g.
+        config_file: files that override the bundle's configs, later ones win, e.g.
             "['configs/strategies/full.json','configs/runtime/small.json']". Not needed for network,
             window and similar settings, which are in the file of the trained network.
         ckpt_path: file of the trained network; models/model.pt of the bundle by default.

@@ -44,7 +44,7 @@ SHARED_SPLITS: Mapping[Kind, Mapping[str, Split]] = {
             leak="nodules of one patient are in more than one partition, as in the paper",
         ),
         "slice_block": Split(
-            "blocks of slices, to try out on one scan",
+            "blocks of slices, for trials on one scan",
             leak="slices of one nodule are in every partition, for trying out on a single scan",
         ),
     },
@@ -56,7 +56,7 @@ SHARED_SPLITS: Mapping[Kind, Mapping[str, Split]] = {
             tested=False,
         ),
         "slice_block": Split(
-            "blocks of slices, to try out on one patient",
+            "blocks of slices, for trials on one patient",
             leak="slices of one patient are in every partition, for trying out on one patient",
         ),
     },

@@ -65,7 +65,7 @@ def read_labelled(
         lung=lung,
         avoid=[*measured, *outlined, *findings],
         file_affine=affine_of(image),
-        notes=[] if series.lungs else ["lung field computed, as seg-lungs has none"],
+        notes=[] if series.lungs else ["lung field computed: no mask in seg-lungs"],
         facts={"lung_field": "seg-lungs" if series.lungs else "computed"},
     )
 
