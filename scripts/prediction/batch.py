@@ -1,4 +1,4 @@
-"""Prediction of many studies: parallel, over several processes or machines, resumable."""
+"""Prediction of many studies in parallel, on one or several machines, resumable."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ from scripts.prediction.one_series import (
     predict_study,
 )
 from scripts.prediction.options import Options
-from scripts.prediction.sources import DICOM_SERIES, Found, find_sources
+from scripts.prediction.sources import DICOM_SERIES, Inventory, find_sources
 from scripts.storage.files import write_json
 from scripts.storage.output_folder import claim_output, writing_into
 from scripts.storage.workers import work_through
 
 SUMMARY = "summary.json"
-# how long the first process waits for the others' last study
+# longest wait of the first process for the last study of the others
 PATIENCE = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Share:
-    """Which part of the studies this process takes: every ``world``-th from ``rank`` on."""
+    """The studies of one process: every ``world``-th, starting at ``rank``."""
 
     rank: int = 0
     world: int = 1
 
     @classmethod
     def of_torchrun(cls) -> Share:
-        """Read torchrun's environment variables; a single process takes everything."""
+        """Read torchrun's environment variables; a single process takes all studies."""
         return cls(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
     @property
@@ -60,28 +60,28 @@ class Share:
 class Batch:
     """Results of all studies at a path."""
 
-    found: Found
+    inventory: Inventory
     outcomes: tuple[Outcome, ...]
 
     @property
     def failures(self) -> int:
         """Number of studies that failed and of files that were refused."""
         failed = sum(outcome.status == FAILED for outcome in self.outcomes)
-        return failed + len(self.found.refused)
+        return failed + len(self.inventory.refused)
 
     def skipped(self) -> Counter[str]:
-        """Count what is no CT, by reason."""
-        return Counter(remark.reason for remark in self.found.skipped)
+        """Count the files that are not CTs, by reason."""
+        return Counter(remark.reason for remark in self.inventory.skipped)
 
     def record(self, options: Options) -> dict[str, Any]:
         """Return the summary for JSON, without paths."""
-        outcomes = [{k: v for k, v in asdict(o).items() if k != "told"} for o in self.outcomes]
+        outcomes = [{k: v for k, v in asdict(o).items() if k != "message"} for o in self.outcomes]
         return {
             "made_by": MADE_BY,
-            "counts": {**self.counts(), "refused": len(self.found.refused)},
+            "counts": {**self.counts(), "refused": len(self.inventory.refused)},
             "studies": outcomes,
             "skipped": dict(self.skipped()),
-            "refused": [remark.reason for remark in self.found.refused],
+            "refused": [remark.reason for remark in self.inventory.refused],
             "provenance": nameless_provenance(options),
         }
 
@@ -93,8 +93,8 @@ class Batch:
     def line(self) -> str:
         """Return the counts as one line for the screen."""
         parts = [f"{number} {status}" for status, number in self.counts().items() if number]
-        if self.found.refused:
-            parts.append(f"{len(self.found.refused)} refused")
+        if self.inventory.refused:
+            parts.append(f"{len(self.inventory.refused)} refused")
         parts += [f"{number} skipped ({why})" for why, number in self.skipped().items()]
         return ", ".join(parts)
 
@@ -102,29 +102,30 @@ class Batch:
 def predict_all(source: Path, output: Path, options: Options, *, jobs: int = 1) -> Batch:
     """Predict every CT at a path into ``output/<study>``, and write ``output/summary.json``.
 
-    Under torchrun each process takes its share and the first writes the summary; elsewhere
-    ``jobs`` processes do.
+    Under torchrun each process predicts its share and the first writes the summary; each starts
+    ``jobs`` worker processes.
 
     Args:
         source: see :func:`scripts.prediction.sources.find_sources`.
-        output: a new or empty folder, or one that this wrote before.
-        options: what the user chose.
-        jobs: studies at once in this process' share.
+        output: a new or empty folder, or one of an earlier run.
+        options: the user's options.
+        jobs: number of studies of this process' share that are predicted in parallel.
 
     Returns:
-        All that was done; in other processes than the first, their share.
+        The results of all processes.
 
     Raises:
-        ValueError: for a model that does not fit, or a folder with somebody else's files.
+        ValueError: for a model that does not fit, or a folder with files that predict did not
+            write.
         OSError: when the output cannot be written.
     """
     share = Share.of_torchrun()
     with _joined(share) as gather:
-        found = find_sources(source, leave_out=output)
+        inventory = find_sources(source, leave_out=output)
         if share.is_first:
-            for line in lines_of(found):
+            for line in lines_of(inventory):
                 print(line, flush=True)
-        from_dicom = any(each.kind == DICOM_SERIES for each in found.sources)
+        from_dicom = any(each.kind == DICOM_SERIES for each in inventory.sources)
         _check_model(options, jobs, from_dicom=from_dicom)
         claim_output(output)
         refuse_foreign(output)
@@ -132,11 +133,11 @@ def predict_all(source: Path, output: Path, options: Options, *, jobs: int = 1) 
             _clear(output)
         gather(None)  # no process starts before the folder is cleared
         threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else 0
-        mine = found.sources[share.rank :: share.world]
+        mine = inventory.sources[share.rank :: share.world]
         tasks = [Task(each, output, options, threads) for each in mine]
         outcomes = gather(list(_work(tasks, jobs, shown=share.is_first)))
         flat = sorted((o for part in outcomes for o in part), key=lambda o: o.study)
-        batch = Batch(found, tuple(flat))
+        batch = Batch(inventory, tuple(flat))
         if share.is_first:
             with writing_into(output):
                 write_json(output / SUMMARY, batch.record(options))
@@ -144,32 +145,32 @@ def predict_all(source: Path, output: Path, options: Options, *, jobs: int = 1) 
     return batch
 
 
-def lines_of(found: Found) -> Iterator[str]:
-    """List what is not predicted: one line per folder and reason, or refused file."""
-    groups = Counter((remark.place.rpartition("/")[0], remark.reason) for remark in found.skipped)
+def lines_of(inventory: Inventory) -> Iterator[str]:
+    """List what is not predicted: one line per folder and reason, and per refused file."""
+    groups = Counter((r.location.rpartition("/")[0], r.reason) for r in inventory.skipped)
     for (folder, reason), number in groups.items():
         yield f"skipped: {folder}: {number} files, {reason}"
-    for remark in found.refused:
+    for remark in inventory.refused:
         yield f"refused: {remark}"
 
 
 def refuse_foreign(output: Path) -> None:
-    """Refuse a folder that holds anything that predict did not write.
+    """Refuse an output folder with files that predict did not write.
 
     Raises:
-        ValueError: naming the first file or folder that it did not write.
+        ValueError: naming the first of them.
     """
     for path in sorted(output.iterdir()):
         ours = path.name == SUMMARY or path.name.startswith(LEFTOVERS)
         if not ours and read_manifest(path) is None:
             raise ValueError(
                 f"output: {output} holds {path.name}, which predict did not write; give a new "
-                "folder or one of an earlier run"
+                "folder, or one of an earlier run"
             )
 
 
 def _clear(output: Path) -> None:
-    """Remove what a killed run left behind."""
+    """Remove unfinished folders of a run that was killed."""
     for path in output.iterdir():
         if path.name.startswith(LEFTOVERS):
             shutil.rmtree(path, ignore_errors=True)
@@ -177,7 +178,7 @@ def _clear(output: Path) -> None:
 
 
 def _check_model(options: Options, jobs: int, *, from_dicom: bool) -> None:
-    """Refuse, before any study is read, a model that no study could be predicted with."""
+    """Refuse an unusable model before any study is read."""
     model = model_of(options)
     _ = model.preprocessing, model.segments, model.checkpoints, model.networks
     if from_dicom and {"seg", "rtstruct"} & set(options.products):
@@ -196,23 +197,23 @@ def _work(tasks: Sequence[Task], jobs: int, *, shown: bool) -> Iterator[Outcome]
         for outcome in work_through(predict_study, tasks, jobs):
             bar.update()
             if outcome.status == FAILED:
-                bar.write(f"failed: {outcome.told}")
+                bar.write(f"failed: {outcome.message}")
             yield outcome
 
 
 @contextmanager
 def _joined(share: Share) -> Iterator[Any]:
-    """Give a function that collects one object of every process, in the processes' order."""
+    """Yield a function that gathers one object from each process, in the order of their ranks."""
     if share.world == 1:
         yield lambda mine: [mine]
         return
 
     def gather(mine: Any) -> list[Any]:
-        every: list[Any] = [None] * share.world
-        dist.all_gather_object(every, mine)
-        return every
+        gathered: list[Any] = [None] * share.world
+        dist.all_gather_object(gathered, mine)
+        return gathered
 
-    # Gloo on GPUs too: only what became of each study is exchanged
+    # Gloo also with GPUs: only the outcomes of the studies are exchanged
     dist.init_process_group("gloo", timeout=PATIENCE)
     try:
         yield gather

@@ -1,4 +1,4 @@
-"""``python -m scripts predict``: from CTs to masks, DICOM objects, tables, pictures and pages."""
+"""``python -m scripts predict``: masks, DICOM objects, tables, pictures and pages of CTs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def predict(
 
     Writes OUTPUT/<study>/ with mask.nii.gz, segmentation.dcm (of DICOM sources), statistics.json
     and .csv, overview.png, report.html and manifest.json, and OUTPUT/summary.json. A study that
-    cannot be predicted is reported on one line, the others are still predicted. The same command
+    cannot be predicted is reported on one line; the others are still predicted. The same command
     resumes an interrupted run. Under torchrun the processes share the studies. Research only.
 
     Args:
@@ -48,23 +48,24 @@ def predict(
         source: a folder of DICOM files, a zip of one, a .mhd, .mha, .nrrd, .nii or .nii.gz file,
             or a folder of any of these.
         output: folder to write: new, empty, or of an earlier run.
-        config_file: overlays of inference.json, with commas between them; later ones win.
-        ckpt_path: files of trained weights, with commas between them; several are averaged. By
-            default the bundle's models/model.pt. Network, window and the like are taken from
-            the file, those of several must be equal.
-        unchecked_model: accept weights that do not say how they were trained, at your own risk.
-        threshold: probability from which on a voxel counts; by default the one of the training.
-        flips: x, y or x,y: also predict the CT flipped so, and average.
-        products: what to write, of mask, seg, rtstruct, statistics, overview, report.
-        rtstruct: write rtstruct.dcm too, of DICOM sources.
-        device: cpu, cuda:0 ...; by default the config's: a GPU where there is one.
-        engine: what computes the network: torch, or openvino, which takes the CPU.
-        jobs: studies at once.
+        config_file: overlays of inference.json, separated by commas; later ones take precedence.
+        ckpt_path: files of trained weights, separated by commas; the probabilities of several are
+            averaged. By default the bundle's models/model.pt. Network, window and other settings
+            are read from the file; those of several files must be equal.
+        unchecked_model: accept weights without a record of how they were trained, at your own risk.
+        threshold: least probability of a segmented voxel; by default the one of the training.
+        flips: x, y or x,y: also predict the CT flipped along these axes, and average.
+        products: files to write, of mask, seg, rtstruct, statistics, overview, report, separated
+            by commas; by default all but rtstruct.
+        rtstruct: also write rtstruct.dcm, for DICOM sources.
+        device: cpu, cuda:0 ...; by default that of the config: a GPU if available.
+        engine: software that runs the network: torch, or openvino, which runs on the CPU.
+        jobs: number of studies predicted in parallel.
 
     Raises:
-        ValueError: for an option that is wrong or does not suit the bundle.
-        OSError: when there is nothing at the path, or the output cannot be written.
-        SystemExit: 1 when a study could not be predicted, or a file not be read.
+        ValueError: for an invalid option, or one that does not suit the bundle.
+        OSError: when the path does not exist, or the output cannot be written.
+        SystemExit: 1 when a study could not be predicted, or a file could not be read.
     """
     check_whole("jobs", jobs, 1)
     share, chosen_engine = Share.of_torchrun(), check_engine(engine)
@@ -88,9 +89,9 @@ def predict(
 
 
 def _own_device(share: Share, engine: str) -> str:
-    """Give each of torchrun's processes its own GPU; a single process keeps the config's device.
+    """Return the GPU of one of torchrun's processes; empty for the config's device.
 
-    OpenVINO takes the CPU, also where there is a GPU.
+    OpenVINO runs on the CPU even if there is a GPU.
     """
     if engine == "openvino":
         return "cpu"

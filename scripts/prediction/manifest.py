@@ -1,7 +1,7 @@
-"""The manifest of a study's folder: how it was made, and whether it is complete.
+"""The manifest of a study's folder: provenance and a list of its files.
 
-Nothing here names a person: sources are identified by hash, the user's files and folders by their
-last name at most, and the command is kept without its paths.
+It contains no patient data: sources are identified by hash, the user's files and folders by the
+last part of their paths at most, and the command is recorded without paths.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MADE_BY = "python -m scripts predict"
 
 
 def fingerprint(model: Model, digest: str) -> str:
-    """Hash what decides a study's results: source, weights, config, options.
+    """Hash everything that determines a study's results: source, weights, config, options.
 
     Args:
         model: the bundle with its options.
@@ -43,7 +43,7 @@ def fingerprint(model: Model, digest: str) -> str:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """Read the manifest of a study's folder; None where there is none of ours."""
+    """Read the manifest of a study's folder; None if predict did not write one."""
     try:
         content = json.loads((folder / NAME).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -53,7 +53,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 
 def is_finished(folder: Path, mark: str) -> bool:
-    """Whether a folder holds all files that were written under a fingerprint."""
+    """Whether a folder is complete: all files of a run with this fingerprint are present."""
     manifest = read_manifest(folder)
     if manifest is None or manifest.get("fingerprint") != mark:
         return False
@@ -62,14 +62,14 @@ def is_finished(folder: Path, mark: str) -> bool:
 
 
 def facts_of(model: Model, warnings: tuple[str, ...]) -> dict[str, Any]:
-    """Describe the model and what it looked for, for all products."""
+    """Describe the model and its classes, for all products."""
     hashes = [checkpoint.sha256 for checkpoint in model.checkpoints]
-    several = hashlib.sha256("".join(hashes).encode()).hexdigest()
+    combined = hashlib.sha256("".join(hashes).encode()).hexdigest()
     return {
         "bundle": model.metadata.get("name", model.options.bundle.resolve().name),
         "version": model.metadata.get("version", "unknown"),
         "metadata": model.metadata,
-        "weights_sha256": hashes[0] if len(hashes) == 1 else several,
+        "weights_sha256": hashes[0] if len(hashes) == 1 else combined,
         "config_sha256": model.config_sha256,
         "looked_for": [rule.kind for rule in model.segments],
         "lesion_kinds": [rule.kind for rule in model.segments if rule.numbered],
@@ -82,9 +82,9 @@ def write_manifest(folder: Path, model: Model, prediction: Prediction, **made: A
     """Write the manifest, the last file of a study's folder.
 
     Args:
-        folder: with every product in it.
+        folder: of the study, with all products.
         model: the bundle with its options.
-        prediction: what was written.
+        prediction: of the study.
         made: fingerprint, source, seconds, peak_memory_mb.
     """
     files = sorted(path for path in folder.iterdir() if path.name != NAME)
@@ -113,15 +113,15 @@ def write_manifest(folder: Path, model: Model, prediction: Prediction, **made: A
 
 
 def source_record(source: Source, digest: str) -> dict[str, Any]:
-    """Describe a source, without its name."""
+    """Describe a source without its name."""
     return {"kind": source.kind, "files": len(source.files), "digest": digest}
 
 
 @lru_cache(maxsize=4)
 def nameless_provenance(options: Options) -> dict[str, Any]:
-    """Describe this process without the paths of its command, which may name a patient.
+    """Return the provenance of this process; paths of the command are left out.
 
-    Asked once a process, so ``time`` is when its first study was finished.
+    Computed once per process, so ``time`` is when its first study was finished.
     """
     return provenance(command=command_of(options))
 

@@ -1,4 +1,4 @@
-"""One study from its source to its folder: whole, or not there at all."""
+"""Prediction of one study: its folder is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from scripts.prediction.manifest import (
 from scripts.prediction.network.model import Model
 from scripts.prediction.options import Options
 from scripts.prediction.pipeline import Stopwatch, predict_volume
-from scripts.prediction.placing import Placed, digest_of, placed
 from scripts.prediction.products import PRODUCTS, write_product
 from scripts.prediction.result import Prediction
+from scripts.prediction.source_access import SourceAccess, digest_of, open_source
 from scripts.prediction.sources import DICOM_SERIES, Source
 from scripts.storage.output_folder import OutputError, writing_into
 from scripts.storage.workers import peak_memory_mb
 
 PREDICTED, KEPT, FAILED = "predicted", "already there", "failed"
-LEFTOVERS = (".part-", ".old-")  # beginnings of the names of folders in work
-# what the disk says, as against what a file has
+LEFTOVERS = (".part-", ".old-")  # prefixes of unfinished folders
+# errors of the disk, as opposed to those of a source file
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, None}
 
 
@@ -46,9 +46,9 @@ class Task:
 
     Attributes:
         source: the CT.
-        output: the folder that the study's folder goes into.
-        options: what the user chose.
-        threads: of torch in this process; 0 leaves them.
+        output: parent of the study's folder.
+        options: the user's options.
+        threads: number of torch's threads in this process; 0 leaves it unchanged.
     """
 
     source: Source
@@ -59,23 +59,23 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one study.
+    """Result of one study.
 
     Attributes:
-        study: its name, which is its folder's.
+        study: its name, which is also that of its folder.
         status: :data:`PREDICTED`, :data:`KEPT` or :data:`FAILED`.
-        seconds: it took.
-        reason: why it failed, without any name of a file.
-        told: why it failed, for the screen, with the files' places.
+        seconds: wall-clock time.
+        reason: why it failed, without file names.
+        message: why it failed, for the screen, with file names.
         warnings: as in its manifest.
-        segments: how many were found.
+        segments: number of segments.
     """
 
     study: str
     status: str
     seconds: float
     reason: str = ""
-    told: str = ""
+    message: str = ""
     warnings: tuple[str, ...] = ()
     segments: int = 0
 
@@ -87,43 +87,43 @@ def model_of(options: Options) -> Model:
 
 
 def predict_study(task: Task) -> Outcome:
-    """Predict one study and write its folder, or keep the one that is there.
+    """Predict one study and write its folder, or keep the folder of an earlier run.
 
     Raises:
-        OutputError: when the output cannot be written, which concerns every study.
+        OutputError: when the output cannot be written, which would fail for all studies.
     """
     begun = time.perf_counter()
     if task.threads:
         torch.set_num_threads(task.threads)
-    place: Placed | None = None
+    ready: SourceAccess | None = None
     try:
         digest = digest_of(task.source)
         folder = task.output / task.source.name
         mark = fingerprint(model_of(task.options), digest)
         if is_finished(folder, mark):
             return _kept(task, folder, time.perf_counter() - begun)
-        with placed(task.source) as place:
-            prediction = _predict_and_write(task, place, digest, mark)
+        with open_source(task.source) as ready:
+            prediction = _predict_and_write(task, ready, digest, mark)
     except OutputError:
         raise
-    except Exception as error:  # whatever one CT brings about, the others go on
-        return _failed(task, place, error, time.perf_counter() - begun)
+    except Exception as error:  # an error in one CT must not stop the others
+        return _failed(task, ready, error, time.perf_counter() - begun)
     warnings = tuple(prediction.facts["warnings"])
     spent = round(time.perf_counter() - begun, 2)
     count = len(prediction.segments)
     return Outcome(task.source.name, PREDICTED, spent, warnings=warnings, segments=count)
 
 
-def _predict_and_write(task: Task, place: Placed, digest: str, mark: str) -> Prediction:
-    """Predict a source that is laid out, and write all products and the manifest."""
+def _predict_and_write(task: Task, ready: SourceAccess, digest: str, mark: str) -> Prediction:
+    """Predict a source that is ready to be read; write all products and the manifest."""
     watch, model = Stopwatch(), model_of(task.options)
     facts = facts_of(model, _warnings(task))
     prediction = predict_volume(
-        model, place.read(), study=task.source.name, facts=facts, watch=watch
+        model, ready.read(), study=task.source.name, facts=facts, watch=watch
     )
     with _study_folder(task.output, task.source.name) as folder:
         _write_products(task, prediction, folder, watch)
-        with _telling_of_the_disk(task.output):
+        with _disk_errors(task.output):
             write_manifest(
                 folder,
                 model,
@@ -137,15 +137,15 @@ def _predict_and_write(task: Task, place: Placed, digest: str, mark: str) -> Pre
 
 
 def _warnings(task: Task) -> tuple[str, ...]:
-    """Say what the reader of the results should know."""
+    """Return the warnings for the reader of the results."""
     from_volume = task.source.kind != DICOM_SERIES
     if from_volume and "rtstruct" in task.options.products:
-        return (*task.source.notes, "no rtstruct: it is made of DICOM series only")
+        return (*task.source.notes, "no rtstruct written: it needs a DICOM series")
     return task.source.notes
 
 
 def _write_products(task: Task, prediction: Prediction, folder: Path, watch: Stopwatch) -> None:
-    """Write what was asked for, timed."""
+    """Write the requested products, and time each."""
     statistics: dict[str, Any] | None = None
     names = [
         name
@@ -158,17 +158,17 @@ def _write_products(task: Task, prediction: Prediction, folder: Path, watch: Sto
         with watch.step("measure"):
             statistics = measure(prediction)
     for name in names:
-        with watch.step(f"write {name}"), _telling_of_the_disk(task.output):
+        with watch.step(f"write {name}"), _disk_errors(task.output):
             try:
                 write_product(name, prediction, folder, statistics)
             except ValueError as error:
                 others = ",".join(n for n in task.options.products if n != name)
-                raise ValueError(f"{name}: {error} (--products {others} goes without)") from error
+                raise ValueError(f"{name}: {error} (--products {others} leaves it out)") from error
 
 
 @contextmanager
-def _telling_of_the_disk(output: Path) -> Iterator[None]:
-    """Turn what the disk says into :class:`OutputError`; what a source says stays its own."""
+def _disk_errors(output: Path) -> Iterator[None]:
+    """Turn errors of the disk into :class:`OutputError`; those of a source pass unchanged."""
     try:
         yield
     except OSError as error:
@@ -180,26 +180,26 @@ def _telling_of_the_disk(output: Path) -> Iterator[None]:
 
 @contextmanager
 def _study_folder(output: Path, name: str) -> Iterator[Path]:
-    """Give a folder beside the study's, which takes its place when the block ends well.
+    """Yield a temporary folder, which replaces the study's folder when the block succeeds.
 
     Raises:
-        OutputError: when it cannot be made or put there.
-        ValueError: when a folder of somebody else's has that name.
+        OutputError: when it cannot be made or renamed.
+        ValueError: when the study's folder was not made by predict.
     """
     target, tag = output / name, secrets.token_hex(4)
-    beside, old = output / f".part-{tag}-{name}", output / f".old-{tag}-{name}"
+    part, old = output / f".part-{tag}-{name}", output / f".old-{tag}-{name}"
     if target.exists() and read_manifest(target) is None:
         raise ValueError(f"{name}: a folder of that name in the output was not made by predict")
     try:
         with writing_into(output):
-            beside.mkdir()
-        yield beside
+            part.mkdir()
+        yield part
         with writing_into(output):
             if target.exists():
                 os.rename(target, old)
-            os.rename(beside, target)
+            os.rename(part, target)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
 
 
@@ -214,23 +214,23 @@ def _kept(task: Task, folder: Path, seconds: float) -> Outcome:
     )
 
 
-def _failed(task: Task, place: Placed | None, error: Exception, seconds: float) -> Outcome:
-    """Say what went wrong, once for the screen and once without names."""
-    cause = root_of(error)
-    message = " ".join(str(cause).split()) or type(cause).__name__
-    foreseen = isinstance(cause, (ValueError, OSError))
-    reason = message if foreseen else f"unexpected {type(cause).__name__}"
-    told = message if foreseen else f"unexpected {type(cause).__name__}: {message}"
-    if place is not None:
-        reason, told = place.for_record(reason), place.for_screen(place.for_record(told))
-    elif foreseen:
-        reason = "its files cannot be read, or the temporary folder has no room"
-    told = f"{task.source.place}: {told}"
-    return Outcome(task.source.name, FAILED, round(seconds, 2), reason, told)
+def _failed(task: Task, ready: SourceAccess | None, error: Exception, seconds: float) -> Outcome:
+    """Report a failure: for the screen with file names, for the record without."""
+    cause = cause_of(error)
+    text = " ".join(str(cause).split()) or type(cause).__name__
+    expected = isinstance(cause, (ValueError, OSError))
+    reason = text if expected else f"unexpected {type(cause).__name__}"
+    message = text if expected else f"unexpected {type(cause).__name__}: {text}"
+    if ready is not None:
+        reason, message = ready.for_record(reason), ready.for_screen(ready.for_record(message))
+    elif expected:
+        reason = "its files cannot be read, or the temporary folder is full"
+    message = f"{task.source.location}: {message}"
+    return Outcome(task.source.name, FAILED, round(seconds, 2), reason, message)
 
 
-def root_of(error: BaseException) -> BaseException:
-    """Return what MONAI wraps when a transform fails: our own error, in our own words."""
+def cause_of(error: BaseException) -> BaseException:
+    """Return the original error of a transform, which MONAI wraps in its own."""
     while str(error).startswith("applying transform") and error.__cause__ is not None:
         error = error.__cause__
     return error

@@ -16,17 +16,17 @@ from scripts.prediction.products import PRODUCTS, USUAL
 
 @dataclass(frozen=True)
 class Options:
-    """The choices that decide what comes out; see :func:`scripts.prediction.command.predict`.
+    """The options of a prediction; see :func:`scripts.prediction.command.predict`.
 
     Attributes:
         bundle: the bundle's folder.
-        config_files: overlays of its configs/inference.json, later ones win.
-        checkpoints: files of trained weights; empty for the bundle's own.
-        unchecked_model: accept weights that do not say how they were trained.
-        threshold: probability, or None for the model's.
+        config_files: overlays of its configs/inference.json; later ones take precedence.
+        checkpoints: files of trained weights; empty for those of the bundle.
+        unchecked_model: accept weights without a record of how they were trained.
+        threshold: least probability of a segmented voxel; None for that of the training.
         flips: world axes along which the CT is flipped for further passes.
-        device: as torch names it; empty for the config's.
-        engine: of :data:`scripts.prediction.network.engines.ENGINES`.
+        device: a torch device; empty for that of the config.
+        engine: one of :data:`scripts.prediction.network.engines.ENGINES`.
         products: names of :data:`scripts.prediction.products.PRODUCTS`, in their order.
         progress: show progress within a CT.
     """
@@ -43,18 +43,18 @@ class Options:
     progress: bool = False
 
     def record(self) -> dict[str, Any]:
-        """Return them for the manifest, without folders, which may be named after a patient."""
+        """Return the options for the manifest, without folders, whose names may contain a patient's."""
         names = {
             "bundle": self.bundle.resolve().name,
             "config_files": [Path(name).name for name in self.config_files],
             "checkpoints": [Path(name).name for name in self.checkpoints],
         }
-        kept = {key: value for key, value in asdict(self).items() if key != "progress"}
-        return {**kept, **names}
+        others = {key: value for key, value in asdict(self).items() if key != "progress"}
+        return {**others, **names}
 
 
 def words_of(name: str, value: object) -> tuple[str, ...]:
-    """Read a list as a command line gives it: ``a,b``, ``["a", "b"]`` or one word.
+    """Read a list from the command line: ``a,b``, ``["a", "b"]`` or one word.
 
     Raises:
         ValueError: for anything else.
@@ -69,15 +69,15 @@ def words_of(name: str, value: object) -> tuple[str, ...]:
         return tuple(word.strip() for word in str(value).split(",") if word.strip())
     if isinstance(value, Sequence) and all(isinstance(word, (str, Path)) for word in value):
         return tuple(map(str, value))
-    raise ValueError(f"{name}: must be words with commas between them, got {value!r}")
+    raise ValueError(f"{name}: must be words separated by commas, got {value!r}")
 
 
 def check_flips(value: object) -> tuple[str, ...]:
     """Read the axes to flip.
 
     Raises:
-        ValueError: for anything but x and y; the slices above and below, which the network sees
-            as channels, forbid z.
+        ValueError: for anything but x and y; z cannot be flipped, as the network has the slices
+            above and below as channels.
     """
     flips = words_of("flips", value)
     if len(set(flips)) < len(flips) or not set(flips) <= {"x", "y"}:
@@ -86,7 +86,7 @@ def check_flips(value: object) -> tuple[str, ...]:
 
 
 def check_threshold(value: object) -> float | None:
-    """Read the probability from which on a voxel counts.
+    """Read the least probability of a segmented voxel.
 
     Raises:
         ValueError: for anything but a number between 0 and 1.
@@ -100,10 +100,10 @@ def check_threshold(value: object) -> float | None:
 
 
 def check_products(value: object, *, rtstruct: bool = False) -> tuple[str, ...]:
-    """Read what is to be written, in the order of the table.
+    """Read the names of products; return them in the order of :data:`PRODUCTS`.
 
     Raises:
-        ValueError: for a name that is not in it.
+        ValueError: for an unknown name.
     """
     asked = words_of("products", value) or USUAL
     unknown = [name for name in asked if name not in PRODUCTS]
@@ -114,10 +114,10 @@ def check_products(value: object, *, rtstruct: bool = False) -> tuple[str, ...]:
 
 
 def check_files(name: str, value: object) -> tuple[str, ...]:
-    """Read a list of files that must be there.
+    """Read a list of files that must exist.
 
     Raises:
-        FileNotFoundError: naming the first that is not.
+        FileNotFoundError: naming the first that does not.
     """
     files = words_of(name, value)
     for file in files:
@@ -130,16 +130,18 @@ def check_device(value: object) -> str:
     """Read a device's name.
 
     Raises:
-        ValueError: for anything but cpu, cuda, cuda:0 ..., and for a GPU that is not there: torch
-            would say so only when the network goes there, in words of its own.
+        ValueError: for anything but cpu, cuda, cuda:0 ... and mps, and for a GPU that is not
+            available; torch would raise an error only when the network is moved to it.
     """
     text = "" if value is None else str(value)
     if text and not re.fullmatch(r"cpu|cuda(:\d+)?|mps", text):
         raise ValueError(f"device: must be cpu, cuda, cuda:0 ... or mps, got {text!r}")
     if text.startswith("cuda"):
-        there, number = torch.cuda.device_count(), torch.device(text).index or 0
-        if number >= there:
-            raise ValueError(f"device: {text} is not here; PyTorch sees {there} CUDA GPUs, use cpu")
+        available, number = torch.cuda.device_count(), torch.device(text).index or 0
+        if number >= available:
+            raise ValueError(
+                f"device: {text} is not available: PyTorch finds {available} CUDA GPUs; use cpu"
+            )
     if text == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("device: PyTorch sees no mps on this machine; use cpu")
+        raise ValueError("device: mps is not available on this machine; use cpu")
     return text

@@ -1,4 +1,4 @@
-"""From one CT to its prediction: the bundle's own transforms and network, step by step."""
+"""Prediction of one CT with the bundle's transforms and network, step by step."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from scripts.volumes.dicom_series import Series, read_series
 from scripts.volumes.geometry import Floats, lps_to_ras, reverse_axes
 from scripts.volumes.readers import SeriesReader
 
-AIR_HU = -300  # a CT holds air: a minimum above this is no HU
+AIR_HU = -300  # a CT contains air: values that are all above this are not HU
 KEY = "image"
 
 
 class Stopwatch:
-    """Seconds by name of a step; steps of one name add up."""
+    """Seconds by name of a step; the times of steps with one name are added."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}
@@ -53,22 +53,22 @@ def predict_volume(
 ) -> Prediction:
     """Segment one CT.
 
-    The mask is that of ``run inferring`` with the same config, label by label; where the config
-    declares a kind as numbered, its components have numbers of their own.
+    The labels equal those of ``run inferring`` with the same config; each component of a class that
+    the config declares as numbered gets its own number.
 
     Args:
         model: the bundle.
-        source: a volume file, a folder that directly holds one DICOM series, or such a series.
-        study: what the results are filed under.
+        source: a volume file, a folder with the files of one DICOM series, or such a series.
+        study: name of the results.
         facts: for :class:`Prediction`.
-        watch: takes the seconds of read, preprocess, network and postprocess.
+        watch: records the seconds of read, preprocess, network and postprocess.
 
     Returns:
         Arrays in the source's own index order.
 
     Raises:
-        ValueError: for a CT that is refused: unsound geometry, no HU, no lungs where the bundle
-            looks for them.
+        ValueError: for a CT that is refused: invalid geometry, values that are not HU, or no lungs
+            in a bundle that needs them.
     """
     timed = watch or Stopwatch()
     with timed.step("read"):
@@ -101,7 +101,7 @@ def predict_volume(
 
 
 def _loaded(model: Model, source: Path | Series) -> dict[str, Any]:
-    """Load as the bundle's LoadImaged does; a series from its headers, which are read already."""
+    """Load as the bundle's LoadImaged does; of a series the headers are not read again."""
     if isinstance(source, Path):
         return dict(model.preprocessing({KEY: str(source)}, end=1))
     load, reader = model.preprocessing.transforms[0], SeriesReader(source, limits=LIMITS)
@@ -109,10 +109,10 @@ def _loaded(model: Model, source: Path | Series) -> dict[str, Any]:
 
 
 def _hounsfield(image: MetaTensor) -> NDArray[np.int16]:
-    """Return (Z, Y, X) int16 of what was read as (1, X, Y, Z).
+    """Return (Z, Y, X) int16 of an image read as (1, X, Y, Z).
 
     Raises:
-        ValueError: for values that are no HU: without air, beyond 16 bits, not finite.
+        ValueError: for values that are not HU: without air, beyond 16 bits, or not finite.
     """
     if image.ndim != 4 or image.shape[0] != 1:
         raise ValueError(f"source: must be one 3D volume, got {tuple(image.shape)}")
@@ -123,8 +123,8 @@ def _hounsfield(image: MetaTensor) -> NDArray[np.int16]:
         raise ValueError(f"source: values must be HU, 16-bit numbers, got {low:g} to {high:g}")
     if low > AIR_HU:
         raise ValueError(
-            f"source: its values cannot be HU: the lowest is {low:g}, where air has -1000; is it a "
-            "mask, or a CT after windowing?"
+            f"source: values must be HU, but the lowest is {low:g} and air has -1000; is it a mask, "
+            "or a CT after windowing?"
         )
     return reverse_axes(values.round().numpy(), np.int16)
 
@@ -135,7 +135,7 @@ def _affine_lps(image: MetaTensor) -> Floats:
 
 
 def _emptied(image: MetaTensor) -> MetaTensor:
-    """Keep what inverting needs, the applied operations, and let go of the voxels."""
+    """Keep the applied operations, which inverting needs, and release the voxels."""
     kept = MetaTensor(torch.empty(0), meta=deepcopy(image.meta))
     kept.applied_operations = image.applied_operations
     return kept

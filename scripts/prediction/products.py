@@ -15,13 +15,13 @@ from scripts.volumes.nifti import nifti_of
 
 @dataclass(frozen=True)
 class Product:
-    """One thing that is written.
+    """One product of a prediction.
 
     Attributes:
         files: names in the study's folder.
-        write: "module:function", imported when it is needed.
-        needs_dicom: only made of DICOM sources.
-        needs_statistics: the function wants the statistics measured.
+        write: "module:function", imported when it is used.
+        needs_dicom: whether it can only be made of DICOM sources.
+        needs_statistics: whether the function takes the measured statistics.
     """
 
     files: tuple[str, ...]
@@ -30,7 +30,7 @@ class Product:
     needs_statistics: bool = False
 
     def writer(self) -> Callable[..., None]:
-        """Import what writes it."""
+        """Import the function that writes it."""
         module, _, name = self.write.partition(":")
         writer: Callable[..., None] = getattr(importlib.import_module(module), name)
         return writer
@@ -62,9 +62,9 @@ USUAL = tuple(name for name in PRODUCTS if name != "rtstruct")
 
 
 def write_mask(prediction: Prediction, path: Path) -> None:
-    """Write the mask as NIfTI in the source's own index order, without patient data."""
-    with atomic_path(path) as beside:
-        nifti_of(prediction.mask, prediction.affine).to_filename(beside)
+    """Write the mask as NIfTI in the source's index order, without patient data."""
+    with atomic_path(path) as file:
+        nifti_of(prediction.mask, prediction.affine).to_filename(file)
 
 
 def write_product(
@@ -74,13 +74,13 @@ def write_product(
 
     Args:
         name: of :data:`PRODUCTS`.
-        prediction: what it is made of.
-        folder: the study's.
-        statistics: what ``scripts.prediction.measures.statistics.measure`` returned, where it
-            is needed.
+        prediction: the segmented CT.
+        folder: of the study.
+        statistics: of :func:`scripts.prediction.measures.statistics.measure`; None if the product
+            does not need them.
 
     Raises:
-        ValueError: when it cannot be made of this prediction.
+        ValueError: when the product cannot be made of this prediction.
     """
     product = PRODUCTS[name]
     target = folder / product.files[0]

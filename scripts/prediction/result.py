@@ -16,13 +16,13 @@ from scripts.volumes.geometry import Floats, spacing_of
 
 @dataclass(frozen=True)
 class Segment:
-    """One thing that was found.
+    """One segment: an organ, or a single lesion.
 
     Attributes:
         number: its value in the mask, 1 or more.
-        kind: what it is, a name of the bundle's channel_def: nodule, liver, bone, kidney, ...
-        name: what people read: the kind, for lesions with a number ("nodule 2").
-        lesion: whether it is one of several that are counted, rather than an organ.
+        kind: its class, a name of the bundle's channel_def: nodule, liver, bone, kidney, ...
+        name: displayed name: the kind, for lesions with a number ("nodule 2").
+        lesion: whether it is a lesion, of which there may be several, rather than an organ.
     """
 
     number: int
@@ -38,20 +38,21 @@ class Segment:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A segmented CT, in the geometry of its source.
+    """A segmented CT in the geometry of its source.
 
     Attributes:
         hu: (Z, Y, X) int16, Hounsfield units.
         mask: (Z, Y, X) uint8 or uint16, the number of the segment in each voxel, 0 background.
         affine: (4, 4), index (i, j, k) = (x, y, z) of a voxel to LPS mm.
-        segments: one per number in the mask, in ascending order; an organ that was looked for and
-            not found is listed with no voxel.
-        lungs: (Z, Y, X) bool, or None where the bundle computes no lung field.
+        segments: one per number in the mask, in ascending order; an organ that was not found is
+            listed too, without a voxel.
+        lungs: (Z, Y, X) bool, or None if the bundle computes no lung field.
         dicom_slices: header and file of each slice, ordered along the first axis; empty for other
             sources.
-        study: a name without anything of the patient's: what results are filed under.
-        meanings: kind -> its codes and colour, for those that are not known by their name alone.
-        facts: provenance for the manifest and the page: bundle, version, weights' hash, warnings.
+        study: name of the results, without patient data.
+        meanings: kind -> its codes and colour, as the bundle's config declares them.
+        facts: provenance for the manifest and the page: bundle, version, hash of the weights,
+            warnings.
     """
 
     hu: NDArray[np.int16]
@@ -65,11 +66,11 @@ class Prediction:
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse what does not fit together.
+        """Check that arrays, slices and segments are consistent.
 
         Raises:
-            ValueError: for arrays of different shapes, a slice list of another length than there
-                are slices, or a mask value that no segment has.
+            ValueError: for arrays of different shapes, a number of DICOM slices other than that of
+                the volume, or a mask value without a segment.
         """
         shapes = {self.hu.shape, self.mask.shape}
         if self.lungs is not None:
@@ -82,7 +83,7 @@ class Prediction:
             )
         unknown = set(np.unique(self.mask).tolist()) - {0} - {s.number for s in self.segments}
         if unknown:
-            raise ValueError(f"prediction: mask values {sorted(unknown)} belong to no segment")
+            raise ValueError(f"prediction: mask values {sorted(unknown)} have no segment")
 
     @property
     def spacing_mm(self) -> Floats:
@@ -98,5 +99,5 @@ class Prediction:
         return self.meanings.get(kind) or meaning_of(kind)
 
     def voxels_of(self, segment: Segment) -> NDArray[np.bool_]:
-        """(Z, Y, X): where a segment is."""
+        """(Z, Y, X): the mask of one segment."""
         return np.asarray(self.mask == segment.number)

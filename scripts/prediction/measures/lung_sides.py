@@ -1,4 +1,4 @@
-"""Left or right lung, from the lung field and the LPS axes."""
+"""Side of a point, left or right lung, from the lung field and the LPS axes."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from scripts.transforms.mask_closing import Mask, pool, steps_for
 from scripts.volumes.geometry import Floats, index_to_world
 
 LEFT, RIGHT, UNKNOWN = "left", "right", "unknown"
-GRID_MM = 4.0  # on which the lungs are told apart
-SMALLEST_SHARE = 0.1  # of the lung field: smaller components are no lung of their own
-DEEPEST_EROSIONS = 5  # voxels of the grid taken off, to part lungs that touch in front or behind
-FARTHEST_MM = 15.0  # from the lung field: beyond, something lies in no lung
-CLEARLY_APART_MM = 30.0  # between the middles of a right lung and a left one, from side to side
+GRID_MM = 4.0  # spacing of the grid on which the lungs are separated
+SMALLEST_SHARE = 0.1  # of the lung field: smaller components are not a lung
+DEEPEST_EROSIONS = 5  # in voxels of the grid, to separate lungs that touch in front or behind
+FARTHEST_MM = 15.0  # from the lung field: a point farther away is in neither lung
+CLEARLY_APART_MM = 30.0  # least distance of the centroids of the two lungs along x
 
 
 class LungSides:
     """The left and the right lung of one patient.
 
-    The lungs are the large connected parts of the field; where both are one part because the
-    field closes the gap between them, it is eroded until they part. Of two lungs the one further
-    along the patient's x (LPS: to the left) is the left one. A single part, such as one lung that
-    was cut out of the scan or one that is missing, tells no side.
+    The lungs are the large connected components of the field. If both form one component because
+    the field closes the gap between them, it is eroded until they separate. Of two lungs the one
+    further along x (LPS: to the left) is the left one. With a single component, such as when one
+    lung is missing or outside the scan, the side is unknown.
 
     Args:
-        lungs: (slice, row, column), turned by :class:`scripts.prediction.axial_view.AxialView`.
+        lungs: (slice, row, column), axial, as :class:`.axial_view.AxialView` turns it.
         affine: (4, 4), (column, row, slice) to LPS mm.
     """
 
@@ -35,28 +35,29 @@ class LungSides:
         steps = steps_for(lungs, spacing.tolist(), GRID_MM)
         coarse = pool(lungs, steps) >= 0.5
         parts = _two_lungs(coarse)
-        self._places: dict[str, Floats] = {}
+        self._lungs: dict[str, Floats] = {}
         if parts is None:
             return
-        places = [_places_of(part, steps, affine) for part in parts]
-        places.sort(key=lambda lung: float(lung[:, 0].mean()))
-        if places[1][:, 0].mean() - places[0][:, 0].mean() >= CLEARLY_APART_MM:
-            self._places = dict(zip((RIGHT, LEFT), places, strict=True))
+        points = [_centres_of(part, steps, affine) for part in parts]
+        points.sort(key=lambda lung: float(lung[:, 0].mean()))
+        if points[1][:, 0].mean() - points[0][:, 0].mean() >= CLEARLY_APART_MM:
+            self._lungs = dict(zip((RIGHT, LEFT), points, strict=True))
 
     def side_of(self, point_lps_mm: Floats) -> str:
-        """Return "left" or "right": the nearer lung; "unknown" where it cannot be told."""
-        if not self._places:
+        """Return "left" or "right": the nearer lung; "unknown" if it is not clear."""
+        if not self._lungs:
             return UNKNOWN
-        far = {
-            side: float(np.linalg.norm(places - point_lps_mm, axis=1).min())
-            for side, places in self._places.items()
+        distances = {
+            side: float(np.linalg.norm(points - point_lps_mm, axis=1).min())
+            for side, points in self._lungs.items()
         }
-        nearer = min(far, key=lambda side: far[side])
-        return nearer if far[nearer] <= FARTHEST_MM and far[LEFT] != far[RIGHT] else UNKNOWN
+        nearer = min(distances, key=lambda side: distances[side])
+        clear = distances[nearer] <= FARTHEST_MM and distances[LEFT] != distances[RIGHT]
+        return nearer if clear else UNKNOWN
 
 
 def _two_lungs(lungs: Mask) -> tuple[Mask, Mask] | None:
-    """Return the two lungs of a coarse field, None where there are not two."""
+    """Return the two lungs of a coarse field; None if there are not two."""
     for depth in range(DEEPEST_EROSIONS + 1):
         # outside the volume counts as lung: a lung cut off by its end is not thinned there
         core = ndimage.binary_erosion(lungs, iterations=depth, border_value=1) if depth else lungs
@@ -76,7 +77,7 @@ def _grown_back(lungs: Mask, one: Mask, other: Mask) -> tuple[Mask, Mask]:
     return lungs & (to_one < to_other), lungs & (to_other < to_one)
 
 
-def _places_of(part: Mask, steps: NDArray[np.int64], affine: Floats) -> Floats:
-    """Return (N, 3) LPS mm: the middles of a coarse part's voxels."""
+def _centres_of(part: Mask, steps: NDArray[np.int64], affine: Floats) -> Floats:
+    """Return (N, 3) LPS mm: centres of the voxels of a coarse component."""
     fine = np.argwhere(part) * steps + (steps - 1) / 2
     return index_to_world(fine[:, ::-1], affine)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from scripts.prediction.axial_view import AxialView, axial_view
+from scripts.prediction.measures.axial_view import AxialView, axial_view
 from scripts.prediction.measures.diameters import measure_diameters
 from scripts.prediction.measures.lung_sides import UNKNOWN, LungSides
 from scripts.prediction.result import Prediction, Segment

@@ -23,7 +23,9 @@ from scripts.evaluation.drawing import (
     write_page,
 )
 from scripts.evaluation.outline_drawing import OURS_WIDTH, draw_pair
-from scripts.prediction.appearance import (
+from scripts.prediction.measures.axial_view import axial_view
+from scripts.prediction.measures.statistics import measure
+from scripts.prediction.report.appearance import (
     NOT_FOR_DIAGNOSIS,
     WINDOWS,
     colours_of,
@@ -32,8 +34,6 @@ from scripts.prediction.appearance import (
     lesion_word,
     plural,
 )
-from scripts.prediction.axial_view import axial_view
-from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.overview_panels import (
     LESIONS_SHOWN,
     LesionPanel,

@@ -12,7 +12,8 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.prediction.appearance import (
+from scripts.prediction.measures.axial_view import AxialView, axial_view
+from scripts.prediction.report.appearance import (
     NOT_FOR_DIAGNOSIS,
     WINDOWS,
     colours_of,
@@ -21,7 +22,6 @@ from scripts.prediction.appearance import (
     lesion_word,
     missed_lesions,
 )
-from scripts.prediction.axial_view import AxialView, axial_view
 from scripts.prediction.report.page_images import CURVE, encode_masks, encode_slices
 from scripts.prediction.report.page_text import (
     MINUS,
@@ -33,7 +33,7 @@ from scripts.prediction.result import Prediction
 from scripts.storage.files import plain, write_text
 from scripts.volumes.geometry import index_to_world, world_to_index
 
-PAGE = files("scripts.prediction") / "page"
+PAGE = files("scripts.prediction.report") / "page"
 SCRIPTS = ("volume.js", "drawing.js", "viewer.js")
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from scripts.prediction.appearance import lesion_word, plural
 from scripts.prediction.measures.lung_sides import UNKNOWN
+from scripts.prediction.report.appearance import lesion_word, plural
 
 MINUS = "\u2212"
 DASH = "\u2013"

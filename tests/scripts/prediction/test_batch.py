@@ -13,7 +13,7 @@ import pytest
 from scripts.prediction.batch import Batch, Share, lines_of, refuse_foreign
 from scripts.prediction.measures import statistics
 from scripts.prediction.one_series import FAILED, KEPT, PREDICTED, Outcome
-from scripts.prediction.sources import Found, Remark
+from scripts.prediction.sources import Inventory, Remark
 from tests.scripts.prediction.running import say, summary_of
 from tests.scripts.prediction.shapes import abdomen
 from tests.scripts.prediction.studies import (
@@ -206,7 +206,7 @@ def outcome(study, status, **others):
     return Outcome(study, status, 1.0, **others)
 
 
-FOUND = Found(
+FOUND = Inventory(
     skipped=[Remark("/in/a/x.dcm", "no CT"), Remark("/in/a/y.dcm", "no CT")],
     refused=[Remark("/in/z", "cut short")],
 )

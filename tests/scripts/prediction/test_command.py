@@ -170,12 +170,15 @@ def test_temporary_folder_full_then_that_study_fails_and_says_why(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("scripts.prediction.placing.Path.write_bytes", full)
+        patch.setattr("scripts.prediction.source_access.Path.write_bytes", full)
         patch.setattr("scripts.prediction.batch.claim_output", lambda output: output.mkdir())
         patch.setattr("scripts.prediction.batch.write_json", lambda path, content: None)
         assert say(lung_options, zipped, tmp_path / "out", "--products", "mask") == 1
     printed = capsys.readouterr()
-    assert "No space left on device; set TMPDIR to a folder with room" in printed.out + printed.err
+    assert (
+        "No space left on device; set TMPDIR to a folder with free space"
+        in printed.out + printed.err
+    )
 
 
 @pytest.mark.parametrize(

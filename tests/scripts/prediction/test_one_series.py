@@ -57,7 +57,7 @@ def test_series_of_a_folder_then_one_header_and_one_reading_of_pixels_a_file(
 ):
     (source,) = find_sources(folder).sources
     outcome = predict_study(Task(source, tmp_path / "out", liver_options))
-    assert outcome.status == PREDICTED, outcome.told
+    assert outcome.status == PREDICTED, outcome.message
     assert (tmp_path / "out" / source.name / "segmentation.dcm").is_file()
     assert opened["headers"] == 24
     assert {opened[str(path)] for path in folder.iterdir()} == {2}
@@ -69,7 +69,7 @@ def test_series_of_a_zip_then_one_header_a_file(liver_options, folder, tmp_path,
     opened.clear()
     (source,) = find_sources(tmp_path / "x.zip").sources
     outcome = predict_study(Task(source, tmp_path / "out", liver_options))
-    assert outcome.status == PREDICTED, outcome.told
+    assert outcome.status == PREDICTED, outcome.message
     assert opened["headers"] == 24
     assert opened[str(tmp_path / "x.zip")] == 3  # its directory, the headers, the pixels
 
@@ -91,6 +91,6 @@ def test_slice_missing_then_failed_and_named_on_the_screen_only(liver_options, f
     assert outcome.status == FAILED
     assert "slices: 1 missing between slice-" in outcome.reason
     assert "Quixotic" not in outcome.reason
-    assert str(folder) in outcome.told
-    assert any(Path(file).name in outcome.told for file in files)
+    assert str(folder) in outcome.message
+    assert any(Path(file).name in outcome.message for file in files)
     assert not (tmp_path / "out" / source.name).exists()

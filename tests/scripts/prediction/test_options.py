@@ -38,7 +38,7 @@ def test_threshold_that_is_no_probability_then_refused(given):
 @pytest.mark.parametrize("given", ["cuda", "cuda:2"])
 def test_gpu_that_is_not_here_then_said_before_anything_is_read(given, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(ValueError, match=f"device: {given} is not here; PyTorch sees 0"):
+    with pytest.raises(ValueError, match=f"device: {given} is not available: PyTorch finds 0"):
         check_device(given)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     assert check_device(given) == given

@@ -107,7 +107,7 @@ def test_threshold_then_decides_what_counts(lung_options, tmp_path):
 
 @pytest.mark.parametrize(
     ("values", "reason"),
-    [(lambda hu: hu * 0 + 40, "cannot be HU: the lowest is 40"), (lambda hu: hu * 1e3, "16-bit")],
+    [(lambda hu: hu * 0 + 40, "must be HU, but the lowest is 40"), (lambda hu: hu * 1e3, "16-bit")],
     ids=["a mask", "beyond 16 bits"],
 )
 def test_values_that_are_no_hu_then_refused(liver_options, tmp_path, values, reason):

@@ -27,7 +27,7 @@ def test_spacing_and_voxels_come_from_affine_and_mask():
     ("mask", "others", "said"),
     [
         (np.zeros((2, 3, 5), np.uint8), {}, "share one 3D shape"),
-        (np.full((2, 3, 4), 7, np.uint8), {}, r"values \[7\] belong to no segment"),
+        (np.full((2, 3, 4), 7, np.uint8), {}, r"values \[7\] have no segment"),
         (np.zeros((2, 3, 4), np.uint8), {"dicom_slices": (None,)}, "1 DICOM slices for 2"),
         (np.zeros((2, 3, 4), np.uint8), {"lungs": np.zeros((2, 3), bool)}, "share one 3D shape"),
     ],

@@ -1,16 +1,11 @@
 import pydicom
 import pytest
-import SimpleITK as sitk
-from monai.data import FolderLayout
 
-from scripts.prediction.placing import placed
+from scripts.prediction.source_access import open_source
 from scripts.prediction.sources import (
     DICOM_SERIES,
     VOLUME_FILE,
     find_sources,
-    find_studies,
-    name_result,
-    root_of,
 )
 from scripts.storage.archive import Limits
 from tests.scripts.datasets.ircadb.zips import write_files, zip_bytes
@@ -48,7 +43,7 @@ def test_series_then_named_alike_wherever_it_lies_and_by_nothing_of_its_path(ser
     assert "omebody" not in names_of(in_zip)[0]
 
 
-def test_same_series_in_two_folders_then_told_apart_by_place(series, tmp_path):
+def test_same_series_in_two_folders_then_names_differ_by_path(series, tmp_path):
     content = {f"{n}/{f.name}": f.read_bytes() for n in "ab" for f in series.iterdir()}
     names = names_of(find_sources(write_files(tmp_path, content)))
     assert len(set(names)) == 2
@@ -63,7 +58,7 @@ def test_volumes_then_named_by_their_stems_cleaned(tmp_path):
     assert [file.parts[-1] for file in found.sources[1].files] == ["x.mhd", "x.raw"]
 
 
-def test_volumes_of_one_stem_then_told_apart(tmp_path):
+def test_volumes_of_one_stem_then_names_differ(tmp_path):
     names = names_of(find_sources(write_files(tmp_path, {"1/ct.nii": b"", "2/ct.nii.gz": b""})))
     assert len(set(names)) == 2
     assert all(name.startswith("ct-") for name in names)
@@ -74,7 +69,7 @@ def test_results_of_an_earlier_run_then_left_out(tmp_path):
     assert names_of(find_sources(tmp_path, leave_out=tmp_path / "out")) == ["scan"]
 
 
-def test_localiser_in_a_series_then_skipped_with_a_word_and_the_slices_taken(tmp_path):
+def test_localiser_in_a_series_then_skipped_with_a_reason_and_the_slices_taken(tmp_path):
     files = write_series(tmp_path, abdomen())
     data = pydicom.dcmread(files[0])
     data.ImageType = ["ORIGINAL", "PRIMARY", "LOCALIZER"]
@@ -85,12 +80,12 @@ def test_localiser_in_a_series_then_skipped_with_a_word_and_the_slices_taken(tmp
     assert not found.refused
 
 
-def test_unreadable_file_beside_slices_then_refused_and_noted(tmp_path):
+def test_unreadable_file_among_slices_then_refused_and_noted(tmp_path):
     write_series(tmp_path, abdomen())
     (tmp_path / "bad.dcm").write_text("text")
     found = find_sources(tmp_path)
-    assert str(found.refused[0]).endswith("bad.dcm: named like a DICOM file, but it is none")
-    assert "1 unreadable files lie beside" in found.sources[0].notes[0]
+    assert str(found.refused[0]).endswith("bad.dcm: has the suffix of a DICOM file but is not one")
+    assert "1 unreadable files in the folder" in found.sources[0].notes[0]
 
 
 def test_member_outside_its_zip_then_refused_and_nothing_written(series, tmp_path):
@@ -99,7 +94,7 @@ def test_member_outside_its_zip_then_refused_and_nothing_written(series, tmp_pat
     found = find_sources(tmp_path / "a")
     assert "member '../evil' would be unpacked outside its folder" in str(found.refused[0])
     assert "evil" not in found.refused[0].reason
-    with placed(found.sources[0]) as place:
+    with open_source(found.sources[0]) as place:
         assert len(place.read().slices) == 24
     assert {path.name for path in tmp_path.rglob("*")} == {"a", "x.zip"}
 
@@ -112,7 +107,7 @@ def test_large_member_then_refused_unread(series, tmp_path):
     assert "must have at most 100 bytes" in str(found.refused[0])
 
 
-def test_damaged_member_then_its_place_told_once_and_the_others_taken(series, tmp_path):
+def test_damaged_member_then_its_path_given_once_and_the_others_taken(series, tmp_path):
     content = {f"ct/{file.name}": file.read_bytes() for file in series.iterdir()}
     packed = bytearray(zip_bytes(content))
     packed[len(packed) // 2] ^= 0xFF  # within a slice: its checksum no longer fits
@@ -125,7 +120,7 @@ def test_damaged_member_then_its_place_told_once_and_the_others_taken(series, tm
     assert found.sources[0].notes
 
 
-def test_nothing_at_the_path_then_said(tmp_path):
+def test_nothing_at_the_path_then_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="source: no such file or folder"):
         find_sources(tmp_path / "none")
 
@@ -136,61 +131,3 @@ def test_series_beyond_the_most_headers_then_listed_without_them(series, tmp_pat
     first, second = find_sources(write_files(tmp_path, content)).sources
     assert [len(first.slices), len(second.slices)] == [24, 0]
     assert len(second.files) == 24
-
-
-def write_volume(path):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    sitk.WriteImage(sitk.Image(4, 4, 3, sitk.sitkInt16), str(path))
-    return path
-
-
-def write_one_slice(folder):
-    folder.mkdir(parents=True)
-    sitk.WriteImage(sitk.Image(4, 4, sitk.sitkInt16), str(folder / "one.dcm"))
-    (folder / "one.dcm").rename(folder / "image_0")  # 3D-IRCADb's files have no suffix
-    return folder
-
-
-def test_studies_of_a_file_then_that_file(tmp_path):
-    path = write_volume(tmp_path / "scan.mhd")
-    assert find_studies(path) == [{"image": str(path)}]
-
-
-def test_studies_of_a_folder_of_both_then_each_once_and_raw_is_no_study(tmp_path):
-    volume = write_volume(tmp_path / "b" / "scan.mhd")
-    nifti = write_volume(tmp_path / "c.nii.gz")
-    series = write_one_slice(tmp_path / "a")
-    found = [study["image"] for study in find_studies(tmp_path)]
-    assert found == [str(series), str(volume), str(nifti)]
-
-
-def test_studies_of_a_dicom_folder_then_the_folder(tmp_path):
-    series = write_one_slice(tmp_path / "series")
-    assert find_studies(series) == [{"image": str(series)}]
-
-
-def test_studies_when_nothing_readable_then_says_what_was_expected(tmp_path):
-    (tmp_path / "notes.txt").write_text("no scan")
-    with pytest.raises(FileNotFoundError, match="expected a file ending in .mhd"):
-        find_studies(tmp_path)
-
-
-def test_studies_when_two_would_share_a_result_then_refused(tmp_path):
-    write_volume(tmp_path / "scan.mhd")
-    write_volume(tmp_path / "scan.nii.gz")
-    with pytest.raises(ValueError, match="scan.mhd, .*scan.nii.gz would share one; rename"):
-        find_studies(tmp_path)
-
-
-def test_studies_when_named_alike_in_other_folders_or_by_uid_then_results_stay_apart(tmp_path):
-    folders = ["1/PATIENT_DICOM", "2/PATIENT_DICOM", "uids/1.2.3", "uids/1.2.4"]
-    series = [write_one_slice(tmp_path / name) for name in folders]
-    assert len(find_studies(tmp_path)) == 4
-    layout = FolderLayout("out", "m", "nii.gz", parent=False, data_root_dir=root_of(tmp_path))
-    named = [layout.filename(**name_result({"filename_or_obj": path}, None)) for path in series]
-    assert named == [f"out/{name}_m.nii.gz" for name in folders]
-
-
-def test_root_of_a_single_study_then_its_folder(tmp_path):
-    assert root_of(write_one_slice(tmp_path / "series")) == str(tmp_path)
-    assert root_of(write_volume(tmp_path / "scan.mhd")) == str(tmp_path)

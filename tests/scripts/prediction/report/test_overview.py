@@ -9,8 +9,8 @@ from matplotlib.image import imread
 
 from scripts.datasets.segment_classes import ORGAN_COLOURS, classes_of
 from scripts.evaluation.colours import OURS_COLOUR
-from scripts.prediction.appearance import headline
 from scripts.prediction.measures.statistics import measure
+from scripts.prediction.report.appearance import headline
 from scripts.prediction.report.overview import write_overview
 from scripts.prediction.report.overview_panels import (
     plain_panels,

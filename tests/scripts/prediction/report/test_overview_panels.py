@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scripts.prediction.axial_view import axial_view
+from scripts.prediction.measures.axial_view import axial_view
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.overview_panels import (
     LESIONS_SHOWN,

@@ -13,7 +13,7 @@ import pytest
 from jinja2 import UndefinedError
 from pydicom.dataset import Dataset
 
-from scripts.prediction.axial_view import axial_view
+from scripts.prediction.measures.axial_view import axial_view
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.overview import write_overview
 from scripts.prediction.report.page import PAGE, page_data, page_template, write_report

@@ -4,7 +4,8 @@ import pytest
 
 from scripts.datasets.segment_classes import ORGAN_COLOURS, classes_of
 from scripts.evaluation.colours import OURS_COLOUR
-from scripts.prediction.appearance import (
+from scripts.prediction.measures.statistics import measure
+from scripts.prediction.report.appearance import (
     colours_of,
     first_window,
     headline,
@@ -12,7 +13,6 @@ from scripts.prediction.appearance import (
     missed_lesions,
     plural,
 )
-from scripts.prediction.measures.statistics import measure
 from scripts.prediction.result import Segment
 from tests.scripts.prediction.shapes import abdomen, chest
 

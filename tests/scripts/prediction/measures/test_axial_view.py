@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from scripts.prediction.axial_view import axial_view
+from scripts.prediction.measures.axial_view import axial_view
 from scripts.volumes.geometry import index_to_world
 from tests.scripts.prediction.shapes import ORDERS, lps_affine, stored, stored_affine
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.prediction.placing import digest_of, placed
+from scripts.prediction.source_access import digest_of, open_source
 from scripts.prediction.sources import find_sources
 from scripts.volumes.dicom_pixels import read_volume_of
 from tests.scripts.datasets.ircadb.zips import write_files, zip_bytes
@@ -34,7 +34,7 @@ def source_of(series, tmp_path, *, zipped):
 @pytest.mark.parametrize("zipped", [False, True], ids=["folder", "zip"])
 def test_series_then_neutral_names_and_the_ct_read(series, tmp_path, zipped):
     source = source_of(series, tmp_path, zipped=zipped)
-    with placed(source) as place:
+    with open_source(source) as place:
         read = place.read()
         assert sorted(each.place for each in read.slices) == [
             f"{source.name}/slice-{number + 1:04d}" for number in range(24)
@@ -49,7 +49,7 @@ def test_series_whose_headers_were_not_kept_then_read_again(series, tmp_path, mo
     monkeypatch.setattr("scripts.prediction.sources.MOST_HEADERS", 0)
     source = source_of(series, tmp_path, zipped=True)
     assert not source.slices
-    with placed(source) as place:
+    with open_source(source) as place:
         np.testing.assert_array_equal(read_volume_of(place.read()).hu, abdomen().hu)
 
 
@@ -58,15 +58,15 @@ def test_file_replaced_after_listing_then_refused_without_its_name(tmp_path, mon
     files = write_series(tmp_path / "Quixotic", abdomen())
     source = find_sources(tmp_path).sources[0]
     files[3].write_text("no longer DICOM")
-    with pytest.raises(ValueError, match=r"^ct-[0-9a-f]+: a slice is no DICOM file any more$"):
-        placed(source).__enter__()
+    with pytest.raises(ValueError, match=r"^ct-[0-9a-f]+: a slice is no longer a DICOM file$"):
+        open_source(source).__enter__()
 
 
 @pytest.mark.parametrize("zipped", [False, True], ids=["folder", "zip"])
 def test_slice_damaged_after_listing_then_its_neutral_name_in_the_record(tmp_path, zipped):
     files = write_series(tmp_path / "Quixotic", abdomen())
     source = source_of(tmp_path / "Quixotic", tmp_path / "z", zipped=zipped)
-    with placed(source) as place:
+    with open_source(source) as place:
         if zipped:
             with zipfile.ZipFile(tmp_path / "z" / "x.zip", "w") as archive:
                 archive.writestr("else", b"")
@@ -84,7 +84,7 @@ def test_volume_in_a_zip_then_unpacked_with_its_voxels_and_removed_again(tmp_pat
     members = {"p/scan.mhd": b"header", "p/scan.raw": b"voxels", "p/other.raw": b""}
     write_files(tmp_path, {"x.zip": zip_bytes(members)})
     (source,) = find_sources(tmp_path / "x.zip").sources
-    with placed(source) as place:
+    with open_source(source) as place:
         path = place.read()
         assert path.read_bytes() == b"header"
         assert (path.parent / "scan.raw").read_bytes() == b"voxels"
@@ -94,7 +94,7 @@ def test_volume_in_a_zip_then_unpacked_with_its_voxels_and_removed_again(tmp_pat
 
 def test_volume_on_the_disk_then_read_where_it_is(tmp_path):
     path = write_nifti(tmp_path / "Quixotic.nii", abdomen())
-    with placed(find_sources(path).sources[0]) as place:
+    with open_source(find_sources(path).sources[0]) as place:
         assert place.read() == path
         assert "tmp" not in place.for_record(f"{path}: cut short")
 

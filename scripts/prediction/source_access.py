@@ -1,4 +1,4 @@
-"""A source made ready to be read, under names that say nothing of the patient."""
+"""Access to a source under neutral names, so that errors do not reveal the patient."""
 
 from __future__ import annotations
 
@@ -20,61 +20,61 @@ PREFIX = "predict-"  # of temporary folders
 
 
 @dataclass(frozen=True)
-class Placed:
+class SourceAccess:
     """A source ready to be read.
 
     Attributes:
         content: a volume file, or the slices of a DICOM series in no order.
-        place: what stands for the series' folder in errors.
-        names: neutral names of slices -> the files' own, for the screen.
-        hidden: paths that errors may name -> what is to stand there in what is written.
+        label: name of the series in errors, instead of its folder.
+        names: neutral names of slices -> file names, for the screen.
+        hidden: paths that may occur in errors -> their replacement in written files.
     """
 
     content: Path | tuple[SliceFile, ...]
-    place: str
+    label: str
     names: dict[str, str] = field(default_factory=dict)
     hidden: dict[str, str] = field(default_factory=dict)
 
     def read(self) -> Path | Series:
-        """Return what :func:`scripts.prediction.pipeline.predict_volume` takes.
+        """Return the source for :func:`scripts.prediction.pipeline.predict_volume`.
 
         Raises:
-            ValueError: for slices that are no sound CT series.
+            ValueError: for slices that do not form a valid CT series.
         """
         if isinstance(self.content, Path):
             return self.content
-        return Series.of_ct(self.content, self.place)
+        return Series.of_ct(self.content, self.label)
 
     def for_record(self, message: str) -> str:
-        """Take every path out of a message that goes into a file."""
+        """Replace every path in a message that is written to a file."""
         for shown, neutral in self.hidden.items():
             message = message.replace(shown, neutral)
         return message
 
     def for_screen(self, message: str) -> str:
-        """Put files' own names where a message has their neutral ones."""
+        """Replace neutral names in a message by the file names."""
         return re.sub(
             r"(?:[^\s/]+/)?(slice-\d+)", lambda m: self.names.get(m.group(1), m.group()), message
         )
 
 
 @contextmanager
-def placed(source: Source, *, limits: Limits = LIMITS) -> Iterator[Placed]:
+def open_source(source: Source, *, limits: Limits = LIMITS) -> Iterator[SourceAccess]:
     """Make a source ready to be read.
 
-    The slices of a series are called ``slice-0001``, ``slice-0002`` ... so that an error that names
-    one tells nothing of the patient. A volume file on the disk is read where it is; one in a zip is
-    unpacked into a temporary folder, which is removed again.
+    The slices of a series are called ``slice-0001``, ``slice-0002`` ..., so that errors do not
+    reveal the patient. A volume file on disk is read in place; one in a zip is unpacked into a
+    temporary folder, which is removed afterwards.
 
     Raises:
-        ValueError: for a file that is damaged.
-        OSError: when there is no room for temporary files.
+        ValueError: for a damaged file.
+        OSError: when temporary files cannot be written.
     """
     first = source.files[0].location
     if source.kind == DICOM_SERIES:
-        yield _placed_series(source, limits)
+        yield _series_access(source, limits)
     elif not first.inside:
-        yield Placed(first.path, source.name, hidden=_hidden(first.path, source.name))
+        yield SourceAccess(first.path, source.name, hidden=_hidden(first.path, source.name))
     else:
         with tempfile.TemporaryDirectory(prefix=PREFIX) as base:
             folder = Path(base) / source.name
@@ -84,24 +84,24 @@ def placed(source: Source, *, limits: Limits = LIMITS) -> Iterator[Placed]:
             except OSError as error:
                 raise OSError(
                     f"temporary files: cannot write into {tempfile.gettempdir()}: "
-                    f"{error.strerror or error}; set TMPDIR to a folder with room"
+                    f"{error.strerror or error}; set TMPDIR to a folder with free space"
                 ) from error
-            yield Placed(path, source.name, hidden={f"{folder}": source.name, f"{base}/": ""})
+            yield SourceAccess(path, source.name, hidden={f"{folder}": source.name, f"{base}/": ""})
 
 
-def _placed_series(source: Source, limits: Limits) -> Placed:
-    """Name slices neutrally; read their headers where they were not kept."""
+def _series_access(source: Source, limits: Limits) -> SourceAccess:
+    """Give slices neutral names; read their headers if they were not kept."""
     slices: list[SliceFile] = []
     names: dict[str, str] = {}
     hidden: dict[str, str] = {}
     for number, (file, each) in enumerate(_headers(source, limits), start=1):
         name = f"slice-{number:04d}"
-        place = f"{source.name}/{name}"
-        slices.append(replace(each, place=place))
+        label = f"{source.name}/{name}"
+        slices.append(replace(each, place=label))
         names[name] = file.parts[-1]
-        hidden |= {str(file.location.path): source.name, str(file.location): place}
+        hidden |= {str(file.location.path): source.name, str(file.location): label}
     longest = sorted(hidden, key=len, reverse=True)  # image_10 before image_1, members before zips
-    return Placed(tuple(slices), source.name, names, {path: hidden[path] for path in longest})
+    return SourceAccess(tuple(slices), source.name, names, {path: hidden[path] for path in longest})
 
 
 def _headers(source: Source, limits: Limits) -> Iterator[tuple[File, SliceFile]]:
@@ -112,19 +112,19 @@ def _headers(source: Source, limits: Limits) -> Iterator[tuple[File, SliceFile]]
         for file in source.files:
             each = read_slice(reader, file.location)
             if each is None:
-                raise ValueError(f"{source.name}: a slice is no DICOM file any more")
+                raise ValueError(f"{source.name}: a slice is no longer a DICOM file")
             yield file, each
 
 
 def _hidden(path: Path, name: str) -> dict[str, str]:
-    """Say what stands for a volume's path, its folder and its file name, however they are put."""
+    """Return replacements of a volume's path, folder and file name, absolute or relative."""
     forms = dict.fromkeys([path.resolve(), path.absolute(), path])
     folders = {f"{form.parent}/": "" for form in forms if form.parent != Path()}
     return {**{str(form): name for form in forms}, **folders, path.name: name}
 
 
 def _unpack(source: Source, folder: Path, limits: Limits) -> Path:
-    """Unpack a volume file and what lies beside it; return the volume's path."""
+    """Unpack a volume file and its voxel files; return the path of the volume file."""
     path = folder / f"{source.name}{_suffix(source.files[0])}"
     with ArchiveReader(limits) as reader:
         for number, file in enumerate(source.files):
@@ -139,10 +139,10 @@ def _suffix(file: File) -> str:
 
 
 def digest_of(source: Source) -> str:
-    """Return what tells one source's content from another's, 64 hex digits.
+    """Return the SHA-256 of a source's content, 64 hex digits.
 
-    Of a DICOM series the instances' UIDs, which a changed image must not keep (DICOM PS3.3,
-    C.12.1); of volumes every byte.
+    It covers the instance UIDs of a DICOM series, as a changed image must have a new one (DICOM
+    PS3.3, C.12.1), and every byte of a volume.
 
     Raises:
         ValueError, OSError: when a volume cannot be read.
