@@ -6,7 +6,7 @@ Outlines follow the edges of the voxels, as in ITK-SNAP, without smoothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -89,12 +89,27 @@ def draw_outlines(
     return figure
 
 
-def draw_pair(whole: Axes, zoomed: Axes, panel: Panel, window_hu: tuple[float, float]) -> None:
-    """Draw a slice and its enlarged part."""
+def draw_pair(
+    whole: Axes,
+    zoomed: Axes,
+    panel: Panel,
+    window_hu: tuple[float, float],
+    *,
+    colours: Mapping[int, str] | None = None,
+) -> None:
+    """Draw a slice and its enlarged part.
+
+    Args:
+        whole: axes of the slice.
+        zoomed: axes of the enlarged part.
+        panel: the slice.
+        window_hu: lowest (black) and highest (white) HU shown.
+        colours: value of ``panel.ours`` -> colour of its outline; by default one colour for all.
+    """
     view = _zoom_view(panel)
     for axes, extent, lines in ((whole, _whole_view(panel), 0.45), (zoomed, view, 1.0)):
         draw_slice(axes, panel, window_hu)
-        _draw_outlines(axes, panel, lines)
+        _draw_outlines(axes, panel, lines, colours)
         axes.set_xlim(extent[0], extent[1])
         axes.set_ylim(extent[2], extent[3])
         draw_scale_bar(axes, extent)
@@ -111,19 +126,24 @@ def draw_pair(whole: Axes, zoomed: Axes, panel: Panel, window_hu: tuple[float, f
     )
 
 
-def _draw_outlines(axes: Axes, panel: Panel, scale: float) -> None:
+def _draw_outlines(
+    axes: Axes, panel: Panel, scale: float, colours: Mapping[int, str] | None
+) -> None:
     """Draw the manual outline wide and ours narrow on top, so that both are visible if equal."""
-    for mask, colour, width in (
-        (panel.manual, MANUAL_COLOUR, MANUAL_WIDTH),
-        (panel.ours, OURS_COLOUR, OURS_WIDTH),
-    ):
-        if mask is not None:
-            segments = voxel_edges(mask > 0) * np.array(panel.spacing_mm[::-1])
-            axes.add_collection(
-                LineCollection(
-                    list(segments), colors=colour, linewidths=width * scale, capstyle="projecting"
-                )
+    masks = [] if panel.manual is None else [(panel.manual > 0, MANUAL_COLOUR, MANUAL_WIDTH)]
+    if colours is None:
+        masks.append((panel.ours > 0, OURS_COLOUR, OURS_WIDTH))
+    else:
+        for colour in dict.fromkeys(colours.values()):
+            values = [value for value, own in colours.items() if own == colour]
+            masks.append((np.isin(panel.ours, values), colour, OURS_WIDTH))
+    for mask, colour, width in masks:
+        segments = voxel_edges(mask) * np.array(panel.spacing_mm[::-1])
+        axes.add_collection(
+            LineCollection(
+                list(segments), colors=colour, linewidths=width * scale, capstyle="projecting"
             )
+        )
 
 
 def _whole_view(panel: Panel) -> Extent:

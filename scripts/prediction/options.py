@@ -43,7 +43,7 @@ class Options:
     progress: bool = False
 
     def record(self) -> dict[str, Any]:
-        """Return the options for the manifest, without folders, whose names may contain a patient's."""
+        """Return the options for the manifest, without folder names."""
         names = {
             "bundle": self.bundle.resolve().name,
             "config_files": [Path(name).name for name in self.config_files],

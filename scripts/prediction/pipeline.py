@@ -70,18 +70,18 @@ def predict_volume(
         ValueError: for a CT that is refused: invalid geometry, values that are not HU, or no lungs
             in a bundle that needs them.
     """
-    timed = watch or Stopwatch()
-    with timed.step("read"):
+    watch = watch or Stopwatch()
+    with watch.step("read"):
         if isinstance(source, Path) and source.is_dir():
             source = read_series(source)
         data = _loaded(model, source)
         hu, affine = _hounsfield(data[KEY]), _affine_lps(data[KEY])
-    with timed.step("preprocess"):
+    with watch.step("preprocess"):
         data = model.preprocessing(data, start=1)
-    with timed.step("network"):
+    with watch.step("network"):
         data["pred"] = model.probabilities(data[KEY])
     data[KEY] = _emptied(data[KEY])
-    with timed.step("postprocess"):
+    with watch.step("postprocess"):
         data = model.restoring(model.cleaning(data))
         labels = _zyx(data["pred"], np.uint8)
         lungs = _zyx(data["lung"], np.bool_) if "lung" in data else None
@@ -123,8 +123,8 @@ def _hounsfield(image: MetaTensor) -> NDArray[np.int16]:
         raise ValueError(f"source: values must be HU, 16-bit numbers, got {low:g} to {high:g}")
     if low > AIR_HU:
         raise ValueError(
-            f"source: values must be HU, but the lowest is {low:g} and air has -1000; is it a mask, "
-            "or a CT after windowing?"
+            f"source: values must be HU, but the lowest is {low:g} and air has -1000; is it a "
+            "mask, or a CT after windowing?"
         )
     return reverse_axes(values.round().numpy(), np.int16)
 

@@ -1,4 +1,4 @@
-"""Who made a DICOM object: the model, as far as the prediction's facts tell, and this software."""
+"""The origin of a DICOM object: the model, by the prediction's facts, and this software."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 SOFTWARE = "transfer-ct-bundles"
-UNKNOWN = "unknown"  # DICOM has no empty value for a name or a version that must be there
+UNKNOWN = "unknown"  # for required names and versions, which must not be empty
 _LONG_STRING = 64  # characters that DICOM's value representation LO holds
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """What DICOM's algorithm identification and equipment modules ask for.
+    """Content of DICOM's algorithm identification and equipment modules.
 
     Attributes:
-        name: the bundle's.
-        version: the bundle's.
-        weights: start of the hash of the weights, or of each of an ensemble's, which tells one
-            trained model from another.
+        name: of the bundle.
+        version: of the bundle.
+        weights: first digits of the hash of the weights, of an ensemble those of each; they
+            identify the trained model.
         software_version: of this software.
     """
 
@@ -33,9 +33,8 @@ class Algorithm:
     def of(cls, facts: Mapping[str, Any]) -> Algorithm:
         """Read a prediction's facts.
 
-        Read are ``bundle`` (a name) or ``metadata`` (what the bundle's metadata.json holds),
-        ``version``, and ``weights_sha256`` (one hash or several). What they lack is ``unknown``:
-        nothing is taken from anywhere else.
+        These are ``bundle`` (a name) or ``metadata`` (the bundle's metadata.json), ``version``,
+        and ``weights_sha256`` (one or several hashes). Missing facts are ``unknown``.
 
         Example:
             >>> Algorithm.of({"bundle": "lung nodules"}).version
@@ -51,14 +50,14 @@ class Algorithm:
 
 
 def _starts_of(hashes: str | Sequence[str] | None) -> str:
-    """Return as many of the first digits of each hash as fit together, 16 at most."""
+    """Return the first digits of each hash, as many as fit together, 16 at most."""
     several = [hashes] if isinstance(hashes, str) else list(hashes or ())
     digits = min(16, _LONG_STRING // max(1, len(several)) - 1)
     return " ".join(each[:digits] for each in several)
 
 
 def long_string(value: Any) -> str:
-    r"""Return a value as DICOM's LO: at most 64 characters, none of control, no backslash.
+    r"""Return a value as DICOM's LO: at most 64 characters, no control characters, no backslash.
 
     Example:
         >>> long_string("a\\b"), long_string(None), len(long_string("x" * 100))

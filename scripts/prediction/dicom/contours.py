@@ -1,8 +1,8 @@
-"""The outlines of a mask as closed polygons without holes, as DICOM RTSTRUCT asks for.
+"""The outlines of a mask as closed polygons without holes, as DICOM RTSTRUCT requires.
 
-Outlines run half-way between the centres of voxels inside and outside, so that exactly the centres
-of the mask's voxels lie in the polygons. Corners are cut: a polygon's area is smaller than its
-voxels' by 1/8 of a voxel per corner; volumes are for the mask to tell.
+Outlines run half-way between the centres of voxels inside and outside, so that the polygons contain
+exactly the centres of the mask's voxels. Corners are cut: the area of a polygon is smaller than
+that of its voxels by 1/8 of a voxel per corner; volumes should be measured in the mask.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ Vertex = tuple[float, float]
 def closed_contours(mask: NDArray[np.bool_]) -> list[Floats]:
     """Outline one slice of a mask.
 
-    A hole is joined to the outline around it by a channel without width, there and back along one
-    row (the *keyhole* of DICOM PS3.3, C.8.8.6.3): every way of filling polygons then spares it,
-    whether a reader unites polygons, combines them by XOR or takes each for itself. Separate inner
-    contours are filled by the first kind of reader, and those marked CLOSEDPLANAR_XOR are unknown
-    to older ones. Voxels that touch at a corner only belong to different polygons.
+    A hole is joined to the outline around it by a channel of zero width along one row (the
+    *keyhole* of DICOM PS3.3, C.8.8.6.3). It then stays open in every reader, whether it unites
+    polygons, combines them by XOR or fills each separately. Separate inner contours would be filled
+    by readers that unite polygons, and older readers do not know CLOSEDPLANAR_XOR. Voxels that
+    touch only at a corner belong to different polygons.
 
     Args:
         mask: (Y, X).
 
     Returns:
-        One polygon for each component, (n, 2): x, y index of its vertices, first not repeated,
-        fractions half-way between voxels.
+        One polygon per component, (n, 2): x, y index of the vertices, half-way between voxels; the
+        first is not repeated.
 
     Example:
         >>> square = np.zeros((4, 4), bool)
@@ -48,11 +48,11 @@ def closed_contours(mask: NDArray[np.bool_]) -> list[Floats]:
 
 
 def _joined(rings: list[Floats], box: NDArray[np.bool_]) -> list[Floats]:
-    """Join every hole to what lies right of it, from the rightmost hole to the leftmost.
+    """Join every hole to the outline or hole on its right, from the rightmost hole to the leftmost.
 
-    From a hole's rightmost vertex the row leads through voxels of the mask up to a vertex of the
-    outline, or of a hole further right that has been joined to it already. No two channels end in
-    one vertex, as each ends the run of voxels that it crosses.
+    From the rightmost vertex of a hole the row leads through voxels of the mask to a vertex of the
+    outline, or of a hole further right that is already joined to it. No two channels end in the
+    same vertex, as each ends the run of voxels that it crosses.
 
     Args:
         rings: (n, 2) each: row, column.
@@ -79,13 +79,13 @@ def _joined(rings: list[Floats], box: NDArray[np.bool_]) -> list[Floats]:
 
 
 def _is_outer(ring: Floats) -> bool:
-    """Say whether a ring goes around the mask; scikit-image turns holes the other way round."""
+    """Whether a ring is an outer outline; scikit-image orients holes in the opposite direction."""
     rows, columns = ring.T
     return bool(np.dot(rows, np.roll(columns, -1)) < np.dot(columns, np.roll(rows, -1)))
 
 
 def _without_straight_vertices(ring: Floats) -> Floats:
-    """Drop vertices in the middle of straight lines; the ends of a channel turn back and stay."""
+    """Remove vertices within straight lines; the ends of a channel turn back and are kept."""
     before, after = ring - np.roll(ring, 1, axis=0), np.roll(ring, -1, axis=0) - ring
     cross = before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0]
     straight = (cross == 0) & ((before * after).sum(axis=1) > 0)

@@ -1,10 +1,9 @@
-"""A prediction as a DICOM Segmentation (SEG), which viewers lay over the series it was made from.
+"""A prediction as a DICOM Segmentation (SEG), which viewers overlay on the source series.
 
-Type BINARY, the one that every reader of SEG knows: one frame for each slice and segment, one bit
-a pixel, in the source's own rows, columns and positions. Frames without a voxel are left out; where
-that would leave no frame at all, every one is written, empty: an object without pixels is not
-allowed, and so it also says that every slice was looked at. A segment that was not found is
-described like the others and no frame refers to it.
+Type BINARY, which every reader of SEG supports: one frame per slice and segment, one bit per pixel,
+in the rows, columns and positions of the source. Frames without a voxel are omitted. If all frames
+are empty, all are written, as an object without pixels is not allowed; this also states that every
+slice was examined. A segment that was not found is described, but no frame refers to it.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from scripts.prediction.dicom.source_series import quiet, read_source
 from scripts.prediction.result import Prediction, Segment
 from scripts.storage.files import atomic_path
 
-SERIES_NUMBER = 9001  # far from what scanners count to
+SERIES_NUMBER = 9001  # far from the series numbers of scanners
 DESCRIPTION = "Made by software, for research only, not for diagnosis"
 _MOST_SEGMENTS = 65535  # SegmentNumber has 16 bits
 
@@ -33,9 +32,9 @@ _MOST_SEGMENTS = 65535  # SegmentNumber has 16 bits
 def write_segmentation(prediction: Prediction, path: Path) -> None:
     """Write a prediction as DICOM SEG, whole or not at all.
 
-    Patient, study and frame of reference are the source's, every one of its instances is referred
-    to; series and instance are new, with UIDs under pydicom's root, as this project has none. No
-    creator is named.
+    Patient, study and frame of reference are those of the source, and all its instances are
+    referenced; series and instance are new, with UIDs under pydicom's root, as this project has
+    none. The creator's name is empty.
 
     Args:
         prediction: of a DICOM source; the segments' numbers become the SEG's.
@@ -44,13 +43,13 @@ def write_segmentation(prediction: Prediction, path: Path) -> None:
     Raises:
         ValueError: for a source that is not DICOM or lacks a required entry (see
             :func:`~scripts.prediction.dicom.source_series.read_source`), a kind without codes,
-            segments that are not numbered 1, 2, 3 ..., or none at all.
+            segments that are not numbered 1, 2, 3 ..., or no segment.
     """
     segments = described_segments(prediction)
     with quiet():
         segmentation = _segmentation(prediction, segments)
-        with atomic_path(path) as beside:
-            segmentation.save_as(beside, enforce_file_format=True)
+        with atomic_path(path) as file:
+            segmentation.save_as(file, enforce_file_format=True)
 
 
 def _segmentation(prediction: Prediction, segments: tuple[Segment, ...]) -> Dataset:
@@ -80,7 +79,7 @@ def _segmentation(prediction: Prediction, segments: tuple[Segment, ...]) -> Data
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=bool(prediction.mask.any()),
     )
-    segmentation.ContentCreatorName = ""  # must be there; nobody drew it
+    segmentation.ContentCreatorName = ""  # required; there is no human author
     _end_with_zero(segmentation)
     return segmentation
 
@@ -88,12 +87,12 @@ def _segmentation(prediction: Prediction, segments: tuple[Segment, ...]) -> Data
 def described_segments(prediction: Prediction) -> tuple[Segment, ...]:
     """Return the segments that a DICOM object describes: at least one, numbered 1, 2, 3 ...
 
-    Where nothing was found, what was looked for (``facts["looked_for"]``, kinds) is described, with
-    no voxel: readers can tell "none found" from "not looked for".
+    If nothing was found, the classes of the model (``facts["looked_for"]``) are described, without
+    a voxel: this distinguishes "none found" from "not searched for".
 
     Raises:
-        ValueError: where there is nothing to describe, or the numbers have gaps (DICOM PS3.3
-            C.8.20.4 allows none).
+        ValueError: when there is nothing to describe, or the numbers have gaps, which DICOM PS3.3
+            C.8.20.4 does not allow.
     """
     segments = prediction.segments or tuple(
         Segment(number, kind, f"{kind} (none found)")
@@ -101,24 +100,23 @@ def described_segments(prediction: Prediction) -> tuple[Segment, ...]:
     )
     if not segments:
         raise ValueError(
-            "prediction: has no segment, and a DICOM object must describe one; give what was "
-            'looked for as facts["looked_for"], such as ["nodule"]'
+            "prediction: has no segment, and a DICOM object must describe at least one; give the "
+            'classes of the model as facts["looked_for"], such as ["nodule"]'
         )
     if len(segments) > _MOST_SEGMENTS:
-        raise ValueError(f"segments: DICOM counts to {_MOST_SEGMENTS}, got {len(segments)}")
+        raise ValueError(f"segments: DICOM allows at most {_MOST_SEGMENTS}, got {len(segments)}")
     numbers = [segment.number for segment in segments]
     if numbers != list(range(1, len(segments) + 1)):
         raise ValueError(
-            f"segments: must be numbered from 1 without a gap, got {numbers[:8]}; number them so "
-            "in the mask"
+            f"segments: must be numbered from 1 without a gap, got {numbers[:8]}; renumber the mask"
         )
     return segments
 
 
 def _end_with_zero(segmentation: Dataset) -> None:
-    """Make the byte that fills an odd number of pixel bytes up 0 (PS3.5, 6.2), in place.
+    """Set the padding byte after an odd number of pixel bytes to 0 (PS3.5, 6.2), in place.
 
-    highdicom 0.28.2 writes the character "0" there.
+    highdicom 0.28.2 pads with the character "0".
     """
     bits = int(segmentation.Rows) * int(segmentation.Columns) * int(segmentation.NumberOfFrames)
     used = -(-bits // 8)
@@ -127,7 +125,7 @@ def _end_with_zero(segmentation: Dataset) -> None:
 
 
 def _description(segment: Segment, code: SegmentClass, algorithm: Algorithm) -> Dataset:
-    """Describe one segment: what it is, in codes, and what found it."""
+    """Describe one segment: codes, label and algorithm."""
     description: Dataset = highdicom.seg.SegmentDescription(
         segment_number=segment.number,
         segment_label=long_string(segment.name),

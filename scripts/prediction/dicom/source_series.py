@@ -1,8 +1,8 @@
-"""Headers of the DICOM source, made fit for objects that are derived from them.
+"""Headers of the DICOM source, completed for objects that are derived from it.
 
-What a DICOM SEG or RTSTRUCT has to take over from its source: the patient and the study, which
-instances there are and where they lie. Entries that the standard lets be empty are emptied where
-the source lacks them or has them in a form that nobody could read; one that it does not is refused.
+A DICOM SEG or RTSTRUCT takes patient, study, instances and positions from its source. Elements that
+may be empty (type 2) are set empty if they are missing or invalid in the source; a missing required
+element (type 1) is refused.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from scripts.volumes.slice_stack import SAME_PLACE_VOXELS
 
 logger = logging.getLogger(__name__)
 
-# Type 1: without a value, references or positions would have to be made up.
+# Type 1: without a value, references or positions would have to be invented.
 REQUIRED = (
     "SOPClassUID",
     "SOPInstanceUID",
@@ -38,7 +38,7 @@ REQUIRED = (
     "ImageOrientationPatient",
     "ImagePositionPatient",
 )
-# Type 2: present, empty where unknown.
+# Type 2: present, empty if unknown.
 EMPTY_WHERE_UNKNOWN = (
     "PatientName",
     "PatientID",
@@ -58,10 +58,10 @@ UTF_8 = "ISO_IR 192"
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep pydicom and highdicom from quoting a study's names and dates in warnings.
+    """Suppress warnings of pydicom and highdicom, which quote names and dates of a study.
 
-    What they would warn of is taken over as the source has it, or emptied with a word that quotes
-    nothing: warnings end in logs and records that are nobody's place for a name.
+    Warnings are stored in logs and records, which must not contain patient data. The values in
+    question are copied unchanged, or set empty with a log message that does not quote them.
     """
     with disable_value_validation(), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -69,26 +69,26 @@ def quiet() -> Iterator[None]:
 
 
 def read_source(prediction: Prediction) -> list[Dataset]:
-    """Return the headers of a prediction's DICOM source, fit for objects derived from it.
+    """Return the headers of a prediction's DICOM source, completed for derived objects.
 
     Returns:
-        One data set per slice of the mask, in the mask's order, without pixels. Orientation and
-        pixel spacing are the first slice's in all; a series without a frame of reference gets a UID
-        made from its own, the same each time. Text is in UTF-8, whatever it was in.
+        One data set per slice of the mask, in the same order, without pixels. All have orientation
+        and pixel spacing of the first slice; a series without a frame of reference gets a UID
+        derived from its own, the same each time. Text is converted to UTF-8.
 
     Raises:
-        ValueError: naming the file: a source that is not DICOM, a required entry missing, slices
-            of several patients, studies or series, an instance that is there twice, or slices that
-            do not lie where the prediction's affine says, so that the mask would be misplaced.
+        ValueError: naming the file: for a source that is not DICOM, a missing required element,
+            slices of several patients, studies or series, a duplicate instance, or slices whose
+            positions differ from the prediction's affine, so that the mask would be misplaced.
     """
     if not prediction.dicom_slices:
         raise ValueError(
-            f"prediction: {prediction.study} was not read from DICOM files, so that there is no "
-            "study that a DICOM object could belong to; its mask.nii.gz holds the same"
+            f"prediction: {prediction.study} was not read from DICOM files, so there is no study "
+            "for a DICOM object; use its mask.nii.gz instead"
         )
     images = [_header_of(each) for each in prediction.dicom_slices]
     _check_one_series(images, prediction.dicom_slices)
-    _check_places(images, prediction)
+    _check_positions(images, prediction)
     step = float(prediction.spacing_mm[2])
     for image in images:
         _fit(image, images[0], step)
@@ -96,24 +96,24 @@ def read_source(prediction: Prediction) -> list[Dataset]:
 
 
 def _header_of(each: SliceFile) -> Dataset:
-    """Copy a slice's header; refuse it where a required entry is missing."""
+    """Copy a slice's header; refuse one without a required element."""
     header: Dataset = deepcopy(each.header)
     missing = [keyword for keyword in REQUIRED if header.get(keyword) in (None, "")]
     if missing:
         raise ValueError(
-            f"{each.place}: {', '.join(missing)} missing; DICOM objects made from it must carry it"
+            f"{each.place}: {', '.join(missing)} missing; a derived DICOM object requires it"
         )
     return header
 
 
 def _check_one_series(images: Sequence[Dataset], slices: Sequence[SliceFile]) -> None:
-    """Refuse a mixture, and references that would be ambiguous."""
+    """Refuse slices of several series, and duplicate instances."""
     for keyword in ALIKE:
         for image, each in zip(images, slices, strict=True):
             if image.get(keyword) != images[0].get(keyword):
                 raise ValueError(
-                    f"{each.place}: its {keyword} is not that of {slices[0].name}; the slices of "
-                    "one prediction must be of one patient and series"
+                    f"{each.place}: its {keyword} differs from that of {slices[0].name}; the "
+                    "slices of a prediction must be of one patient and series"
                 )
     seen: dict[str, SliceFile] = {}
     for image, each in zip(images, slices, strict=True):
@@ -124,8 +124,8 @@ def _check_one_series(images: Sequence[Dataset], slices: Sequence[SliceFile]) ->
             )
 
 
-def _check_places(images: Sequence[Dataset], prediction: Prediction) -> None:
-    """Refuse a prediction whose voxels are not the files' pixels."""
+def _check_positions(images: Sequence[Dataset], prediction: Prediction) -> None:
+    """Refuse a prediction whose voxels do not coincide with the pixels of the files."""
     _, rows, columns = prediction.mask.shape
     allowed = SAME_PLACE_VOXELS * float(spacing_of(prediction.affine).min())
     corners = np.array([[0, 0], [columns - 1, 0], [0, rows - 1]], float)
@@ -137,14 +137,14 @@ def _check_places(images: Sequence[Dataset], prediction: Prediction) -> None:
             )
         axes = np.array(image.ImageOrientationPatient, float).reshape(2, 3)
         steps = axes * np.array(image.PixelSpacing, float)[::-1, None]
-        theirs = np.array(image.ImagePositionPatient, float) + corners @ steps
-        ours = index_to_world(np.c_[corners, np.full(3, k)], prediction.affine)
-        apart = float(np.linalg.norm(theirs - ours, axis=1).max())
+        in_file = np.array(image.ImagePositionPatient, float) + corners @ steps
+        in_mask = index_to_world(np.c_[corners, np.full(3, k)], prediction.affine)
+        apart = float(np.linalg.norm(in_file - in_mask, axis=1).max())
         if apart > allowed:
             raise ValueError(
                 f"{each.place}: lies up to {apart:.3f} mm from slice {k} of the mask; dicom_slices "
-                "must be in the order of the mask's slices, and the mask in the source's own "
-                "geometry"
+                "must be in the order of the mask's slices, and the mask in the geometry of the "
+                "source"
             )
 
 
@@ -168,24 +168,26 @@ def _fit(image: Dataset, first: Dataset, step_mm: float) -> None:
             setattr(image, keyword, "")
     if image.get("FrameOfReferenceUID") in (None, ""):
         if image is first:
-            logger.warning("the source has no FrameOfReferenceUID; one made from its series' UID")
+            logger.warning(
+                "the source has no FrameOfReferenceUID; it is derived from the SeriesInstanceUID"
+            )
         image.FrameOfReferenceUID = generate_uid(
             entropy_srcs=[str(image.SeriesInstanceUID), "frame of reference"]
         )
     if not image.get("SliceThickness"):
         image.SliceThickness = DS(step_mm, auto_format=True)
-    # the reader allows for other digits from slice to slice, highdicom does not
+    # highdicom requires equal digits in all slices, our reader does not
     for keyword in ("ImageOrientationPatient", "PixelSpacing"):
         setattr(image, keyword, [DS(float(v), auto_format=True) for v in first[keyword].value])
 
 
 def _to_unicode(image: Dataset) -> None:
-    """Change a header's character set, in place; highdicom does not know all that DICOM has."""
+    """Convert a header to UTF-8, in place; highdicom does not support every DICOM character set."""
     image.decode()
     for element in image.iterall():
-        if element.VR == "PN":  # keeps the bytes it was read from
-            several = element.VM > 1
-            element.value = [str(v) for v in element.value] if several else str(element.value)
+        if element.VR == "PN":  # a PersonName keeps its original bytes
+            multiple = element.VM > 1
+            element.value = [str(v) for v in element.value] if multiple else str(element.value)
     image.SpecificCharacterSet = UTF_8
 
 

@@ -1,8 +1,7 @@
-"""A prediction as a DICOM RT Structure Set (RTSTRUCT), for planning systems that read no SEG.
+"""A prediction as a DICOM RT Structure Set (RTSTRUCT), for planning systems without SEG support.
 
-Closed planar contours on the source's slices; holes are cut out through a keyhole (see
-:mod:`scripts.prediction.dicom.contours`). The SEG is the exact one of the two: here corners are
-cut.
+Closed planar contours on the slices of the source; holes are cut out through a keyhole (see
+:mod:`scripts.prediction.dicom.contours`). Contours cut corners of voxels; only the SEG is exact.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from scripts.storage.files import atomic_path
 from scripts.volumes.geometry import index_to_world
 
 SERIES_NUMBER = 9002
-# The standard's stand-in for "the study itself" where references to a study ask for a SOP class.
+# SOP class UID that the standard requires in references to a study.
 DETACHED_STUDY = "1.2.840.10008.3.1.2.3.1"
 # RTROIInterpretedType has no term for lesions
 ORGANS = (codes.SCT.AnatomicalStructure, codes.SCT.Tissue)
@@ -51,8 +50,8 @@ def write_structure_set(prediction: Prediction, path: Path) -> None:
     segments = described_segments(prediction)
     with quiet():
         structures = _structure_set(prediction, segments)
-        with atomic_path(path) as beside:
-            structures.save_as(beside, enforce_file_format=True)
+        with atomic_path(path) as file:
+            structures.save_as(file, enforce_file_format=True)
 
 
 def _structure_set(prediction: Prediction, segments: Sequence[Segment]) -> Dataset:
@@ -70,9 +69,9 @@ def _structure_set(prediction: Prediction, segments: Sequence[Segment]) -> Datas
 
 
 def _empty_object(source: Dataset, algorithm: Algorithm) -> Dataset:
-    """Make what every object has: patient, study, a series of its own, equipment, its own label.
+    """Make an object without contours: patient, study, new series, equipment and label.
 
-    Implicit VR, as contours of more than 64 kB fit no explicit one (PS3.5, 7.1.2).
+    Implicit VR, as contours of more than 64 kB do not fit explicit VR (PS3.5, 7.1.2).
     """
     now = datetime.datetime.now()
     structures = highdicom.SOPClass(
@@ -101,7 +100,7 @@ def _empty_object(source: Dataset, algorithm: Algorithm) -> Dataset:
         specific_character_set=source.SpecificCharacterSet,
     )
     structures.copy_patient_and_study_information(source)
-    structures.OperatorsName = ""  # nobody drew it
+    structures.OperatorsName = ""  # there is no human author
     structures.FrameOfReferenceUID = source.FrameOfReferenceUID
     structures.PositionReferenceIndicator = source.PositionReferenceIndicator
     structures.StructureSetLabel = "SEGMENTATION"
@@ -116,7 +115,7 @@ def _empty_object(source: Dataset, algorithm: Algorithm) -> Dataset:
 
 
 def _frame_reference(source: Sequence[Dataset]) -> Dataset:
-    """Refer to the frame of reference, the study, the series and each of its instances."""
+    """Return the references to frame of reference, study, series and instances."""
     series = Dataset()
     series.SeriesInstanceUID = source[0].SeriesInstanceUID
     series.ContourImageSequence = [_image_reference(image) for image in source]
@@ -147,7 +146,7 @@ def _structure(segment: Segment, frame: str) -> Dataset:
 
 
 def _contours(prediction: Prediction, segment: Segment, source: Sequence[Dataset]) -> Dataset:
-    """Outline a segment slice by slice."""
+    """Return the contours of a segment, slice by slice."""
     where = prediction.voxels_of(segment)
     contours = []
     for k in np.flatnonzero(where.any(axis=(1, 2))).tolist():
@@ -172,7 +171,7 @@ def _observation(segment: Segment, code: SegmentClass) -> Dataset:
     observation.ObservationNumber = segment.number
     observation.ReferencedROINumber = segment.number
     observation.RTROIInterpretedType = "ORGAN" if code.category in ORGANS else ""
-    observation.ROIInterpreter = ""  # nobody has looked at it
+    observation.ROIInterpreter = ""  # not reviewed
     identification = CodedConcept.from_code(code.type)
     observation.RTROIIdentificationCodeSequence = [identification]
     return observation

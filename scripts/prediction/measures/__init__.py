@@ -1,1 +1,1 @@
-"""Volumes, diameters and positions of what was segmented."""
+"""Volumes, diameters and positions of the segments."""

@@ -1,4 +1,4 @@
-"""Axial slices in radiological orientation, for any order of the source's voxels."""
+"""Axial slices in radiological orientation, for any voxel order of the source."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ X, Y, Z = 0, 1, 2  # LPS: towards the left, the back, the head
 
 @dataclass(frozen=True)
 class AxialView:
-    """How the array of a volume is turned for display; see :func:`axial_view`.
+    """Permutation and flips that turn a volume for display; see :func:`axial_view`.
 
     Attributes:
         axes: the array's axes that become slice, row and column.
-        flips: whether rows and columns are reversed. Slices never are: they keep the source's
-            numbers.
+        flips: whether rows and columns are reversed. Slices never are, so that they keep the
+            numbers of the source.
         affine: (4, 4), turned index (column, row, slice) to LPS mm.
     """
 
@@ -29,10 +29,10 @@ class AxialView:
     affine: Floats
 
     def turn(self, volume: NDArray[Any]) -> NDArray[Any]:
-        """Return (slice, row, column): rows run to the back, columns to the patient's left.
+        """Return (slice, row, column): rows run to posterior, columns to the patient's left.
 
         A view of the volume, not a copy. Drawn with row 0 on top, the patient's right is on the
-        picture's left.
+        left of the picture.
         """
         steps = [slice(None), *(slice(None, None, -1 if flip else 1) for flip in self.flips)]
         return volume.transpose(self.axes)[tuple(steps)]
@@ -50,12 +50,12 @@ class AxialView:
 
 
 def axial_view(affine: ArrayLike, shape: tuple[int, ...]) -> AxialView:
-    """Find how to turn a volume so that its axial slices show in radiological orientation.
+    """Return how to turn a volume so that its axial slices are in radiological orientation.
 
-    Nothing is interpolated: up to 15 degrees of obliqueness stay as they are.
+    Nothing is interpolated: obliqueness of up to 15 degrees remains.
 
     Args:
-        affine: (4, 4), index (i, j, k) to LPS mm, where (i, j, k) counts the array's axes 2, 1, 0.
+        affine: (4, 4), index (i, j, k) along the array's axes 2, 1, 0 to LPS mm.
         shape: of the array.
 
     Raises:

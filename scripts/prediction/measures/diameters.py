@@ -1,4 +1,4 @@
-"""The longest axial diameter of a nodule and its perpendicular, as radiologists measure them."""
+"""The longest axial diameter of a lesion and its perpendicular, as radiologists measure them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from skimage.measure import find_contours
 
 from scripts.volumes.geometry import Floats
 
-# Lengths that differ by less are the same length: rounding must not choose among mirrored ends
+# Lengths that differ by less are equal: rounding must not decide between mirrored ends
 SAME_MM = 1e-6
 
 Ends = Floats
@@ -24,8 +24,8 @@ class Diameters:
     """The longest diameter in one axial slice and its perpendicular.
 
     Attributes:
-        slice_index: 0-based, of the slice that they were measured in.
-        longest_mm, perpendicular_mm: their lengths.
+        slice_index: 0-based, of the slice in which they were measured.
+        longest_mm, perpendicular_mm: lengths.
         longest_ends, perpendicular_ends: (2, 2), (row, column) in voxels.
     """
 
@@ -39,31 +39,31 @@ class Diameters:
 def measure_diameters(
     mask: NDArray[np.bool_], row_mm: float, column_mm: float, *, first_slice: int = 0
 ) -> Diameters:
-    """Measure a nodule in the axial slice where it is longest.
+    """Measure a lesion in the axial slice in which it is longest.
 
-    The outline of a slice runs half way between the centres of voxels inside and those outside
+    The outline of a slice runs half way between the centres of voxels inside and outside
     (marching squares at one half), where the true border lies on average. The longest diameter is
-    the greatest distance of two points of the outline, the slice the one in which that is
-    greatest. The perpendicular is the longest line at a right angle to it between points of the
-    outline, anywhere along it (RECIST's and the Fleischner Society's short axis). A line may
-    cross a cavity or a notch, as a caliper does.
+    the greatest distance between two points of the outline, in the slice in which it is greatest.
+    The perpendicular is the longest line at a right angle to it between points of the outline,
+    anywhere along it (the short axis of RECIST and the Fleischner Society). A line may cross a
+    cavity or a notch, as a caliper does.
 
-    Error: a row of n voxels measures n voxels, one voxel measures as one. Each end lies within
-    half a voxel of the true border, so that a diameter is off by at most about one voxel's
-    diagonal; of all directions the longest wins, which makes discs of 5 to 30 mm about three
-    quarters of a voxel's edge too long on average.
+    Error: a row of n voxels measures n voxels, a single voxel one. Each end lies within half a
+    voxel of the true border, so that the error of a diameter is at most about one voxel diagonal;
+    as the longest of all directions is taken, discs of 5 to 30 mm are on average about three
+    quarters of a voxel edge too long.
 
     Args:
-        mask: (Z, Y, X) of one nodule, slices along the first axis.
-        row_mm: distance of rows.
-        column_mm: distance of columns.
-        first_slice: number of the mask's first slice, where it was cut from a volume.
+        mask: (Z, Y, X) of one lesion, slices along the first axis.
+        row_mm: distance between rows.
+        column_mm: distance between columns.
+        first_slice: index of the mask's first slice in the volume that it was cut from.
 
     Raises:
         ValueError: when the mask is empty or not 3D.
     """
     if mask.ndim != 3 or not mask.any():
-        raise ValueError(f"mask: must be (Z, Y, X) with a voxel set, got shape {mask.shape}")
+        raise ValueError(f"mask: must be (Z, Y, X) with at least one voxel, got shape {mask.shape}")
     spacing = np.array([row_mm, column_mm])
     slices = np.flatnonzero(mask.any(axis=(1, 2))).tolist()
     measured = [_in_slice(mask[k], spacing, k + first_slice) for k in slices]
@@ -73,7 +73,7 @@ def measure_diameters(
 
 
 def _in_slice(mask: NDArray[np.bool_], spacing: Floats, number: int) -> Diameters:
-    """Measure one slice; among equal longest diameters the one with the longest perpendicular."""
+    """Measure one slice; of equal diameters, take the one with the longest perpendicular."""
     outlines = [
         (line - 1) * spacing for line in find_contours(np.pad(mask, 1).astype(np.float32), 0.5)
     ]
@@ -86,38 +86,38 @@ def _in_slice(mask: NDArray[np.bool_], spacing: Floats, number: int) -> Diameter
         ends = corners[pair]
         across = _perpendicular(outlines, ends)
         candidates.append((float(np.linalg.norm(across[1] - across[0])), ends, across))
-    width, ends, across = max(candidates, key=lambda found: found[0])
+    width, ends, across = max(candidates, key=lambda candidate: candidate[0])
     return Diameters(number, longest, width, ends / spacing, across / spacing)
 
 
 def _perpendicular(outlines: list[Floats], ends: Floats) -> Floats:
-    """Return (2, 2) mm: the ends of the longest line across, at a right angle to ``ends``.
+    """Return (2, 2) mm: the ends of the longest line at a right angle to ``ends``.
 
-    Along the diameter the width between the outermost crossings is linear between the outline's
-    vertices, so that the longest line passes through one of them.
+    Along the diameter, the width between the outermost crossings is linear between the vertices of
+    the outline, so that the longest line passes through a vertex.
     """
     along = (ends[1] - ends[0]) / np.linalg.norm(ends[1] - ends[0])
     frame = np.stack([along, np.array([-along[1], along[0]])])
     turned = [line @ frame.T for line in outlines]
-    places = np.unique(np.concatenate([line[:, 0] for line in turned]))
-    low, high = _outermost(turned, places)
+    positions = np.unique(np.concatenate([line[:, 0] for line in turned]))
+    low, high = _outermost(turned, positions)
     at = int(np.argmax(high - low))
-    ends_mm: Ends = np.array([[places[at], low[at]], [places[at], high[at]]]) @ frame
+    ends_mm: Ends = np.array([[positions[at], low[at]], [positions[at], high[at]]]) @ frame
     return ends_mm
 
 
-def _outermost(outlines: list[Floats], places: Floats) -> tuple[Floats, Floats]:
-    """Return (N,) twice: where lines across, at N places along, first and last meet the outline.
+def _outermost(outlines: list[Floats], positions: Floats) -> tuple[Floats, Floats]:
+    """Return the first and last crossing with the outline of N lines across, (N,) each.
 
     Args:
-        outlines: closed, (M, 2) each: along and across.
-        places: (N,), along.
+        outlines: closed, (M, 2) each: coordinates along and across.
+        positions: (N,), of the lines, along.
     """
     starts = np.concatenate([line[:-1] for line in outlines])[:, :, None]
     stops = np.concatenate([line[1:] for line in outlines])[:, :, None]
     run = stops[:, 0] - starts[:, 0]
-    # an edge that runs across is met at its start; its stop is the start of the next edge
-    share = (places - starts[:, 0]) / np.where(run == 0, 1, run)
+    # an edge that runs across counts at its start; its stop is the start of the next edge
+    share = (positions - starts[:, 0]) / np.where(run == 0, 1, run)
     met = (share >= 0) & (share <= 1)
     across = starts[:, 1] + share * (stops[:, 1] - starts[:, 1])
     low = np.where(met, across, np.inf).min(axis=0)

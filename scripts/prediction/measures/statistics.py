@@ -1,4 +1,4 @@
-"""Measurements: size, density and position of each nodule, volume and density of organs."""
+"""Measurements: size, density and position of each lesion, volume and density of each organ."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ DEFINITIONS = {
     "volume": "number of voxels times the volume of a voxel",
     "longest_axial_diameter": "greatest distance between two points of the outline in an axial "
     "slice, in the slice where it is greatest; the outline runs half way between the centres of "
-    "voxels inside and outside; off by at most about one voxel's diagonal, round nodules by "
-    "three quarters of a voxel's edge upwards on average",
+    "voxels inside and outside; the error is at most about one voxel diagonal, and round lesions "
+    "are three quarters of a voxel edge too long on average",
     "perpendicular_axial_diameter": "longest line at a right angle to it in the same slice",
     "mean_hu, sd_hu": "over all voxels inside; sd of the population",
-    "centre": "mean position of the voxels, mm in the patient's frame: x to the left, y to the "
+    "centre": "mean position of the voxels in mm, patient coordinates: x to the left, y to the "
     "back, z to the head (LPS)",
-    "slice_index_0based": "index of the slice along the source's axis nearest the body's long "
-    "axis, its first one for axial series; slice_number_1based is one more",
-    "lung_side": "the patient's left or right lung; unknown where it cannot be told",
-    "largest_component_share": "part of the volume in its largest piece, voxels joined by faces",
-    "touches_edge": "sides of the scanned volume at which it is cut off, or ends",
+    "slice_index_0based": "index along the axis of the source that is nearest to the body's long "
+    "axis, the slice axis of axial series; slice_number_1based is one more",
+    "lung_side": "the patient's left or right lung; unknown outside the lungs, or if the side is "
+    "not clear",
+    "largest_component_share": "share of the volume in the largest component; voxels are joined by "
+    "faces",
+    "touches_edge": "sides of the scanned volume that it reaches, where it may be cut off",
 }
 CSV_COLUMNS = (
     *("number", "kind", "name", "voxels", "volume_mm3", "volume_ml", "mean_hu", "sd_hu"),
@@ -51,10 +53,10 @@ def measure(prediction: Prediction) -> dict[str, Any]:
     """Measure every segment.
 
     Returns:
-        What JSON can hold, without NaN: ``study``, ``scan`` (size and slices), ``looked_for``
+        Content for JSON, without NaN: ``study``, ``scan`` (size and slices), ``looked_for``
         (kinds), ``lesion_kinds``, ``lesions``, ``organs`` (all others) and ``definitions``. Units
-        are in the keys; points are LPS mm. An organ that was not found has 0 mL and null where
-        nothing can be said. A lesion without a voxel is no finding and is not listed.
+        are in the keys; points are LPS mm. An organ that was not found has 0 mL, and null for
+        undefined figures. A lesion without a voxel is not listed.
 
     Raises:
         ValueError: for geometry that :func:`scripts.volumes.geometry.check_affine` refuses.
@@ -85,37 +87,37 @@ def measure(prediction: Prediction) -> dict[str, Any]:
 
 
 def write_statistics(statistics: dict[str, Any], folder: str | Path) -> None:
-    """Write statistics.json and statistics.csv (a row for each segment), whole or not at all.
+    """Write statistics.json and statistics.csv (one row per segment), whole or not at all.
 
     Args:
         statistics: of :func:`measure`.
-        folder: is made where it is missing.
+        folder: created if it does not exist.
     """
     write_json(Path(folder) / "statistics.json", statistics)
-    rows = [csv_row(found) for found in (*statistics["lesions"], *statistics["organs"])]
+    rows = [csv_row(one) for one in (*statistics["lesions"], *statistics["organs"])]
     write_csv(Path(folder) / "statistics.csv", rows, columns=CSV_COLUMNS)
 
 
-def csv_row(found: dict[str, Any]) -> dict[str, Any]:
-    """Lay one lesion or organ out in the columns of the CSV; cells that do not apply are empty."""
-    flat = {**found, "touches_edge": " ".join(found["touches_edge"])}
-    if "volume_mm3" in found:
-        flat["volume_ml"] = _rounded(found["volume_mm3"] / 1000)
+def csv_row(measured: dict[str, Any]) -> dict[str, Any]:
+    """Return the CSV cells of one lesion or organ; those that do not apply are empty."""
+    flat = {**measured, "touches_edge": " ".join(measured["touches_edge"])}
+    if "volume_mm3" in measured:
+        flat["volume_ml"] = _rounded(measured["volume_mm3"] / 1000)
     else:
-        flat["volume_mm3"] = _rounded(found["volume_ml"] * 1000)
-    for name, value in zip("xyz", found.get("centre_lps_mm", ()), strict=False):
+        flat["volume_mm3"] = _rounded(measured["volume_ml"] * 1000)
+    for name, value in zip("xyz", measured.get("centre_lps_mm", ()), strict=False):
         flat[f"centre_{name}_lps_mm"] = value
     return {column: flat.get(column) for column in CSV_COLUMNS}
 
 
 def _kinds(prediction: Prediction, fact: str, segments: Iterable[Segment]) -> list[str]:
-    """List kinds: those that a fact names, then those of the segments."""
+    """List kinds: those that a fact of the prediction names, then those of the segments."""
     kinds = [*prediction.facts.get(fact, ()), *(segment.kind for segment in segments)]
     return list(dict.fromkeys(kinds))
 
 
 def _scan(view: AxialView, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Describe the grid that slice numbers count on."""
+    """Describe the grid of the slice numbers."""
     slice_mm, row_mm, column_mm = view.spacing_mm
     return {
         "slices": shape[0],
@@ -156,7 +158,7 @@ def _lesion(
             diameters.perpendicular_ends, start, diameters.slice_index, view
         ),
         "centre_lps_mm": [_rounded(value) for value in centre],
-        # half-way goes up: round() would turn to the even slice
+        # half-way is rounded up: round() would take the even slice
         "centre_slice_index_0based": int(np.floor(middle[0] + 0.5)),
         "centre_slice_number_1based": int(np.floor(middle[0] + 0.5)) + 1,
         "first_slice_number_1based": box[0].start + 1,
@@ -171,10 +173,10 @@ def _organ(
 ) -> dict[str, Any]:
     """Measure one organ, found or not."""
     if box is None:
-        nothing = dict.fromkeys(("mean_hu", "sd_hu", "largest_component_share"))
+        undefined = dict.fromkeys(("mean_hu", "sd_hu", "largest_component_share"))
         slices = dict.fromkeys(("first_slice_number_1based", "last_slice_number_1based"))
         head = {"number": segment.number, "kind": segment.kind, "name": segment.name, "voxels": 0}
-        return {**head, "volume_ml": 0.0, **nothing, **slices, "touches_edge": []}
+        return {**head, "volume_ml": 0.0, **undefined, **slices, "touches_edge": []}
     inside = mask[box] == segment.number
     labels, _ = ndimage.label(inside)
     sizes = np.bincount(labels.ravel())[1:]
@@ -203,20 +205,20 @@ def _common(segment: Segment, inside: NDArray[np.bool_], hu: NDArray[np.int16]) 
 def _ends(
     ends: Floats, start: NDArray[np.int64], number: int, view: AxialView
 ) -> list[list[float]]:
-    """Turn (row, column) in a box into two points in LPS mm."""
+    """Convert two points, (row, column) in a box, to LPS mm."""
     points = [(column + start[2], row + start[1], number) for row, column in ends]
     return [[_rounded(value) for value in point] for point in index_to_world(points, view.affine)]
 
 
 def _edges(box: Box, shape: tuple[int, ...], view: AxialView) -> list[str]:
-    """Name the sides of the volume that a box reaches, in the patient's words."""
+    """Name the sides of the volume that a box reaches, in anatomical terms."""
     low, high = ("feet", "head") if view.rises_to_head else ("head", "feet")
     names = (low, high), ("front", "back"), ("right", "left")
     return [
         name
         for part, size, (first, last) in zip(box, shape, names, strict=True)
-        for name, there in ((first, part.start == 0), (last, part.stop == size))
-        if there
+        for name, reached in ((first, part.start == 0), (last, part.stop == size))
+        if reached
     ]
 
 
@@ -225,5 +227,5 @@ def _voxel_mm3(view: AxialView) -> float:
 
 
 def _rounded(value: float) -> float:
-    """Round to what a file needs; no negative zero."""
+    """Round for a file; no negative zero."""
     return round(float(value), DECIMALS) + 0.0

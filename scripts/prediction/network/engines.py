@@ -1,4 +1,4 @@
-"""What computes a bundle's networks: torch or, on processors where it is faster, OpenVINO."""
+"""Engines that run a bundle's networks: torch or, on CPUs where it is faster, OpenVINO."""
 
 from __future__ import annotations
 
@@ -41,32 +41,32 @@ def check_engine(value: object) -> str:
 
 
 class RefusedError(ValueError):
-    """Why OpenVINO cannot compute a network, whatever the image."""
+    """OpenVINO cannot run a network, for any image."""
 
 
 class Engine:
-    """Makes networks ready, and knows in which numbers they were computed.
+    """Prepares networks, and records the precision in which they were computed.
 
     Args:
-        name: of :data:`ENGINES`.
-        device: that the networks are on.
+        name: one of :data:`ENGINES`.
+        device: of the networks.
 
     Raises:
-        ValueError: see :func:`check_engine`; OpenVINO on another device than the CPU.
+        ValueError: see :func:`check_engine`, or for OpenVINO on another device than the CPU.
     """
 
     def __init__(self, name: str, device: torch.device) -> None:
         self.name = check_engine(name)
         if name == "openvino" and device.type != "cpu":
             raise ValueError(
-                f"engine: openvino computes on the CPU only, got device {str(device)!r}; "
-                "give --device cpu, or --engine torch"
+                f"engine: openvino runs on the CPU only, got device {str(device)!r}; "
+                "use --device cpu, or --engine torch"
             )
         self.device = device
         self._dtypes: set[torch.dtype] = set()
 
     def prepare(self, network: nn.Module) -> nn.Module:
-        """Return what is called in a network's place: itself, or what OpenVINO makes of it."""
+        """Return the module to call: the network itself, or its conversion for OpenVINO."""
         ready = OpenvinoNetwork(network) if self.name == "openvino" else network
         ready.register_forward_pre_hook(self._note)
         return ready
@@ -75,18 +75,18 @@ class Engine:
         self._dtypes.add(asked_dtype(self.device.type))
 
     def record(self) -> dict[str, str]:
-        """Return name, version and the numbers computed in so far, as a manifest has them."""
+        """Return name, version and the precisions used so far, for the manifest."""
         dtypes = sorted(str(dtype).removeprefix("torch.") for dtype in self._dtypes)
         version = metadata.version(self.name)
         return {"name": self.name, "version": version, "precision": ", ".join(dtypes)}
 
 
 class OpenvinoNetwork(nn.Module):
-    """A 2D network of torch, converted for OpenVINO when it is first called.
+    """A 2D network of torch, converted for OpenVINO at its first call.
 
-    Computes in what ``torch.autocast`` asks for around the call, so that an inferer means the same
-    with either engine, on as many threads as torch would. Height, width and batch stay free: fixed
-    sizes are a twentieth faster, and each CT's crop would have to be compiled for.
+    It computes in the precision of the surrounding ``torch.autocast``, so that an inferer works the
+    same with either engine, and on as many threads as torch would. Height, width and batch size
+    are dynamic: fixed sizes are 5 % faster, but each CT's crop would need a compilation.
 
     Args:
         network: on the CPU, in evaluation mode.
@@ -103,14 +103,14 @@ class OpenvinoNetwork(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to float32 logits (B, K, H, W).
 
-        An image higher or wider than all before goes through torch as well, in float32: no size is
-        computed at which the conversion was not seen to be right.
+        An image higher or wider than all before is also computed by torch, in float32, so that the
+        conversion is checked at every size in use.
 
         Raises:
-            RefusedError: for a network that cannot be converted, one that gives other results than
-                torch, or a precision that this processor does not have; the result would not be
-                the one that was asked for. Once refused, it is refused at every call.
-            ValueError: for an image that the network itself does not take.
+            RefusedError: for a network that cannot be converted or gives other results than torch,
+                or a precision that this processor lacks. Once refused, it is refused at every
+                call.
+            ValueError: for an image that the network itself does not accept.
         """
         if self._refusal is not None:
             raise self._refusal
@@ -136,8 +136,8 @@ class OpenvinoNetwork(nn.Module):
 
 
 def load_openvino() -> Any:
-    """Import OpenVINO without its telemetry, which would report each use to its makers."""
-    # takes its own silent stand-in where that package is missing
+    """Import OpenVINO without its telemetry, which would report each use to its vendor."""
+    # without that package, OpenVINO uses its own silent substitute
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
@@ -145,21 +145,21 @@ def load_openvino() -> Any:
 
 
 def convert_network(network: nn.Module, *, channels: int) -> Any:
-    """Return OpenVINO's model of a network, checked on images of another size than the traced.
+    """Return OpenVINO's model of a network, checked at another image size than the traced one.
 
-    Tracing writes down what one image runs through; a network that decides by the size of its
-    input would be wrong for other sizes, without a word.
+    Tracing records the operations for one image; a network that branches on the size of its input
+    would silently be wrong for other sizes.
 
     Raises:
-        RefusedError: when it fails, or the results differ.
+        RefusedError: when the conversion fails, or the results differ.
         ValueError: when the network itself fails.
     """
     example, other = _ramp(1, channels, *TRACED), _ramp(2, channels, *CHECKED)
     for image in (example, other):
-        results_of_torch(network, image)  # else its own errors would pass for OpenVINO's
-    with _telling_of_openvino(), torch.no_grad(), torch.autocast("cpu", enabled=False):
+        results_of_torch(network, image)  # so that its own errors are not attributed to OpenVINO
+    with _openvino_errors(), torch.no_grad(), torch.autocast("cpu", enabled=False):
         with warnings.catch_warnings():
-            # that tracing is deprecated, and takes sizes for fixed: the checks answer that
+            # that tracing is deprecated and records fixed sizes: results are compared below
             warnings.simplefilter("ignore")
             model = load_openvino().convert_model(network, example_input=example)
         call = compile_network(model, torch.float32)
@@ -168,17 +168,17 @@ def convert_network(network: nn.Module, *, channels: int) -> Any:
 
 
 def results_of_torch(network: nn.Module, image: torch.Tensor) -> torch.Tensor:
-    """Return what torch computes in float32 for (B, C, H, W), whatever autocast asks for.
+    """Return torch's result in float32 for (B, C, H, W), regardless of autocast.
 
     Raises:
-        ValueError: when the network does not take the image.
+        ValueError: when the network does not accept the image.
     """
     try:
         with torch.no_grad(), torch.autocast("cpu", enabled=False):
             result: torch.Tensor = network(image)
-    except Exception as error:  # whatever a network brings about
+    except Exception as error:  # a network may raise anything
         raise ValueError(
-            f"engine: the network does not take images of {tuple(image.shape)} (batch, channels, "
+            f"engine: the network does not accept images of {tuple(image.shape)} (batch, channels, "
             f"height, width): {_line(error)}; OpenVINO's conversion cannot be checked, use "
             "--engine torch"
         ) from error
@@ -186,33 +186,33 @@ def results_of_torch(network: nn.Module, image: torch.Tensor) -> torch.Tensor:
 
 
 def compare_results(network: nn.Module, call: Call, image: torch.Tensor) -> None:
-    """See that OpenVINO computes in float32 what torch does for images (B, C, H, W).
+    """Check that OpenVINO and torch give equal results in float32 for images (B, C, H, W).
 
     Raises:
         RefusedError: when the results differ, or OpenVINO fails.
         ValueError: when the network itself fails.
     """
     expected = results_of_torch(network, image)
-    with _telling_of_openvino():
-        found = call(image)
-    same = found.shape == expected.shape
+    with _openvino_errors():
+        result = call(image)
+    same = result.shape == expected.shape
     limit = TOLERANCE * max(1.0, float(expected.abs().max()))
-    if not same or not float((found - expected).abs().max()) <= limit:
+    if not same or not float((result - expected).abs().max()) <= limit:
         raise RefusedError(
             "engine: OpenVINO's conversion of this network gives other results than torch for "
-            f"images of {tuple(image.shape[-2:])} voxels, as it was traced with {TRACED}; use "
+            f"images of {tuple(image.shape[-2:])} voxels; it was traced with {TRACED}; use "
             "--engine torch"
         )
 
 
 @contextmanager
-def _telling_of_openvino() -> Iterator[None]:
-    """Turn whatever OpenVINO raises, which has no class in common, into one line."""
+def _openvino_errors() -> Iterator[None]:
+    """Convert the errors of OpenVINO, which have no common class, to :class:`RefusedError`."""
     try:
         yield
     except Exception as error:
         raise RefusedError(
-            f"engine: OpenVINO cannot take this network: {_line(error)}; use --engine torch"
+            f"engine: OpenVINO cannot run this network: {_line(error)}; use --engine torch"
         ) from error
 
 
@@ -221,23 +221,23 @@ def _line(error: Exception) -> str:
 
 
 def compile_network(model: Any, dtype: torch.dtype) -> Call:
-    """Return what computes a converted model in numbers of one type.
+    """Return a function that runs a converted model in one precision.
 
     Raises:
-        RefusedError: when the processor does not have them.
+        RefusedError: when the processor lacks this precision.
     """
     settings = {
         "INFERENCE_PRECISION_HINT": HINTS[dtype],
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
         "PERFORMANCE_HINT": "LATENCY",
-        "ENABLE_CPU_PINNING": False,  # several processes would be tied to the same cores
+        "ENABLE_CPU_PINNING": False,  # it would bind several processes to the same cores
     }
     compiled = load_openvino().Core().compile_model(model, "CPU", settings)
     taken = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     if taken != HINTS[dtype]:
         raise RefusedError(
-            f"precision: OpenVINO computes {taken} where {HINTS[dtype]} is asked for, as this "
-            "processor lacks it; set the config's `precision` to auto, or use --engine torch"
+            f"precision: OpenVINO computes in {taken} instead of {HINTS[dtype]}, which this "
+            "processor lacks; set the config's `precision` to auto, or use --engine torch"
         )
     request = compiled.create_infer_request()
 
@@ -249,5 +249,5 @@ def compile_network(model: Any, dtype: torch.dtype) -> Call:
 
 
 def _ramp(*shape: int) -> torch.Tensor:
-    """Return values that rise from 0 to 1: an image, without drawing from the random numbers."""
+    """Return an image of values from 0 to 1, without using the random generator."""
     return torch.linspace(0, 1, torch.Size(shape).numel()).reshape(shape)

@@ -1,4 +1,4 @@
-"""A bundle as prediction needs it: what its inference.json declares, and its trained networks."""
+"""The parts of a bundle for prediction: those of its inference.json, and the trained networks."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ NEEDED = (
     *("preprocessing", "network", "inferer", "activation", "cleaning", "restoring"),
     *("segments", "ckpt_path", "device"),
 )
-# where things lie and how the bundle runs by itself: nothing that changes a mask
+# paths, and ids for running the bundle with monai.bundle: they do not affect the mask
 PLACES = {
     *("_meta_", "imports", "bundle_root", "dataset_dir", "output_dir", "ckpt_path", "device"),
     *("dataset", "dataloader", "saving", "postprocessing", "handlers", "evaluator"),
     *("progress", "run", "inferring"),
 }
-SLICES_AT_ONCE = 8  # that become probabilities
+SLICES_AT_ONCE = 8  # converted to probabilities together
 
 Transformation = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -48,18 +48,17 @@ class Checkpoint:
 
 
 class Model:
-    """What a bundle's ``configs/inference.json``, with overlays, says about predicting.
+    """The components of a bundle's ``configs/inference.json``, with overlays.
 
-    Each part is built when it is first asked for, by MONAI's ConfigParser, as ``run inferring``
-    builds it.
+    Each is built at its first use by MONAI's ConfigParser, as in ``run inferring``.
 
     Args:
         options: bundle, overlays, checkpoints, threshold, device, engine.
 
     Raises:
         FileNotFoundError: when the bundle has no such file.
-        ValueError: for a config that cannot be read or lacks an id, a threshold where the config
-            has none, an engine that the device or this installation has not.
+        ValueError: for a config that cannot be read or lacks an id, a threshold if the config has
+            none, or an engine that is not available or does not run on the device.
     """
 
     def __init__(self, options: Options) -> None:
@@ -69,14 +68,14 @@ class Model:
         if missing:
             raise ValueError(
                 f"bundle: {options.bundle}/configs/inference.json has no id "
-                f"{', '.join(missing)}; predict takes preprocessing, network, post-processing and "
-                "segments from there"
+                f"{', '.join(missing)}; predict reads preprocessing, network, post-processing "
+                "and segments from it"
             )
         if options.threshold is not None:
             if "threshold" not in self.parser:
                 raise ValueError(
-                    "threshold: this bundle takes the most probable class of each voxel, its "
-                    "config has no id `threshold`; leave the option out"
+                    "threshold: this bundle takes the most probable class of each voxel and its "
+                    "config has no id `threshold`; omit the option"
                 )
             self.parser["threshold"] = options.threshold
         self.config = _without_macros(self.parser)
@@ -88,7 +87,7 @@ class Model:
 
     @cached_property
     def window_hu(self) -> tuple[float, float] | None:
-        """The window in HU that the network sees; None where the config has no single one."""
+        """The input window in HU; None if the config does not have a single one."""
         if "window_hu" not in self.parser:
             return None
         low, high = self._built("window_hu")
@@ -97,22 +96,22 @@ class Model:
     @property
     def metadata(self) -> dict[str, Any]:
         """The bundle's metadata.json."""
-        found: dict[str, Any] = self.parser.get("_meta_", {})
-        return found
+        content: dict[str, Any] = self.parser.get("_meta_", {})
+        return content
 
     @cached_property
     def config_sha256(self) -> str:
-        """SHA-256 of what the merged config says, without the places of files."""
+        """SHA-256 of the merged config, without paths of files."""
         kept = {key: value for key, value in self.config.items() if key not in PLACES}
         text = json.dumps(kept, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
     @cached_property
     def preprocessing(self) -> Compose:
-        """What turns a path into the network's input; begins with LoadImaged.
+        """Transforms from a path to the network's input; the first is LoadImaged.
 
         Raises:
-            ValueError: where it begins otherwise.
+            ValueError: for another first transform.
         """
         transforms: Compose = self._built("preprocessing")
         first = transforms.transforms[0] if transforms.transforms else None
@@ -124,34 +123,34 @@ class Model:
 
     @property
     def cleaning(self) -> Transformation:
-        """What turns probabilities into a label map."""
+        """Transforms from probabilities to a label map."""
         built: Transformation = self._built("cleaning")
         return built
 
     @property
     def restoring(self) -> Transformation:
-        """What brings the label map back into the source's own geometry."""
+        """Transforms of the label map back to the geometry of the source."""
         built: Transformation = self._built("restoring")
         return built
 
     @cached_property
     def segments(self) -> tuple[SegmentRule, ...]:
-        """What the labels of the mask are."""
+        """The meaning of each label."""
         rules: tuple[SegmentRule, ...] = self._built("segments")
         return rules
 
     @cached_property
     def checkpoint_files(self) -> tuple[Path, ...]:
-        """The files of trained weights: those asked for, or the bundle's own."""
+        """The files of trained weights: those of the options, or that of the bundle."""
         files = self.options.checkpoints or (str(self._built("ckpt_path")),)
         return tuple(map(Path, files))
 
     @cached_property
     def checkpoints(self) -> tuple[Checkpoint, ...]:
-        """Their names and hashes.
+        """Names and hashes of the files of trained weights.
 
         Raises:
-            FileNotFoundError: when one is not there.
+            FileNotFoundError: when one does not exist.
         """
         for path in self.checkpoint_files:
             if not path.is_file():
@@ -163,7 +162,7 @@ class Model:
 
     @cached_property
     def networks(self) -> tuple[torch.nn.Module, ...]:
-        """One network for each checkpoint, on the device, as the engine computes it.
+        """One network per checkpoint, on the device, prepared by the engine.
 
         Raises:
             FileNotFoundError, ValueError: see :meth:`TrainedWeights.load`.
@@ -181,10 +180,10 @@ class Model:
         return tuple(map(self.engine.prepare, networks))
 
     def check_engine(self) -> None:
-        """Have OpenVINO convert each network and compute a small image, as the inferer asks.
+        """Let OpenVINO convert each network, and run the inferer on a small image.
 
-        Torch computes what it is given. A network that does not say in ``in_channels`` how many
-        channels it takes is converted when the first study comes.
+        Nothing is checked for torch. A network without the attribute ``in_channels`` is converted
+        at the first study.
 
         Raises:
             ValueError: see :class:`scripts.prediction.network.engines.OpenvinoNetwork`.
@@ -202,7 +201,7 @@ class Model:
         """Return the probability of each class, the mean over checkpoints and flips.
 
         Args:
-            image: (C, D1, D2, D3) as the preprocessing gives it, with its affine.
+            image: (C, D1, D2, D3), preprocessed, with its affine.
 
         Returns:
             (K, D1, D2, D3) on the CPU, with the image's affine.
@@ -225,14 +224,14 @@ class Model:
 
 
 def flipped_axes(image: MetaTensor, flips: tuple[str, ...]) -> list[list[int]]:
-    """List the passes of test-time flips as the image's dimensions that each flips.
+    """List the passes of test-time augmentation, each as the dimensions of the image to flip.
 
     Args:
         image: (C, D1, D2, D3) with its affine, in any orientation.
         flips: world axes, of x (left to right), y (front to back), z (feet to head).
 
     Returns:
-        The image as it is, then every combination: 2, 4 or 8 passes with 1, 2 or 3 axes.
+        No flip, then every combination of axes: 2, 4 or 8 passes for 1, 2 or 3 axes.
     """
     nearest = np.abs(np.asarray(image.affine)[:3, :3]).argmax(axis=0).tolist()
     dimensions = [1 + nearest.index("xyz".index(axis)) for axis in flips]
@@ -252,7 +251,7 @@ def _read(options: Options) -> ConfigParser:
     base = options.bundle / "configs" / "inference.json"
     if not base.is_file():
         raise FileNotFoundError(
-            f"bundle: no configs/inference.json in {options.bundle}; give a bundle's folder"
+            f"bundle: no configs/inference.json in {options.bundle}; pass the folder of a bundle"
         )
     parser = ConfigParser()
     try:
@@ -264,7 +263,7 @@ def _read(options: Options) -> ConfigParser:
         parser.read_meta(str(meta))
     parser["bundle_root"] = str(options.bundle)
     if options.checkpoints:
-        parser["ckpt_path"] = options.checkpoints[0]  # whose settings the config takes
+        parser["ckpt_path"] = options.checkpoints[0]  # the config reads its settings
     if options.device:
         parser["device"] = f"$torch.device({options.device!r})"
     if "progress" in parser:
@@ -273,17 +272,17 @@ def _read(options: Options) -> ConfigParser:
 
 
 def _without_macros(parser: ConfigParser) -> dict[str, Any]:
-    """Return the config with every ``%file::id`` in its place; say where that is to be run.
+    """Return the config with every ``%file::id`` replaced.
 
     Raises:
-        ValueError: for a macro whose file is not there.
+        ValueError: for a macro whose file does not exist.
     """
     try:
         parser.resolve_macro_and_relative_ids()
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(
-            f"bundle: its configs name files below the repository's root, which are not here: "
-            f"{error}; run the command there, or use the packaged bundle"
+            f"bundle: its configs refer to files of the repository that were not found: {error}; "
+            "run the command in the repository's root, or use the packaged bundle"
         ) from error
     config: dict[str, Any] = parser.get()
     return json.loads(json.dumps(config, default=str))  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""From the label map that a bundle predicts to numbered segments, as its config declares them."""
+"""Numbered segments of a predicted label map, by the rules of the bundle's config."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from scripts.prediction.result import Segment
 
 @dataclass(frozen=True)
 class SegmentRule:
-    """How one label becomes segments.
+    """The conversion of one label to segments.
 
     Attributes:
         label: value in the predicted label map, 1 or more.
-        kind: what it is, a name of the bundle's channel_def.
-        numbered: each connected component is a segment of its own, a lesion; else all of it is
-            one, an organ.
-        meaning: its codes and colour; None where none are known, which allows no DICOM object.
+        kind: its class, a name of the bundle's channel_def.
+        numbered: whether each connected component is a separate segment, a lesion; otherwise the
+            whole label is one, an organ.
+        meaning: codes and colour; None without known codes, which precludes DICOM objects.
         connectivity: 1 joins voxels by faces, 2 by edges too, 3 by corners too.
     """
 
@@ -41,18 +41,18 @@ def declare_segments(
     connectivity: int = 3,
     class_codes: Mapping[str, str | Mapping[str, Any]] | None = None,
 ) -> tuple[SegmentRule, ...]:
-    """Say what a bundle's labels are; what inference.json calls as ``segments``.
+    """Declare the meaning of a bundle's labels; called as ``segments`` in inference.json.
 
     Args:
         class_names: of the labels 0, 1, 2 ...; the first is background.
-        numbered: those of which each connected component is a segment of its own.
+        numbered: classes of which each connected component is a separate segment.
         connectivity: of these components, 1 to 3.
-        class_codes: SNOMED CT codes of classes that are not known by their name; see
+        class_codes: SNOMED CT codes of classes whose name has no known code; see
             :func:`scripts.datasets.segment_classes.classes_of`.
 
     Raises:
-        ValueError: for no class besides background, a name given twice or that is no class,
-            another connectivity, or codes that cannot be read.
+        ValueError: without a class besides background, for a duplicate or unknown name, another
+            connectivity, or codes that cannot be read.
 
     Example:
         >>> [rule.kind for rule in declare_segments(["background", "liver", "bone"])]
@@ -77,10 +77,10 @@ def declare_segments(
 
 
 def check_codes(rules: Sequence[SegmentRule]) -> None:
-    """Refuse classes without codes before anything is predicted: no DICOM object can hold them.
+    """Check, before anything is predicted, that all classes have codes for DICOM objects.
 
     Raises:
-        ValueError: for the first of them.
+        ValueError: for the first class without codes.
     """
     for rule in rules:
         if rule.meaning is None:
@@ -90,23 +90,23 @@ def check_codes(rules: Sequence[SegmentRule]) -> None:
 def number_segments(
     labels: NDArray[Any], rules: Sequence[SegmentRule]
 ) -> tuple[NDArray[Any], tuple[Segment, ...]]:
-    """Number what was found.
+    """Number the segments of a label map.
 
     Args:
         labels: (Z, Y, X), whole numbers, 0 background.
-        rules: one per label that the network knows.
+        rules: one per label of the network.
 
     Returns:
-        (Z, Y, X) uint8, uint16 from 256 segments on; and its segments. Components of one kind are
-        numbered from the largest; an organ without a voxel keeps its number and is listed.
+        (Z, Y, X) uint8, or uint16 from 256 segments on, and the segments. Components of one kind
+        are numbered from the largest; an organ without a voxel is listed too.
 
     Raises:
-        ValueError: for a label that no rule has, or more than 65535 segments.
+        ValueError: for a label without a rule, or more than 65535 segments.
     """
     boxes = dict(enumerate(ndimage.find_objects(labels), start=1))
     unknown = sorted({label for label, box in boxes.items() if box} - {r.label for r in rules})
     if unknown:
-        raise ValueError(f"segments: no class of the bundle has the labels {unknown}")
+        raise ValueError(f"segments: labels {unknown} belong to no class of the bundle")
     numbers = np.zeros(labels.shape, np.uint16)
     segments: list[Segment] = []
     for rule in rules:
@@ -125,7 +125,7 @@ def number_segments(
 def _number(
     numbers: NDArray[np.uint16], mask: NDArray[np.bool_], rule: SegmentRule, first: int
 ) -> int:
-    """Write the numbers of one label's segments, the largest first; return how many."""
+    """Write the numbers of one label's segments, the largest first; return their count."""
     if not rule.numbered:
         numbers[mask] = first
         return 1
@@ -133,8 +133,8 @@ def _number(
     components, count = ndimage.label(mask, structure)
     if first + count > 1 << 16:
         raise ValueError(
-            f"segments: {count} pieces of {rule.kind} are more than can be numbered: noise? "
-            "raise --threshold, or the bundle's smallest_object_mm3"
+            f"segments: {count} components of {rule.kind} are more than can be numbered, probably "
+            "noise; raise --threshold, or the bundle's smallest_object_mm3"
         )
     sizes = np.bincount(components.ravel(), minlength=count + 1)[1:]
     rank = np.zeros(count + 1, np.uint16)

@@ -1,4 +1,4 @@
-"""Display windows, colours and the headline, shared by the picture and the page."""
+"""Display windows, colours and headline, shared by the overview picture and the page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NOT_FOR_DIAGNOSIS = "Research only. Not for diagnosis."
 
 
 def colours_of(prediction: Prediction) -> dict[int, str]:
-    """Return the colour (#rrggbb) of each segment's number, that of its class."""
+    """Return segment number -> colour (#rrggbb) of its class, the same as in DICOM objects."""
     segments = prediction.segments
     kinds = list(dict.fromkeys(segment.kind for segment in segments))
     dealt = deal_colours(kinds, {segment.kind for segment in segments if segment.lesion})
@@ -29,9 +29,9 @@ def colours_of(prediction: Prediction) -> dict[int, str]:
 
 
 def first_window(prediction: Prediction) -> str:
-    """Return the name of the window to begin with: of the lungs where they were looked at.
+    """Return the name of the first window: that of the lungs if there is a lung field.
 
-    Else the one nearest to the window that the network saw, ``facts["window_hu"]``.
+    Otherwise the one nearest to the input window of the network, ``facts["window_hu"]``.
     """
     if prediction.lungs is not None:
         return "lung"
@@ -52,19 +52,19 @@ def plural(kind: str) -> str:
 
 
 def lesion_word(statistics: dict[str, Any]) -> str:
-    """Return what a lesion of this result is called: its class's name where there is one class."""
+    """Return the word for a lesion of this result: the name of its class if there is only one."""
     kinds = statistics["lesion_kinds"]
     return str(kinds[0]) if len(kinds) == 1 else "lesion"
 
 
 def missed_lesions(statistics: dict[str, Any]) -> list[str]:
-    """List the kinds of lesion that were looked for and of which none was found."""
+    """List the lesion classes of the model of which none was found."""
     present = {lesion["kind"] for lesion in statistics["lesions"]}
     return [kind for kind in statistics["lesion_kinds"] if kind not in present]
 
 
 def headline(statistics: dict[str, Any]) -> str:
-    """Say in a few words what was found.
+    """Summarise the findings in a few words.
 
     Args:
         statistics: of :func:`scripts.prediction.measures.statistics.measure`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
 from scripts.evaluation.class_drawing import draw_classes
-from scripts.evaluation.colours import BACKGROUND, OURS_COLOUR, QUIET, TEXT
+from scripts.evaluation.colours import BACKGROUND, QUIET, TEXT
 from scripts.evaluation.drawing import (
     draw_scale_bar,
     mark_directions,
@@ -51,7 +52,8 @@ LESION_TITLE, ORGAN_TITLE = 0.55, 0.35  # inches above a picture
 LESION_COLUMNS, ORGAN_COLUMNS = 2, 3
 GAP = 0.15
 
-Place = tuple[float, float, float, float]
+Area = tuple[float, float, float, float]
+"""Left, bottom, width and height."""
 
 
 def write_overview(
@@ -59,28 +61,28 @@ def write_overview(
 ) -> None:
     """Write one PNG of the findings, whole or not at all; the same input gives the same bytes.
 
-    Lesions: the slice of each one's longest diameter, whole and magnified, the twelve largest;
-    organs: five axial slices and a coronal one. The patient's right is on the picture's left
-    whatever the source's index order. Where nothing was found, three slices and a line say so.
+    Lesions: for the twelve largest, the slice of the longest diameter, whole and magnified;
+    organs: five axial slices and a coronal one. The patient's right is on the left of the picture
+    for any index order of the source. If nothing was found, three slices and a line state it.
 
     Args:
-        prediction: what was found.
+        prediction: the segmented CT.
         path: ends in .png.
-        statistics: of :func:`scripts.prediction.measures.statistics.measure`, where they are at
-            hand.
+        statistics: of :func:`scripts.prediction.measures.statistics.measure`; measured here if not
+            given.
 
     Raises:
         ValueError: for another suffix, or geometry that cannot be shown.
     """
     if Path(path).suffix.lower() != ".png":
         raise ValueError(f"path: must end in .png, got {path}")
-    found = measure(prediction) if statistics is None else statistics
+    measured = measure(prediction) if statistics is None else statistics
     view = axial_view(prediction.affine, prediction.hu.shape)
-    lesions = lesion_panels(prediction, view, found)
-    organs = organ_panels(prediction, view, found)
+    lesions = lesion_panels(prediction, view, measured)
+    organs = organ_panels(prediction, view, measured)
     if not lesions and not organs:
-        organs = plain_panels(prediction, view, found)
-    figure = _draw(prediction, found, lesions, organs)
+        organs = plain_panels(prediction, view, measured)
+    figure = _draw(prediction, measured, lesions, organs)
     write_page(figure, path)
 
 
@@ -103,21 +105,22 @@ def _draw(
     _write_heading(figure, prediction, statistics, height)
     window = WINDOWS[first_window(prediction)]
     organ_window = WINDOWS["soft tissue"] if statistics["organs"] else window
-    places = _places(len(lesions), LESION_COLUMNS, height - HEAD, heights[0], LESION_TITLE)
-    for lesion, place in zip(lesions, places, strict=True):
-        _draw_lesion(figure, lesion, _share(place, height), window)
+    areas = _areas(len(lesions), LESION_COLUMNS, height - HEAD, heights[0], LESION_TITLE)
+    colours = colours_of(prediction)
+    for lesion, area in zip(lesions, areas, strict=True):
+        _draw_lesion(figure, lesion, _share(area, height), window, colours)
     below = height - HEAD - rows[0] * heights[0]
-    places = _places(len(organs), ORGAN_COLUMNS, below, heights[1], ORGAN_TITLE)
+    areas = _areas(len(organs), ORGAN_COLUMNS, below, heights[1], ORGAN_TITLE)
     palette = organ_palette(prediction)
-    for organ, place in zip(organs, places, strict=True):
-        _draw_organ(figure, organ, _share(place, height), organ_window, palette)
+    for organ, area in zip(organs, areas, strict=True):
+        _draw_organ(figure, organ, _share(area, height), organ_window, palette)
     windows = [window] * bool(lesions) + [organ_window] * bool(organs)
     _draw_legend(figure, prediction, statistics, sorted(set(windows)), height)
     return figure
 
 
-def _places(count: int, columns: int, top: float, height: float, title: float) -> list[Place]:
-    """Return left, bottom, width and height in inches of pictures in rows, below their titles."""
+def _areas(count: int, columns: int, top: float, height: float, title: float) -> list[Area]:
+    """Return the areas of pictures in rows, below their titles, in inches."""
     width = (WIDTH - 2 * MARGIN - GAP * (columns - 1)) / columns
     return [
         (
@@ -130,15 +133,16 @@ def _places(count: int, columns: int, top: float, height: float, title: float) -
     ]
 
 
-def _share(place: Place, height: float) -> Place:
-    left, bottom, wide, high = place
+def _share(area: Area, height: float) -> Area:
+    """Convert inches to shares of the page."""
+    left, bottom, wide, high = area
     return left / WIDTH, bottom / height, wide / WIDTH, high / height
 
 
 def _write_heading(
     figure: Figure, prediction: Prediction, statistics: dict[str, Any], height: float
 ) -> None:
-    """Say which study, what was found, and what is left out."""
+    """Write the study's name, a summary of the findings, and what is not shown."""
     left, line = MARGIN / WIDTH, 1 / height
     heading: dict[str, Any] = {"color": TEXT, "va": "center", "parse_math": False}
     name = _printable(prediction.study)
@@ -153,41 +157,46 @@ def _write_heading(
 
 
 def _printable(name: str) -> str:
-    """Return a name with what the font cannot draw (past Cyrillic) as question marks."""
+    """Replace characters that the font lacks (past Cyrillic) by question marks."""
     return "".join(letter if letter.isprintable() and letter < "\u0530" else "?" for letter in name)
 
 
 def _draw_lesion(
-    figure: Figure, lesion: LesionPanel, place: Place, window_hu: tuple[float, float]
+    figure: Figure,
+    lesion: LesionPanel,
+    area: Area,
+    window_hu: tuple[float, float],
+    colours: Mapping[int, str],
 ) -> None:
-    """Draw a lesion's slice and, beside it, the lesion with its diameters."""
-    left, bottom, width, height = place
+    """Draw a lesion's slice and, next to it, the lesion magnified with its diameters."""
+    left, bottom, width, height = area
     grid = figure.add_gridspec(
         1, 1, left=left, right=left + width, bottom=bottom, top=bottom + height
     )
     pair = GridSpecFromSubplotSpec(1, 2, grid[0], wspace=0.02)
     whole, zoomed = figure.add_subplot(pair[0]), figure.add_subplot(pair[1])
-    draw_pair(whole, zoomed, lesion.panel, window_hu)
+    draw_pair(whole, zoomed, lesion.panel, window_hu, colours=colours)
     for ends in lesion.diameters_mm:
         line = Line2D(ends[:, 0], ends[:, 1], color=TEXT, linewidth=0.8, linestyle="--")
         line.set_path_effects([withStroke(linewidth=2.2, foreground="black")])
         zoomed.add_line(line)
-    label: dict[str, Any] = {"color": OURS_COLOUR, "fontweight": "bold", "parse_math": False}
-    label.update(ha="left", va="bottom", clip_on=True)
+    style: dict[str, Any] = {"fontweight": "bold", "parse_math": False}
+    style.update(ha="left", va="bottom", clip_on=True)
     for axes, size in ((whole, 7), (zoomed, 10)):
-        for x, y, number in lesion.numbers:
-            write_on_dark(axes, number, (x, y), fontsize=size, **label)
+        for label in lesion.labels:
+            position, colour = (label.x_mm, label.y_mm), colours[label.number]
+            write_on_dark(axes, label.text, position, fontsize=size, color=colour, **style)
 
 
 def _draw_organ(
     figure: Figure,
     organ: OrganPanel,
-    place: Place,
+    area: Area,
     window_hu: tuple[float, float],
     palette: list[str],
 ) -> None:
     """Draw one slice with its organs."""
-    axes: Axes = figure.add_axes(place)
+    axes: Axes = figure.add_axes(area)
     panel = organ.panel
     draw_classes(axes, panel, panel.ours, window_hu, palette=palette)
     rows, columns = panel.image_hu.shape
@@ -211,14 +220,15 @@ def _draw_legend(
     windows: list[tuple[float, float]],
     height: float,
 ) -> None:
-    """Name the outlines, the dotted lines and the greys."""
+    """Explain the outlines, the dashed lines and the greys."""
     handles: list[Any] = []
-    if statistics["lesions"]:
-        word = lesion_word(statistics)
-        handles.append(Line2D([], [], color=OURS_COLOUR, linewidth=OURS_WIDTH, label=word))
+    colours = colours_of(prediction)
+    kinds = {one["kind"]: colours[one["number"]] for one in statistics["lesions"]}
+    for kind, colour in kinds.items():
+        handles.append(Line2D([], [], color=colour, linewidth=OURS_WIDTH, label=kind))
+    if kinds:
         words = "longest diameter and perpendicular"
         handles.append(Line2D([], [], color=TEXT, linewidth=0.9, linestyle="--", label=words))
-    colours = colours_of(prediction)
     for organ in statistics["organs"]:
         words = organ["name"] if organ["voxels"] else f"{organ['name']} (not found)"
         handles.append(Patch(color=colours[organ["number"]], label=words))

@@ -1,4 +1,4 @@
-"""Panels of overview.png: choice of slices, their part that is shown, titles and captions."""
+"""Panels of overview.png: choice of slices, visible part, titles and captions."""
 
 from __future__ import annotations
 
@@ -20,24 +20,40 @@ AXIAL_SLICES = 5
 
 
 @dataclass(frozen=True)
+class Label:
+    """The text next to a lesion.
+
+    Attributes:
+        number: of the segment.
+        text: number of the lesion within its class.
+        x_mm, y_mm: position, from the slice's outer corner.
+    """
+
+    number: int
+    text: str
+    x_mm: float
+    y_mm: float
+
+
+@dataclass(frozen=True)
 class LesionPanel:
     """A lesion in the slice of its longest diameter.
 
     Attributes:
-        panel: the slice, all lesions in it outlined, this one to be magnified.
+        panel: the slice with the segment numbers of all its lesions; this lesion is magnified.
         diameters_mm: (2, 2, 2), the ends (x, y) of the longest diameter and its perpendicular,
             in mm from the slice's outer corner.
-        numbers: (x, y) in mm and number beside each lesion of the slice.
+        labels: one per lesion of the slice.
     """
 
     panel: Panel
     diameters_mm: Floats
-    numbers: tuple[tuple[float, float, str], ...]
+    labels: tuple[Label, ...]
 
 
 @dataclass(frozen=True)
 class OrganPanel:
-    """Organs in one slice; coronal ones have the head on top."""
+    """Organs in one slice; in coronal slices the head is on top."""
 
     panel: Panel
     coronal: bool
@@ -46,7 +62,7 @@ class OrganPanel:
 def lesion_panels(
     prediction: Prediction, view: AxialView, statistics: dict[str, Any]
 ) -> list[LesionPanel]:
-    """Return a panel for each lesion, at most the :data:`LESIONS_SHOWN` largest by volume."""
+    """Return one panel per lesion, at most the :data:`LESIONS_SHOWN` largest by volume."""
     lesions = sorted(statistics["lesions"], key=lambda n: (-n["volume_mm3"], n["number"]))
     shown = sorted(lesions[:LESIONS_SHOWN], key=lambda n: n["number"])
     return [_lesion_panel(one, prediction, view, statistics) for one in shown]
@@ -63,7 +79,7 @@ def _lesion_panel(
     longest, across = one["longest_axial_diameter_mm"], one["perpendicular_axial_diameter_mm"]
     panel = Panel(
         view.turn(prediction.hu)[at],
-        np.isin(values, list(others)),
+        np.where(np.isin(values, list(others)), values, 0),
         None,
         spacing,
         title=f"{one['name']} · {longest:.1f} \u00d7 {across:.1f} mm",
@@ -74,27 +90,28 @@ def _lesion_panel(
     ends = [one["longest_ends_lps_mm"], one["perpendicular_ends_lps_mm"]]
     index = world_to_index(ends, view.affine)[..., :2]
     diameters_mm = (index + 0.5) * np.array(spacing[::-1])
-    return LesionPanel(panel, diameters_mm, _numbers(values, others, spacing))
+    return LesionPanel(panel, diameters_mm, _labels(values, others, spacing))
 
 
-def _numbers(
+def _labels(
     values: NDArray[Any], lesions: dict[int, dict[str, Any]], spacing: tuple[float, float]
-) -> tuple[tuple[float, float, str], ...]:
-    """Place each lesion's number at the upper right of its box."""
-    places = []
+) -> tuple[Label, ...]:
+    """Put a lesion's number at the upper right of its box."""
+    labels = []
     for number in (n for n in np.unique(values).tolist() if n in lesions):
         rows, columns = box_of(values == number)
-        name = lesions[number]["name"].removeprefix(lesions[number]["kind"]).strip()
-        places.append(((columns.stop + 1) * spacing[1], (rows.start - 1) * spacing[0], name))
-    return tuple(places)
+        text = lesions[number]["name"].removeprefix(lesions[number]["kind"]).strip()
+        x_mm, y_mm = (columns.stop + 1) * spacing[1], (rows.start - 1) * spacing[0]
+        labels.append(Label(number, text, x_mm, y_mm))
+    return tuple(labels)
 
 
 def organ_panels(
     prediction: Prediction, view: AxialView, statistics: dict[str, Any]
 ) -> list[OrganPanel]:
-    """Return axial slices spread over the organs from the head down, and a coronal one.
+    """Return axial slices spread over the organs, from the head down, and a coronal slice.
 
-    Every organ counts the same, however large it is, in where the slices lie.
+    In the choice of slices every organ has the same weight, regardless of its size.
     """
     values = view.turn(_palette_values(prediction))
     by_slice, by_row = np.zeros(values.shape[0]), np.zeros(values.shape[1])
@@ -106,7 +123,7 @@ def organ_panels(
         return []
     hu = view.turn(prediction.hu)
     panels = [
-        OrganPanel(_axial_panel(hu[k], values[k], view, _place(k, statistics)), coronal=False)
+        OrganPanel(_axial_panel(hu[k], values[k], view, _position(k, statistics)), coronal=False)
         for k in _spread(by_slice / by_slice.sum(), view)
     ]
     row = int(np.argmax(by_row))
@@ -121,13 +138,13 @@ def organ_panels(
 def plain_panels(
     prediction: Prediction, view: AxialView, statistics: dict[str, Any]
 ) -> list[OrganPanel]:
-    """Return three slices without an outline, to show what was looked at where nothing is."""
+    """Return three slices without outlines, for a scan without findings."""
     hu = view.turn(prediction.hu)
-    none = np.zeros(hu.shape[1:], np.uint8)
-    places = _spread(np.full(len(hu), 1 / len(hu)), view, count=3)
+    empty = np.zeros(hu.shape[1:], np.uint8)
+    slices = _spread(np.full(len(hu), 1 / len(hu)), view, count=3)
     return [
-        OrganPanel(_axial_panel(hu[k], none, view, _place(k, statistics)), coronal=False)
-        for k in places
+        OrganPanel(_axial_panel(hu[k], empty, view, _position(k, statistics)), coronal=False)
+        for k in slices
     ]
 
 
@@ -137,12 +154,12 @@ def _organ_colours(prediction: Prediction) -> dict[int, str]:
 
 
 def organ_palette(prediction: Prediction) -> list[str]:
-    """Return the colours of the organs, each once: what the values of organ panels number."""
+    """Return the distinct colours of the organs; the values of organ panels index them from 1."""
     return list(dict.fromkeys(_organ_colours(prediction).values()))
 
 
 def _palette_values(prediction: Prediction) -> NDArray[np.uint8]:
-    """Return (Z, Y, X): the place of each organ's colour in the palette, from 1 on; 0 elsewhere."""
+    """Return (Z, Y, X): index of each organ's colour in the palette, from 1; 0 elsewhere."""
     table = np.zeros(int(prediction.mask.max()) + 1, np.uint8)
     palette = organ_palette(prediction)
     for number, colour in _organ_colours(prediction).items():
@@ -152,13 +169,13 @@ def _palette_values(prediction: Prediction) -> NDArray[np.uint8]:
 
 
 def _spread(weights: Floats, view: AxialView, *, count: int = AXIAL_SLICES) -> list[int]:
-    """Return slices, those nearest the head first, with equal shares of the weight between."""
+    """Return slices at equal shares of the cumulative weight, those nearest the head first."""
     shares = (np.arange(count) + 0.5) / count
     slices = sorted(set(np.searchsorted(np.cumsum(weights), shares).tolist()))
     return slices[::-1] if view.rises_to_head else slices
 
 
-def _place(k: int, statistics: dict[str, Any]) -> str:
+def _position(k: int, statistics: dict[str, Any]) -> str:
     return f"slice {k + 1} of {statistics['scan']['slices']}"
 
 

@@ -40,13 +40,13 @@ SCRIPTS = ("volume.js", "drawing.js", "viewer.js")
 def write_report(prediction: Prediction, statistics: dict[str, Any], path: str | Path) -> None:
     """Write the page, whole or not at all; the same input gives the same bytes.
 
-    It loads nothing: pictures, masks, style and program are inside, and its content security
-    policy lets the browser run only them. Nothing of the patient's is in it but the images.
+    It loads nothing from outside: pictures, masks, style and program are part of it, and its
+    content security policy allows the browser to run only these. It contains no patient data
+    except the images.
 
     Args:
-        prediction: what was segmented; its ``facts`` say which model did it, see
-            :func:`scripts.prediction.report.page_text.facts_rows`, and what to be warned of
-            (``warnings``, texts).
+        prediction: the segmented CT; its ``facts`` describe the model, see
+            :func:`scripts.prediction.report.page_text.facts_rows`, and hold ``warnings`` (texts).
         statistics: of :func:`scripts.prediction.measures.statistics.measure`.
         path: of the page.
 
@@ -54,6 +54,7 @@ def write_report(prediction: Prediction, statistics: dict[str, Any], path: str |
         ValueError: for geometry that cannot be shown.
     """
     view = axial_view(prediction.affine, prediction.hu.shape)
+    with_side = prediction.lungs is not None
     style = _read("page.css")
     script = "\n".join(_read(name) for name in SCRIPTS)
     text = page_template().render(
@@ -65,11 +66,11 @@ def write_report(prediction: Prediction, statistics: dict[str, Any], path: str |
         ends=("feet", "head") if view.rises_to_head else ("head", "feet"),
         minus=MINUS,
         colours=colours_of(prediction),
-        tables=tables(statistics),
+        tables=tables(statistics, with_side=with_side),
         lesion=lesion_word(statistics),
         missed=missed_lesions(statistics),
         facts=facts_rows(prediction.facts),
-        definitions=definition_rows(statistics),
+        definitions=definition_rows(statistics, with_side=with_side),
         style=style,
         script=script,
         data=plain(page_data(prediction, statistics, view)),
@@ -78,7 +79,7 @@ def write_report(prediction: Prediction, statistics: dict[str, Any], path: str |
 
 
 def page_template() -> jinja2.Template:
-    """Return the page's template: every text is escaped, and a missing one is an error."""
+    """Return the page's template: every text is escaped; a missing text is an error."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_read),
         autoescape=True,
@@ -87,7 +88,7 @@ def page_template() -> jinja2.Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    # as JSON inside a script element: its markup escaped, so that no text can end the element
+    # for JSON inside a script element: markup is escaped, so that no text can end the element
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
     return environment.get_template("page.html")
 
@@ -95,9 +96,9 @@ def page_template() -> jinja2.Template:
 def page_data(
     prediction: Prediction, statistics: dict[str, Any], view: AxialView
 ) -> dict[str, Any]:
-    """Return what the page's program reads: pictures, runs, segments, windows.
+    """Return the data of the page's program: pictures, runs, segments, windows.
 
-    Slices are 0-based in the source's order; lengths are mm from a slice's upper left corner.
+    Slices are 0-based in the source's order; positions are mm from a slice's upper left corner.
     """
     mask = view.turn(prediction.mask)
     pictures, (height, width) = encode_slices(view.turn(prediction.hu))
@@ -153,14 +154,14 @@ def _segments(
 
 
 def _lesion(one: dict[str, Any], view: AxialView) -> dict[str, Any]:
-    """Describe a lesion's place and diameters in the slice they were measured in."""
+    """Return a lesion's position and diameters in the slice in which they were measured."""
     spacing = np.array([view.spacing_mm[2], view.spacing_mm[1]])
     ends = [one["longest_ends_lps_mm"], one["perpendicular_ends_lps_mm"]]
-    places = (world_to_index(ends, view.affine)[..., :2] + 0.5) * spacing
-    x, y = places.reshape(4, 2).mean(axis=0).round(2).tolist()
+    points = (world_to_index(ends, view.affine)[..., :2] + 0.5) * spacing
+    x, y = points.reshape(4, 2).mean(axis=0).round(2).tolist()
     return {
         "slice": one["diameter_slice_index_0based"],
-        "diameters": places.round(3).tolist(),
+        "diameters": points.round(3).tolist(),
         "x": x,
         "y": y,
     }
@@ -171,7 +172,7 @@ def _read(name: str) -> str:
 
 
 def _policy(style: str, script: str) -> str:
-    """Allow the page's own style and program, by their hashes, and pictures inside it."""
+    """Return a policy that allows the page's own style and program, by hash, and its pictures."""
     hashes = [
         base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         for text in (style, script)

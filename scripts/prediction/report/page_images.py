@@ -1,4 +1,4 @@
-"""A volume small enough for a page: slices as JPEG of a curve of HU, masks as runs of voxels."""
+"""Compact encoding of a volume for the page: slices as JPEG, masks as runs of voxels."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-# HU and the grey level that stands for it, straight lines between: soft tissue has four HU a
-# level, lung ten, bone thirty, so that eight bits serve each window
+# HU and its grey level, linear in between: soft tissue has four HU per level, lung ten, bone
+# thirty, so that eight bits suffice for each window
 CURVE = ((-1024, 0), (-200, 80), (300, 210), (1600, 255))
 JPEG_QUALITY = 88
 LARGEST_SIDE = 512
-# of a whole page: about 15 MB; longer series are reduced
+# of a whole page, about 15 MB; the slices of longer series are reduced further
 LARGEST_PIXELS = 75e6
 
 
 def encode_slices(hu: NDArray[np.int16]) -> tuple[list[str], tuple[int, int]]:
-    """Encode slices as JPEG in base64, a grey level for HU by :data:`CURVE`.
+    """Encode slices as JPEG in base64, with grey levels from HU by :data:`CURVE`.
 
-    Larger slices are reduced to 512 pixels, those of long series further, by area means.
+    Larger slices are reduced to 512 pixels, those of long series further, by averaging areas.
 
     Args:
         hu: (slice, row, column).
 
     Returns:
-        One text a slice, and the pictures' height and width.
+        One text per slice, and height and width of the pictures.
     """
     count, rows, columns = hu.shape
     side = min(LARGEST_SIDE, (LARGEST_PIXELS / count) ** 0.5)
@@ -50,14 +50,14 @@ def _jpeg(hu: NDArray[np.int16], size: tuple[int, int]) -> str:
 
 
 def encode_masks(mask: NDArray[Any]) -> list[str]:
-    """Encode the slices of a mask as runs, in full resolution.
+    """Encode the slices of a mask as runs of voxels, at full resolution.
 
     Args:
         mask: (slice, row, column), numbers of segments, 0 background.
 
     Returns:
-        One text a slice, empty where nothing is: base64 of triples (voxels skipped since the end
-        of the last run, length, number), row by row, each number in little-endian base 128
+        One text per slice, empty without a segment: base64 of triples (voxels skipped since the
+        end of the last run, length, segment number), row by row, each in little-endian base 128
         (LEB128).
     """
     return [_runs(np.ascontiguousarray(one).ravel()) if one.any() else "" for one in mask]
@@ -75,7 +75,7 @@ def _runs(values: NDArray[Any]) -> str:
 
 
 def leb128(numbers: NDArray[np.int64]) -> bytes:
-    """Write numbers below 2**28 in LEB128: seven bits a byte, lowest first, high bit for more.
+    """Encode numbers below 2**28 in LEB128: seven bits per byte, lowest first, high bit if more.
 
     Example:
         >>> leb128(np.array([5, 300])).hex()

@@ -1,4 +1,4 @@
-"""The texts of report.html: which model, how it was measured, and the tables of findings."""
+"""The texts of report.html: description of the model, definitions, and tables of findings."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from scripts.prediction.report.appearance import lesion_word, plural
 MINUS = "\u2212"
 DASH = "\u2013"
 LIMITS = (
-    "Diagnosis, treatment, screening or any other decision about a patient: this is no medical "
-    "device. Outlines and figures can be wrong, findings can be missed; a reader has to check them."
+    "Diagnosis, treatment, screening or any other decision about a patient: this is not a medical "
+    "device. Outlines and figures can be wrong, findings can be missed; a reader must check them."
 )
 TERMS = {
     "volume": "Volume",
@@ -22,13 +22,13 @@ TERMS = {
     "centre": "Centre",
     "slice_index_0based": "Slice",
     "lung_side": "Lung",
-    "largest_component_share": "Largest piece",
+    "largest_component_share": "Largest component",
     "touches_edge": "Cut off at",
 }
 
 
 class Row(NamedTuple):
-    """One term with its descriptions, none where it is not stated."""
+    """One term with its descriptions; none if it is not stated."""
 
     term: str
     values: Sequence[str]
@@ -36,7 +36,7 @@ class Row(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One row of a table: a lesion or an organ, present in the mask or not."""
+    """One row of a table: a lesion or an organ, which may be absent from the mask."""
 
     number: int
     name: str
@@ -53,11 +53,11 @@ class Table(NamedTuple):
 
 
 def facts_rows(facts: Mapping[str, Any]) -> list[Row]:
-    """Say which model made the result, what it was trained on and what it must not be used for.
+    """Describe the model, its training data and its limits.
 
     Args:
-        facts: of the prediction. Read are ``metadata`` (what the bundle's metadata.json holds),
-            else ``bundle`` and ``version`` (texts), ``weights_sha256`` (one hash or several).
+        facts: of the prediction: ``metadata`` (the bundle's metadata.json) or else ``bundle`` and
+            ``version`` (texts), and ``weights_sha256`` (one or several hashes).
     """
     bundle = facts.get("bundle")
     metadata = facts.get("metadata") or (bundle if isinstance(bundle, Mapping) else {})
@@ -70,31 +70,38 @@ def facts_rows(facts: Mapping[str, Any]) -> list[Row]:
         Row("Intended use", _listed(metadata.get("intended_use"))),
         Row("Must not be used for", [LIMITS]),
         Row("Task", _listed(metadata.get("task"))),
-        Row("What it is", _listed(metadata.get("description"))),
+        Row("Description", _listed(metadata.get("description"))),
         Row("References", _listed(metadata.get("references"))),
     ]
 
 
-def definition_rows(statistics: Mapping[str, Any]) -> list[Row]:
-    """Say how the figures were measured."""
-    return [Row(TERMS.get(key, key), [text]) for key, text in statistics["definitions"].items()]
+def definition_rows(statistics: Mapping[str, Any], *, with_side: bool) -> list[Row]:
+    """List the definitions of the figures; that of the lung only ``with_side``."""
+    definitions = statistics["definitions"].items()
+    return [
+        Row(TERMS.get(key, key), [text])
+        for key, text in definitions
+        if with_side or key != "lung_side"
+    ]
 
 
-def tables(statistics: dict[str, Any]) -> list[Table]:
-    """Return the tables of lesions and organs, without those that would have no row.
+def tables(statistics: dict[str, Any], *, with_side: bool) -> list[Table]:
+    """Return the tables of lesions and organs that have rows.
 
     Args:
         statistics: of :func:`scripts.prediction.measures.statistics.measure`.
+        with_side: whether the table of lesions has a column for the left or right lung.
     """
-    both = _lesion_table(statistics), _organ_table(statistics["organs"])
+    both = _lesion_table(statistics, with_side=with_side), _organ_table(statistics["organs"])
     return [table for table in both if table.rows]
 
 
-def _lesion_table(statistics: dict[str, Any]) -> Table:
+def _lesion_table(statistics: dict[str, Any], *, with_side: bool) -> Table:
     word = lesion_word(statistics).capitalize()
     head = (
         *(word, "Longest diameter, mm", "Perpen\u00addicular, mm", "Volume, mm\u00b3"),
-        *("Mean \u00b1 SD, HU", "Lung", "Slice", "Centre x, y, z, mm (LPS)"),
+        *("Mean \u00b1 SD, HU", *(["Lung"] if with_side else [])),
+        *("Slice", "Centre x, y, z, mm (LPS)"),
     )
     rows = [
         Finding(
@@ -106,7 +113,7 @@ def _lesion_table(statistics: dict[str, Any]) -> Table:
                 number(one["perpendicular_axial_diameter_mm"], 1),
                 number(one["volume_mm3"], 0),
                 _mean_and_sd(one),
-                DASH if one["lung_side"] == UNKNOWN else one["lung_side"],
+                *([_side(one)] if with_side else []),
                 str(one["diameter_slice_number_1based"]),
                 ", ".join(number(value, 1) for value in one["centre_lps_mm"]),
             ),
@@ -116,8 +123,19 @@ def _lesion_table(statistics: dict[str, Any]) -> Table:
     return Table(plural(word), head, rows)
 
 
+def _side(one: Mapping[str, Any]) -> str:
+    return DASH if one["lung_side"] == UNKNOWN else str(one["lung_side"])
+
+
 def _organ_table(organs: Sequence[Mapping[str, Any]]) -> Table:
-    head = ("Organ", "Volume, mL", "Mean \u00b1 SD, HU", "Largest piece", "Slices", "Cut off at")
+    head = (
+        "Organ",
+        "Volume, mL",
+        "Mean \u00b1 SD, HU",
+        "Largest component",
+        "Slices",
+        "Cut off at",
+    )
     rows = [
         Finding(
             one["number"],
@@ -145,7 +163,7 @@ def _mean_and_sd(one: Mapping[str, Any]) -> str:
 
 
 def number(value: float, decimals: int) -> str:
-    """Write a number for people: a true minus sign, no negative zero, thousands apart.
+    """Format a number: a true minus sign, no negative zero, separators of thousands.
 
     Example:
         >>> number(-0.04, 1), number(12345.6, 0)

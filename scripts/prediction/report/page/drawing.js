@@ -2,7 +2,7 @@
 
 const LABEL_FONT = "600 13px system-ui, sans-serif";
 
-/** Draws one slice with what is to be seen on it. */
+/** Draws one slice with outlines, diameters and marks. */
 class Drawing {
   constructor(canvas, volume) {
     this.canvas = canvas;
@@ -12,7 +12,7 @@ class Drawing {
     this.fill = canvasOf(volume.data.columns, volume.data.rows);
   }
 
-  /** Fit the canvas to its place on the screen; whether it changed. */
+  /** Fit the canvas to its size on the screen; return whether it changed. */
   resize() {
     const ratio = window.devicePixelRatio || 1;
     const width = Math.round(this.canvas.clientWidth * ratio);
@@ -24,13 +24,13 @@ class Drawing {
     return true;
   }
 
-  /** Pixels of the canvas for a mm. */
+  /** Pixels of the canvas per mm. */
   scale(view) {
     const { widthMm, heightMm } = this.volume;
     return Math.min(this.canvas.width / widthMm, this.canvas.height / heightMm) * view.zoom;
   }
 
-  /** Turn grey levels into what a window shows. */
+  /** Convert grey levels to the shades of a window. */
   setSlice(levels, [low, high]) {
     const shades = this.volume.huOfLevel.map((hu) =>
       Math.max(0, Math.min(255, Math.round((255 * (hu - low)) / (high - low))))
@@ -110,7 +110,7 @@ class Drawing {
     context.setLineDash([]);
   }
 
-  /** Mark the patient's sides and a length, in CSS pixels. */
+  /** Draw directions and a scale bar, in CSS pixels. */
   drawMarks(pixelsPerMm) {
     const width = this.canvas.width / this.ratio;
     const height = this.canvas.height / this.ratio;

@@ -3,7 +3,7 @@
 const ZOOMS = [1, 1.5, 2, 3, 4, 6, 8];
 const element = (id) => document.getElementById(id);
 
-/** Ties the slices to what people turn, press and choose. */
+/** Connects the slices to mouse, keyboard and controls. */
 class Viewer {
   constructor(data) {
     this.data = data;
@@ -23,7 +23,7 @@ class Viewer {
       this.drawMap();
     };
     new ResizeObserver(fit).observe(this.stage);
-    window.addEventListener("resize", fit); // another screen may have other pixels, sizes being equal
+    window.addEventListener("resize", fit); // the pixel ratio may change without the size, on another screen
     this.show(data.start);
   }
 
@@ -54,10 +54,10 @@ class Viewer {
     window.addEventListener("beforeprint", () => this.draw());
   }
 
-  /** Show a slice, 0-based; the last one asked for wins. */
+  /** Show a slice, 0-based; of overlapping calls the last one takes effect. */
   async show(slice) {
     this.slice = Math.max(0, Math.min(this.data.slices - 1, slice));
-    this.tell();
+    this.describe();
     const wanted = this.slice;
     const levels = await this.volume.levels(wanted);
     if (this.slice !== wanted) return;
@@ -84,8 +84,8 @@ class Viewer {
     this.stage.dataset.slice = this.slice + 1;
   }
 
-  /** Say where we are, to eyes and to screen readers. */
-  tell() {
+  /** Write the position below the slice and for screen readers. */
+  describe() {
     const { data, slice } = this;
     const here = data.segments.filter((s) => s.first <= slice && slice <= s.last);
     const names = here.map((s) => s.name).join(", ");
@@ -97,7 +97,7 @@ class Viewer {
     this.slider.setAttribute("aria-valuetext", words);
   }
 
-  /** Show where along the body the segments lie, under the slider's thumb. */
+  /** Draw the range of slices of each segment along the slider. */
   drawMap() {
     const map = element("map");
     const ratio = window.devicePixelRatio || 1;
@@ -127,7 +127,7 @@ class Viewer {
     this.draw();
   }
 
-  /** Go to a finding: a nodule is magnified, an organ shown whole. */
+  /** Go to a finding: a lesion is magnified, an organ is shown whole. */
   jump(number) {
     const segment = this.data.segments.find((s) => s.number === number);
     if (!segment) return;
@@ -135,7 +135,7 @@ class Viewer {
       if (Number(row.dataset.row) === number) row.setAttribute("aria-current", "true");
       else row.removeAttribute("aria-current");
     }
-    this.found = number;
+    this.current = number;
     if (segment.diameters) this.setZoom(Math.max(3, this.zoomed), segment.x, segment.y);
     else this.fit();
     this.show(segment.slice);
@@ -144,11 +144,11 @@ class Viewer {
     this.stage.scrollIntoView({ block: "nearest", behavior: still ? "auto" : "smooth" });
   }
 
-  /** The finding after or before the last one that was gone to. */
+  /** Go to the finding after or before the current one. */
   next(step) {
     const numbers = this.data.segments.map((s) => s.number);
     if (!numbers.length) return;
-    const at = numbers.indexOf(this.found);
+    const at = numbers.indexOf(this.current);
     const start = at < 0 && step < 0 ? 0 : at;
     this.jump(numbers[(start + step + numbers.length) % numbers.length]);
   }
@@ -195,7 +195,7 @@ class Viewer {
     this.setZoom(this.zoomed, x - (event.clientX - x0) * mm, y - (event.clientY - y0) * mm);
   }
 
-  /** A notch is a slice, down goes to the feet; a trackpad's small steps add up. */
+  /** One notch is one slice, downwards is towards the feet; small steps of a trackpad add up. */
   wheel(event) {
     event.preventDefault();
     this.wheeled += event.deltaMode ? 50 * event.deltaY : event.deltaY;

@@ -1,10 +1,10 @@
 "use strict";
 
-/** How many decoded slices are kept. */
+/** Number of decoded slices that are kept. */
 const KEPT_SLICES = 64;
 
-/** Keeps what was made last, the oldest goes first. */
-class Kept {
+/** Keeps the results computed last; the oldest is dropped first. */
+class Cache {
   constructor(limit) {
     this.limit = limit;
     this.items = new Map();
@@ -19,16 +19,16 @@ class Kept {
   }
 }
 
-/** The slices and masks that the page carries; lengths in mm from a slice's upper left corner. */
+/** The slices and masks in the page; positions in mm from a slice's upper left corner. */
 class Volume {
   constructor(data) {
     this.data = data;
     this.widthMm = data.columns * data.column_mm;
     this.heightMm = data.rows * data.row_mm;
     this.huOfLevel = huOfLevels(data.curve);
-    this.pictures = new Kept(KEPT_SLICES);
-    this.labels = new Kept(4);
-    this.edges = new Kept(KEPT_SLICES);
+    this.pictures = new Cache(KEPT_SLICES);
+    this.labels = new Cache(4);
+    this.edges = new Cache(KEPT_SLICES);
   }
 
   /** Promise of one grey level for each pixel of a picture. */
@@ -69,11 +69,11 @@ class Volume {
     return this.edges.get(slice, () => {
       if (!this.data.runs[slice]) return new Map();
       const numbers = this.numbers(slice);
-      const found = new Map();
+      const outlines = new Map();
       for (const number of new Set(numbers)) {
-        if (number) found.set(number, this.outline(numbers, number));
+        if (number) outlines.set(number, this.outline(numbers, number));
       }
-      return found;
+      return outlines;
     });
   }
 
@@ -109,7 +109,7 @@ function canvasOf(width, height) {
   return canvas;
 }
 
-/** HU that each of 256 grey levels stands for: straight lines between the points of a curve. */
+/** HU of each of the 256 grey levels: linear between the points of a curve. */
 function huOfLevels(curve) {
   const table = new Float32Array(256);
   for (let i = 1; i < curve.length; i++) {

@@ -201,7 +201,7 @@ def test_more_nodules_than_a_byte_counts_then_all_of_them_there(folder, tmp_path
 @pytest.mark.parametrize(
     ("segments", "said"),
     [
-        ((), "has no segment, and a DICOM object must describe one; give what was looked for"),
+        ((), "has no segment, and a DICOM object must describe at least one; give the classes of"),
         (
             (Segment(1, "nodule", "a", lesion=True), Segment(3, "nodule", "b", lesion=True)),
             r"without a gap, got \[1, 3\]",

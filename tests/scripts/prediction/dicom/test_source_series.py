@@ -77,15 +77,17 @@ def test_source_without_frame_of_reference_then_always_the_same_one_of_its_own(t
 def test_source_without_a_required_entry_then_refused_by_its_name(folder, keyword):
     result = predicted(folder, two_organs())
     change(result.dicom_slices[2], **{keyword: None})
-    with pytest.raises(ValueError, match=f"file88: {keyword} missing; DICOM objects made from it"):
+    with pytest.raises(
+        ValueError, match=f"file88: {keyword} missing; a derived DICOM object requires it"
+    ):
         read_source(result)
 
 
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
-        ({"PatientID": "78"}, "file88: its PatientID is not that of file90"),
-        ({"SeriesInstanceUID": "1.9"}, "file88: its SeriesInstanceUID is not that of file90"),
+        ({"PatientID": "78"}, "file88: its PatientID differs from that of file90"),
+        ({"SeriesInstanceUID": "1.9"}, "file88: its SeriesInstanceUID differs from that of file90"),
         ({"SOPInstanceUID": "1.2.3.1.4.1"}, "file88: has the SOPInstanceUID of file90"),
         ({"Rows": 16}, "file88: has 16 x 23 pixels, the mask 17 x 23"),
         ({"PixelSpacing": [0.75, 0.6]}, "file88: lies up to 2.200 mm from slice 2"),

@@ -88,5 +88,5 @@ def test_hollow_and_parted_nodules_then_measured_across_the_gap():
 
 @pytest.mark.parametrize("mask", [np.zeros((2, 3, 3), bool), np.ones((3, 3), bool)])
 def test_nothing_to_measure_then_refused(mask):
-    with pytest.raises(ValueError, match="with a voxel set"):
+    with pytest.raises(ValueError, match="with at least one voxel"):
         measure_diameters(mask, 1, 1)

@@ -121,7 +121,7 @@ class Random(nn.Conv2d):
 @needs_openvino
 @pytest.mark.parametrize(
     ("kind", "reason"),
-    [(Minded, "gives other results than torch"), (Random, "OpenVINO cannot take this network")],
+    [(Minded, "gives other results than torch"), (Random, "OpenVINO cannot run this network")],
     ids=["decides by size", "unknown operation"],
 )
 def test_openvino_when_a_network_cannot_be_converted_then_refused(kind, reason):
@@ -157,7 +157,7 @@ def test_openvino_then_only_images_larger_than_all_before_are_compared(monkeypat
 
 def test_network_that_fails_by_itself_then_said_of_it_and_not_of_openvino():
     told = (
-        r"the network does not take images of \(1, 3, 64, 96\) .*: not square: .*; "
+        r"the network does not accept images of \(1, 3, 64, 96\) .*: not square: .*; "
         "OpenVINO's conversion cannot be checked, use --engine torch"
     )
     with pytest.raises(ValueError, match=told):
@@ -183,7 +183,7 @@ def test_openvino_once_refused_then_not_converted_again(monkeypatch):
 def test_image_that_the_network_does_not_take_then_the_next_is_computed_all_the_same():
     converted = Engine("openvino", CPU).prepare(Even(3, 1, 1).eval())
     for _ in range(2):
-        with pytest.raises(ValueError, match=r"does not take images of \(1, 3, 200, 201\)"):
+        with pytest.raises(ValueError, match=r"does not accept images of \(1, 3, 200, 201\)"):
             converted(torch.rand(1, 3, 200, 201))
     assert converted(torch.rand(1, 3, 200, 200)).shape == (1, 1, 200, 200)
 
@@ -194,7 +194,7 @@ def test_openvino_when_the_processor_lacks_the_precision_then_refused(monkeypatc
     compiled = SimpleNamespace(get_property=lambda name: taken)
     core = SimpleNamespace(compile_model=lambda *_: compiled)
     monkeypatch.setattr(engines, "load_openvino", lambda: SimpleNamespace(Core=lambda: core))
-    with pytest.raises(ValueError, match="computes f32 where bf16 is asked for, .*--engine torch"):
+    with pytest.raises(ValueError, match="computes in f32 instead of bf16, .*--engine torch"):
         engines.compile_network(None, torch.bfloat16)
 
 

@@ -46,7 +46,7 @@ def test_openvino_not_installed_then_said_what_to_install(monkeypatch):
 
 @pytest.mark.usefixtures("_installed")
 def test_openvino_on_a_gpu_then_refused():
-    with pytest.raises(ValueError, match="openvino computes on the CPU only, got device 'cuda:0'"):
+    with pytest.raises(ValueError, match="openvino runs on the CPU only, got device 'cuda:0'"):
         Engine("openvino", torch.device("cuda:0"))
 
 
@@ -54,7 +54,7 @@ def test_openvino_on_a_gpu_then_refused():
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
-        (("--device", "cuda", "--engine", "openvino"), "computes on the CPU only, got device"),
+        (("--device", "cuda", "--engine", "openvino"), "runs on the CPU only, got device"),
         (("--engine", "onnx"), "must be one of torch, openvino"),
     ],
     ids=["openvino on a GPU", "unknown"],
@@ -110,7 +110,7 @@ def test_command_when_the_network_cannot_be_converted_then_one_line_before_any_s
         main([*words, "--jobs", jobs])
     assert stop.value.code == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert "engine: OpenVINO cannot take this network" in line
+    assert "engine: OpenVINO cannot run this network" in line
     assert not (tmp_path / "out").exists()
 
 

@@ -95,7 +95,7 @@ def test_flattened_bundle_from_any_folder_then_the_same_mask(lung_options, tmp_p
     found = predict_volume(Model(flat), source, study="scan")
     np.testing.assert_array_equal(found.mask, expected.mask)
     assert Model(flat).config_sha256 == model.config_sha256
-    with pytest.raises(ValueError, match="files below the repository's root, which are not here"):
+    with pytest.raises(ValueError, match="refer to files of the repository that were not found"):
         Model(lung_options)
 
 

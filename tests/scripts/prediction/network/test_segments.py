@@ -59,7 +59,7 @@ def test_nothing_found_then_no_nodule_and_no_error():
 
 
 def test_label_that_no_class_has_then_refused():
-    with pytest.raises(ValueError, match=r"no class of the bundle has the labels \[4\]"):
+    with pytest.raises(ValueError, match=r"labels \[4\] belong to no class of the bundle"):
         number_segments(labels_with((4, (0, 1), (0, 1), (0, 1))), declare_segments(["", "liver"]))
 
 

@@ -15,8 +15,9 @@ from scripts.prediction.report.overview import write_overview
 from scripts.prediction.report.overview_panels import (
     plain_panels,
 )
+from scripts.prediction.result import Segment
 from tests.scripts.prediction.report.test_overview_panels import panels_of
-from tests.scripts.prediction.shapes import abdomen, chest
+from tests.scripts.prediction.shapes import abdomen, chest, nodule
 
 
 def pixels_of(path, colour):
@@ -48,6 +49,17 @@ def test_organ_with_a_colour_of_its_own_then_drawn_in_it(tmp_path):
     prediction = dataclasses.replace(abdomen(), meanings=meanings)
     write_overview(prediction, tmp_path / "overview.png")
     assert pixels_of(tmp_path / "overview.png", "#12c4f0") > 100
+
+
+def test_lesions_with_colours_of_their_own_then_drawn_in_them(tmp_path):
+    codes = {"cyst": {"colour": "#12c4f0"}, "nodule": {"colour": "#f012c4"}}
+    meanings = classes_of(["nodule", "cyst"], codes, lesions=["nodule", "cyst"])
+    segments = (nodule(1), Segment(2, "cyst", "cyst 1", lesion=True))
+    prediction = dataclasses.replace(chest(nodules=2), segments=segments, meanings=meanings)
+    write_overview(prediction, tmp_path / "overview.png")
+    assert pixels_of(tmp_path / "overview.png", "#12c4f0") > 100
+    assert pixels_of(tmp_path / "overview.png", "#f012c4") > 100
+    assert pixels_of(tmp_path / "overview.png", OURS_COLOUR) == 0
 
 
 def test_name_that_the_font_lacks_or_with_dollars_then_drawn(tmp_path):

@@ -80,7 +80,13 @@ def test_page_then_says_which_model_and_what_it_is_not_for(tmp_path):
     for said in ("Nodules &lt;b&gt;", "1.2.3", "LUNA16", "Research only.", "ab" * 32, "cd" * 32):
         assert said in text
     assert "slices are thick &amp; few" in text
-    assert "no medical device" in text
+    assert "not a medical device" in text
+
+
+def test_lesions_without_a_lung_field_then_no_column_for_the_lung(tmp_path):
+    heading = '<th scope="col">Lung</th>'
+    assert heading in page_of(chest(), tmp_path)
+    assert heading not in page_of(dataclasses.replace(chest(), lungs=None), tmp_path)
 
 
 def test_facts_that_are_missing_then_said_not_guessed(tmp_path):
@@ -174,7 +180,7 @@ def test_no_finding_then_said_in_the_page(tmp_path):
     assert "nothing was segmented" in page_of(dataclasses.replace(nothing, facts={}), tmp_path)
 
 
-def test_page_files_then_beside_the_code():
+def test_page_files_then_in_a_folder_next_to_the_code():
     names = {"page.html", "page.css", "volume.js", "drawing.js", "viewer.js"}
     assert {file.name for file in PAGE.iterdir()} == names
 

@@ -34,7 +34,7 @@ def test_weights_when_several_then_each_is_listed_as_code():
 
 
 def test_tables_of_organs_then_a_row_each_also_of_one_that_was_not_segmented():
-    (table,) = tables(measure(abdomen()))
+    (table,) = tables(measure(abdomen()), with_side=False)
     assert table.caption == "Organs"
     assert all(len(row.cells) == len(table.head) - 1 for row in table.rows)
     absent = [row for row in table.rows if not row.present]
@@ -43,16 +43,26 @@ def test_tables_of_organs_then_a_row_each_also_of_one_that_was_not_segmented():
 
 def test_tables_of_nodules_then_their_figures_as_measured():
     statistics = measure(chest())
-    (table,) = tables(statistics)
+    (table,) = tables(statistics, with_side=True)
     assert table.caption == "Nodules"
     for row, one in zip(table.rows, statistics["lesions"], strict=True):
         assert row.cells[0] == f"{one['longest_axial_diameter_mm']:.1f}"
         assert row.cells[5] == str(one["diameter_slice_number_1based"])
 
 
+@pytest.mark.parametrize("with_side", [True, False])
+def test_tables_of_lesions_then_the_lung_only_with_a_lung_field(with_side):
+    statistics = measure(chest())
+    (table,) = tables(statistics, with_side=with_side)
+    assert ("Lung" in table.head) is with_side
+    assert all(len(row.cells) == len(table.head) - 1 for row in table.rows)
+    terms = [row.term for row in definition_rows(statistics, with_side=with_side)]
+    assert ("Lung" in terms) is with_side
+
+
 def test_definitions_then_every_one_of_the_statistics_in_words():
     statistics = measure(chest())
-    rows = definition_rows(statistics)
+    rows = definition_rows(statistics, with_side=True)
     assert [row.values[0] for row in rows] == list(statistics["definitions"].values())
 
 
