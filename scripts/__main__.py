@@ -22,7 +22,7 @@ from scripts.storage.options import read_truth
 
 HELP = ("-h", "--help")
 NAME = "python -m scripts"
-ALIKE = 0.75  # least likeness of a word to a command of two words, as difflib measures it
+ALIKE = 0.75  # least similarity of a word to the second word of a command, by difflib
 
 
 def resolve(target: str) -> Callable[..., Any]:
@@ -33,11 +33,11 @@ def resolve(target: str) -> Callable[..., Any]:
 
 
 def split_command(arguments: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
-    """Separate the command's words from its options.
+    """Separate the words of the command from its options.
 
     Raises:
-        SystemExit: 0 after listing the commands, where that was asked for; 2 for an unknown
-            command, naming the nearest ones.
+        SystemExit: 0 after listing the commands, if help was requested; 2 for an unknown command,
+            with the most similar ones.
     """
     first = arguments[0] if arguments else HELP[0]
     group = {words[1]: words for words in COMMANDS if words[0] == first and len(words) > 1}
@@ -55,7 +55,7 @@ def split_command(arguments: Sequence[str]) -> tuple[tuple[str, ...], list[str]]
 
 
 def _refuse_command(first: str, second: str, group: Collection[str]) -> NoReturn:
-    """End with code 2 for words that are no command, naming what may have been meant."""
+    """Exit with code 2 for an unknown command, and suggest similar ones."""
     if group:
         near = difflib.get_close_matches(second, group) or list(group)
         problem = f"unknown command: {first} {second}" if second else f"incomplete: {first}"
@@ -65,7 +65,7 @@ def _refuse_command(first: str, second: str, group: Collection[str]) -> NoReturn
 
 
 def listing(commands: Collection[tuple[str, ...]]) -> str:
-    """Lay out commands, a line each."""
+    """List commands, one line each."""
     width = max(len(" ".join(words)) for words in commands)
     lines = [f"  {' '.join(words):<{width}}  {COMMANDS[words].summary}" for words in commands]
     head = [f"usage: {NAME} COMMAND ...", "", "commands:"]
@@ -73,13 +73,13 @@ def listing(commands: Collection[tuple[str, ...]]) -> str:
 
 
 def refuse_unknown_options(function: Callable[..., Any], options: Sequence[str]) -> None:
-    """Stop before anything runs when an option is misspelt.
+    """Exit before anything runs when an option is misspelt.
 
-    Fire would call the function first and complain afterwards, when hours of work with a default
-    value are already done.
+    Fire would call the function first and report the option afterwards, possibly after hours of
+    work with a default value.
 
     Raises:
-        SystemExit: naming the option and the nearest valid ones.
+        SystemExit: 2 for an unknown option, with the most similar ones.
     """
     valid = list(inspect.signature(function).parameters)
     for option in options:
@@ -93,12 +93,12 @@ def refuse_unknown_options(function: Callable[..., Any], options: Sequence[str])
 
 
 def with_booleans_read(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a command so that true, false, yes and no of any case reach it as booleans.
+    """Wrap a command so that it accepts true, false, yes and no in any case as booleans.
 
-    Fire reads True and False only; any other word would count as true.
+    Fire only converts True and False; any other word would count as true.
 
     Raises:
-        ValueError: when called, naming the option, for any other value of a boolean option.
+        ValueError: when called with another value of a boolean option, which is named.
     """
     signature = inspect.signature(function)
     booleans = [name for name, p in signature.parameters.items() if _is_boolean(p.annotation)]
@@ -119,14 +119,14 @@ def _is_boolean(annotation: object) -> bool:
 
 
 def _refuse(problem: str, near: Collection[str], rest: str = "") -> NoReturn:
-    """End with code 2 after naming the problem and what may have been meant."""
+    """Exit with code 2 after printing the problem and suggestions."""
     question = f"; did you mean {', '.join(near)}?" if near else ""
     print(f"{problem}{question}", *filter(None, [rest]), sep="\n\n", file=sys.stderr)
     raise SystemExit(2)
 
 
 def first_cause(error: BaseException) -> BaseException:
-    """Find what went wrong first: MONAI wraps each error of a config in errors of its own."""
+    """Return the original error, which MONAI wraps in further ones when it reads a config."""
     while error.__cause__ is not None and isinstance(error, RuntimeError):
         error = error.__cause__
     return error
@@ -134,20 +134,20 @@ def first_cause(error: BaseException) -> BaseException:
 
 def sketch_of(words: tuple[str, ...]) -> Callable[..., Any]:
     """Return a function with a command's signature and docstring, without importing torch."""
-    if words[0] == "prepare":  # whose options depend on the data set
+    if words[0] == "prepare":  # its options depend on the data set
         return written(resolve("scripts.preparation.command:command_of")(words[1]))
     return sketch(COMMANDS[words].target)
 
 
 def explain(words: tuple[str, ...], function: Callable[..., Any]) -> str:
-    """Return the help of a command: what it does, its arguments, types, defaults and meaning."""
+    """Return the help of a command, with the types, defaults and descriptions of its arguments."""
     name = f"{NAME} {' '.join(words)}"
     text: str = HelpText(function, FireTrace(function, name=name))
     return text.replace(shlex.quote(name), name)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command; a user's mistake ends in one line and exit code 2."""
+    """Run one command; an error of the user is reported on one line, with exit code 2."""
     words, options = split_command(sys.argv[1:] if arguments is None else arguments)
     sketched = sketch_of(words)
     if any(option in HELP for option in options):
@@ -159,23 +159,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         function = with_booleans_read(command)
         fire.Fire(function, command=options, name=f"{NAME} {' '.join(words)}")
     except (ValueError, OSError, RuntimeError) as error:
-        mistake = first_cause(error)
-        if not isinstance(mistake, (ValueError, OSError)):
+        cause = first_cause(error)
+        if not isinstance(cause, (ValueError, OSError)):
             raise
-        print(f"error: {mistake}", file=sys.stderr)
+        print(f"error: {cause}", file=sys.stderr)
         raise SystemExit(2) from error
     except KeyboardInterrupt:
-        print("\nstopped by the user; the same command continues from there", file=sys.stderr)
+        print("\nstopped by the user; the same command resumes the run", file=sys.stderr)
         raise SystemExit(130) from None
 
 
 def leave(number: int, frame: object) -> None:
-    """End as Ctrl-C does, so that temporary files, unpacked patients among them, are removed."""
+    """Exit as after Ctrl-C, so that temporary files, such as unpacked patients, are removed."""
     raise SystemExit(128 + number)
 
 
 def run() -> None:
-    """Run as a program: clean up when terminated, and end quietly when ``| head`` has enough."""
+    """Run as a program: clean up when terminated, and exit silently when the output is closed."""
     signal.signal(signal.SIGTERM, leave)
     try:
         main()

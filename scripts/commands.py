@@ -1,7 +1,7 @@
-"""The commands of ``python -m scripts``: their words, what they run, and one line about each.
+"""The commands of ``python -m scripts``: names, functions and summaries.
 
-Nothing here imports a command: torch and MONAI alone take seconds. Help and option names are read
-from the commands' source.
+No command is imported here, as importing torch and MONAI takes seconds. Help and option names are
+read from the source files of the commands.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class Command(NamedTuple):
     """One command.
 
     Args:
-        target: the function that runs, as ``module:function``.
-        summary: what it does, on one line.
+        target: its function, as ``module:function``.
+        summary: one line for the list of commands.
     """
 
     target: str
@@ -40,11 +40,11 @@ class Command(NamedTuple):
 COMMANDS: dict[tuple[str, ...], Command] = {
     ("phantom", "luna16"): Command(
         "scripts.phantom.chest.luna16:make_cohort",
-        "draw a synthetic cohort of chest CTs with nodules, in LUNA16's files",
+        "make synthetic chest CTs with nodules, in the format of LUNA16",
     ),
     ("phantom", "ircadb"): Command(
         "scripts.phantom.abdomen.ircadb:make_cohort",
-        "draw a synthetic cohort of abdominal CTs, in 3D-IRCADb-01's files",
+        "make synthetic abdominal CTs, in the format of 3D-IRCADb-01",
     ),
     **{
         ("prepare", name): Command("scripts.preparation.command:prepare", known.summary)
@@ -52,23 +52,23 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     },
     ("run",): Command(
         "scripts.audit.run:run_bundle",
-        "run a workflow of a bundle with MONAI, after checking its overrides",
+        "run a workflow of a bundle with MONAI, after checking the overrides",
     ),
     ("predict",): Command(
         "scripts.prediction.command:predict",
-        "segment CTs: NIfTI mask, DICOM SEG and RTSTRUCT, statistics, a page to read",
+        "segment CTs: NIfTI mask, DICOM SEG, RTSTRUCT, measurements, HTML report",
     ),
     ("graph_cut",): Command(
         "scripts.evaluation.graph_cut_evaluation:evaluate_graph_cut",
-        "evaluate segmentation by graph cut, the classical comparator",
+        "evaluate segmentation by graph cut, a classical baseline",
     ),
     ("study",): Command(
         "scripts.study.command:study",
-        "train and compare several settings over seeds and folds, with statistics",
+        "train and compare several methods over seeds, with statistics and a report",
     ),
     ("new_bundle",): Command(
         "scripts.packaging.new_bundle:new_bundle",
-        "write a bundle for prepared data, from the shipped one for its kind of labels",
+        "write a bundle for your own prepared data",
     ),
     ("package",): Command(
         "scripts.packaging.command:package",
@@ -76,21 +76,21 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ),
     ("audit",): Command(
         "scripts.audit.audit:audit",
-        "list what a bundle would run when it is loaded, without running it",
+        "list the code that a bundle would run, without running it",
     ),
     ("demo",): Command(
         "scripts.demo.demo:demo",
-        "lung nodules on phantoms, from pretraining to a prediction, in minutes",
+        "lung nodules on phantoms: pretraining, training, evaluation, prediction",
     ),
     ("demo", "liver"): Command(
         "scripts.demo.demo:demo_liver",
-        "liver, bone and kidney on phantoms, from DICOM to a prediction",
+        "liver, bone and kidney on phantoms: from DICOM to prediction",
     ),
 }
 
 
 class Written(str):
-    """An annotation as its source has it; help shows it without quotes."""
+    """An annotation as written in the source; help shows it without quotes."""
 
     __slots__ = ()
 
@@ -100,14 +100,14 @@ class Written(str):
 
 
 def sketch(target: str) -> Callable[..., Any]:
-    """Return a function that has a command's signature and docstring, and does nothing.
+    """Return a function with a command's signature and docstring, and no body.
 
     Args:
-        target: the command's function, as ``module:function``. Its defaults are literals, or
+        target: the command's function, as ``module:function``. Its defaults must be literals, or
             constants that its module assigns from literals.
 
     Raises:
-        LookupError: when the module does not define the function.
+        LookupError: when the module or the function does not exist.
 
     Example:
         >>> sketch("scripts.commands:sketch").__annotations__["target"]
@@ -116,7 +116,7 @@ def sketch(target: str) -> Callable[..., Any]:
     module, _, name = target.partition(":")
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:
-        raise LookupError(f"target: there is no module {module} for {target}")
+        raise LookupError(f"target: no module {module} for {target}")
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
     functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
     if name not in functions:
@@ -132,15 +132,15 @@ def sketch(target: str) -> Callable[..., Any]:
 
 
 def written(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a function, in place, annotations that help shows as the source has them."""
+    """Set, in place, annotations that help shows as written in the source."""
     signature = inspect.signature(function)
     parameters = [
         parameter.replace(annotation=Written(str(parameter.annotation).removesuffix(" | None")))
         for parameter in signature.parameters.values()
     ]
-    made: Any = function
-    made.__signature__ = signature.replace(parameters=parameters)
-    made.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    changed: Any = function
+    changed.__signature__ = signature.replace(parameters=parameters)
+    changed.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return function
 
 

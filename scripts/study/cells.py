@@ -1,4 +1,4 @@
-"""A study's cells: one method, one seed, and the chain of steps that leads to its figures."""
+"""The cells of a study: one method with one seed, and the steps up to its evaluation."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Cell:
     Args:
         method: the row.
         seed: of split and training.
-        training: None for a method that learns nothing.
-        evaluations: row -> step; several rows where stages are the rows.
+        training: None for a method that is not trained.
+        evaluations: row -> step; several if the rows are stages.
     """
 
     method: Method
@@ -39,17 +39,17 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Words for people."""
+        """Displayed name."""
         return f"{self.method.name}, seed {self.seed}"
 
 
 def make_cells(study: Study, source: Source) -> list[Cell]:
-    """Lay all cells out, checking every config they merge; nothing is run.
+    """Make all cells and check the configs that they merge; nothing is run.
 
-    Seeds come first, so that a study that is stopped has every method for some seeds.
+    They are ordered by seed, so that an interrupted study has all methods for some seeds.
 
     Raises:
-        ValueError: for a setting that no config has.
+        ValueError: for a setting that is in none of the configs.
     """
     known: set[str] = set()
     cells = [
@@ -94,17 +94,13 @@ def _cell(study: Study, source: Source, method: Method, seed: int, known: set[st
 
 
 def stage_names(study: Study, method: Method) -> list[str]:
-    """Name the stages that are evaluated one by one; none where methods are the rows.
-
-    Raises:
-        ValueError: for stages that only the network can tell.
-    """
+    """Return the names of stages that are evaluated separately; none if the rows are methods."""
     if study.rows != "stages":
         return []
     strategy = merge([f"configs/strategies/{method.strategy}.json"])["strategy"]
     if isinstance(strategy["stages"], list):
         return [str(stage["name"]) for stage in strategy["stages"]]
-    from custom_nets.unet import TransferUNet  # takes seconds, and few studies need it
+    from custom_nets.unet import TransferUNet  # slow import, needed by few studies
     from scripts.training.strategies import superimposed
 
     encoder = str(method.encoder)
@@ -114,12 +110,12 @@ def stage_names(study: Study, method: Method) -> list[str]:
 
 
 def _data_files(method: Method) -> list[str]:
-    """Config files that training and evaluation share; all else is in the trained network's."""
+    """Config files of both training and evaluation; other settings are in the model file."""
     return [] if method.data is None else [f"configs/data/{method.data}.json"]
 
 
 def _training_files(study: Study, method: Method) -> list[str]:
-    # the study's files come first: a method's own loss or inferer replaces theirs
+    # the study's files come first, so that those of a method replace their loss or inferer
     files = [f"{study.bundle.folder}/configs/train.json", *study.files]
     files += [f"configs/networks/{method.network}.json", *_data_files(method)]
     files.append(f"configs/strategies/{method.strategy}.json")
@@ -138,13 +134,13 @@ def merge(files: list[str]) -> Any:
 
 
 def fitting(settings: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
-    """Choose the settings whose ids a config has."""
+    """Select the settings whose ids are in a config."""
     ids = set(all_ids(config))
     return {name: value for name, value in settings.items() if name in ids}
 
 
 def _bundle_task(kind: str, name: str, run_id: str, config: str, parts: tuple[Any, ...]) -> Task:
-    """Make a step of ``monai.bundle run``; what it is made of is the merged config."""
+    """Make a step of ``monai.bundle run``; its inputs include the merged config."""
     files, settings, needs, overrides = parts
     folder, stem = config.rsplit("/configs/", 1)
     recipe = Recipe(folder, (*files, SETTINGS))
@@ -164,9 +160,9 @@ def _bundle_task(kind: str, name: str, run_id: str, config: str, parts: tuple[An
 def training_task(
     study: Study, method: Method, seed: int, needs: tuple[Task, ...], known: set[str]
 ) -> Task:
-    """Make the step that trains, from prepared data and, it may be, a pretraining.
+    """Make the training step; it needs prepared data and possibly a pretraining.
 
-    Adds the ids of the settings that it reads to ``known``.
+    Adds the ids of the settings that it uses to ``known``.
     """
     config, *files = _training_files(study, method)
     merged = merge([config, *files])
@@ -193,7 +189,7 @@ def _network(method: Method) -> str:
 def evaluation_task(
     study: Study, method: Method, seed: int, needs: tuple[Task, Task], weights: str
 ) -> Task:
-    """Make the step that evaluates; ``weights`` lies in the training's folder."""
+    """Make the evaluation step; ``weights`` is a path in the folder of the training."""
     config = f"{study.bundle.folder}/configs/evaluate.json"
     files = [*study.files, *_data_files(method)]
     if study.rows == "stages":
@@ -215,7 +211,7 @@ def evaluation_task(
 def _weights_task(
     study: Study, source: Source, method: Method, seed: int, trained_on: Task
 ) -> tuple[Task, ...]:
-    """Make the step of the pretraining that a method starts from; none for other weights."""
+    """Make the pretraining step of a method; none for other weights."""
     declared = study.pretrainings.get(method.weights)
     if declared is None:
         return ()
@@ -224,7 +220,7 @@ def _weights_task(
 
 
 def pretraining_task(declared: Pretraining, encoder: str, seed: int, data: Task) -> Task:
-    """Make the step that pretrains an encoder; methods with one encoder share it."""
+    """Make the step that pretrains an encoder; methods with the same encoder share it."""
     files = list(declared.files)
     settings = dict(declared.settings)
     refuse_unknown_ids(merge([declared.config, *files]), settings)

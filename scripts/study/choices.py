@@ -1,6 +1,6 @@
-"""What a study may name: bundles, networks, strategies, losses and so on, as they lie in configs/.
+"""The names that a study may use: bundles, and the networks, strategies, losses ... of configs/.
 
-Paths start from the repository's root, where every command is run.
+Paths are relative to the repository's root, in which every command is run.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ OWN = "own"
 WEIGHTS = ("imagenet", OWN, "none")
 BUNDLES = "bundles"
 LOSSES: Mapping[Kind, str] = {"instances": "configs/losses", "classes": "configs/class_losses"}
-# of `prepare`: what the study sets itself, or the user's command line
+# of `prepare`: set by the study itself, or on its command line
 STUDY_OPTIONS = ("source", "output", "split", "seed", "label", "jobs", "audit")
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle, and the data set that it is trained on.
+    """A bundle and the data set on which it is trained.
 
     Args:
-        folder: the bundle's.
+        folder: of the bundle.
         data: the data set, with the options that the study declares.
         options: those options.
     """
@@ -61,12 +61,12 @@ class Bundle:
 
     @property
     def leaking(self) -> tuple[str, ...]:
-        """Splits that put one patient into several partitions."""
+        """Splits with one patient in several partitions."""
         return tuple(name for name, split in self.splits.items() if split.leak)
 
     @property
     def untested(self) -> tuple[str, ...]:
-        """Splits without a test partition, as in a paper; their validation is evaluated."""
+        """Splits without a test partition, as in a paper; the validation partition is evaluated."""
         return tuple(name for name, split in self.splits.items() if not split.tested)
 
     @property
@@ -76,7 +76,7 @@ class Bundle:
 
     @property
     def phantom_options(self) -> tuple[str, ...] | None:
-        """Options of the command that draws phantoms of the data set; None without one."""
+        """Options of the command that makes phantoms of the data set; None if there is none."""
         if self.data.phantom is None:
             return None
         command = sketch(COMMANDS["phantom", self.data.phantom].target)
@@ -86,8 +86,8 @@ class Bundle:
 def prepare_options(data_set: str) -> tuple[str, ...]:
     """List the options of ``prepare`` that a study may declare for a data set."""
     folders = data_set_class(data_set).label_folders.values()
-    ours = {*STUDY_OPTIONS, *folders}
-    return tuple(name for name in signature_of(data_set).parameters if name not in ours)
+    reserved = {*STUDY_OPTIONS, *folders}
+    return tuple(name for name in signature_of(data_set).parameters if name not in reserved)
 
 
 def bundle_of(
@@ -98,8 +98,8 @@ def bundle_of(
     Args:
         name: of its folder in ``bundles/``.
         declared: the options of ``prepare`` that the study declares.
-        data_set: another data set than the bundle's own.
-        where: the options stand in the study's file, for messages.
+        data_set: data set instead of that of the bundle.
+        where: position of the options in the study's file, for messages.
 
     Raises:
         ValueError: for an unknown bundle, data set or option, or a data set of the other kind.
@@ -112,8 +112,8 @@ def bundle_of(
     data = _built(chosen, options)
     if data.kind != _built(own.name, own.options).kind:
         raise ValueError(
-            f"data_set: {folder} learns {own.name}, which has labels of another kind than "
-            f"{chosen} ({data.kind}); name a bundle for {data.kind}, or the option kind in "
+            f"data_set: {folder} is trained on {own.name}, which has labels of another kind than "
+            f"{chosen} ({data.kind}); choose a bundle for {data.kind}, or set the option kind in "
             "data: prepare"
         )
     return Bundle(folder, data, options)
@@ -134,7 +134,7 @@ def bundles() -> list[str]:
 
 
 def data_file(name: str) -> Path:
-    """Path of a config of ``configs/data``, which a method names as its ``data``."""
+    """Path of a config of ``configs/data``, the ``data`` of a method."""
     return Path(f"configs/data/{name}.json")
 
 
@@ -144,10 +144,10 @@ def named(folder: str) -> list[str]:
 
 
 def check_name(where: str, value: object, valid: Collection[str]) -> str:
-    """Return a name that is valid.
+    """Return a name if it is valid.
 
     Raises:
-        ValueError: saying where it stands, the nearest valid names, and all of them.
+        ValueError: with its position, the nearest valid names, and all of them.
 
     Example:
         >>> check_name("strategy", "bstf", ["bsft", "full"])
@@ -162,11 +162,11 @@ def check_name(where: str, value: object, valid: Collection[str]) -> str:
     raise ValueError(f"{where}: no {value!r}{hint} Valid are {', '.join(valid)}")
 
 
-def check_keys(where: str, found: Collection[str], valid: Collection[str]) -> None:
-    """Refuse keys that nothing reads.
+def check_keys(where: str, keys: Collection[str], valid: Collection[str]) -> None:
+    """Refuse unknown keys.
 
     Raises:
         ValueError: for the first of them.
     """
-    for key in found:
+    for key in keys:
         check_name(f"{where}: key", key, valid)

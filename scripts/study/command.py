@@ -1,4 +1,4 @@
-"""``python -m scripts study``: the papers' tables as one command."""
+"""``python -m scripts study``: a grid of trainings and its report, such as a paper's table."""
 
 from __future__ import annotations
 
@@ -25,39 +25,39 @@ def study(
     pretraining_data: str | None = None,
     work: str | None = None,
 ) -> None:
-    """Run a grid of trainings that a file declares, and report on it after every one.
+    """Run a declared grid of trainings and evaluations, and update a report after each.
 
-    Writes OUTPUT/report.html, report.md, results.csv and pictures. What is done is kept in the
-    work folder under the hash of what it is made of; the same command goes on where it was
-    stopped, by whatever. A method that fails leaves a hole in the report, and the exit code is 1.
-    Under torchrun every process takes its share of the cells.
+    Writes OUTPUT/report.html, report.md, results.csv and pictures. The results of all steps are
+    kept in the work folder; the same command resumes an interrupted study. A method that fails is
+    missing in the report, and the exit code is 1. Under torchrun the processes share the cells (one
+    method with one seed).
 
     Args:
-        config: a file of configs/studies, or one like them.
+        config: a file of configs/studies, or one in the same format.
         output: folder of the report.
-        small: the small form, minutes on two cores.
+        small: the small form, which takes minutes on two cores.
         data: the source of the data set, or a folder that ``prepare`` made; ``phantoms`` for
-            phantoms, which the small form takes by default.
+            phantoms, the default of the small form.
         readers_xml: folder of the readers' outlines, for studies with labels of kind readers.
         masks: folder of instance masks, for studies with labels of kind masks.
-        pretraining_data: the source, or a prepared folder, of a pretraining that has data of its
-            own; phantoms by default.
-        work: folder of data, trainings and evaluations; studies that share it share what they
-            have in common. By default study_work beside the output.
+        pretraining_data: the source, or a prepared folder, of a pretraining with separate data;
+            phantoms by default.
+        work: folder of data, trainings and evaluations; studies with the same folder share their
+            common steps. By default study_work next to the output.
 
     Raises:
-        ValueError: for whatever makes no sense in the file or the options, before anything runs.
-        OSError: when something is not there, or the disk is full.
+        ValueError: for an invalid declaration or option, before anything runs.
+        OSError: when a file or folder does not exist, or the disk is full.
         SystemExit: 1 when a cell failed.
     """
     declared = read_study(config, small=small)
     source = choose_source(declared, data, readers_xml, masks, pretraining_data=pretraining_data)
     cells = make_cells(declared, source)
     folder = Path(output).resolve()
-    place = folder.parent / "study_work" if work is None else Path(work).resolve()
+    steps = folder.parent / "study_work" if work is None else Path(work).resolve()
     claim_output(folder)
-    claim_output(place)
-    workshop = Workshop(place)
+    claim_output(steps)
+    workshop = Workshop(steps)
 
     def report() -> None:
         with writing_into(folder), locked(folder / ".lock"):

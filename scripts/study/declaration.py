@@ -1,4 +1,4 @@
-"""What a study's JSON file declares, checked whole before anything runs; see docs/studies.md."""
+"""The declaration of a study: a JSON file, checked before anything runs; see docs/studies.md."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ STUDY_KEYS = (
 )
 DATA_KEYS = ("prepare", "phantoms")
 NEEDED = ("title", "question", "bundle", "figures", "methods", "seeds", "epochs", "data")
-BASE = "based_on"  # of a small form: the file of what it shares with others
+BASE = "based_on"  # key of a small form: the file with the entries that it shares with others
 
 
 @dataclass(frozen=True)
 class Pretraining:
-    """A run that makes an encoder's weights, once for every encoder and seed.
+    """A run that pretrains an encoder, once per encoder and seed.
 
     Args:
-        name: ``own``, or what methods call its weights.
+        name: ``own``, or the name by which methods refer to its weights.
         config: of the bundle run.
         files: further config files.
         settings: ids of the configs and their values.
-        bundle: that ``data`` are for; None where it learns from the training's data.
-        data: ``prepare`` and ``phantoms``: options of those commands, for data of its own.
+        bundle: of the separate ``data``; None if it uses the data of the training.
+        data: ``prepare`` and ``phantoms``: options of those commands, for separate data.
     """
 
     name: str
@@ -61,8 +61,8 @@ class Study:
     Args:
         name: of its file.
         small: whether this is the small form.
-        title: what it is.
-        question: what it answers.
+        title: heading of the report.
+        question: that it answers.
         bundle: the bundle that is trained, and its data set.
         rows: ``methods``; ``stages``, each evaluated by itself; or ``validated_stages``, with the
             figures of the training's own validation.
@@ -70,11 +70,11 @@ class Study:
         figures: heading -> name in the evaluation's summary; the first is tested.
         methods: the rows.
         seeds: of split and training.
-        epochs: ``{"total": n}``, shared out over a strategy's stages, or ``{"per_stage": n}``.
+        epochs: ``{"total": n}``, divided among the stages of a strategy, or ``{"per_stage": n}``.
         files: further config files.
         settings: ids of the configs and their values.
         data: ``prepare`` and ``phantoms``: options of those commands.
-        pretrainings: by the name that methods give as their weights.
+        pretrainings: by the name that methods use for their weights.
         paper: source, note and rows of the paper's figures.
     """
 
@@ -101,11 +101,11 @@ def read_study(path: str | Path, *, small: bool = False) -> Study:
 
     Args:
         path: of the JSON file.
-        small: take the entries of its ``small`` section instead of, or merged into, the others.
+        small: replace or merge entries by those of its key ``small``.
 
     Raises:
-        FileNotFoundError: when there is no such file, listing the studies that there are.
-        ValueError: for whatever in it makes no sense, before anything runs.
+        FileNotFoundError: when the file does not exist, with a list of the available studies.
+        ValueError: for an invalid declaration.
     """
     file = Path(path)
     if not file.is_file():
@@ -114,12 +114,12 @@ def read_study(path: str | Path, *, small: bool = False) -> Study:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{file}: is no JSON: {error}") from error
+        raise ValueError(f"{file}: must be JSON: {error}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{file}: must be an object with {', '.join(NEEDED)}")
     check_keys(str(file), content, STUDY_KEYS)
     if small and "small" not in content:
-        raise ValueError(f"{file}: has no section small; run it without --small")
+        raise ValueError(f"{file}: has no key small; run it without --small")
     if small:
         content = _small_form(content, str(file))
     lacking = [key for key in NEEDED if key not in content]
@@ -129,7 +129,7 @@ def read_study(path: str | Path, *, small: bool = False) -> Study:
 
 
 def _small_form(content: Mapping[str, Any], file: str) -> dict[str, Any]:
-    """Lay the file that ``small`` is based on, if any, then its own entries over the full form."""
+    """Overlay the full form with the file that ``small`` is based on, and its own entries."""
     own = dict(content["small"])
     base = own.pop(BASE, None)
     shared = {} if base is None else json.loads(Path(*_files(f"{file}: small", [base])).read_text())
@@ -139,9 +139,9 @@ def _small_form(content: Mapping[str, Any], file: str) -> dict[str, Any]:
 
 
 def merged(content: Mapping[str, Any], small: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay the small form over the full one: objects entry by entry, all else replaced.
+    """Overlay the full form with the small one: objects are merged, other values replaced.
 
-    Of ``pretrainings`` each is laid over its own.
+    Each of ``pretrainings`` is merged with the one of its name.
 
     Example:
         >>> merged({"seeds": [0, 1], "data": {"a": 1}}, {"seeds": [0], "data": {"b": 2}})
@@ -218,7 +218,7 @@ def _files(where: str, files: Sequence[str]) -> Sequence[str]:
 def _data(data: Mapping[str, Any], bundle: Bundle, where: str = "data") -> Mapping[str, Any]:
     """Check the options of phantoms; those of ``prepare`` are checked with the data set."""
     if "phantoms" in data and bundle.phantom_options is None:
-        raise ValueError(f"{where}: phantoms: there are none of {bundle.data_set}; leave them out")
+        raise ValueError(f"{where}: phantoms: {bundle.data_set} has none; omit the key")
     check_keys(f"{where}: phantoms", data.get("phantoms", {}), bundle.phantom_options or ())
     return data
 
@@ -229,18 +229,18 @@ def _pretrainings(content: Mapping[str, Any], bundle: Bundle) -> dict[str, Pretr
         if not name.isidentifier() or name in WEIGHTS:
             raise ValueError(
                 f"pretrainings: a name must be one word other than {', '.join(WEIGHTS)}, got "
-                f"{name!r}; the one called {OWN} is the key pretraining"
+                f"{name!r}; {OWN} is declared by the key pretraining"
             )
-    found = {name: _pretraining(name, one, bundle) for name, one in declared.items()}
+    pretrainings = {name: _pretraining(name, one, bundle) for name, one in declared.items()}
     if content.get("pretraining") is not None:
         if content["pretraining"].get("data") is not None:
             raise ValueError(
-                "pretraining: learns from the training's own data, got data; declare it under a "
-                "name in pretrainings"
+                "pretraining: uses the data of the training, got data; declare it under a name in "
+                "pretrainings"
             )
         own = _pretraining(OWN, content["pretraining"], bundle, where="pretraining")
-        found = {OWN: own, **found}
-    return found
+        pretrainings = {OWN: own, **pretrainings}
+    return pretrainings
 
 
 def _pretraining(
@@ -261,26 +261,26 @@ def _pretraining(
 
 
 def _check_reads(config: str, files: Sequence[str], trained: Bundle, where: str) -> None:
-    """Check that a config reads the training's data: by its bundle, or by a file laid over it.
+    """Check that a config reads the training's data, by its bundle or by an overlay.
 
     Raises:
-        ValueError: for a config of the other bundle without a file of configs/data for the data.
+        ValueError: for a config of another bundle without a file of configs/data.
     """
     overlaid = any("sample_transforms" in json.loads(Path(file).read_text()) for file in files)
     others = {*bundles()} - {Path(trained.folder).name}
     if not overlaid and any(Path(config).is_relative_to(f"bundles/{name}") for name in others):
         raise ValueError(
             f"{where}: config must be of {trained.folder} for the training's data, got {config}; "
-            "give data, or a file of configs/data with sample_transforms for the training's data"
+            "add data, or a file of configs/data with sample_transforms for the training's data"
         )
 
 
 def _bundle_with_data(config: str, data: Mapping[str, Any], trained: Bundle, where: str) -> Bundle:
-    """Return the bundle of a pretraining's config, whose data set its own data are of.
+    """Return the bundle of a pretraining's config, with the data set of its separate data.
 
     Raises:
-        ValueError: for a config outside the bundles, data without phantoms, or data of the set
-            that the study tests on: its test patients could be among them.
+        ValueError: for a config outside the bundles, data without phantoms, or data of the data
+            set that the study tests on, as they could include test patients.
     """
     names = [name for name in bundles() if Path(config).is_relative_to(f"bundles/{name}")]
     if not names:
@@ -289,8 +289,8 @@ def _bundle_with_data(config: str, data: Mapping[str, Any], trained: Bundle, whe
     holding = bundle_of(names[0], data.get("prepare", {}), where=f"{where}: data")
     if holding.data_set == trained.data_set:
         raise ValueError(
-            f"{where}: data are of {trained.data_set}, which the study tests on, so that test "
-            "patients could be among them; leave data out, and the training's own are taken"
+            f"{where}: data are of {trained.data_set}, on which the study tests, so they could "
+            "include test patients; omit data to use those of the training"
         )
     if "phantoms" not in data:
         raise ValueError(f"{where}: data lack phantoms")

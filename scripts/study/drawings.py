@@ -1,4 +1,4 @@
-"""The pictures of a study's report: figures with intervals, curves, outlines of the same slices."""
+"""The pictures of a study's report: figures with intervals, curves, outlines of equal slices."""
 
 from __future__ import annotations
 
@@ -27,29 +27,29 @@ Rows = Mapping[str, Sequence[Result]]
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, whole or not at all."""
     FigureCanvasAgg(figure)
-    with atomic_path(path) as beside:
-        figure.savefig(beside, format="png", dpi=120)
+    with atomic_path(path) as file:
+        figure.savefig(file, format="png", dpi=120)
 
 
 def draw_comparison(
     rows: Rows, names: Sequence[str], heading: str, printed: Mapping[str, float], path: Path
 ) -> None:
-    """Draw ours with intervals as dots, the paper's figures as open diamonds, a line a row."""
+    """Draw our figures as dots with intervals, the paper's as open diamonds, one line per row."""
     figure = Figure(figsize=(8, 1.3 + 0.36 * len(names)), layout="constrained")
     axes = figure.subplots()
-    for place, name in enumerate(names):
+    for y, name in enumerate(names):
         ours = estimate(rows.get(name, ()), heading)
         if ours.interval_95 is not None:
-            axes.plot(ours.interval_95, [place, place], color=OURS, linewidth=2)
+            axes.plot(ours.interval_95, [y, y], color=OURS, linewidth=2)
         if ours.seeds:
-            axes.plot(ours.value, place, "o", color=OURS)
+            axes.plot(ours.value, y, "o", color=OURS)
         else:
-            axes.text(0.02, place, "missing", va="center", color="#555555", fontsize=8)
+            axes.text(0.02, y, "missing", va="center", color="#555555", fontsize=8)
         if name in printed:
-            axes.plot(printed[name], place, "D", color=PAPER, fillstyle="none")
+            axes.plot(printed[name], y, "D", color=PAPER, fillstyle="none")
     axes.plot([], [], "o-", color=OURS, label="ours, 95 % interval")
     if printed:
-        axes.plot([], [], "D", color=PAPER, fillstyle="none", label="printed in the paper")
+        axes.plot([], [], "D", color=PAPER, fillstyle="none", label="paper")
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set(xlabel=heading, xlim=(-0.02, 1.02), ylim=(len(names) - 0.5, -0.5))
     _tidy(axes)
@@ -63,10 +63,10 @@ def _tidy(axes: Axes) -> None:
 
 
 def draw_curves(histories: Mapping[str, Sequence[Table]], metric: str, path: Path) -> None:
-    """Draw training loss and validation metric over the epochs, a line a method, mean over seeds.
+    """Draw training loss and validation metric over the epochs, averaged over seeds.
 
     Args:
-        histories: method -> history of each seed.
+        histories: method -> history of each seed; each method is a line.
         metric: column of the validation metric.
         path: of the picture.
     """
@@ -75,8 +75,8 @@ def draw_curves(histories: Mapping[str, Sequence[Table]], metric: str, path: Pat
     colours = colormaps["tab10"].resampled(10)
     labels = {"train_loss": "training loss", metric: f"validation {metric.removeprefix('val_')}"}
     for axes, column in zip(both, labels, strict=True):
-        for index, (name, found) in enumerate(histories.items()):
-            epochs, values = mean_curve(found, column)
+        for index, (name, tables) in enumerate(histories.items()):
+            epochs, values = mean_curve(tables, column)
             line = "--" if index >= 10 else "-"
             axes.plot(epochs, values, line, marker=".", color=colours(index % 10), label=name)
         axes.set_ylabel(labels[column])
@@ -89,7 +89,7 @@ def draw_curves(histories: Mapping[str, Sequence[Table]], metric: str, path: Pat
 
 
 def _mark_stages(axes: Sequence[Axes], histories: Mapping[str, Sequence[Table]]) -> None:
-    """Part the stages by dotted lines, where one method alone is shown."""
+    """Separate the stages by dotted lines if only one method is shown."""
     if len(histories) != 1:
         return
     history = next(iter(histories.values()))[0]
@@ -106,23 +106,23 @@ def mean_curve(histories: Sequence[Table], column: str) -> tuple[list[int], list
         >>> mean_curve([[{"epoch": "1", "x": "2"}], [{"epoch": "1", "x": "4"}]], "x")
         ([1], [3.0])
     """
-    found: dict[int, list[float]] = {}
+    by_epoch: dict[int, list[float]] = {}
     for history in histories:
         for row in history:
             if row.get(column):
-                found.setdefault(int(row["epoch"]), []).append(float(row[column]))
-    return sorted(found), [float(np.mean(found[epoch])) for epoch in sorted(found)]
+                by_epoch.setdefault(int(row["epoch"]), []).append(float(row[column]))
+    return sorted(by_epoch), [float(np.mean(by_epoch[epoch])) for epoch in sorted(by_epoch)]
 
 
 def draw_same_slices(folders: Mapping[str, Path], path: Path) -> bool:
-    """Draw the same slices, enlarged, as each row's network outlines them: figure 11.
+    """Draw the same slices, enlarged, with the outlines of each row's network, as in figure 11.
 
     Args:
         folders: row -> folder with ``same_slices.npz``.
         path: of the picture.
 
     Returns:
-        Whether there was anything to draw.
+        Whether any folder has such slices.
     """
     loaded = {}
     for name, folder in folders.items():
@@ -139,7 +139,7 @@ def draw_same_slices(folders: Mapping[str, Path], path: Path) -> bool:
             _draw_slice(panels[row, column], arrays, row)
         panels[0, column].set_title(f"{name}\n{panels[0, column].get_title()}", fontsize=8)
     figure.supxlabel(
-        "orange: annotation; blue: network; the largest, median, smallest nodule", fontsize=8
+        "orange: annotation; blue: network; largest, median and smallest lesion", fontsize=8
     )
     save(figure, path)
     return True

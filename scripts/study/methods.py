@@ -1,4 +1,4 @@
-"""The rows of a study: what is trained, from what, on what, and what it is tested on."""
+"""The methods of a study: network, initial weights, training and test data of each row."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ METHOD_KEYS = ("name", "settings", *AXES)
 
 @dataclass(frozen=True)
 class Method:
-    """One row of a study: what is trained, on what, and what it is tested on.
+    """One row of a study: a network, its training and its test data.
 
     Args:
         name: of the row.
         network: of configs/networks, or graph_cut.
-        encoder: of the network; None for a network that has none of its own.
+        encoder: of the network; None for a network without one.
         strategy: of configs/strategies.
         split: kind of split.
         label: kind of label to train on.
         tested_label: kind of label to evaluate on.
-        loss: of configs/losses (class_losses); None for the bundle's own.
-        optimiser: of configs/optimisers; None for the bundle's own.
-        data: of configs/data; None for the bundle's own.
-        weights: of the encoder: imagenet, own (the study's pretraining) or the name of another
-            pretraining that it declares, none, or a file.
-        settings: ids of the configs and their values, over those of the study.
+        loss: of configs/losses (class_losses); None for that of the bundle.
+        optimiser: of configs/optimisers; None for that of the bundle.
+        data: of configs/data; None for that of the bundle.
+        weights: of the encoder: imagenet, own (the study's key pretraining), the name of one of its
+            pretrainings, none, or a file.
+        settings: ids of the configs and their values; they take precedence over the study's.
     """
 
     name: str
@@ -70,12 +70,13 @@ class Method:
 def read_methods(
     content: Mapping[str, Any], bundle: Bundle, *, pretrained: Collection[str]
 ) -> list[Method]:
-    """Multiply the entries of ``methods`` out: an axis may hold a list.
+    """Expand the entries of ``methods``, whose axes may be lists, to all combinations.
 
-    ``pretrained`` names the pretrainings that the study declares.
+    ``pretrained`` are the names of the study's pretrainings.
 
     Raises:
-        ValueError: for an unknown name, a pair that does not fit, or two rows of one name.
+        ValueError: for an unknown name, a combination that is not possible, or two rows of one
+            name.
     """
     common = content.get("common", {})
     check_keys("common", common, AXES)
@@ -89,19 +90,19 @@ def read_methods(
         axes = {**DEFAULTS, "label": bundle.labels[0], **common, **entry}
         if "network" not in axes:
             raise ValueError(f"{where}: lacks network")
-        methods += _multiply(axes, bundle, where, pretrained)
+        methods += _expand(axes, bundle, where, pretrained)
     names = [method.name for method in methods]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"methods: names must differ, {', '.join(twice)} came twice")
+        raise ValueError(f"methods: names must be unique, got {', '.join(twice)} more than once")
     return methods
 
 
-def _multiply(
+def _expand(
     axes: Mapping[str, Any], bundle: Bundle, where: str, pretrained: Collection[str]
 ) -> list[Method]:
     lists = {axis: axes[axis] for axis in AXES if isinstance(axes[axis], list)}
-    found = []
+    methods = []
     for values in itertools.product(*lists.values()):
         chosen = {axis: axes[axis] for axis in AXES} | dict(zip(lists, values, strict=True))
         if chosen["tested_label"] is None:
@@ -114,14 +115,14 @@ def _multiply(
         if chosen["network"] == GRAPH_CUT or chosen["strategy"] == SCRATCH:
             chosen["weights"] = "none"
         _check_axes(chosen, bundle, where, pretrained)
-        found.append(Method(name, **chosen, settings=axes.get("settings", {})))
-    return found
+        methods.append(Method(name, **chosen, settings=axes.get("settings", {})))
+    return methods
 
 
 def _check_axes(
     chosen: Mapping[str, Any], bundle: Bundle, where: str, pretrained: Collection[str]
 ) -> None:
-    """Refuse names that do not exist, and a plain network with a strategy that names blocks."""
+    """Refuse unknown names, and combinations that are not possible."""
     valid = {
         "network": [*named("configs/networks"), GRAPH_CUT],
         "strategy": named("configs/strategies"),
@@ -145,12 +146,12 @@ def _check_axes(
         if bundle.data.kind != "instances":
             raise ValueError(
                 f"{where}: graph_cut needs the centres of single lesions, which {bundle.data_set} "
-                "has none of"
+                "lacks"
             )
     elif takes_encoder(chosen["network"]):
         check_name(f"{where}: encoder", chosen["encoder"], list(ENCODERS))
     elif chosen["encoder"] is not None:
-        raise ValueError(f"{where}: {chosen['network']} has no encoder; leave encoder out")
+        raise ValueError(f"{where}: {chosen['network']} has no encoder; omit encoder")
     elif chosen["strategy"] != SCRATCH:
         raise ValueError(
             f"{where}: {chosen['network']} has no pretrained encoder and is trained as a whole: "
@@ -159,6 +160,6 @@ def _check_axes(
 
 
 def takes_encoder(network: str) -> bool:
-    """Say whether a network has a pretrained encoder, which the id ``encoder`` chooses."""
+    """Whether a network has a pretrained encoder, selected by the id ``encoder``."""
     content = json.loads(Path(f"configs/networks/{network}.json").read_text(encoding="utf-8"))
     return "encoder" in content["network_def"]

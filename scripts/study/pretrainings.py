@@ -1,4 +1,4 @@
-"""A study's pretrainings in its report: what each learned from, and how well it learned it."""
+"""The pretrainings in a study's report: their data, and their last validation."""
 
 from __future__ import annotations
 
@@ -18,46 +18,50 @@ FIGURES = "metrics.csv"  # of a pretraining that validates: lines of a name and 
 
 
 def describe_pretrainings(study: Study, source: Source) -> list[str]:
-    """Say of every pretraining that is used what it is run on."""
+    """Describe the data of every pretraining that is used."""
     used = {method.weights for method in study.methods}
-    told = []
+    descriptions = []
     for name, one in study.pretrainings.items():
         if name in used:
-            where = "the training's own data"
+            where = "the data of the training"
             if one.bundle is not None:
                 where = source.of_pretraining.describe(one.bundle, one.data)
             how = " It restores hidden parts of slices and sees no label."
             how = how if one.config == RESTORING else ""
-            told.append(f"Weights {name}: pretrained by {one.config} on {where}.{how}")
-    return told
+            descriptions.append(f"Weights {name}: pretrained by {one.config} on {where}.{how}")
+    return descriptions
 
 
 def pretraining_table(cells: Sequence[Cell], workshop: Workshop) -> Table | None:
-    """List the last validation of every pretraining that has one; None without any."""
+    """List the last validation of each pretraining that has one; None if there is none."""
     steps = {step.key: step for cell in cells for step in pretrainings_of(cell)}
-    found = [(step, figures) for step in steps.values() if (figures := _figures(step, workshop))]
-    headings = list(dict.fromkeys(name for _, figures in found for name in figures))
+    validated = [
+        (step, figures) for step in steps.values() if (figures := _figures(step, workshop))
+    ]
+    headings = list(dict.fromkeys(name for _, figures in validated for name in figures))
     body = [
         [step.name, split_of(step) or "given", *(number(figures.get(name)) for name in headings)]
-        for step, figures in found
+        for step, figures in validated
     ]
     notes = [
-        "Last validation of the pretraining; auc is the area under the ROC curve, 0.5 by chance. "
+        "Last validation of the pretraining; auc is the area under the ROC curve, 0.5 is chance. "
         "Pretrainings that do not validate are not listed."
     ]
-    leaking = sorted({str(split_of(step)) for step, _ in found if _leaks(step)})
+    leaking = sorted({str(split_of(step)) for step, _ in validated if _leaks(step)})
     if leaking:
         names = ", ".join(leaking)
-        notes.append(f"LEAK: with the split {names} it is on patients that it trained on too.")
-    elif all(split_of(step) is not None for step, _ in found):
-        notes.append("It is on patients that the pretraining did not train on.")
+        notes.append(
+            f"LEAK: with the split {names} it includes patients of the training partition."
+        )
+    elif all(split_of(step) is not None for step, _ in validated):
+        notes.append("It does not include patients of the training partition.")
     return (
         Table("Pretraining", ["weights", "split", *headings], body, tuple(notes)) if body else None
     )
 
 
 def split_of(step: Task) -> str | None:
-    """Return the kind of split of a pretraining's data; None for data that the user prepared."""
+    """Return the kind of split of a pretraining's data; None for data prepared by the user."""
     words = step.needs[0].words
     return words[words.index("--split") + 1] if "--split" in words else None
 
@@ -70,7 +74,7 @@ def _leaks(step: Task) -> bool:
 
 
 def pretrainings_of(cell: Cell) -> list[Task]:
-    """Return the pretraining that a cell's training starts from, if any."""
+    """Return the pretraining of a cell's initial weights, if any."""
     needs = () if cell.training is None else cell.training.needs
     return [need for need in needs if need.kind == "pretraining"]
 

@@ -1,4 +1,4 @@
-"""One command as a process of its own: logged, measured, ended with its parent, locked."""
+"""A command in a separate process: logged, measured, locked, ended with its parent."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended.
+    """The outcome of a command.
 
     Args:
-        code: its exit code; below 0 the signal that ended it.
-        seconds: by the clock.
-        peak_mb: the most memory that it held at once (resident set); on Linux no less than what
-            this process held when it started that one.
+        code: exit code; below 0 the signal that ended it.
+        seconds: wall-clock time.
+        peak_mb: peak memory (resident set); on Linux at least that of this process when it
+            started the command.
     """
 
     code: int
@@ -36,10 +36,10 @@ class Outcome:
 
 
 def run_command(words: Sequence[str], log: Path, lock: int) -> Outcome:
-    """Run ``python WORDS``, its output appended to a log.
+    """Run ``python WORDS`` and append its output to a log.
 
-    It does not outlive this process, even where that is killed (Linux); it holds the lock too, so
-    that elsewhere nobody repeats its work while it goes on.
+    On Linux it ends with this process, even if that is killed. On other systems it keeps the lock,
+    so that no other process repeats its work meanwhile.
     """
     started = time.perf_counter()
     with log.open("a") as sink:
@@ -58,7 +58,7 @@ def run_command(words: Sequence[str], log: Path, lock: int) -> Outcome:
             process.wait()
             raise
     process.returncode = os.waitstatus_to_exitcode(status)
-    unit = 2**20 if sys.platform == "darwin" else 2**10  # of ru_maxrss: bytes there, KiB here
+    unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss is in bytes or KiB
     return Outcome(process.returncode, time.perf_counter() - started, usage.ru_maxrss / unit)
 
 
@@ -68,15 +68,15 @@ def _end_with_parent() -> None:
 
 
 def environment(own: os._Environ[str] | dict[str, str]) -> dict[str, str]:
-    """Environment of a command: torchrun shares cells out, the command itself is one process.
+    """Return the environment of a command, without that of torchrun: it is a single process.
 
-    Where torchrun started several processes, each has the GPU of its number.
+    If torchrun started several processes, each uses the GPU of its number.
 
     Example:
         >>> environment({"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "HOME": "/"})
         {'HOME': '/', 'CUDA_VISIBLE_DEVICES': '1'}
     """
-    found = {
+    variables = {
         name: value
         for name, value in own.items()
         if name not in DISTRIBUTED and not name.startswith(TORCHELASTIC)
@@ -84,15 +84,15 @@ def environment(own: os._Environ[str] | dict[str, str]) -> dict[str, str]:
     if int(own.get("WORLD_SIZE", "1")) > 1:
         number = int(own.get("LOCAL_RANK", "0"))
         visible = own.get("CUDA_VISIBLE_DEVICES", "").split(",")
-        found["CUDA_VISIBLE_DEVICES"] = (
+        variables["CUDA_VISIBLE_DEVICES"] = (
             visible[number] if number < len(visible) > 1 else str(number)
         )
-    return found
+    return variables
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[int]:
-    """Hold a lock that the system releases when its holders end, however they end."""
+    """Hold a lock that the system releases when its holders end, in any way."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
     try:

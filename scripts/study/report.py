@@ -1,4 +1,4 @@
-"""A study's report: one page that opens from disk, the same in Markdown, rows as CSV, pictures."""
+"""The report of a study: a page that opens from disk, Markdown, a CSV of results, pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from scripts.study.tables import (
     Table,
     by_row,
     cost_table,
-    is_told,
+    given_position,
+    lesion_word,
     main_table,
     row_names,
     size_table,
@@ -52,13 +53,13 @@ img { max-width: 100%; height: auto; }
 def write_report(
     study: Study, cells: Sequence[Cell], workshop: Workshop, folder: Path, *, source: Source
 ) -> None:
-    """Write all files of the report from what is done, each whole or not at all.
+    """Write all files of the report from the finished steps, each whole or not at all.
 
     Args:
-        study: what was asked.
-        cells: all of them, done or not.
-        workshop: has what is done.
-        folder: to write into.
+        study: the declared study.
+        cells: all cells, finished or not.
+        workshop: of the steps.
+        folder: of the report.
         source: of the samples.
     """
     results, done = collect(study, cells, workshop), [c for c in cells if is_done(c, workshop)]
@@ -66,9 +67,9 @@ def write_report(
     names = row_names(study, rows, _planned(study, cells))
     pictures = draw(study, cells, rows, names, (workshop, folder))
     main = main_table(study, rows, names, on_phantoms=source.data is None)
-    found = [main, test_table(study, rows), size_table(study, rows)]
-    found += [cost_table(rows), pretraining_table(cells, workshop)]
-    tables = [table for table in found if table is not None and table.rows]
+    parts = [main, test_table(study, rows), size_table(study, rows)]
+    parts += [cost_table(rows), pretraining_table(cells, workshop)]
+    tables = [table for table in parts if table is not None and table.rows]
     facts = describe(study, cells, results, source, done=len(done))
     holes = [f"{cell.name}: {failure_of(cell, workshop)}" for cell in cells if cell not in done]
     write_csv(folder / "results.csv", csv_rows(study, results), columns=CSV_COLUMNS)
@@ -79,14 +80,14 @@ def write_report(
 
 def _planned(study: Study, cells: Sequence[Cell]) -> list[str]:
     if study.rows == "validated_stages":
-        return []  # only the training knows its stages
+        return []  # stages are only known from the trainings
     return [row for cell in cells for row in cell.evaluations]
 
 
 def describe(
     study: Study, cells: Sequence[Cell], results: Sequence[Result], source: Source, *, done: int
 ) -> list[str]:
-    """Say what the figures rest on."""
+    """Describe the data and settings that the figures are based on."""
     methods = study.methods
     labels = sorted({f"{m.label} (tested on {m.tested_label})" for m in methods})
     facts = [
@@ -94,12 +95,12 @@ def describe(
         f"Run on: {source.describe(study.bundle, study.data)}.",
         f"Labels: {', '.join(labels)}.",
         f"Splits: {', '.join(sorted({m.split for m in methods}))}.",
-        f"Seeds: {', '.join(map(str, study.seeds))}; the seed draws split, weights and batches.",
+        f"Seeds: {', '.join(map(str, study.seeds))}; they determine split, weights and batches.",
         f"Epochs: {study.epochs.get('total') or study.epochs.get('per_stage')} "
         + (
-            "in all, shared out over a strategy's stages."
+            "in total, divided among the stages of a strategy."
             if "total" in study.epochs
-            else "at most in every stage."
+            else "at most in each stage."
         ),
         f"Encoder weights: {', '.join(sorted({m.weights for m in methods}))}.",
         *describe_pretrainings(study, source),
@@ -111,19 +112,19 @@ def describe(
     leaking = sorted({m.split for m in methods} & set(study.bundle.leaking))
     if leaking:
         facts.append(
-            f"LEAK: with the split {', '.join(leaking)} one patient stands on several sides; its "
-            "figures are too good, by design of this comparison."
+            f"LEAK: with the split {', '.join(leaking)} one patient is in several partitions; its "
+            "figures are too high, as this comparison is meant to show."
         )
     untested = sorted({m.split for m in methods} & set(study.bundle.untested))
     if untested:
         facts.append(
-            f"The split {', '.join(untested)} has no test section: its figures are of the "
-            "validation section, on which the best epoch was chosen too."
+            f"The split {', '.join(untested)} has no test partition: its figures are of the "
+            "validation partition, on which the best epoch was selected as well."
         )
     facts += [
-        f"{m.name} solves an easier task: it is told {told}."
+        f"{m.name} solves an easier task: it is given {position}."
         for m in methods
-        if (told := is_told(m)) is not None
+        if (position := given_position(m, lesion_word(study, results))) is not None
     ]
     revisions = sorted({r.revision for r in results if r.revision})
     facts.append(f"Software: {', '.join(revisions) or 'unknown'}.")
@@ -135,17 +136,17 @@ def draw(
     cells: Sequence[Cell],
     rows: Rows,
     names: Sequence[str],
-    places: tuple[Workshop, Path],
+    folders: tuple[Workshop, Path],
 ) -> dict[str, str]:
-    """Draw the pictures; return title -> file name of those that there are."""
-    workshop, folder = places
+    """Draw the pictures that have data; return title -> file name."""
+    workshop, folder = folders
     heading = next(iter(study.figures))
     printed = study.paper.get("rows", {})
     paper = {name: row[heading] for name, row in printed.items() if heading in row}
     pictures = {}
     if names:
         draw_comparison(rows, names, heading, paper, folder / "comparison.png")
-        pictures[f"{heading} of every row"] = "comparison.png"
+        pictures[f"{heading} of each row"] = "comparison.png"
     histories = {}
     for method in study.methods:
         own = [c for c in cells if c.method is method and c.training is not None]
@@ -156,8 +157,8 @@ def draw(
         metric = study.bundle.data.metric
         draw_curves(histories, metric, folder / "curves.png")
         pictures["Loss and validation over the epochs, mean over seeds"] = "curves.png"
-    folders = {name: found[0].folder for name, found in rows.items() if found[0].folder}
-    if draw_same_slices(folders, folder / "same_slices.png"):
+    evaluated = {name: results[0].folder for name, results in rows.items() if results[0].folder}
+    if draw_same_slices(evaluated, folder / "same_slices.png"):
         pictures["The same slices, stage by stage"] = "same_slices.png"
     return pictures
 
@@ -169,13 +170,13 @@ def _history(cell: Cell, workshop: Workshop) -> list[dict[str, str]]:
 
 
 def csv_rows(study: Study, results: Sequence[Result]) -> list[dict[str, object]]:
-    """Lay every figure of every result out as a row."""
-    found: list[dict[str, object]] = []
+    """Return one row per figure and result."""
+    rows: list[dict[str, object]] = []
     for result in results:
         parameters = result.stages[-1]["total_parameters"] if result.stages else None
         for heading, name in study.figures.items():
             cases, value = result.values[heading], result.figure(heading)
-            found.append(
+            rows.append(
                 {
                     "row": result.row,
                     "seed": result.seed,
@@ -191,14 +192,14 @@ def csv_rows(study: Study, results: Sequence[Result]) -> list[dict[str, object]]
                     "revision": result.revision,
                 }
             )
-    return found
+    return rows
 
 
 Parts = tuple[Sequence[Table], dict[str, str]]
 
 
 def as_markdown(study: Study, facts: Sequence[str], holes: Sequence[str], parts: Parts) -> str:
-    """Write the report as Markdown, pictures beside it."""
+    """Return the report as Markdown, with links to the pictures."""
     lines = [f"# {study.title}", "", study.question, "", "Research only. Not for diagnosis.", ""]
     lines += [f"- {fact}" for fact in facts]
     if holes:
@@ -218,7 +219,7 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def as_html(study: Study, facts: Sequence[str], holes: Sequence[str], parts: Parts) -> str:
-    """Write the report as one page, pictures (elements, by title) inside; it loads nothing."""
+    """Return the report as one page with embedded pictures (elements, by title)."""
     body = [
         f"<h1>{escape(study.title)}</h1><p>{escape(study.question)}</p>",
         "<p><strong>Research only. Not for diagnosis.</strong></p>",
@@ -255,6 +256,6 @@ def _html_table(table: Table) -> str:
 
 
 def embedded(path: Path) -> str:
-    """Return a picture as an element that holds it."""
+    """Return a picture as an element with its content."""
     content = base64.b64encode(path.read_bytes()).decode()
     return f'<img alt="{escape(path.stem)}" src="data:image/png;base64,{content}">'

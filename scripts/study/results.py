@@ -1,4 +1,4 @@
-"""What the cells of a study found: figures case by case, curves, costs."""
+"""The results of a study's cells: figures case by case, curves, costs."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Table = list[dict[str, str]]
 
 @dataclass(frozen=True)
 class CaseValue:
-    """One case's part of a figure, which is a sum of ``over`` by a sum of ``under``.
+    """The contribution of one case to a figure, the sum of ``over`` divided by that of ``under``.
 
     Args:
         patient: groups the cases of one patient; never shown.
-        case: names the case.
+        case: identifies the case.
         over: the value, or the numerator of a pooled figure.
         under: 1, or the denominator.
-        size: group of a nodule's size.
+        size: size group of a lesion.
     """
 
     patient: str
@@ -43,18 +43,19 @@ class CaseValue:
 
 @dataclass(frozen=True)
 class Result:
-    """What one row of a report has from one seed.
+    """The result of one row of a report for one seed.
 
     Args:
         row: its name.
         seed: of split and training.
-        values: heading of a figure -> the cases that it is made of.
+        values: heading of a figure -> its cases.
         summary: of the evaluation.
-        stages: of the training: a row a stage.
-        history: of the training: a row an epoch.
-        peak_mb: memory of the training's process.
+        stages: of the training: one row per stage.
+        history: of the training: one row per epoch.
+        peak_mb: peak memory of the training process.
         folder: of the evaluation.
-        revision: of the software that trained.
+        revision: of the software that was trained with.
+        lesion: class name of lesions in the evaluated data; None for classes.
     """
 
     row: str
@@ -66,30 +67,31 @@ class Result:
     peak_mb: float | None = None
     folder: Path | None = None
     revision: str | None = None
+    lesion: str | None = None
 
     def figure(self, heading: str) -> float:
-        """Value of a figure; NaN where nothing contributes."""
+        """Value of a figure; NaN without cases."""
         cases = self.values.get(heading, ())
         under = sum(case.under for case in cases)
         return sum(case.over for case in cases) / under if under else math.nan
 
     @property
     def seconds(self) -> float:
-        """Of all epochs, training and validation, whether or not it was stopped in between."""
+        """Time of training and validation in all epochs, also of an interrupted training."""
         return sum(float(row["seconds"]) for row in self.history)
 
 
 def collect(study: Study, cells: Sequence[Cell], workshop: Workshop) -> list[Result]:
-    """Read what is done."""
-    found = []
+    """Read the results of finished steps."""
+    results = []
     for cell in cells:
         if study.rows == "validated_stages":
-            found += _validated(study, cell, workshop)
+            results += _validated(study, cell, workshop)
             continue
         for row, task in cell.evaluations.items():
             if workshop.record(task) is not None:
-                found.append(_result(study, cell, workshop, row))
-    return found
+                results.append(_result(study, cell, workshop, row))
+    return results
 
 
 def _training(cell: Cell, workshop: Workshop) -> dict[str, Any]:
@@ -106,7 +108,7 @@ def _training(cell: Cell, workshop: Workshop) -> dict[str, Any]:
 
 
 def _revision(git: Mapping[str, Any]) -> str | None:
-    """Short revision of the software, and whether files differed from it."""
+    """Short revision of the software, marked if files were changed."""
     if git["revision"] is None:
         return None
     return f"{git['revision'][:12]}{' with changes' if git['dirty'] else ''}"
@@ -115,22 +117,25 @@ def _revision(git: Mapping[str, Any]) -> str | None:
 def _result(study: Study, cell: Cell, workshop: Workshop, row: str) -> Result:
     task = cell.evaluations[row]
     out = task.out(workshop.work)
-    patients = patients_of(task.needs[-1].out(workshop.work) / "datalist.json")
+    datalist = task.needs[-1].out(workshop.work) / "datalist.json"
+    content = json.loads(datalist.read_text(encoding="utf-8"))
+    patients = patients_of(content)
     return Result(
         row,
         cell.seed,
         {heading: case_values(out, name, patients) for heading, name in study.figures.items()},
         summary=json.loads((out / "summary.json").read_text(encoding="utf-8")),
         folder=out,
+        lesion=content.get("classes", {}).get("1") if content.get("kind") == "instances" else None,
         **_training(cell, workshop),
     )
 
 
 def _validated(study: Study, cell: Cell, workshop: Workshop) -> list[Result]:
-    """Make a result of every stage from the table that the training wrote."""
+    """Return one result per stage, from the table of stages that the training wrote."""
     training = _training(cell, workshop)
     several = len(study.methods) > 1
-    found = []
+    results = []
     for stage in training.get("stages", []):
         row = f"{cell.method.name} · {stage['name']}" if several else stage["name"]
         values = {
@@ -138,8 +143,8 @@ def _validated(study: Study, cell: Cell, workshop: Workshop) -> list[Result]:
             for heading, name in study.figures.items()
         }
         own = {**training, "history": _of_stage(training["history"], stage["stage"])}
-        found.append(Result(row, cell.seed, values, **own))
-    return found
+        results.append(Result(row, cell.seed, values, **own))
+    return results
 
 
 def _of_stage(history: Table, stage: str) -> Table:
@@ -147,23 +152,22 @@ def _of_stage(history: Table, stage: str) -> Table:
 
 
 def read_table(path: Path) -> Table:
-    """Read a CSV file; nothing where there is none."""
+    """Read a CSV file; empty if it does not exist."""
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
-def patients_of(datalist: Path) -> dict[str, str]:
-    """Map every series to its patient."""
-    content = json.loads(datalist.read_text(encoding="utf-8"))
-    lists = [content, content.get("volumes", {})]
+def patients_of(datalist: Mapping[str, Any]) -> dict[str, str]:
+    """Map each series of a datalist to its patient."""
+    lists = [datalist, datalist.get("volumes", {})]
     entries = [entry for one in lists for name in PARTITIONS for entry in one.get(name, ())]
     return {str(entry["series_uid"]): str(entry["patient_id"]) for entry in entries}
 
 
 def case_values(out: Path, name: str, patients: Mapping[str, str]) -> list[CaseValue]:
-    """Read the cases that a figure of a summary is made of.
+    """Read the cases of a figure of the summary.
 
     Args:
         out: folder of an evaluation.
@@ -172,7 +176,7 @@ def case_values(out: Path, name: str, patients: Mapping[str, str]) -> list[CaseV
         patients: series -> patient.
 
     Raises:
-        ValueError: for a figure whose cases are in none of the evaluation's tables.
+        ValueError: for a figure whose cases are not in the tables of the evaluation.
     """
     if name.endswith("_pooled"):
         return _pooled(out, name.removesuffix("_pooled"), patients)
@@ -182,7 +186,7 @@ def case_values(out: Path, name: str, patients: Mapping[str, str]) -> list[CaseV
             return _values(rows, name.removesuffix(ending), patients)
     column, _, of_class = name.removesuffix("_per_volume_mean").partition("_")
     if not name.endswith("_per_volume_mean"):
-        raise ValueError(f"figures: {name} is neither per nodule, slice or volume nor pooled")
+        raise ValueError(f"figures: {name} must be per nodule, slice or volume, or pooled")
     if not (out / "per_class.csv").is_file():
         return _values(read_table(out / "per_volume.csv"), column, patients)
     rows = read_table(out / "per_class.csv")
@@ -210,14 +214,14 @@ def _values(rows: Table, column: str, patients: Mapping[str, str]) -> list[CaseV
 
 
 def _pooled(out: Path, figure: str, patients: Mapping[str, str]) -> list[CaseValue]:
-    """Read voxel counts; of a class where the figure names one (iou_liver)."""
+    """Read voxel counts; of one class if the figure names it (iou_liver)."""
     figure, _, of_class = figure.partition("_")
     rows = read_table(out / ("per_class.csv" if of_class else "per_volume.csv"))
     if of_class:
         rows = [row for row in rows if row["name"].replace(" ", "_") == of_class and row["tp"]]
-    found = []
+    cases = []
     for row in rows:
         counts = Confusion(*(int(row[name]) for name in ("tp", "fp", "fn", "tn")))
         over, under = FRACTIONS[figure](counts)
-        found.append(CaseValue(_patient(row, patients), _case(row), over, under))
-    return found
+        cases.append(CaseValue(_patient(row, patients), _case(row), over, under))
+    return cases

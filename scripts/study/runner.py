@@ -1,4 +1,4 @@
-"""Running a study's cells one after another, or this process' share of them."""
+"""Execution of a study's cells in sequence, or of this process' share of them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ LONGEST_WAIT = timedelta(days=30)  # for the slowest process of a study, at its 
 
 
 def share_of(cells: Sequence[Cell]) -> list[Cell]:
-    """Take this process' part of the cells where torchrun started several."""
+    """Return this process' share of the cells if torchrun started several processes."""
     rank, size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
     return list(cells[rank::size])
 
 
 def wait_for_all() -> None:
-    """Wait at the end for the other processes: torchrun would end them when one fails."""
+    """Wait for the other processes, as torchrun would end them when one fails."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return
     dist.init_process_group("gloo", timeout=LONGEST_WAIT)
@@ -31,18 +31,18 @@ def wait_for_all() -> None:
 
 
 def run_cells(cells: Sequence[Cell], workshop: Workshop, report: Callable[[], None]) -> None:
-    """Run cells; one that fails is told and left out, and the next begins.
+    """Run cells; a cell that fails is reported, and the next one begins.
 
     Args:
-        cells: to run; what is done of them is skipped.
-        workshop: does their steps.
-        report: called after every cell that was run.
+        cells: to run; finished steps are skipped.
+        workshop: of their steps.
+        report: called after each cell that was run.
 
     Raises:
         OutputError: when the report, or the folder of a step, cannot be written.
     """
     todo = [cell for cell in cells if not is_done(cell, workshop)]
-    print(f"{len(cells)} cells, {len(cells) - len(todo)} of them done already", flush=True)
+    print(f"{len(cells)} cells, {len(cells) - len(todo)} of them already done", flush=True)
     started = time.perf_counter()
     for number, cell in enumerate(todo):
         passed = time.perf_counter() - started
@@ -53,12 +53,12 @@ def run_cells(cells: Sequence[Cell], workshop: Workshop, report: Callable[[], No
         try:
             run_cell(cell, workshop)
         except TaskError as error:
-            print(f"  FAILED, the study goes on: {error}", flush=True)
+            print(f"  FAILED, the study continues: {error}", flush=True)
         report()
 
 
 def run_cell(cell: Cell, workshop: Workshop) -> None:
-    """Do all steps of a cell.
+    """Run all steps of a cell.
 
     Raises:
         TaskError: when one fails.
@@ -71,12 +71,12 @@ def run_cell(cell: Cell, workshop: Workshop) -> None:
 
 
 def is_done(cell: Cell, workshop: Workshop) -> bool:
-    """Whether all evaluations of a cell are there."""
+    """Whether all evaluations of a cell are finished."""
     return all(workshop.record(task) is not None for task in cell.evaluations.values())
 
 
 def failure_of(cell: Cell, workshop: Workshop) -> str | None:
-    """Say why a cell is not done; None when it is."""
+    """Return why a cell is not finished; None if it is."""
     missing = [task for task in cell.evaluations.values() if workshop.record(task) is None]
     if not missing:
         return None
@@ -84,7 +84,7 @@ def failure_of(cell: Cell, workshop: Workshop) -> str | None:
 
 
 def time_left(passed: float, done: int, total: int) -> str:
-    """Estimate from the cells that this run has done.
+    """Estimate the remaining time from the cells of this run.
 
     Example:
         >>> time_left(600, 5, 15), time_left(0, 0, 15)

@@ -1,4 +1,4 @@
-"""Where a study's samples come from: phantoms, a download, or a folder that is already prepared."""
+"""The source of a study's samples: phantoms, a data set on disk, or a prepared folder."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from scripts.study.declaration import Pretraining, Study
 from scripts.study.workshop import Task
 
 PHANTOMS = "phantoms"
-DRAWN = ("masks",)  # folders of reference annotation that phantoms come with
+DRAWN = ("masks",)  # folders of reference annotation that are part of phantoms
 
 
 @dataclass(frozen=True)
 class Given:
-    """What the datalist of a prepared folder says of it.
+    """Description of a prepared folder, from its datalist.
 
     Args:
         data_set: name of the data set.
         kind: instances or classes.
         labels: kinds of reference annotation of its samples.
-        split: that it was divided by.
+        split: kind of split.
         seed: of that split.
     """
 
@@ -38,21 +38,20 @@ class Given:
     seed: int
 
     def check(self, bundle: Bundle, folder: Path, *, label: str, split: str) -> None:
-        """Refuse a folder that holds something else than what is to be trained and reported.
+        """Refuse a folder that differs from the declaration of the study.
 
         Raises:
-            ValueError: with what it holds, what is wanted, and what to do.
+            ValueError: with the content of the folder, the declaration, and what to do.
         """
-        wanted = {"data set": bundle.data_set, "kind": bundle.data.kind}
-        wanted |= {"label": label, "split": split}
+        declared = {"data set": bundle.data_set, "kind": bundle.data.kind}
+        declared |= {"label": label, "split": split}
         held = {"data set": self.data_set, "kind": self.kind}
         held |= {"label": ", ".join(self.labels), "split": self.split}
-        wrong = [key for key in wanted if held[key] != wanted[key]]
-        if wrong:
+        different = [key for key in declared if held[key] != declared[key]]
+        if different:
             raise ValueError(
-                f"data: {folder} holds {_listed(held, wrong)}, the study declares "
-                f"{_listed(wanted, wrong)}; declare in the study's file what the folder holds, or "
-                "prepare again"
+                f"data: {folder} holds {_listed(held, different)}, the study declares "
+                f"{_listed(declared, different)}; change the study's file, or prepare again"
             )
 
 
@@ -61,10 +60,10 @@ def _listed(values: Mapping[str, str], keys: list[str]) -> str:
 
 
 def read_given(folder: Path) -> Given:
-    """Read what a prepared folder holds.
+    """Read the description of a prepared folder.
 
     Raises:
-        ValueError: when its datalist does not say so.
+        ValueError: when its datalist lacks it.
     """
     file = folder / "datalist.json"
     content = json.loads(file.read_text(encoding="utf-8"))
@@ -75,18 +74,18 @@ def read_given(folder: Path) -> Given:
         return Given(content["name"], content["kind"], labels, split["kind"], split["seed"])
     except (KeyError, TypeError) as error:
         raise ValueError(
-            f"data: {file} lacks {error}: it does not say how it was prepared; prepare again"
+            f"data: {file} lacks {error}, which describes how it was prepared; prepare again"
         ) from error
 
 
 @dataclass(frozen=True)
 class Source:
-    """What the user gave.
+    """The data that the user provides.
 
     Args:
-        data: folder of a download, or one that ``prepare`` made; None for phantoms.
+        data: folder of the data set, or one that ``prepare`` made; None for phantoms.
         label_folders: option of ``prepare`` -> folder of reference annotation outside ``data``.
-        pretraining_data: as ``data``, for the pretraining that has data of its own.
+        pretraining_data: as ``data``, for a pretraining with separate data.
     """
 
     data: Path | None = None
@@ -100,24 +99,23 @@ class Source:
 
     @property
     def of_pretraining(self) -> Source:
-        """Source of the pretraining that has data of its own."""
+        """Source of a pretraining with separate data."""
         return Source(self.pretraining_data)
 
     def describe(self, bundle: Bundle, data: Mapping[str, Any]) -> str:
-        """Say in words what a study, or its pretraining, is run on; ``data`` as it declares it."""
+        """Describe the data of a study or its pretraining, which declares ``data``."""
         if self.data is None:
-            made = data["phantoms"]
-            drawn = ", ".join(f"{name} {value}" for name, value in made.items())
+            options = ", ".join(f"{name} {value}" for name, value in data["phantoms"].items())
             return (
-                f"synthetic phantoms ({drawn}). Phantoms show that the software works; they say "
-                "nothing about patients"
+                f"synthetic phantoms ({options}). Phantoms show that the software works; they "
+                "allow no conclusion about patients"
             )
         if not self.is_prepared:
             return f"{bundle.data.title}, in {self.data}"
         given = read_given(self.data)
         return (
             f"prepared data in {self.data}: {bundle.data.title}, label {', '.join(given.labels)}, "
-            f"split {given.split} drawn with seed {given.seed}"
+            f"split {given.split} with seed {given.seed}"
         )
 
 
@@ -129,18 +127,18 @@ def choose_source(
     *,
     pretraining_data: str | None = None,
 ) -> Source:
-    """Take what the command line gave; the small form runs on phantoms without ``data``.
+    """Return the source of the command line; the small form runs on phantoms without ``data``.
 
-    A pretraining that has data of its own runs on phantoms in both forms where none are given.
+    A pretraining with separate data runs on phantoms, in both forms, unless its data are given.
 
     Raises:
         ValueError: when the full form has no data, a label kind lacks its folder, a prepared
-            folder holds something else, or no pretraining asks for what is given.
-        FileNotFoundError: for a folder that is not there.
+            folder differs from the declaration, or no pretraining needs the given data.
+        FileNotFoundError: for a folder that does not exist.
     """
     if data is None and not study.small:
         raise ValueError(
-            f"data: the full form of {study.name} is for real scans; give --data DIR (the "
+            f"data: the full form of {study.name} needs real scans; give --data DIR (the "
             f"source of prepare {study.bundle.data_set}, or a prepared folder), --data phantoms, "
             "or --small"
         )
@@ -152,7 +150,7 @@ def choose_source(
     }
     for name, path in paths.items():
         if path is not None and not path.is_dir():
-            raise FileNotFoundError(f"{name}: no folder {path}")
+            raise FileNotFoundError(f"{name}: no such folder: {path}")
     label_folders = {
         name: path for name in ("readers_xml", "masks") if (path := paths[name]) is not None
     }
@@ -168,13 +166,13 @@ def _check_pretraining_data(study: Study, source: Source) -> None:
     if source.pretraining_data is None:
         return
     used = [study.pretrainings.get(name) for name in {m.weights for m in study.methods}]
-    asking = {p.bundle.data_set: p.bundle for p in used if p is not None and p.bundle is not None}
-    if len(asking) != 1:
+    needed = {p.bundle.data_set: p.bundle for p in used if p is not None and p.bundle is not None}
+    if len(needed) != 1:
         raise ValueError(
-            "pretraining_data: must be for pretrainings with data of one set, those that methods "
-            f"of {study.name} start from have {' and '.join(sorted(asking)) or 'none of their own'}"
+            "pretraining_data: must be for pretrainings with data of one data set, those of the "
+            f"methods of {study.name} have {' and '.join(sorted(needed)) or 'no separate data'}"
         )
-    (bundle,) = asking.values()
+    (bundle,) = needed.values()
     folder = source.pretraining_data
     if source.of_pretraining.is_prepared:
         given = read_given(folder)
@@ -201,12 +199,12 @@ def _check_labels(study: Study, source: Source) -> None:
 
 
 def prepared_task(study: Study, source: Source, *, label: str, split: str, seed: int) -> Task:
-    """Make the step that prepares one kind of label and split for one seed."""
+    """Make the step that prepares one kind of label and split with one seed."""
     return _prepared(study.bundle, study.data, source, (label, split, seed))
 
 
 def pretraining_data_task(pretraining: Pretraining, source: Source, seed: int) -> Task | None:
-    """Make the step that prepares a pretraining's own data, split by patient; None without."""
+    """Make the step that prepares a pretraining's separate data, split by patient."""
     if pretraining.bundle is None:
         return None
     kind = (pretraining.bundle.labels[0], "patient", seed)
@@ -235,7 +233,7 @@ def _prepared(
 
 
 def cohort_task(bundle: Bundle, options: Mapping[str, Any]) -> Task:
-    """Make the step that draws phantoms."""
+    """Make the step that makes phantoms."""
     command = ["-m", "scripts", "phantom", str(bundle.data.phantom)]
     words = [*command, "--output", "<out>", *_options(options)]
     return Task("cohorts", f"{bundle.data_set} phantoms", tuple(words))

@@ -1,10 +1,10 @@
-"""How sure a study's figures are: intervals over seeds and patients, paired tests with Holm."""
+"""Statistics of a study: intervals over seeds and patients, paired tests corrected by Holm."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -21,11 +21,11 @@ class Estimate:
     """A figure over all seeds.
 
     Args:
-        value: mean over the seeds; NaN without any.
-        interval_95: None where there is nothing to draw from.
-        seeds: how many.
-        patients: how many, all seeds together.
-        cases: how many, all seeds together.
+        value: mean over the seeds; NaN without results.
+        interval_95: 95 % interval; None with a single seed and patient.
+        seeds: number of seeds.
+        patients: number of patients of all seeds.
+        cases: number of cases of all seeds.
     """
 
     value: float
@@ -38,11 +38,11 @@ class Estimate:
 def estimate(results: Sequence[Result], heading: str, *, seed: int = 0) -> Estimate:
     """Average a figure over seeds, with a 95 % percentile interval by bootstrap at two levels.
 
-    Each of 2000 resamples draws seeds with replacement, and patients with replacement, each with
-    all of its cases; a patient who was tested with several seeds counts with each of them.
+    Each of 2000 resamples draws seeds with replacement, and patients with replacement with all
+    their cases; a patient who was tested with several seeds contributes to each of them.
 
     Args:
-        results: of one row, one a seed.
+        results: of one row, one per seed.
         heading: of the figure.
         seed: of the resampling.
     """
@@ -63,12 +63,12 @@ Sums = npt.NDArray[np.float64]
 
 def _sums(values: Sequence[Sequence[CaseValue]], patients: Sequence[str]) -> tuple[Sums, Sums]:
     """Sum numerators and denominators by seed and patient: two (S, P) arrays."""
-    place = {patient: index for index, patient in enumerate(patients)}
+    column = {patient: index for index, patient in enumerate(patients)}
     over, under = np.zeros((2, len(values), len(patients)))
     for row, cases in enumerate(values):
         for case in cases:
-            over[row, place[case.patient]] += case.over
-            under[row, place[case.patient]] += case.under
+            over[row, column[case.patient]] += case.over
+            under[row, column[case.patient]] += case.under
     return over, under
 
 
@@ -80,9 +80,9 @@ def _interval(over: Sums, under: Sums, rng: np.random.Generator) -> tuple[float,
         ratios = above / below
     drawn = rng.integers(0, seeds, size=(RESAMPLES, seeds))
     chosen = np.take_along_axis(ratios, drawn, axis=1)
-    told = np.isfinite(chosen)
-    rows = told.any(axis=1)
-    means = np.where(told, chosen, 0).sum(axis=1)[rows] / told.sum(axis=1)[rows]
+    finite = np.isfinite(chosen)
+    rows = finite.any(axis=1)
+    means = np.where(finite, chosen, 0).sum(axis=1)[rows] / finite.sum(axis=1)[rows]
     if not len(means):
         return None
     low, high = np.percentile(means, [2.5, 97.5])
@@ -91,14 +91,14 @@ def _interval(over: Sums, under: Sums, rng: np.random.Generator) -> tuple[float,
 
 @dataclass(frozen=True)
 class Comparison:
-    """A row against the reference on the same cases.
+    """The comparison of a row with the reference on the same cases.
 
     Args:
         row: its name.
-        pairs: number of cases that both have.
-        difference: mean of row minus reference over them; NaN without any.
+        pairs: number of cases of both rows.
+        difference: mean of row minus reference; NaN without pairs.
         p: two-sided; None with too few pairs.
-        p_holm: corrected for all comparisons of the study.
+        p_holm: p corrected for all comparisons of the study.
     """
 
     row: str
@@ -109,12 +109,12 @@ class Comparison:
 
 
 def compare(rows: Mapping[str, Sequence[Result]], reference: str, heading: str) -> list[Comparison]:
-    """Test every row against one by Wilcoxon's signed-rank test, corrected after Holm.
+    """Test every row against one by Wilcoxon's signed-rank test, corrected by Holm.
 
-    A case that several seeds tested counts once, with its mean over the seeds that both rows have.
+    A case that several seeds tested counts once, with its mean over the seeds of both rows.
 
     Args:
-        rows: name -> results, one a seed.
+        rows: name -> results, one per seed.
         reference: name of the row to test against.
         heading: of the figure to compare.
 
@@ -122,26 +122,19 @@ def compare(rows: Mapping[str, Sequence[Result]], reference: str, heading: str) 
         Wilcoxon, Individual comparisons by ranking methods, Biometrics Bulletin 1(6), 1945; Holm,
         A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6(2), 1979.
     """
-    found = []
+    comparisons = []
     for row, results in rows.items():
         if row == reference:
             continue
         differences = paired(results, rows.get(reference, ()), heading)
         mean = float(np.mean(differences)) if differences else math.nan
-        found.append(Comparison(row, len(differences), mean, p_value(differences)))
-    tested = [one.p for one in found if one.p is not None]
-    corrected = iter(holm(tested))
-    return [
-        one if one.p is None else Comparison(*_four(one), p_holm=next(corrected)) for one in found
-    ]
-
-
-def _four(one: Comparison) -> tuple[str, int, float, float | None]:
-    return one.row, one.pairs, one.difference, one.p
+        comparisons.append(Comparison(row, len(differences), mean, p_value(differences)))
+    corrected = iter(holm([one.p for one in comparisons if one.p is not None]))
+    return [one if one.p is None else replace(one, p_holm=next(corrected)) for one in comparisons]
 
 
 def paired(first: Sequence[Result], second: Sequence[Result], heading: str) -> list[float]:
-    """Differences of the cases that two rows share, first minus second."""
+    """Return the differences of the cases of two rows, first minus second."""
     others = {result.seed: _by_case(result, heading) for result in second}
     gathered: dict[tuple[str, ...], list[float]] = {}
     for result in first:
@@ -166,13 +159,14 @@ def p_value(differences: Sequence[float]) -> float | None:
         return None
     if not np.any(differences):
         return 1.0
-    told = [value for value in differences if value]  # Wilcoxon's way with equal pairs
-    method = "exact" if len(told) <= 25 and len(set(map(abs, told))) == len(told) else "approx"
-    return float(wilcoxon(told, method=method).pvalue)
+    nonzero = [value for value in differences if value]  # Wilcoxon omits equal pairs
+    distinct = len(set(map(abs, nonzero))) == len(nonzero)
+    method = "exact" if len(nonzero) <= 25 and distinct else "approx"
+    return float(wilcoxon(nonzero, method=method).pvalue)
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """Correct p values for their number, step by step.
+    """Correct p values for multiple testing by Holm's step-down method.
 
     Example:
         >>> holm([0.01, 0.04, 0.03])

@@ -1,10 +1,10 @@
-"""The tables of a study's report: headings and cells in words, nothing drawn yet."""
+"""The tables of a study's report: headings, cells and notes."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from scripts.study.results import Result
 from scripts.study.statistics import Comparison, Estimate, compare, estimate
 
 NOTHING = "-"
-REGION = "nodule_region"  # id of the configs that show a network only what is around a nodule
+REGION = "nodule_region"  # id of configs that give a network only a box around the nodule
 HOLE = "missing"
 Rows = Mapping[str, Sequence[Result]]
 
@@ -47,20 +47,20 @@ def by_row(results: Sequence[Result]) -> dict[str, list[Result]]:
 
 
 def row_names(study: Study, rows: Rows, planned: Sequence[str]) -> list[str]:
-    """Name every row: those planned, those found, and those only the paper has."""
+    """List the names of rows: planned ones, those with results, and those of the paper only."""
     return list(dict.fromkeys([*planned, *rows, *study.paper.get("rows", {})]))
 
 
 ON_PHANTOMS = (
-    "Ours are of phantoms, the paper's of patients: the difference shows how far apart the figures "
-    "are and tells nothing about either method."
+    "Our figures are of phantoms, the paper's of patients: their difference does not allow any "
+    "conclusion about the methods."
 )
 
 
 def main_table(
     study: Study, rows: Rows, names: Sequence[str], *, on_phantoms: bool = False
 ) -> Table:
-    """Set the paper's figure, ours and the difference side by side."""
+    """Compare the paper's figures with ours: both and their difference."""
     headings = ["method"]
     for heading in study.figures:
         headings += [f"{heading}: paper", "ours", "95 % interval", "ours - paper"]
@@ -76,14 +76,14 @@ def main_table(
     notes += [f"{note[0].upper()}{note[1:]}."] if note else []
     if on_phantoms and study.paper.get("rows"):
         notes.append(ON_PHANTOMS)
-    told = "; ".join(f"{heading} is {name}" for heading, name in study.figures.items())
+    meanings = "; ".join(f"{heading} is {name}" for heading, name in study.figures.items())
     where = (
-        "columns of stages.csv, which each training writes of its validation slices"
+        "columns of stages.csv, which each training writes for its validation slices"
         if study.rows == "validated_stages"
-        else "as summary.json of each evaluation defines them"
+        else "as defined in summary.json of each evaluation"
     )
     notes.append(
-        f"Ours: {told}, {where}. Interval: bootstrap over seeds and patients, 2000 resamples."
+        f"Ours: {meanings}, {where}. Interval: bootstrap over seeds and patients, 2000 resamples."
     )
     return Table("Paper and ours", [*headings, "seeds, patients, cases"], body, tuple(notes))
 
@@ -98,40 +98,41 @@ def _figure_cells(ours: Estimate, printed: float | None) -> list[str]:
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """Show a number; a dash where there is none."""
+    """Format a number; a dash for a missing one."""
     return NOTHING if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
 def seeds_words(results: Sequence[Result]) -> str:
-    """Count what the first figure of a row rests on."""
+    """Count the seeds, patients and cases of a row's first figure."""
     values = [case for result in results for case in next(iter(result.values.values()))]
     patients, cases = ({c.patient for c in values}, {c.case for c in values})
     return f"{len(results)}, {len(patients)}, {len(cases)}" if results else NOTHING
 
 
 def test_table(study: Study, rows: Rows) -> Table | None:
-    """Compare every row with the reference on the same cases; None where there are no cases."""
+    """Compare every row with the reference on the same cases; None without cases."""
     if study.rows == "validated_stages":
         return None
     heading = next(iter(study.figures))
     reference = reference_of(study, rows)
-    found: list[Comparison] = compare(rows, reference, heading)
+    comparisons: list[Comparison] = compare(rows, reference, heading)
     body = [
         [one.row, str(one.pairs), _signed(one.difference), number(one.p, 4), number(one.p_holm, 4)]
-        for one in found
+        for one in comparisons
     ]
+    tests = sum(one.p is not None for one in comparisons)
     headings = ["against " + reference, "shared cases", f"mean difference of {heading}"]
     notes = (
-        "Wilcoxon signed-rank test, two-sided, on the cases that both were tested on (means over "
-        f"seeds); p corrected after Holm for the {sum(one.p is not None for one in found)} tests "
-        "of this table. Fewer than six shared cases are not tested. Nodules of one patient are not "
-        "independent, so that p is rather too small.",
+        "Wilcoxon signed-rank test, two-sided, on the cases of both methods (means over "
+        f"seeds); p corrected by Holm for the {tests} tests "
+        "of this table. Fewer than six shared cases are not tested. Cases of one patient are not "
+        "independent, so that p tends to be too small.",
     )
     return Table("Paired tests", [*headings, "p", "p after Holm"], body, notes)
 
 
 def reference_of(study: Study, rows: Rows) -> str:
-    """Name the row to test against: the declared one, else the first that there is."""
+    """Return the row to test against: the declared one, or else the first."""
     return study.reference if study.reference in rows or not rows else next(iter(rows))
 
 
@@ -140,7 +141,7 @@ def _signed(value: float) -> str:
 
 
 def size_table(study: Study, rows: Rows) -> Table | None:
-    """Split the first figure by the nodules' size; None where cases have no size."""
+    """Split the first figure by the size of the lesions; None if cases have no size."""
     heading = next(iter(study.figures))
     body = []
     for name, results in rows.items():
@@ -155,17 +156,20 @@ def size_table(study: Study, rows: Rows) -> Table | None:
     headings = ["method"]
     for group in SIZE_GROUPS:
         headings += [group.replace("_", " "), "n"]
-    note = "n counts a nodule once for every seed that tested it."
-    return Table(f"{heading} by size of the nodule", headings, body, (note,)) if body else None
+    if not body:
+        return None
+    lesion = lesion_word(study, [result for results in rows.values() for result in results])
+    note = f"n counts a {lesion} once per seed that tested it."
+    return Table(f"{heading} by size of the {lesion}", headings, body, (note,))
 
 
 def cost_table(rows: Rows) -> Table:
-    """Say what every row cost: parameters, seconds, memory."""
+    """List the cost of each row: parameters, seconds, memory."""
     body = []
     for name, results in rows.items():
         trained = [result for result in results if result.stages]
         if not trained:
-            body.append([name, *["learns nothing"] * 2, *[NOTHING] * 3])
+            body.append([name, *["not trained"] * 2, *[NOTHING] * 3])
             continue
         last = trained[-1].stages[-1]
         peaks = [result.peak_mb for result in trained if result.peak_mb is not None]
@@ -179,10 +183,10 @@ def cost_table(rows: Rows) -> Table:
                 f"{max(peaks):.0f}" if peaks else NOTHING,
             ]
         )
-    headings = ["method", "parameters", "trainable, stage by stage", "epochs"]
+    headings = ["method", "parameters", "trainable, by stage", "epochs"]
     note = (
-        "Seconds: training and validation of all epochs, mean over seeds, by the clock; without "
-        "pretraining. Memory: the most that the training's process held."
+        "Seconds: wall-clock time of training and validation of all epochs, mean over seeds, "
+        "without pretraining. Memory: peak of the training process."
     )
     return Table("Cost", [*headings, "seconds", "peak memory, MB"], body, (note,))
 
@@ -191,10 +195,16 @@ def _millions(stage: Mapping[str, Any]) -> str:
     return f"{int(stage['trainable_parameters']) / 1e6:.2f}"
 
 
-def is_told(method: Method) -> str | None:
-    """Say what a method is told of where the nodule is; None for those that search."""
+def lesion_word(study: Study, results: Iterable[Result]) -> str:
+    """Return the word for a lesion: its class in the evaluated data, or else in the data set."""
+    evaluated = [result.lesion for result in results if result.lesion]
+    return evaluated[0] if evaluated else str(study.bundle.data.classes()[1])
+
+
+def given_position(method: Method, lesion: str) -> str | None:
+    """Describe what a method is given of the position of each lesion; None if nothing."""
     if method.network == GRAPH_CUT:
-        return "centre and diameter of each nodule"
+        return f"centre and diameter of each {lesion}"
     if method.data is not None and REGION in json.loads(data_file(method.data).read_text()):
-        return "a box around each nodule"
+        return f"a box around each {lesion}"
     return None

@@ -1,4 +1,4 @@
-"""The steps of a study, each identified by its content, and the folder that keeps their results."""
+"""The steps of a study, each identified by a hash of its inputs, and the folder of results."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from scripts.study.processes import Outcome, locked, run_command
 RECORD, FAILURE, LOG, LOCK = "done.json", "failed.json", "log.txt", ".lock"
 LEAST_FREE_MB = 200
 FULL = ("No space left on device", "Disk quota exceeded")
-TOLD_LINES = 12  # of the log of a command that failed
+LOG_LINES = 12  # last lines of a failed command's log that are recorded
 Launch = Callable[[Sequence[str], Path, int], Outcome]
-PLACE = re.compile(r"<(out|here|need\d)>")
+PLACEHOLDER = re.compile(r"<(out|here|need\d)>")
 
 
 @dataclass(frozen=True)
 class Task:
-    """One command whose result is kept under the hash of all that it is made of.
+    """One command, whose result is stored under a hash of all its inputs.
 
     Args:
-        kind: folder of the work folder: cohorts, prepared, pretraining, trainings, evaluations.
-        name: words for people.
-        words: of the command after ``python``; ``<out>`` stands for the folder of its result,
-            ``<here>`` for that above, ``<need0>`` for the result of the first task it needs.
-        needs: tasks to be done before.
-        made_of: what else decides the result, such as the merged config.
-        files: JSON files to write into ``<here>`` before it runs.
-        resumable: whether the command takes ``--resume`` and ``--overwrite``.
-        given: folder of a result that somebody else made; there is nothing to run.
+        kind: subfolder of the work folder: cohorts, prepared, pretraining, trainings, evaluations.
+        name: displayed name.
+        words: of the command after ``python``; ``<out>`` is the folder of its result, ``<here>``
+            the parent of that, ``<need0>`` the result of the first task that it needs.
+        needs: tasks that must be done before.
+        made_of: other inputs that determine the result, such as the merged config.
+        files: JSON files to write into ``<here>`` before the command runs.
+        resumable: whether the command has the options ``--resume`` and ``--overwrite``.
+        given: folder of an existing result of the user; nothing is run.
     """
 
     kind: str
@@ -55,65 +55,66 @@ class Task:
 
     @cached_property
     def key(self) -> str:
-        """SHA-256, in hex, of everything that decides the result."""
+        """SHA-256, in hex, of everything that determines the result."""
         content = [self.kind, self.words, dict(self.made_of), dict(self.files)]
         content.append([need.key for need in self.needs])
         text = json.dumps(content, sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def folder(self, work: Path) -> Path:
-        """Folder of its log, its record and its result."""
+        """Folder of log, record and result."""
         plain = re.sub(r"[^a-z0-9]+", "_", self.name.lower()).strip("_")[:60]
         return work / self.kind / f"{plain}-{self.key[:10]}"
 
     def out(self, work: Path) -> Path:
-        """Folder of its result."""
+        """Folder of the result."""
         return self.folder(work) / "out" if self.given is None else self.given
 
     def command(self, work: Path) -> list[str]:
-        """Words of the command, every folder put in."""
-        places = {"out": str(self.out(work)), "here": str(self.folder(work))}
-        places |= {f"need{i}": str(need.out(work)) for i, need in enumerate(self.needs)}
-        found = [PLACE.sub(lambda match: places[match[1]], word) for word in self.words]
+        """Words of the command, with the folders filled in."""
+        folders = {"out": str(self.out(work)), "here": str(self.folder(work))}
+        folders |= {f"need{i}": str(need.out(work)) for i, need in enumerate(self.needs)}
+        words = [PLACEHOLDER.sub(lambda match: folders[match[1]], word) for word in self.words]
         if not self.resumable:
-            return found
+            return words
         begun = any((self.out(work) / "checkpoints").glob("*.pt"))
-        return [*found, *(("--resume", "true") if begun else ("--overwrite", "true"))]
+        return [*words, *(("--resume", "true") if begun else ("--overwrite", "true"))]
 
 
 class TaskError(RuntimeError):
-    """A step failed; the study goes on with what does not need it."""
+    """A step failed; the study continues with steps that do not need it."""
 
 
 class Workshop:
-    """Does steps, each once.
+    """Runs each step once.
 
-    A step is done when ``done.json`` in its folder holds the hash of all that it is made of. A
-    training that was stopped, by whatever, goes on from its last checkpoint.
+    A step is done when ``done.json`` in its folder contains the hash of its inputs. An interrupted
+    training resumes from its last checkpoint.
 
     Args:
-        work: the folder; studies that share it share their steps.
-        launch: runs a command.
+        work: folder of the steps; studies with the same folder share their steps.
+        launch: function that runs a command.
     """
 
     def __init__(self, work: Path, launch: Launch = run_command) -> None:
         self.work = work
         self.launch = launch
         self._failed: dict[str, str] = {}
-        self._without_room: dict[str, tuple[str, int]] = {}  # why, and the free bytes to try again
+        # reason, and free bytes needed to try again
+        self._without_room: dict[str, tuple[str, int]] = {}
 
     def record(self, task: Task) -> dict[str, Any] | None:
-        """Return what was written down of a step that is done; None for one that is not."""
+        """Return the record of a step; None if it is not done."""
         file = task.folder(self.work) / RECORD
         if task.given is not None:
             return {"seconds": 0.0, "peak_mb": None}
         if not file.is_file():
             return None
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return found if found.get("key") == task.key else None
+        record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return record if record.get("key") == task.key else None
 
     def failure(self, task: Task) -> str | None:
-        """Say why a step, or one that it needs, failed the last time; None where none did."""
+        """Return why a step, or one that it needs, failed at its last run; None if none did."""
         for one in (*task.needs, task):
             file = one.folder(self.work) / FAILURE
             if one is not task:
@@ -127,10 +128,10 @@ class Workshop:
         return None
 
     def do(self, task: Task) -> None:
-        """Do a step, and before it those it needs, unless they are done.
+        """Run a step, after the steps that it needs, unless they are done.
 
         Raises:
-            TaskError: when it, or one that it needs, fails, be it for want of room on the disk.
+            TaskError: when it, or one that it needs, fails, also because the disk is full.
             OutputError: when the folder cannot be written for another reason.
         """
         if self.record(task) is not None:
@@ -173,12 +174,14 @@ class Workshop:
             "command": task.command(self.work),
             "needs": [need.key for need in task.needs],
         }
-        shutil.rmtree(task.out(self.work) / "checkpoints", ignore_errors=True)  # large, and done
+        shutil.rmtree(
+            task.out(self.work) / "checkpoints", ignore_errors=True
+        )  # large, no longer needed
         (folder / FAILURE).unlink(missing_ok=True)
         write_json(folder / RECORD, record)
 
     def _fail(self, task: Task, folder: Path, outcome: Outcome) -> None:
-        """Write the failure down and raise it; but for a full disk, which is not the step's fault.
+        """Record the failure and raise it; a full disk is not recorded as a failure of the step.
 
         Raises:
             TaskError: always.
@@ -189,15 +192,15 @@ class Workshop:
             raise self._filled(task)
         reason = f"{task.kind}: {task.name}: {reason_of(lines, outcome.code)}"
         self._failed[task.key] = reason
-        tail = lines[-TOLD_LINES:]
+        tail = lines[-LOG_LINES:]
         write_json(folder / FAILURE, {"key": task.key, "reason": reason, "log": tail})
         raise TaskError(reason)
 
     def _check_room(self, task: Task) -> None:
-        """See that there is room for a step; for one that filled the disk, more than it left.
+        """Check the free space for a step; one that filled the disk needs more than before.
 
         Raises:
-            TaskError: when there is not.
+            TaskError: when there is too little.
         """
         self.work.mkdir(parents=True, exist_ok=True)
         least = int(os.environ.get("STUDY_LEAST_FREE_MB", LEAST_FREE_MB)) * 2**20
@@ -210,30 +213,30 @@ class Workshop:
         return shutil.disk_usage(self.work).free
 
     def _filled(self, task: Task) -> TaskError:
-        """Leave a step that filled the disk until there is clearly more room than now."""
+        """Postpone a step that filled the disk until there is clearly more free space."""
         return self._no_room(task, self._free() + LEAST_FREE_MB * 2**20)
 
     def _no_room(self, task: Task, asked: int) -> TaskError:
         reason = (
             f"{task.kind}: {task.name}: the disk that holds {self.work} is full; make room and "
-            "give the same command: what is done is kept, and it goes on from there"
+            "repeat the command: finished steps are kept, and it continues from there"
         )
         self._without_room[task.key] = (reason, asked)
         return TaskError(reason)
 
 
 def reason_of(lines: Sequence[str], code: int) -> str:
-    """Find the line of a log that says what went wrong; MONAI's own last line does not.
+    """Return the line of a log that states the error, other than MONAI's final, general one.
 
     Example:
         >>> reason_of(["ValueError: a bad rate", "the above", "RuntimeError: Failed to x"], 1)
         'ValueError: a bad rate'
     """
     if code < 0:
-        return f"killed by signal {-code} (9: by somebody, or for want of memory)"
-    found = [line.strip() for line in lines if _names_error(line)]
-    telling = [line for line in found if not line.startswith("RuntimeError: Failed to")]
-    return (telling or found or [f"exit code {code}"])[0][:300]
+        return f"killed by signal {-code} (9: by a user, or for lack of memory)"
+    errors = [line.strip() for line in lines if _names_error(line)]
+    specific = [line for line in errors if not line.startswith("RuntimeError: Failed to")]
+    return (specific or errors or [f"exit code {code}"])[0][:300]
 
 
 def _names_error(line: str) -> bool:

@@ -33,7 +33,7 @@ def test_sketch_when_the_function_does_not_exist_then_both_are_named():
 
 
 def test_sketch_when_the_module_does_not_exist_then_it_is_named():
-    with pytest.raises(LookupError, match="there is no module scripts.nowhere"):
+    with pytest.raises(LookupError, match="no module scripts.nowhere"):
         sketch("scripts.nowhere:run")
 
 

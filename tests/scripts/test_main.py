@@ -54,7 +54,8 @@ def test_help_of_every_command_then_no_heavy_module_is_imported():
 def test_help_then_options_with_their_types_defaults_and_meaning(capsys):
     main(["predict", "--help"])
     printed = capsys.readouterr().out
-    assert "--jobs=JOBS\n        Type: int\n        Default: 1\n        studies at once." in printed
+    described = "number of studies predicted in parallel."
+    assert f"--jobs=JOBS\n        Type: int\n        Default: 1\n        {described}" in printed
 
 
 def test_misspelt_option_then_nothing_runs_and_the_nearest_is_named(capsys):

@@ -79,7 +79,7 @@ BAD = {
     ),
     "a text file named .dcm": (
         lambda folder: (folder / "x.dcm").write_text("text"),
-        "x.dcm: named like a DICOM file, but it is none",
+        "x.dcm: has the suffix of a DICOM file but is not one",
     ),
     "truncated pixel data": (truncated, "cut-image_0.dcm: truncated"),
     "two series mixed": (mixed, "must be the same in every slice"),

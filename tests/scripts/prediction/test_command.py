@@ -139,7 +139,7 @@ def test_errors_of_a_named_patient_then_nameless_in_the_summary(lung_options, tm
     (folder / "PID-55501234.dcm").write_text("no DICOM")
     assert say(lung_options, tmp_path, tmp_path / "out", "--products", "mask") == 1
     printed = capsys.readouterr()
-    assert "PID-55501234.dcm: named like a DICOM file, but it is none" in printed.out
+    assert "PID-55501234.dcm: has the suffix of a DICOM file but is not one" in printed.out
     shown = printed.out + printed.err
     assert re.search(r"failed: .*Quixotic Zebulon.*1 missing between .*Quixotic_ct-image_4", shown)
     text = (tmp_path / "out" / "summary.json").read_text()

@@ -118,7 +118,7 @@ def test_real_scans_then_the_organs_are_still_of_phantoms_unless_given(tmp_path)
 def test_data_for_a_pretraining_that_has_none_of_its_own_then_refused(tmp_path):
     for declared in ({"pretraining": PRETRAINING}, {"pretrainings": {"organs": ORGANS}}):
         study = read_study(write_study(tmp_path, **declared))  # no method starts from it
-        with pytest.raises(ValueError, match="methods of mine start from have none of their own"):
+        with pytest.raises(ValueError, match="methods of mine have no separate data"):
             choose_source(study, "phantoms", None, None, pretraining_data=str(tmp_path))
     methods = [{**STUDY["methods"][0], "weights": "organs"}]
     study = read_study(write_study(tmp_path, methods=methods, pretrainings={"organs": ORGANS}))
@@ -150,7 +150,7 @@ def test_full_form_without_data_then_told_what_to_give(tmp_path):
     study = read_study(write_study(tmp_path))
     with pytest.raises(ValueError, match="--data DIR"):
         choose_source(study, None, None, None)
-    with pytest.raises(FileNotFoundError, match="no folder"):
+    with pytest.raises(FileNotFoundError, match="no such folder"):
         choose_source(study, str(tmp_path / "none"), None, None)
     assert choose_source(study, "phantoms", None, None).data is None
 

@@ -24,7 +24,7 @@ STARTS = {"organs": ORGANS}
         ({"paper": {"rows": {"BSFT": {"Dice": 0.9}}}}, "need their source"),
         ({"paper": {"source": "x", "rows": {"BSFT": {"Jaccard": 0.9}}}}, "no 'Jaccard'"),
         ({"reference": "BFST"}, "did you mean BSFT"),
-        ({"pretraining": ORGANS}, "pretraining: learns from the training's own data, got data"),
+        ({"pretraining": ORGANS}, "pretraining: uses the data of the training, got data"),
         ({"pretraining": {"config": ORGANS["config"]}}, "config must be of bundles/lung_nodule"),
         ({"pretrainings": {"organs": {"config": ORGANS["config"]}}}, "organs: config must be of"),
         ({"bundle": "liver_ct_segmentation", "pretraining": {"config": LUNG}}, "sample_transforms"),
@@ -39,7 +39,7 @@ STARTS = {"organs": ORGANS}
             {"pretrainings": {"organs": {**ORGANS, "data": {"phantoms": {"nodules": 3}}}}},
             "organs: data: phantoms: key: no 'nodules'",
         ),
-        ({"pretrainings": {"organs": {**ORGANS, "config": LUNG}}}, "which the study tests on"),
+        ({"pretrainings": {"organs": {**ORGANS, "config": LUNG}}}, "on which the study tests"),
         (
             {"pretrainings": {"organs": {**ORGANS, "config": "configs/runtime/small.json"}}},
             "data need a config of liver_ct_segmentation or",

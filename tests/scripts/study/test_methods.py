@@ -19,7 +19,7 @@ WRONG = {
     "label": ([{**NETWORK, "label": "disc"}], "Valid are ball, readers, masks"),
     "key of a method": ([{**NETWORK, "stratgy": "bsft"}], "did you mean strategy"),
     "no network": ([{"strategy": "bsft"}], "lacks network"),
-    "same names": ([NETWORK, NETWORK], "came twice"),
+    "same names": ([NETWORK, NETWORK], "more than once"),
     "own weights": ([{**NETWORK, "weights": "own"}], "declares no pretraining"),
     "weights": ([{**NETWORK, "weights": "organ"}], "no 'organ'. Valid are imagenet, none, a file"),
     "a plain network with stages": (

@@ -29,11 +29,11 @@ def test_pretraining_that_validates_then_its_figures_and_data_are_told(tmp_path)
     text = (tmp_path / "report.md").read_text()
     assert "| weights | split | val_auc | val_auc_kidney |" in text
     assert "| organs resnet34 seed 0 | patient | 0.812 | - |" in text
-    assert "on patients that the pretraining did not train on" in text
+    assert "It does not include patients of the training partition" in text
     assert f"Weights organs: pretrained by {organs['config']} on synthetic phantoms" in text
 
 
-def test_pretraining_on_two_splits_then_a_row_of_each_and_the_leak_is_told(tmp_path):
+def test_pretraining_on_two_splits_then_a_row_of_each_and_the_leak_reported(tmp_path):
     methods = [
         {
             "network": "fcn",
@@ -54,12 +54,12 @@ def test_pretraining_on_two_splits_then_a_row_of_each_and_the_leak_is_told(tmp_p
     table = pretraining_table(cells, shop)
     assert [row[1:] for row in table.rows] == [["slice_random", "0.750"], ["patient", "0.500"]]
     assert "LEAK: with the split slice_random" in " ".join(table.notes)
-    assert "did not train on" not in " ".join(table.notes)
+    assert "does not include" not in " ".join(table.notes)
     facts = describe_pretrainings(study, Source())
-    assert facts == [f"Weights own: pretrained by {own['config']} on the training's own data."]
+    assert facts == [f"Weights own: pretrained by {own['config']} on the data of the training."]
 
 
-def test_pretraining_without_labels_then_told(tmp_path):
+def test_pretraining_without_labels_then_described(tmp_path):
     methods = [{**STUDY["methods"][0], "weights": "own"}]
     own = {"config": "bundles/lung_nodule_ct_segmentation/configs/pretrain.json"}
     study = read_study(write_study(tmp_path, methods=methods, pretraining=own))

@@ -55,26 +55,26 @@ def test_row_that_only_the_paper_has_then_never_ours(report):
 @pytest.mark.parametrize(
     "said",
     [
-        "they say nothing about patients",
-        "cut solves an easier task: it is told centre and diameter",
+        "they allow no conclusion about patients",
+        "cut solves an easier task: it is given centre and diameter of each nodule",
         "LEAK: with the split nodule",
-        "corrected after Holm",
+        "corrected by Holm",
         "Seeds: 0, 1",
         "Labels: ball (tested on ball)",
         "Not for diagnosis",
     ],
 )
-def test_report_then_says_what_its_figures_rest_on(report, said):
+def test_report_then_describes_what_its_figures_are_based_on(report, said):
     assert said in (report / "report.md").read_text()
     assert said in (report / "report.html").read_text()
 
 
-def test_tables_of_sizes_tests_and_costs_then_there(report):
+def test_tables_of_sizes_tests_and_costs_then_present(report):
     text = (report / "report.md").read_text()
     assert "## Dice by size of the nodule" in text
     assert "| scratch | 8 | -0.100 |" in text
     assert "| BSFT | 2.00 M | 1.00 / 1.50 | 2 | 5 | 123 |" in text
-    assert "| cut | learns nothing |" in text
+    assert "| cut | not trained |" in text
 
 
 def test_page_then_loads_nothing_and_names_no_patient(report):

@@ -22,7 +22,7 @@ def test_datalist_then_the_patient_of_every_series_of_slices_and_volumes(tmp_pat
         "volumes": {"training": [{"series_uid": "1.2", "patient_id": "p2"}]},
     }
     (tmp_path / "datalist.json").write_text(json.dumps(content))
-    assert patients_of(tmp_path / "datalist.json") == PATIENTS
+    assert patients_of(json.loads((tmp_path / "datalist.json").read_text())) == PATIENTS
 
 
 def test_table_that_is_not_there_then_empty(tmp_path):
@@ -62,7 +62,7 @@ def test_figure_of_a_class_then_only_its_rows_and_only_where_it_is_known(tmp_pat
 
 
 def test_figure_of_no_known_unit_then_refused(tmp_path):
-    with pytest.raises(ValueError, match="neither per nodule, slice or volume nor pooled"):
+    with pytest.raises(ValueError, match="must be per nodule, slice or volume, or pooled"):
         case_values(tmp_path, "dice_mean", PATIENTS)
 
 

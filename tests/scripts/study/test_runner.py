@@ -34,7 +34,7 @@ def test_method_that_fails_then_the_others_go_on(tmp_path, capsys):
     assert "ValueError: it broke" in failure_of(cells[0], shop)
     assert failure_of(cells[1], shop) is None
     assert len(reports) == 2
-    assert "FAILED, the study goes on" in capsys.readouterr().out
+    assert "FAILED, the study continues" in capsys.readouterr().out
 
 
 def test_full_disk_then_the_study_goes_on_and_every_hole_says_why(tmp_path):

@@ -15,12 +15,12 @@ def read(folder, *, small=True, **changes):
 
 def test_small_form_without_data_then_phantoms_and_the_full_form_refused(tmp_path):
     assert choose_source(read(tmp_path), None, None, None).data is None
-    with pytest.raises(ValueError, match="full form of mine is for real scans"):
+    with pytest.raises(ValueError, match="full form of mine needs real scans"):
         choose_source(read(tmp_path, small=False), None, None, None)
 
 
 def test_folder_that_is_not_there_then_refused_by_option(tmp_path):
-    with pytest.raises(FileNotFoundError, match="data: no folder"):
+    with pytest.raises(FileNotFoundError, match="data: no such folder"):
         choose_source(read(tmp_path), str(tmp_path / "gone"), None, None)
 
 
@@ -38,7 +38,7 @@ def test_prepared_folder_for_two_labels_then_refused_and_for_one_taken_as_given(
     assert task.given == tmp_path
     assert source.is_prepared
     text = source.describe(study.bundle, study.data)
-    assert "LUNA16, lung nodules, label ball, split patient drawn with seed 5" in text
+    assert "LUNA16, lung nodules, label ball, split patient with seed 5" in text
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_prepared_folder_of_something_else_then_refused(tmp_path, held, said):
 
 def test_prepared_folder_that_does_not_say_how_then_refused(tmp_path):
     (tmp_path / "datalist.json").write_text("{}")
-    with pytest.raises(ValueError, match="does not say how it was prepared"):
+    with pytest.raises(ValueError, match="lacks .*, which describes how it was prepared"):
         choose_source(read(tmp_path), str(tmp_path), None, None)
 
 
@@ -106,7 +106,7 @@ def test_phantoms_then_drawn_first_and_their_masks_are_the_labels(tmp_path):
     assert " ".join(cohort.words[:4]) == "-m scripts phantom luna16"
     assert "<need0>/masks" in task.words
     text = source.describe(study.bundle, STUDY["data"])
-    assert "they say nothing about patients" in text
+    assert "they allow no conclusion about patients" in text
 
 
 def test_pretraining_data_that_no_pretraining_asks_for_then_refused(tmp_path):

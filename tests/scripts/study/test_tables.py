@@ -1,4 +1,4 @@
-"""The tables of a report: a missing figure stays missing, the paper's stand apart from ours."""
+"""The tables of a report: missing figures stay missing, the paper's are separate from ours."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from scripts.study.tables import (
     ON_PHANTOMS,
     by_row,
     cost_table,
-    is_told,
+    given_position,
     main_table,
     number,
     reference_of,
@@ -64,6 +64,13 @@ def test_sizes_then_a_mean_of_each_group(study):
     table = size_table(study, {"BSFT": [result("BSFT", 0.5, 0.7)]})
     (row,) = table.rows
     assert "0.600" in " ".join(row)
+    assert table.title == "Dice by size of the nodule"
+
+
+def test_sizes_of_lesions_of_another_class_then_in_its_words(study):
+    table = size_table(study, {"BSFT": [result("BSFT", 0.5, lesion="liver tumour")]})
+    assert table.title == "Dice by size of the liver tumour"
+    assert table.notes == ("n counts a liver tumour once per seed that tested it.",)
 
 
 def test_costs_then_of_the_last_stage_and_all_epochs(study):
@@ -74,11 +81,11 @@ def test_costs_then_of_the_last_stage_and_all_epochs(study):
     trained = result("BSFT", 0.5, stages=stages, history=[{"seconds": "2"}] * 3, peak_mb=99.6)
     table = cost_table({"BSFT": [trained], "cut": [result("cut", 0.5)]})
     assert table.rows[0] == ["BSFT", "2.00 M", "1.00 / 2.00", "3", "6", "100"]
-    assert table.rows[1][1] == "learns nothing"
+    assert table.rows[1][1] == "not trained"
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "position"),
     [
         ({"network": "graph_cut"}, "centre and diameter of each nodule"),
         (
@@ -88,6 +95,6 @@ def test_costs_then_of_the_last_stage_and_all_epochs(study):
         ({"network": "unet_plain", "strategy": "scratch"}, None),
     ],
 )
-def test_method_that_knows_the_nodules_place_then_said(tmp_path, changes, told):
+def test_method_that_is_given_the_position_of_nodules_then_described(tmp_path, changes, position):
     (method,) = read_study(write_study(tmp_path, methods=[changes])).methods
-    assert is_told(method) == told
+    assert given_position(method, "nodule") == position

@@ -98,7 +98,7 @@ def launches(task, work):
 
 def test_full_disk_then_told_and_tried_again_where_there_is_more_room(tmp_path, free_mb):
     task, shop = counting(), Workshop(tmp_path, full)
-    with pytest.raises(TaskError, match="is full; make room and give the same command"):
+    with pytest.raises(TaskError, match="is full; make room and repeat the command"):
         shop.do(task)
     assert "is full" in shop.failure(task)
     assert Workshop(tmp_path).failure(task) is None  # of an earlier run it says nothing
@@ -123,7 +123,7 @@ def test_shared_step_that_fills_the_disk_then_begun_once_until_there_is_more_roo
     with pytest.raises(TaskError, match="is full"):
         shop.do(second)
     assert launches(need, tmp_path) == 2
-    with pytest.raises(TaskError, match="is full"):  # the same command anew knows nothing of it
+    with pytest.raises(TaskError, match="is full"):  # a new run of the command has no record of it
         Workshop(tmp_path, full).do(first)
     assert launches(need, tmp_path) == 3
 
