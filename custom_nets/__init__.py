@@ -1,1 +1,1 @@
-"""Networks whose encoders are ImageNet classifiers, and what transferring them needs."""
+"""Segmentation networks with ImageNet classifiers as encoders; weights, freezing, folding."""

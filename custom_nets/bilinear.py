@@ -7,21 +7,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 KERNEL = (0.25, 0.75, 0.75, 0.25)
-"""What a doubled row takes from its neighbours: new pixels lie a quarter off the old ones."""
+"""Weights along one axis: new pixels lie a quarter of a pixel from the old ones."""
 
 
 class BilinearDoubling(nn.Module):
     """Transposed convolution to twice the size; untrained, it interpolates each map bilinearly.
 
-    The border is repeated before and cropped after, so that it too starts as in
-    ``F.interpolate(mode="bilinear", align_corners=False)``, neither darkened nor shifted.
+    The border is repeated before and cropped after, so that it too equals
+    ``F.interpolate(mode="bilinear", align_corners=False)`` at the start, neither darkened nor
+    shifted.
 
     >>> BilinearDoubling(1)(torch.tensor([[[[0.0, 4.0]]]])).tolist()
     [[[[0.0, 1.0, 3.0, 4.0], [0.0, 1.0, 3.0, 4.0]]]]
     """
 
     def __init__(self, channels: int) -> None:
-        """Keep ``channels`` maps; training may let them mix."""
+        """Double ``channels`` maps, separate at first; training may mix them."""
         super().__init__()
         self.weight = nn.Parameter(bilinear_kernel(channels))
 
@@ -32,7 +33,7 @@ class BilinearDoubling(nn.Module):
 
 
 def bilinear_kernel(channels: int) -> Tensor:
-    """Return the weight (C, C, 4, 4) of a transposed convolution that doubles each map by itself.
+    """Return the weight (C, C, 4, 4) of a transposed convolution that doubles each map separately.
 
     >>> bilinear_kernel(2)[0, :, 1, 1].tolist()
     [0.5625, 0.0]

@@ -1,4 +1,4 @@
-"""An encoder with one linear layer on its deepest map: what an image shows, not where."""
+"""Image classifier: an encoder with one linear layer on the mean of its deepest map."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class TransferClassifier(Freezable):
     """Image (B, in_channels, H, W) in [0, 1] to logits (B, out_channels), any H and W.
 
     The encoder's deepest map is averaged over the image (Lin, Chen, Yan, Network in network, ICLR
-    2014), so that all that is learnt about places stays in the encoder, which is what a
-    pretraining is for. Parts for freezing are the encoder's blocks and "decoder", the linear layer.
+    2014), so that all spatial features are learnt in the encoder, the part that a pretraining is
+    to train. Parts for freezing are the encoder's blocks and "decoder", the linear layer.
 
     >>> import torch
     >>> network = TransferClassifier("resnet34", in_channels=1, out_channels=3)
@@ -37,7 +37,7 @@ class TransferClassifier(Freezable):
         Args:
             encoder: "vgg16", "resnet34", "inception_v3" or "densenet121".
             in_channels: 1 (grey) or 3 (a slice repeated, or with its two neighbours).
-            out_channels: classes, each with a logit of its own.
+            out_channels: number of classes, one logit each.
             weights: "none", "imagenet", a file or a URL: `custom_nets.encoders.weights`.
             normalise: as for `custom_nets.unet.TransferUNet`.
 
@@ -60,7 +60,7 @@ class TransferClassifier(Freezable):
         """Map (B, in_channels, H, W) in [0, 1] to logits (B, out_channels).
 
         Raises:
-            ValueError: another number of channels; one channel would pass for three otherwise.
+            ValueError: the number of channels is not ``in_channels``.
         """
         x, _ = pad_to_stride(x, self.in_channels)
         features = self.encoder(self.normalise(x))

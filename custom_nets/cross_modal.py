@@ -1,4 +1,4 @@
-"""U-Net with two pretrained encoders, one for each of two pictures of the same slice."""
+"""U-Net with two pretrained encoders, one for each of two images of the same slice."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ FUSIONS = ("concat", "sum")
 
 
 class Fusion(nn.Module):
-    """Two maps of one shape to one: their sum, or a 1x1 convolution of the two side by side.
+    """Two maps of one shape to one: their sum, or a 1x1 convolution of both, concatenated.
 
-    The convolution starts as the mean of the two maps, so that what the pretrained encoders see
-    reaches the decoder from the first step on.
+    The convolution starts as the mean of the two maps, so that the features of the pretrained
+    encoders reach the decoder from the first step on.
 
     >>> fusion = Fusion(2, "concat")
     >>> fusion(torch.full((1, 2, 1, 1), 1.0), torch.full((1, 2, 1, 1), 3.0)).flatten().tolist()
@@ -55,15 +55,15 @@ class Fusion(nn.Module):
 
 
 class CrossModalUNet(Freezable):
-    """Two pictures in one image (B, 2 * in_channels, H, W) to logits (B, out_channels, H, W).
+    """Two modalities in one image (B, 2 * in_channels, H, W) to logits (B, out_channels, H, W).
 
     The first half of the channels is one modality (a CT window), the second half the other (another
-    window, or the lung field); both in [0, 1]. Each goes through a pretrained encoder of its own,
-    the maps are fused at every level, and one decoder goes up as in `custom_nets.unet`. The two
-    encoders, alike but for their weights, are trained together: cross-modal transfer.
+    window, or the lung field); both in [0, 1]. Each has its own pretrained encoder, the maps are
+    fused at every level, and one decoder follows as in `custom_nets.unet`. The two encoders have
+    the same layers and separate weights and are trained together: cross-modal transfer.
 
-    A part for freezing holds that part of both encoders: "block5" is the block5 of the one and of
-    the other, "conv1" likewise; the fusions belong to "decoder".
+    A part for freezing holds that part of both encoders: "block5" is block5 of both, "conv1"
+    likewise; the fusions belong to "decoder".
 
     >>> network = CrossModalUNet("resnet34", in_channels=1, decoder_channels=(32, 16, 16, 8, 8))
     >>> tuple(network.eval()(torch.rand(1, 2, 40, 50)).shape)
@@ -98,11 +98,11 @@ class CrossModalUNet(Freezable):
             ValueError: an option is not among those named here.
         """
         super().__init__()
-        self.in_channels = 2 * in_channels  # of the image, as every network of ours has it
+        self.in_channels = 2 * in_channels  # of the whole image, as in the other networks
         self.first = make_encoder(encoder, in_channels=in_channels, weights=weights)
         self.second = make_encoder(encoder, in_channels=in_channels, weights=weights)
-        channels, usual = self.first.block_channels, self.first.normalisation
-        self.normalise = make_normalisation(normalise, usual, in_channels)
+        channels = self.first.block_channels
+        self.normalise = make_normalisation(normalise, self.first.normalisation, in_channels)
         self.fusions = nn.ModuleList(Fusion(width, fusion) for width in channels)
         self.pools_deepest = self.first.block_strides[-1] < STRIDE
         skips = channels[::-1] if self.pools_deepest else (*channels[-2::-1], 0)
@@ -111,7 +111,7 @@ class CrossModalUNet(Freezable):
         )
         initialise(self.decoder)
         self.name_parts(
-            {**_both(self.first, self.second), DECODER: {DECODER: ["fusions", "decoder"]}}
+            {**_merged_parts(self.first, self.second), DECODER: {DECODER: ["fusions", "decoder"]}}
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -121,19 +121,20 @@ class CrossModalUNet(Freezable):
             ValueError: another number of channels.
         """
         x, back = pad_to_stride(x, self.in_channels)
-        one, other = x.chunk(2, dim=1)
-        ours, theirs = self.first(self.normalise(one)), self.second(self.normalise(other))
+        image, other_image = x.chunk(2, dim=1)
+        maps = self.first(self.normalise(image))
+        other_maps = self.second(self.normalise(other_image))
         features: list[Tensor] = []
         for index, fusion in enumerate(self.fusions):
-            features.append(fusion(ours[index], theirs[index]))
+            features.append(fusion(maps[index], other_maps[index]))
         deepest = F.max_pool2d(features[-1], 2) if self.pools_deepest else features.pop()
         return F.pad(self.decoder(deepest, features), back)
 
 
-def _both(first: Encoder, second: Encoder) -> dict[str, dict[str, list[str]]]:
-    """Parts of two encoders of one kind, each layer holding both encoders' modules."""
-    ours, theirs = prefix_parts(first.parts, "first"), prefix_parts(second.parts, "second")
+def _merged_parts(first: Encoder, second: Encoder) -> dict[str, dict[str, list[str]]]:
+    """Merge the parts of two encoders of one kind; each layer holds both encoders' modules."""
+    parts, other_parts = prefix_parts(first.parts, "first"), prefix_parts(second.parts, "second")
     return {
-        block: {layer: [*paths, *theirs[block][layer]] for layer, paths in layers.items()}
-        for block, layers in ours.items()
+        block: {layer: [*paths, *other_parts[block][layer]] for layer, paths in layers.items()}
+        for block, layers in parts.items()
     }

@@ -1,4 +1,4 @@
-"""Up path of a U-Net: double, join the encoder's map of that size, convolve twice."""
+"""Decoder of a U-Net: steps that upsample, concatenate the encoder's map and convolve twice."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ NORMS = ("batch", "instance", "group", "none")
 
 
 class UpStep(nn.Module):
-    """Transposed convolution to twice the size, the skip beside it, two 3x3 convolutions."""
+    """Transposed convolution to twice the size, concatenation of the skip, two 3x3 convolutions."""
 
     def __init__(self, in_channels: int, channels: int, *, skip_channels: int, norm: str) -> None:
-        """Map ``in_channels`` maps, joined by ``skip_channels``, to ``channels`` maps."""
+        """Map ``in_channels`` maps and ``skip_channels`` maps of the skip to ``channels`` maps."""
         super().__init__()
         self.up = nn.ConvTranspose2d(in_channels, channels, 2, stride=2)
         self.convolutions = nn.Sequential(
@@ -27,7 +27,7 @@ class UpStep(nn.Module):
             *_convolution(channels, channels, norm),
         )
 
-    # TorchScript reads neither `Tensor | None` nor postponed names of the union.
+    # TorchScript does not understand `Tensor | None`.
     def forward(self, x: Tensor, skip: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
         """Map (B, in_channels, H, W) and (B, skip_channels, 2H, 2W) to (B, channels, 2H, 2W)."""
         x = self.up(x)
@@ -54,7 +54,8 @@ class Decoder(nn.Module):
         ``widths`` are the channels of the steps; None halves the channels at each.
 
         Raises:
-            ValueError: an unknown norm, another number of widths than of steps, or no output.
+            ValueError: the norm is unknown, widths and steps differ in number, or there is no
+                output.
         """
         super().__init__()
         steps = len(skip_channels)

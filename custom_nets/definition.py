@@ -1,4 +1,4 @@
-"""The arguments of a network as plain Python: what it is, and enough to build it again."""
+"""The arguments of a network as plain Python, from which it can be rebuilt."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from torch import nn
 
 TARGET = "_target_"
 SOURCES = ("weights", "fully_connected")
-"""Arguments that say where weights come from, not what the network is: left at their default."""
+"""Arguments that choose the source of weights, not the architecture: their default is noted."""
 
 TRUSTED = re.compile(r"(custom_nets|monai\.networks\.nets)(\.[A-Za-z_]\w*)+")
 """Classes that a definition read from a file may name."""
 
 
 class Defined(nn.Module):
-    """Network that remembers the arguments it was built with, in `definition`.
+    """Network that records the arguments it was built with, in `definition`.
 
-    Every argument is in there, defaults included, as plain Python; ``_target_`` names the class.
+    It holds every argument, defaults included, as plain Python; ``_target_`` names the class.
 
     >>> from custom_nets.classifier import TransferClassifier
     >>> definition = TransferClassifier("resnet34", in_channels=1).definition
@@ -34,29 +34,29 @@ class Defined(nn.Module):
     __jit_unused_properties__ = ["definition"]
 
     def __init_subclass__(cls, **options: Any) -> None:
-        """Have ``__init__`` of the subclass note its arguments."""
+        """Have ``__init__`` of the subclass record its arguments."""
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):
-            cls.__init__ = _noting(cls.__init__)  # type: ignore[method-assign]
+            cls.__init__ = _recording(cls.__init__)  # type: ignore[method-assign]
 
     @property
     def definition(self) -> dict[str, Any]:
-        """Class and arguments; changes of the returned dictionary stay in the network."""
-        found: dict[str, Any] = self.__dict__["_definition"]
-        return found
+        """Class and arguments; a change of the returned dictionary changes the network's own."""
+        definition: dict[str, Any] = self.__dict__["_definition"]
+        return definition
 
 
-def _noting(built: Callable[..., None]) -> Callable[..., None]:
-    """Wrap an ``__init__``; of several in a class hierarchy the outermost one's arguments count."""
+def _recording(init: Callable[..., None]) -> Callable[..., None]:
+    """Wrap an ``__init__``; in a class hierarchy the arguments of the subclass are recorded."""
 
-    @functools.wraps(built)
-    def noting(self: Defined, *args: Any, **options: Any) -> None:
+    @functools.wraps(init)
+    def recording(self: Defined, *args: Any, **options: Any) -> None:
         if "_definition" not in self.__dict__:
-            arguments = _arguments(built, (self, *args), options)
+            arguments = _arguments(init, (self, *args), options)
             self.__dict__["_definition"] = {TARGET: _name(type(self)), **arguments}
-        built(self, *args, **options)
+        init(self, *args, **options)
 
-    return noting
+    return recording
 
 
 def _name(cls: Any) -> str:
@@ -81,7 +81,7 @@ def _plain(name: str, value: Any) -> Any:
     """Reduce an argument to plain Python.
 
     Raises:
-        TypeError: for an object, such as a network that was built already.
+        TypeError: for an object, such as a network that is already built.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -94,8 +94,8 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(name, item) for item in value]
     raise TypeError(
-        f"{name}: must be plain Python or functools.partial of a class, by which the network can "
-        f'be built again, got a {type(value).__name__}; in a config add "_mode_": "callable"'
+        f"{name}: must be plain Python or functools.partial of a class, from which the network can "
+        f'be rebuilt, got a {type(value).__name__}; in a config add "_mode_": "callable"'
     )
 
 
@@ -103,27 +103,27 @@ def build_network(definition: Mapping[str, Any]) -> Defined:
     """Build a network from its definition, with random weights; nothing else is run.
 
     Raises:
-        ValueError: for a class outside of ``custom_nets`` and ``monai.networks.nets``, or one that
-            does not take these arguments.
+        ValueError: for a class outside ``custom_nets`` and ``monai.networks.nets``, or one that
+            does not accept these arguments.
 
     >>> build_network({"_target_": "os.system", "command": "ls"})
     Traceback (most recent call last):
     ...
-    ValueError: network_def: 'os.system' is no network of custom_nets or monai.networks.nets
+    ValueError: network_def: 'os.system' is not a network of custom_nets or monai.networks.nets
     """
     network = _call(definition)()
     if not isinstance(network, Defined):
-        raise ValueError(f"network_def: {definition[TARGET]} is no network of custom_nets")
+        raise ValueError(f"network_def: {definition[TARGET]} is not a network of custom_nets")
     return network
 
 
 def _call(definition: Mapping[str, Any]) -> Callable[[], Any]:
-    """Return a definition as a call that is still to be made; inner definitions likewise."""
+    """Return a definition as a function without arguments that builds it, inner ones likewise."""
     target = definition.get(TARGET)
     cls = _class(str(target)) if TRUSTED.fullmatch(str(target)) else None
     if cls is None:
         raise ValueError(
-            f"network_def: {target!r} is no network of custom_nets or monai.networks.nets"
+            f"network_def: {target!r} is not a network of custom_nets or monai.networks.nets"
         )
     arguments = {
         name: _call(value) if isinstance(value, Mapping) and TARGET in value else value
@@ -140,7 +140,7 @@ def _call(definition: Mapping[str, Any]) -> Callable[[], Any]:
 def _class(target: str) -> type[nn.Module] | None:
     module, _, name = target.rpartition(".")
     try:
-        found = getattr(importlib.import_module(module), name, None)
+        value = getattr(importlib.import_module(module), name, None)
     except ImportError:
         return None
-    return found if isinstance(found, type) and issubclass(found, nn.Module) else None
+    return value if isinstance(value, type) and issubclass(value, nn.Module) else None

@@ -1,6 +1,6 @@
 """Fully convolutional networks, FCN-32s to FCN-4s, on an ImageNet classifier.
 
-Long, Shelhamer, Darrell, CVPR 2015; FCN-4s adds pool2 in the same way, as for the liver in CT.
+Long, Shelhamer, Darrell, CVPR 2015; FCN-4s adds pool2 in the same way, as used for liver CT.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ FCN_STRIDES = (32, 16, 8, 4)
 """Stride of the finest map that is scored: FCN-32s, FCN-16s, FCN-8s, FCN-4s."""
 
 SKIP_SCORE = re.compile(r"decoder\.steps\.\d+\.score\.")
-"""What the names of a skip's scores start with in a ``state_dict``."""
+"""Start of the keys of a skip's scores in a ``state_dict``."""
 
 DOUBLINGS = 5
 """From 1/32 of the image to its full size."""
 
 
 class FusingStep(nn.Module):
-    """Class scores to twice the size, plus the scores of the encoder's map of that size."""
+    """Class scores upsampled to twice the size, plus the scores of the encoder's map there."""
 
     def __init__(self, channels: int, *, skip_channels: int) -> None:
-        """Keep ``channels`` maps of scores; the new ones start at zero; 0 skip channels: none."""
+        """Upsample ``channels`` scores; those of the skip start at zero; 0 channels for no skip."""
         super().__init__()
         self.up = BilinearDoubling(channels)
         self.score: nn.Conv2d | None = None
@@ -49,7 +49,7 @@ class FusingStep(nn.Module):
             nn.init.zeros_(self.score.weight)
             nn.init.zeros_(self.score.bias)  # type: ignore[arg-type]
 
-    # TorchScript reads neither `Tensor | None` nor postponed names of the union.
+    # TorchScript does not understand `Tensor | None`.
     def forward(self, x: Tensor, skip: Optional[Tensor] = None) -> Tensor:  # noqa: UP045
         """Map (B, C, H, W) and (B, skip_channels, 2H, 2W) to (B, C, 2H, 2W)."""
         doubled: Tensor = self.up(x)
@@ -59,7 +59,7 @@ class FusingStep(nn.Module):
 
 
 class FusingDecoder(nn.Module):
-    """1x1 scores of the deepest map, doubled five times, joined by the skips' scores."""
+    """1x1 scores of the deepest map, doubled five times, plus the scores of the skips."""
 
     def __init__(
         self, in_channels: int, skip_channels: Sequence[int], out_channels: int, *, dropout: float
@@ -92,15 +92,15 @@ class TransferFCN(Freezable):
     and pool2 or on the other encoders' blocks of strides 16, 8 and 4. The coarse scores are doubled
     and the finer ones added, and so on to full size.
 
-    Every doubling is a transposed convolution of its own, started as bilinear interpolation, also
-    those after the last skip, where the original makes one step of 8, 16 or 32. So FCN-32s to
-    FCN-4s differ in nothing but the skips' scores, and these start at zero: a network that
-    continues a coarser one (`load_coarser`) starts as the very same function.
+    Every doubling is a separate transposed convolution that starts as bilinear interpolation, also
+    after the last skip, where the original upsamples by 8, 16 or 32 in one step. So FCN-32s to
+    FCN-4s differ only in the skips' scores, which start at zero: a network that continues a coarser
+    one (`load_coarser`) computes the same function at first.
 
     Inputs are normalised inside. The liver paper subtracts the mean of its training images: give
     that number as ``normalise``, and it becomes part of the weights.
 
-    Parts for freezing are the encoder's blocks and "decoder", which holds all else. conv6 and conv7
+    Parts for freezing are the encoder's blocks and "decoder", which holds the rest. conv6 and conv7
     belong to the decoder: staged strategies train them from the first stage on. (The layer names
     "conv6" and "conv7" mean the encoder's sixth and seventh convolution, as everywhere.)
 
@@ -165,7 +165,7 @@ class TransferFCN(Freezable):
         """Map (B, in_channels, H, W) in [0, 1] to logits (B, out_channels, H, W).
 
         Raises:
-            ValueError: another number of channels; one channel would pass for three otherwise.
+            ValueError: the number of channels is not ``in_channels``.
         """
         x, back = pad_to_stride(x, self.in_channels)
         maps = self.encoder(self.normalise(x))[4 - self.skips :]
@@ -177,32 +177,34 @@ class TransferFCN(Freezable):
         return F.pad(self.decoder(deepest, maps), back)
 
     def load_coarser(self, source: Mapping[str, Any] | str | Path) -> tuple[str, ...]:
-        """Continue from a coarser network, such as FCN-8s from FCN-16s; the same function at first.
+        """Continue from a coarser network, such as FCN-8s from FCN-16s, as the same function.
 
         Args:
-            source: the coarser network's ``state_dict``, alone or under "model" as checkpoints
-                have it; or the file of either.
+            source: the coarser network's ``state_dict``, or a dictionary that holds it under
+                "model", as model files do; or a file of either.
 
         Returns:
-            The names of what is new, the added skips' scores, which are set to zero.
+            The names of the new tensors, the added skips' scores, which are set to zero.
 
         Raises:
-            ValueError: not the weights of a coarser network of the same kind; nothing is loaded.
+            ValueError: the weights are not of a coarser network of the same kind; none is loaded.
             FileNotFoundError: no such file.
         """
         offered, own = _read_state(source), self.state_dict()
         new = [key for key in own if SKIP_SCORE.match(key) and key not in offered]
         wanted = {key: tuple(own[key].shape) for key in own.keys() - new}
-        found = {key: tuple(tensor.shape) for key, tensor in offered.items()}
-        wrong = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
+        given = {key: tuple(tensor.shape) for key, tensor in offered.items()}
+        wrong = sorted(k for k in wanted.keys() | given.keys() if wanted.get(k) != given.get(k))
         if wrong or not new:
-            got = f"others in {len(wrong)} tensors: {wrong[:5]}" if wrong else "one as fine as it"
+            got = f"{len(wrong)} other tensors: {wrong[:5]}" if wrong else "one that is not coarser"
             raise ValueError(
                 f"source must be the state_dict of a network coarser than FCN-{self.stride}s, of "
                 f"the same encoder, width and out_channels; got {got}; give that of the step before"
             )
         self.load_state_dict({**offered, **{key: torch.zeros_like(own[key]) for key in new}})
-        logger.info("FCN-%ds continues a coarser one; new: %s", self.stride, ", ".join(new))
+        logger.info(
+            "FCN-%ds continues a coarser network; new tensors: %s", self.stride, ", ".join(new)
+        )
         return tuple(new)
 
 

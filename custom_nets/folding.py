@@ -1,4 +1,4 @@
-"""Batch norms folded into the convolutions before them: fewer passes over the maps."""
+"""Folding of batch norms into the convolutions before them, for faster inference."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from custom_nets.freezing import Freezable, FreezableBatchNorm2d
 
 PROBE = (64, 96)
-"""Height and width of the image that folded and unfolded network are compared on."""
+"""Height and width of the image on which folded and unfolded network are compared."""
 TOLERANCE = 1e-4
 """Of the largest logit, in float32."""
 
@@ -22,19 +22,19 @@ TOLERANCE = 1e-4
 def fold_norms(network: Freezable) -> int:
     """Fold every batch norm that is registered right after its convolution; for inference only.
 
-    A norm that stands elsewhere, as before the convolutions of a DenseNet, stays. The network can
-    neither be trained nor loaded into afterwards: the norms and their weights are gone.
+    A norm in another position, as before the convolutions of a DenseNet, stays. Afterwards the
+    network can neither be trained nor load weights: the norms and their weights are removed.
 
     Args:
-        network: in evaluation mode, with its weights, float32; is changed in place.
+        network: in evaluation mode, with its weights, in float32; it is changed in place.
 
     Returns:
-        How many norms were folded.
+        The number of folded norms.
 
     Raises:
         ValueError: for a network in training mode, or one that calls its modules in another order
-            than it registers them, whose logits would change, or that does not say in
-            ``in_channels`` what images it takes; it is left as it is.
+            than it registers them, whose logits would change, or that has no ``in_channels``; the
+            network is not changed.
     """
     if network.training:
         raise ValueError("network must be in evaluation mode; got training mode; call eval() first")
@@ -52,8 +52,8 @@ def fold_norms(network: Freezable) -> int:
 
 
 def _pairs(network: nn.Module) -> list[tuple[str, str]]:
-    """Paths of each convolution and of the norm registered after it in the same module."""
-    found = []
+    """Return the paths of each convolution and of the norm registered right after it."""
+    pairs = []
     for path, parent in network.named_modules():
         prefix = f"{path}." if path else ""
         for (name, child), (after, norm) in pairwise(parent.named_children()):
@@ -62,8 +62,8 @@ def _pairs(network: nn.Module) -> list[tuple[str, str]]:
                 and isinstance(norm, FreezableBatchNorm2d)
                 and child.out_channels == norm.num_features
             ):
-                found.append((prefix + name, prefix + after))
-    return found
+                pairs.append((prefix + name, prefix + after))
+    return pairs
 
 
 def _fold(network: nn.Module, convolution: str, norm: str) -> None:
@@ -74,22 +74,22 @@ def _fold(network: nn.Module, convolution: str, norm: str) -> None:
 
 
 def _compare(network: Freezable, folded: Freezable) -> None:
-    """Compare two networks on the CPU."""
+    """Refuse a folded network whose logits differ from the unfolded one's, on the CPU."""
     channels = getattr(network, "in_channels", None)
     if not isinstance(channels, int):
         raise ValueError(
-            f"network must have the channels of its images as in_channels; got {channels!r}; add "
+            f"network must state the channels of its images in in_channels; got {channels!r}; add "
             "it, or set fold_norms to false"
         )
-    own = torch.Generator().manual_seed(0)  # a run's own random numbers stay as they are
+    own = torch.Generator().manual_seed(0)  # does not disturb the run's random numbers
     image = torch.rand(1, channels, *PROBE, generator=own)
     with torch.autocast("cpu", enabled=False):
-        wanted: Tensor = network(image)
-        got: Tensor = folded(image)
-    apart, largest = float((got - wanted).abs().max()), float(wanted.abs().max())
-    if not apart <= TOLERANCE * largest:
+        expected: Tensor = network(image)
+        actual: Tensor = folded(image)
+    difference, largest = float((actual - expected).abs().max()), float(expected.abs().max())
+    if not difference <= TOLERANCE * largest:
         raise ValueError(
-            f"network must call each norm on what the convolution registered before it gives; "
-            f"folded, its logits are up to {apart:g} off, the largest being {largest:g}; set "
-            "fold_norms to false"
+            f"network must call each norm on the output of the convolution registered before it; "
+            f"folding changed its logits by up to {difference:g}, the largest being {largest:g}; "
+            "set fold_norms to false"
         )

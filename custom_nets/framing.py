@@ -1,4 +1,4 @@
-"""Images of any height and width for networks that halve them five times."""
+"""Padding of images to sizes that a network can halve five times."""
 
 from __future__ import annotations
 
@@ -10,21 +10,20 @@ STRIDE = 32
 
 
 def pad_to_stride(x: Tensor, channels: int) -> tuple[Tensor, list[int]]:
-    """Lengthen an image at its lower and right edge by copies of its last row and column.
+    """Pad an image at its lower and right edge with copies of its last row and column.
 
     Scriptable and exportable for any height and width.
 
     Args:
         x: (B, channels, H, W).
-        channels: that x must have; one channel would pass for three otherwise.
+        channels: that x must have; one channel would be broadcast to three unnoticed.
 
     Returns:
-        The image with sides that are multiples of `STRIDE`; and the padding for ``F.pad`` that
-        takes off a map of its size what was added. It is negative: unlike a slice, that stays
-        exportable.
+        The image with sides that are multiples of `STRIDE`; and the negative padding with which
+        ``F.pad`` crops a map of its size to the image again. Unlike a slice it can be exported.
 
     Raises:
-        ValueError: what is no image, or has another number of channels.
+        ValueError: x is not a batch of images with ``channels`` channels.
 
     >>> import torch
     >>> image, back = pad_to_stride(torch.rand(1, 3, 33, 64), 3)
@@ -41,7 +40,7 @@ def pad_to_stride(x: Tensor, channels: int) -> tuple[Tensor, list[int]]:
 
 
 def missing_rows(size: int, stride: int = STRIDE) -> int:  # TorchScript reads no global
-    """Return how many rows or columns a map lacks to the next multiple of ``stride``.
+    """Return the rows or columns missing from the next multiple of ``stride``.
 
     >>> missing_rows(33), missing_rows(64)
     (31, 0)

@@ -1,4 +1,4 @@
-"""Freezing as a property of a network: which named parts may change, and which hold still."""
+"""Networks whose named parts can be frozen and released for training."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing_extensions import Self
 from custom_nets.definition import Defined
 
 DECODER = "decoder"
-"""Name of the part that holds everything which is not the encoder."""
+"""Name of the part that holds everything except the encoder."""
 
 
 class FreezableBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm whose statistics can be held still even in training mode.
+    """Batch norm whose statistics can be frozen even in training mode.
 
-    Eval mode alone does not survive a call of ``train()`` on an exported network, whose modules
-    no longer run our Python; the flag ``frozen`` is part of the exported program.
-    Maps (B, C, H, W) to (B, C, H, W).
+    Eval mode alone would be lost by a call of ``train()`` on an exported network, which does not
+    run `Freezable.train`; the flag ``frozen`` is part of the exported program. Maps (B, C, H, W) to
+    (B, C, H, W).
     """
 
     def __init__(self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
@@ -29,7 +29,7 @@ class FreezableBatchNorm2d(nn.BatchNorm2d):
         self.frozen = False
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise by the batch while learning, by the stored statistics otherwise."""
+        """Normalise by the batch's statistics while learning, otherwise by the stored ones."""
         learning = self.training and not self.frozen
         if learning and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
@@ -46,12 +46,12 @@ class FreezableBatchNorm2d(nn.BatchNorm2d):
 
 
 class Freezable(Defined):
-    """Network made of named blocks, each made of named layers, that can be frozen and released.
+    """Network of named blocks of named layers, which can be frozen and released.
 
-    A frozen layer gets no gradient, keeps its norm statistics in every mode and, where nothing
-    before it is trained, builds no autograd graph. A subclass calls `name_parts` once its modules
-    exist. Layers are kept as module paths, so that copies and converted norms stay covered.
-    Under DistributedDataParallel wrap anew after a change, or use ``find_unused_parameters=True``.
+    A frozen layer gets no gradient, keeps its norm statistics in every mode and, if nothing before
+    it is trained, builds no autograd graph. A subclass calls `name_parts` once its modules exist.
+    Layers are stored as module paths, which stay valid in copies and with converted norms. Under
+    DistributedDataParallel use ``find_unused_parameters=True``, or wrap again after each change.
     """
 
     __jit_unused_properties__ = [
@@ -70,7 +70,7 @@ class Freezable(Defined):
         """Name the parts: block -> layer -> paths of the layer's modules, all in forward order.
 
         Raises:
-            ValueError: a parameter stands in no layer, or in two; it would escape the freezing.
+            ValueError: a parameter is in no layer, or in two; freezing would not work for it.
         """
         self._parts = parts
         held = [id(p) for block in parts for p in self._parameters_of(block)]
@@ -78,8 +78,8 @@ class Freezable(Defined):
         missing = [name for key, name in everything.items() if key not in set(held)]
         if missing or len(held) != len(set(held)):
             raise ValueError(
-                f"parts must hold every parameter exactly once, but {missing[:5]} stand in no part "
-                f"and {len(held) - len(set(held))} stand in two; correct the module paths"
+                f"parts must hold every parameter exactly once, but {missing[:5]} are in no part "
+                f"and {len(held) - len(set(held))} are in two; correct the module paths"
             )
 
     @property
@@ -100,11 +100,11 @@ class Freezable(Defined):
 
     @property
     def trainable(self) -> tuple[str, ...]:
-        """Names given to `set_trainable` last; ("all",) at first."""
+        """Names last given to `set_trainable`; ("all",) at first."""
         return tuple(self._trainable)
 
     def check_names(self, names: Iterable[str]) -> None:
-        """Refuse what `set_trainable` would not understand.
+        """Refuse names that `set_trainable` does not know.
 
         Raises:
             ValueError: a name is unknown (a misspelt block would stay frozen unnoticed), or names
@@ -121,8 +121,8 @@ class Freezable(Defined):
         """Release the named blocks and layers and freeze all others.
 
         ``names`` mixes blocks, layers, "encoder", "decoder" and "all"; an empty list freezes
-        everything. Gradients of what is frozen are dropped: an optimiser that was built over all
-        parameters skips those without a gradient, its momentum and weight decay included.
+        everything. Gradients of frozen parameters are dropped: an optimiser of all parameters
+        skips those without a gradient, also for momentum and weight decay.
 
         Raises:
             ValueError: as `check_names`, before anything is changed.
@@ -140,24 +140,24 @@ class Freezable(Defined):
         self.train(self.training)
 
     def keep_statistics(self) -> None:
-        """Hold the encoder's norm statistics still, whatever is released; weights still train.
+        """Freeze the encoder's norm statistics, also in released blocks, whose weights still train.
 
-        For batches too small or too unlike whole images (crops, say) to estimate statistics from:
-        the pretrained ones are better. Not for an encoder without pretrained weights.
+        For batches that are too small, or too unlike whole images (such as crops), to estimate
+        statistics from. Not for an encoder without pretrained weights.
         """
         self._keeps_statistics = True
         self.set_trainable(self._trainable)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Parameters by block, frozen ones too, always in the same order: for one optimiser."""
+        """Return parameters by block, also frozen ones, always in the same order."""
         return [{"name": name, "params": self._parameters_of(name)} for name in self._parts]
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; frozen layers stay in eval mode whatever the engine asks for."""
+        """Set the mode; frozen layers stay in eval mode."""
         super().train(mode)
         for block, layers in self._parts.items():
             for module in (self.get_submodule(path) for paths in layers.values() for path in paths):
-                if _holds_still(module):
+                if _is_frozen(module):
                     module.eval()
                 elif self._keeps_statistics and block != DECODER:
                     for norm in module.modules():
@@ -172,7 +172,7 @@ class Freezable(Defined):
 def prefix_parts(
     parts: dict[str, dict[str, list[str]]], prefix: str
 ) -> dict[str, dict[str, list[str]]]:
-    """Return the parts of a child module as its parent names them.
+    """Return the parts of a child module with paths from its parent.
 
     >>> prefix_parts({"block1": {"conv1": ["conv", "norm"]}}, "encoder")
     {'block1': {'conv1': ['encoder.conv', 'encoder.norm']}}
@@ -193,7 +193,7 @@ def _release(module: nn.Module, released: bool, *, learns_statistics: bool) -> N
             norm.frozen = not learns_statistics
 
 
-def _holds_still(module: nn.Module) -> bool:
-    """Read it from the parameters themselves: they are what copies and converted norms share."""
+def _is_frozen(module: nn.Module) -> bool:
+    """Whether no parameter trains; read from the parameters, which copies keep."""
     parameters = list(module.parameters())
     return bool(parameters) and not any(p.requires_grad for p in parameters)

@@ -13,7 +13,7 @@ from custom_nets.encoders.weights import read_tensors, weights_file
 logger = logging.getLogger(__name__)
 
 ORIGINS = ("file", "fresh", "none")
-"""Where conv6 and conv7 come from: the weights file, a random draw, or nowhere: left out."""
+"""Source of conv6 and conv7: the weights file, random numbers, or none, without the layers."""
 
 CLASSIFIER = {"conv6": "classifier.0", "conv7": "classifier.3"}
 """Names of the fully connected layers in the published file of VGG-16."""
@@ -22,10 +22,10 @@ CLASSIFIER_WIDTH = 4096
 
 
 class FullyConnected(nn.Module):
-    """conv6 (7x7) and conv7 (1x1), each with ReLU, at every place of a map instead of at one.
+    """conv6 (7x7) and conv7 (1x1), each with ReLU: the classifier at every pixel of a map.
 
-    A fully connected layer over 7 x 7 pixels is a 7x7 convolution looked at in one place. Padding
-    by 3 keeps the size of the map, where the original (Long et al. 2015) pads the image by 100.
+    A fully connected layer over 7 x 7 pixels equals a 7x7 convolution at one position. Padding by 3
+    keeps the size of the map, where the original (Long et al. 2015) pads the image by 100.
     """
 
     def __init__(self, in_channels: int, width: int, *, dropout: float) -> None:
@@ -45,24 +45,24 @@ class FullyConnected(nn.Module):
 def make_fully_connected(
     in_channels: int, origin: str, *, width: int, weights: str, dropout: float
 ) -> FullyConnected | None:
-    """Build conv6 and conv7 as `choose_origin` settled; None where they are left out."""
+    """Build conv6 and conv7 of an origin and width of `choose_origin`; None for "none"."""
     if origin == "none":
         return None
     module = FullyConnected(in_channels, width, dropout=dropout)
     if origin == "file":
         load_fully_connected(module, weights)
     else:
-        logger.info("conv6 and conv7 start fresh, %d wide", width)
+        logger.info("conv6 and conv7 start with random weights, %d wide", width)
     return module
 
 
 def choose_origin(
     encoder: str, weights: str, *, fully_connected: str | None, width: int | None
 ) -> tuple[str, int]:
-    """Settle where conv6 and conv7 come from, and their width (0 where they are left out).
+    """Decide the source of conv6 and conv7, and their width (0 if they are left out).
 
     With None for ``fully_connected``: "none" at width 0 or for an encoder whose classifier has no
-    hidden layers; "fresh" where all weights are random anyway (``weights`` is "none"); otherwise
+    hidden layers; "fresh" if all weights are random anyway (``weights`` is "none"); otherwise
     "file". With None for ``width``: 4096, the classifier's.
 
     >>> choose_origin("vgg16", "imagenet", fully_connected=None, width=None)
@@ -71,8 +71,8 @@ def choose_origin(
     ('none', 0)
 
     Raises:
-        ValueError: an unknown origin, or one that contradicts encoder, weights or width; random
-            layers would pass for transferred ones.
+        ValueError: the origin is unknown, or contradicts encoder, weights or width; random layers
+            would be taken for transferred ones.
     """
     origin = fully_connected or _usual_origin(encoder, weights, width)
     if origin not in ORIGINS:
@@ -92,7 +92,7 @@ def choose_origin(
 
 
 def load_fully_connected(module: FullyConnected, weights: str) -> None:
-    """Fill conv6 and conv7 from the classifier in VGG-16's file; says so in the log.
+    """Fill conv6 and conv7 from the classifier in VGG-16's file, and log it.
 
     classifier.0.weight (4096, 25088) becomes the kernel (4096, 512, 7, 7) of conv6, and
     classifier.3.weight (4096, 4096) the kernel (4096, 4096, 1, 1) of conv7.
@@ -102,14 +102,15 @@ def load_fully_connected(module: FullyConnected, weights: str) -> None:
         weights: "imagenet", a file or a URL with a hash: `custom_nets.encoders.weights`.
 
     Raises:
-        ValueError: the file has no such layers, as one of our own pretraining, or in other shapes.
+        ValueError: the file lacks these layers, as those of our pretraining do, or has other
+            shapes.
         FileNotFoundError, ConnectionError: as `custom_nets.encoders.weights.weights_file`.
     """
     path = weights_file("vgg16", weights)
     offered = read_tensors(path, "vgg16")
     wanted = {_file_key(key): tensor for key, tensor in module.state_dict().items()}
     wrong = [
-        f"{key} {_came(offered.get(key))}, must be {_flat_shape(tensor)}"
+        f"{key} {_shape_or_missing(offered.get(key))}, must be {_flat_shape(tensor)}"
         for key, tensor in wanted.items()
         if key not in offered or list(offered[key].shape) != _flat_shape(tensor)
     ]
@@ -122,7 +123,7 @@ def load_fully_connected(module: FullyConnected, weights: str) -> None:
     with torch.no_grad():
         for key, tensor in wanted.items():
             tensor.copy_(offered[key].reshape(tensor.shape))
-    logger.info("conv6 and conv7 take classifier.0 and classifier.3 from %s", path)
+    logger.info("conv6 and conv7: loaded classifier.0 and classifier.3 from %s", path)
 
 
 def _file_key(key: str) -> str:
@@ -131,7 +132,7 @@ def _file_key(key: str) -> str:
 
 
 def _flat_shape(tensor: Tensor) -> list[int]:
-    """Shape of a kernel as the fully connected layer has it; a bias keeps its own."""
+    """Return the shape of a kernel as a fully connected layer; a bias keeps its shape."""
     return list((tensor.flatten(1) if tensor.ndim > 1 else tensor).shape)
 
 
@@ -146,7 +147,7 @@ def _check_file(encoder: str, weights: str, width: int) -> None:
     if encoder != "vgg16":
         wrong.append(f"encoder {encoder!r}, whose classifier has no hidden layers")
     if weights == "none":
-        wrong.append("weights 'none', which is no file")
+        wrong.append("weights 'none', which is not a file")
     if width != CLASSIFIER_WIDTH:
         wrong.append(f"width {width}")
     if wrong:
@@ -157,5 +158,5 @@ def _check_file(encoder: str, weights: str, width: int) -> None:
         )
 
 
-def _came(tensor: Tensor | None) -> str:
+def _shape_or_missing(tensor: Tensor | None) -> str:
     return "missing" if tensor is None else str(list(tensor.shape))

@@ -1,4 +1,4 @@
-"""From inputs in [0, 1] to what the weights of an encoder were trained on."""
+"""Normalisation of inputs in [0, 1] to the mean and deviation an encoder was trained with."""
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +14,10 @@ STATISTICS = {
 class InputNormalisation(nn.Module):
     """Subtract a mean and divide by a standard deviation, part of the network and its exports.
 
-    One input channel takes the average of the three colours' figures. Published figures are no
-    weights: they stay out of the ``state_dict``. A mean of the network's own training images is
-    learnt from data as weights are: it is in the ``state_dict``, so that whoever loads the weights
-    subtracts the same number, and whatever number a network was built with gives way to it.
+    For one input channel the figures of the three colours are averaged. Published figures are not
+    in the ``state_dict``. The mean of the network's own training images is: like weights it is
+    learnt from data, and a network that loads the weights must subtract the same number, whatever
+    mean it was built with.
 
     >>> InputNormalisation("half", 1)(torch.tensor([[[[0.0, 0.5, 1.0]]]])).tolist()
     [[[[-1.0, 0.0, 1.0]]]]
@@ -26,18 +26,18 @@ class InputNormalisation(nn.Module):
     ([[[[-0.5, 0.0, 1.5]]]], ['mean'])
     """
 
-    # No postponed annotations in this file: TorchScript reads these two.
+    # TorchScript reads these annotations, so this file does not postpone them.
     mean: Tensor
     std: Tensor
 
     def __init__(self, kind: str, channels: int, *, mean: float | None = None) -> None:
         """Choose "imagenet", "half" or "none" for 1 or 3 channels.
 
-        ``mean`` takes the place of that kind's mean in every channel; its deviation stays.
+        ``mean`` replaces that kind's mean in every channel; its deviation stays.
 
         Raises:
-            ValueError: another kind, or a mean outside [0, 1]; weights fed on the wrong scale give
-                poor features unnoticed.
+            ValueError: the kind is unknown, or the mean is outside [0, 1]; on the wrong scale an
+                encoder gives poor features, which could go unnoticed.
         """
         super().__init__()
         if kind not in STATISTICS:
@@ -62,12 +62,12 @@ class InputNormalisation(nn.Module):
 
 
 def make_normalisation(asked: str | float | None, usual: str, channels: int) -> InputNormalisation:
-    """Build what a network was asked for.
+    """Build the normalisation of a network.
 
     Args:
-        asked: "imagenet", "half" or "none"; a number, the mean of the training images, which takes
-            the place of the usual mean; None for the usual kind as it is.
-        usual: kind that the encoder's published weights expect.
+        asked: "imagenet", "half" or "none"; a number, the mean of the training images, which
+            replaces the usual mean; None for the usual kind.
+        usual: the kind that the encoder's published weights expect.
         channels: 1 or 3.
 
     >>> make_normalisation(0.3, "imagenet", 1).mean.item() == torch.tensor(0.3).item()

@@ -1,4 +1,4 @@
-"""Any network without an encoder of its own, in the contract that staged fine-tuning asks for."""
+"""Wrapper that lets staged fine-tuning train a network without a transferred encoder."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from custom_nets.freezing import DECODER, Freezable
 class PlainNetwork(Freezable):
     """Image (B, in_channels, ...) to logits, by a network that is trained as a whole.
 
-    For comparison with transfer: MONAI's networks and those of other papers have no pretrained
-    encoder, so that everything is the one part "decoder" and only strategies that name "decoder" or
-    "all" fit; those that name blocks are refused. Sizes that the network cannot halve evenly are
-    padded to a multiple of ``stride`` and cropped again, as the project's other networks do.
+    For comparison with transfer learning: MONAI's networks and those of other papers have no
+    pretrained encoder, so that there is one part, "decoder". Strategies can name "decoder" or
+    "all"; those that name blocks are refused. Images whose sides are not multiples of ``stride``
+    are padded and the logits cropped, as in the project's other networks.
 
     >>> import torch
     >>> from functools import partial
@@ -41,10 +41,10 @@ class PlainNetwork(Freezable):
                 network maps (B, in_channels, ...) to logits.
             in_channels: of the images.
             spatial_dims: 2 for images (B, C, H, W), 3 for volumes (B, C, H, W, D).
-            stride: the sides must be multiples of it; 1 if any size will do.
+            stride: the network needs sides that are multiples of it; 1 if it accepts any size.
 
         Raises:
-            ValueError: a number that makes no sense.
+            ValueError: a number is out of range.
         """
         super().__init__()
         if spatial_dims not in (2, 3) or stride < 1 or in_channels < 1:
@@ -60,7 +60,7 @@ class PlainNetwork(Freezable):
         """Map (B, in_channels, ...) to (B, out_channels, ...).
 
         Raises:
-            ValueError: another number of channels or axes.
+            ValueError: the number of channels or axes is wrong.
         """
         if x.dim() != self.spatial_dims + 2 or x.shape[1] != self.in_channels:
             raise ValueError(

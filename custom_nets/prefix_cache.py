@@ -1,4 +1,4 @@
-"""Maps of frozen blocks, kept in memory: an image that comes again does not pass them again."""
+"""Cache of the maps of frozen blocks, so that a repeated image skips these blocks."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ Versions = tuple[tuple[int, int], ...]
 
 
 class PrefixCache:
-    """Calls a network, taking what its first, frozen blocks give from memory where it can.
+    """Calls a network, with the maps of its first, frozen blocks from memory if they are known.
 
-    The logits are the network's own but for rounding, and so are the gradients: nothing before the
-    first block that trains has any. Images are known by their values, so that only those that come
-    again unchanged gain: for training without augmentation. Maps are forgotten when the weights of
-    the frozen blocks change, or their block is released.
+    Logits and gradients equal the network's own except for rounding: there are no gradients before
+    the first block that trains. Images are identified by their values, so that only unchanged
+    images are faster: useful for training without augmentation. Maps are discarded when the weights
+    of the frozen blocks change, or when their block is released.
 
     Args:
-        megabytes: of maps (10**6 bytes) at most; images beyond that are computed every time.
+        megabytes: limit for the maps (10**6 bytes); further images are computed every time.
 
     Raises:
-        ValueError: for no memory.
+        ValueError: when the limit is not above 0.
     """
 
     def __init__(self, megabytes: float) -> None:
@@ -47,13 +47,13 @@ class PrefixCache:
 
     @property
     def held_megabytes(self) -> float:
-        """What the maps take now."""
+        """Current size of the maps."""
         return self._held / 1e6
 
     def __call__(self, network: TransferUNet, images: Tensor) -> Tensor:
         """Map (B, in_channels, H, W) in [0, 1] to logits (B, out_channels, H, W)."""
         blocks = frozen_blocks(network)
-        self._follow(network, blocks)
+        self._discard_outdated(network, blocks)
         if not blocks:
             logits: Tensor = network(images)
             return logits
@@ -65,9 +65,9 @@ class PrefixCache:
     def _look_up(
         self, network: TransferUNet, images: Tensor, normalised: Tensor, blocks: int
     ) -> list[Tensor]:
-        """Return block1 ... of the frozen blocks for a batch; compute what is missing."""
-        numbers = _numbers_asked(images.device.type)
-        keys = [numbers + _digest([image]) for image in images]
+        """Return the maps of the frozen blocks for a batch; compute those that are missing."""
+        precision = _precision(images.device.type)
+        keys = [precision + _digest([image]) for image in images]
         missing = [number for number, key in enumerate(keys) if key not in self._maps]
         self.misses += len(missing)
         self.hits += len(keys) - len(missing)
@@ -82,24 +82,26 @@ class PrefixCache:
         return [torch.cat(one) for one in zip(*rows, strict=True)]
 
     def _keep(self, key: bytes, maps: list[Tensor]) -> None:
-        if key in self._maps:  # twice in one batch
+        if key in self._maps:  # the image is in the batch twice
             return
         size = _bytes_of(maps)
         if self._held + size <= self.megabytes * 1e6:
-            self._maps[key] = [one.clone() for one in maps]  # not a row that holds its whole batch
+            self._maps[key] = [
+                one.clone() for one in maps
+            ]  # a view would keep the whole batch alive
             self._held += size
         elif not self._warned:
             self._warned = True
             logger.warning(
-                "cache of frozen blocks: %.0f MB are full with %d images, %d came again; %s",
+                "cache of frozen blocks: %.0f MB are full with %d images, %d were repeated; %s",
                 *(self.megabytes, len(self._maps), self.hits),
                 "others are computed every time"
                 if self.hits
-                else "none did: turn augmentation off, or leave the cache out",
+                else "turn augmentation off, or leave the cache out",
             )
 
-    def _follow(self, network: TransferUNet, blocks: int) -> None:
-        """Forget what belongs to other weights, and to blocks that are no longer frozen."""
+    def _discard_outdated(self, network: TransferUNet, blocks: int) -> None:
+        """Discard maps of other weights, and of blocks that are no longer frozen."""
         tensors = _tensors_of(network, blocks)
         versions = tuple((tensor.data_ptr(), tensor._version) for tensor in tensors)
         if versions == self._versions and blocks == self._blocks:
@@ -128,8 +130,8 @@ def frozen_blocks(network: TransferUNet) -> int:
     return count
 
 
-def _numbers_asked(device: str) -> bytes:
-    """Name what autocast has maps computed in: those of another precision are others."""
+def _precision(device: str) -> bytes:
+    """Name the precision of autocast: maps of another precision are not reused."""
     enabled = torch.is_autocast_enabled(device)
     return str(torch.get_autocast_dtype(device) if enabled else None).encode()
 
@@ -150,11 +152,11 @@ def _tensors_of(network: TransferUNet, blocks: int) -> list[Tensor]:
 
 
 def _digest(tensors: Iterable[Tensor]) -> bytes:
-    found = hashlib.blake2b(digest_size=16)
+    digest = hashlib.blake2b(digest_size=16)
     for tensor in tensors:
-        found.update(str((tensor.dtype, tuple(tensor.shape))).encode())
-        found.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
-    return found.digest()
+        digest.update(str((tensor.dtype, tuple(tensor.shape))).encode())
+        digest.update(tensor.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.digest()
 
 
 def _bytes_of(maps: list[Tensor]) -> int:

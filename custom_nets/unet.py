@@ -18,10 +18,10 @@ from custom_nets.normalisation import make_normalisation
 class TransferUNet(Freezable):
     """Image (B, in_channels, H, W) in [0, 1] to logits (B, out_channels, H, W), any H and W.
 
-    The encoder's deepest map (1/32) goes up five times by a transposed convolution that doubles
-    it and halves its channels; each time it is joined by the encoder block of that size, if there
-    is one, and passes two 3x3 convolutions. VGG-16 has a block at full resolution; for the others
-    the last step has none.
+    The encoder's deepest map (1/32) is upsampled in five steps: a transposed convolution doubles
+    its size and halves its channels, the encoder block of that size is concatenated, and two 3x3
+    convolutions follow. Only VGG-16 has a block at full resolution; for the others the last step
+    has no skip.
     Parts for freezing are the encoder's blocks and "decoder".
 
     >>> import torch
@@ -74,12 +74,12 @@ class TransferUNet(Freezable):
         """Map (B, in_channels, H, W) in [0, 1] to logits (B, out_channels, H, W).
 
         Raises:
-            ValueError: another number of channels; one channel would pass for three otherwise.
+            ValueError: the number of channels is not ``in_channels``.
         """
         x, back = pad_to_stride(x, self.in_channels)
         return self.decode(self.encoder(self.normalise(x)), back)
 
     def decode(self, features: list[Tensor], back: list[int]) -> Tensor:
-        """Map block1 ... block5 of the encoder to logits; ``back`` pads to the image's size."""
+        """Map block1 ... block5 of the encoder to logits; ``back`` crops to the image's size."""
         deepest = F.max_pool2d(features[-1], 2) if self.pools_deepest else features.pop()
         return F.pad(self.decoder(deepest, features), back)

@@ -1,1 +1,1 @@
-"""Networks of other papers on lung nodules, to compare with: no pretrained encoder in them."""
+"""Networks of other papers on lung nodules, without a pretrained encoder, for comparison."""

@@ -17,7 +17,7 @@ WIDTHS = (32, 64, 128)
 
 
 class ResidualPathway(nn.Module):
-    """A convolution and three residual units, to a feature vector that keeps places apart."""
+    """A convolution and residual units; the last map is flattened, so positions stay distinct."""
 
     def __init__(self, widths: Sequence[int], features: int) -> None:
         """Map patches of three planes to ``features`` numbers."""
@@ -41,20 +41,20 @@ class ResidualPathway(nn.Module):
 
 
 class DualPathway(nn.Module):
-    """A local and a context pathway, joined by what an earlier classifier said, to logits."""
+    """A local and a context pathway, joined with an earlier network's logits, to logits."""
 
     def __init__(
-        self, out_channels: int, *, widths: Sequence[int], features: int, told: int
+        self, out_channels: int, *, widths: Sequence[int], features: int, prior: int
     ) -> None:
-        """Score ``out_channels`` from two pathways and ``told`` numbers from outside."""
+        """Score ``out_channels`` from two pathways and ``prior`` logits of an earlier network."""
         super().__init__()
         self.local = ResidualPathway(widths, features)
         self.context = ResidualPathway(widths, features)
-        self.score = nn.Linear(2 * features + told, out_channels)
+        self.score = nn.Linear(2 * features + prior, out_channels)
 
-    def forward(self, near: Tensor, far: Tensor, told: Tensor) -> Tensor:
-        """Map two patches (B, 3, 35, 35) and (B, told) to logits (B, out_channels)."""
-        features = torch.cat([self.local(near), self.context(far), told], dim=1)
+    def forward(self, near: Tensor, far: Tensor, prior: Tensor) -> Tensor:
+        """Map two patches (B, 3, 35, 35) and (B, prior) to logits (B, out_channels)."""
+        features = torch.cat([self.local(near), self.context(far), prior], dim=1)
         logits: Tensor = self.score(features)
         return logits
 
@@ -62,10 +62,10 @@ class DualPathway(nn.Module):
 class CDPResNet(nn.Module):
     """Patches (B, 3, 65, 65) to logits (B, out_channels, 1, 1) of the voxel in their middle.
 
-    The planes are the axial, coronal and sagittal slice through the voxel (or, where only slices
-    are at hand, the slice between its neighbours). A local pathway sees them 35 pixels wide, a
-    context pathway 65 pixels shrunk to 35. Two such networks stand in a row: the second scores the
-    voxel knowing what the first said of it.
+    The planes are the axial, coronal and sagittal slice through the voxel (or, for data without
+    volumes, the slice and its two neighbours). The input of the local pathway is 35 pixels wide,
+    that of the context pathway 65 pixels, shrunk to 35. Two such networks form a cascade: the
+    logits of the first are an input of the second's last layer.
 
     Source: Liu, Cao, Song, Ma, Xu, Jin, Jin, Hung, A cascaded dual-pathway residual network for
     lung nodule segmentation in CT images, Physica Medica 63, 112-121, 2019. Its abstract gives
@@ -87,7 +87,7 @@ class CDPResNet(nn.Module):
         Args:
             out_channels: logits of a voxel.
             widths: maps of the residual units of each pathway.
-            features: numbers that each pathway hands on.
+            features: length of each pathway's feature vector.
 
         Raises:
             ValueError: no widths, or a number below 1.
@@ -98,8 +98,10 @@ class CDPResNet(nn.Module):
                 f"widths, features and out_channels must be at least 1; got {list(widths)}, "
                 f"{features}, {out_channels}; correct them"
             )
-        self.first = DualPathway(out_channels, widths=widths, features=features, told=0)
-        self.second = DualPathway(out_channels, widths=widths, features=features, told=out_channels)
+        self.first = DualPathway(out_channels, widths=widths, features=features, prior=0)
+        self.second = DualPathway(
+            out_channels, widths=widths, features=features, prior=out_channels
+        )
         initialise(self)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -110,6 +112,6 @@ class CDPResNet(nn.Module):
         """
         check_patch(x)
         near, far = near_patch(x), far_patch(x)
-        said = self.first(near, far, x.new_zeros(x.shape[0], 0))
-        logits: Tensor = self.second(near, far, said)
+        prior = self.first(near, far, x.new_zeros(x.shape[0], 0))
+        logits: Tensor = self.second(near, far, prior)
         return logits[:, :, None, None]

@@ -12,10 +12,10 @@ WIDEST = 3
 class CentralPooling(nn.Module):
     """Largest value of each window of a square map; the windows narrow towards the middle.
 
-    The voxel to classify stands in the middle of the patch: what lies there keeps its place, what
-    lies far from it is summed up. Windows tile the map; along each side they are 3, then 2, then 1
-    pixels wide and mirror one another, and a window of the map is one of the rows times one of the
-    columns.
+    The voxel to classify is in the middle of the patch: full resolution is kept there, and pixels
+    far from it are pooled more coarsely. Windows tile the map. From each border inwards they are 3,
+    then 2, then 1 pixels wide, symmetrically; rows and columns are divided alike, and each pair of
+    a row range and a column range is a window.
 
     Source: Wang et al., Medical Image Analysis 40, 2017, who pool with windows of three sizes that
     grow with the distance from the centre. Departs from it in how many of each size there are
@@ -64,10 +64,10 @@ class CentralPooling(nn.Module):
 
 
 def central_windows(size: int) -> list[int]:
-    """Widths of the windows along one side: as many of 3 as of 2 on either side, 1 between them.
+    """Widths of the windows along one side: equally many of 3 and 2 at each end, 1 between them.
 
-    Their number is the largest that leaves a window of 1 in the middle, so that the map's side is
-    about halved, as usual pooling does.
+    Their number is the largest one that leaves a window of 1 in the middle, so that the map's side
+    is about halved, as usual pooling does.
 
     >>> central_windows(17)
     [3, 2, 1, 1, 1, 1, 1, 1, 1, 2, 3]
@@ -85,7 +85,7 @@ def central_windows(size: int) -> list[int]:
 
 
 def _members(widths: Sequence[int]) -> Tensor:
-    """Pixels of each window, (windows, 3); narrow windows name their last pixel again."""
+    """Pixels of each window, (windows, 3); in narrow windows the last pixel is repeated."""
     starts = [sum(widths[:index]) for index in range(len(widths))]
     return torch.tensor(
         [

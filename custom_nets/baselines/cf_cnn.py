@@ -17,7 +17,7 @@ WIDTHS = (36, 48, 68)
 
 
 class CentralFocusedBranch(nn.Module):
-    """Three pairs of 3x3 convolutions with central pooling between them, to a feature vector."""
+    """Three pairs of 3x3 convolutions, central pooling between them, and a feature vector."""
 
     def __init__(self, in_channels: int, widths: Sequence[int], features: int) -> None:
         """Map patches of ``in_channels`` planes to ``features`` numbers."""
@@ -43,9 +43,10 @@ class CentralFocusedBranch(nn.Module):
 class CFCNN(nn.Module):
     """Patches (B, 3, 65, 65) to logits (B, out_channels, 1, 1) of the voxel in their middle.
 
-    The planes are the voxel's slice between the ones below and above it. Two branches of one shape
-    look at it: the 3D branch at all three planes, 35 pixels wide; the 2D branch at the middle plane
-    at two scales, 35 pixels, and 65 shrunk to 35. Their features are joined and scored.
+    The planes are the voxel's slice and the slices below and above it. Two branches have the same
+    layers: the input of the 3D branch is all three planes, 35 pixels wide; that of the 2D branch is
+    the middle plane at two scales, 35 pixels, and 65 pixels shrunk to 35. Their features are joined
+    and scored.
 
     Source: Wang, Zhou, Liu, Liu, Gu, Zang, Dong, Gevaert, Tian, Central focused convolutional
     neural networks: developing a data-driven model for lung nodule segmentation, Medical Image
@@ -66,10 +67,10 @@ class CFCNN(nn.Module):
         Args:
             out_channels: logits of a voxel.
             widths: maps of the three pairs of convolutions.
-            features: numbers that each branch hands on.
+            features: length of each branch's feature vector.
 
         Raises:
-            ValueError: another number of widths than three, which the patch has room for.
+            ValueError: not three widths, as the size of the patch allows, or a number below 1.
         """
         super().__init__()
         if len(widths) != 3 or min(*widths, features, out_channels) < 1:

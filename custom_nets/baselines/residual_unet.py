@@ -16,11 +16,12 @@ WIDTHS = (64, 128, 256, 512, 1024)
 
 
 class ResidualUNet(nn.Module):
-    """Image (B, in_channels, H, W) to logits (B, out_channels, H, W); sides that halve evenly.
+    """Image (B, in_channels, H, W) to logits (B, out_channels, H, W), for sides that halve evenly.
 
     A U-Net in which each pair of convolutions is a residual unit with batch normalisation: two 3x3
-    convolutions beside an identity, or a 1x1 projection where the number of maps changes. Down by
-    2x2 maximum, up by transposed convolutions, skips joined by concatenation.
+    convolutions in parallel with an identity, or with a 1x1 projection where the number of maps
+    changes. Downsampling is 2x2 max pooling, upsampling a transposed convolution; skips are
+    concatenated.
 
     Source: Tong, Li, Chen, Zhang, Jiang, Improved U-NET network for pulmonary nodules segmentation,
     Optik 174, 460-469, 2018: residual connections and batch normalisation in U-Net, on patches cut

@@ -1,4 +1,4 @@
-"""ImageNet classifiers as encoders: one family a file, one contract."""
+"""ImageNet classifiers as encoders: one file per family, one common interface."""
 
 from __future__ import annotations
 

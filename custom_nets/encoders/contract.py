@@ -1,4 +1,4 @@
-"""What every encoder promises: five named blocks, their layers, widths and strides."""
+"""Interface of every encoder: five named blocks, their layers, widths and strides."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BLOCK_NAMES = ("block1", "block2", "block3", "block4", "block5")
 
 
 class Encoder(Freezable):
-    """ImageNet classifier without its classifier: an image to five maps, fine to coarse.
+    """ImageNet network without its classifying layers: an image to five maps, fine to coarse.
 
     ``state_dict`` keys and shapes equal those of the published weight files. Height and width that
     are multiples of 32 give maps of exactly ``block_strides`` times smaller sides.
@@ -25,13 +25,13 @@ class Encoder(Freezable):
     normalisation: ClassVar[str] = "imagenet"
     """Inputs that the published weights expect: "imagenet" mean and std, or "half" (0.5, 0.5)."""
     norm_first: ClassVar[bool] = False
-    """Whether a norm belongs to the convolution that it feeds, rather than to the one before it."""
+    """Whether a norm belongs to the convolution after it rather than to the one before it."""
 
     def __init__(self, in_channels: int = 3) -> None:
-        """Take grey images (1 channel), or three: a slice repeated or with its two neighbours.
+        """Accept grey images (1 channel), or 3 channels: a slice repeated or with its neighbours.
 
         Raises:
-            ValueError: another number of channels, for which no published kernel fits.
+            ValueError: another number of channels, which the published kernels do not fit.
         """
         super().__init__()
         if in_channels not in (1, 3):
@@ -45,16 +45,16 @@ class Encoder(Freezable):
         """Map (B, in_channels, H, W) to the outputs of block1 ... block5, before any pooling."""
         raise NotImplementedError
 
-    def stretches(self) -> list[list[nn.Module]]:
-        """List, block by block, the modules that lead from the block before to its output."""
+    def block_modules(self) -> list[list[nn.Module]]:
+        """List, for each block, the modules that lead from the previous block to its output."""
         raise NotImplementedError
 
     def continue_from(self, maps: Sequence[Tensor], *, until: int = 5) -> list[Tensor]:
-        """Return block1 ... block ``until``, of which the first are given.
+        """Compute block1 ... block ``until``, given the first of them.
 
         Args:
-            maps: (B, in_channels, H, W), the image, and after it the outputs of block1, block2 ...
-                as far as they are known.
+            maps: the image (B, in_channels, H, W), then the outputs of block1, block2 ... as far as
+                they are known.
             until: number of the last block to compute.
 
         >>> import torch
@@ -66,15 +66,15 @@ class Encoder(Freezable):
         True
         """
         maps = list(maps)
-        for stretch in self.stretches()[len(maps) - 1 : until]:
+        for modules in self.block_modules()[len(maps) - 1 : until]:
             x = maps[-1]
-            for module in stretch:
+            for module in modules:
                 x = module(x)
             maps.append(x)
         return maps[1:]
 
     def finish(self, blocks: Sequence[Sequence[nn.Module]]) -> None:
-        """Name the layers of the five blocks and draw random weights; ends every constructor."""
+        """Name the layers of the five blocks, draw random weights; last call of a constructor."""
         layers = number_layers(self, blocks, norm_first=self.norm_first)
         self.name_parts(dict(zip(BLOCK_NAMES, layers, strict=True)))
         initialise(self)
@@ -97,32 +97,32 @@ def number_layers(
 ) -> list[dict[str, list[str]]]:
     """Give each block its layers {"conv3": [paths of the convolution and of its norm]}.
 
-    A norm joins the convolution before it, or with ``norm_first`` the one after it (in a block's
-    end, where none comes after, the last). Modules must be registered in forward order.
+    A norm joins the convolution before it, or with ``norm_first`` the one after it (at the end of a
+    block, the last one). Modules must be registered in forward order.
     """
     paths = {id(module): path for path, module in encoder.named_modules()}
     numbered: list[dict[str, list[str]]] = []
     count = 0
     for block in blocks:
         layers: dict[str, list[str]] = {}
-        waiting: list[str] = []
+        pending: list[str] = []
         for module in (leaf for top in block for leaf in top.modules()):
             if isinstance(module, nn.Conv2d):
                 count += 1
-                layers[f"conv{count}"] = [paths[id(module)], *waiting]
-                waiting = []
+                layers[f"conv{count}"] = [paths[id(module)], *pending]
+                pending = []
             elif isinstance(module, FreezableBatchNorm2d):
                 if norm_first:
-                    waiting.append(paths[id(module)])
+                    pending.append(paths[id(module)])
                 else:
                     layers[f"conv{count}"].append(paths[id(module)])
-        layers[f"conv{count}"].extend(waiting)
+        layers[f"conv{count}"].extend(pending)
         numbered.append(layers)
     return numbered
 
 
 def initialise(network: nn.Module) -> None:
-    """Draw He-normal kernels (He et al. 2015), zero biases: for ReLU networks without weights."""
+    """Draw He-normal kernels (He et al. 2015) and zero biases, for untrained ReLU networks."""
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

@@ -20,7 +20,7 @@ OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
 
 
 class DenseLayer(nn.Module):
-    """A 1x1 and a 3x3 convolution, each after its norm and ReLU; GROWTH maps join the input's."""
+    """A 1x1 and a 3x3 convolution, each after norm and ReLU; adds GROWTH maps to the input's."""
 
     def __init__(self, in_channels: int) -> None:
         """Map ``in_channels`` maps to ``in_channels + GROWTH``."""
@@ -42,10 +42,10 @@ class DenseLayer(nn.Module):
 class DenseNet121Encoder(Encoder):
     """DenseNet-121: the stem before its pooling is block1, the dense blocks are block2 ... block5.
 
-    A transition (norm, ReLU, 1x1 convolution, pooling) belongs to the block that it leads to, the
-    last norm with its ReLU to block5. Each norm counts with the convolution that it feeds, in
-    conv1 ... conv120; the last norm with conv120.
-    Weights: https://download.pytorch.org/models/densenet121-a639ec97.pth (ImageNet-1k).
+    A transition (norm, ReLU, 1x1 convolution, pooling) belongs to the block after it, the last norm
+    with its ReLU to block5. Each norm belongs to the layer of the convolution after it, in conv1
+    ... conv120; the last norm to conv120. Weights:
+    https://download.pytorch.org/models/densenet121-a639ec97.pth (ImageNet-1k).
     """
 
     name = "densenet121"
@@ -79,13 +79,13 @@ class DenseNet121Encoder(Encoder):
         outputs: list[Tensor] = self.features(x)
         return outputs
 
-    def stretches(self) -> list[list[nn.Module]]:
+    def block_modules(self) -> list[list[nn.Module]]:
         """See `custom_nets.encoders.contract.Encoder`."""
         return self.features.between_taps()
 
     @staticmethod
     def current_key(key: str) -> str:
-        """Translate the published file's names.
+        """Translate a key of the published file.
 
         >>> DenseNet121Encoder.current_key("features.denseblock1.denselayer1.norm.1.weight")
         'features.denseblock1.denselayer1.norm1.weight'

@@ -20,10 +20,10 @@ PREFIX = "transfer_"
 
 
 class TransferBackbone(nn.Module, BaseEncoder):
-    """Five maps of strides 2, 4, 8, 16, 32, as FlexibleUNet needs them.
+    """Encoder with five maps of strides 2, 4, 8, 16, 32, as FlexibleUNet needs them.
 
-    VGG-16, whose block1 is at full resolution, gives block2 ... block5 and pool5; its block1 is
-    computed and not handed out. Load other weights than the published ones into ``encoder`` with
+    VGG-16, whose block1 is at full resolution, gives block2 ... block5 and pool5; block1 is
+    computed but not returned. Load other weights than the published ones into ``encoder`` with
     `custom_nets.encoders.weights.load_encoder_weights`; freeze with ``encoder.set_trainable``.
     """
 
@@ -38,7 +38,7 @@ class TransferBackbone(nn.Module, BaseEncoder):
         """Build the encoder ``name``, with its ImageNet weights if ``pretrained``.
 
         Raises:
-            ValueError: three spatial dimensions; the published kernels are flat.
+            ValueError: three spatial dimensions; the published kernels are 2D.
         """
         super().__init__()
         if spatial_dims != 2:
@@ -59,7 +59,7 @@ class TransferBackbone(nn.Module, BaseEncoder):
 
     @classmethod
     def get_encoder_parameters(cls) -> list[dict[str, Any]]:
-        """Return constructor arguments, a dictionary for each: FlexibleUNet writes into them."""
+        """Return constructor arguments, a new dictionary per encoder: FlexibleUNet changes them."""
         defaults = {"spatial_dims": 2, "in_channels": 3, "pretrained": False}
         return [{"name": name, **defaults} for name in ENCODERS]
 
@@ -85,7 +85,7 @@ class TransferBackbone(nn.Module, BaseEncoder):
 
 
 def register() -> None:
-    """Enter the encoders in FlexibleUNet's registry; doing it again changes nothing."""
+    """Add the encoders to FlexibleUNet's registry; a second call changes nothing."""
     FLEXUNET_BACKBONE.register_class(TransferBackbone)
 
 

@@ -11,7 +11,7 @@ from custom_nets.encoders.contract import Encoder
 from custom_nets.freezing import FreezableBatchNorm2d
 
 INPUT = "input"
-"""Source of the units that start a branch of a mixed module."""
+"""Source of the first unit of a branch of a mixed module."""
 
 
 class Unit(NamedTuple):
@@ -51,10 +51,10 @@ class ConvNormReLU(nn.Module):
 
 
 class Mixed(nn.Sequential):
-    """Parallel branches whose ends, those units that feed no other, are concatenated."""
+    """Parallel branches; the outputs of units that feed no other unit are concatenated."""
 
     def __init__(self, in_channels: int, units: list[Unit], *, same_padding: bool = True) -> None:
-        """Build the units in order; those with a stride are padded only with ``same_padding``."""
+        """Build the units in order; strided units are padded only with ``same_padding``."""
         super().__init__()
         widths = {INPUT: in_channels}
         for unit in units:
@@ -77,9 +77,9 @@ class InceptionV3Encoder(Encoder):
     """Inception-v3: block1 and block2 are the stem, split at its first pooling.
 
     block3 is Mixed_5b ... 5d, block4 Mixed_6a ... 6e, block5 Mixed_7a ... 7c; the auxiliary
-    classifier is left out. Layers are conv1 ... conv94. The published network trims borders
+    classifier is left out. Layers are conv1 ... conv94. The published network loses border pixels
     (299 to 149, 147, 73, 71 ...); ``same_padding`` pads there, with the same weights, so that
-    maps halve exactly as a U-Net needs.
+    maps halve exactly, as a U-Net needs.
     Weights: https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth (ImageNet-1k,
     trained by Google), which expect inputs of mean 0.5 and standard deviation 0.5.
     """
@@ -110,7 +110,7 @@ class InceptionV3Encoder(Encoder):
         self.Mixed_7a = Mixed(768, _reduction8(), same_padding=same_padding)
         self.Mixed_7b = Mixed(1280, _grid8())
         self.Mixed_7c = Mixed(2048, _grid8())
-        self.finish(self.stretches())
+        self.finish(self.block_modules())
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Map (B, in_channels, H, W) to block1 ... block5 at strides 2, 4, 8, 16, 32."""
@@ -122,7 +122,7 @@ class InceptionV3Encoder(Encoder):
         block5 = self.Mixed_7c(self.Mixed_7b(self.Mixed_7a(block4)))
         return [block1, block2, block3, block4, block5]
 
-    def stretches(self) -> list[list[nn.Module]]:
+    def block_modules(self) -> list[list[nn.Module]]:
         """See `custom_nets.encoders.contract.Encoder`."""
         members = list(self.children())
         return [members[:3], members[3:6], members[6:10], members[10:15], members[15:]]

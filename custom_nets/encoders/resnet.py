@@ -12,7 +12,7 @@ STAGES = ((64, 3), (128, 4), (256, 6), (512, 3))
 
 
 class ResidualUnit(nn.Module):
-    """Two 3x3 convolutions beside an identity, or beside a 1x1 projection where shapes change."""
+    """Two 3x3 convolutions in parallel with an identity, or a 1x1 projection if shapes change."""
 
     def __init__(self, in_channels: int, channels: int, *, stride: int) -> None:
         """Map ``in_channels`` to ``channels`` maps, ``stride`` times smaller."""
@@ -71,7 +71,7 @@ class ResNet34Encoder(Encoder):
         block4 = self.layer3(block3)
         return [block1, block2, block3, block4, self.layer4(block4)]
 
-    def stretches(self) -> list[list[nn.Module]]:
+    def block_modules(self) -> list[list[nn.Module]]:
         """See `custom_nets.encoders.contract.Encoder`."""
         stem = [self.conv1, self.bn1, self.relu]
         return [stem, [self.maxpool, self.layer1], [self.layer2], [self.layer3], [self.layer4]]

@@ -1,4 +1,4 @@
-"""A chain of modules that hands out some of its intermediate maps."""
+"""Sequential network that returns some of its intermediate maps."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TappedSequential(nn.Sequential):
         return outputs
 
     def between_taps(self) -> list[list[nn.Module]]:
-        """Split the members into the stretches that end in a tap."""
+        """Split the members into consecutive groups, each of which ends in a tap."""
         starts = [0, *(tap + 1 for tap in self.taps)]
         members = list(self)
         return [members[start:end] for start, end in pairwise(starts)]

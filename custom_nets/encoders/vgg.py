@@ -10,7 +10,7 @@ from custom_nets.encoders.contract import Encoder
 from custom_nets.encoders.tapped import TappedSequential
 
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-"""Channels of the 3x3 convolutions of each block; a pooling stands between the blocks."""
+"""Channels of the 3x3 convolutions of each block; the blocks are separated by max pooling."""
 
 
 class VGG16Encoder(Encoder):
@@ -35,7 +35,7 @@ class VGG16Encoder(Encoder):
         outputs: list[Tensor] = self.features(x)
         return outputs
 
-    def stretches(self) -> list[list[nn.Module]]:
+    def block_modules(self) -> list[list[nn.Module]]:
         """See `custom_nets.encoders.contract.Encoder`."""
         return self.features.between_taps()
 

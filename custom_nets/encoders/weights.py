@@ -1,4 +1,4 @@
-"""Encoder weights from the published files, a path or a URL: all of them, or an error."""
+"""Encoder weights from the published files, a path or a URL: complete, or an error."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
 
 @dataclass(frozen=True)
 class WeightReport:
-    """What a load did: tensors taken, names in the file left aside, where from, file's sha256."""
+    """Result of loading: tensors copied, names in the file not used, its source and sha256."""
 
     taken: int
     skipped: tuple[str, ...]
@@ -45,17 +45,17 @@ class WeightReport:
 def load_encoder_weights(encoder: Encoder, weights: str) -> WeightReport:
     """Fill an encoder in place.
 
-    ``weights`` is "none" (leave as it is), "imagenet" (the published file, downloaded once into
+    ``weights`` is "none" (no change), "imagenet" (the published file, downloaded once into
     the cache of torch.hub), the path of a weights file (a ``state_dict``, or a dictionary with
-    "encoder" and "state_dict" as our pretraining writes), or an http(s) or file URL whose sha256
-    stands in the name (``...-<hex>.pth``) or behind it (``#sha256=<hex>``). An encoder of one input
-    channel takes the sum of the three colour kernels.
+    "encoder" and "state_dict" as our pretraining writes), or an http(s) or file URL with a sha256
+    in the name (``...-<hex>.pth``) or after it (``#sha256=<hex>``). An encoder of one input channel
+    gets the sum of the three colour kernels.
 
     Raises:
         FileNotFoundError: no such file.
-        ConnectionError: the download failed; random weights never stand in for missing ones.
-        ValueError: the file is not a weights file, is another one than its hash says, is for
-            another encoder, or lacks a tensor of the encoder or has it in another shape.
+        ConnectionError: the download failed; missing weights are never replaced by random ones.
+        ValueError: the file is not a weights file, does not have its stated hash, is for another
+            encoder, or lacks a tensor of the encoder or has it in another shape.
     """
     if weights == "none":
         return WeightReport(0, (), "none", "")
@@ -72,7 +72,7 @@ def load_encoder_weights(encoder: Encoder, weights: str) -> WeightReport:
 
 
 def weights_file(encoder_name: str, weights: str) -> Path:
-    """Return the local file behind "imagenet", a path or a URL, downloaded if need be.
+    """Return the local file for "imagenet", a path or a URL, downloaded if necessary.
 
     Raises:
         FileNotFoundError: no such file.
@@ -105,12 +105,12 @@ def published_url(encoder_name: str) -> str:
 def fetch(url: str) -> Path:
     """Return the local file of a URL with a hash, downloading it if the cache lacks it.
 
-    The cache is ``checkpoints`` in torch hub's folder (TORCH_HOME). A download is written beside
-    its place and renamed when whole and its hash is right; progress is shown on stderr.
+    The cache is ``checkpoints`` in torch hub's folder (TORCH_HOME). A download gets a temporary
+    name and is renamed when it is complete and its hash is right; progress is shown on stderr.
 
     Raises:
-        ConnectionError: the download failed; says where to put the file by hand.
-        ValueError: the URL has no hash, or the file another one.
+        ConnectionError: the download failed; the message says where to put the file by hand.
+        ValueError: the URL has no hash, or the file does not have it.
     """
     address, digest = split_hash(url)
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(address).path).name
@@ -125,17 +125,17 @@ def fetch(url: str) -> Path:
                 f"{address} must have a sha256 that starts with {digest}; {error}; "
                 "nothing was kept; check the address and try again"
             ) from error
-    found = file_sha256(path)
-    if not found.startswith(digest):
+    actual = file_sha256(path)
+    if not actual.startswith(digest):
         raise ValueError(
-            f"{path} must have a sha256 that starts with {digest}; got {found}; "
-            "it is damaged or another file: delete it, and it is fetched anew"
+            f"{path} must have a sha256 that starts with {digest}; got {actual}; "
+            "it is damaged or another file: delete it, and it will be downloaded again"
         )
     return path
 
 
 def split_hash(url: str) -> tuple[str, str]:
-    """Split a URL into its address and the sha256, or the start of it, that it states.
+    """Split a URL into its address and its stated sha256, or the first digits of it.
 
     >>> split_hash("https://example.org/net-0123abcd.pth")
     ('https://example.org/net-0123abcd.pth', '0123abcd')
@@ -149,14 +149,14 @@ def split_hash(url: str) -> tuple[str, str]:
     scheme = urlparse(address).scheme
     if scheme not in ("http", "https", "file"):
         raise ValueError(f"a weights URL must be http, https or file; got {url!r}; change it")
-    stated = re.fullmatch(r"sha256=([0-9a-f]{8,64})", fragment)
-    found = stated or HASH_IN_NAME.search(address)
-    if found is None:
+    in_fragment = re.fullmatch(r"sha256=([0-9a-f]{8,64})", fragment)
+    stated = in_fragment or HASH_IN_NAME.search(address)
+    if stated is None:
         raise ValueError(
             f"a weights URL must state its sha256, as ...-<hex>.pth or ...#sha256=<hex> with at "
             f"least 8 lower-case digits; got {url!r}; add it"
         )
-    return address, found.group(1)
+    return address, stated.group(1)
 
 
 def file_sha256(path: Path) -> str:
@@ -169,7 +169,7 @@ def file_sha256(path: Path) -> str:
 
 
 def read_tensors(path: Path, encoder_name: str) -> dict[str, Tensor]:
-    """Read the tensors of a weights file, executing nothing that it contains.
+    """Read the tensors of a weights file without running any code in it.
 
     Raises:
         ValueError: not a weights file, or one written for another encoder.
@@ -198,7 +198,7 @@ def read_tensors(path: Path, encoder_name: str) -> dict[str, Tensor]:
 
 
 def _copy(encoder: Encoder, tensors: dict[str, Tensor], path: Path) -> tuple[str, ...]:
-    """Copy the encoder's tensors; return the names in the file that it does not know."""
+    """Copy tensors into the encoder; return the names in the file that it does not have."""
     wanted = encoder.state_dict()
     offered = {encoder.current_key(key): tensor for key, tensor in tensors.items()}
     kernel = offered.get(encoder.first_kernel)

@@ -1,1 +1,1 @@
-"""Ignite handlers: stages, checkpoints, randomness, reports."""
+"""Training: ignite handlers for stages, checkpoints and reports; losses and inferers."""

@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: written whole or not at all, resumed bit for bit."""
+"""Checkpoints of a training run: complete files, from which it resumes bit for bit."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ SHOWN_DIFFERENCES = 6
 
 
 class TrainingCheckpoint:
-    """Ignite handler that saves a run at the end of epochs and goes on from there.
+    """Ignite handler that saves a run at the end of epochs and resumes it.
 
     It saves the trainer's counters and gradient scaler, ``objects``, and the state of every handler
-    that asked for it when it was attached (stages, report). Random states are not saved: with
-    :class:`~scripts.training.determinism.EpochSeed` an epoch does not depend on them. The last two
-    files are kept. The place in the list of handlers does not matter: an epoch is saved after all
-    other handlers have seen its end.
+    registered with :func:`~scripts.training.engine_events.keep_state` (stages, seed). Random states
+    are not saved: with :class:`~scripts.training.determinism.EpochSeed` an epoch does not depend on
+    them. The last two files are kept. The position in the list of handlers does not matter: an
+    epoch is saved after all other handlers of its end.
 
     Args:
-        output_dir: the run's folder; the files are in its folder ``checkpoints``.
-        objects: name -> network, optimiser and whatever else has ``state_dict``.
-        settings: plain Python that must not differ when the run is resumed, such as the split;
-            strategy, seed and the network's tensors are compared anyway.
-        resume: go on from the newest readable file, from the beginning if there is none.
-        overwrite: delete an older run's checkpoints, and let its result be replaced.
+        output_dir: the run's folder; the files are in its subfolder ``checkpoints``.
+        objects: name -> network, optimiser and other objects with a ``state_dict``.
+        settings: plain Python that must be equal when the run is resumed, such as the split;
+            strategy, seed and the network's tensors are always compared.
+        resume: continue from the newest readable file, or start if there is no file.
+        overwrite: delete an older run's checkpoints, and allow its result to be replaced.
         interval: epochs between files.
 
     Raises:
@@ -66,9 +66,11 @@ class TrainingCheckpoint:
     ) -> None:
         stateless = [name for name, item in objects.items() if not hasattr(item, "state_dict")]
         if stateless or not objects:
-            raise ValueError(f"objects: must have a state_dict each, {stateless or 'none'} given")
+            raise ValueError(f"objects: must have a state_dict each, got {stateless or 'none'}")
         if resume and overwrite:
-            raise ValueError("resume, overwrite: ask for one of them, a run goes on or starts anew")
+            raise ValueError(
+                "resume, overwrite: give only one of them; a run resumes or starts again"
+            )
         if isinstance(interval, bool) or not isinstance(interval, int) or interval < 1:
             raise ValueError(f"interval: must be at least 1 epoch, got {interval!r}")
         self.folder = Path(output_dir) / FOLDER
@@ -78,22 +80,22 @@ class TrainingCheckpoint:
         self.resume = resume
         self.overwrite = overwrite
         self.interval = interval
-        self._proven = False
+        self._readable = False
         self._running = False
 
     def attach(self, engine: Engine) -> None:
         """Save and resume a trainer."""
         register(engine, CheckpointEvents)
         engine.add_event_handler(Events.STARTED, self._started)
-        engine.add_event_handler(Events.EPOCH_STARTED, self._take_last_place)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._run_last)
         engine.add_event_handler(Events.EXCEPTION_RAISED, self._stopped)
 
     def _stopped(self, trainer: Engine, error: BaseException) -> None:
-        """Say how to go on; the error itself goes on to the caller."""
+        """Log how to resume, and raise the error again."""
         files = saved_files(self.folder) if self._running else []
         if files and is_main_process():
             logger.error(
-                "stopped in epoch %d by %s; the same command with --resume true goes on from %s",
+                "stopped in epoch %d by %s; the same command with --resume true continues from %s",
                 trainer.state.epoch,
                 type(error).__name__,
                 files[0],
@@ -108,9 +110,9 @@ class TrainingCheckpoint:
             self._clear(files)
         elif files or self.result.is_file():
             raise FileExistsError(
-                f"output_dir: {files[0] if files else self.result} is of an earlier run; pass "
-                f"{'resume=true to go on with it, ' if files else ''}another output_dir, or "
-                "overwrite=true to lose it"
+                f"output_dir: {files[0] if files else self.result} belongs to an earlier run; pass "
+                f"{'resume=true to continue it, ' if files else ''}another output_dir, or "
+                "overwrite=true to replace it"
             )
         elif self.resume:
             logger.info("resume: no checkpoint in %s, starting from the beginning", self.folder)
@@ -124,8 +126,8 @@ class TrainingCheckpoint:
                 logger.warning("overwrite: deleting %s", file)
                 file.unlink()
 
-    def _take_last_place(self, trainer: Engine) -> None:
-        """Follow every handler, also those which attach themselves when the run starts."""
+    def _run_last(self, trainer: Engine) -> None:
+        """Run after every other handler, also those attached when the run starts."""
         if not trainer.has_event_handler(self._epoch_completed, Events.EPOCH_COMPLETED):
             trainer.add_event_handler(Events.EPOCH_COMPLETED, self._epoch_completed)
 
@@ -135,7 +137,7 @@ class TrainingCheckpoint:
             self._save(trainer)
 
     def _save(self, trainer: Engine) -> None:
-        """Write the file of this epoch, then drop the oldest."""
+        """Write the file of this epoch, then delete the oldest."""
         content: dict[str, Any] = {
             name: state.state_dict() for name, state in self._stateful(trainer).items()
         }
@@ -143,38 +145,38 @@ class TrainingCheckpoint:
         content["settings"] = self._all_settings(trainer)
         path = self.folder / f"checkpoint_{trainer.state.epoch:05d}.pt"
         write_tensors(path, content)
-        if not self._proven:
-            _read(path)  # proves once per run that the states of all handlers can be read again
-            self._proven = True
+        if not self._readable:
+            _read(path)  # checks once per run that the states of all handlers can be read again
+            self._readable = True
         for file in saved_files(self.folder)[KEPT_FILES:]:
             file.unlink()
 
     def _stateful(self, trainer: Engine) -> dict[str, Stateful]:
-        """Everything to save by name; networks without their DistributedDataParallel."""
+        """Return all objects to save by name; networks without DistributedDataParallel."""
         scaler = getattr(trainer, "scaler", None)
-        found = {**self.objects, **kept(trainer).objects}
+        objects = {**self.objects, **kept(trainer).objects}
         if scaler is not None:
-            found["scaler"] = scaler
+            objects["scaler"] = scaler
         return {
             name: unwrapped(item) if isinstance(item, nn.Module) else item
-            for name, item in found.items()
+            for name, item in objects.items()
         }
 
     def _all_settings(self, trainer: Engine) -> dict[str, Any]:
-        """What makes this run this run, as plain Python."""
-        found = {**self.settings, **kept(trainer).settings}
+        """Return everything that a resumed run must have equal, as plain Python."""
+        values = {**self.settings, **kept(trainer).settings}
         for name, item in self.objects.items():
             if isinstance(item, nn.Module):
                 tensors = unwrapped(item).state_dict().items()
-                found[f"{name} tensors"] = {key: list(tensor.shape) for key, tensor in tensors}
+                values[f"{name} tensors"] = {key: list(tensor.shape) for key, tensor in tensors}
             else:
-                found[f"{name} class"] = type(item).__name__
-        found["iterations of an epoch"] = trainer.state.epoch_length
-        settings: dict[str, Any] = plain(found)
+                values[f"{name} class"] = type(item).__name__
+        values["iterations of an epoch"] = trainer.state.epoch_length
+        settings: dict[str, Any] = plain(values)
         return settings
 
     def _load(self, trainer: Engine, files: list[Path]) -> None:
-        """Go on from the newest file that can be read.
+        """Resume from the newest readable file.
 
         Raises:
             ValueError: when the run was started with other settings.
@@ -185,7 +187,7 @@ class TrainingCheckpoint:
             shown = "; ".join(differences[:SHOWN_DIFFERENCES])
             more = len(differences) - SHOWN_DIFFERENCES
             raise ValueError(
-                f"resume: {file} was made under other settings: {shown}"
+                f"resume: {file} was written with other settings: {shown}"
                 f"{f'; and {more} more' if more > 0 else ''}; use its settings, or another "
                 "output_dir"
             )
@@ -194,31 +196,31 @@ class TrainingCheckpoint:
         Checkpoint.load_objects(to_load=to_load, checkpoint=content)
         done = trainer.state.epoch >= trainer.state.max_epochs
         message = (
-            "resume: finished already, %d epochs" if done else "resume: going on after epoch %d"
+            "resume: already finished, %d epochs" if done else "resume: continuing after epoch %d"
         )
         logger.info(f"{message}, from %s", trainer.state.epoch, file)
         trainer.fire_event(CheckpointEvents.RESUMED)
 
 
 def saved_files(folder: Path) -> list[Path]:
-    """Checkpoints in a folder, the newest first; files of other names are not ours."""
+    """List the checkpoints in a folder, the newest first; files of other names are ignored."""
     if not folder.is_dir():
         return []
-    found = [file for file in folder.iterdir() if re.fullmatch(r"checkpoint_\d+\.pt", file.name)]
-    return sorted(found, key=lambda file: int(file.stem.rpartition("_")[2]), reverse=True)
+    files = [file for file in folder.iterdir() if re.fullmatch(r"checkpoint_\d+\.pt", file.name)]
+    return sorted(files, key=lambda file: int(file.stem.rpartition("_")[2]), reverse=True)
 
 
 def _newest_readable(files: list[Path]) -> tuple[Path, dict[str, Any]]:
-    """The first file that can be read, with a warning for each that cannot.
+    """Read the first readable file, with a warning for each that is not.
 
     Raises:
-        ValueError: when there is none; starting from the beginning could cost days unnoticed.
+        ValueError: when there is none; starting again unnoticed could waste days.
     """
     for file in files:
         try:
             return file, _read(file)
         except (OSError, RuntimeError, EOFError, ValueError) as error:
-            logger.warning("resume: cannot read %s (%s), trying the one before", file, error)
+            logger.warning("resume: cannot read %s (%s), trying the previous one", file, error)
     raise ValueError(
         f"resume: none of {', '.join(map(str, files))} can be read; move them away to start from "
         "the beginning"
@@ -226,14 +228,14 @@ def _newest_readable(files: list[Path]) -> tuple[Path, dict[str, Any]]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """Content of a checkpoint, on the CPU; plain Python and tensors only.
+    """Read a checkpoint to the CPU; plain Python and tensors only.
 
     Raises:
-        ValueError: when it is something else than a checkpoint of a run.
+        ValueError: when it is not a checkpoint of a run.
     """
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # zip, pickle and torch have no common error
+    except Exception as error:  # zip, pickle and torch share no error class
         raise ValueError(f"{file}: not a readable checkpoint: {error}") from error
     if not isinstance(content, dict) or not {"trainer", "settings"} <= content.keys():
         raise ValueError(f"{file}: not a checkpoint of a training run")
@@ -241,7 +243,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def list_differences(saved: Any, now: Any, where: str = "") -> list[str]:
-    """Where two plain values differ, in words.
+    """List the differences of two plain values as text.
 
     Example:
         >>> list_differences({"seed": 0, "stages": [{"epochs": 2}]},
@@ -255,7 +257,7 @@ def list_differences(saved: Any, now: Any, where: str = "") -> list[str]:
         pairs = [(f"{where}[{i}]", *pair) for i, pair in enumerate(zip(saved, now, strict=True))]
     else:
         return [] if saved == now else [f"{where}: {_short(saved)} then, {_short(now)} now"]
-    return [words for name, a, b in pairs for words in list_differences(a, b, name)]
+    return [text for name, a, b in pairs for text in list_differences(a, b, name)]
 
 
 def _short(value: Any) -> str:

@@ -19,7 +19,7 @@ TRAINING, VALIDATION, ORDER = 0, 1, 2
 
 
 def epoch_seed(seed: int, epoch: int, *, stream: int = TRAINING, rank: int = 0) -> int:
-    """A 32-bit seed from which nothing of a neighbouring epoch, stream or process can be told.
+    """Return a 32-bit seed that is independent of those of other epochs, streams and processes.
 
     Example:
         >>> epoch_seed(0, 1) == epoch_seed(0, 1), epoch_seed(0, 1) == epoch_seed(1, 0)
@@ -29,21 +29,21 @@ def epoch_seed(seed: int, epoch: int, *, stream: int = TRAINING, rank: int = 0) 
 
 
 class EpochSeed:
-    """Ignite handler after which order, augmentation and dropout depend on (seed, epoch) alone.
+    """Ignite handler that makes order, augmentation and dropout functions of (seed, epoch).
 
     When an epoch starts it seeds Python, numpy and torch (as ``monai.utils.set_determinism`` does),
-    gives the loader and its sampler a generator of their own, seeds every ``Randomizable`` of the
-    data set, and only then has the loader's iterator made. Worker processes are seeded from that
-    generator by torch and, their transforms, by ``monai.data.DataLoader``. The augmentation depends
-    on the number of workers and of processes, each of which draws its own; the order does not: the
-    processes of a distributed run share out the very batches that one process would see.
+    gives the loader and its sampler their own generators, seeds every ``Randomizable`` of the data
+    set, and only then creates the loader's iterator. Worker processes are seeded from that
+    generator by torch, their transforms by ``monai.data.DataLoader``. The augmentation depends on
+    the number of workers and processes, which draw separately; the order does not: the processes of
+    a distributed run share the batches that a single process would get.
 
     Args:
         seed: of the run; 0 or more.
-        evaluator: its loader is seeded in the same way, where validation draws random numbers.
+        evaluator: its loader is seeded in the same way, for validation with random numbers.
 
     Raises:
-        ValueError: when the seed is no whole number of at least 0.
+        ValueError: when the seed is not a whole number of at least 0.
 
     Example:
         >>> EpochSeed(-1)
@@ -70,12 +70,12 @@ class EpochSeed:
         set_determinism(seed)
         order = epoch_seed(self.seed, trainer.state.epoch, stream=ORDER)
         seed_loader(trainer.state.dataloader, seed, order_seed=order)
-        # Ignite makes the first iterator after this event and later ones when a batch is missing;
-        # an iterator of our own starts every epoch at the first sample, after the seeding.
+        # Ignite creates the first iterator after this event and later ones when a batch is missing;
+        # set_data makes every epoch start at the first sample, after the seeding.
         trainer.set_data(trainer.state.dataloader)
 
     def _validation_epoch(self, evaluator: Engine) -> None:
-        """Seed the loader only: ignite makes a new iterator for each validation."""
+        """Seed the loader only: ignite creates a new iterator for each validation."""
         epoch = evaluator.state.epoch
         seed = epoch_seed(self.seed, epoch, stream=VALIDATION, rank=_rank())
         seed_loader(evaluator.state.dataloader, seed, order_seed=epoch_seed(self.seed, epoch))
@@ -85,12 +85,12 @@ def seed_loader(loader: Any, seed: int, *, order_seed: int) -> None:
     """Make a data loader's next iterator a function of the seed.
 
     Args:
-        loader: a DataLoader; anything else iterable has no randomness that we could reach.
-        seed: of workers and transforms, another one in every process.
+        loader: a DataLoader; other iterables are left alone, as they have nothing to seed.
+        seed: of workers and transforms, different in every process.
         order_seed: of the sampler, the same in all processes.
 
     Raises:
-        ValueError: for persistent workers, whose transforms go on from where they were.
+        ValueError: for persistent workers, whose transforms keep their random states.
     """
     if not isinstance(loader, DataLoader):
         return

@@ -1,7 +1,7 @@
-"""Training in several processes by ``torchrun``: what the configs' overlays name.
+"""Training in several processes by ``torchrun``: functions for the configs' overlays.
 
-Nothing here replaces torch.distributed: the processes are torchrun's, gradients are averaged by
-DistributedDataParallel, figures are added up by MONAI's and ignite's metrics.
+torchrun starts the processes, DistributedDataParallel averages the gradients, and MONAI's and
+ignite's metrics combine the figures of all processes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 def initialise() -> None:
     """Join the processes that torchrun started: by NCCL on GPUs, by Gloo on CPUs.
 
-    The log of every process but the first is kept to warnings.
+    Every process except the first logs warnings only.
 
     Raises:
         ValueError: outside torchrun.
@@ -45,7 +45,7 @@ def initialise() -> None:
 
 
 def local_device() -> torch.device:
-    """Give this process its GPU; the CPU where there are none.
+    """Return this process' GPU, or the CPU if there is no GPU.
 
     Raises:
         ValueError: when there are more processes on this machine than GPUs.
@@ -63,14 +63,14 @@ def local_device() -> torch.device:
 def distribute(network: nn.Module, device: torch.device) -> DistributedDataParallel:
     """Wrap a network so that all processes train it together.
 
-    Parts that a stage freezes, and parts that only a later stage releases, get no gradient:
-    ``find_unused_parameters`` has the processes not wait for it. Batch norms are converted to
-    SyncBatchNorm on GPUs, so that their statistics are those of the whole batch; on CPUs, where
-    torch has none, each process takes those of its own share, and the result differs from that of
+    Parts that are frozen in a stage get no gradient; with ``find_unused_parameters`` the processes
+    do not wait for one. Batch norms are converted to
+    SyncBatchNorm on GPUs, so that their statistics are those of the whole batch. torch has none for
+    CPUs: there each process uses the statistics of its share, and the result differs from that of
     one process unless the network has no batch norm (VGG16 with ``decoder_norm: group``).
 
     Args:
-        network: a ``custom_nets.freezing.Freezable``; it stays reachable as ``.module``.
+        network: a ``custom_nets.freezing.Freezable``; it is ``.module`` of the result.
         device: of this process.
     """
     batch_norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
@@ -90,14 +90,14 @@ def distribute(network: nn.Module, device: torch.device) -> DistributedDataParal
 
 
 def share_of_batch(batch_size: int, accumulation_steps: int = 1) -> int:
-    """Tell how many samples one process takes at a time.
+    """Return how many samples one process takes at a time.
 
     Args:
-        batch_size: samples of one optimiser step, of all processes together.
-        accumulation_steps: parts in which each process takes its share, to save memory.
+        batch_size: samples per optimiser step, of all processes together.
+        accumulation_steps: parts into which each process divides its share, to save memory.
 
     Raises:
-        ValueError: when the batch cannot be shared out evenly: the loss would weigh samples
+        ValueError: when the batch cannot be divided evenly: the loss would weight samples
             unequally.
 
     Example:

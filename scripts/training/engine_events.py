@@ -1,4 +1,4 @@
-"""What the handlers of one trainer share: events of the stages, and whose state is saved."""
+"""Events of stages and checkpoints, and the states of handlers that checkpoints save."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ignite.engine import Engine, EventEnum
 class StageEvents(EventEnum):
     """Events that :class:`~scripts.training.stages.StagedFineTuning` fires on the trainer.
 
-    - ``STAGE_STARTED``: the stage's parts are released, its optimiser state is fresh.
+    - ``STAGE_STARTED``: the stage's parts are released, the optimiser state is empty.
     - ``STAGE_COMPLETED``: the stage's best weights are in the network.
-    - ``EPOCH_RECORDED``: the epoch stands in the history, after validation and every other handler.
-    - ``RUN_COMPLETED``: the result is in the network and on the disk.
+    - ``EPOCH_RECORDED``: the epoch is in the history; after validation and every other handler.
+    - ``RUN_COMPLETED``: the result is in the network and on disk.
     """
 
     STAGE_STARTED = "stage_started"
@@ -34,22 +34,22 @@ class CheckpointEvents(EventEnum):
 
 
 class Stateful(Protocol):
-    """What a checkpoint can hold: plain Python and tensors out, the same in again."""
+    """Object that a checkpoint can save and load."""
 
     def state_dict(self) -> dict[str, Any]:
-        """The state, of plain Python and tensors."""
+        """Return the state as plain Python and tensors."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
 
 
 @dataclass
 class Kept:
-    """What the handlers of one engine want in its checkpoints.
+    """Objects and settings of one engine's handlers for its checkpoints.
 
     Attributes:
-        objects: name -> what is saved and loaded.
-        settings: name -> plain Python that must not differ when a run is resumed.
+        objects: name -> object that is saved and loaded.
+        settings: name -> plain Python that must be equal when a run is resumed.
     """
 
     objects: dict[str, Stateful] = field(default_factory=dict)
@@ -57,50 +57,52 @@ class Kept:
 
 
 def kept(engine: Engine) -> Kept:
-    """The engine's own :class:`Kept`, made on first use."""
+    """Return the engine's :class:`Kept`, created on first use."""
     if not hasattr(engine.state, "kept"):
         engine.state.kept = Kept()
-    found: Kept = engine.state.kept
-    return found
+    registered: Kept = engine.state.kept
+    return registered
 
 
 def keep_state(
     engine: Engine, name: str, state: Stateful | None, *, settings: Mapping[str, Any] | None = None
 ) -> None:
-    """Have every checkpoint of ``engine`` hold a handler's state.
+    """Save a handler's state in every checkpoint of ``engine``.
 
-    Handlers call it when they are attached, so that a config need not name each handler twice.
+    Handlers call it when they are attached, so that a config names each handler only once.
 
     Args:
         engine: the trainer.
         name: under which the state is saved.
         state: the handler; None if it has settings only.
-        settings: plain Python by which a run is told from another one.
+        settings: plain Python that distinguishes this run from others.
 
     Raises:
-        ValueError: when the name is taken, as by a handler that was attached twice.
+        ValueError: when the name is in use, for example if a handler was attached twice.
     """
     own = kept(engine)
     if name in own.objects or not own.settings.keys().isdisjoint(settings or {}):
-        raise ValueError(f"{name}: a handler of this kind is attached to this trainer already")
+        raise ValueError(
+            f"{name}: a handler of this kind is already attached to this trainer; list it once"
+        )
     if state is not None:
         own.objects[name] = state
     own.settings.update(settings or {})
 
 
 def register(engine: Engine, events: Iterable[EventEnum]) -> None:
-    """Let the engine fire our events; attaching handlers in any order comes to the same."""
+    """Register events on an engine, unless another handler has already done so."""
     missing = [event for event in list(events) if not engine.has_registered_events(event)]
     engine.register_events(*missing)
 
 
 def is_main_process() -> bool:
-    """Whether this process writes the files: the only one, or the first of a distributed run."""
+    """Whether this process writes files: the only one, or the first of a distributed run."""
     return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
 
 
 def mean_of_all_processes(losses: Sequence[float]) -> float:
-    """Mean loss of an epoch; every process of a distributed run has seen a part of it.
+    """Return the mean loss of an epoch over the iterations of all processes.
 
     Example:
         >>> mean_of_all_processes([0.5, 0.25])

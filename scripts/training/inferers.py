@@ -1,4 +1,4 @@
-"""Inferers that MONAI lacks."""
+"""Inferers: slice by slice, with autocast, with cached frozen blocks, voxel by voxel."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from scripts.training.precision import DTYPES, native_dtype
 from scripts.transforms.centre_voxels import VIEWS, cut_patches
 
 OUTSIDE_LOGIT = -20.0
-"""Of voxels that nothing was asked about: background beyond doubt, and finite for the losses."""
+"""Logit of voxels that are not predicted: certainly background, and finite for the losses."""
 MARGIN = 32
-"""Voxels that the network sees around what is not 0; with 8, rims of lungs come out otherwise."""
+"""Voxels around the non-zero box that the network gets too; 8 would change rims of lungs."""
 
 
 class SlicewiseInferer(Inferer):
-    """Run a 2D network on whatever comes: images at once, volumes slice by slice.
+    """Run a 2D network on images as they are and on volumes slice by slice.
 
-    So that training on slices and prediction on volumes name one and the same inferer. MONAI's
-    ``SliceInferer`` gives the same for volumes; as a sliding window it also weighs and counts each
-    voxel of a result that is strided across memory, as long as a fifth of the network takes.
+    So that training on slices and prediction on volumes can use the same inferer. MONAI's
+    ``SliceInferer`` gives the same for volumes, but as a sliding window it also weights and counts
+    each voxel of a result strided across memory, which takes a fifth of the network's time.
 
     Args:
-        slices_at_once: slices of a volume that the network sees as one batch.
+        slices_at_once: slices of a volume in one batch.
         progress: show a progress bar over the slices of a volume.
-        grid: None for whole slices; else the network sees of a slice only the box of what is not 0,
-            ``MARGIN`` voxels wider, from line to line of a grid as in
-            :class:`scripts.transforms.grid_crop.CropOnGridd`. Elsewhere is background.
+        grid: None for whole slices; else the network gets only the box of non-zero voxels of a
+            slice plus ``MARGIN`` voxels, enlarged to the lines of a grid as in
+            :class:`scripts.transforms.grid_crop.CropOnGridd`. The rest is background.
 
     Raises:
         ValueError: for a number below 1.
@@ -65,41 +65,41 @@ class SlicewiseInferer(Inferer):
         for start in tqdm(starts, disable=not self.progress):
             part = slices[:, start : start + self.slices_at_once]
             rows, columns = self._box(part)
-            found = network(part[..., rows, columns].flatten(0, 1), *args, **kwargs)
+            scores = network(part[..., rows, columns].flatten(0, 1), *args, **kwargs)
             if start == 0:
-                shape = (*slices.shape[:2], found.shape[1], *slices.shape[-2:])
+                shape = (*slices.shape[:2], scores.shape[1], *slices.shape[-2:])
                 logits = slices.new_full(shape, OUTSIDE_LOGIT)
-            logits[:, start : start + part.shape[1], :, rows, columns] = found.reshape(
-                *part.shape[:2], *found.shape[1:]
+            logits[:, start : start + part.shape[1], :, rows, columns] = scores.reshape(
+                *part.shape[:2], *scores.shape[1:]
             )
         result: torch.Tensor = convert_to_dst_type(logits.movedim(1, -1), inputs)[0]
         return result
 
     def _box(self, slices: torch.Tensor) -> tuple[slice, slice]:
-        """Rows and columns of slices (..., H, W) that the network is to see."""
+        """Return the rows and columns of slices (..., H, W) that the network gets."""
         if self.grid is None:
             return slice(None), slice(None)
         occupied = (slices != 0).flatten(0, -3).any(dim=0)
         return self._between_lines(occupied.any(dim=1)), self._between_lines(occupied.any(dim=0))
 
     def _between_lines(self, occupied: torch.Tensor) -> slice:
-        """Range along one axis; one cell of the grid where nothing is occupied."""
-        grid, places = self.grid or 1, torch.nonzero(occupied)
-        if not len(places):
+        """Return the range along one axis; one cell of the grid if nothing is occupied."""
+        grid, positions = self.grid or 1, torch.nonzero(occupied)
+        if not len(positions):
             return slice(0, grid)
-        first, last = int(places[0]) - MARGIN, int(places[-1]) + MARGIN
+        first, last = int(positions[0]) - MARGIN, int(positions[-1]) + MARGIN
         return slice(max(first, 0) // grid * grid, (last // grid + 1) * grid)
 
 
 class AutocastInferer(Inferer):
-    """Run another inferer under ``torch.autocast`` on whatever device the input is on.
+    """Run another inferer under ``torch.autocast`` on the device of the input.
 
     MONAI's ``amp=True`` means ``torch.autocast("cuda")`` and does nothing on a CPU; processors with
-    AVX512-BF16 or AMX gain from bfloat16 all the same. Results come back as float32, so that losses
-    and metrics never see half precision.
+    AVX512-BF16 or AMX are faster in bfloat16 too. Results are float32, so that losses and metrics
+    do not compute in half precision.
 
     Args:
-        inferer: what does the inference.
+        inferer: the inferer to run.
         dtype: ``"bfloat16"``, ``"float16"``, ``"float32"`` (no autocast), or ``"auto"``: bfloat16
             on devices that compute it natively, else float32.
     """
@@ -123,16 +123,16 @@ class AutocastInferer(Inferer):
 
 
 class CachedPrefixInferer(Inferer):
-    """Keep what frozen blocks give, so that an image that comes again does not pass them again.
+    """Cache the maps of frozen blocks, so that a repeated image skips these blocks.
 
     For the first stages of block superimposed fine-tuning without augmentation; see
     :class:`custom_nets.prefix_cache.PrefixCache`.
 
     Args:
-        megabytes: of maps at most.
+        megabytes: limit for the maps.
 
     Raises:
-        ValueError: for no memory.
+        ValueError: when the limit is not above 0.
     """
 
     def __init__(self, megabytes: float) -> None:
@@ -145,12 +145,12 @@ class CachedPrefixInferer(Inferer):
         """Map images (B, C, H, W) to logits.
 
         Raises:
-            ValueError: for another network than :class:`custom_nets.unet.TransferUNet`, also for
-                one inside DistributedDataParallel.
+            ValueError: when the network is not a :class:`custom_nets.unet.TransferUNet`, also when
+                it is inside DistributedDataParallel.
         """
         if not isinstance(network, TransferUNet) or args or kwargs:
             raise ValueError(
-                f"network: only a TransferUNet can go on from kept maps, got "
+                f"network: only a TransferUNet can continue from cached maps, got "
                 f"{type(network).__name__}; leave configs/runtime/cached_prefix.json out"
             )
         plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
@@ -161,16 +161,16 @@ class CachedPrefixInferer(Inferer):
 class CentreVoxelInferer(Inferer):
     """Segment with a network that classifies the voxel in the middle of a patch.
 
-    Patches (B, 3, size, size), as in training, go through the network as they are. An image or a
+    Patches (B, 3, size, size), as in training, are given to the network unchanged. An image or a
     volume whose last channel marks a region
     (:class:`scripts.transforms.centre_voxels.NoduleRegiond`) is classified voxel by voxel
     there; elsewhere it is background.
 
     Args:
-        out_channels: logits that the network gives for a voxel.
+        out_channels: logits of the network per voxel.
         size: side of the patches in voxels.
         views: "stack" or "planes", see :func:`scripts.transforms.centre_voxels.cut_patches`.
-        voxels_at_once: patches that the network sees as one batch.
+        voxels_at_once: patches in one batch.
 
     Raises:
         ValueError: for a number below 1 or unknown views.
@@ -201,7 +201,7 @@ class CentreVoxelInferer(Inferer):
         """Map patches to (B, out_channels, 1, 1), images (B, C + 1, ...) to logits of each voxel.
 
         Raises:
-            ValueError: for an input whose last channel is no region.
+            ValueError: for an input whose last channel is not a region.
         """
         plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
         if plain.shape[1:] == (3, self.size, self.size):
@@ -209,7 +209,7 @@ class CentreVoxelInferer(Inferer):
         region = plain[:, -1]
         if not bool(((region == 0) | (region == 1)).all()):
             raise ValueError(
-                f"inputs: the last channel must mark a region by 0 and 1; it holds values from "
+                f"inputs: the last channel must mark a region by 0 and 1, got values from "
                 f"{float(region.min()):g} to {float(region.max()):g}; add NoduleRegiond to the "
                 "transforms (configs/data/luna16_nodule_patches.json)"
             )
@@ -219,13 +219,13 @@ class CentreVoxelInferer(Inferer):
     def _classify(
         self, image: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
     ) -> torch.Tensor:
-        """Logits (out_channels, ...) of one image (C + 1, ...)."""
+        """Return the logits (out_channels, ...) of one image (C + 1, ...)."""
         logits = image.new_full((self.out_channels, *image.shape[1:]), OUTSIDE_LOGIT)
-        asked = torch.nonzero(image[-1])
-        for start in range(0, len(asked), self.voxels_at_once):
-            centres = asked[start : start + self.voxels_at_once]
+        voxels = torch.nonzero(image[-1])
+        for start in range(0, len(voxels), self.voxels_at_once):
+            centres = voxels[start : start + self.voxels_at_once]
             patches = cut_patches(image[:-1], centres, size=self.size, views=self.views)
-            found = network(patches, *args, **kwargs).flatten(1).to(logits.dtype)
+            scores = network(patches, *args, **kwargs).flatten(1).to(logits.dtype)
             index: tuple[Any, ...] = (slice(None), *centres.unbind(1))
-            logits[index] = found.T
+            logits[index] = scores.T
         return logits

@@ -1,6 +1,6 @@
-"""Losses that MONAI lacks: sums, and labels that tell only part of the truth.
+"""Weighted sums of losses, and losses for partially labelled images.
 
-For the latter see :mod:`scripts.transforms.partial_labels`.
+For partial labels see :mod:`scripts.transforms.partial_labels`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ class MarginalCrossEntropy(nn.Module):
     """Softmax cross-entropy on sets of candidate classes.
 
     A voxel's loss is ``-log(sum of the probabilities of its candidates)``. With one candidate that
-    is the usual cross-entropy. Background of a patient whose kidneys nobody outlined has the
-    candidates background and kidney: ``-log(p_background + p_kidney)``, so that the network is
-    told that it is neither liver nor bone and is free to find the kidney.
+    is the usual cross-entropy. If a patient's kidneys were not outlined, background voxels have the
+    candidates background and kidney: ``-log(p_background + p_kidney)``, so that the network learns
+    that they are neither liver nor bone, and may still predict kidney.
 
     Args:
-        unknown: "merge" as described; "ignore" leaves voxels with several candidates out, so that
-            such patients teach only what was outlined, and nothing of where it ends.
-        class_weights: factor of each class, that of a set being its first class's; the mean is then
-            a weighted one. Equal when None.
+        unknown: "merge" as described; "ignore" leaves out voxels with several candidates, so that
+            only the outlined voxels of such patients count, not the background around them.
+        class_weights: factor of each class, for a set that of its first class; the mean is then a
+            weighted mean. Equal when None.
 
     Raises:
-        ValueError: for another word, or weights that are not positive.
+        ValueError: when ``unknown`` is neither, or a weight is not positive.
 
     Source:
         "merge": Shi, Xiao, Chen, Zhou, Marginal loss and exclusion loss for partially supervised
@@ -63,7 +63,7 @@ class MarginalCrossEntropy(nn.Module):
             candidates: (B, C, ...), 1 where a class is a candidate.
 
         Raises:
-            ValueError: when the shapes differ, or the weights are of other classes.
+            ValueError: when the shapes differ, or the number of weights is not that of classes.
         """
         if logits.shape != candidates.shape:
             raise ValueError(
@@ -72,13 +72,13 @@ class MarginalCrossEntropy(nn.Module):
             )
         chosen = _plain(candidates).bool()
         scores = _plain(logits).float()
-        of_set = scores.masked_fill(~chosen, -torch.inf).logsumexp(dim=1)
-        loss = scores.logsumexp(dim=1) - of_set
+        candidate_scores = scores.masked_fill(~chosen, -torch.inf).logsumexp(dim=1)
+        loss = scores.logsumexp(dim=1) - candidate_scores
         weights = self._voxel_weights(chosen, loss)
         return (loss * weights).sum() / weights.sum().clamp_min(torch.finfo(loss.dtype).tiny)
 
     def _voxel_weights(self, chosen: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-        """Weight of each voxel (B, ...)."""
+        """Return the weight of each voxel (B, ...)."""
         weights = torch.ones_like(like)
         if self.weights is not None:
             if len(self.weights) != chosen.shape[1]:
@@ -94,13 +94,13 @@ class MarginalCrossEntropy(nn.Module):
 
 
 class MarginalDice(nn.Module):
-    """1 - Dice of the foreground classes that an image's candidates tell of, averaged.
+    """1 - Dice, averaged over the foreground classes that are known in an image.
 
     The probabilities of unknown classes count as background, as in
-    :class:`MarginalCrossEntropy`; an unknown class has no Dice and enters no average.
+    :class:`MarginalCrossEntropy`; an unknown class has no Dice and is not part of the average.
 
     Args:
-        smooth: added to numerator and denominator, for classes that an image does not show.
+        smooth: added to numerator and denominator, for classes that are not in an image.
 
     Source:
         Shi et al., Medical Image Analysis 70, 2021 (marginal Dice loss).
@@ -150,11 +150,11 @@ class SumOfLosses(nn.Module):
     """Sum of losses of the same logits and labels, each times its weight.
 
     Args:
-        losses: modules of (logits, labels), each giving one number.
-        weights: one for each; 1 where not given.
+        losses: modules that map (logits, labels) to one number.
+        weights: one for each loss; all 1 when None.
 
     Raises:
-        ValueError: for no losses, another number of weights, or one that is not above 0.
+        ValueError: when there are no losses, or not one weight above 0 for each.
 
     Example:
         >>> both = SumOfLosses([nn.MSELoss(), nn.L1Loss()], weights=[1, 0.5])

@@ -1,4 +1,4 @@
-"""Which floating-point numbers a device computes fast."""
+"""Floating-point types that devices compute natively."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ DTYPES = ("bfloat16", "float16", "float32", "auto")
 
 
 def native_dtype(device: str) -> torch.dtype:
-    """Say what a kind of device ("cpu", "cuda") computes fast: bfloat16 or float32.
+    """Return the fast type of a kind of device ("cpu", "cuda"): bfloat16 or float32.
 
     Processors without AVX512-BF16 or AMX emulate bfloat16, slower than float32.
     """
@@ -20,10 +20,10 @@ def native_dtype(device: str) -> torch.dtype:
 
 
 def _cpu_has_bfloat16() -> bool:
-    able = torch.cpu.get_capabilities()
-    return bool(able.get("avx512_bf16") or able.get("amx_bf16"))
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def asked_dtype(device: str) -> torch.dtype:
-    """Say what ``torch.autocast`` asks of a network called here: its type, else float32."""
+    """Return the type that ``torch.autocast`` sets for this device, or float32 without it."""
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32

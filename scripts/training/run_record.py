@@ -1,4 +1,4 @@
-"""Writing down, before a run starts working, what is being run."""
+"""Record of a run's config and provenance, written at its start."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ logger = logging.getLogger(__name__)
 class RunRecord:
     """Ignite handler that writes a run's config as one file, and its provenance, at the start.
 
-    See :func:`scripts.bundle.record.record_config`. Written once per process, by the first of
-    several processes.
+    See :func:`scripts.bundle.record.record_config`. Written once, by the first process of a
+    distributed run.
 
     Args:
-        output_dir: where results go.
-        name: start of the files' names, ``<name>_config.json`` and ``<name>_record.json``; give
-            training and evaluation different ones where they share a folder.
+        output_dir: folder of the results.
+        name: start of the files' names, ``<name>_config.json`` and ``<name>_record.json``; use
+            different names for training and evaluation in the same folder.
     """
 
     def __init__(self, output_dir: str | Path, *, name: str = "run") -> None:
@@ -37,7 +37,7 @@ class RunRecord:
         """Write when ``engine`` first starts.
 
         Raises:
-            ValueError: when the command overrides an id that its config files do not have.
+            ValueError: when the command overrides an id that is not in its config files.
         """
         run = BundleRun.of_command(sys.argv)
         if run is not None:

@@ -13,7 +13,7 @@ from scripts.training.strategies import Stage, Strategy
 
 
 def unwrapped(network: nn.Module) -> nn.Module:
-    """The network inside DistributedDataParallel, DataParallel or ``torch.compile``."""
+    """Return the network inside DistributedDataParallel, DataParallel or ``torch.compile``."""
     inner: Any = network
     while True:
         if isinstance(inner, (DistributedDataParallel, DataParallel)):
@@ -25,37 +25,38 @@ def unwrapped(network: nn.Module) -> nn.Module:
 
 
 def check_optimizer(network: Any, optimizer: Optimizer) -> None:
-    """Refuse an optimiser whose groups are not the network's, in its order.
+    """Refuse an optimiser whose groups are not those of the network, in the same order.
 
     Raises:
-        ValueError: naming the groups of both; a stage sets learning rates by group.
+        ValueError: when the groups differ, as a stage sets learning rates by group; or when there
+            is a learning rate scheduler.
     """
     expected = network.parameter_groups()
-    names = [group["name"] for group in expected]
-    found = [group.get("name") for group in optimizer.param_groups]
-    if found != names:
+    expected_names = [group["name"] for group in expected]
+    names = [group.get("name") for group in optimizer.param_groups]
+    if names != expected_names:
         raise ValueError(
-            f"optimizer: must have the parameter groups {', '.join(names)}, has {found}; make it "
-            "with params from scripts.training.strategies.parameter_groups"
+            f"optimizer: must have the parameter groups {', '.join(expected_names)}, got {names}; "
+            "build it with params from scripts.training.strategies.parameter_groups"
         )
-    for ours, theirs in zip(expected, optimizer.param_groups, strict=True):
-        if {id(p) for p in ours["params"]} != {id(p) for p in theirs["params"]}:
+    for expected_group, group in zip(expected, optimizer.param_groups, strict=True):
+        if {id(p) for p in expected_group["params"]} != {id(p) for p in group["params"]}:
             raise ValueError(
-                f"optimizer: group {ours['name']} holds other parameters than the network's; "
-                "make the optimiser from the network that is trained"
+                f"optimizer: group {group['name']} holds other parameters than the network's; "
+                "build the optimiser from the network that is trained"
             )
-        if "initial_lr" in theirs:
+        if "initial_lr" in group:
             raise ValueError(
-                "optimizer: has a learning rate scheduler, which would undo the stages' learning "
+                "optimizer: has a learning rate scheduler, which would change the stages' learning "
                 "rates; leave it out, or give each stage its own learning_rate"
             )
 
 
 def check_stages(network: Any, strategy: Strategy, val_interval: int) -> list[dict[str, int]]:
-    """Refuse whatever a stage could not do, and count what each trains.
+    """Check each stage against the network and count the parameters that it trains.
 
     Args:
-        network: its trainable parts are the same afterwards.
+        network: its trainable parts are restored afterwards.
         strategy: the stages.
         val_interval: epochs between validations.
 
@@ -64,7 +65,7 @@ def check_stages(network: Any, strategy: Strategy, val_interval: int) -> list[di
 
     Raises:
         ValueError: naming the stage, for an unknown part, a learning rate of a part that is frozen
-            or unknown, epochs that no validation ends, or nothing to train.
+            or unknown, epochs that do not end with a validation, or nothing to train.
     """
     if isinstance(val_interval, bool) or not isinstance(val_interval, int) or val_interval < 1:
         raise ValueError(f"val_interval: must be at least 1 epoch, got {val_interval!r}")
@@ -91,13 +92,13 @@ def _check_stage(network: Any, stage: Stage, val_interval: int) -> None:
         )
     if stage.epochs % val_interval:
         raise ValueError(
-            f"stage {stage.name}: epochs: {stage.epochs} is no multiple of val_interval "
-            f"{val_interval}, so that its last epochs would never be validated"
+            f"stage {stage.name}: epochs: {stage.epochs} is not a multiple of val_interval "
+            f"{val_interval}, its last epochs would not be validated; change one of them"
         )
 
 
 def _trainable_parameters(network: Any, stage: Stage) -> dict[str, int]:
-    """Trainable parameters of a stage by part; the network is left in it."""
+    """Count a stage's trainable parameters by part; the network stays in that stage."""
     network.set_trainable(stage.trainable)
     sizes = {
         group["name"]: sum(p.numel() for p in group["params"] if p.requires_grad)
@@ -107,7 +108,7 @@ def _trainable_parameters(network: Any, stage: Stage) -> dict[str, int]:
     if frozen:
         raise ValueError(
             f"stage {stage.name}: learning_rates: {', '.join(frozen)} is frozen in this stage; "
-            "name it in trainable or leave its rate out"
+            "name it in trainable, or leave out its rate"
         )
     if not sum(sizes.values()):
         raise ValueError(f"stage {stage.name}: trainable: {stage.trainable} has no parameters")
@@ -115,10 +116,10 @@ def _trainable_parameters(network: Any, stage: Stage) -> dict[str, int]:
 
 
 def check_engines(trainer: Engine, evaluator: Engine, strategy: Strategy) -> None:
-    """Refuse a trainer that is too short for the stages, and an evaluator that cannot judge.
+    """Refuse a trainer with too few epochs for the stages, and an evaluator without a key metric.
 
     Raises:
-        ValueError: saying what to set.
+        ValueError: naming the setting to change.
     """
     if strategy.total_epochs > trainer.state.max_epochs:
         raise ValueError(
@@ -128,13 +129,13 @@ def check_engines(trainer: Engine, evaluator: Engine, strategy: Strategy) -> Non
         )
     if getattr(evaluator.state, "key_metric_name", None) is None:
         raise ValueError(
-            "evaluator: has no key metric to judge stages by; give it key_val_metric, "
+            "evaluator: has no key metric to compare epochs by; give it key_val_metric, "
             "e.g. the validation Dice"
         )
 
 
 def check_same_objects(trainer: Engine, evaluator: Engine, network: Any, optimizer: Any) -> None:
-    """Refuse engines that train or validate something else than what the stages freeze.
+    """Refuse engines that train or validate another network than the stages freeze.
 
     Raises:
         ValueError: naming the engine.

@@ -1,4 +1,4 @@
-"""Drawing of the loss and the validation metric over the stages of a run."""
+"""Plot of the loss and the validation metrics over the stages of a run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ def draw_curves(
 
     Stages are bands with their names (their numbers where they are many); each stage's best epoch
     is a ring, that of ``best``, the best stage (0-based), a filled dot with its value. ``drawn``:
-    further metrics; those called a loss stand beside the training loss, others in their own panel.
+    further metrics; names that end in "_loss" are drawn with the training loss, others in their own
+    panel.
     """
     losses = [name for name in drawn if name.endswith("_loss")]
     others = [name for name in drawn if name not in losses]
@@ -34,12 +35,12 @@ def draw_curves(
     epochs = stages.record.history
     _line(loss, [(e.epoch, e.train_loss) for e in epochs], BLUE, "training loss")
     for name in losses:
-        _line(loss, _points(stages, name), ORANGE, _words(name))
+        _line(loss, _points(stages, name), ORANGE, _label(name))
     if losses:
         loss.set_ylabel("loss")
         loss.legend(frameon=False, fontsize=8)
     for axes, name in zip((*middle, metric), (*others, stages.metric), strict=True):
-        _line(axes, _points(stages, name), ORANGE, _words(name))
+        _line(axes, _points(stages, name), ORANGE, _label(name))
     metric.set_xlabel("epoch")
     metric.locator_params(axis="x", integer=True)
     for axes in (loss, *middle, metric):
@@ -47,23 +48,23 @@ def draw_curves(
     _name_stages(loss, stages)
     _mark_best(metric, stages.record.scores, best)
     figure.suptitle(f"Strategy {stages.strategy.name}", fontsize=11)
-    with atomic_path(path) as beside:
-        figure.savefig(beside, format="png")
+    with atomic_path(path) as part:
+        figure.savefig(part, format="png")
 
 
 def _points(stages: StagedFineTuning, name: str) -> list[tuple[int, float]]:
-    """Epoch and value of a metric wherever there was a validation."""
+    """Return epoch and value of a metric for each epoch with a validation."""
     epochs = stages.record.history
     return [(epoch.epoch, epoch.metrics[name]) for epoch in epochs if name in epoch.metrics]
 
 
-def _words(metric: str) -> str:
-    """How the axis calls a metric."""
+def _label(metric: str) -> str:
+    """Return the axis label of a metric."""
     return metric.replace("val_", "validation ").replace("_", " ")
 
 
 def _line(axes: Any, points: list[tuple[int, float]], colour: str, label: str) -> None:
-    """One curve; few points are marked as such."""
+    """Draw one curve, with a marker at each point if there are few."""
     x, y = zip(*points, strict=True) if points else ((), ())
     marker = "." if len(points) <= 60 else None
     axes.plot(x, y, color=colour, linewidth=1.4, marker=marker, label=label)
@@ -73,13 +74,13 @@ def _line(axes: Any, points: list[tuple[int, float]], colour: str, label: str) -
 
 
 def _spans(stages: StagedFineTuning) -> list[tuple[int, float, float]]:
-    """(number, first epoch - 0.5, last epoch + 0.5) of every stage that has begun."""
+    """Return (number, first epoch - 0.5, last epoch + 0.5) of every stage that has begun."""
     history = stages.record.history
-    found = []
+    spans = []
     for number in sorted({epoch.stage for epoch in history}):
         own = [epoch.epoch for epoch in history if epoch.stage == number]
-        found.append((number, own[0] - 0.5, own[-1] + 0.5))
-    return found
+        spans.append((number, own[0] - 0.5, own[-1] + 0.5))
+    return spans
 
 
 def _bands(axes: Any, stages: StagedFineTuning) -> None:
@@ -91,7 +92,7 @@ def _bands(axes: Any, stages: StagedFineTuning) -> None:
 
 
 def _name_stages(axes: Any, stages: StagedFineTuning) -> None:
-    """Names above the upper panel; numbers, then every n-th number, where they are many."""
+    """Write the names above the upper panel; numbers, or every n-th number, if there are many."""
     count = len(stages.strategy.stages)
     every = 1 + (count - 1) // 30
     for number, first, last in _spans(stages):
@@ -116,5 +117,5 @@ def _mark_best(axes: Any, scores: list[Score], best: int | None) -> None:
         return
     epoch, value = scores[best].epoch, scores[best].metric
     axes.plot(epoch, value, "o", color=ORANGE, markersize=8)
-    words = f"rings: best of a stage; dot: best of all, {value:.4f} in epoch {epoch}"
-    axes.set_title(words, fontsize=8, color=GREY)
+    title = f"rings: best of a stage; dot: best of all, {value:.4f} in epoch {epoch}"
+    axes.set_title(title, fontsize=8, color=GREY)

@@ -1,4 +1,4 @@
-"""What staged fine-tuning has done so far: epochs, best weights, where it stands."""
+"""Record of staged fine-tuning: epochs, best weights, current stage."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Epoch:
         stage_epoch: of the stage, from 1.
         train_loss: mean over the epoch's iterations.
         seconds: training and validation together.
-        metrics: every scalar of the epoch's last validation; empty where none was due.
+        metrics: every scalar of the epoch's last validation; empty without a validation.
     """
 
     epoch: int
@@ -67,16 +67,16 @@ class Epoch:
 
 @dataclass
 class StageRecord:
-    """Where staged fine-tuning stands; its state_dict is plain Python and tensors.
+    """Progress of staged fine-tuning; its state_dict is plain Python and tensors.
 
     Attributes:
-        stage: 0-based number of the stage that runs, or that comes next.
+        stage: 0-based number of the stage that runs, or that is next.
         begun: whether that stage's parts are released.
-        stage_epoch: epochs of that stage that are complete.
-        stale: its validations since the last improvement.
-        current: its best weights.
+        stage_epoch: number of complete epochs of that stage.
+        stale: validations of that stage since its last improvement.
+        current: best weights of that stage.
         result: best weights of the best stage that has ended.
-        scores: best validation of each stage that has one, in the order of the stages.
+        scores: best validation of each validated stage, in the order of the stages.
         history: every complete epoch.
     """
 
@@ -90,17 +90,17 @@ class StageRecord:
     history: list[Epoch] = field(default_factory=list)
 
     def improve(self, best: Best, metrics: dict[str, float]) -> None:
-        """Take the stage's new best validation."""
+        """Record the stage's new best validation."""
         self.current, self.stale = best, 0
         self.scores[best.stage :] = [Score(best.epoch, best.metric, metrics)]
 
     def advance(self) -> None:
-        """Stand before the next stage."""
+        """Move on to the next stage, which has not begun."""
         self.stage += 1
         self.begun, self.stage_epoch, self.stale, self.current = False, 0, 0, None
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything; weights are shared with the record, not copied."""
+        """Return all fields; weights are shared with the record, not copied."""
         return {
             "stage": self.stage,
             "begun": self.begun,
@@ -113,7 +113,7 @@ class StageRecord:
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Stand where the saved record stood."""
+        """Restore a saved record."""
         self.stage = state_dict["stage"]
         self.begun = state_dict["begun"]
         self.stage_epoch = state_dict["stage_epoch"]
@@ -126,30 +126,30 @@ class StageRecord:
 
 
 def copy_of(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Weights and norm statistics as they are now, on the CPU."""
+    """Copy the current weights and norm statistics to the CPU."""
     return {
         key: tensor.detach().to("cpu", copy=True) for key, tensor in network.state_dict().items()
     }
 
 
 def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics that are single numbers, as plain floats.
+    """Return the metrics that are single numbers, as plain floats.
 
     Example:
         >>> scalars({"dice": torch.tensor([0.5]), "per_class": torch.zeros(3), "note": "x"})
         {'dice': 0.5}
     """
-    found = {}
+    numbers = {}
     for name, value in metrics.items():
         if isinstance(value, (torch.Tensor, np.ndarray)) and math.prod(value.shape) == 1:
-            found[name] = float(value.item())
+            numbers[name] = float(value.item())
         elif isinstance(value, (int, float, np.number)):
-            found[name] = float(value)
-    return found
+            numbers[name] = float(value)
+    return numbers
 
 
 def in_millions(count: int) -> str:
-    """A number of parameters as log lines show it.
+    """Format a number of parameters for log lines.
 
     Example:
         >>> in_millions(24_436_369), in_millions(217)

@@ -1,4 +1,4 @@
-"""The table and the curves of staged fine-tuning, written as training goes."""
+"""Table and curves of staged fine-tuning, updated during training."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ SECONDS_BETWEEN_DRAWINGS = 30.0
 
 
 class StageReport:
-    """Ignite handler that writes what each stage of a run trained, cost and reached.
+    """Ignite handler that writes a table of stages: trained parts, time and metrics.
 
-    Files in ``output_dir``, each replaced whole after every epoch: ``stages.json`` and
-    ``stages.csv`` (a row a stage, its metrics those of its best epoch), ``history.csv`` (a row an
-    epoch) and ``curves.png``, which is drawn when a stage ends and at most twice a minute. It has
-    no state of its own: all is computed from the record that ``StagedFineTuning`` keeps and saves.
+    Files in ``output_dir``, replaced after every epoch: ``stages.json`` and ``stages.csv`` (one row
+    per stage with the metrics of its best epoch), ``history.csv`` (one row per epoch) and
+    ``curves.png``, drawn when a stage ends and otherwise at most twice a minute. The handler has no
+    state: everything is computed from the record that ``StagedFineTuning`` saves.
 
     Args:
         output_dir: the run's folder.
         metrics: column of the table -> name of the evaluator's metric.
         curves: whether to draw.
-        drawn: further metrics of the evaluator to draw; a loss joins the training loss.
+        drawn: further metrics of the evaluator to draw, see
+            :func:`scripts.training.stage_curves.draw_curves`.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class StageReport:
         self._drawn = -SECONDS_BETWEEN_DRAWINGS
 
     def attach(self, engine: Engine) -> None:
-        """Report on a trainer which has a ``StagedFineTuning`` too, before or after in its list."""
+        """Report on a trainer that also has a ``StagedFineTuning``, in any order."""
         register(engine, StageEvents)
         engine.add_event_handler(Events.STARTED, _stages_of)
         engine.add_event_handler(StageEvents.EPOCH_RECORDED, self._epoch_recorded)
@@ -64,7 +65,7 @@ class StageReport:
         engine.add_event_handler(StageEvents.RUN_COMPLETED, self._run_completed)
 
     def _stage_completed(self, trainer: Engine) -> None:
-        self._drawn = -SECONDS_BETWEEN_DRAWINGS  # so that the epoch's end draws
+        self._drawn = -SECONDS_BETWEEN_DRAWINGS  # so that the end of this epoch draws
 
     def _epoch_recorded(self, trainer: Engine) -> None:
         stages = _stages_of(trainer)
@@ -91,14 +92,14 @@ class StageReport:
 
 
 def table(stages: StagedFineTuning, metrics: Mapping[str, str]) -> list[dict[str, Any]]:
-    """A row for each stage with a complete epoch.
+    """Return one row for each stage with a complete epoch.
 
     Args:
         stages: the handler that runs them.
-        metrics: column -> name of the evaluator's metric; as it was in the stage's best epoch.
+        metrics: column -> name of the evaluator's metric, taken from the stage's best epoch.
 
     Raises:
-        ValueError: when the evaluator gives no such metric, listing those it gives.
+        ValueError: when the evaluator does not compute such a metric.
     """
     begun = sorted({epoch.stage for epoch in stages.record.history})
     best = best_stage(stages)
@@ -106,7 +107,7 @@ def table(stages: StagedFineTuning, metrics: Mapping[str, str]) -> list[dict[str
 
 
 def best_stage(stages: StagedFineTuning) -> int | None:
-    """0-based number of the best stage so far, of equal ones the earliest; None before any."""
+    """Return the 0-based number of the best stage so far, the earliest of equal ones, or None."""
     best = None
     for number, score in enumerate(stages.record.scores):
         if best is None or stages.better(score.metric, stages.record.scores[best].metric):
@@ -137,22 +138,23 @@ def _row(stages: StagedFineTuning, number: int, metrics: Mapping[str, str]) -> d
     }
 
 
-def _metric(found: Mapping[str, float], name: str) -> float:
-    if name not in found:
+def _metric(metrics: Mapping[str, float], name: str) -> float:
+    if name not in metrics:
         raise ValueError(
-            f"metrics: the evaluator gives no {name}; it gives {', '.join(sorted(found))}"
+            f"metrics: the evaluator has no {name}, only {', '.join(sorted(metrics))}; add it, "
+            "or leave it out"
         )
-    return found[name]
+    return metrics[name]
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row whose cells are single values."""
+    """Return a row whose cells are single values."""
     rates = " ".join(f"{part}={rate:g}" for part, rate in row["learning_rates"].items())
     return {**row, "trainable": " ".join(row["trainable"]), "learning_rates": rates}
 
 
 def history(stages: StagedFineTuning) -> list[dict[str, Any]]:
-    """A row for each complete epoch; metrics are None where no validation was due."""
+    """Return one row for each complete epoch; metrics are None without a validation."""
     epochs = stages.record.history
     names = list(dict.fromkeys(name for epoch in epochs for name in epoch.metrics))
     return [
@@ -169,23 +171,23 @@ def history(stages: StagedFineTuning) -> list[dict[str, Any]]:
 
 
 def time_left(stages: StagedFineTuning) -> str:
-    """An estimate for the whole run from its last epoch, in words."""
+    """Estimate the remaining time of the run from its last epoch, as text."""
     last = stages.record.history[-1]
     done = sum(stage.epochs for stage in stages.strategy.stages[: last.stage]) + last.stage_epoch
     left = stages.strategy.total_epochs - done
     minutes, hours = left * last.seconds / 60, left * last.seconds / 3600
-    words = f"{hours:.1f} hours" if hours >= 2 else f"{minutes:.1f} minutes"
+    remaining = f"{hours:.1f} hours" if hours >= 2 else f"{minutes:.1f} minutes"
     return (
-        f"stage {last.stage + 1} of {len(stages.strategy.stages)}: {last.seconds:.1f} s an epoch, "
-        f"about {words} left for at most {left} epochs"
+        f"stage {last.stage + 1} of {len(stages.strategy.stages)}: {last.seconds:.1f} s per epoch, "
+        f"about {remaining} left for at most {left} epochs"
     )
 
 
 def _stages_of(trainer: Engine) -> StagedFineTuning:
-    """The trainer's ``StagedFineTuning``.
+    """Return the trainer's ``StagedFineTuning``.
 
     Raises:
-        ValueError: when it has none.
+        ValueError: when there is none.
     """
     stages = kept(trainer).objects.get("stages")
     if not isinstance(stages, StagedFineTuning):

@@ -1,4 +1,4 @@
-"""Staged fine-tuning: one training run in which a strategy says what trains when."""
+"""Staged fine-tuning: one training run whose stages train different parts of a network."""
 
 from __future__ import annotations
 
@@ -41,32 +41,34 @@ logger = logging.getLogger(__name__)
 class StagedFineTuning:
     """Ignite handler that runs the stages of a strategy within one ``SupervisedTrainer`` run.
 
-    A stage starts from the best weights of the one before, with its parts released, everything else
-    frozen, and a fresh optimiser state. It ends by its epochs or its patience, with its best
-    weights by the evaluator's key metric. The best stage (of equal ones, the earliest) is the
-    result: at the end it is in the network and in ``output_dir/model.pt``, which says what it is
-    (:mod:`scripts.bundle.model_file`), with strategy, stage, epoch, and value of the key metric.
+    A stage starts from the best weights of the previous one, with its parts released, the rest
+    frozen, and an empty optimiser state. It ends after its epochs or by its patience, with the best
+    weights by the evaluator's key metric. The best stage (the earliest of equal ones) is the
+    result: at the end it is in the network and in ``output_dir/model.pt`` with the settings of the
+    training (:mod:`scripts.bundle.model_file`), strategy, stage, epoch, and value of the key
+    metric.
 
     All names and numbers of all stages are checked before the first iteration. The evaluator is run
     by MONAI's ``ValidationHandler``. The order of the trainer's handlers does not matter: an epoch
-    is judged after all other handlers have seen its end.
+    is evaluated after all other handlers of its end.
 
     Args:
         network: a ``custom_nets.freezing.Freezable``, or one inside DistributedDataParallel.
         optimizer: with one group for each of ``network.parameter_groups()``, see
             :func:`scripts.training.strategies.parameter_groups`.
-        evaluator: MONAI evaluator of the same network; its key metric and ``metric_cmp_fn`` judge.
+        evaluator: MONAI evaluator of the same network; its key metric and ``metric_cmp_fn`` select
+            weights.
         strategy: see :mod:`scripts.training.strategies`.
-        epochs: of stages that do not say.
-        learning_rate: of stages that do not say.
-        final_rate: of stages that do not say.
+        epochs: default for stages.
+        learning_rate: default for stages.
+        final_rate: default for stages.
         output_dir: folder of ``model.pt``.
-        val_interval: epochs between validations, as ``ValidationHandler`` has it.
-        settings: the config's ``model_settings``: what evaluation and prediction must have equal.
-        data: what it is trained on, see :func:`scripts.datasets.datalist.training_data`.
+        val_interval: epochs between validations, as in ``ValidationHandler``.
+        settings: the config's ``model_settings``, which must be equal in evaluation and prediction.
+        data: description of the training data, see :func:`scripts.datasets.datalist.training_data`.
 
     Raises:
-        ValueError: for whatever would fail, or mean something else, in a later stage.
+        ValueError: for a setting that would fail in any of the stages.
     """
 
     def __init__(
@@ -102,7 +104,7 @@ class StagedFineTuning:
         self._in_epoch = False
         self._losses: list[float] = []
         self._metrics: dict[str, float] = {}
-        self._since = 0.0
+        self._epoch_start = 0.0
 
     @property
     def finished(self) -> bool:
@@ -111,11 +113,11 @@ class StagedFineTuning:
 
     @property
     def stage(self) -> Stage:
-        """The stage that runs, or that comes next."""
+        """The stage that runs, or that is next."""
         return self.strategy.stages[self.record.stage]
 
     def attach(self, engine: Engine) -> None:
-        """Follow a trainer.
+        """Run the stages on a trainer.
 
         Raises:
             ValueError: when the trainer has fewer epochs than the stages, or the evaluator has no
@@ -134,13 +136,13 @@ class StagedFineTuning:
         self.evaluator.add_event_handler(Events.COMPLETED, self._validated, engine)
 
     def state_dict(self) -> dict[str, Any]:
-        """The record, and the evaluator's own best metric, which its log lines show."""
+        """Return the record, and the evaluator's best metric, which its log lines show."""
         state = self.evaluator.state
         best = {"best_metric": float(state.best_metric), "epoch": int(state.best_metric_epoch)}
         return {**self.record.state_dict(), "evaluator": best}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Stand where the saved run stood, within its stage or before the next one."""
+        """Restore a saved run, within a stage or before the next one."""
         self.record.load_state_dict(state_dict)
         self.evaluator.state.best_metric = state_dict["evaluator"]["best_metric"]
         self.evaluator.state.best_metric_epoch = state_dict["evaluator"]["epoch"]
@@ -149,7 +151,7 @@ class StagedFineTuning:
 
     def _resumed(self, trainer: Engine) -> None:
         if self.finished:
-            logger.info("%s: all stages are finished already", self.strategy.name)
+            logger.info("%s: all stages are already finished", self.strategy.name)
             trainer.terminate()
         elif self.record.begun:
             logger.info(
@@ -158,7 +160,7 @@ class StagedFineTuning:
             )
 
     def _started(self, trainer: Engine) -> None:
-        """Last checks; and take the last place at an epoch's end, after every other handler."""
+        """Do the last checks, and add the handler of an epoch's end after all others."""
         check_same_objects(trainer, self.evaluator, self.network, self.optimizer)
         if not trainer.has_event_handler(self._epoch_completed, Events.EPOCH_COMPLETED):
             trainer.add_event_handler(Events.EPOCH_COMPLETED, self._epoch_completed)
@@ -169,11 +171,11 @@ class StagedFineTuning:
         for group in self.optimizer.param_groups:
             group["lr"] = self.stage.rate(group["name"], self.record.stage_epoch)
         self._losses, self._metrics = [], {}
-        self._since = time.perf_counter()
+        self._epoch_start = time.perf_counter()
         self._in_epoch = True
 
     def _begin_stage(self, trainer: Engine) -> None:
-        """Release the stage's parts, forget the optimiser's state."""
+        """Release the stage's parts and clear the optimiser's state."""
         stage = self.stage
         self.network.set_trainable(stage.trainable)
         self.optimizer.state.clear()
@@ -190,26 +192,26 @@ class StagedFineTuning:
         trainer.fire_event(StageEvents.STAGE_STARTED)
 
     def _loss_completed(self, trainer: Engine) -> None:
-        """Stop before a loss that is no number reaches the weights."""
+        """Stop before a loss that is not finite changes the weights."""
         loss = float(trainer.state.output[CommonKeys.LOSS].detach())
         if not math.isfinite(loss):
             raise ValueError(
                 f"loss: is {loss} in {self._title()}, epoch {trainer.state.epoch}, iteration "
-                f"{trainer.state.iteration}; lower the learning rate or look at that batch"
+                f"{trainer.state.iteration}; lower the learning rate or check that batch"
             )
         self._losses.append(loss)
 
     def _validated(self, trainer: Engine) -> None:
-        """Compare a validation's key metric with the stage's best, keep weights that are better."""
+        """Compare a validation's key metric with the stage's best; keep better weights."""
         if not self._in_epoch:
-            return  # a validation outside the stages, as of the untrained network
+            return  # a validation outside the stages, such as of the untrained network
         self._metrics = scalars(self.evaluator.state.metrics)
         value = self._metrics.get(self.metric, math.nan)
         if not math.isfinite(value):
             raise ValueError(
-                f"{self.metric}: must be one finite number after a validation, is "
+                f"{self.metric}: must be one finite number after a validation, got "
                 f"{self.evaluator.state.metrics.get(self.metric)} in {self._title()}, epoch "
-                f"{trainer.state.epoch}; look at the metric and the validation data"
+                f"{trainer.state.epoch}; check the metric and the validation data"
             )
         record = self.record
         if record.current is None or self.better(value, record.current.metric):
@@ -219,9 +221,9 @@ class StagedFineTuning:
         else:
             record.stale += 1
 
-    def better(self, value: float, than: float) -> bool:
-        """Whether a key metric is better than another one, as the evaluator compares them."""
-        return bool(self.evaluator.metric_cmp_fn(value, than))
+    def better(self, value: float, other: float) -> bool:
+        """Whether a key metric is better than another, by the evaluator's comparison."""
+        return bool(self.evaluator.metric_cmp_fn(value, other))
 
     def _epoch_completed(self, trainer: Engine) -> None:
         self._in_epoch = False
@@ -234,7 +236,7 @@ class StagedFineTuning:
             )
         record.stage_epoch += 1
         loss = mean_of_all_processes(self._losses)
-        seconds = time.perf_counter() - self._since
+        seconds = time.perf_counter() - self._epoch_start
         record.history.append(
             Epoch(epoch, record.stage, record.stage_epoch, loss, seconds, self._metrics)
         )
@@ -247,10 +249,10 @@ class StagedFineTuning:
             trainer.terminate()
 
     def _end_stage(self, trainer: Engine, reason: str) -> None:
-        """Put the stage's best weights into the network, keep them if no stage was better."""
+        """Load the stage's best weights; they are the result so far if no stage was better."""
         record, best = self.record, self.record.current
         if best is None:
-            raise ValueError(f"{self._title()}: ends without any validation; see val_interval")
+            raise ValueError(f"{self._title()}: ends without a validation; check val_interval")
         self.network.load_state_dict(best.weights)
         if record.result is None or self.better(best.metric, record.result.metric):
             record.result = best
@@ -267,21 +269,24 @@ class StagedFineTuning:
         trainer.fire_event(StageEvents.STAGE_COMPLETED)
 
     def _completed(self, trainer: Engine) -> None:
-        """Leave the best stage's network, in memory and on the disk."""
+        """Load the best stage's weights into the network and write them to disk."""
         record = self.record
         if not self.finished:
-            logger.warning("%s: stopped by another handler before its end", self._title())
+            logger.warning("%s: stopped by another handler before it ended", self._title())
             if record.current is not None and (
                 record.result is None or self.better(record.current.metric, record.result.metric)
             ):
                 record.result = record.current
         if record.result is None:
-            raise ValueError("training: ended before any validation, there is no result to keep")
+            raise ValueError(
+                "training: ended before the first validation, there is no result; train for "
+                "at least val_interval epochs"
+            )
         self.network.load_state_dict(record.result.weights)
         if is_main_process():
             write_tensors(self.model_path, self._result(record.result))
         logger.info(
-            "%s: the result is stage %r of epoch %d with %s %.4f: %s",
+            "%s: the result is stage %r, epoch %d, with %s %.4f: %s",
             self.strategy.name,
             self.strategy.stages[record.result.stage].name,
             record.result.epoch,
@@ -296,7 +301,7 @@ class StagedFineTuning:
 
         Args:
             weights: of the network.
-            stage: 0-based number of the stage that they are of.
+            stage: 0-based number of their stage.
         """
         settings = settings_of(self.network, self.settings)
         return {
@@ -306,7 +311,7 @@ class StagedFineTuning:
         }
 
     def _result(self, best: Best) -> dict[str, Any]:
-        """Content of ``model.pt``."""
+        """Return the content of ``model.pt``."""
         return {
             **self.model_content(best.weights, best.stage),
             "metric": self.metric,
@@ -315,5 +320,5 @@ class StagedFineTuning:
         }
 
     def _title(self) -> str:
-        """How messages call the current stage."""
+        """Name the current stage for messages."""
         return f"stage {self.record.stage + 1} of {len(self.strategy.stages)}, {self.stage.name}"

@@ -1,6 +1,6 @@
-"""Fine-tuning strategies as data: what of a network trains in which stage, how long, how fast.
+"""Fine-tuning strategies: the parts, epochs and learning rates of each stage.
 
-A strategy is a plain dict, as a JSON file gives it::
+A strategy is a plain dict, as read from a JSON file::
 
     {"name": "bsft",
      "stages": [{"name": "A: block5", "trainable": ["decoder", "block5"],
@@ -8,12 +8,12 @@ A strategy is a plain dict, as a JSON file gives it::
                  "learning_rate": 1e-4, "learning_rates": {"block5": 1e-5},
                  "final_rate": 0.1}, ...]}
 
-What is not named in ``trainable`` is frozen. ``epochs`` (the most a stage may take) and
-``learning_rate`` fall back to the run's own; ``patience`` ends a stage after that many validations
-without improvement; ``learning_rates`` sets single parts apart; over a stage's epochs all rates
-fall evenly (by a factor an epoch) to ``final_rate`` times what they were. The shipped strategies
-are those of Ma, Wei, Ma, Journal of Computer Applications 40(7), 2020, the usual ones they compare
-with, frozen first and thawed later at ever smaller rates, and discriminative learning rates.
+Parts not named in ``trainable`` are frozen. ``epochs`` (the maximum for a stage) and
+``learning_rate`` default to those of the run; ``patience`` ends a stage after that many validations
+without improvement; ``learning_rates`` gives single parts their own rate; over a stage's epochs all
+rates fall by a constant factor per epoch to ``final_rate`` times their first value. The shipped
+strategies are those of Ma, Wei, Ma, Journal of Computer Applications 40(7), 2020, the usual ones
+that they compare with, gradual thawing at ever smaller rates, and discriminative learning rates.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ STAGE_KEYS = ("name", "trainable", "epochs", "patience", *RATE_KEYS)
 
 @dataclass(frozen=True)
 class Stage:
-    """One fine-tuning: what trains, for how long, at which rate.
+    """One stage: its trainable parts, epochs and learning rates.
 
     Attributes:
-        name: as tables and messages show it.
+        name: for tables and messages.
         trainable: names of blocks or layers; everything else is frozen.
-        epochs: the most epochs it takes.
-        patience: validations without improvement that end it earlier; None to take all epochs.
-        learning_rate: of every parameter group that ``learning_rates`` does not name.
+        epochs: maximum number of epochs.
+        patience: validations without improvement after which it ends; None for all epochs.
+        learning_rate: of the parameter groups that are not in ``learning_rates``.
         learning_rates: of single parameter groups.
-        final_rate: share of these rates in the last epoch; 1 keeps them.
+        final_rate: factor of these rates in the last epoch; 1 for constant rates.
     """
 
     name: str
@@ -53,25 +53,25 @@ class Stage:
     final_rate: float = 1.0
 
     def rate(self, group: str, epoch: int = 0) -> float:
-        """Learning rate of a parameter group (block1, ..., decoder) in an epoch, from 0, of it."""
+        """Return a parameter group's learning rate in an epoch of this stage, counted from 0."""
         done = epoch / max(1, self.epochs - 1)
         return self.learning_rates.get(group, self.learning_rate) * float(self.final_rate**done)
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """Stages in the order in which they are run, with a name."""
+    """Named list of stages, in the order in which they run."""
 
     name: str
     stages: tuple[Stage, ...]
 
     @property
     def total_epochs(self) -> int:
-        """The most epochs that all stages together take."""
+        """Maximum number of epochs of all stages together."""
         return sum(stage.epochs for stage in self.stages)
 
     def plain(self) -> dict[str, Any]:
-        """The strategy with every default filled in, as plain Python for files."""
+        """Return the strategy with all defaults filled in, as plain Python for files."""
         stages = [asdict(stage) | {"trainable": list(stage.trainable)} for stage in self.stages]
         return {"name": self.name, "stages": stages}
 
@@ -83,23 +83,23 @@ def read_strategy(
     learning_rate: float | None = None,
     final_rate: float = 1.0,
 ) -> Strategy:
-    """Check a strategy and fill in what it leaves out.
+    """Check a strategy and fill in its defaults.
 
     Args:
-        strategy: see the module's text.
-        epochs: of stages that do not say.
-        learning_rate: of stages that do not say.
-        final_rate: of stages that do not say.
+        strategy: see the module's docstring.
+        epochs: default for stages.
+        learning_rate: default for stages.
+        final_rate: default for stages.
 
     Raises:
-        ValueError: naming the stage and the key, when a key is unknown or missing, a value makes no
-            sense, or two stages share a name: a misspelt key would otherwise train something else.
+        ValueError: naming the stage and the key, when a key is unknown or missing, a value is out
+            of range, or two stages share a name.
 
     Example:
-        >>> found = read_strategy(
+        >>> strategy = read_strategy(
         ...     {"name": "frozen", "stages": [{"name": "decoder", "trainable": ["decoder"]}]},
         ...     epochs=200, learning_rate=1e-4)
-        >>> found.total_epochs, found.stages[0].rate("decoder")
+        >>> strategy.total_epochs, strategy.stages[0].rate("decoder")
         (200, 0.0001)
     """
     _refuse_unknown(strategy, STRATEGY_KEYS, "strategy")
@@ -112,18 +112,20 @@ def read_strategy(
         _read_stage(stage, f"strategy.stages[{i}]", defaults) for i, stage in enumerate(stages)
     )
     names = [stage.name for stage in read]
-    twice = sorted({stage for stage in names if names.count(stage) > 1})
-    if twice:
-        raise ValueError(f"strategy.stages: names must differ, {', '.join(twice)} came twice")
+    repeated = sorted({stage for stage in names if names.count(stage) > 1})
+    if repeated:
+        raise ValueError(
+            f"strategy.stages: names must differ, got {', '.join(repeated)} more than once"
+        )
     return Strategy(name, read)
 
 
 def total_epochs(strategy: Mapping[str, Any], epochs: int) -> int:
-    """The most epochs that all stages take: what a trainer's ``max_epochs`` must be.
+    """Return the maximum number of epochs of all stages, for a trainer's ``max_epochs``.
 
     Args:
-        strategy: see the module's text.
-        epochs: of stages that do not say.
+        strategy: see the module's docstring.
+        epochs: default for stages.
 
     Example:
         >>> stages = superimposed(["block1", "block2"], reverse=True)
@@ -134,14 +136,14 @@ def total_epochs(strategy: Mapping[str, Any], epochs: int) -> int:
 
 
 def parameter_groups(network: nn.Module, learning_rate: float) -> list[dict[str, Any]]:
-    """Groups for an optimiser: every part of the network under its name, frozen ones too.
+    """Return parameter groups for an optimiser: all named parts of a network, also frozen ones.
 
-    Groups added on release would make optimiser states of different stages incomparable, and
-    resuming impossible; parameters without gradient are skipped by the optimiser anyway.
+    With groups that are added on release, optimiser states would differ between stages and runs
+    could not be resumed. The optimiser skips parameters without gradient.
 
     Args:
         network: with ``parameter_groups()``, see ``custom_nets.freezing.Freezable``.
-        learning_rate: until a stage sets its own.
+        learning_rate: initial rate, which the stages replace.
 
     Raises:
         ValueError: when the rate is not a positive number.
@@ -153,12 +155,12 @@ def parameter_groups(network: nn.Module, learning_rate: float) -> list[dict[str,
 def superimposed(
     parts: Sequence[str], *, always: Sequence[str] = ("decoder",), reverse: bool = False
 ) -> list[dict[str, Any]]:
-    """Stages that release one part more each: superimposed fine-tuning of blocks or of layers.
+    """Return stages that each release one more part: superimposed fine-tuning.
 
     Args:
         parts: block or layer names in forward order, e.g. ``network.layer_names``.
-        always: what trains in every stage.
-        reverse: release from the last part back to the first, as BSFT does; otherwise bottom-up.
+        always: parts that train in every stage.
+        reverse: release from the last part to the first, as in BSFT, instead of first to last.
 
     Raises:
         ValueError: when there are no parts.
@@ -181,19 +183,19 @@ def superimposed(
 def discriminative_rates(
     parts: Sequence[str], learning_rate: float, *, factor: float = 2.6
 ) -> dict[str, float]:
-    """Learning rates that fall from the last part to the first, each ``factor`` times smaller.
+    """Return learning rates that fall from the last part to the first by a constant factor.
 
-    The first blocks of a classifier see edges and textures, which serve any image; they need the
-    least change.
+    The first blocks of a classifier detect edges and textures, which occur in all images, and need
+    the least change.
 
     Args:
         parts: parameter groups in forward order, e.g. ``network.block_names``; the last one (the
-            decoder) takes the full rate.
+            decoder) has the full rate.
         learning_rate: of the last part.
-        factor: 2.6 as its authors found; 1 gives all parts one rate.
+        factor: of neighbouring parts; 2.6 is the authors' value; 1 gives all parts one rate.
 
     Raises:
-        ValueError: when there are no parts, or the rate or the factor makes no sense.
+        ValueError: when there are no parts, or the rate or the factor is out of range.
 
     Source:
         Discriminative fine-tuning: Howard and Ruder, Universal language model fine-tuning for text
@@ -213,7 +215,7 @@ def discriminative_rates(
 
 
 def _read_stage(stage: Any, where: str, defaults: Mapping[str, Any]) -> Stage:
-    """One stage, checked; ``where`` is how messages call it."""
+    """Check and read one stage; ``where`` names it in messages."""
     _refuse_unknown(stage, STAGE_KEYS, where)
     name = _text(stage.get("name"), f"{where}.name")
     where = f"{where} ({name})"
@@ -228,7 +230,7 @@ def _read_stage(stage: Any, where: str, defaults: Mapping[str, Any]) -> Stage:
         raise ValueError(f"{where}.learning_rates: must map parts to numbers, got {rates!r}")
     final_rate = _positive(_or_default(stage, "final_rate", defaults), f"{where}.final_rate")
     if final_rate > 1:
-        raise ValueError(f"{where}.final_rate: must be at most 1, rates fall, got {final_rate}")
+        raise ValueError(f"{where}.final_rate: must be at most 1, got {final_rate}")
     return Stage(
         name=name,
         trainable=tuple(_text(part, f"{where}.trainable") for part in trainable),
@@ -262,7 +264,7 @@ def _refuse_unknown(value: Any, known: Sequence[str], where: str) -> None:
 
 def _text(value: Any, where: str) -> str:
     if not isinstance(value, str) or not value:
-        raise ValueError(f"{where}: must be a text, got {value!r}")
+        raise ValueError(f"{where}: must be text, got {value!r}")
     return value
 
 
@@ -273,7 +275,7 @@ def _count(value: Any, where: str) -> int:
 
 
 def _positive(value: Any, where: str) -> float:
-    """A learning rate; 0 is refused because freezing is what ``trainable`` is for."""
+    """Return a learning rate; 0 is refused, as ``trainable`` is the way to freeze a part."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value <= 0:
         raise ValueError(f"{where}: must be a number above 0, got {value!r}")

@@ -180,7 +180,7 @@ def test_training_when_results_are_there_then_refused_until_told(asked):
     strategy = "configs/strategies/frozen.json"
     run_here("training", [*files_of("train"), strategy], asked)
     message = said("training", [*files_of("train"), strategy], asked)
-    assert "pass resume=true to go on with it, another output_dir, or overwrite=true" in message
+    assert "pass resume=true to continue it, another output_dir, or overwrite=true" in message
 
 
 @pytest.mark.parametrize("files", [files_of("train"), files_of("inference")])

@@ -84,7 +84,7 @@ def test_training_when_killed_and_its_recorded_config_resumed_then_bit_equal(tra
     words = [*shlex.split(record["rerun"])[3:], "--output_dir", tmp_path]
     kill_when(start(*words), tmp_path / "checkpoints" / "checkpoint_00002.pt")
     assert not (tmp_path / "model.pt").exists()
-    assert "resume: going on after epoch" in say(*words, "--resume", "true")
+    assert "resume: continuing after epoch" in say(*words, "--resume", "true")
     expected = torch.load(trained / "training" / "model.pt", weights_only=True)
     result = torch.load(tmp_path / "model.pt", weights_only=True)
     for key, tensor in expected.pop("model").items():

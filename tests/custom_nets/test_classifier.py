@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 from ignite.engine import Engine
-from scripts.training.weights.encoder_weights import EncoderWeights
 
 from custom_nets.classifier import TransferClassifier
 from custom_nets.encoders import ENCODERS
 from custom_nets.fcn import TransferFCN
 from custom_nets.unet import TransferUNet
+from scripts.training.weights.starting_weights import EncoderWeights
 from tests.custom_nets.training import moved_shares, snapshot, train
 
 scripted = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")

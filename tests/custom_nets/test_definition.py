@@ -55,9 +55,9 @@ def test_network_given_as_an_object_then_refused():
 @pytest.mark.parametrize(
     ("definition", "said"),
     [
-        ({"_target_": "os.system", "command": "true"}, "'os.system' is no network"),
-        ({"_target_": "custom_nets.unet.initialise"}, "'custom_nets.unet.initialise' is no net"),
-        ({"_target_": "custom_nets.nowhere.Net"}, "'custom_nets.nowhere.Net' is no network"),
+        ({"_target_": "os.system", "command": "true"}, "'os.system' is not a network"),
+        ({"_target_": "custom_nets.unet.initialise"}, "'custom_nets.unet.initialise' is not a net"),
+        ({"_target_": "custom_nets.nowhere.Net"}, "'custom_nets.nowhere.Net' is not a network"),
         ({"_target_": "custom_nets.unet.TransferUNet", "widht": 3}, "takes other arguments"),
         ({"_target_": "monai.networks.nets.UNet", "spatial_dims": 2}, "takes other arguments"),
     ],

@@ -99,10 +99,10 @@ def test_a_network_that_calls_its_modules_in_another_order_is_refused_and_left_a
     assert all(torch.equal(value, weights[key]) for key, value in network.state_dict().items())
 
 
-def test_a_network_that_does_not_tell_its_channels_is_refused() -> None:
+def test_a_network_that_does_not_state_its_channels_is_refused() -> None:
     network = trained_looking(Crossed())
     del network.in_channels
-    with pytest.raises(ValueError, match="must have the channels of its images as in_channels"):
+    with pytest.raises(ValueError, match="must state the channels of its images in in_channels"):
         fold_norms(network)
 
 

@@ -278,9 +278,9 @@ def test_a_parameter_that_no_part_holds_is_refused() -> None:
             self.kernel, self.other = nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 1)
             self.name_parts({"block1": {"conv1": paths}})
 
-    with pytest.raises(ValueError, match=r"\['other.weight', 'other.bias'\] stand in no part"):
+    with pytest.raises(ValueError, match=r"\['other.weight', 'other.bias'\] are in no part"):
         Incomplete(["kernel"])
-    with pytest.raises(ValueError, match="and 2 stand in two"):
+    with pytest.raises(ValueError, match="and 2 are in two"):
         Incomplete(["kernel", "kernel", "other"])
 
 

@@ -1,4 +1,4 @@
-"""conv6 and conv7: the classifier's own layers, from where the caller said, or refused."""
+"""conv6 and conv7: loaded from the published classifier, random, or left out."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_file_without_the_classifier_then_is_refused(own_pretraining: str) -> 
     ],
     ids=["fresh", "left out", "width 0"],
 )
-def test_a_file_without_the_classifier_when_said_so_then_fills_the_encoder_alone(
+def test_a_file_without_the_classifier_when_asked_for_then_fills_the_encoder_alone(
     options: dict[str, object], width: int, own_pretraining: str
 ) -> None:
     network = TransferFCN("vgg16", weights=own_pretraining, **options)
@@ -108,7 +108,7 @@ def test_layers_that_start_fresh_then_the_log_says_so(
 ) -> None:
     with caplog.at_level(logging.INFO, logger="custom_nets"):
         TransferFCN("vgg16", weights=own_pretraining, fully_connected="fresh", width=24)
-    assert "conv6 and conv7 start fresh, 24 wide" in caplog.text
+    assert "conv6 and conv7 start with random weights, 24 wide" in caplog.text
 
 
 def test_a_classifier_of_another_shape_then_names_both_shapes(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_the_origin_of_the_layers_then_follows_what_was_asked(
         ("vgg16", "imagenet", "random", None, "must be one of file, fresh, none; got 'random'"),
         ("vgg16", "imagenet", None, 512, "got width 512; .*fully_connected='fresh'"),
         ("vgg16", "imagenet", "file", 512, "got width 512"),
-        ("vgg16", "none", "file", None, "got weights 'none', which is no file"),
+        ("vgg16", "none", "file", None, "got weights 'none', which is not a file"),
         ("resnet34", "imagenet", "file", None, "got encoder 'resnet34', whose classifier"),
         ("resnet34", "imagenet", None, 64, "got encoder 'resnet34'.* and width 64"),
         ("vgg16", "imagenet", "file", 0, "width must be 0 .* got 0 with 'file'"),

@@ -162,7 +162,7 @@ def test_memory_full_then_the_rest_is_computed_and_the_log_says_so(
             assert torch.allclose(cache(made, image), made(image), atol=1e-6)
     assert 0 < cache.held_megabytes <= 5
     assert [r.message.split("; ")[-1] for r in caplog.records] == [
-        "none did: turn augmentation off, or leave the cache out"
+        "turn augmentation off, or leave the cache out"
     ]
 
 

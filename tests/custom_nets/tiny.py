@@ -28,7 +28,7 @@ class TinyEncoder(Encoder):
             )
             for width in widths
         )
-        self.finish(self.stretches())
+        self.finish(self.block_modules())
 
     def forward(self, x: Tensor) -> list[Tensor]:
         outputs: list[Tensor] = []
@@ -37,5 +37,5 @@ class TinyEncoder(Encoder):
             outputs.append(x)
         return outputs
 
-    def stretches(self) -> list[list[nn.Module]]:
+    def block_modules(self) -> list[list[nn.Module]]:
         return [[block] for block in self.blocks]

@@ -1,1 +1,1 @@
-"""Weights that a training starts from, and those that it saves."""
+"""Handlers that load the initial weights of a training, and save its results."""

@@ -11,9 +11,9 @@ from scripts.training.stage_checks import unwrapped
 
 
 class KeptStatistics:
-    """Ignite handler that holds the statistics of an encoder's batch norms still while it trains.
+    """Ignite handler that freezes the statistics of an encoder's batch norms during training.
 
-    A batch of few crops has other means than the whole slices that the network meets afterwards.
+    A batch of few crops has other means than the whole slices of evaluation and prediction.
     See :meth:`custom_nets.freezing.Freezable.keep_statistics`.
 
     Args:
@@ -29,5 +29,5 @@ class KeptStatistics:
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Hold the statistics still from now on."""
+        """Freeze the statistics from now on."""
         self.network.keep_statistics()

@@ -1,4 +1,4 @@
-"""Keeping the best weights of every stage, not only those of the best one."""
+"""Saving of the best weights of every stage, not only of the best stage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from scripts.training.tensor_files import write_tensors
 class StageWeights:
     """Ignite handler that writes ``stages/stage_N.pt`` when stage N (from 1) ends.
 
-    Each has the stage's best weights and is read where ``model.pt`` is.
+    Each file has the stage's best weights and can be used in place of ``model.pt``.
 
     Args:
         network: the network to train.
@@ -34,7 +34,7 @@ class StageWeights:
         engine.add_event_handler(StageEvents.STAGE_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
-        """Write the network as the stage leaves it: with its best weights."""
+        """Write the network, which has the stage's best weights when the stage ends."""
         stages = kept(engine).objects["stages"]
         if isinstance(stages, StagedFineTuning) and is_main_process():
             ended = stages.record.stage - 1  # the record already points to the next, from 0

@@ -1,4 +1,4 @@
-"""Weights that a training starts from, and the encoder that a pretraining leaves for one."""
+"""Initial weights of a training, and the encoder file that a pretraining writes."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from scripts.training.weights.trained_weights import load_weights
 logger = logging.getLogger(__name__)
 
 LEARNT = ("normalise",)
-"""Arguments that come with the weights: the mean of the images that they were trained on."""
+"""Arguments that belong to the weights: the mean of their training images."""
 
 
 class StartingWeights:
-    """Ignite handler that has a training start from a whole trained network.
+    """Ignite handler that starts a training from a trained network, encoder and decoder.
 
-    Encoder and decoder, that is: from phantoms to patients, or from a public data set to a
-    hospital's own scans. ``encoder_weights`` is then without effect, and the mean that the network
-    subtracts is the file's. Place it before the handler of checkpoints, so that a resumed run
-    continues from its own weights.
+    For example from phantoms to patients, or from a public data set to a hospital's own scans.
+    ``encoder_weights`` then has no effect, and the mean that the network subtracts is that of the
+    file. List it before the handler of checkpoints, so that a resumed run continues from its own
+    weights.
 
     Args:
         network: the network to train, or one inside DistributedDataParallel.
         path: ``model.pt`` of an earlier training of the same network.
         settings: the config's ``model_settings``, compared with the file's by name.
-        unchecked_model: accept a file that does not say how it was trained, with a warning.
+        unchecked_model: accept a file without its training settings, with a warning.
     """
 
     option = "start_from"
-    ignored: tuple[str, ...] = (*LEARNT, "dropout")  # which a training may choose anew
+    ignored: tuple[str, ...] = (*LEARNT, "dropout")  # which a training may change
 
     def __init__(
         self,
@@ -66,41 +66,41 @@ class StartingWeights:
 
         Raises:
             FileNotFoundError: when there is no such file.
-            ValueError: when the file belongs to another network, or to another input.
+            ValueError: when the file belongs to another network, or other settings.
         """
         try:
             self._load()
         except (FileNotFoundError, ValueError) as error:
-            told = str(error).removeprefix("ckpt_path: ")
-            raise type(error)(f"{self.option}: {told}") from error
+            message = str(error).removeprefix("ckpt_path: ")
+            raise type(error)(f"{self.option}: {message}") from error
 
     def _load(self) -> None:
         model = read_model(self.path)
-        asked = settings_of(self.network, self.settings)
-        check_settings(model, asked, unchecked_model=self.unchecked_model, ignoring=self.ignored)
-        self._take(model)
-        if model.settings is not None and asked[NETWORK] is not None:
-            told = model.settings[NETWORK]
-            self.network.definition.update({name: told[name] for name in LEARNT if name in told})
+        expected = settings_of(self.network, self.settings)
+        check_settings(model, expected, unchecked_model=self.unchecked_model, ignoring=self.ignored)
+        self._load_weights(model)
+        if model.settings is not None and expected[NETWORK] is not None:
+            saved = model.settings[NETWORK]
+            self.network.definition.update({name: saved[name] for name in LEARNT if name in saved})
 
-    def _take(self, model: Any) -> None:
+    def _load_weights(self, model: Any) -> None:
         load_weights(self.network, model)
 
 
 class CoarserWeights(StartingWeights):
-    """Ignite handler that has an FCN start from a coarser one: FCN-16s from FCN-32s, and so on.
+    """Ignite handler that starts an FCN from a coarser one: FCN-16s from FCN-32s, and so on.
 
-    At first the network is the very same function; see
+    At first the network computes the same function; see
     :meth:`custom_nets.fcn.TransferFCN.load_coarser`.
 
     Args:
         network: the finer network, or one inside DistributedDataParallel.
         path: ``model.pt`` of the coarser one.
         settings: the config's ``model_settings``, compared with the file's by name.
-        unchecked_model: accept a file that does not say how it was trained, with a warning.
+        unchecked_model: accept a file without its training settings, with a warning.
 
     Raises:
-        ValueError: when the network is no FCN.
+        ValueError: when the network is not an FCN.
     """
 
     option = "coarser_weights"
@@ -114,15 +114,15 @@ class CoarserWeights(StartingWeights):
                 f"{type(self.network).__name__}; leave it out, or choose configs/networks/fcn.json"
             )
 
-    def _take(self, model: Any) -> None:
+    def _load_weights(self, model: Any) -> None:
         self.network.load_coarser(model.weights)
 
 
 class EncoderWeights:
-    """Ignite handler that writes the encoder's weights whenever an epoch of a pretraining ends.
+    """Ignite handler that writes the encoder's weights after every epoch of a pretraining.
 
-    ``encoder_weights: FILE`` takes the file like a download. It holds
-    ``{"encoder": name, "state_dict": tensors, "epoch": n}`` and is replaced whole, so that a
+    ``encoder_weights: FILE`` reads the file like a download. It holds
+    ``{"encoder": name, "state_dict": tensors, "epoch": n}`` and is replaced atomically, so that a
     stopped pretraining leaves the last finished epoch.
 
     Args:
@@ -146,8 +146,8 @@ class EncoderWeights:
             "state_dict": {key: t.detach().cpu() for key, t in encoder.state_dict().items()},
             "epoch": engine.state.epoch,
         }
-        with atomic_path(self.path) as beside:
-            torch.save(content, beside)
+        with atomic_path(self.path) as part:
+            torch.save(content, part)
         logger.info(
             "epoch %d: wrote the %s encoder to %s", content["epoch"], encoder.name, self.path
         )

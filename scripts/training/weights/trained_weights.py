@@ -1,4 +1,4 @@
-"""Trained weights for evaluation and inference: loaded and checked, or the run stops."""
+"""Loading of trained weights for evaluation and inference, with checks."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ logger = logging.getLogger(__name__)
 class TrainedWeights:
     """Ignite handler that loads a model file into a network when an engine starts.
 
-    MONAI's bundles often disable their loader where the file is missing; the network would then
-    predict with random weights and nobody would know. Here a missing file stops the run, and so
-    does a network, a window or any other setting that is not the one of the training.
+    MONAI's bundles often disable their loader if the file is missing, and the network would
+    silently predict with random weights. Here a missing file stops the run, and so does a network,
+    a window or another setting that differs from the training.
 
     Args:
         network: the network of the config.
         path: a file as training writes it (``model.pt``).
         settings: the config's ``model_settings``, compared with the file's by name.
-        unchecked_model: accept a file that does not say how it was trained, with a warning.
-        fold_norms: fold the batch norms of a network of ours into its convolutions once it is
-            loaded (:func:`custom_nets.folding.fold_norms`): for inference only.
+        unchecked_model: accept a file without its training settings, with a warning.
+        fold_norms: fold the batch norms of a ``Freezable`` network into its convolutions after
+            loading (:func:`custom_nets.folding.fold_norms`); for inference only.
     """
 
     def __init__(
@@ -59,18 +59,18 @@ class TrainedWeights:
         self.load()
 
     def load(self) -> None:
-        """Load the weights outside of an engine; a folded network keeps those that it has.
+        """Load the weights without an engine; a network that is already folded keeps its weights.
 
         Raises:
             FileNotFoundError: when there is no such file.
-            ValueError: when the file holds no weights, those of another network or of another
-                input; or its norms cannot be folded.
+            ValueError: when the file holds no weights, or those of another network or other
+                settings, or when the norms cannot be folded.
         """
         if self._folded:
             return
         model = read_model(self.path)
-        asked = settings_of(self.network, self.settings)
-        check_settings(model, asked, unchecked_model=self.unchecked_model)
+        expected = settings_of(self.network, self.settings)
+        check_settings(model, expected, unchecked_model=self.unchecked_model)
         load_weights(self.network, model)
         if self.fold_norms and isinstance(self.network, Freezable):
             logger.info("folded %d batch norms", fold_norms(self.network.eval()))

@@ -28,15 +28,15 @@ def test_forward_then_returns_the_running_result_at_each_tap(chain):
     assert [out.item() for out in chain(torch.zeros(1))] == [1.0, 111.0]
 
 
-def test_between_taps_then_each_stretch_ends_in_a_tap_and_the_rest_is_left_out(chain):
+def test_between_taps_then_each_group_ends_in_a_tap_and_the_rest_is_left_out(chain):
     a, b, c, _ = chain
     assert chain.between_taps() == [[a], [b, c]]
 
 
-def test_stretches_run_one_after_the_other_then_give_the_taps(chain):
+def test_groups_between_taps_when_run_in_order_then_give_the_taps(chain):
     x, outputs = torch.zeros(1), []
-    for stretch in chain.between_taps():
-        for module in stretch:
+    for group in chain.between_taps():
+        for module in group:
             x = module(x)
         outputs.append(x.item())
     assert outputs == [out.item() for out in chain(torch.zeros(1))]

@@ -1,4 +1,4 @@
-"""Checkpoints: what starts, goes on or is refused, and what is on disk."""
+"""Checkpoints: starting, resuming and refusing runs, and the files on disk."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from tests.scripts.training.resumable_run import stop_after
 from tests.scripts.training.tiny_training import TinyTraining
 
 
-def test_stop_when_a_checkpoint_is_there_then_the_log_says_how_to_go_on(
+def test_stop_when_a_checkpoint_is_there_then_the_log_says_how_to_resume(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     stop_after(tmp_path, 2)
-    told = [line for line in caplog.messages if "--resume true" in line]
-    assert len(told) == 1
-    assert "stopped in epoch 3 by KeyboardInterrupt" in told[0]
-    assert "checkpoint_00002.pt" in told[0]
+    lines = [line for line in caplog.messages if "--resume true" in line]
+    assert len(lines) == 1
+    assert "stopped in epoch 3 by KeyboardInterrupt" in lines[0]
+    assert "checkpoint_00002.pt" in lines[0]
 
 
 def test_stop_when_there_is_no_checkpoint_then_nothing_is_promised(
@@ -48,7 +48,7 @@ def test_start_when_the_folder_holds_a_run_then_it_is_refused_and_nothing_is_los
 ) -> None:
     stop_after(tmp_path, 2)
     before = {file: file.read_bytes() for file in tmp_path.rglob("*.pt")}
-    with pytest.raises(FileExistsError, match="pass resume=true to go on with it, another output"):
+    with pytest.raises(FileExistsError, match="pass resume=true to continue it, another output"):
         resumable_run.make(tmp_path, resume=False).run()
     assert before == {file: file.read_bytes() for file in tmp_path.rglob("*.pt")}
 
@@ -58,7 +58,9 @@ def test_start_when_the_folder_holds_a_result_only_then_it_is_refused(
     tmp_path: Path, resume: bool
 ) -> None:
     (tmp_path / "model.pt").write_bytes(b"forty hours")
-    with pytest.raises(FileExistsError, match=r"model.pt is of an earlier run; pass another outp"):
+    with pytest.raises(
+        FileExistsError, match=r"model.pt belongs to an earlier run; pass another outp"
+    ):
         resumable_run.make(tmp_path, resume=resume).run()
     assert (tmp_path / "model.pt").read_bytes() == b"forty hours"
 
@@ -106,7 +108,7 @@ def test_resume_when_settings_differ_then_it_is_refused_and_says_which(
     tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
     stop_after(tmp_path, 1)
-    with pytest.raises(ValueError, match=f"made under other settings: {message}"):
+    with pytest.raises(ValueError, match=f"written with other settings: {message}"):
         resumable_run.make(tmp_path, resume=True, **options).run()
 
 
@@ -145,7 +147,7 @@ def plain_engine(folder: Path, network: torch.nn.Module, **options: Any) -> Engi
     return engine
 
 
-def test_resume_when_there_are_no_stages_then_it_goes_on_with_more_epochs(tmp_path: Path) -> None:
+def test_resume_when_there_are_no_stages_then_it_continues_for_more_epochs(tmp_path: Path) -> None:
     network = torch.nn.Linear(1, 1)
     torch.nn.init.zeros_(network.weight)
     plain_engine(tmp_path, network).run([0, 0], max_epochs=2)
@@ -202,10 +204,10 @@ def test_start_when_the_folder_cannot_be_written_then_it_is_refused_before_train
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"resume": True, "overwrite": True}, "resume, overwrite: ask for one of them"),
+        ({"resume": True, "overwrite": True}, "resume, overwrite: give only one of them"),
         ({"interval": 0}, "interval: must be at least 1 epoch, got 0"),
-        ({"objects": {"network": 3}}, r"objects: must have a state_dict each, \['network'\] given"),
-        ({"objects": {}}, "objects: must have a state_dict each, none given"),
+        ({"objects": {"network": 3}}, r"objects: must have a state_dict each, got \['network'\]"),
+        ({"objects": {}}, "objects: must have a state_dict each, got none"),
     ],
 )
 def test_checkpoint_when_an_argument_makes_no_sense_then_it_is_refused(

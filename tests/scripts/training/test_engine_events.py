@@ -58,7 +58,7 @@ def test_state_when_its_name_is_taken_then_refused_and_the_first_stays(
 ) -> None:
     first = State()
     keep_state(engine, "one", first, settings={"seed": 3})
-    with pytest.raises(ValueError, match=f"{name}: a handler of this kind is attached"):
+    with pytest.raises(ValueError, match=f"{name}: a handler of this kind is already attached"):
         keep_state(engine, name, State(), settings=settings)
     assert kept(engine).objects == {"one": first}
     assert kept(engine).settings == {"seed": 3}

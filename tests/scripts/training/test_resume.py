@@ -163,7 +163,7 @@ def test_resume_when_the_run_is_finished_then_it_says_so_and_leaves_the_same(
     with caplog.at_level(logging.INFO):
         trainer = resumable_run.make(tmp_path, resume=True)
         trainer.run()
-    assert "all stages are finished already" in caplog.text
+    assert "all stages are already finished" in caplog.text
     assert same(load(tmp_path / "model.pt"), before)
     assert equal(trainer.network.state_dict(), before["model"])
 
@@ -186,5 +186,5 @@ def test_resume_when_the_newest_file_is_cut_then_the_one_before_is_taken(
     with caplog.at_level(logging.INFO):
         resumable_run.make(tmp_path, resume=True).run()
     assert f"cannot read {newest}" in caplog.text
-    assert "going on after epoch 3" in caplog.text
+    assert "continuing after epoch 3" in caplog.text
     assert_same_run(tmp_path, never_stopped)

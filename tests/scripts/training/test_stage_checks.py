@@ -30,7 +30,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "epochs between validations": (
         {"strategy": strategy(stage(["all"], epochs=3)), "val_interval": 2},
-        "stage all: epochs: 3 is no multiple of val_interval 2",
+        "stage all: epochs: 3 is not a multiple of val_interval 2",
     ),
     "interval of 0": ({"val_interval": 0}, "val_interval: must be at least 1 epoch, got 0"),
 }
@@ -58,13 +58,13 @@ def test_attach_when_the_trainer_is_too_short_then_it_is_refused(tmp_path: Path)
 def test_attach_when_the_evaluator_has_no_key_metric_then_it_is_refused(tmp_path: Path) -> None:
     training = TinyTraining(tmp_path)
     training.evaluator.state.key_metric_name = None
-    with pytest.raises(ValueError, match="evaluator: has no key metric to judge stages by"):
+    with pytest.raises(ValueError, match="evaluator: has no key metric to compare epochs by"):
         training.trainer()
 
 
 def test_attach_when_done_twice_then_it_is_refused(tmp_path: Path) -> None:
     training = TinyTraining(tmp_path)
-    with pytest.raises(ValueError, match="stages: a handler of this kind is attached"):
+    with pytest.raises(ValueError, match="stages: a handler of this kind is already attached"):
         training.trainer([training.stages, training.stages])
 
 
@@ -73,7 +73,7 @@ def test_optimizer_when_its_groups_are_not_the_networks_then_it_is_refused(tmp_p
         return torch.optim.Adam([p for group in groups for p in group["params"]])
 
     with pytest.raises(
-        ValueError, match=r"must have the parameter groups block1, block2, decoder, has \[None\]"
+        ValueError, match=r"must have the parameter groups block1, block2, decoder, got \[None\]"
     ):
         TinyTraining(tmp_path, optimizer=unnamed)
 
@@ -92,7 +92,7 @@ def test_optimizer_when_it_has_a_scheduler_then_it_is_refused(tmp_path: Path) ->
         torch.optim.lr_scheduler.StepLR(made, 1)
         return made
 
-    with pytest.raises(ValueError, match="has a learning rate scheduler, which would undo"):
+    with pytest.raises(ValueError, match="has a learning rate scheduler, which would change"):
         TinyTraining(tmp_path, optimizer=scheduled)
 
 

@@ -1,4 +1,4 @@
-"""When stages end, which weights they hand on, and what the result of a training is."""
+"""The end of stages, the weights passed to the next stage, and the result of a training."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Scripted(Metric):
         super().__init__()
 
     def reset(self) -> None:
-        """Go on with the next value."""
+        """Continue with the next value."""
 
     def update(self, output: Any) -> None:
-        """Take no notice."""
+        """Ignore predictions."""
 
     def compute(self) -> float:
         return next(self.values)
@@ -281,7 +281,7 @@ def test_metric_when_it_is_not_finite_then_training_stops_naming_stage_and_epoch
     training = scripted(tmp_path, [0.1, 0.2, float("nan")])
     with pytest.raises(
         ValueError,
-        match=r"val_dice: must be one finite number after a validation, is nan in stage 2 of 2, "
+        match=r"val_dice: must be one finite number after a validation, got nan in stage 2 of 2, "
         r"B: block1, epoch 3",
     ):
         training.trainer().run()
@@ -294,7 +294,7 @@ def test_training_when_another_handler_ends_it_then_the_best_so_far_is_the_resul
     trainer = training.trainer()
     trainer.add_event_handler(Events.EPOCH_COMPLETED(once=3), lambda: trainer.terminate())
     trainer.run()
-    assert "stage 2 of 2, B: block1: stopped by another handler before its end" in caplog.text
+    assert "stage 2 of 2, B: block1: stopped by another handler before it ended" in caplog.text
     assert torch.load(tmp_path / "model.pt", weights_only=True)["epoch"] == 3
 
 
@@ -302,7 +302,7 @@ def test_training_when_ended_before_any_validation_then_there_is_no_result(tmp_p
     training = TinyTraining(tmp_path)
     trainer = training.trainer()
     trainer.add_event_handler(Events.ITERATION_COMPLETED(once=1), lambda: trainer.terminate())
-    with pytest.raises(ValueError, match="training: ended before any validation"):
+    with pytest.raises(ValueError, match="training: ended before the first validation"):
         trainer.run()
 
 

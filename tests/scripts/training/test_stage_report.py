@@ -194,7 +194,7 @@ def test_metrics_when_the_evaluator_gives_no_such_then_the_first_epoch_says_so(
     made = training(tmp_path)
     report = StageReport(tmp_path)
     with pytest.raises(
-        ValueError, match="metrics: the evaluator gives no val_sensitivity; it gives val_dice, val_"
+        ValueError, match="metrics: the evaluator has no val_sensitivity, only val_dice, val_"
     ):
         made.trainer([made.validation, made.stages, report]).run()
     assert len(made.stages.record.history) == 1
@@ -208,22 +208,22 @@ def test_report_when_the_trainer_has_no_stages_then_it_is_refused_at_the_start(
         made.trainer([made.validation, StageReport(tmp_path)]).run()
 
 
-def test_log_when_a_stage_has_run_an_epoch_then_it_tells_the_time_left(
+def test_log_when_a_stage_has_run_an_epoch_then_it_gives_the_time_left(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = training(tmp_path)
     report = StageReport(tmp_path, metrics=METRICS, curves=False)
     with caplog.at_level(logging.INFO):
         made.trainer([made.validation, made.stages, report]).run()
-    told = [line for line in caplog.messages if " left for at most " in line]
-    assert [line.split(" left for at most ")[1] for line in told] == ["5 epochs", "3 epochs"]
+    lines = [line for line in caplog.messages if " left for at most " in line]
+    assert [line.split(" left for at most ")[1] for line in lines] == ["5 epochs", "3 epochs"]
 
 
 def test_time_left_when_many_epochs_remain_then_it_is_in_hours(reported: TinyTraining) -> None:
     made = training(reported.output_dir)
     made.stages.record.history = [Epoch(n, 0, n, 0.5, 4000.0, {}) for n in (1, 2)]
     assert time_left(made.stages) == (
-        "stage 1 of 2: 4000.0 s an epoch, about 4.4 hours left for at most 4 epochs"
+        "stage 1 of 2: 4000.0 s per epoch, about 4.4 hours left for at most 4 epochs"
     )
 
 

@@ -175,10 +175,13 @@ REFUSED: dict[str, tuple[Any, str]] = {
         {"name": "s", "stages": [GOOD], "stage": 1},
         "strategy: unknown stage; valid keys are name, stages",
     ),
-    "no name": ({"stages": [GOOD]}, "strategy.name: must be a text, got None"),
+    "no name": ({"stages": [GOOD]}, "strategy.name: must be text, got None"),
     "no stages": ({"name": "s", "stages": []}, "strategy.stages: must be a list of at least one"),
     "stages as text": ({"name": "s", "stages": "bsft"}, "strategy.stages: must be a list"),
-    "equal names": ({"name": "s", "stages": [GOOD, GOOD]}, "names must differ, x came twice"),
+    "equal names": (
+        {"name": "s", "stages": [GOOD, GOOD]},
+        "names must differ, got x more than once",
+    ),
 }
 REFUSED_STAGES: dict[str, tuple[dict[str, Any], str]] = {
     "misspelt key": (
@@ -188,7 +191,7 @@ REFUSED_STAGES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "trainable as text": ({"trainable": "decoder"}, "trainable: must be a list of block or layer"),
     "nothing trainable": ({"trainable": []}, "trainable: must be a list of block or layer"),
-    "trainable number": ({"trainable": [5]}, "trainable: must be a text, got 5"),
+    "trainable number": ({"trainable": [5]}, "trainable: must be text, got 5"),
     "no epochs": ({"epochs": 0}, r"\(y\).epochs: must be a whole number of at least 1, got 0"),
     "half an epoch": ({"epochs": 1.5}, "epochs: must be a whole number of at least 1, got 1.5"),
     "epochs as truth": ({"epochs": True}, "epochs: must be a whole number of at least 1, got True"),
