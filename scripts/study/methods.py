@@ -136,19 +136,28 @@ def _check_axes(
     for axis, names in valid.items():
         if chosen[axis] is not None:
             check_name(f"{where}: {axis}", chosen[axis], names)
-    weights = chosen["weights"]
-    if weights == OWN and OWN not in pretrained:
-        raise ValueError(f"{where}: weights are own, but the study declares no pretraining")
-    valid_weights = ("imagenet", *pretrained, "none", "a file")
-    if weights not in valid_weights[:-1] and not Path(str(weights)).is_file():
-        check_name(f"{where}: weights", weights, valid_weights)
+    _check_weights(chosen["weights"], where, pretrained)
     if chosen["network"] == GRAPH_CUT:
         if bundle.data.kind != "instances":
             raise ValueError(
                 f"{where}: graph_cut needs the centres of single lesions, which {bundle.data_set} "
                 "lacks"
             )
-    elif takes_encoder(chosen["network"]):
+    else:
+        _check_encoder(chosen, where)
+
+
+def _check_weights(weights: Any, where: str, pretrained: Collection[str]) -> None:
+    if weights == OWN and OWN not in pretrained:
+        raise ValueError(f"{where}: weights are own, but the study declares no pretraining")
+    valid_weights = ("imagenet", *pretrained, "none", "a file")
+    if weights not in valid_weights[:-1] and not Path(str(weights)).is_file():
+        check_name(f"{where}: weights", weights, valid_weights)
+
+
+def _check_encoder(chosen: Mapping[str, Any], where: str) -> None:
+    """Refuse an encoder, or a strategy of stages, for a network without encoder."""
+    if takes_encoder(chosen["network"]):
         check_name(f"{where}: encoder", chosen["encoder"], list(ENCODERS))
     elif chosen["encoder"] is not None:
         raise ValueError(f"{where}: {chosen['network']} has no encoder; omit encoder")

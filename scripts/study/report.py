@@ -107,6 +107,15 @@ def describe(
         f"Done: {done} of {len(cells)} trainings and methods, "
         f"{len({(r.row, r.seed) for r in results})} results.",
     ]
+    facts += _limits(study, results)
+    revisions = sorted({r.revision for r in results if r.revision})
+    return [*facts, f"Software: {', '.join(revisions) or 'unknown'}."]
+
+
+def _limits(study: Study, results: Sequence[Result]) -> list[str]:
+    """Describe what limits the comparison of the figures."""
+    facts = []
+    methods = study.methods
     if study.rows == "validated_stages":
         facts.append("Figures are those of the training's own validation: means over slices.")
     leaking = sorted({m.split for m in methods} & set(study.bundle.leaking))
@@ -121,14 +130,11 @@ def describe(
             f"The split {', '.join(untested)} has no test partition: its figures are of the "
             "validation partition, on which the best epoch was selected as well."
         )
-    facts += [
+    return facts + [
         f"{m.name} solves an easier task: it is given {position}."
         for m in methods
         if (position := given_position(m, lesion_word(study, results))) is not None
     ]
-    revisions = sorted({r.revision for r in results if r.revision})
-    facts.append(f"Software: {', '.join(revisions) or 'unknown'}.")
-    return facts
 
 
 def draw(
