@@ -34,23 +34,23 @@ def source_of(series, tmp_path, *, zipped):
 @pytest.mark.parametrize("zipped", [False, True], ids=["folder", "zip"])
 def test_series_then_neutral_names_and_the_ct_read(series, tmp_path, zipped):
     source = source_of(series, tmp_path, zipped=zipped)
-    with open_source(source) as place:
-        read = place.read()
+    with open_source(source) as access:
+        read = access.read()
         assert sorted(each.place for each in read.slices) == [
             f"{source.name}/slice-{number + 1:04d}" for number in range(24)
         ]
         np.testing.assert_array_equal(read_volume_of(read).hu, abdomen().hu)
-        message = place.for_record(f"{source.files[1].location}: cannot be unpacked")
+        message = access.for_record(f"{source.files[1].location}: cannot be unpacked")
         assert message == f"{source.name}/slice-0002: cannot be unpacked"
-        assert place.for_screen(message) == f"{source.files[1].parts[-1]}: cannot be unpacked"
+        assert access.for_screen(message) == f"{source.files[1].parts[-1]}: cannot be unpacked"
 
 
 def test_series_whose_headers_were_not_kept_then_read_again(series, tmp_path, monkeypatch):
     monkeypatch.setattr("scripts.prediction.sources.MOST_HEADERS", 0)
     source = source_of(series, tmp_path, zipped=True)
     assert not source.slices
-    with open_source(source) as place:
-        np.testing.assert_array_equal(read_volume_of(place.read()).hu, abdomen().hu)
+    with open_source(source) as access:
+        np.testing.assert_array_equal(read_volume_of(access.read()).hu, abdomen().hu)
 
 
 def test_file_replaced_after_listing_then_refused_without_its_name(tmp_path, monkeypatch):
@@ -66,15 +66,15 @@ def test_file_replaced_after_listing_then_refused_without_its_name(tmp_path, mon
 def test_slice_damaged_after_listing_then_its_neutral_name_in_the_record(tmp_path, zipped):
     files = write_series(tmp_path / "Quixotic", abdomen())
     source = source_of(tmp_path / "Quixotic", tmp_path / "z", zipped=zipped)
-    with open_source(source) as place:
+    with open_source(source) as access:
         if zipped:
             with zipfile.ZipFile(tmp_path / "z" / "x.zip", "w") as archive:
                 archive.writestr("else", b"")
         else:
             files[3].unlink()
         with pytest.raises(ValueError, match="its pixels cannot be read") as caught:
-            read_volume_of(place.read())
-    record = place.for_record(str(caught.value))
+            read_volume_of(access.read())
+    record = access.for_record(str(caught.value))
     assert record.startswith(f"{source.name}/slice-00")
     assert "Quixotic" not in record
     assert str(tmp_path) not in record
@@ -84,19 +84,19 @@ def test_volume_in_a_zip_then_unpacked_with_its_voxels_and_removed_again(tmp_pat
     members = {"p/scan.mhd": b"header", "p/scan.raw": b"voxels", "p/other.raw": b""}
     write_files(tmp_path, {"x.zip": zip_bytes(members)})
     (source,) = find_sources(tmp_path / "x.zip").sources
-    with open_source(source) as place:
-        path = place.read()
+    with open_source(source) as access:
+        path = access.read()
         assert path.read_bytes() == b"header"
         assert (path.parent / "scan.raw").read_bytes() == b"voxels"
-        assert place.for_record(f"{path}: cut short") == "scan/scan.mhd: cut short"
+        assert access.for_record(f"{path}: cut short") == "scan/scan.mhd: cut short"
     assert not path.parent.parent.exists()
 
 
 def test_volume_on_the_disk_then_read_where_it_is(tmp_path):
     path = write_nifti(tmp_path / "Quixotic.nii", abdomen())
-    with open_source(find_sources(path).sources[0]) as place:
-        assert place.read() == path
-        assert "tmp" not in place.for_record(f"{path}: cut short")
+    with open_source(find_sources(path).sources[0]) as access:
+        assert access.read() == path
+        assert "tmp" not in access.for_record(f"{path}: cut short")
 
 
 def test_digest_then_changes_with_the_content(tmp_path):

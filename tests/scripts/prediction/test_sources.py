@@ -94,8 +94,8 @@ def test_member_outside_its_zip_then_refused_and_nothing_written(series, tmp_pat
     found = find_sources(tmp_path / "a")
     assert "member '../evil' would be unpacked outside its folder" in str(found.refused[0])
     assert "evil" not in found.refused[0].reason
-    with open_source(found.sources[0]) as place:
-        assert len(place.read().slices) == 24
+    with open_source(found.sources[0]) as access:
+        assert len(access.read().slices) == 24
     assert {path.name for path in tmp_path.rglob("*")} == {"a", "x.zip"}
 
 
