@@ -82,3 +82,13 @@ def test_bundle_then_holds_what_the_model_zoo_asks_for(bundle):
     wanted += ["configs/evaluate.json", "configs/logging.conf"]
     wanted += ["docs/README.md", "docs/data_license.txt"]
     assert not [name for name in wanted if not (bundle / name).is_file()]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in MODULES if path.stem != "__init__"],
+    ids=lambda p: str(p.relative_to(ROOT)),
+)
+def test_module_then_has_a_test_file_of_its_name(path):
+    mirrored = ROOT / "tests" / path.relative_to(ROOT)
+    assert mirrored.with_name(f"test_{path.stem.strip('_')}.py").is_file()
