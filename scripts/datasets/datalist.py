@@ -59,6 +59,14 @@ def load_datalist(path: str | Path, section: str) -> list[dict[str, Any]]:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    lists = _read_object(path)
+    if not all(isinstance(lists.get(name), list) for name in PARTITIONS):
+        keys = ", ".join(lists) or "nothing"
+        raise ValueError(f"{path}: must hold the lists {', '.join(PARTITIONS)}, got {keys}")
+    return lists
+
+
+def _read_object(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(
             f"datalist: {path} not found; `python -m scripts prepare DATASET` writes it"
@@ -67,11 +75,10 @@ def _read(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path}: must be JSON: {error}") from error
-    lists = content if isinstance(content, dict) else {}
-    if not all(isinstance(lists.get(name), list) for name in PARTITIONS):
-        keys = ", ".join(lists) or f"a {type(content).__name__}"
-        raise ValueError(f"{path}: must hold the lists {', '.join(PARTITIONS)}, got {keys}")
-    return lists
+    if not isinstance(content, dict):
+        kind = type(content).__name__
+        raise ValueError(f"{path}: must hold the lists {', '.join(PARTITIONS)}, got a {kind}")
+    return content
 
 
 def _again(content: Mapping[str, Any]) -> str:
@@ -126,10 +133,43 @@ def identities(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
 
+def check_labels(
+    path: str | Path, *, kind: str | None = None, class_names: Sequence[str] | None = None
+) -> None:
+    """Refuse a datalist whose labels mean something else than a config takes them for.
+
+    Args:
+        path: ``datalist.json``.
+        kind: expected kind of labels: ``instances`` (numbers of single lesions) or ``classes``;
+            None for any.
+        class_names: expected names of the classes, background first; None for any.
+
+    Raises:
+        ValueError: for another kind (classes would be scored as lesions, or lesions as classes), or
+            for other class names or another order of them (masks would carry wrong names).
+    """
+    content = _read_object(Path(path))
+    prepared_kind = content.get("kind", kind)
+    if kind is not None and prepared_kind != kind:
+        raise ValueError(
+            f"dataset_dir: {path} has labels of kind {prepared_kind}, this bundle takes {kind}; "
+            f"use a bundle for {prepared_kind} (python -m scripts new_bundle), or "
+            f"{_again(content)} with labels of kind {kind}"
+        )
+    classes = content.get("classes", {})
+    prepared = [classes[value] for value in sorted(classes, key=int)]
+    if class_names is not None and prepared and prepared != list(class_names):
+        raise ValueError(
+            f"class_names: {path} has {prepared}, the config {list(class_names)}; give the names "
+            f'of the datalist, with --class_names "{prepared}"'
+        )
+
+
 def training_data(
     path: str | Path,
     samples: Sequence[Mapping[str, Any]],
     class_names: Sequence[str] | None = None,
+    kind: str | None = None,
 ) -> dict[str, Any]:
     """Say what a network was trained on, without naming a case.
 
@@ -137,10 +177,10 @@ def training_data(
         path: ``datalist.json``; samples of another source have none.
         samples: that the network was trained on.
         class_names: that the network learns, background first; None where no names are learnt.
+        kind: kind of labels that the network learns, see :func:`check_labels`.
 
     Raises:
-        ValueError: when the datalist has other classes, or others in their places: the masks would
-            carry wrong names.
+        ValueError: see :func:`check_labels`.
 
     Returns:
         kinds of label, the split, the seed, the number of samples, and the hashes of the cases with
@@ -154,13 +194,8 @@ def training_data(
     """
     content = _read(Path(path)) if Path(path).is_file() else {}
     known = content.get("provenance", {})
-    classes = content.get("classes", {})
-    prepared = [classes[value] for value in sorted(classes, key=int)]
-    if class_names is not None and prepared and prepared != list(class_names):
-        raise ValueError(
-            f"class_names: {path} has {prepared}, the config {list(class_names)}; give the names "
-            f'of the datalist, with --class_names "{prepared}"'
-        )
+    if content:
+        check_labels(path, kind=kind, class_names=class_names)
     cases = sorted({str(sample.get("series_uid") or sample.get("image")) for sample in samples})
     salt = hashlib.sha256(json.dumps(cases).encode()).hexdigest()[:16]
     return {

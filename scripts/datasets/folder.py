@@ -177,8 +177,8 @@ class FolderDataSet(DataSet):
         image, mask = to_lps(stored), to_lps(read_image(label_path))
         if difference := grid_difference(image, mask):
             raise ValueError(
-                f"{label_path.name}: not on the grid of the image {image_path.name}: image and "
-                f"label map: {difference}"
+                f"{label_path.name}: must be on the grid of its image {image_path.name}: "
+                f"{difference} (image first)"
             )
         values = whole_numbers(sitk.GetArrayViewFromImage(mask), label_path.name)
         present = [int(value) for value in np.unique(values) if value]

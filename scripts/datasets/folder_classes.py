@@ -34,7 +34,7 @@ class ClassNames:
 
 def assumed_names() -> ClassNames:
     """Return the names if no file or option gives any: one class."""
-    origin = f"assumed: no dataset.json, classes.json or --class_names; 1 is called {ASSUMED}"
+    origin = "the default, without dataset.json, classes.json or --class_names"
     return ClassNames({0: BACKGROUND, 1: ASSUMED}, origin)
 
 

@@ -52,6 +52,8 @@ class Instances:
         ValueError: for a negative margin.
     """
 
+    label_kind = "instances"
+    class_names = None
     annotation = "instances"
     values = 2
     picture = "overlays.png"
@@ -143,11 +145,12 @@ class Classes:
         annotation: key of the annotated class values in the samples.
     """
 
+    label_kind = "classes"
     picture = "pictures.png"
     window_hu = (-150.0, 250.0)
 
     def __init__(self, names: Sequence[str], *, annotation: str = "annotation") -> None:
-        self.names = list(names)
+        self.names = self.class_names = list(names)
         self.annotation = annotation
         self.values = len(names)
 

@@ -13,6 +13,7 @@ import ignite.distributed as idist
 from ignite.engine import Engine
 
 from scripts.bundle.record import provenance, sha256_of
+from scripts.datasets.datalist import check_labels
 from scripts.datasets.shares import PARTITIONS
 from scripts.evaluation.collection import Annotated, Case, CollectingHandler
 from scripts.evaluation.series import Series
@@ -54,7 +55,18 @@ class Evaluation:
 
 
 class Measured(Annotated, Protocol):
-    """A kind of annotation whose predictions can be evaluated."""
+    """A kind of annotation whose predictions can be evaluated.
+
+    Attributes:
+        label_kind: kind of labels in the datalist: ``instances`` or ``classes``.
+        class_names: names of the classes, background first; None where the figures name none.
+    """
+
+    label_kind: str
+
+    @property
+    def class_names(self) -> Sequence[str] | None:
+        """Names of the classes."""
 
     def evaluate(self, series: Iterable[Series], cases: Sequence[Case], *, seed: int) -> Evaluation:
         """Evaluate series of cases; ``seed`` is for the bootstrap."""
@@ -81,7 +93,8 @@ class EvaluationReport(CollectingHandler):
         seed: seed of the bootstrap.
 
     Raises:
-        ValueError: for cases without the required entries, or an unknown section.
+        ValueError: for cases without the required entries, an unknown section, or a datalist
+            with labels of another kind or other classes.
     """
 
     def __init__(
@@ -99,6 +112,8 @@ class EvaluationReport(CollectingHandler):
         super().__init__(cases, output_dir, kind)
         self.kind = kind
         self.datalist = None if datalist is None else Path(datalist)
+        if self.datalist is not None:
+            check_labels(self.datalist, kind=kind.label_kind, class_names=kind.class_names)
         self.section = section
         self.seed = seed
 

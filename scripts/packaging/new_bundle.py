@@ -112,6 +112,8 @@ def read_prepared(file: Path) -> Prepared:
         FileNotFoundError: when the datalist does not exist.
         ValueError: when it lacks an entry, or has no class other than the background.
     """
+    if file.is_dir():
+        file = file / "datalist.json"
     if not file.is_file():
         raise FileNotFoundError(f"datalist: no file {file}; `prepare DATASET` writes it")
     content = _read(file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -87,7 +88,11 @@ def prepare_cohort(request: Request) -> Report:
     request.check()
     listing = data_set.find(request.source)
     tasks = plan(listing, request)
-    check_split_early(listing.scans, data_set, split)
+    try:
+        check_split_early(listing.scans, data_set, split)
+    except ValueError as error:
+        raise _with_reasons(error, listing.problems) from error
+    _refuse_other_data(request)
     claim_output(request.output)
     outcomes = {outcome.scan_id: outcome for outcome in prepare_all(tasks, request.jobs)}
     ordered = [(task, outcomes[task.scan.id]) for task in tasks]
@@ -103,7 +108,10 @@ def prepare_cohort(request: Request) -> Report:
         raise ValueError(f"source: none of the {count} scans can be used: {reasons}")
     slices = request.slices
     samples, empty_wanted = choose_samples(prepared, data_set, slices)
-    lists = divide(samples, prepared, data_set, split, slices)
+    try:
+        lists = divide(samples, prepared, data_set, split, slices)
+    except ValueError as error:
+        raise _with_reasons(error, problems) from error
     counted = data_set.kind == "instances"
     mean = {} if counted else mean_of_images(lists["training"], request.output, request.window)
     reused = sum(outcome.reused for outcome in outcomes.values())
@@ -114,6 +122,35 @@ def prepare_cohort(request: Request) -> Report:
     write_json(request.output / "datalist.json", datalist(report, request))
     write_report(report)
     return report
+
+
+def _with_reasons(error: ValueError, problems: Sequence[Problem]) -> ValueError:
+    """Add to an error about too few scans why some of them are not used."""
+    left_out = [str(problem) for problem in problems if problem.left_out]
+    if not left_out:
+        return error
+    more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
+    return ValueError(f"{error}; not used: {'; '.join(left_out[:3])}{more}")
+
+
+def _refuse_other_data(request: Request) -> None:
+    """Refuse an output folder that holds another data set, whose datalist would be replaced.
+
+    Raises:
+        ValueError: naming both.
+    """
+    file = request.output / "datalist.json"
+    try:
+        content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    except ValueError:
+        return  # a damaged datalist is written again
+    wanted = (request.data_set.name, request.data_set.kind)
+    present = (content.get("name", wanted[0]), content.get("kind", wanted[1]))
+    if present != wanted:
+        raise ValueError(
+            f"output: {request.output} holds {present[0]} with labels of kind {present[1]}, not "
+            f"{wanted[0]} of kind {wanted[1]}; give another folder"
+        )
 
 
 def _problems(outcome: CaseOutcome) -> list[Problem]:

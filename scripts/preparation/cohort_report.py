@@ -169,21 +169,22 @@ def summary(report: Report) -> str:
 
 
 def _nodules(report: Report) -> list[str]:
-    lines = [f"nodules: {report.record()['nodules']}"]
+    word = report.data_set.classes()[1]
+    lines = [f"{word}s: {report.record()['nodules']}"]
     for partition in PARTITIONS:
         count = report.counts(partition)
         lines.append(
-            f"{partition}: {count['slices']} slices ({count['without_nodule']} without nodule), "
-            f"{count['nodules']} nodules, {count['patients']} patients"
+            f"{partition}: {count['slices']} slices ({count['without_nodule']} without {word}), "
+            f"{count['nodules']} {word}s, {count['patients']} patients"
         )
     empty = sum(report.counts(partition)["without_nodule"] for partition in PARTITIONS)
     if empty < report.empty_wanted:
         lines.append(
-            f"note: {report.empty_wanted} slices without nodule were requested, {empty} are "
-            f"used; the scans have no more outside nodules and blocks"
+            f"note: {report.empty_wanted} slices without {word} were requested, {empty} are "
+            f"used; the scans have no more outside {word}s and blocks"
         )
     if outside := report.outside_lungs:
-        lines.append(f"note: {len(outside)} nodules lie mostly outside the lung field: report.json")
+        lines.append(f"note: {len(outside)} {word}s lie mostly outside the lung field: report.json")
     return lines
 
 

@@ -9,6 +9,7 @@ from monai.transforms import Compose, RandFlipd
 
 from scripts.datasets.datalist import (
     LoadSlicesd,
+    check_labels,
     hashed_case,
     load_datalist,
     training_data,
@@ -196,6 +197,18 @@ def test_training_data_when_the_config_names_other_classes_then_refused(tmp_path
     assert training_data(path, samples, ["background", "spleen"]) == training_data(path, samples)
     with pytest.raises(ValueError, match=r"has \['background', 'spleen'\], the config .*'liver'"):
         training_data(path, samples, ["background", "liver"])
+
+
+def test_labels_of_another_kind_then_refused_with_the_way_out(tmp_path):
+    path = write_prepared(tmp_path)
+    content = {**json.loads(path.read_text()), "name": "mine", "kind": "classes"}
+    path.write_text(json.dumps(content))
+    check_labels(path, kind="classes")
+    check_labels(path)
+    with pytest.raises(ValueError, match="labels of kind classes, this bundle takes instances"):
+        check_labels(path, kind="instances")
+    with pytest.raises(ValueError, match="this bundle takes instances"):
+        training_data(path, load_datalist(path, "training"), kind="instances")
 
 
 def test_training_data_then_labels_and_hashed_cases_without_any_name(tmp_path):

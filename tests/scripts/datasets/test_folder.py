@@ -98,7 +98,7 @@ def test_read_when_csv_then_paths_from_its_folder(tmp_path):
     check_place(labelled, two_lesions())
     assert (scan.id, scan.patient_id) == ("one", "one")
     assert data_set.classes() == {0: "background", 1: "lesion"}
-    assert "assumed" in data_set.record()["classes_named_by"]
+    assert "the default" in data_set.record()["classes_named_by"]
     assert data_set.record()["layout"] == "a CSV: image,label[,patient,split]"
 
 
@@ -186,7 +186,7 @@ def test_grid_when_label_lies_elsewhere_then_refused_with_both(tmp_path, part):
         image.SetSpacing((0.5, 0.75, 2.0))
     sitk.WriteImage(image, str(tmp_path / "a" / "label.nii.gz"))
     both = r"-300\.0\) and .*-297\.5\)" if part == "origin" else r"2\.5\) and .*2\.0\)"
-    with pytest.raises(ValueError, match=rf"not on the grid of the image .* {part}s .*{both}"):
+    with pytest.raises(ValueError, match=rf"must be on the grid of its image .* {part}s .*{both}"):
         read_all(tmp_path)
 
 

@@ -80,4 +80,4 @@ def test_json_when_no_object_then_refused_by_file(tmp_path, text, reason):
 
 def test_assumed_names_then_one_lesion_and_said_so():
     assert assumed_names().names == {0: "background", 1: "lesion"}
-    assert "assumed" in assumed_names().origin
+    assert "the default" in assumed_names().origin

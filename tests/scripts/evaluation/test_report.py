@@ -245,6 +245,13 @@ def test_bad_arguments_are_refused_at_once(
         report_of(cases, tmp_path, **options)
 
 
+def test_datalist_of_classes_for_lesions_is_refused_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "datalist.json"
+    path.write_text(json.dumps({"kind": "classes", "training": [], "validation": [], "test": []}))
+    with pytest.raises(ValueError, match="labels of kind classes, this bundle takes instances"):
+        report_of([make_case(0)], tmp_path, datalist=path)
+
+
 def test_output_dir_that_is_a_file_stops_before_the_first_case(tmp_path: Path) -> None:
     path = tmp_path / "results"
     path.write_text("")

@@ -1,6 +1,7 @@
 """A new bundle's configs: own values, references to the shipped ones, and what is refused."""
 
 import json
+from pathlib import Path
 
 import pytest
 from monai.bundle import ConfigParser
@@ -115,6 +116,12 @@ def test_folder_that_exists_or_name_that_says_no_task_then_refused(tmp_path):
         new_bundle(datalist, str(tmp_path / "my_segmentation"))
     with pytest.raises(ValueError, match="must contain 'segmentation'"):
         new_bundle(datalist, str(tmp_path / "mine"))
+
+
+def test_folder_of_a_datalist_then_its_datalist(tmp_path):
+    datalist = write_datalist(tmp_path)
+    folder = Path(datalist).parent
+    assert read_prepared(folder) == read_prepared(folder / "datalist.json")
 
 
 def test_datalist_that_does_not_say_enough_then_refused(tmp_path):

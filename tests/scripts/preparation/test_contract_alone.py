@@ -120,3 +120,21 @@ def test_options_then_those_of_its_kind_and_its_own():
     assert "empty_share" not in parameters
     assert "brightness: HU that is added to every voxel, so that" in help_of("made_up")
     assert "hospital (by the hospital that scanned)" in help_of("made_up")
+
+
+def test_too_few_scans_then_said_which_ones_are_not_used_and_why(source):
+    (source / "hospitals.json").write_text(json.dumps({"one": "A", "two": "B"}))
+    np.savez(source / "four.npz", hu=np.zeros(3))
+    with pytest.raises(
+        ValueError, match=r"at least 3 patients.*not used: four: .*has no hospital.*three"
+    ):
+        prepared(source)
+
+
+def test_output_of_another_data_set_then_refused_and_kept(source):
+    output = source.parent / "out"
+    output.mkdir()
+    (output / "datalist.json").write_text(json.dumps({"name": "luna16", "kind": "instances"}))
+    with pytest.raises(ValueError, match="holds luna16 with labels of kind instances"):
+        prepared(source)
+    assert json.loads((output / "datalist.json").read_text())["name"] == "luna16"
