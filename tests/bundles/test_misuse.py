@@ -72,7 +72,7 @@ def test_data_when_never_prepared_then_told_to_prepare(asked, tmp_path, workflow
 def test_studies_when_folder_has_none_then_says_what_can_be_read(asked, tmp_path):
     asked["dataset_dir"] = str(tmp_path)
     message = said("run", files_of("inference"), asked)
-    assert f"nothing to read at {tmp_path}: expected a file ending in .mhd" in message
+    assert f"dataset_dir: no CT at {tmp_path}: expected a file ending in .mhd" in message
 
 
 def test_studies_when_a_file_is_no_ct_then_named(asked, tmp_path, trained):
