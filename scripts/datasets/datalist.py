@@ -133,6 +133,17 @@ def identities(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
 
 
+def class_names_of(content: Mapping[str, Any]) -> list[str]:
+    """Return the class names of a datalist in the order of their values, background first.
+
+    Example:
+        >>> class_names_of({"classes": {"1": "liver", "0": "background"}})
+        ['background', 'liver']
+    """
+    classes = content.get("classes", {})
+    return [str(classes[value]) for value in sorted(classes, key=int)]
+
+
 def check_labels(
     path: str | Path, *, kind: str | None = None, class_names: Sequence[str] | None = None
 ) -> None:
@@ -156,8 +167,7 @@ def check_labels(
             f"use a bundle for {prepared_kind} (python -m scripts new_bundle), or "
             f"{_again(content)} with labels of kind {kind}"
         )
-    classes = content.get("classes", {})
-    prepared = [classes[value] for value in sorted(classes, key=int)]
+    prepared = class_names_of(content)
     if class_names is not None and prepared and prepared != list(class_names):
         raise ValueError(
             f"class_names: {path} has {prepared}, the config {list(class_names)}; give the names "

@@ -16,6 +16,7 @@ from typing import Any
 
 from scripts.bundle.data_set import KEY, DeclaredDataSet
 from scripts.datasets.contract import Kind
+from scripts.datasets.datalist import class_names_of
 from scripts.datasets.known import data_set_class
 from scripts.datasets.segment_classes import classes_of
 from scripts.datasets.shares import PARTITIONS
@@ -121,7 +122,7 @@ def read_prepared(file: Path) -> Prepared:
     lacking = [key for key in needed if key not in content]
     if lacking:
         raise ValueError(f"datalist: {file} lacks {', '.join(lacking)}; prepare the data again")
-    names = [str(content["classes"][key]) for key in sorted(content["classes"], key=int)]
+    names = class_names_of(content)
     if len(names) < 2:
         raise ValueError(f"datalist: {file} names no class besides {', '.join(names) or 'none'}")
     samples = [sample for partition in PARTITIONS for sample in content[partition]]
@@ -159,22 +160,21 @@ def config_for(prepared: Prepared, shipped: str, folder: Path, workflow: str) ->
         own |= _inference_values(prepared, base, f"%{file}")
     taken = {name: v for name, v in own.items() if not str(base.get(name)).startswith(FROM_MODEL)}
     config = _overlaid(base, f"%{file}", taken)
+    lead = f"%{shipped}/configs/train.json::"
+    training = _read(Path(shipped) / "configs" / "train.json")
     for name, value in config.items():
-        if name not in own and value == base[name]:
-            config[name] = _of_own_training(value, shipped, folder)
+        if name not in own and value == base[name] and str(value).startswith(lead):
+            config[name] = _of_own_training(value, lead, training, folder)
     return config
 
 
-def _of_own_training(value: Any, shipped: str, folder: Path) -> Any:
+def _of_own_training(value: str, lead: str, training: Mapping[str, Any], folder: Path) -> str:
     """Point a reference at the new bundle's training, where that has the value itself.
 
     Its composed parts are references to the shipped file, and MONAI follows one reference only.
     """
-    lead = f"%{shipped}/configs/train.json::"
-    if not isinstance(value, str) or not value.startswith(lead):
-        return value
-    trained, id_ = _read(Path(shipped) / "configs" / "train.json"), value.removeprefix(lead)
-    is_value = id_ in trained and not _is_composed(trained[id_])
+    id_ = value.removeprefix(lead)
+    is_value = id_ in training and not _is_composed(training[id_])
     return f"%{folder.as_posix()}/configs/train.json::{id_}" if is_value else value
 
 
