@@ -1,4 +1,4 @@
-"""Readings of CTs by pydicom and numpy alone, to compare with those of the project."""
+"""Readings of CTs by pydicom and numpy alone, and comparisons with the analytic chest."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 
-from tests.analytic.phantom import Array, Grid
+from scripts.prediction.result import Prediction
+from scripts.volumes.volume import Volume
+from tests.analytic.phantom import CENTROID, THRESHOLD_HU, VOLUME_ML, Array, Grid
 
 
 def series_by_pydicom(paths: Iterable[Path]) -> tuple[NDArray[Any], Array]:
@@ -41,6 +43,23 @@ def same_places(grid: Grid, shape: tuple[int, ...], affine: Array, atol: float =
     other = corners(Grid(shape, np.asarray(affine, float)))  # type: ignore[arg-type]
     apart = np.linalg.norm(corners(grid)[:, None] - other, axis=-1)
     return bool(apart.min(axis=0).max() <= atol and apart.min(axis=1).max() <= atol)
+
+
+def assert_chest(volume: Volume, grid: Grid) -> None:
+    """Check that a volume holds the HU of the chest at their positions, on the grid's voxels."""
+    assert same_places(grid, volume.hu.shape, volume.affine_lps)
+    found = Grid(volume.hu.shape, volume.affine_lps)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(volume.hu, grid.hu_near(found.points()))
+
+
+def assert_nodule(prediction: Prediction, grid: Grid) -> None:
+    """Check a prediction: HU, positions, and the right mask voxel by voxel."""
+    assert_chest(Volume(prediction.hu, prediction.affine), grid)
+    found = Grid(prediction.hu.shape, prediction.affine)  # type: ignore[arg-type]
+    mask = prediction.mask > 0
+    np.testing.assert_array_equal(mask, prediction.hu > THRESHOLD_HU)
+    assert abs(mask.sum() * found.voxel_ml / VOLUME_ML - 1) < 0.02
+    assert np.abs(centroid_of(mask, found.affine) - CENTROID).max() < 0.3
 
 
 def corners(grid: Grid) -> Array:

@@ -95,6 +95,15 @@ class Grid:
         """(slices, rows, columns): HU of the chest."""
         return hu_at(self.points())
 
+    def hu_near(self, points: Array) -> NDArray[np.int16]:
+        """(...): HU of the voxels nearest to points (..., 3) in LPS mm.
+
+        To compare positions that a file holds with a few digits only, in any order of axes.
+        """
+        index = (points - self.affine[:3, 3]) @ np.linalg.inv(self.affine[:3, :3]).T
+        i, j, k = np.moveaxis(np.rint(index).astype(int), -1, 0)
+        return np.asarray(self.hu()[k, j, i])
+
     def nodule(self) -> NDArray[np.bool_]:
         """(slices, rows, columns): the right mask."""
         return np.asarray(self.hu() > THRESHOLD_HU)

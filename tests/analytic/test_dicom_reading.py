@@ -14,8 +14,8 @@ from pydicom.uid import (
 
 from scripts.volumes.readers import read_volume
 from tests.analytic.dicom_files import Encoding, write_series
-from tests.analytic.independent import same_places, series_by_pydicom
-from tests.analytic.phantom import ORIENTATIONS, Grid, grid_of, hu_at
+from tests.analytic.independent import assert_chest, series_by_pydicom
+from tests.analytic.phantom import ORIENTATIONS, grid_of, hu_at
 
 COARSE = grid_of(spacing=(7, 6, 8))
 SYNTAXES = {
@@ -36,12 +36,6 @@ ENCODINGS = {
     "slope -1": Encoding(slope=-1),
     "intercept -1000.5": Encoding(slope=0.5, intercept=-1000.5),
 }
-
-
-def assert_chest(volume, grid):
-    """HU and positions of the chest, on the grid's voxels and no others."""
-    assert same_places(grid, volume.hu.shape, volume.affine_lps)
-    np.testing.assert_array_equal(volume.hu, Grid(volume.hu.shape, volume.affine_lps).hu())
 
 
 @pytest.mark.parametrize("descending", [False, True], ids=["ascending", "descending"])
