@@ -106,7 +106,7 @@ class Grid:
 
     def nodule(self) -> NDArray[np.bool_]:
         """(slices, rows, columns): the right mask."""
-        return np.asarray(self.hu() > THRESHOLD_HU)
+        return np.asarray(hu_at(self.points()) > THRESHOLD_HU)
 
     @property
     def spacing(self) -> Array:
