@@ -164,6 +164,7 @@ class FolderDataSet(DataSet):
         import SimpleITK as sitk
 
         from scripts.datasets.instance_maps import (
+            count_components,
             measure_objects,
             number_components,
             whole_numbers,
@@ -186,14 +187,26 @@ class FolderDataSet(DataSet):
             self._check_values(present, label_path.name)
         volume = Volume.from_image(image)
         if self.kind == "classes":
-            doubts = () if present else (f"{label_path.name}: no voxel of any class",)
-            return Labelled(volume, values, file_affine=affine_of(stored), doubts=doubts)
-        label = values
+            notes = () if present else ("no voxel of any class in the label map",)
+            return Labelled(volume, values, file_affine=affine_of(stored), notes=notes)
+        label, doubts = values, []
         if self.objects == "components":
             label = number_components(values > 0, label_path.name)
+        elif len(present) == 1 and (parts := count_components(values > 0)) > 1:
+            doubts.append(
+                f"{label_path.name}: one value in {parts} separate components, counted as one "
+                "lesion; for a binary mask, use --objects components"
+            )
         objects = tuple(measure_objects(label, affine_of(image)))
         facts = {"lesions": len(objects)}
-        return Labelled(volume, label, objects=objects, file_affine=affine_of(stored), facts=facts)
+        return Labelled(
+            volume,
+            label,
+            objects=objects,
+            file_affine=affine_of(stored),
+            facts=facts,
+            doubts=doubts,
+        )
 
     def _check_values(self, present: Sequence[int], name: str) -> None:
         """Refuse values without a name, which have no class to train on."""
