@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.datasets.folder_classes import read_json
 from scripts.datasets.problems import Problem
 from scripts.datasets.shares import PARTITIONS
-from scripts.volumes.volume_files import VOLUME_SUFFIXES, read_metaimage_header
+from scripts.volumes.volume_files import VOLUME_SUFFIXES, files_of
 
 TITLES = {
     "cases": "a folder for each case: CASE/image.* and CASE/label.*",
@@ -71,7 +69,7 @@ def recognise(source: Path) -> Layout:
         layouts.append(Layout("csv", source, source / "cases.csv"))
     if (source / "imagesTr").is_dir() and (source / "labelsTr").is_dir():
         layouts.append(_with_dataset_json(source))
-    if any(_holds_image(folder) for folder in _folders(source)):
+    if any(_named(folder, "image") for folder in _folders(source)):
         layouts.append(Layout("cases", source))
     if len(layouts) > 1:
         titles = " and as ".join(TITLES[layout.name] for layout in layouts)
@@ -135,14 +133,8 @@ def read_patient_table(path: Path, cases: Sequence[str]) -> dict[str, str]:
 
 
 def volume_files(path: Path) -> tuple[Path, ...]:
-    """Return the files of a volume: itself and the data file of an .mhd, or those of a folder."""
-    if path.is_dir():
-        with suppress(OSError):  # an unreadable folder is reported when the case is read
-            return tuple(_visible(path))
-    if path.suffix.lower() == ".mhd":
-        with suppress(OSError, ValueError):  # an invalid header is reported when the case is read
-            return (path, path.parent / read_metaimage_header(path)[0]["ElementDataFile"])
-    return (path,)
+    """Return the files of a volume: itself and its separate voxel file, or those of a folder."""
+    return tuple(_visible(path)) if path.is_dir() else files_of(path)
 
 
 def _with_dataset_json(source: Path) -> Layout:
@@ -191,12 +183,7 @@ def _case_folders(layout: Layout) -> tuple[list[Case], list[Problem]]:
     cases: list[Case] = []
     problems: list[Problem] = []
     for folder in _folders(layout.folder):
-        try:
-            images, labels = _named(folder, "image"), _named(folder, "label")
-        except OSError as error:
-            reason = f"cannot be read: {error.strerror or error}"
-            problems.append(Problem(folder.name, folder.name, reason))
-            continue
+        images, labels = _named(folder, "image"), _named(folder, "label")
         if len(images) == len(labels) == 1:
             cases.append(Case(folder.name, images[0], labels[0]))
             continue
@@ -223,7 +210,7 @@ def _csv_cases(layout: Layout) -> tuple[list[Case], list[Problem]]:
                 f"{row_name}: split must be one of {', '.join(PARTITIONS)}, got {group!r}"
             )
         image, label = layout.folder / row["image"], layout.folder / row["label"]
-        missing = [str(path) for path in (image, label) if not os.path.exists(path)]
+        missing = [str(path) for path in (image, label) if not path.exists()]
         if missing:
             problems.append(Problem(name, row_name, f"missing files: {', '.join(missing)}"))
         else:
@@ -282,13 +269,6 @@ def _volumes(folder: Path) -> list[Path]:
 
 def _folders(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-
-
-def _holds_image(folder: Path) -> bool:
-    try:
-        return bool(_named(folder, "image"))
-    except OSError:  # reported with the cases
-        return False
 
 
 def _named(folder: Path, name: str) -> list[Path]:

@@ -1,6 +1,6 @@
 """Readers of CT volumes and masks: MetaImage, NRRD, NIfTI and DICOM series, checked.
 
-All code of this project reads volumes with :func:`read_image` or :func:`read_volume`, MONAI's
+All code of this project reads volumes with :func:`read_volume` or :func:`read_image`, MONAI's
 pipelines through :class:`SimpleITKReader`: one reader, one geometry.
 """
 
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import SimpleITK as sitk
 from monai.data import ImageReader
@@ -21,23 +20,14 @@ from numpy.typing import NDArray
 from scripts.storage.archive import Limits
 from scripts.volumes.dicom_pixels import read_volume_of
 from scripts.volumes.dicom_series import Series, read_series
-from scripts.volumes.geometry import (
-    SAME_GRID_TOLERANCE_VOXELS,
-    affine_of,
-    check_affine,
-    check_image,
-    grid_difference,
-    index_to_world,
-    lps_to_ras,
-    reverse_axes,
-    spacing_of,
-)
+from scripts.volumes.geometry import grid_difference, lps_to_ras, reverse_axes
+from scripts.volumes.hounsfield import why_not_hounsfield
 from scripts.volumes.volume import Volume
-from scripts.volumes.volume_files import VOLUME_SUFFIXES, check_bytes
+from scripts.volumes.volume_files import VOLUME_SUFFIXES, read_volume_file
 
 
-def read_image(path: str | Path, *, series_uid: str | None = None) -> sitk.Image:
-    """Read one 3D volume, in its own orientation and number type.
+def read_volume(path: str | Path, *, series_uid: str | None = None) -> Volume:
+    """Read one 3D volume of any values, in its own orientation and number type.
 
     Args:
         path: a file ending in .mhd (with .raw or .zraw), .mha, .nrrd, .nii or .nii.gz, or a folder
@@ -46,13 +36,13 @@ def read_image(path: str | Path, *, series_uid: str | None = None) -> sitk.Image
 
     Raises:
         FileNotFoundError: for a path that does not exist, or a header whose data file is missing.
-        ValueError: naming the file: of an unsupported format, truncated or damaged (SimpleITK would
-            silently return noise as HU), not one 3D volume with one value per voxel, or of a
-            geometry that :func:`scripts.volumes.geometry.check_image` refuses.
+        ValueError: naming the file: of an unsupported format, truncated or damaged, not one 3D
+            volume with one value per voxel, without sizes or positions in mm, or of a geometry that
+            :func:`scripts.volumes.geometry.check_affine` refuses.
     """
     source = Path(path)
     if source.is_dir():
-        return read_volume_of(read_series(source, series_uid=series_uid)).to_image()
+        return read_volume_of(read_series(source, series_uid=series_uid))
     if not source.exists():
         raise FileNotFoundError(f"path: no such file or folder: {source}")
     if not source.name.lower().endswith(VOLUME_SUFFIXES):
@@ -60,63 +50,19 @@ def read_image(path: str | Path, *, series_uid: str | None = None) -> sitk.Image
             f"path: must end in {', '.join(VOLUME_SUFFIXES)} or be a folder of DICOM files, "
             f"got {source}"
         )
-    check_bytes(source)
-    if source.name.lower().endswith((".nii", ".nii.gz")):
-        _check_nifti_affine(source)
-    image = _read_file(source)
-    if source.name.lower().endswith((".nii", ".nii.gz")):
-        _check_same_affine(source, image)
-    return check_image(image, str(source))
+    return read_volume_file(source)
 
 
-def read_volume(path: str | Path, *, series_uid: str | None = None) -> Volume:
-    """Read one 3D volume as array and affine.
+def read_image(path: str | Path) -> sitk.Image:
+    """Read one 3D volume of any values as a SimpleITK image, in its own orientation.
 
     Args:
-        path: see :func:`read_image`.
-        series_uid: see :func:`read_image`.
+        path: see :func:`read_volume`.
 
     Raises:
-        FileNotFoundError, ValueError: see :func:`read_image`.
+        FileNotFoundError, ValueError: see :func:`read_volume`.
     """
-    if Path(path).is_dir():
-        return read_volume_of(read_series(path, series_uid=series_uid))
-    return Volume.from_image(read_image(path))
-
-
-def _read_file(path: Path) -> sitk.Image:
-    """Read a checked file with SimpleITK; shorten its errors to one line with the file's name."""
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1].strip()
-        raise ValueError(f"{path}: SimpleITK cannot read it: {reason}") from error
-    if image.GetDimension() != 3:
-        raise ValueError(f"{path}: must be one 3D volume, got size {image.GetSize()}")
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        raise ValueError(
-            f"{path}: must have one value per voxel, got {image.GetNumberOfComponentsPerPixel()}"
-        )
-    return image
-
-
-def _check_nifti_affine(path: Path) -> None:
-    """Refuse sheared NIfTI affines, which ITK would straighten with only a warning."""
-    check_affine(nibabel.load(path).affine, str(path))
-
-
-def _check_same_affine(path: Path, image: sitk.Image) -> None:
-    """Refuse a NIfTI file for which ITK and nibabel use different affines (qform and sform)."""
-    nibabel_affine = lps_to_ras(nibabel.load(path).affine)
-    itk_affine = affine_of(image)
-    ends = np.vstack([np.zeros(3), np.diag(np.array(image.GetSize()) - 1.0)])
-    shift = index_to_world(ends, itk_affine) - index_to_world(ends, nibabel_affine)
-    shift_mm = np.abs(shift).max()
-    if shift_mm > SAME_GRID_TOLERANCE_VOXELS * spacing_of(itk_affine).min():
-        raise ValueError(
-            f"{path}: its qform and sform place voxels up to {shift_mm:.3f} mm apart; "
-            "remove the wrong one from the file"
-        )
+    return read_volume(path).to_image()
 
 
 @dataclass(frozen=True)
@@ -132,7 +78,7 @@ class Refusal:
 
 
 class SimpleITKReader(ImageReader):
-    """MONAI reader of the formats of :func:`read_image`, to be named in configs.
+    """MONAI reader of the formats of :func:`read_volume`, to be named in configs.
 
     ``{"_target_": "LoadImaged", "keys": "image",
     "reader": "scripts.volumes.readers.SimpleITKReader"}``
@@ -183,8 +129,8 @@ class SimpleITKReader(ImageReader):
             0-based index to RAS mm, spatial_shape, spacing (mm), space, original_channel_dim.
 
         Raises:
-            ValueError: see :func:`read_image`; for volumes on different grids.
-            OSError: see :func:`read_image`.
+            ValueError: see :func:`read_volume`; for volumes on different grids.
+            OSError: see :func:`read_volume`.
             TypeError: for keyword arguments given to ``read``.
         """
         volumes: list[Volume] = []
@@ -200,6 +146,19 @@ class SimpleITKReader(ImageReader):
         if len(arrays) == 1:
             return arrays[0], meta
         return np.stack(arrays), {**meta, str(MetaKeys.ORIGINAL_CHANNEL_DIM): 0}
+
+
+class CTReader(SimpleITKReader):
+    """MONAI reader of CTs: refuses values that cannot be HU; to be named in configs.
+
+    Where the values are known to be right, name :class:`SimpleITKReader` instead.
+    """
+
+    def _read_or_refuse(self, path: Path) -> Volume | Refusal:
+        read = super()._read_or_refuse(path)
+        if isinstance(read, Volume) and (reason := why_not_hounsfield(read.hu)):
+            return Refusal(ValueError(f"{path}: values must be HU, {reason}"))
+        return read
 
 
 class SeriesReader(SimpleITKReader):

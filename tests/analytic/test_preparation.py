@@ -7,6 +7,8 @@ from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELo
 from scripts.datasets.folder import FolderDataSet
 from scripts.datasets.ircadb.dataset import Ircadb
 from scripts.datasets.luna16.dataset import Luna16
+from scripts.preparation.cases import CaseTask, prepare_case
+from scripts.preparation.options import SliceOptions
 from tests.analytic.dicom_files import Encoding, write_series
 from tests.analytic.independent import assert_chest, centroid_of
 from tests.analytic.metaimage_files import write_metaimage, write_nrrd
@@ -119,7 +121,6 @@ def test_luna16_in_any_orientation_then_hu_and_label_in_place(tmp_path, orientat
     np.testing.assert_allclose(centre, CENTROID, atol=0.6)
 
 
-@pytest.mark.xfail(strict=True, reason="any numbers are taken for HU")
 @pytest.mark.parametrize("values", NO_HU.values(), ids=NO_HU)
 def test_luna16_of_values_that_are_no_hu_then_refused(tmp_path, values):
     class Other(Grid):
@@ -129,8 +130,10 @@ def test_luna16_of_values_that_are_no_hu_then_refused(tmp_path, values):
     grid = grid_of(spacing=SPACING)
     source = luna16(tmp_path, Other(grid.shape, grid.affine))
     write_metaimage(source / "seg-lungs-LUNA16" / f"{UID}.mhd", labels_of(grid, Lungs))
-    with pytest.raises(ValueError, match="HU"):
-        read_one(Luna16(label="masks", masks=tmp_path / "masks"), source)
+    data_set = Luna16(label="masks", masks=tmp_path / "masks")
+    (scan,) = data_set.find(source).scans
+    task = CaseTask(data_set, scan, tmp_path / "out", SliceOptions("all"))
+    assert "values must be HU" in str(prepare_case(task).problem)
 
 
 def ircadb(folder, grid, encoding=USUAL, **changes):

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from scripts.datasets.contract import DataSet, Labelled, Listing, Scan
-from scripts.datasets.luna16.annotations import (
-    Annotation,
-    Finding,
-    read_annotations,
-    read_findings,
-)
+from scripts.datasets.luna16.annotations import Annotation, read_annotations, read_findings
 from scripts.datasets.luna16.scans import Series, assign_subsets, find_cohort, patients_of
 from scripts.datasets.luna16.truth_files import find_truth_files
 from scripts.storage.options import check_choice, check_whole
@@ -29,13 +25,13 @@ class Details:
     Args:
         series: files of the series.
         annotations: rows of the nodule list.
-        findings: excluded findings of the scan.
+        findings: (x, y, z, diameter) in LPS mm of excluded findings.
         truth_file: the XML or mask that the label is made from; None for balls, or if missing.
     """
 
     series: Series
     annotations: tuple[Annotation, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[tuple[float, float, float, float], ...]
     truth_file: Path | None
 
 
@@ -108,7 +104,8 @@ class Luna16(DataSet):
         rows = table.problems if drawn else [replace(p, left_out=False) for p in table.problems]
         left_out = {problem.scan_id for problem in rows if problem.left_out}
         uids = [series.uid for series in cohort.scans if series.uid not in left_out]
-        excluded = read_findings(cohort.folder / "annotations_excluded.csv", set(uids))
+        excluded = cohort.folder / "annotations_excluded.csv"
+        findings = read_findings(excluded, set(uids)) if excluded.is_file() else {}
         folder = self.readers_xml if self.label == "readers" else self.masks
         truth = find_truth_files(self.label, folder, uids)
         scans = [
@@ -116,8 +113,8 @@ class Luna16(DataSet):
                 Details(
                     series,
                     tuple(table.nodules.get(series.uid, ())),
-                    tuple(excluded.findings.get(series.uid, ())),
-                    truth.files.get(series.uid),
+                    tuple(findings.get(series.uid, ())),
+                    truth.get(series.uid),
                 ),
                 owners[series.uid],
             )
@@ -128,7 +125,7 @@ class Luna16(DataSet):
         patients = {"patients": patients_file or "every series counts as a patient"}
         return Listing(
             scans,
-            [*cohort.problems, *rows, *excluded.problems, *truth.problems],
+            [*cohort.problems, *rows],
             notes=[note] if not_downloaded else [],
             facts={**patients, "annotation_rows_of_series_not_downloaded": not_downloaded},
             provenance=patients,
@@ -168,7 +165,7 @@ class Luna16(DataSet):
             "label": self.label,
             "min_readers": self.min_readers if self.label == "readers" else None,
             "annotations": [asdict(row) for row in scan.details.annotations],
-            "findings": [asdict(finding) for finding in scan.details.findings],
+            "findings": scan.details.findings,
         }
 
     def record(self) -> Mapping[str, Any]:
@@ -190,12 +187,11 @@ def _check_folder(option: str, value: Path | None, label: str) -> None:
 
 def _scan_of(details: Details, patient_id: str) -> Scan:
     series = details.series
-    header = _header(series.image)
-    slice_mm = _slice_mm(header)
+    slice_mm = _slice_mm(series.image)
     return Scan(
         series.uid,
         patient_id,
-        tuple(_files(details, header)),
+        tuple(_files(details)),
         image_file=series.image,
         group=series.subset,
         object_slices=tuple(
@@ -205,29 +201,21 @@ def _scan_of(details: Details, patient_id: str) -> Scan:
     )
 
 
-def _header(path: Path) -> Mapping[str, str]:
-    """Return a MetaImage header; empty if invalid, which is reported when the scan is read."""
-    from scripts.volumes.volume_files import read_metaimage_header
+def _slice_mm(path: Path) -> float | None:
+    """Return the distance between slices; None for an invalid header, reported when it is read."""
+    from scripts.volumes.geometry import spacing_of
+    from scripts.volumes.volume_files import read_header
 
-    try:
-        return read_metaimage_header(path)[0]
-    except (OSError, ValueError):
-        return {}
-
-
-def _slice_mm(header: Mapping[str, str]) -> float | None:
-    try:
-        return float(header["ElementSpacing"].split()[2])
-    except (ValueError, LookupError):
-        return None
+    with suppress(OSError, ValueError):
+        return float(spacing_of(read_header(path).affine_lps)[2])
+    return None
 
 
-def _files(details: Details, header: Mapping[str, str]) -> Iterator[Path]:
-    lungs = details.series.lungs
-    headers = {details.series.image: header} | ({} if lungs is None else {lungs: _header(lungs)})
-    for path, entries in headers.items():
-        yield path
-        if "ElementDataFile" in entries:
-            yield path.parent / entries["ElementDataFile"]
+def _files(details: Details) -> Iterator[Path]:
+    from scripts.volumes.volume_files import files_of
+
+    yield from files_of(details.series.image)
+    if details.series.lungs is not None:
+        yield from files_of(details.series.lungs)
     if details.truth_file is not None:
         yield details.truth_file

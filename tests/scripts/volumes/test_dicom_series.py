@@ -9,7 +9,7 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from scripts.volumes.geometry import affine_of, grid_difference, index_to_world
-from scripts.volumes.readers import read_image
+from scripts.volumes.readers import read_image, read_volume
 
 SERIES = "1.2.826.0.1.3680043.8.498.1"
 AXIAL = [1, 0, 0, 0, 1, 0]
@@ -78,9 +78,9 @@ def test_series_when_several_then_refused_with_the_list_unless_chosen(tmp_path):
     folder = write(tmp_path / "ct", [*[slice_dataset(k) for k in range(5)], *other])
     with pytest.raises(ValueError, match=f"ct: holds 2 CT series; .*\n  {SERIES}: 5 files\n.*: 3"):
         read_image(folder)
-    assert read_image(folder, series_uid=f"{SERIES}.2").GetSize() == (8, 6, 3)
+    assert read_volume(folder, series_uid=f"{SERIES}.2").size == (8, 6, 3)
     with pytest.raises(ValueError, match="series_uid 1.5 is not among its series:\n  1.2.826"):
-        read_image(folder, series_uid="1.5")
+        read_volume(folder, series_uid="1.5")
 
 
 @pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader")
