@@ -155,58 +155,28 @@ class FolderDataSet(DataSet):
     def read(self, scan: Scan) -> Labelled:
         """Read CT and label map of one case, which must have the same grid.
 
-        The grids are compared in LPS index order: the axes of a stored label map may be permuted
-        or flipped against its image.
-
         Raises:
             ValueError, OSError: naming the file and the rule.
         """
-        import SimpleITK as sitk
-
         from scripts.datasets.instance_maps import (
-            count_components,
             measure_objects,
             number_components,
-            whole_numbers,
+            read_ct_and_map,
         )
-        from scripts.volumes.geometry import affine_of, grid_difference, to_lps
-        from scripts.volumes.readers import read_image
-        from scripts.volumes.volume import Volume
 
         image_path, label_path = scan.details
-        stored = read_image(image_path)
-        image, mask = to_lps(stored), to_lps(read_image(label_path))
-        if difference := grid_difference(image, mask):
-            raise ValueError(
-                f"{label_path.name}: must be on the grid of its image {image_path.name}: "
-                f"{difference} (image first)"
-            )
-        values = whole_numbers(sitk.GetArrayViewFromImage(mask), label_path.name)
-        present = [int(value) for value in np.unique(values) if value]
+        volume, label, file_affine = read_ct_and_map(image_path, label_path)
+        present = [int(value) for value in np.unique(label) if value]
         if self.objects == "components":
             self._check_values(present, label_path.name)
-        volume = Volume.from_image(image)
         if self.kind == "classes":
-            notes = () if present else ("no voxel of any class in the label map",)
-            return Labelled(volume, values, file_affine=affine_of(stored), notes=notes)
-        label, doubts = values, []
+            doubts = () if present else (f"{label_path.name}: no voxel of any class",)
+            return Labelled(volume, label, file_affine=file_affine, doubts=doubts)
         if self.objects == "components":
-            label = number_components(values > 0, label_path.name)
-        elif len(present) == 1 and (parts := count_components(values > 0)) > 1:
-            doubts.append(
-                f"{label_path.name}: one value in {parts} separate components, counted as one "
-                "lesion; for a binary mask, use --objects components"
-            )
-        objects = tuple(measure_objects(label, affine_of(image)))
+            label = number_components(label > 0, label_path.name)
+        objects = tuple(measure_objects(label, volume.affine_lps))
         facts = {"lesions": len(objects)}
-        return Labelled(
-            volume,
-            label,
-            objects=objects,
-            file_affine=affine_of(stored),
-            facts=facts,
-            doubts=doubts,
-        )
+        return Labelled(volume, label, objects=objects, file_affine=file_affine, facts=facts)
 
     def _check_values(self, present: Sequence[int], name: str) -> None:
         """Refuse values without a name, which have no class to train on."""

@@ -6,7 +6,8 @@ Maps are uint8 (Z, Y, X) in LPS order: 0 is background, k is object k.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,13 @@ from scipy import ndimage
 
 from scripts.volumes.geometry import index_to_world, spacing_of, world_to_index
 
+if TYPE_CHECKING:
+    from scripts.volumes.volume import Volume
+
 Map = NDArray[np.uint8]
+Affine = NDArray[np.float64]
 Objects = list[dict[str, Any]]
 MOST_OBJECTS = 255  # one byte per voxel
-TOUCHING = np.ones((3, 3, 3))  # voxels that share a corner are connected
 
 
 def whole_numbers(values: NDArray[Any], name: str) -> Map:
@@ -44,6 +48,36 @@ def whole_numbers(values: NDArray[Any], name: str) -> Map:
     return whole
 
 
+def read_ct_and_map(image_path: Path, map_path: Path) -> tuple[Volume, Map, Affine]:
+    """Read a CT and a map of whole numbers, which must have the same grid.
+
+    The grids are compared in LPS index order: the axes of a stored map may be permuted or flipped
+    against its image.
+
+    Returns:
+        The CT and the map in LPS order; and (4, 4), index to LPS mm of the CT as stored.
+
+    Raises:
+        ValueError, OSError: naming the file and the rule.
+    """
+    import SimpleITK as sitk
+
+    from scripts.volumes.geometry import affine_of, grid_difference, to_lps
+    from scripts.volumes.readers import read_image
+    from scripts.volumes.volume import Volume
+
+    stored = read_image(image_path)
+    image, mask = to_lps(stored), to_lps(read_image(map_path))
+    name = f"{map_path.parent.name}/{map_path.name}"
+    if difference := grid_difference(image, mask):
+        raise ValueError(
+            f"{name}: must be on the grid of its image {image_path.name}: {difference} "
+            "(image first)"
+        )
+    numbers = whole_numbers(sitk.GetArrayViewFromImage(mask), name)
+    return Volume.from_image(image), numbers, affine_of(stored)
+
+
 def number_components(mask: NDArray[np.bool_], name: str) -> Map:
     """Number the 26-connected components of a mask.
 
@@ -58,18 +92,13 @@ def number_components(mask: NDArray[np.bool_], name: str) -> Map:
         >>> number_components(np.array([[[1, 0, 1]]], bool), "label").tolist()
         [[[1, 0, 2]]]
     """
-    numbered, count = ndimage.label(mask, structure=TOUCHING)
+    numbered, count = ndimage.label(mask, structure=np.ones((3, 3, 3)))
     if count > MOST_OBJECTS:
         raise ValueError(
             f"{name}: at most {MOST_OBJECTS} objects in one scan, got {count} separate components; "
             f"is it a mask of organs (classes), or full of single voxels?"
         )
     return np.asarray(numbered, np.uint8)
-
-
-def count_components(mask: NDArray[np.bool_]) -> int:
-    """Count the 26-connected components of a mask (Z, Y, X)."""
-    return int(ndimage.label(mask, structure=TOUCHING)[1])
 
 
 def measure_objects(instances: Map, affine_lps: NDArray[np.float64]) -> Objects:
