@@ -13,11 +13,10 @@ from scripts.prediction.options import (
     check_device,
     check_files,
     check_flips,
-    check_geometry,
     check_products,
     check_threshold,
 )
-from scripts.storage.options import check_whole
+from scripts.storage.options import check_whole, read_truth
 from scripts.training.distributed import local_device
 
 
@@ -29,13 +28,13 @@ def predict(
     config_file: str | None = None,
     ckpt_path: str | None = None,
     unchecked_model: bool = False,
+    check_hu: bool = True,
     threshold: float | None = None,
     flips: str | None = None,
     products: str | None = None,
     rtstruct: bool = False,
     device: str | None = None,
     engine: str | None = None,
-    geometry: str = "refuse",
     jobs: int = 1,
 ) -> None:
     """Segment every CT at a path with a trained bundle.
@@ -55,11 +54,9 @@ def predict(
             averaged. By default the bundle's models/model.pt. Network, window and other settings
             are read from the file; those of several files must be equal.
         unchecked_model: accept weights without a record of how they were trained, at your own risk.
+        check_hu: refuse a CT whose values cannot be HU; false if they are known to be right.
         threshold: least probability of a segmented voxel; by default the one of the training.
         flips: x, y or x,y: also predict the CT flipped along these axes, and average.
-        geometry: what becomes of a DICOM series of a tilted gantry, or with missing or unevenly
-            spaced slices: refuse, or resample: predict it on a regular grid, and put the mask back
-            on its slices in the DICOM objects.
         products: files to write, of mask, seg, rtstruct, statistics, overview, report, separated
             by commas; by default all but rtstruct.
         rtstruct: also write rtstruct.dcm, for DICOM sources.
@@ -79,11 +76,11 @@ def predict(
         config_files=check_files("config_file", config_file),
         checkpoints=check_files("ckpt_path", ckpt_path),
         unchecked_model=unchecked_model,
+        check_hu=read_truth("check_hu", check_hu),
         threshold=check_threshold(threshold),
         flips=check_flips(flips),
         device=check_device(device) or _own_device(share, chosen_engine),
         engine=chosen_engine,
-        geometry=check_geometry(geometry),
         products=check_products(products, rtstruct=rtstruct),
         progress=jobs == 1 and share.world == 1,
     )

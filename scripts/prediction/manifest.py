@@ -25,7 +25,7 @@ MADE_BY = "python -m scripts predict"
 
 
 def fingerprint(model: Model, digest: str) -> str:
-    """Hash everything that determines a study's results: source, weights, config, options.
+    """Hash everything that determines a study's results: source, weights, bundle, options.
 
     Args:
         model: the bundle with its options.
@@ -35,13 +35,12 @@ def fingerprint(model: Model, digest: str) -> str:
         "source": digest,
         "weights": [checkpoint.sha256 for checkpoint in model.checkpoints],
         "config": model.config_sha256,
+        "metadata": model.metadata,
         "flips": model.options.flips,
         "engine": model.options.engine,
         "products": model.options.products,
     }
-    if model.options.geometry != Options(model.options.bundle).geometry:
-        parts["geometry"] = model.options.geometry
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -59,8 +58,8 @@ def is_finished(folder: Path, mark: str) -> bool:
     manifest = read_manifest(folder)
     if manifest is None or manifest.get("fingerprint") != mark:
         return False
-    files = [(folder / file["name"], file["bytes"]) for file in manifest["files"]]
-    return all(path.is_file() and path.stat().st_size == size for path, size in files)
+    files = [(folder / file["name"], file["sha256"]) for file in manifest["files"]]
+    return all(path.is_file() and sha256_of(path) == known for path, known in files)
 
 
 def facts_of(model: Model, warnings: tuple[str, ...]) -> dict[str, Any]:
@@ -103,7 +102,6 @@ def write_manifest(folder: Path, model: Model, prediction: Prediction, **made: A
         "engine": model.engine.record(),
         "size_xyz": list(size),
         "spacing_mm": prediction.spacing_mm,
-        "resampled": None if prediction.stack is None else prediction.stack.record(),
         "segments": [vars(segment) for segment in prediction.segments],
         "files": [
             {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
@@ -149,10 +147,9 @@ def command_of(options: Options) -> str:
     single = {"threshold": options.threshold, "device": options.device}
     for name, value in single.items():
         words += [f"--{name}", str(value)] if value else []
+    words += [] if options.check_hu else ["--check_hu", "false"]
     if options.engine != Options(options.bundle).engine:
         words += ["--engine", options.engine]
-    if options.geometry != Options(options.bundle).geometry:
-        words += ["--geometry", options.geometry]
     if options.products != Options(options.bundle).products:
         words += ["--products", ",".join(options.products)]
     return shlex.join(words)

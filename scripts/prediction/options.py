@@ -12,9 +12,6 @@ from typing import Any
 import torch
 
 from scripts.prediction.products import PRODUCTS, USUAL
-from scripts.storage.options import check_choice
-
-GEOMETRIES = ("refuse", "resample")
 
 
 @dataclass(frozen=True)
@@ -26,12 +23,12 @@ class Options:
         config_files: overlays of its configs/inference.json; later ones take precedence.
         checkpoints: files of trained weights; empty for those of the bundle.
         unchecked_model: accept weights without a record of how they were trained.
+        check_hu: refuse a CT whose values cannot be HU.
         threshold: least probability of a segmented voxel; None for that of the training.
         flips: world axes along which the CT is flipped for further passes.
         device: a torch device; empty for that of the config.
         engine: one of :data:`scripts.prediction.network.engines.ENGINES`.
         products: names of :data:`scripts.prediction.products.PRODUCTS`, in their order.
-        geometry: what becomes of series that form no regular grid, one of :data:`GEOMETRIES`.
         progress: show progress within a CT.
     """
 
@@ -39,12 +36,12 @@ class Options:
     config_files: tuple[str, ...] = ()
     checkpoints: tuple[str, ...] = ()
     unchecked_model: bool = False
+    check_hu: bool = True
     threshold: float | None = None
     flips: tuple[str, ...] = ()
     device: str = ""
     engine: str = "torch"
     products: tuple[str, ...] = USUAL
-    geometry: str = "refuse"
     progress: bool = False
 
     def record(self) -> dict[str, Any]:
@@ -102,16 +99,6 @@ def check_threshold(value: object) -> float | None:
     if not number or not 0 < value < 1:  # type: ignore[operator]
         raise ValueError(f"threshold: must be a probability between 0 and 1, got {value!r}")
     return float(value)  # type: ignore[arg-type]
-
-
-def check_geometry(value: object) -> str:
-    """Read what becomes of series that form no regular grid.
-
-    Raises:
-        ValueError: for anything but a word of :data:`GEOMETRIES`.
-    """
-    check_choice("geometry", value, GEOMETRIES)
-    return str(value)
 
 
 def check_products(value: object, *, rtstruct: bool = False) -> tuple[str, ...]:

@@ -20,9 +20,9 @@ from scripts.prediction.result import Prediction
 from scripts.prediction.sources import LIMITS
 from scripts.volumes.dicom_series import Series, read_series
 from scripts.volumes.geometry import Floats, lps_to_ras, reverse_axes
-from scripts.volumes.readers import SeriesReader
+from scripts.volumes.hounsfield import why_not_hounsfield, why_not_int16
+from scripts.volumes.readers import SeriesReader, SimpleITKReader
 
-AIR_HU = -300  # a CT contains air: values that are all above this are not HU
 KEY = "image"
 
 
@@ -64,7 +64,7 @@ def predict_volume(
         watch: records the seconds of read, preprocess, network and postprocess.
 
     Returns:
-        Arrays in the source's own index order; of a resampled series, on its regular grid.
+        Arrays in the source's own index order.
 
     Raises:
         ValueError: for a CT that is refused: invalid geometry, values that are not HU, or no lungs
@@ -75,7 +75,7 @@ def predict_volume(
         if isinstance(source, Path) and source.is_dir():
             source = read_series(source)
         data = _loaded(model, source)
-        hu, affine = _hounsfield(data[KEY]), _affine_lps(data[KEY])
+        hu, affine = _hounsfield(data[KEY], check_hu=model.options.check_hu), _affine_lps(data[KEY])
     with watch.step("preprocess"):
         data = model.preprocessing(data, start=1)
     with watch.step("network"):
@@ -95,38 +95,35 @@ def predict_volume(
         study=study,
         lungs=lungs,
         dicom_slices=source.slices if isinstance(source, Series) else (),
-        stack=source.stack if isinstance(source, Series) else None,
         meanings={rule.kind: rule.meaning for rule in model.segments},
         facts={} if facts is None else facts,
     )
 
 
 def _loaded(model: Model, source: Path | Series) -> dict[str, Any]:
-    """Load as the bundle's LoadImaged does; of a series the headers are not read again."""
+    """Load as the bundle's LoadImaged does, which names the same readers.
+
+    HU are checked afterwards, and headers of a series are not read again.
+    """
+    load = model.preprocessing.transforms[0]
     if isinstance(source, Path):
-        return dict(model.preprocessing({KEY: str(source)}, end=1))
-    load, reader = model.preprocessing.transforms[0], SeriesReader(source, limits=LIMITS)
-    return dict(load({KEY: source.place}, reader=reader))
+        return dict(load({KEY: str(source)}, reader=SimpleITKReader()))
+    return dict(load({KEY: source.place}, reader=SeriesReader(source, limits=LIMITS)))
 
 
-def _hounsfield(image: MetaTensor) -> NDArray[np.int16]:
+def _hounsfield(image: MetaTensor, *, check_hu: bool) -> NDArray[np.int16]:
     """Return (Z, Y, X) int16 of an image read as (1, X, Y, Z).
 
     Raises:
-        ValueError: for values that are not HU: without air, beyond 16 bits, or not finite.
+        ValueError: for values that cannot be HU, or not be stored in 16 bits.
     """
     if image.ndim != 4 or image.shape[0] != 1:
         raise ValueError(f"source: must be one 3D volume, got {tuple(image.shape)}")
     values = image.as_tensor()[0]
-    low, high = map(float, torch.aminmax(values))
-    limits = np.iinfo(np.int16)
-    if not (np.isfinite([low, high]).all() and low >= limits.min and high <= limits.max):
-        raise ValueError(f"source: values must be HU, 16-bit numbers, got {low:g} to {high:g}")
-    if low > AIR_HU:
-        raise ValueError(
-            f"source: values must be HU, but the lowest is {low:g} and air has -1000; is it a "
-            "mask, or a CT after windowing?"
-        )
+    reason = why_not_hounsfield(values.numpy()) if check_hu else why_not_int16(values.numpy())
+    if reason:
+        option = "; --check_hu false predicts it all the same" if check_hu else ""
+        raise ValueError(f"source: values must be HU, {reason}{option}")
     return reverse_axes(values.round().numpy(), np.int16)
 
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scripts.bundle.record import sha256_of
-from scripts.prediction.sources import DICOM_SERIES, LIMITS, Source
+from scripts.prediction.sources import DICOM_SERIES, LIMITS, VOLUME_FILE, Source
 from scripts.storage.archive import ArchiveReader, File, Limits
 from scripts.volumes.dicom_series import Series
 from scripts.volumes.dicom_slice import SliceFile, read_slice
-from scripts.volumes.geometry import IrregularGridError
+from scripts.volumes.volume_files import files_of
 
 PREFIX = "predict-"  # of temporary folders
 
@@ -36,23 +36,15 @@ class SourceAccess:
     names: dict[str, str] = field(default_factory=dict)
     hidden: dict[str, str] = field(default_factory=dict)
 
-    def read(self, *, resample: bool = False) -> Path | Series:
+    def read(self) -> Path | Series:
         """Return the source for :func:`scripts.prediction.pipeline.predict_volume`.
-
-        Args:
-            resample: accept slices that form no regular grid.
 
         Raises:
             ValueError: for slices that do not form a valid CT series.
         """
         if isinstance(self.content, Path):
             return self.content
-        try:
-            return Series.of_ct(self.content, self.label, resample=resample)
-        except IrregularGridError as error:
-            raise ValueError(
-                f"{error} (--geometry resample predicts it on a regular grid)"
-            ) from error
+        return Series.of_ct(self.content, self.label)
 
     def for_record(self, message: str) -> str:
         """Replace every path in a message that is written to a file."""
@@ -150,19 +142,23 @@ def _suffix(file: File) -> str:
 def digest_of(source: Source) -> str:
     """Return the SHA-256 of a source's content, 64 hex digits.
 
-    It covers the instance UIDs of a DICOM series, as a changed image must have a new one (DICOM
-    PS3.3, C.12.1), and every byte of a volume.
+    It covers every byte of every file, as images are also replaced in place; names and folders do
+    not count.
 
     Raises:
-        ValueError, OSError: when a volume cannot be read.
+        ValueError, OSError: when a file cannot be read.
     """
-    if source.digest:
-        return source.digest
-    digest = hashlib.sha256()
-    with ArchiveReader(LIMITS) as reader:
-        for file in source.files:
-            if file.location.inside:
-                digest.update(reader.read(file.location, max_bytes=LIMITS.archive_bytes))
-                continue
-            digest.update(sha256_of(file.location.path).encode())
-    return digest.hexdigest()
+    first = source.files[0].location
+    if source.kind == VOLUME_FILE and not first.inside:
+        hashes = [sha256_of(path) for path in files_of(first.path)]
+    else:
+        with ArchiveReader(LIMITS) as reader:
+            hashes = sorted(_hash_of(file, reader) for file in source.files)
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _hash_of(file: File, reader: ArchiveReader) -> str:
+    if not file.location.inside:
+        return sha256_of(file.location.path)
+    content = reader.read(file.location, max_bytes=LIMITS.archive_bytes)
+    return hashlib.sha256(content).hexdigest()

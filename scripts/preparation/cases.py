@@ -1,7 +1,7 @@
 """Preparation of one scan: arrays of its slices and its record, made by a worker process.
 
 ``scan.json`` is written last, so a folder with it is complete. The scan is reused if the request in
-that file equals the present one, and otherwise prepared again.
+that file equals the present one and its files have the same content, and otherwise prepared again.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.bundle.record import sha256_of
 from scripts.datasets.contract import DataSet, Labelled, Scan
 from scripts.datasets.instance_maps import place_objects
 from scripts.datasets.problems import Problem
@@ -26,10 +27,11 @@ from scripts.storage.files import atomic_path, clear_leftovers, plain, write_jso
 from scripts.storage.output_folder import writing_into
 from scripts.transforms.neighbours import stored_slices
 from scripts.volumes.geometry import world_to_index
+from scripts.volumes.hounsfield import why_not_hounsfield
 from scripts.volumes.nifti import nifti_of
 from scripts.volumes.volume import turned
 
-FORMAT = 3  # version of a prepared scan's folder; after a change every scan is prepared again
+FORMAT = 2  # version of a prepared scan's folder; after a change every scan is prepared again
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class CaseTask:
         slices: which slices are stored.
         volumes: whether to write whole volumes too.
         empty_wanted: number of slices without an object to store.
+        check_hu: refuse images whose values cannot be HU.
     """
 
     data_set: DataSet
@@ -51,6 +54,7 @@ class CaseTask:
     slices: SliceOptions
     volumes: bool = True
     empty_wanted: int = 0
+    check_hu: bool = True
 
     @property
     def folder(self) -> Path:
@@ -73,7 +77,7 @@ class CaseTask:
         return {kind: folder / f"{name}_{kind}.nii.gz" for kind in ("image", "label")}
 
     def request(self) -> dict[str, Any]:
-        """Return everything the result depends on, with sizes and times of the files read."""
+        """Return everything the result depends on except the content of the files."""
         request: dict[str, Any] = plain(
             {
                 "format": FORMAT,
@@ -81,18 +85,30 @@ class CaseTask:
                 "reading": self.data_set.depends_on(self.scan),
                 **self.slices.stored(self.data_set.kind),
                 "volumes": sorted(path.name for path in self.volume_files().values()),
-                "files": _digest(sorted(map(_state, self.scan.files))),
             }
         )
         return request
 
+    def stamp(self) -> str:
+        """Return a hash of sizes and times of the files, which changes with every write.
 
-def _state(path: Path) -> tuple[str, int, int]:
+        The time of the last change of the file's record (ctime) cannot be set by programs that copy
+        files with their times.
+        """
+        return _digest(sorted(map(_state, self.scan.files)))
+
+    def content(self) -> str:
+        """Return a hash of the content of all files that the scan is read from."""
+        return _digest(sorted(sha256_of(path) for path in self.scan.files if path.is_file()))
+
+
+def _state(path: Path) -> tuple[str, int, int, int, int]:
+    name = f"{path.parent.name}/{path.name}"
     try:
         status = path.stat()
     except OSError:  # reported when the scan is read
-        return f"{path.parent.name}/{path.name}", -1, -1
-    return f"{path.parent.name}/{path.name}", status.st_size, status.st_mtime_ns
+        return name, -1, -1, -1, -1
+    return name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def _digest(content: object) -> str:
@@ -121,6 +137,13 @@ def find_prepared(task: CaseTask) -> CaseOutcome | None:
     complete = all(file.is_file() for file in [*arrays, *task.volume_files().values()])
     if record["empty_wanted"] < task.empty_wanted or not complete:
         return None
+    stamp = task.stamp()
+    if record.get("stamp") != stamp:  # copied or moved files may have the same content
+        if record.get("content") != task.content():
+            return None
+        record["stamp"] = stamp
+        with writing_into(task.output):
+            write_json(task.folder / "scan.json", record)
     return CaseOutcome(task.scan.id, record, reused=True)
 
 
@@ -132,9 +155,12 @@ def prepare_case(task: CaseTask) -> CaseOutcome:
     """
     scan = task.scan
     file = "" if scan.image_file is None else scan.image_file.name
-    request = task.request()  # before reading: a file replaced meanwhile is read again next time
     try:
+        # before reading: a file replaced meanwhile is read again next time
+        known = {"request": task.request(), "stamp": task.stamp(), "content": task.content()}
         labelled = task.data_set.read(scan)
+        if task.check_hu and (why_not := why_not_hounsfield(labelled.volume.hu)):
+            raise ValueError(f"values must be HU, {why_not}; --check_hu false uses it all the same")
         record = _record(task, labelled)
         stacks = _stacks(labelled, record["stored_slices"])
         volumes = {path: _volume(labelled, kind) for kind, path in task.volume_files().items()}
@@ -142,18 +168,10 @@ def prepare_case(task: CaseTask) -> CaseOutcome:
         reason = "not enough memory; try again with --jobs 1"
         return CaseOutcome(scan.id, problem=Problem(scan.id, file, reason))
     except (OSError, ValueError, RuntimeError) as error:
-        return CaseOutcome(scan.id, problem=Problem(scan.id, file, one_line(error)))
-    except Exception as error:  # of a damaged file: the other scans are still prepared
-        reason = f"cannot be read: {type(error).__name__}: {one_line(error)}"
-        return CaseOutcome(scan.id, problem=Problem(scan.id, file, reason))
-    record |= {"arrays": list(stacks), "request": request, "empty_wanted": task.empty_wanted}
+        return CaseOutcome(scan.id, problem=Problem(scan.id, file, str(error)))
+    record |= {"arrays": list(stacks), **known, "empty_wanted": task.empty_wanted}
     _write(task, record, stacks, volumes)
     return CaseOutcome(scan.id, plain(record))
-
-
-def one_line(error: Exception) -> str:
-    """Return the message of an error on one line; its type if it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _write(
@@ -211,8 +229,7 @@ def _objects(task: CaseTask, labelled: Labelled) -> tuple[dict[str, Any], list[i
     free = empty_candidates(area, occupied, labelled.volume.spacing_mm[2])
     empty = draw_empty(free, task.empty_wanted, seed=task.slices.seed, uid=task.scan.id)
     chosen = [*object_slices(objects, task.slices.which), *empty]
-    record = {"nodules": objects, "empty_slices": empty, "excluded": labelled.excluded}
-    return record, chosen
+    return {"nodules": objects, "empty_slices": empty}, chosen
 
 
 def _occupied(objects: list[dict[str, Any]], labelled: Labelled) -> Iterator[tuple[float, float]]:

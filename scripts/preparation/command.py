@@ -57,15 +57,12 @@ SHARED: Mapping[str, Shared] = {
         "display window in HU, kept in the datalist; for classes, the mean of the training images "
         "is taken after it.",
     ),
-    "jobs": Shared(
-        "int",
-        None,
-        "scans prepared in parallel; by default up to one per core, fewer for few scans.",
-    ),
-    "volumes": Shared(
+    "jobs": Shared("int", None, "scans prepared in parallel; by default one per core."),
+    "volumes": Shared("bool", True, "write whole volumes as NIfTI too, and list them."),
+    "check_hu": Shared(
         "bool",
         True,
-        "write whole volumes as NIfTI too; they are listed if the split keeps scans whole.",
+        "refuse a scan whose values cannot be HU; false if they are known to be right.",
     ),
 }
 SLICE_MEANINGS: Mapping[Kind, str] = {
@@ -98,15 +95,15 @@ def prepare(dataset: str, **options: Any) -> None:
     """
     values = _with_defaults(dataset, options)
     data_set = _built(data_set_class(dataset), values)
+    jobs = cores() if values["jobs"] is None else values["jobs"]
     source = Path(str(values["source"]))
     output = None if values["output"] is None else Path(str(values["output"]))
     if data_set.auditable and read_truth("audit", values["audit"]):
-        jobs = cores() if values["jobs"] is None else values["jobs"]
         problems = data_set.audit(source, output, jobs=jobs)
     elif output is None:
         raise ValueError("output: must name a folder to write, got nothing")
     else:
-        problems = _prepare(data_set, source, output, values)
+        problems = _prepare(data_set, source, output, {**values, "jobs": jobs})
     if problems:
         raise SystemExit(1)
 
@@ -150,6 +147,7 @@ def _prepare(
         None if window is None else check_window(window),
         jobs=shared["jobs"],
         volumes=read_truth("volumes", shared["volumes"]),
+        check_hu=read_truth("check_hu", shared["check_hu"]),
     )
     report = prepare_cohort(request)
     print(summary(report))

@@ -14,9 +14,9 @@ from scripts.storage.archive import ArchiveReader, File
 from scripts.volumes.dicom_pixels import read_volume_of, stored_values
 from scripts.volumes.dicom_series import Series, check_alike, check_images
 from scripts.volumes.dicom_slice import SliceFile, read_slice
+from scripts.volumes.hounsfield import why_not_hounsfield
 from scripts.volumes.slice_stack import SAME_PLACE_VOXELS, Floats
 
-AIR_HU = -300  # every abdominal CT contains air: values with a higher minimum are not HU
 MASK_VALUES = ({0, 255}, {0, 1})
 
 
@@ -181,18 +181,17 @@ def _hounsfield(series: Series) -> tuple[NDArray[np.int16], list[str]]:
 
 
 def _checked(hu: NDArray[np.int16], series: Series) -> tuple[NDArray[np.int16], list[str]]:
-    first, lowest = series.slices[0], float(hu.min())
-    scaled = _has_intercept(first)
-    if lowest > AIR_HU:
-        missing = "" if scaled else f" and {first.place} has no RescaleIntercept"
+    """Accept stored values without RescaleIntercept only if they can be HU themselves."""
+    first = series.slices[0]
+    if _has_intercept(first):
+        return hu, []
+    if reason := why_not_hounsfield(hu):
         raise ValueError(
-            f"values: cannot be HU: the lowest is {lowest:g}, but air has -1000{missing}; use the "
+            f"values: must be HU, {reason}; and {first.place} has no RescaleIntercept; use the "
             "original series of the scanner"
         )
-    if scaled:
-        return hu, []
     return hu, [
-        f"the images have no RescaleIntercept; their lowest value is {lowest:g}, so they are "
+        f"the images have no RescaleIntercept; their lowest value is {hu.min():g}, so they are "
         "assumed to be HU"
     ]
 

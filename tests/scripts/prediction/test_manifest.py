@@ -28,7 +28,7 @@ def finished(tmp_path):
     content = {
         "made_by": MADE_BY,
         "fingerprint": "mark",
-        "files": [{"name": "mask.nii.gz", "bytes": 5}],
+        "files": [{"name": "mask.nii.gz", "sha256": hashlib.sha256(b"12345").hexdigest()}],
     }
     (tmp_path / "manifest.json").write_text(json.dumps(content))
     return tmp_path
@@ -44,10 +44,11 @@ def test_folder_then_finished_under_its_own_fingerprint_only(finished):
     [
         lambda folder: (folder / "mask.nii.gz").unlink(),
         lambda folder: (folder / "mask.nii.gz").write_bytes(b"1234"),
+        lambda folder: (folder / "mask.nii.gz").write_bytes(b"54321"),
         lambda folder: (folder / "manifest.json").unlink(),
         lambda folder: (folder / "manifest.json").write_text("{"),
     ],
-    ids=["product gone", "product cut", "manifest gone", "manifest cut"],
+    ids=["product gone", "product cut", "product replaced", "manifest gone", "manifest cut"],
 )
 def test_folder_when_something_is_missing_then_not_finished(finished, spoil):
     spoil(finished)
@@ -63,13 +64,15 @@ def test_manifest_of_another_program_then_none(tmp_path, content):
 def test_fingerprint_when_anything_that_decides_the_result_changes_then_another(
     lung_options, liver_options
 ):
+    other_version = Model(lung_options)
+    other_version.parser["_meta_"] = {**other_version.metadata, "version": "99"}
     marks = [
         fingerprint(Model(lung_options), "source"),
+        fingerprint(other_version, "source"),
         fingerprint(Model(lung_options), "another source"),
         fingerprint(Model(replace(lung_options, flips=("x",))), "source"),
         fingerprint(Model(replace(lung_options, products=("mask",))), "source"),
         fingerprint(Model(replace(lung_options, threshold=0.4)), "source"),
-        fingerprint(Model(replace(lung_options, geometry="resample")), "source"),
         fingerprint(Model(liver_options), "source"),
     ]
     assert len(set(marks)) == len(marks)

@@ -1,12 +1,14 @@
-"""One study: its DICOM files are opened twice, once for the header and once for the pixels."""
+"""One study: its DICOM files are opened for the header, for their hash and for the pixels."""
 
 from __future__ import annotations
 
 import builtins
 import io
+import os
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
@@ -18,6 +20,27 @@ from tests.scripts.prediction.shapes import abdomen
 from tests.scripts.prediction.studies import write_series
 
 pytestmark = pytest.mark.usefixtures("_at_the_root")
+
+
+def write_detached(scan, header, data):
+    """Write a volume as a header and a voxel file of another name."""
+    scan.hu.tofile(data)
+    sizes = " ".join(map(str, scan.hu.shape[::-1]))
+    origin, steps = scan.affine[:3, 3], np.diag(scan.affine)[:3]
+    if header.suffix == ".mhd":
+        header.write_text(
+            f"NDims = 3\nDimSize = {sizes}\nElementType = MET_SHORT\n"
+            f"TransformMatrix = {' '.join(map(str, np.diag(np.sign(steps)).ravel()))}\n"
+            f"ElementSpacing = {' '.join(map(str, np.abs(steps)))}\n"
+            f"Offset = {' '.join(map(str, origin))}\nElementDataFile = {data.name}\n"
+        )
+        return
+    directions = " ".join(f"({','.join(map(str, row))})" for row in np.diag(steps))
+    header.write_text(
+        f"NRRD0004\ntype: short\ndimension: 3\nsizes: {sizes}\nendian: little\n"
+        f"encoding: raw\nspace: LPS\nspace directions: {directions}\n"
+        f"space origin: ({','.join(map(str, origin))})\ndata file: {data.name}\n"
+    )
 
 
 @pytest.fixture
@@ -60,7 +83,7 @@ def test_series_of_a_folder_then_one_header_and_one_reading_of_pixels_a_file(
     assert outcome.status == PREDICTED, outcome.message
     assert (tmp_path / "out" / source.name / "segmentation.dcm").is_file()
     assert opened["headers"] == 24
-    assert {opened[str(path)] for path in folder.iterdir()} == {2}
+    assert {opened[str(path)] for path in folder.iterdir()} == {3}
 
 
 def test_series_of_a_zip_then_one_header_a_file(liver_options, folder, tmp_path, opened):
@@ -71,16 +94,53 @@ def test_series_of_a_zip_then_one_header_a_file(liver_options, folder, tmp_path,
     outcome = predict_study(Task(source, tmp_path / "out", liver_options))
     assert outcome.status == PREDICTED, outcome.message
     assert opened["headers"] == 24
-    assert opened[str(tmp_path / "x.zip")] == 3  # its directory, the headers, the pixels
+    assert opened[str(tmp_path / "x.zip")] == 4  # directory, headers, hashes, pixels
 
 
-def test_study_again_then_kept_without_reading_pixels(liver_options, folder, tmp_path, opened):
+def test_study_again_then_kept_after_one_reading_of_each_file(
+    liver_options, folder, tmp_path, opened
+):
     (source,) = find_sources(folder).sources
     task = Task(source, tmp_path / "out", liver_options)
     assert predict_study(task).status == PREDICTED
     opened.clear()
     assert predict_study(task).status == KEPT
-    assert not {opened[str(path)] for path in folder.iterdir()} - {0}
+    assert {opened[str(path)] for path in folder.iterdir()} == {1}
+    assert not opened["headers"]
+
+
+def test_study_when_a_slice_was_replaced_in_place_then_predicted_anew(
+    liver_options, folder, tmp_path
+):
+    task = Task(find_sources(folder).sources[0], tmp_path / "out", liver_options)
+    assert predict_study(task).status == PREDICTED
+    path = min(folder.iterdir())
+    times = path.stat()
+    content = bytearray(path.read_bytes())
+    content[-2] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    task = Task(find_sources(folder).sources[0], tmp_path / "out", liver_options)
+    assert predict_study(task).status == PREDICTED
+    assert predict_study(task).status == KEPT
+
+
+@pytest.mark.parametrize("name", ["scan.mhd", "scan.nrrd"])
+def test_volume_when_its_voxel_file_of_another_name_was_replaced_then_predicted_anew(
+    liver_options, tmp_path, name
+):
+    scan = abdomen()
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    header, data = tmp_path / "in" / name, tmp_path / "in" / "voxels.bin"
+    write_detached(scan, header, data)
+    task = Task(find_sources(header).sources[0], tmp_path / "out", liver_options)
+    assert predict_study(task).status == PREDICTED
+    assert predict_study(task).status == KEPT
+    times = data.stat()
+    np.roll(scan.hu, 1, axis=0).tofile(data)
+    os.utime(data, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert predict_study(task).status == PREDICTED
 
 
 def test_slice_missing_then_failed_and_named_on_the_screen_only(liver_options, folder, tmp_path):

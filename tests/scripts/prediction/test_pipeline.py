@@ -107,7 +107,10 @@ def test_threshold_then_decides_what_counts(lung_options, tmp_path):
 
 @pytest.mark.parametrize(
     ("values", "reason"),
-    [(lambda hu: hu * 0 + 40, "must be HU, but the lowest is 40"), (lambda hu: hu * 1e3, "16-bit")],
+    [
+        (lambda hu: hu * 0 + 40, "must be HU, but they lie between 40"),
+        (lambda hu: hu * 1e3, "16-bit"),
+    ],
     ids=["a mask", "beyond 16 bits"],
 )
 def test_values_that_are_no_hu_then_refused(liver_options, tmp_path, values, reason):
@@ -115,3 +118,6 @@ def test_values_that_are_no_hu_then_refused(liver_options, tmp_path, values, rea
     sitk.WriteImage(image, str(tmp_path / "scan.nii.gz"))
     with pytest.raises(ValueError, match=reason):
         predict_volume(Model(liver_options), tmp_path / "scan.nii.gz", study="scan")
+    if reason != "16-bit":
+        known = Model(replace(liver_options, check_hu=False))
+        assert (predict_volume(known, tmp_path / "scan.nii.gz", study="scan").hu == 40).all()

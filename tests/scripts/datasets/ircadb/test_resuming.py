@@ -1,5 +1,6 @@
 import json
 import os
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -19,19 +20,22 @@ def test_second_run_then_nothing_is_read_again(source, monkeypatch):
     assert first.mean == second.mean
 
 
-@pytest.mark.parametrize("change", ["options", "source", "lost-array", "half-written"])
+@pytest.mark.parametrize("change", ["options", "source", "touched", "lost-array", "half-written"])
 def test_something_changed_then_made_anew(source, change):
     prepare_cohort(request_for(source))
     folder = source.parent / "out" / "scans" / "3Dircadb1.1"
     options = {"tumour": True} if change == "options" else {}
     if change == "source":
+        with ZipFile(source / "3Dircadb1.1" / "MASKS_DICOM.zip", "a") as archive:
+            archive.comment = b"another release"
+    if change == "touched":
         os.utime(source / "3Dircadb1.1" / "MASKS_DICOM.zip", (1, 1))
     if change == "lost-array":
         (folder / "label.npy").unlink()
     if change == "half-written":
         (folder / "scan.json").unlink()
     report = prepare_cohort(request_for(source, **options))
-    assert report.reused == (0 if change == "options" else 3)
+    assert report.reused == {"options": 0, "touched": 4}.get(change, 3)
     assert (folder / "label.npy").is_file()
 
 

@@ -123,10 +123,9 @@ REFUSED = {
         images(hu_volume(), ImageOrientationPatient=[1, 0, 0, 0, 0.96, 0.28]),
         "axes must be perpendicular",
     ),
-    "from-zero": (images(RAW, RescaleIntercept=0), "values: cannot be HU: the lowest is 24"),
     "from-zero-unscaled": (
         images(RAW, RescaleIntercept=None),
-        "cannot be HU: .*image_0 has no RescaleIntercept",
+        "must be HU, .* is 24 .*image_0 has no RescaleIntercept",
     ),
     "one-unscaled": (
         changed(1, WHOLE, RescaleIntercept=None),
