@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -22,3 +24,26 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip(f"no real CT scans at {REAL_DATA}")
     return REAL_DATA
+
+
+@pytest.fixture
+def locked(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Make folders unreadable, also for the superuser: listing them is refused."""
+    closed: set[Path] = set()
+    listdir, scandir = os.listdir, os.scandir
+
+    def checked(path: object) -> None:
+        if Path(str(path)).resolve() in closed:
+            raise PermissionError(13, "Permission denied", str(path))
+
+    def list_names(path: object = ".") -> list[str]:
+        checked(path)
+        return listdir(path)  # type: ignore[call-overload,no-any-return]
+
+    def scan(path: object = ".") -> object:
+        checked(path)
+        return scandir(path)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(os, "listdir", list_names)
+    monkeypatch.setattr(os, "scandir", scan)
+    return lambda folder: closed.add(folder.resolve())

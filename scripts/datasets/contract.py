@@ -85,6 +85,8 @@ class Labelled:
         lung: lung field, bool (Z, Y, X); None if the data set has none.
         avoid: (x, y, z, diameter) in LPS mm of unlabelled findings; slices without an object are
             not taken near them.
+        excluded: (x, y, z, diameter) in LPS mm of findings that an evaluation counts neither as
+            hit nor as false positive.
         file_affine: (4, 4), index to LPS mm, of ``Scan.image_file`` as stored: the label of the
             whole volume is written on that grid. None if it equals that of ``volume``.
         doubts: assumptions made, and parts that could not be read although the scan is used;
@@ -100,6 +102,7 @@ class Labelled:
     by_centre: bool = False
     lung: NDArray[np.bool_] | None = None
     avoid: Sequence[Point] = ()
+    excluded: Sequence[Point] = ()
     file_affine: NDArray[np.float64] | None = None
     doubts: Sequence[str] = ()
     notes: Sequence[str] = ()

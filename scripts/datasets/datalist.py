@@ -45,8 +45,8 @@ def load_datalist(path: str | Path, section: str) -> list[dict[str, Any]]:
         raise ValueError(f"section: must be one of {valid}, got {section!r}")
     path = Path(path).resolve()
     content = _read(path)
-    if whole and "volumes" not in content:
-        raise ValueError(f"{path}: lists no volumes; {_again(content)} with --volumes true")
+    if whole:
+        _check_volumes(path, content)
     entries = content["volumes"][name] if whole else content[name]
     files = ("image", "label") if whole else ARRAYS
     required = [key for key in files if key not in OPTIONAL_ARRAYS]
@@ -79,6 +79,27 @@ def _read_object(path: Path) -> dict[str, Any]:
         kind = type(content).__name__
         raise ValueError(f"{path}: must hold the lists {', '.join(PARTITIONS)}, got a {kind}")
     return content
+
+
+def _check_volumes(path: Path, content: Mapping[str, Any]) -> None:
+    """Refuse a datalist without volumes, or with a volume in several partitions."""
+    if "volumes" not in content:
+        split = content.get("provenance", {}).get("split") or {}
+        raise ValueError(
+            f"{path}: lists no volumes; {_again(content)} with --volumes true and a split that "
+            f"keeps scans whole, such as patient (its split is {split.get('kind', 'unknown')})"
+        )
+    owners: dict[Any, set[str]] = {}
+    for name in PARTITIONS:
+        for entry in content["volumes"].get(name, ()):
+            owners.setdefault(entry.get("series_uid"), set()).add(name)
+    twice = [(uid, names) for uid, names in owners.items() if uid and len(names) > 1]
+    if twice:
+        uid, names = twice[0]
+        raise ValueError(
+            f"{path}: {len(twice)} volumes are in several partitions, the first: {uid} in "
+            f"{' and '.join(sorted(names))}; {_again(content)} with --split patient"
+        )
 
 
 def _again(content: Mapping[str, Any]) -> str:

@@ -159,6 +159,7 @@ class FolderDataSet(DataSet):
             ValueError, OSError: naming the file and the rule.
         """
         from scripts.datasets.instance_maps import (
+            count_components,
             measure_objects,
             number_components,
             read_ct_and_map,
@@ -170,13 +171,26 @@ class FolderDataSet(DataSet):
         if self.objects == "components":
             self._check_values(present, label_path.name)
         if self.kind == "classes":
-            doubts = () if present else (f"{label_path.name}: no voxel of any class",)
-            return Labelled(volume, label, file_affine=file_affine, doubts=doubts)
+            notes = () if present else ("no voxel of any class in the label map",)
+            return Labelled(volume, label, file_affine=file_affine, notes=notes)
+        doubts: list[str] = []
         if self.objects == "components":
             label = number_components(label > 0, label_path.name)
+        elif len(present) == 1 and (parts := count_components(label > 0)) > 1:
+            doubts.append(
+                f"{label_path.name}: one value in {parts} separate components, counted as one "
+                "lesion; for a binary mask, use --objects components"
+            )
         objects = tuple(measure_objects(label, volume.affine_lps))
         facts = {"lesions": len(objects)}
-        return Labelled(volume, label, objects=objects, file_affine=file_affine, facts=facts)
+        return Labelled(
+            volume,
+            label,
+            objects=objects,
+            file_affine=file_affine,
+            facts=facts,
+            doubts=doubts,
+        )
 
     def _check_values(self, present: Sequence[int], name: str) -> None:
         """Refuse values without a name, which have no class to train on."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,7 +71,7 @@ def recognise(source: Path) -> Layout:
         layouts.append(Layout("csv", source, source / "cases.csv"))
     if (source / "imagesTr").is_dir() and (source / "labelsTr").is_dir():
         layouts.append(_with_dataset_json(source))
-    if any(_named(folder, "image") for folder in _folders(source)):
+    if any(_holds_image(folder) for folder in _folders(source)):
         layouts.append(Layout("cases", source))
     if len(layouts) > 1:
         titles = " and as ".join(TITLES[layout.name] for layout in layouts)
@@ -134,7 +136,10 @@ def read_patient_table(path: Path, cases: Sequence[str]) -> dict[str, str]:
 
 def volume_files(path: Path) -> tuple[Path, ...]:
     """Return the files of a volume: itself and its separate voxel file, or those of a folder."""
-    return tuple(_visible(path)) if path.is_dir() else files_of(path)
+    if path.is_dir():
+        with suppress(OSError):  # an unreadable folder is reported when the case is read
+            return tuple(_visible(path))
+    return files_of(path)
 
 
 def _with_dataset_json(source: Path) -> Layout:
@@ -183,7 +188,12 @@ def _case_folders(layout: Layout) -> tuple[list[Case], list[Problem]]:
     cases: list[Case] = []
     problems: list[Problem] = []
     for folder in _folders(layout.folder):
-        images, labels = _named(folder, "image"), _named(folder, "label")
+        try:
+            images, labels = _named(folder, "image"), _named(folder, "label")
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror or error}"
+            problems.append(Problem(folder.name, folder.name, reason))
+            continue
         if len(images) == len(labels) == 1:
             cases.append(Case(folder.name, images[0], labels[0]))
             continue
@@ -210,7 +220,7 @@ def _csv_cases(layout: Layout) -> tuple[list[Case], list[Problem]]:
                 f"{row_name}: split must be one of {', '.join(PARTITIONS)}, got {group!r}"
             )
         image, label = layout.folder / row["image"], layout.folder / row["label"]
-        missing = [str(path) for path in (image, label) if not path.exists()]
+        missing = [str(path) for path in (image, label) if not os.path.exists(path)]
         if missing:
             problems.append(Problem(name, row_name, f"missing files: {', '.join(missing)}"))
         else:
@@ -269,6 +279,13 @@ def _volumes(folder: Path) -> list[Path]:
 
 def _folders(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _holds_image(folder: Path) -> bool:
+    try:
+        return bool(_named(folder, "image"))
+    except OSError:  # reported with the cases
+        return False
 
 
 def _named(folder: Path, name: str) -> list[Path]:

@@ -22,6 +22,7 @@ Map = NDArray[np.uint8]
 Affine = NDArray[np.float64]
 Objects = list[dict[str, Any]]
 MOST_OBJECTS = 255  # one byte per voxel
+TOUCHING = np.ones((3, 3, 3))  # voxels that share a corner are connected
 
 
 def whole_numbers(values: NDArray[Any], name: str) -> Map:
@@ -92,13 +93,18 @@ def number_components(mask: NDArray[np.bool_], name: str) -> Map:
         >>> number_components(np.array([[[1, 0, 1]]], bool), "label").tolist()
         [[[1, 0, 2]]]
     """
-    numbered, count = ndimage.label(mask, structure=np.ones((3, 3, 3)))
+    numbered, count = ndimage.label(mask, structure=TOUCHING)
     if count > MOST_OBJECTS:
         raise ValueError(
             f"{name}: at most {MOST_OBJECTS} objects in one scan, got {count} separate components; "
             f"is it a mask of organs (classes), or full of single voxels?"
         )
     return np.asarray(numbered, np.uint8)
+
+
+def count_components(mask: NDArray[np.bool_]) -> int:
+    """Count the 26-connected components of a mask (Z, Y, X)."""
+    return int(ndimage.label(mask, structure=TOUCHING)[1])
 
 
 def measure_objects(instances: Map, affine_lps: NDArray[np.float64]) -> Objects:

@@ -7,6 +7,7 @@ The folder holds ``image/`` (HU), ``votes/`` (number of readers who outlined eac
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -61,26 +62,15 @@ class LidcNodules(DataSet):
         index = source / "index.csv"
         if not index.is_file():
             raise FileNotFoundError(f"source: {source} must hold index.csv, image/ and votes/")
-        with index.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        if not rows or not set(COLUMNS) <= set(rows[0]):
-            raise ValueError(f"{index}: must have rows with the columns {', '.join(COLUMNS)}")
+        rows = _read_index(index)
         scans: list[Scan] = []
         problems: list[Problem] = []
-        for row in rows:
-            files = (source / "image" / row["file"], source / "votes" / row["file"])
-            name = row["file"].removesuffix(ENDING)
-            missing = [f"{path.parent.name}/{path.name}" for path in files if not path.is_file()]
-            if missing:
-                problems.append(Problem(name, "index.csv", f"missing files: {', '.join(missing)}"))
-                continue
-            ratings = {
-                "scan_uid": row["series_uid"],
-                "readers": int(row["readers"]),
-                "malignancy": [int(rating) for rating in row["malignancy"].split("|")],
-                "luna16_diameter_mm": float(row["luna16_diameter_mm"]),
-            }
-            scans.append(Scan(name, row["patient"], files, image_file=files[0], details=ratings))
+        for line, row in rows:
+            name = str(row["file"] or "").removesuffix(ENDING)
+            try:
+                scans.append(_scan(source, name, row))
+            except (OSError, TypeError, ValueError) as error:
+                problems.append(Problem(name, f"index.csv row {line}", str(error)))
         return Listing(scans, problems)
 
     def read(self, scan: Scan) -> Labelled:
@@ -103,3 +93,33 @@ class LidcNodules(DataSet):
         return Labelled(
             volume, label, objects=({**nodule, **scan.details},), file_affine=file_affine
         )
+
+
+def _read_index(index: Path) -> list[tuple[int, dict[str, str]]]:
+    try:
+        with index.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows = [(reader.line_num, row) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{index}: must be a CSV file in UTF-8: {error}") from error
+    if not rows or not set(COLUMNS) <= set(rows[0][1]):
+        raise ValueError(f"{index}: must have rows with the columns {', '.join(COLUMNS)}")
+    return rows
+
+
+def _scan(source: Path, name: str, row: Mapping[str, str]) -> Scan:
+    """Make the scan of a row; raise an error that names what is wrong with the row."""
+    lacking = [column for column in COLUMNS if not row[column]]
+    if lacking:
+        raise ValueError(f"lacks {', '.join(lacking)}")
+    files = (source / "image" / row["file"], source / "votes" / row["file"])
+    missing = [f"{path.parent.name}/{path.name}" for path in files if not path.is_file()]
+    if missing:
+        raise FileNotFoundError(f"missing files: {', '.join(missing)}")
+    ratings = {
+        "scan_uid": row["series_uid"],
+        "readers": int(row["readers"]),
+        "malignancy": [int(rating) for rating in row["malignancy"].split("|")],
+        "luna16_diameter_mm": float(row["luna16_diameter_mm"]),
+    }
+    return Scan(name, row["patient"], files, image_file=files[0], details=ratings)

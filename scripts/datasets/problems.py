@@ -28,7 +28,9 @@ class Problem:
         """One line for the screen."""
         consequence = "scan left out" if self.left_out else "scan kept"
         where = f"{self.place}: " if self.place else ""
-        return f"{self.scan_id or '(no scan)'}: {where}{self.reason} [{consequence}]"
+        if not self.scan_id:
+            return f"{where}{self.reason}"
+        return f"{self.scan_id}: {where}{self.reason} [{consequence}]"
 
     def row(self) -> dict[str, str | bool]:
         """Columns of the report."""

@@ -13,6 +13,7 @@ from scripts.prediction.options import (
     check_device,
     check_files,
     check_flips,
+    check_geometry,
     check_products,
     check_threshold,
 )
@@ -35,6 +36,7 @@ def predict(
     rtstruct: bool = False,
     device: str | None = None,
     engine: str | None = None,
+    geometry: str = "refuse",
     jobs: int = 1,
 ) -> None:
     """Segment every CT at a path with a trained bundle.
@@ -57,6 +59,9 @@ def predict(
         check_hu: refuse a CT whose values cannot be HU; false if they are known to be right.
         threshold: least probability of a segmented voxel; by default the one of the training.
         flips: x, y or x,y: also predict the CT flipped along these axes, and average.
+        geometry: what becomes of a DICOM series of a tilted gantry, or with missing or unevenly
+            spaced slices: refuse, or resample: predict it on a regular grid, and put the mask back
+            on its slices in the DICOM objects.
         products: files to write, of mask, seg, rtstruct, statistics, overview, report, separated
             by commas; by default all but rtstruct.
         rtstruct: also write rtstruct.dcm, for DICOM sources.
@@ -81,6 +86,7 @@ def predict(
         flips=check_flips(flips),
         device=check_device(device) or _own_device(share, chosen_engine),
         engine=chosen_engine,
+        geometry=check_geometry(geometry),
         products=check_products(products, rtstruct=rtstruct),
         progress=jobs == 1 and share.world == 1,
     )

@@ -40,6 +40,8 @@ def fingerprint(model: Model, digest: str) -> str:
         "engine": model.options.engine,
         "products": model.options.products,
     }
+    if model.options.geometry != Options(model.options.bundle).geometry:
+        parts["geometry"] = model.options.geometry
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -102,6 +104,7 @@ def write_manifest(folder: Path, model: Model, prediction: Prediction, **made: A
         "engine": model.engine.record(),
         "size_xyz": list(size),
         "spacing_mm": prediction.spacing_mm,
+        "resampled": None if prediction.stack is None else prediction.stack.record(),
         "segments": [vars(segment) for segment in prediction.segments],
         "files": [
             {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
@@ -150,6 +153,8 @@ def command_of(options: Options) -> str:
     words += [] if options.check_hu else ["--check_hu", "false"]
     if options.engine != Options(options.bundle).engine:
         words += ["--engine", options.engine]
+    if options.geometry != Options(options.bundle).geometry:
+        words += ["--geometry", options.geometry]
     if options.products != Options(options.bundle).products:
         words += ["--products", ",".join(options.products)]
     return shlex.join(words)

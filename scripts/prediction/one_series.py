@@ -33,6 +33,8 @@ from scripts.prediction.source_access import SourceAccess, digest_of, open_sourc
 from scripts.prediction.sources import DICOM_SERIES, Source
 from scripts.storage.output_folder import OutputError, writing_into
 from scripts.storage.workers import peak_memory_mb
+from scripts.volumes.dicom_series import Series
+from scripts.volumes.resampling import SliceStack
 
 PREDICTED, KEPT, FAILED = "predicted", "already there", "failed"
 LEFTOVERS = (".part-", ".old-")  # prefixes of unfinished folders
@@ -117,10 +119,10 @@ def predict_study(task: Task) -> Outcome:
 def _predict_and_write(task: Task, ready: SourceAccess, digest: str, mark: str) -> Prediction:
     """Predict a source that is ready to be read; write all products and the manifest."""
     watch, model = Stopwatch(), model_of(task.options)
-    facts = facts_of(model, _warnings(task))
-    prediction = predict_volume(
-        model, ready.read(), study=task.source.name, facts=facts, watch=watch
-    )
+    content = ready.read(resample=task.options.geometry == "resample")
+    stack = content.stack if isinstance(content, Series) else None
+    facts = facts_of(model, _warnings(task, stack))
+    prediction = predict_volume(model, content, study=task.source.name, facts=facts, watch=watch)
     with _study_folder(task.output, task.source.name) as folder:
         _write_products(task, prediction, folder, watch)
         with _disk_errors(task.output):
@@ -136,12 +138,12 @@ def _predict_and_write(task: Task, ready: SourceAccess, digest: str, mark: str) 
     return prediction
 
 
-def _warnings(task: Task) -> tuple[str, ...]:
+def _warnings(task: Task, stack: SliceStack | None) -> tuple[str, ...]:
     """Return the warnings for the reader of the results."""
     from_volume = task.source.kind != DICOM_SERIES
     if from_volume and "rtstruct" in task.options.products:
         return (*task.source.notes, "no rtstruct written: it needs a DICOM series")
-    return task.source.notes
+    return task.source.notes if stack is None else (*task.source.notes, stack.remark())
 
 
 def _write_products(task: Task, prediction: Prediction, folder: Path, watch: Stopwatch) -> None:

@@ -12,6 +12,9 @@ from typing import Any
 import torch
 
 from scripts.prediction.products import PRODUCTS, USUAL
+from scripts.storage.options import check_choice
+
+GEOMETRIES = ("refuse", "resample")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,7 @@ class Options:
         device: a torch device; empty for that of the config.
         engine: one of :data:`scripts.prediction.network.engines.ENGINES`.
         products: names of :data:`scripts.prediction.products.PRODUCTS`, in their order.
+        geometry: what becomes of series that form no regular grid, one of :data:`GEOMETRIES`.
         progress: show progress within a CT.
     """
 
@@ -42,6 +46,7 @@ class Options:
     device: str = ""
     engine: str = "torch"
     products: tuple[str, ...] = USUAL
+    geometry: str = "refuse"
     progress: bool = False
 
     def record(self) -> dict[str, Any]:
@@ -99,6 +104,16 @@ def check_threshold(value: object) -> float | None:
     if not number or not 0 < value < 1:  # type: ignore[operator]
         raise ValueError(f"threshold: must be a probability between 0 and 1, got {value!r}")
     return float(value)  # type: ignore[arg-type]
+
+
+def check_geometry(value: object) -> str:
+    """Read what becomes of series that form no regular grid.
+
+    Raises:
+        ValueError: for anything but a word of :data:`GEOMETRIES`.
+    """
+    check_choice("geometry", value, GEOMETRIES)
+    return str(value)
 
 
 def check_products(value: object, *, rtstruct: bool = False) -> tuple[str, ...]:

@@ -64,7 +64,7 @@ def predict_volume(
         watch: records the seconds of read, preprocess, network and postprocess.
 
     Returns:
-        Arrays in the source's own index order.
+        Arrays in the source's own index order; of a resampled series, on its regular grid.
 
     Raises:
         ValueError: for a CT that is refused: invalid geometry, values that are not HU, or no lungs
@@ -95,6 +95,7 @@ def predict_volume(
         study=study,
         lungs=lungs,
         dicom_slices=source.slices if isinstance(source, Series) else (),
+        stack=source.stack if isinstance(source, Series) else None,
         meanings={rule.kind: rule.meaning for rule in model.segments},
         facts={} if facts is None else facts,
     )

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from scripts.datasets.segment_classes import SegmentClass, meaning_of
 from scripts.volumes.dicom_slice import SliceFile
-from scripts.volumes.geometry import Floats, spacing_of
+from scripts.volumes.geometry import Floats, index_to_world, spacing_of
+from scripts.volumes.resampling import SliceStack, to_slices
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Segment:
 
 @dataclass(frozen=True)
 class Prediction:
-    """A segmented CT in the geometry of its source.
+    """A segmented CT in the geometry of its source, or on the grid that it was resampled to.
 
     Attributes:
         hu: (Z, Y, X) int16, Hounsfield units.
@@ -49,6 +50,7 @@ class Prediction:
         lungs: (Z, Y, X) bool, or None if the bundle computes no lung field.
         dicom_slices: header and file of each slice, ordered along the first axis; empty for other
             sources.
+        stack: positions of the DICOM slices if the arrays were resampled from them.
         study: name of the results, without patient data.
         meanings: kind -> its codes and colour, as the bundle's config declares them.
         facts: provenance for the manifest and the page: bundle, version, hash of the weights,
@@ -62,6 +64,7 @@ class Prediction:
     study: str
     lungs: NDArray[np.bool_] | None = None
     dicom_slices: tuple[SliceFile, ...] = ()
+    stack: SliceStack | None = None
     meanings: Mapping[str, SegmentClass | None] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -77,9 +80,10 @@ class Prediction:
             shapes.add(self.lungs.shape)
         if len(shapes) > 1 or self.hu.ndim != 3:
             raise ValueError(f"prediction: arrays must share one 3D shape, got {sorted(shapes)}")
-        if self.dicom_slices and len(self.dicom_slices) != len(self.hu):
+        slices = len(self.hu) if self.stack is None else len(self.stack.positions)
+        if self.dicom_slices and len(self.dicom_slices) != slices:
             raise ValueError(
-                f"prediction: {len(self.dicom_slices)} DICOM slices for {len(self.hu)} slices"
+                f"prediction: {len(self.dicom_slices)} DICOM slices for {slices} slices"
             )
         unknown = set(np.unique(self.mask).tolist()) - {0} - {s.number for s in self.segments}
         if unknown:
@@ -97,6 +101,16 @@ class Prediction:
             ValueError: for a kind without codes.
         """
         return self.meanings.get(kind) or meaning_of(kind)
+
+    def mask_on_slices(self) -> NDArray[Any]:
+        """(slices, rows, columns): the mask on the slices of the source, resampled or not."""
+        return self.mask if self.stack is None else to_slices(self.mask, self.stack, self.affine)
+
+    def on_slice(self, k: int, column_row: Floats) -> Floats:
+        """(n, 3): LPS mm of points (n, 2) on a slice of the source, 0-based with fractions."""
+        if self.stack is None:
+            return index_to_world(np.c_[column_row, np.full(len(column_row), k)], self.affine)
+        return self.stack.on_slice(k, column_row)
 
     def voxels_of(self, segment: Segment) -> NDArray[np.bool_]:
         """(Z, Y, X): the mask of one segment."""

@@ -15,6 +15,7 @@ from scripts.prediction.sources import DICOM_SERIES, LIMITS, VOLUME_FILE, Source
 from scripts.storage.archive import ArchiveReader, File, Limits
 from scripts.volumes.dicom_series import Series
 from scripts.volumes.dicom_slice import SliceFile, read_slice
+from scripts.volumes.geometry import IrregularGridError
 from scripts.volumes.volume_files import files_of
 
 PREFIX = "predict-"  # of temporary folders
@@ -36,15 +37,23 @@ class SourceAccess:
     names: dict[str, str] = field(default_factory=dict)
     hidden: dict[str, str] = field(default_factory=dict)
 
-    def read(self) -> Path | Series:
+    def read(self, *, resample: bool = False) -> Path | Series:
         """Return the source for :func:`scripts.prediction.pipeline.predict_volume`.
+
+        Args:
+            resample: accept slices that form no regular grid.
 
         Raises:
             ValueError: for slices that do not form a valid CT series.
         """
         if isinstance(self.content, Path):
             return self.content
-        return Series.of_ct(self.content, self.label)
+        try:
+            return Series.of_ct(self.content, self.label, resample=resample)
+        except IrregularGridError as error:
+            raise ValueError(
+                f"{error} (--geometry resample predicts it on a regular grid)"
+            ) from error
 
     def for_record(self, message: str) -> str:
         """Replace every path in a message that is written to a file."""

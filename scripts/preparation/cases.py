@@ -31,7 +31,7 @@ from scripts.volumes.hounsfield import why_not_hounsfield
 from scripts.volumes.nifti import nifti_of
 from scripts.volumes.volume import turned
 
-FORMAT = 2  # version of a prepared scan's folder; after a change every scan is prepared again
+FORMAT = 3  # version of a prepared scan's folder; after a change every scan is prepared again
 
 
 @dataclass(frozen=True)
@@ -168,10 +168,18 @@ def prepare_case(task: CaseTask) -> CaseOutcome:
         reason = "not enough memory; try again with --jobs 1"
         return CaseOutcome(scan.id, problem=Problem(scan.id, file, reason))
     except (OSError, ValueError, RuntimeError) as error:
-        return CaseOutcome(scan.id, problem=Problem(scan.id, file, str(error)))
+        return CaseOutcome(scan.id, problem=Problem(scan.id, file, one_line(error)))
+    except Exception as error:  # of a damaged file: the other scans are still prepared
+        reason = f"cannot be read: {type(error).__name__}: {one_line(error)}"
+        return CaseOutcome(scan.id, problem=Problem(scan.id, file, reason))
     record |= {"arrays": list(stacks), **known, "empty_wanted": task.empty_wanted}
     _write(task, record, stacks, volumes)
     return CaseOutcome(scan.id, plain(record))
+
+
+def one_line(error: Exception) -> str:
+    """Return the message of an error on one line; its type if it has none."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _write(
@@ -229,7 +237,8 @@ def _objects(task: CaseTask, labelled: Labelled) -> tuple[dict[str, Any], list[i
     free = empty_candidates(area, occupied, labelled.volume.spacing_mm[2])
     empty = draw_empty(free, task.empty_wanted, seed=task.slices.seed, uid=task.scan.id)
     chosen = [*object_slices(objects, task.slices.which), *empty]
-    return {"nodules": objects, "empty_slices": empty}, chosen
+    record = {"nodules": objects, "empty_slices": empty, "excluded": labelled.excluded}
+    return record, chosen
 
 
 def _occupied(objects: list[dict[str, Any]], labelled: Labelled) -> Iterator[tuple[float, float]]:

@@ -17,13 +17,20 @@ from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.cases import CaseOutcome, CaseTask, find_prepared, prepare_case
 from scripts.preparation.cohort_report import Report, write_report
 from scripts.preparation.options import SliceOptions, SplitOptions
-from scripts.preparation.partitions import check_split_early, divide, volume_lists
+from scripts.preparation.partitions import (
+    check_split_early,
+    divide,
+    keeps_scans_whole,
+    volume_lists,
+)
 from scripts.preparation.samples import PreparedScan, choose_samples, mean_of_images
 from scripts.preparation.slices import empty_quotas, expected_slices
 from scripts.storage.files import write_json
-from scripts.storage.options import check_whole
+from scripts.storage.options import check_whole, cores
 from scripts.storage.output_folder import claim_output, portable_path
 from scripts.storage.workers import work_through
+
+SCANS_PER_PROCESS = 8  # a process takes as long to start as several scans to prepare
 
 
 @dataclass(frozen=True)
@@ -37,8 +44,9 @@ class Request:
         slices: which slices become samples.
         split: how the cohort is divided.
         window_hu: display window, written into the datalist; None for the data set's default.
-        jobs: number of scans prepared in parallel.
-        volumes: whether to write and list whole volumes too.
+        jobs: number of scans prepared in parallel; None for a number that suits the scans.
+        volumes: whether to write whole volumes too, and to list them if the split keeps scans
+            whole: otherwise a volume would be in several partitions.
         check_hu: refuse images whose values cannot be HU.
     """
 
@@ -48,7 +56,7 @@ class Request:
     slices: SliceOptions
     split: SplitOptions = field(default_factory=SplitOptions)
     window_hu: tuple[float, float] | None = None
-    jobs: int = 1
+    jobs: int | None = 1
     volumes: bool = True
     check_hu: bool = True
 
@@ -66,7 +74,8 @@ class Request:
         data_set, slices = self.data_set, self.slices
         slices.check(data_set.kind)
         self.split.check(data_set)
-        check_whole("jobs", self.jobs, 1)
+        if self.jobs is not None:
+            check_whole("jobs", self.jobs, 1)
         if (data_set.kind, self.split.kind, slices.which) == (
             "instances",
             "slice_block",
@@ -195,7 +204,7 @@ def _quotas(scans: Sequence[Scan], ids: Sequence[str], slices: SliceOptions) -> 
     return empty_quotas(ids, expected, share=slices.empty_share, seed=slices.seed)
 
 
-def prepare_all(tasks: Sequence[CaseTask], jobs: int) -> Iterator[CaseOutcome]:
+def prepare_all(tasks: Sequence[CaseTask], jobs: int | None) -> Iterator[CaseOutcome]:
     """Reuse or prepare every scan, showing progress; yield outcomes in order of completion.
 
     Raises:
@@ -212,11 +221,21 @@ def prepare_all(tasks: Sequence[CaseTask], jobs: int) -> Iterator[CaseOutcome]:
             progress.update()
             yield reusable
         progress.unpause()  # estimate the remaining time from the scans that are prepared
-        for outcome in work_through(prepare_case, remaining, jobs):
+        for outcome in work_through(prepare_case, remaining, jobs or jobs_for(len(remaining))):
             progress.update()
             if outcome.problem is not None:
                 progress.write(f"  {outcome.problem}")
             yield outcome
+
+
+def jobs_for(scans: int) -> int:
+    """Return the number of processes for some scans: one for few, up to one per core.
+
+    Example:
+        >>> jobs_for(3)
+        1
+    """
+    return max(1, min(cores(), scans // SCANS_PER_PROCESS))
 
 
 def datalist(report: Report, request: Request) -> dict[str, Any]:
@@ -224,7 +243,7 @@ def datalist(report: Report, request: Request) -> dict[str, Any]:
     data_set = request.data_set
     record: dict[str, Any] = {"name": data_set.name, "kind": data_set.kind}
     record |= {partition: report.lists[partition] for partition in PARTITIONS}
-    if request.volumes:
+    if request.volumes and keeps_scans_whole(data_set, request.split):
         record["volumes"] = volume_lists(
             report.lists, report.prepared, data_set, request.split, request.output
         )

@@ -11,7 +11,7 @@ from scripts.datasets.contract import DataSet, Listing
 from scripts.datasets.problems import COLUMNS, Problem
 from scripts.datasets.shares import PARTITIONS, leaks
 from scripts.preparation.options import SplitOptions
-from scripts.preparation.partitions import Lists
+from scripts.preparation.partitions import Lists, keeps_scans_whole
 from scripts.preparation.samples import PreparedScan
 from scripts.preparation.splits import splits_of
 from scripts.storage.files import write_csv, write_json
@@ -160,6 +160,7 @@ def summary(report: Report) -> str:
             f"scans: {total} of {len(report.listing.scans)} prepared{reused}",
             *report.listing.notes,
             *(_nodules(report) if report.data_set.kind == "instances" else _known(report)),
+            *_volumes(report),
             *_warnings(report),
             *_notes(report),
             *_problems(report),
@@ -205,6 +206,15 @@ def _known(report: Report) -> list[str]:
         f"{mean['windowed']:.4f} after the window {mean['window_hu']}"
     )
     return lines
+
+
+def _volumes(report: Report) -> list[str]:
+    if keeps_scans_whole(report.data_set, report.split):
+        return []
+    return [
+        f"note: volumes are not listed: split {report.split.kind} divides scans between "
+        "partitions, and a volume would be in several"
+    ]
 
 
 def _warnings(report: Report) -> list[str]:

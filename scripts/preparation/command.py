@@ -57,8 +57,16 @@ SHARED: Mapping[str, Shared] = {
         "display window in HU, kept in the datalist; for classes, the mean of the training images "
         "is taken after it.",
     ),
-    "jobs": Shared("int", None, "scans prepared in parallel; by default one per core."),
-    "volumes": Shared("bool", True, "write whole volumes as NIfTI too, and list them."),
+    "jobs": Shared(
+        "int",
+        None,
+        "scans prepared in parallel; by default up to one per core, fewer for few scans.",
+    ),
+    "volumes": Shared(
+        "bool",
+        True,
+        "write whole volumes as NIfTI too; they are listed if the split keeps scans whole.",
+    ),
     "check_hu": Shared(
         "bool",
         True,
@@ -95,15 +103,15 @@ def prepare(dataset: str, **options: Any) -> None:
     """
     values = _with_defaults(dataset, options)
     data_set = _built(data_set_class(dataset), values)
-    jobs = cores() if values["jobs"] is None else values["jobs"]
     source = Path(str(values["source"]))
     output = None if values["output"] is None else Path(str(values["output"]))
     if data_set.auditable and read_truth("audit", values["audit"]):
+        jobs = cores() if values["jobs"] is None else values["jobs"]
         problems = data_set.audit(source, output, jobs=jobs)
     elif output is None:
         raise ValueError("output: must name a folder to write, got nothing")
     else:
-        problems = _prepare(data_set, source, output, {**values, "jobs": jobs})
+        problems = _prepare(data_set, source, output, values)
     if problems:
         raise SystemExit(1)
 

@@ -17,7 +17,12 @@ from scripts.preparation.slice_splits import (
     hold_back_ends,
 )
 from scripts.preparation.slices import object_slices
-from scripts.preparation.splits import assign_folds, assign_nodules, assign_patients
+from scripts.preparation.splits import (
+    WHOLE_SPLITS,
+    assign_folds,
+    assign_nodules,
+    assign_patients,
+)
 from scripts.storage.output_folder import portable_path
 
 Lists = dict[str, list[Sample]]
@@ -71,6 +76,11 @@ def scan_partitions(
             known = len(record["known_classes"]) == len(data_set.classes())
             complete[patient] = complete.get(patient, True) and known
     return _scan_partitions([prepared.scan for prepared in scans], complete, data_set, split)
+
+
+def keeps_scans_whole(data_set: DataSet, split: SplitOptions) -> bool:
+    """Return whether a split puts each scan into one partition, so that volumes can be listed."""
+    return split.kind in (*WHOLE_SPLITS, *data_set.splits)
 
 
 def divide(
@@ -170,22 +180,21 @@ def volume_lists(
     split: SplitOptions,
     output: Path,
 ) -> Lists:
-    """Return the whole volumes of each partition: those of scans with samples in it.
+    """Return the whole volumes of each partition, for splits that keep scans whole.
 
-    If the split keeps scans whole, each scan is listed once, with or without objects.
+    Of instances, all scans are listed, with or without objects; of classes, those with samples.
     """
-    partitions: dict[str, set[str]] = {prepared.scan.id: set() for prepared in scans}
-    for partition, samples in lists.items():
-        for sample in samples:
-            partitions[sample["series_uid"]].add(partition)
-    whole = scan_partitions(scans, data_set, split) if data_set.kind == "instances" else None
-    for scan_id, partition in (whole or {}).items():
-        partitions[scan_id].add(partition)
+    partitions = {
+        sample["series_uid"]: partition
+        for partition, samples in lists.items()
+        for sample in samples
+    }
+    if data_set.kind == "instances":
+        partitions |= scan_partitions(scans, data_set, split) or {}
     return _gather(
-        (partition, _volume(prepared, data_set, output))
+        (partitions[prepared.scan.id], _volume(prepared, data_set, output))
         for prepared in scans
-        for partition in PARTITIONS
-        if partition in partitions[prepared.scan.id]
+        if prepared.scan.id in partitions
     )
 
 

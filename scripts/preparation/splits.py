@@ -32,13 +32,13 @@ class Split:
     tested: bool = True
 
 
-_WHOLE = {
+WHOLE_SPLITS = {
     "patient": Split("each patient in one partition"),
     "fold": Split("k folds by patient"),
 }
 SHARED_SPLITS: Mapping[Kind, Mapping[str, Split]] = {
     "instances": {
-        **_WHOLE,
+        **WHOLE_SPLITS,
         "nodule": Split(
             "drawn over nodules, as in the paper; leaks patients",
             leak="nodules of one patient are in more than one partition, as in the paper",
@@ -49,7 +49,7 @@ SHARED_SPLITS: Mapping[Kind, Mapping[str, Split]] = {
         ),
     },
     "classes": {
-        **_WHOLE,
+        **WHOLE_SPLITS,
         "slice_random": Split(
             "drawn over slices, as in the paper; leaks patients",
             leak="neighbouring slices of one patient are in both partitions, as in the paper",

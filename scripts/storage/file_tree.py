@@ -2,31 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from scripts.storage.archive import ArchiveReader, File, Location, is_stray
 
 
-def folder_files(root: Path, parts: tuple[str, ...]) -> Iterator[File]:
+def folder_files(root: Path, parts: tuple[str, ...]) -> Iterator[File | ValueError]:
     """List the files below a folder, sorted by name, without stray files.
 
-    Links are followed; a folder that contains itself through a link is not entered again.
+    A folder or file that cannot be reached is yielded as an error with the reason. Links are
+    followed; a folder that contains itself through a link is not entered again.
     """
     yield from _folder_files(root, parts, frozenset())
 
 
-def _folder_files(root: Path, parts: tuple[str, ...], above: frozenset[Path]) -> Iterator[File]:
-    real = root.resolve()
+def _folder_files(
+    root: Path, parts: tuple[str, ...], above: frozenset[Path]
+) -> Iterator[File | ValueError]:
+    try:
+        real, paths = root.resolve(), sorted(root.iterdir())
+    except OSError as error:
+        yield unreadable(root, error)
+        return
     if real in above:
         return
-    for path in sorted(root.iterdir()):
+    for path in paths:
         if is_stray((path.name,)):
             continue
-        if path.is_dir():
+        try:
+            is_folder, size = path.is_dir(), path.stat().st_size if path.is_file() else None
+        except OSError as error:
+            yield unreadable(path, error)
+            continue
+        if is_folder:
             yield from _folder_files(path, (*parts, path.name), above | {real})
-        elif path.is_file():
-            yield File((*parts, path.name), Location(path), path.stat().st_size)
+        elif size is not None:
+            yield File((*parts, path.name), Location(path), size)
+
+
+def unreadable(path: Path, error: OSError) -> ValueError:
+    """Return the error of a folder or file that cannot be read, with the system's reason."""
+    return ValueError(f"{path}: cannot be read: {error.strerror or error}")
 
 
 def tree_files(reader: ArchiveReader, root: Path) -> Iterator[File | ValueError]:
@@ -39,9 +56,13 @@ def tree_files(reader: ArchiveReader, root: Path) -> Iterator[File | ValueError]
         root: a folder or a zip; parts are relative to it.
     """
     start = Location(root)
-    files = folder_files(root, ()) if root.is_dir() else [File((root.name,), start, 0)]
+    files: Iterable[File | ValueError] = [File((root.name,), start, 0)]
+    if root.is_dir():
+        files = folder_files(root, ())
     for file in files:
-        if file.location.is_zip:
+        if isinstance(file, ValueError):
+            yield file
+        elif file.location.is_zip:
             parts = file.parts if root.is_dir() else ()
             yield from _zip_files(reader, File(parts, file.location, file.size), [0])
         else:

@@ -27,6 +27,7 @@ from pydicom.uid import (
 from scripts.storage.archive import ArchiveReader, Limits
 from scripts.volumes.dicom_series import Series
 from scripts.volumes.dicom_slice import DAMAGE, PIXEL_DATA, SliceFile
+from scripts.volumes.resampling import regular_grid, to_grid
 from scripts.volumes.volume import Volume
 
 # the elements that a decoder needs
@@ -45,7 +46,8 @@ def read_volume_of(series: Series, *, limits: Limits | None = None) -> Volume:
         limits: limits for reading from zips.
 
     Returns:
-        HU: int16 if they are whole numbers in range, else int64 or float64.
+        HU: int16 if they are whole numbers in range, else int64 or float64; of a series with a
+        stack, resampled to its regular grid.
 
     Raises:
         ValueError: naming the file whose pixels are missing, damaged, or compressed in an
@@ -59,6 +61,8 @@ def read_volume_of(series: Series, *, limits: Limits | None = None) -> Volume:
             if not _fits_int16(values):
                 hu = hu.astype(np.result_type(hu, values), copy=False)
             hu[k] = values
+    if series.stack is not None:
+        hu = to_grid(hu, series.stack, regular_grid(series.stack))
     return Volume(hu, series.affine_lps)
 
 

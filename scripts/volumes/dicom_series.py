@@ -12,8 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from scripts.storage.archive import ArchiveReader, Location
 from scripts.volumes.dicom_slice import NEEDED, SliceFile, read_slice
+from scripts.volumes.geometry import IrregularGridError
+from scripts.volumes.resampling import SliceStack, regular_grid
 from scripts.volumes.slice_stack import Floats, order_of, stack_affine
 
 _DECIMALS = 4  # headers of one series may differ in later digits
@@ -28,15 +32,23 @@ class Series:
         place: the folder, for errors.
         slices: one for each k.
         affine_lps: (4, 4), 0-based index (i, j, k) to LPS mm.
+        stack: positions of the slices, if they form no regular grid; ``affine_lps`` is then that
+            of the grid to which their pixels are resampled.
     """
 
     place: str
     slices: tuple[SliceFile, ...]
     affine_lps: Floats
+    stack: SliceStack | None = None
 
     @classmethod
-    def of(cls, slices: Sequence[SliceFile], place: str) -> Series:
+    def of(cls, slices: Sequence[SliceFile], place: str, *, resample: bool = False) -> Series:
         """Sort the slices of one series, all with a position, along their normal.
+
+        Args:
+            slices: in any order.
+            place: the folder, for errors.
+            resample: accept missing, unevenly spaced and tilted slices, as a :attr:`stack`.
 
         Raises:
             ValueError: naming folder and files: see :func:`check_images`; slices of different
@@ -55,12 +67,32 @@ class Series:
                 first.required("PixelSpacing"),
                 names=[slices[i].name for i in order],
             )
+        except IrregularGridError as error:
+            if not resample:
+                raise IrregularGridError(f"{place}: {error}") from error
+            return cls._resampled([slices[i] for i in order], place)
         except ValueError as error:
             raise ValueError(f"{place}: {error}") from error
         return cls(place, tuple(slices[i] for i in order), affine)
 
     @classmethod
-    def of_ct(cls, slices: Sequence[SliceFile], place: str) -> Series:
+    def _resampled(cls, ordered: Sequence[SliceFile], place: str) -> Series:
+        """Take ascending slices that form no regular grid, to be resampled to one."""
+        first = ordered[0]
+        between_rows, between_columns = first.required("PixelSpacing")
+        stack = SliceStack(
+            np.array([each.required("ImagePositionPatient") for each in ordered]),
+            np.array(first.required("ImageOrientationPatient")).reshape(2, 3),
+            (between_columns, between_rows),
+            first.shape,
+        )
+        try:
+            return cls(place, tuple(ordered), regular_grid(stack).affine_lps, stack)
+        except ValueError as error:
+            raise ValueError(f"{place}: {error}") from error
+
+    @classmethod
+    def of_ct(cls, slices: Sequence[SliceFile], place: str, *, resample: bool = False) -> Series:
         """Sort the slices of one CT series whose stored values can be converted to HU.
 
         Raises:
@@ -74,7 +106,7 @@ class Series:
                 raise ValueError(f"{place}: {keyword} is missing in {named}; without it {harm}")
         for keyword in ("RescaleSlope", "RescaleIntercept"):
             check_alike(slices, keyword, place)
-        return cls.of(slices, place)
+        return cls.of(slices, place, resample=resample)
 
 
 def list_series(folder: Path) -> dict[str, list[SliceFile]]:

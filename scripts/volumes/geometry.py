@@ -30,6 +30,10 @@ SAME_GRID_TOLERANCE_VOXELS = 0.02
 _LPS_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
+class IrregularGridError(ValueError):
+    """Voxels that lie on no regular, orthogonal grid, unless they are resampled to one."""
+
+
 def affine_of(image: sitk.Image) -> Floats:
     """Return the affine of a SimpleITK volume.
 
@@ -142,9 +146,10 @@ def check_affine(affine: ArrayLike, name: str = "affine") -> Floats:
         The affine as float64.
 
     Raises:
-        ValueError: for numbers that are not finite, spacing not above zero, axes that are not
-            perpendicular (with a tilted gantry each slice is shifted against the next, so the
-            volume is not a box), or slices rotated too far from the body axes.
+        IrregularGridError: for axes that are not perpendicular: with a tilted gantry each slice is
+            shifted against the next, so the volume is not a box.
+        ValueError: for numbers that are not finite, spacing not above zero, or slices rotated too
+            far from the body axes.
     """
     matrix = np.asarray(affine, float)
     if matrix.shape != (4, 4):
@@ -158,7 +163,7 @@ def check_affine(affine: ArrayLike, name: str = "affine") -> Floats:
     cosines = np.abs(direction.T @ direction - np.eye(3)).max()
     if cosines > ORTHOGONAL_TOLERANCE:
         degrees = np.degrees(np.arcsin(min(1.0, cosines)))
-        raise ValueError(
+        raise IrregularGridError(
             f"{name}: the axes must be perpendicular, they are {degrees:.2f} degrees off "
             f"(a tilted gantry, or a damaged direction matrix); resample the series to "
             f"an orthogonal grid first. Direction:\n{direction.round(5)}"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from scripts.volumes.geometry import check_affine
+from scripts.volumes.geometry import IrregularGridError, check_affine
 
 Floats = NDArray[np.float64]
 
@@ -66,14 +66,15 @@ def even_step(offsets: Sequence[float] | Floats, names: Sequence[str]) -> float:
         names: of the slices, for errors.
 
     Raises:
-        ValueError: for fewer than two slices, two at the same position, a missing slice, or uneven
-            spacing, naming the two slices. An average step would misplace every voxel behind them.
+        IrregularGridError: for a missing slice or uneven spacing, naming the two slices. An average
+            step would misplace every voxel behind them.
+        ValueError: for fewer than two slices, or two at the same position.
 
     Example:
-        >>> even_step([0, 1.6, 4.8, 6.4], ["a", "b", "c", "d"])
+        >>> even_step([0, 1.6, 4.8], ["a", "b", "c"])  # doctest: +IGNORE_EXCEPTION_DETAIL
         Traceback (most recent call last):
         ...
-        ValueError: slices: 1 missing between b and c: 3.2 mm apart, 1.6 mm elsewhere
+        IrregularGridError: slices: 1 missing between b and c: 3.2 mm apart, 1.6 mm elsewhere
     """
     if len(offsets) < 2:
         raise ValueError(f"slices: a volume needs at least 2, got {len(offsets)}")
@@ -91,8 +92,8 @@ def even_step(offsets: Sequence[float] | Floats, names: Sequence[str]) -> float:
     between = f"between {names[at]} and {names[at + 1]}: {steps[at]:g} mm apart, {step:g} mm"
     times = steps[at] / step
     if round(times) > 1 and abs(times - round(times)) <= 2 * EVEN_TOLERANCE * times:
-        raise ValueError(f"slices: {round(times) - 1} missing {between} elsewhere")
-    raise ValueError(f"slices: unevenly spaced {between} in the middle")
+        raise IrregularGridError(f"slices: {round(times) - 1} missing {between} elsewhere")
+    raise IrregularGridError(f"slices: unevenly spaced {between} in the middle")
 
 
 def stack_affine(
@@ -114,8 +115,9 @@ def stack_affine(
         (4, 4): 0-based index (i = column, j = row, k = slice) to LPS mm.
 
     Raises:
-        ValueError: see :func:`even_step` and :func:`scripts.volumes.geometry.check_affine` (tilted
-            gantry, oblique slices); for slices that are not on one line.
+        IrregularGridError: for slices that are missing, unevenly spaced, not on one line, or of a
+            tilted gantry.
+        ValueError: see :func:`even_step` and :func:`scripts.volumes.geometry.check_affine`.
     """
     points = np.asarray(positions, float)
     step = even_step(points @ normal_of(orientation), names)
@@ -129,7 +131,7 @@ def stack_affine(
     shift_mm = np.linalg.norm(points - line, axis=1)
     if shift_mm.max() > SAME_PLACE_VOXELS * min(step, *pixel_spacing):
         at = int(shift_mm.argmax())
-        raise ValueError(
+        raise IrregularGridError(
             f"slices: {names[at]} lies {shift_mm[at]:.3f} mm off the line of the other slices"
         )
     return check_affine(affine, "slices")

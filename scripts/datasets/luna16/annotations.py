@@ -13,7 +13,7 @@ from scripts.datasets.problems import Problem
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
 LIDC_ROOT = "1.3.6.1.4.1.14519.5.2.1.6279.6001."  # every LIDC-IDRI series uid starts with it
 UID_NAMES = ("seriesuid", "series_uid", "SeriesInstanceUID", "uid")  # accepted column names
-Finding = tuple[float, float, float, float]  # x, y, z, diameter in LPS mm
+UNMEASURED_MM = 10.0  # diameter that LUNA16's evaluation assumes for findings without one
 SAME_PLACE_MM = 1e-3  # rows closer than this, with equal diameters, are duplicates
 
 
@@ -192,24 +192,59 @@ def read_patients(path: str | Path) -> dict[str, str]:
     return patients
 
 
-def read_findings(path: str | Path, uids: Collection[str]) -> dict[str, list[Finding]]:
-    """Read the measured findings of ``annotations_excluded.csv``: (x, y, z, diameter) in mm.
+@dataclass(frozen=True)
+class Finding:
+    """One excluded finding: centre in LPS mm, and diameter in mm; None if it was not measured.
 
     These are findings that fewer than three readers accepted as nodules: neither reference nodules,
-    nor on slices that may be used as slices without a nodule. Rows without a diameter (-1) and
-    invalid rows are skipped.
-
-    Raises:
-        FileNotFoundError, ValueError: see :func:`read_rows`.
+    nor false positives, nor on slices that may be used as slices without a nodule.
     """
-    findings: dict[str, list[Finding]] = {}
-    for _, cells in read_rows(Path(path), COLUMNS):
-        if len(cells) != len(COLUMNS) or cells[0].strip() not in uids:
+
+    centre_lps_mm: tuple[float, float, float]
+    diameter_mm: float | None
+
+    @property
+    def point(self) -> tuple[float, float, float, float]:
+        """Centre and diameter; an unmeasured finding has :data:`UNMEASURED_MM`."""
+        return (*self.centre_lps_mm, self.diameter_mm or UNMEASURED_MM)
+
+
+@dataclass
+class FindingTable:
+    """Excluded findings of the series on disk, and problems."""
+
+    findings: dict[str, list[Finding]] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def read_findings(path: str | Path, uids: Collection[str]) -> FindingTable:
+    """Read ``annotations_excluded.csv``; what cannot be read is a :class:`Problem`.
+
+    Args:
+        path: the file; it need not exist.
+        uids: the series whose findings are wanted.
+    """
+    path, table = Path(path), FindingTable()
+    if not path.is_file():
+        return table
+    try:
+        rows = read_rows(path, COLUMNS)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        table.problems.append(Problem("", path.name, f"not used: {reason}", left_out=False))
+        return table
+    for line, cells in rows:
+        uid = cells[0].strip()
+        if uid not in uids:
             continue
         try:
+            if len(cells) != len(COLUMNS):
+                raise ValueError(f"must have {len(COLUMNS)} cells, got {len(cells)}")
             x, y, z, diameter = numbers(cells[1:], COLUMNS[1:])
-        except ValueError:
+        except ValueError as error:
+            place = f"{path.name} row {line}"
+            table.problems.append(Problem(uid, place, str(error), left_out=False))
             continue
-        if diameter > 0:
-            findings.setdefault(cells[0].strip(), []).append((x, y, z, diameter))
-    return findings
+        finding = Finding((x, y, z), diameter if diameter > 0 else None)
+        table.findings.setdefault(uid, []).append(finding)
+    return table

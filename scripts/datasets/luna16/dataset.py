@@ -10,7 +10,12 @@ from random import Random
 from typing import Any
 
 from scripts.datasets.contract import DataSet, Labelled, Listing, Scan
-from scripts.datasets.luna16.annotations import Annotation, read_annotations, read_findings
+from scripts.datasets.luna16.annotations import (
+    Annotation,
+    Finding,
+    read_annotations,
+    read_findings,
+)
 from scripts.datasets.luna16.scans import Series, assign_subsets, find_cohort, patients_of
 from scripts.datasets.luna16.truth_files import find_truth_files
 from scripts.storage.options import check_choice, check_whole
@@ -25,13 +30,13 @@ class Details:
     Args:
         series: files of the series.
         annotations: rows of the nodule list.
-        findings: (x, y, z, diameter) in LPS mm of excluded findings.
+        findings: excluded findings of the scan.
         truth_file: the XML or mask that the label is made from; None for balls, or if missing.
     """
 
     series: Series
     annotations: tuple[Annotation, ...]
-    findings: tuple[tuple[float, float, float, float], ...]
+    findings: tuple[Finding, ...]
     truth_file: Path | None
 
 
@@ -104,8 +109,7 @@ class Luna16(DataSet):
         rows = table.problems if drawn else [replace(p, left_out=False) for p in table.problems]
         left_out = {problem.scan_id for problem in rows if problem.left_out}
         uids = [series.uid for series in cohort.scans if series.uid not in left_out]
-        excluded = cohort.folder / "annotations_excluded.csv"
-        findings = read_findings(excluded, set(uids)) if excluded.is_file() else {}
+        excluded = read_findings(cohort.folder / "annotations_excluded.csv", set(uids))
         folder = self.readers_xml if self.label == "readers" else self.masks
         truth = find_truth_files(self.label, folder, uids)
         scans = [
@@ -113,8 +117,8 @@ class Luna16(DataSet):
                 Details(
                     series,
                     tuple(table.nodules.get(series.uid, ())),
-                    tuple(findings.get(series.uid, ())),
-                    truth.get(series.uid),
+                    tuple(excluded.findings.get(series.uid, ())),
+                    truth.files.get(series.uid),
                 ),
                 owners[series.uid],
             )
@@ -125,7 +129,7 @@ class Luna16(DataSet):
         patients = {"patients": patients_file or "every series counts as a patient"}
         return Listing(
             scans,
-            [*cohort.problems, *rows],
+            [*cohort.problems, *rows, *excluded.problems, *truth.problems],
             notes=[note] if not_downloaded else [],
             facts={**patients, "annotation_rows_of_series_not_downloaded": not_downloaded},
             provenance=patients,
@@ -165,7 +169,7 @@ class Luna16(DataSet):
             "label": self.label,
             "min_readers": self.min_readers if self.label == "readers" else None,
             "annotations": [asdict(row) for row in scan.details.annotations],
-            "findings": scan.details.findings,
+            "findings": [asdict(finding) for finding in scan.details.findings],
         }
 
     def record(self) -> Mapping[str, Any]:

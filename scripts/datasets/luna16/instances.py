@@ -7,18 +7,23 @@ background, k is nodule k.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import ArrayLike, NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import maximum_bipartite_matching
 
+from scripts.datasets.contract import Point
 from scripts.datasets.instance_maps import (
     MOST_OBJECTS,
     Map,
     Objects,
     measure_objects,
+    number_components,
     whole_numbers,
 )
 from scripts.datasets.luna16.annotations import Annotation
@@ -156,28 +161,134 @@ def _ball_box(
     return low, high
 
 
-def mask_instances(path: Path, image: sitk.Image) -> tuple[Map, Objects]:
-    """Read an instance mask on the grid of its scan.
+def mask_instances(
+    path: Path,
+    image: sitk.Image,
+    annotations: Sequence[Annotation] = (),
+    excluded: Sequence[Point] = (),
+) -> tuple[Map, Objects]:
+    """Read a mask of nodules on the grid of its scan.
 
-    Diameters are those of balls of equal volume, centres are centroids.
+    Each value is one nodule. In a mask with a single value the nodules are its 26-connected
+    components, those near one listed nodule together. Diameters are those of balls of equal volume,
+    centres are centroids.
 
     Args:
         path: ``<uid>.nii.gz``, whole numbers, 0 is background.
         image: the scan in its stored orientation.
+        annotations: rows of the nodule list, which the mask must not contradict, see
+            :func:`match_nodules`.
+        excluded: (x, y, z, diameter) in LPS mm of excluded findings, which a mask may contain.
 
     Returns:
         The map in LPS order; and ``id``, ``diameter_mm`` and ``centre_lps_mm`` of each nodule.
 
     Raises:
         FileNotFoundError: when the file does not exist.
-        ValueError: for a mask on another grid, or values that are not whole numbers 0 to 255.
+        ValueError: for a mask on another grid, values that are not whole numbers 0 to 255, or a
+            mask that contradicts the nodule list.
     """
     mask = read_image(path)
     if difference := grid_difference(image, mask):
         raise ValueError(f"{path.name}: not on the scan's grid: {difference}")
     turned = to_lps(mask)  # kept in a variable: an array view does not keep its image alive
     instances = whole_numbers(sitk.GetArrayViewFromImage(turned), path.name)
-    return instances, measure_objects(instances, affine_of(to_lps(image)))
+    affine = affine_of(to_lps(image))
+    if len(np.unique(instances[instances > 0])) > 1:
+        match_nodules(instances, affine, annotations, path.name)
+        return instances, measure_objects(instances, affine)
+    parts = number_components(instances > 0, path.name)
+    owners = match_nodules(parts, affine, annotations, path.name)
+    if owners:
+        parts = _join_parts(parts, affine, owners, excluded, path.name)
+    if len(np.unique(parts[parts > 0])) > 1:
+        instances = parts
+    return instances, measure_objects(instances, affine)
+
+
+def match_nodules(
+    instances: Map, affine: NDArray[np.float64], annotations: Sequence[Annotation], name: str
+) -> dict[int, Annotation]:
+    """Match each annotated nodule with an object of its own in a map.
+
+    An object may be that of a nodule if it has a voxel within the nodule's radius, or the voxel
+    nearest to its centre.
+
+    Args:
+        instances: map in LPS order.
+        affine: (4, 4), index (i, j, k) to LPS mm.
+        annotations: rows of the nodule list.
+        name: of the mask's file, for the error.
+
+    Returns:
+        Number of the object -> nodule.
+
+    Raises:
+        ValueError: for nodules that are missing in the map, or that share an object with another.
+    """
+    if not annotations:
+        return {}
+    numbers = [int(number) for number in np.unique(instances) if number]
+    depth, height, width = instances.shape
+    near = np.zeros((len(annotations), len(numbers)), bool)
+    for row, nodule in enumerate(annotations):
+        _check_inside(nodule, affine, (width, height, depth))
+        shape = (depth, height, width)
+        ball = ball_mask(shape, affine, nodule.centre_lps_mm, nodule.diameter_mm)
+        near[row] = np.isin(numbers, instances[ball])
+    graph = csr_matrix(near) if numbers else csr_matrix((len(annotations), 1), dtype=bool)
+    own = maximum_bipartite_matching(graph, perm_type="column").tolist()
+    pairs = list(zip(annotations, own, strict=True))
+    if lacking := [str(nodule.line) for nodule, column in pairs if column < 0]:
+        more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
+        raise ValueError(
+            f"{name}: contradicts annotations.csv, which lists {len(annotations)} nodules: the "
+            f"mask has {len(numbers)} objects, and none of its own for row {', '.join(lacking[:5])}"
+            f"{more}; give each nodule a value of its own, or separate those that touch"
+        )
+    return {numbers[column]: nodule for nodule, column in pairs}
+
+
+def _join_parts(
+    instances: Map,
+    affine: NDArray[np.float64],
+    owners: Mapping[int, Annotation],
+    excluded: Sequence[Point],
+    name: str,
+) -> Map:
+    """Join the components of a binary mask that are parts of one listed nodule.
+
+    A component is a part of a nodule if its centre is closer to the nodule's than the diameter.
+
+    Raises:
+        ValueError: for a component that is neither part of a listed nodule nor an excluded finding.
+    """
+    unknown: list[Point] = []
+    joined = instances.copy()
+    for item in measure_objects(instances, affine):
+        centre = item["centre_lps_mm"]
+        distances = {
+            number: math.dist(centre, nodule.centre_lps_mm) / nodule.diameter_mm
+            for number, nodule in owners.items()
+        }
+        nearest = min(distances, key=lambda number: distances[number])
+        if item["id"] in owners or any(
+            math.dist(centre, point[:3]) < point[3] / 2 for point in excluded
+        ):
+            continue
+        if distances[nearest] < 1:
+            joined[instances == item["id"]] = nearest
+        else:
+            unknown.append((*centre, item["diameter_mm"]))
+    if unknown:
+        x, y, z, diameter = unknown[0]
+        raise ValueError(
+            f"{name}: contradicts annotations.csv, which lists {len(owners)} nodules: the mask has "
+            f"one value in separate components, {len(unknown)} of them far from every listed "
+            f"nodule, the first at {x:.1f}, {y:.1f}, {z:.1f} mm ({diameter:.1f} mm); give each "
+            f"nodule a value of its own, or remove what is no nodule"
+        )
+    return joined
 
 
 def _check_number(count: int) -> None:

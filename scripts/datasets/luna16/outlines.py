@@ -2,8 +2,9 @@
 
 In the XML a nodule of 3 mm or more is a set of closed outlines, one or more per slice. The points
 of an outline are pixels (column, row) of the DICOM image, 0-based, *just outside* the nodule; an
-outline whose ``inclusion`` is FALSE cuts a hole. A finding with a single point is a nodule below
-3 mm, and nonNodule elements are not nodules: both are left out here.
+outline whose ``inclusion`` is FALSE cuts a hole, and one that is TRUE inside a hole is nodule
+again. A finding with a single point is a nodule below 3 mm, and nonNodule elements are not nodules:
+both are left out here.
 
 Source: Armato et al., Med. Phys. 38:915, 2011.
 """
@@ -11,7 +12,7 @@ Source: Armato et al., Med. Phys. 38:915, 2011.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ from scripts.volumes.geometry import affine_of, set_affine, spacing_of, to_lps
 
 # An outline belongs to the slice nearest to its z, within this fraction of the spacing.
 SLICE_TOLERANCE = 0.25
+LARGEST_NUMBER = 1e6  # of a pixel's row or column, and of a position in mm
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def read_outlines(xml_path: str | Path, *, series_uid: str | None = None) -> Out
         raise FileNotFoundError(f"xml_path: no such file: {path}")
     try:
         root = defusedxml.ElementTree.parse(path, forbid_dtd=True).getroot()
-    except (ParseError, DefusedXmlException) as error:
+    except (ParseError, DefusedXmlException, LookupError, ValueError) as error:
         raise ValueError(f"{path}: must be a plain XML file: {error}") from error
     uids = {
         _text(e) for e in root.iter() if _tag(e) in ("seriesinstanceuid", "ctseriesinstanceuid")
@@ -95,7 +97,7 @@ def read_outlines(xml_path: str | Path, *, series_uid: str | None = None) -> Out
         raise ValueError(f"{path}: belongs to series {uid}, not to {series_uid}")
     try:
         return Outlines(uid, [list(_nodules(session)) for session in sessions])
-    except (KeyError, ValueError) as error:
+    except ValueError as error:
         raise ValueError(f"{path}: damaged reading: {error}") from error
 
 
@@ -105,29 +107,32 @@ def _nodules(session: Element) -> Iterator[ReaderNodule]:
         if _tag(element) != "unblindedreadnodule":
             continue
         outlines = tuple(_outline(roi) for roi in element if _tag(roi) == "roi")
+        if not outlines:
+            raise ValueError("element unblindedReadNodule lacks roi")
         drawn = tuple(outline for outline in outlines if len(outline.points_xy) > 1)
         if drawn:
-            yield ReaderNodule(_child(element, "noduleid"), drawn)
+            yield ReaderNodule(_child(element, "noduleID"), drawn)
 
 
 def _outline(roi: Element) -> Outline:
-    points = [
-        (int(float(_child(edge, "xcoord"))), int(float(_child(edge, "ycoord"))))
-        for edge in roi
-        if _tag(edge) == "edgemap"
-    ]
+    edges = [edge for edge in roi if _tag(edge) == "edgemap"]
+    if not edges:
+        raise ValueError("element roi lacks edgeMap")
+    points = [(_pixel(edge, "xCoord"), _pixel(edge, "yCoord")) for edge in edges]
     includes = _child(roi, "inclusion").upper()
     if includes not in ("TRUE", "FALSE"):
         raise ValueError(f"inclusion must be TRUE or FALSE, got {includes!r}")
-    z_mm = float(_child(roi, "imagezposition"))
-    if not np.isfinite(z_mm):
-        raise ValueError(f"imageZposition must be finite, got {z_mm}")
+    z_mm = _number(roi, "imageZposition")
     return Outline(z_mm, includes == "TRUE", np.array(points, np.int64).reshape(-1, 2))
 
 
 def _tag(element: Element) -> str:
     """Return an element's name in lower case, without its namespace."""
-    return str(element.tag).rpartition("}")[2].lower()
+    return _name(element).lower()
+
+
+def _name(element: Element) -> str:
+    return str(element.tag).rpartition("}")[2]
 
 
 def _text(element: Element) -> str:
@@ -137,9 +142,28 @@ def _text(element: Element) -> str:
 def _child(element: Element, tag: str) -> str:
     """Return the text of the child of that name."""
     for child in element:
-        if _tag(child) == tag:
+        if _tag(child) == tag.lower():
             return _text(child)
-    raise ValueError(f"element {_tag(element)} lacks {tag}")
+    raise ValueError(f"element {_name(element)} lacks {tag}")
+
+
+def _number(element: Element, tag: str) -> float:
+    """Return the number in the child of that name; refuse one that no scanner writes."""
+    text = _child(element, tag)
+    try:
+        number = float(text)
+    except ValueError:
+        raise ValueError(f"{tag} must be a number, got {text[:40]!r}") from None
+    if not abs(number) <= LARGEST_NUMBER:
+        raise ValueError(f"{tag} must be a number of at most {LARGEST_NUMBER:g}, got {text[:40]}")
+    return number
+
+
+def _pixel(edge: Element, tag: str) -> int:
+    number = _number(edge, tag)
+    if number != int(number):
+        raise ValueError(f"{tag} must be a whole number of pixels, got {number:g}")
+    return int(number)
 
 
 # --- masks ----------------------------------------------------------------------------------------
@@ -225,17 +249,40 @@ def _voxels(
     nodule: ReaderNodule, shape_zyx: tuple[int, int, int], affine_lps: ArrayLike
 ) -> NDArray[np.int64]:
     """Return the flat indices of the voxels inside a reader's nodule, sorted."""
-    slices: dict[int, NDArray[np.bool_]] = {}
-    for outline in sorted(nodule.outlines, key=lambda o: not o.includes):  # holes last
+    lines: dict[int, list[Outline]] = {}
+    for outline in nodule.outlines:
         k = _slice_of(outline, shape_zyx, affine_lps)
-        if k is None:
-            continue
-        mask = slices.setdefault(k, np.zeros(shape_zyx[1:], bool))
-        rows, columns = enclosed(outline.points_xy, shape_zyx[1:])
-        mask[rows, columns] = outline.includes
+        if k is not None:
+            lines.setdefault(k, []).append(outline)
     area = shape_zyx[1] * shape_zyx[2]
-    flat = [k * area + np.flatnonzero(slices[k]) for k in sorted(slices)]
+    flat = [k * area + np.flatnonzero(fill(lines[k], shape_zyx[1:])) for k in sorted(lines)]
     return np.concatenate(flat) if flat else np.zeros(0, np.int64)
+
+
+def fill(outlines: Sequence[Outline], shape_yx: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the mask of one reader's outlines of a nodule on one slice.
+
+    Each outline includes its inside, without the holes; a hole does not cut the outlines that lie
+    inside it, which are nodule again.
+
+    Args:
+        outlines: of one slice, in any order.
+        shape_yx: rows and columns of the slice.
+    """
+    drawn: dict[bool, list[NDArray[np.bool_]]] = {True: [], False: []}
+    for outline in outlines:
+        inside = np.zeros(shape_yx, bool)
+        inside[enclosed(outline.points_xy, shape_yx)] = True
+        drawn[outline.includes].append(inside)
+    mask: NDArray[np.bool_] = np.zeros(shape_yx, bool)
+    for nodule in drawn[True]:
+        cutting = [hole for hole in drawn[False] if not _lies_inside(nodule, hole)]
+        mask |= nodule & ~np.any(cutting, axis=0) if cutting else nodule
+    return mask
+
+
+def _lies_inside(inner: NDArray[np.bool_], outer: NDArray[np.bool_]) -> bool:
+    return not (inner & ~outer).any() and bool((outer & ~inner).any())
 
 
 def enclosed(

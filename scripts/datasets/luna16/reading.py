@@ -9,9 +9,9 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from scripts.datasets.contract import Labelled, Point
+from scripts.datasets.contract import Labelled
 from scripts.datasets.instance_maps import Map, Objects
-from scripts.datasets.luna16.annotations import Annotation
+from scripts.datasets.luna16.annotations import Annotation, Finding
 from scripts.datasets.luna16.instances import ball_instances, mask_instances
 from scripts.datasets.luna16.outlines import read_outlines, reader_instances
 from scripts.datasets.luna16.scans import Series
@@ -24,7 +24,7 @@ from scripts.volumes.volume import Volume
 def read_labelled(
     series: Series,
     annotations: Sequence[Annotation],
-    findings: Sequence[Point],
+    findings: Sequence[Finding],
     label: str,
     truth_file: Path | None,
     *,
@@ -35,7 +35,7 @@ def read_labelled(
     Args:
         series: files of the series.
         annotations: rows of the nodule list.
-        findings: (x, y, z, diameter) in LPS mm of excluded findings.
+        findings: excluded findings.
         label: ``ball``, ``readers`` or ``masks``.
         truth_file: XML or mask, for the latter two.
         min_readers: number of readers who must have outlined a voxel.
@@ -51,19 +51,23 @@ def read_labelled(
     elif truth_file is None:
         raise FileNotFoundError(f"no {label} for this series: no file has its uid")
     elif label == "masks":
-        instances, nodules = mask_instances(truth_file, image)
+        excluded = [finding.point for finding in findings]
+        instances, nodules = mask_instances(truth_file, image, annotations, excluded)
     else:
         instances, nodules, outlined_z_mm = _outlined(truth_file, series.uid, image, min_readers)
     lung = _read_lungs(series, image, image_lps)
     measured = [(*row.centre_lps_mm, row.diameter_mm) for row in annotations]
     outlined = [(0.0, 0.0, z, 0.0) for z in outlined_z_mm]  # slices are axial: z alone counts
+    # an unmeasured finding may be none: LUNA16 lists every mark of a reader
+    sized = [finding.point for finding in findings if finding.diameter_mm is not None]
     return Labelled(
         Volume.from_image(image_lps),
         instances,
         objects=nodules,
         by_centre=label == "ball",
         lung=lung,
-        avoid=[*measured, *outlined, *findings],
+        avoid=[*measured, *outlined, *sized],
+        excluded=[finding.point for finding in findings],
         file_affine=affine_of(image),
         notes=[] if series.lungs else ["lung field computed: no mask in seg-lungs"],
         facts={"lung_field": "seg-lungs" if series.lungs else "computed"},
@@ -76,7 +80,10 @@ def _outlined(
     """Return map, nodules, and z in mm of every outline of every reader."""
     outlines = read_outlines(xml, series_uid=uid)
     every = [line for nodules in outlines.readers for nodule in nodules for line in nodule.outlines]
-    instances, nodules = reader_instances(outlines, image, min_readers=min_readers)
+    try:
+        instances, nodules = reader_instances(outlines, image, min_readers=min_readers)
+    except ValueError as error:
+        raise ValueError(f"{xml.name}: {error}") from error
     return instances, nodules, [outline.z_mm for outline in every]
 
 

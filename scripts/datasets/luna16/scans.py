@@ -9,6 +9,7 @@ from pathlib import Path
 
 from scripts.datasets.luna16.annotations import KnownSeries, read_patients
 from scripts.datasets.problems import Problem
+from scripts.storage.file_tree import folder_files
 
 LAYOUT = (
     "subset0/ ... subset9/ (or some of them) with <uid>.mhd and its .raw or .zraw, "
@@ -53,8 +54,9 @@ class Cohort:
 def find_cohort(source: str | Path) -> Cohort:
     """Find the scans of a folder in LUNA16's layout.
 
-    A uid in two subsets is a :class:`Problem`: the first copy is used. Subset archives that were
-    unpacked into a folder of the same name (``subset0/subset0``) are found too.
+    A uid in two subsets is a :class:`Problem`: the first copy is used; so is a folder that cannot
+    be read. Subset archives that were unpacked into a folder of the same name (``subset0/subset0``)
+    are found too.
 
     Raises:
         FileNotFoundError: for a folder that does not exist or has another layout, with the expected
@@ -66,19 +68,21 @@ def find_cohort(source: str | Path) -> Cohort:
         raise FileNotFoundError(
             f"source: folder {folder} not found; {nearest} holds {_holds(nearest)}"
         )
-    images = _images(folder)
+    problems: list[Problem] = []
+    images = _images(folder, problems)
     if not images:
+        reasons = "".join(f"; {problem.reason}" for problem in problems[:3])
         raise FileNotFoundError(
             f"source: {folder} must be LUNA16's folder, with {LAYOUT}; it holds "
-            f"{_holds(folder)}{_hint(folder)}"
+            f"{_holds(folder)}{reasons or _hint(folder)}"
         )
     if not (folder / "annotations.csv").is_file():
         raise FileNotFoundError(
             f"source: {folder} holds {len(images)} scans but no annotations.csv; LUNA16 publishes "
             f"it with the subset archives: put it into {folder}"
         )
-    masks = {path.stem: path for path in _visible(folder, "seg-lungs*/**/*.mhd")}
-    cohort = Cohort(folder, [], KnownSeries(()))
+    cohort = Cohort(folder, [], KnownSeries(()), problems)
+    masks = {path.stem: path for path in _headers(folder, "seg-lungs*", problems)}
     seen: dict[str, Path] = {}
     for path in images:
         if path.stem in seen:
@@ -92,7 +96,8 @@ def find_cohort(source: str | Path) -> Cohort:
         cohort.scans.append(Series(path.stem, path, subset, masks.get(path.stem)))
     cohort.scans.sort(key=lambda scan: scan.uid)
     subsets = {path.name for path in folder.glob("subset*") if path.is_dir()}
-    cohort.known = KnownSeries(set(seen), read_series_list(folder), len(subsets) >= FOLDS)
+    complete = len(subsets) >= FOLDS and not problems
+    cohort.known = KnownSeries(set(seen), read_series_list(folder), complete)
     return cohort
 
 
@@ -161,14 +166,24 @@ def assign_subsets(subsets: Mapping[str, int], *, test_fold: int = 0) -> dict[st
     return {uid: held_out.get(subset, "training") for uid, subset in subsets.items()}
 
 
-def _visible(folder: Path, pattern: str) -> list[Path]:
-    """Return the files of a pattern, without hidden ones that some systems add (``._name``)."""
-    return sorted(path for path in folder.glob(pattern) if not path.name.startswith("."))
+def _headers(folder: Path, pattern: str, problems: list[Problem]) -> list[Path]:
+    """List the .mhd files below the folders of a pattern; unreadable ones become problems."""
+    paths = []
+    for part in sorted(path for path in folder.glob(pattern) if path.is_dir()):
+        for file in folder_files(part, (part.name,)):
+            if isinstance(file, ValueError):
+                problems.append(Problem("", part.name, str(file)))
+            elif file.parts[-1].endswith(".mhd"):
+                paths.append(file.location.path)
+    return paths
 
 
-def _images(folder: Path) -> list[Path]:
-    images = _visible(folder, "subset*/*.mhd") + _visible(folder, "subset*/subset*/*.mhd")
-    return [path for path in images if _SUBSET.match(path.parent.name)]
+def _images(folder: Path, problems: list[Problem]) -> list[Path]:
+    """List the scans: .mhd files directly in a subset folder, or in one of its name inside it."""
+    paths = _headers(folder, "subset*", problems)
+    depth = len(folder.parts)
+    found = [p for p in paths if len(p.parts) - depth <= 3 and _SUBSET.match(p.parent.name)]
+    return sorted(found, key=lambda path: (len(path.parts), path))
 
 
 def _holds(folder: Path) -> str:
@@ -179,14 +194,14 @@ def _holds(folder: Path) -> str:
 
 def _hint(folder: Path) -> str:
     """Return a suggestion for a wrong source, as the end of an error message."""
-    if _visible(folder, "*.mhd"):
+    if list(folder.glob("*.mhd")):
         return f". It looks like one subset: name its parent, {folder.absolute().parent}"
     if list(folder.glob("subset*.zip")) or list(folder.glob("subset*.7z")):
         return ". Unpack the subset archives there first"
     if list(folder.glob("subset*/")):
         return ". The subset folders hold no .mhd file: is a download unfinished?"
     for inner in sorted(path for path in folder.iterdir() if path.is_dir()):
-        if _images(inner):
+        if _images(inner, []):
             return f". Did you mean {inner}?"
     if list(folder.glob("**/*.dcm"))[:1]:
         return ". It holds DICOM files: LUNA16 distributes .mhd"

@@ -54,12 +54,12 @@ def write_segmentation(prediction: Prediction, path: Path) -> None:
 
 def _segmentation(prediction: Prediction, segments: tuple[Segment, ...]) -> Dataset:
     """Make the object."""
-    source = read_source(prediction)
+    source, mask = read_source(prediction), prediction.mask_on_slices()
     algorithm = Algorithm.of(prediction.facts)
     kind = np.uint8 if len(segments) < 256 else np.uint16
     segmentation: Dataset = highdicom.seg.Segmentation(
         source_images=source,
-        pixel_array=prediction.mask.astype(kind),
+        pixel_array=mask.astype(kind),
         segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[
             _description(segment, prediction.meaning_of(segment.kind), algorithm)
@@ -77,7 +77,7 @@ def _segmentation(prediction: Prediction, segments: tuple[Segment, ...]) -> Data
         content_description=DESCRIPTION,
         series_description=long_string(f"Segmentation: {algorithm.name}"),
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        omit_empty_frames=bool(prediction.mask.any()),
+        omit_empty_frames=bool(mask.any()),
     )
     segmentation.ContentCreatorName = ""  # required; there is no human author
     _end_with_zero(segmentation)

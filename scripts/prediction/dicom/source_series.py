@@ -21,7 +21,7 @@ from pydicom.valuerep import DA, DS, TM
 
 from scripts.prediction.result import Prediction
 from scripts.volumes.dicom_slice import SliceFile
-from scripts.volumes.geometry import index_to_world, spacing_of
+from scripts.volumes.geometry import spacing_of
 from scripts.volumes.slice_stack import SAME_PLACE_VOXELS
 
 logger = logging.getLogger(__name__)
@@ -126,7 +126,8 @@ def _check_one_series(images: Sequence[Dataset], slices: Sequence[SliceFile]) ->
 
 def _check_positions(images: Sequence[Dataset], prediction: Prediction) -> None:
     """Refuse a prediction whose voxels do not coincide with the pixels of the files."""
-    _, rows, columns = prediction.mask.shape
+    stack = prediction.stack
+    rows, columns = prediction.mask.shape[1:] if stack is None else stack.shape
     allowed = SAME_PLACE_VOXELS * float(spacing_of(prediction.affine).min())
     corners = np.array([[0, 0], [columns - 1, 0], [0, rows - 1]], float)
     for k, (image, each) in enumerate(zip(images, prediction.dicom_slices, strict=True)):
@@ -138,7 +139,7 @@ def _check_positions(images: Sequence[Dataset], prediction: Prediction) -> None:
         axes = np.array(image.ImageOrientationPatient, float).reshape(2, 3)
         steps = axes * np.array(image.PixelSpacing, float)[::-1, None]
         in_file = np.array(image.ImagePositionPatient, float) + corners @ steps
-        in_mask = index_to_world(np.c_[corners, np.full(3, k)], prediction.affine)
+        in_mask = prediction.on_slice(k, corners)
         apart = float(np.linalg.norm(in_file - in_mask, axis=1).max())
         if apart > allowed:
             raise ValueError(

@@ -9,10 +9,12 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import highdicom
 import numpy as np
 from highdicom.sr import CodedConcept
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
@@ -24,7 +26,6 @@ from scripts.prediction.dicom.segmentation_object import DESCRIPTION, described_
 from scripts.prediction.dicom.source_series import quiet, read_source
 from scripts.prediction.result import Prediction, Segment
 from scripts.storage.files import atomic_path
-from scripts.volumes.geometry import index_to_world
 
 SERIES_NUMBER = 9002
 # SOP class UID that the standard requires in references to a study.
@@ -61,7 +62,10 @@ def _structure_set(prediction: Prediction, segments: Sequence[Segment]) -> Datas
     frame = source[0].FrameOfReferenceUID
     structures.ReferencedFrameOfReferenceSequence = [_frame_reference(source)]
     structures.StructureSetROISequence = [_structure(segment, frame) for segment in segments]
-    structures.ROIContourSequence = [_contours(prediction, segment, source) for segment in segments]
+    mask = prediction.mask_on_slices()
+    structures.ROIContourSequence = [
+        _contours(prediction, mask, segment, source) for segment in segments
+    ]
     structures.RTROIObservationsSequence = [
         _observation(segment, prediction.meaning_of(segment.kind)) for segment in segments
     ]
@@ -145,13 +149,15 @@ def _structure(segment: Segment, frame: str) -> Dataset:
     return structure
 
 
-def _contours(prediction: Prediction, segment: Segment, source: Sequence[Dataset]) -> Dataset:
+def _contours(
+    prediction: Prediction, mask: NDArray[Any], segment: Segment, source: Sequence[Dataset]
+) -> Dataset:
     """Return the contours of a segment, slice by slice."""
-    where = prediction.voxels_of(segment)
+    where = mask == segment.number
     contours = []
     for k in np.flatnonzero(where.any(axis=(1, 2))).tolist():
         for polygon in closed_contours(where[k]):
-            points = index_to_world(np.c_[polygon, np.full(len(polygon), k)], prediction.affine)
+            points = prediction.on_slice(k, polygon)
             contour = Dataset()
             contour.ContourImageSequence = [_image_reference(source[k])]
             contour.ContourGeometricType = "CLOSED_PLANAR"

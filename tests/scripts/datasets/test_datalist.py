@@ -35,6 +35,15 @@ def test_sample_then_slice_with_its_neighbours_in_hu(datalist):
     assert set(loaded) == {"image", "label", "lung", "case"}
 
 
+def test_volumes_when_one_is_in_two_partitions_then_refused(datalist):
+    content = json.loads(datalist.read_text())
+    entry = {"series_uid": "1.9", "image": "a.mhd", "label": "b.nii.gz"}
+    content["volumes"] = {"training": [entry], "validation": [], "test": [entry]}
+    datalist.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"1 volumes .* the first: 1\.9 in test and training"):
+        load_datalist(datalist, "volumes/test")
+
+
 def test_edge_slice_then_repeated(datalist):
     second = load_datalist(datalist, "training")[1]
     image = LoadSlicesd()(second)["image"]

@@ -44,6 +44,15 @@ def test_layout_when_macos_left_files_then_ignored(tmp_path):
     assert ids(folders) == (["a", "b", "c"], [])
 
 
+def test_case_folder_that_cannot_be_read_then_reported_and_the_others_listed(tmp_path, locked):
+    case_folders(tmp_path)
+    locked(tmp_path / "b")
+    assert ids(tmp_path) == (
+        ["a", "c"],
+        ["b: b: cannot be read: Permission denied [scan left out]"],
+    )
+
+
 def test_layout_when_nnunet_of_the_first_version_then_told_apart_by_its_names(tmp_path):
     nnunet(tmp_path)
     old = {"modality": {"0": "CT"}, "labels": {"0": "background", "1": "liver", "2": "spleen"}}

@@ -1,4 +1,5 @@
 import csv
+import re
 
 import numpy as np
 import pytest
@@ -55,6 +56,26 @@ def test_find_then_patients_of_the_index_and_missing_files_by_name(tmp_path):
     listing = LidcNodules().find(tmp_path)
     assert [(scan.id, scan.patient_id) for scan in listing.scans] == [("P1_R_1", "P1")]
     assert "missing files: votes/P2_R_1.nii.gz" in str(listing.problems[0])
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("P3_R_1.nii.gz,P3,1.2", "lacks readers, malignancy, luna16_diameter_mm"),
+        ("P1_R_1.nii.gz,P3,1.2,four,5,8.5", "invalid literal .* 'four'"),
+        ("P1_R_1.nii.gz,P3,1.2,4,5|x,8.5", "invalid literal .* 'x'"),
+    ],
+    ids=["short", "readers", "malignancy"],
+)
+def test_find_when_a_row_is_invalid_then_reported_and_the_others_listed(tmp_path, row, reason):
+    crops(tmp_path)
+    index = tmp_path / "index.csv"
+    index.write_text(f"{index.read_text()}{row}\n")
+    listing = LidcNodules().find(tmp_path)
+    assert [scan.id for scan in listing.scans] == ["P1_R_1", "P2_R_1"]
+    (problem,) = listing.problems
+    assert problem.place == "index.csv row 4"
+    assert re.match(reason, problem.reason)
 
 
 def test_find_when_there_is_no_index_then_refused_with_what_is_wanted(tmp_path):

@@ -7,7 +7,7 @@ from scripts.datasets.problems import COLUMNS, Problem
     ("problem", "line"),
     [
         (Problem("1.2", "a.mhd", "cut short"), "1.2: a.mhd: cut short [scan left out]"),
-        (Problem("", "", "b.zip: no zip"), "(no scan): b.zip: no zip [scan left out]"),
+        (Problem("", "", "b.zip: no zip"), "b.zip: no zip"),
         (
             Problem("p", "", "no RescaleIntercept", left_out=False),
             "p: no RescaleIntercept [scan kept]",

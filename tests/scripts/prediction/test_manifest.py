@@ -73,6 +73,7 @@ def test_fingerprint_when_anything_that_decides_the_result_changes_then_another(
         fingerprint(Model(replace(lung_options, flips=("x",))), "source"),
         fingerprint(Model(replace(lung_options, products=("mask",))), "source"),
         fingerprint(Model(replace(lung_options, threshold=0.4)), "source"),
+        fingerprint(Model(replace(lung_options, geometry="resample")), "source"),
         fingerprint(Model(liver_options), "source"),
     ]
     assert len(set(marks)) == len(marks)

@@ -6,6 +6,7 @@ from scripts.prediction.options import (
     check_device,
     check_files,
     check_flips,
+    check_geometry,
     check_products,
     check_threshold,
     words_of,
@@ -58,3 +59,9 @@ def test_record_then_names_no_folder(tmp_path):
     options = Options(tmp_path / "Quixotic" / "bundle", checkpoints=("/home/quixotic/a.pt",))
     assert "uixotic" not in str(options.record())
     assert options.record()["checkpoints"] == ["a.pt"]
+
+
+def test_geometry_of_another_word_then_refused_with_the_words():
+    assert check_geometry("resample") == "resample"
+    with pytest.raises(ValueError, match="geometry: must be one of refuse, resample, got 'true'"):
+        check_geometry("true")

@@ -4,6 +4,7 @@ import pickle
 import numpy as np
 import pytest
 
+from scripts.datasets.luna16.dataset import Luna16
 from scripts.preparation.cases import prepare_case
 from scripts.preparation.cohort import plan, prepare_cohort
 from scripts.preparation.options import SliceOptions, SplitOptions
@@ -134,6 +135,27 @@ def test_task_and_outcome_then_travel_to_other_processes(cohort, tmp_path):
         assert travelled == task
         outcome = prepare_case(travelled)
         assert pickle.loads(pickle.dumps(outcome)) == outcome
+
+
+@pytest.mark.parametrize(
+    "error", [OverflowError("too large"), KeyError("x"), RecursionError(), MemoryError()], ids=str
+)
+def test_scan_that_fails_in_an_unforeseen_way_then_reported_and_the_others_prepared(
+    cohort, tmp_path, monkeypatch, error
+):
+    read = Luna16.read
+
+    def fail(self, scan):
+        if scan.id == "1.1":
+            raise error
+        return read(self, scan)
+
+    monkeypatch.setattr(Luna16, "read", fail)
+    report = prepare_cohort(request(cohort, tmp_path / "out"))
+    assert [prepared.scan.id for prepared in report.prepared] == ["1.0", "1.2", "1.3"]
+    (problem,) = report.problems
+    assert (problem.scan_id, problem.place, problem.left_out) == ("1.1", "1.1.mhd", True)
+    assert problem.reason
 
 
 def test_output_that_cannot_be_written_then_refused_at_once(cohort, tmp_path):

@@ -11,7 +11,7 @@ from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.cohort import prepare_cohort
 from scripts.preparation.command import command_of
 from scripts.volumes.geometry import grid_difference
-from tests.scripts.datasets.luna16.cohort import every_sample, request
+from tests.scripts.datasets.luna16.cohort import HEADER, every_sample, request
 
 
 def test_label_then_ball_in_the_right_place_also_in_a_flipped_scan(cohort, prepared):
@@ -84,6 +84,20 @@ def test_masks_then_taken_with_their_numbers_and_measured(cohort, tmp_path):
         given = nibabel.load(tmp_path / "masks" / f"{prepared.scan.id}.nii.gz")
         np.testing.assert_array_equal(written.get_fdata(), given.get_fdata())
         np.testing.assert_allclose(written.affine, given.affine, atol=1e-4)
+
+
+def test_excluded_findings_then_listed_with_slices_and_volumes_of_their_scan(cohort, tmp_path):
+    rows = ["1.1,1,40,-60,-1", "1.1,5,45,-70,4.5", "9.9,1,1,1,3"]
+    (cohort.folder / "annotations_excluded.csv").write_text("\n".join([HEADER, *rows]))
+    prepare_cohort(request(cohort, tmp_path / "out"))
+    content = json.loads((tmp_path / "out" / "datalist.json").read_text())
+    entries = [e for one in (content, content["volumes"]) for name in PARTITIONS for e in one[name]]
+    expected = [
+        {"centre_lps_mm": [1.0, 40.0, -60.0], "diameter_mm": 10.0},
+        {"centre_lps_mm": [5.0, 45.0, -70.0], "diameter_mm": 4.5},
+    ]
+    assert next(e["excluded"] for e in entries if e["series_uid"] == "1.1") == expected
+    assert {e["series_uid"] for e in entries if "excluded" in e} == {"1.1"}
 
 
 def test_mask_missing_or_on_another_grid_then_that_scan_is_left_out(cohort, tmp_path):

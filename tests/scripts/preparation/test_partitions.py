@@ -6,6 +6,7 @@ from scripts.datasets.datalist import load_datalist
 from scripts.datasets.luna16.dataset import Luna16
 from scripts.datasets.shares import PARTITIONS, leaks
 from scripts.preparation.cohort import prepare_cohort
+from scripts.preparation.cohort_report import summary
 from scripts.preparation.options import SliceOptions, SplitOptions
 from tests.scripts.datasets.luna16.cohort import TinyCohort, every_sample, request
 
@@ -70,6 +71,31 @@ def test_slice_block_split_of_one_scan_then_slices_apart(tmp_path):
     assert all(sides.values())
     assert min(abs(a - b) for a in sides["training"] for b in sides["test"]) >= 2
     assert not set(sides["validation"]) & {*sides["training"], *sides["test"]}
+
+
+@pytest.mark.parametrize("kind", ["nodule", "slice_block"])
+def test_split_within_scans_then_volumes_not_listed_and_said(tmp_path, kind):
+    cohort = TinyCohort(tmp_path / "luna")
+    for n in range(3):
+        cohort.add(f"1.{n}", [((20, 18, 11), 20.0)])
+    split, slices = SplitOptions(kind), SliceOptions("all", empty_share=0.3)
+    report = prepare_cohort(request(cohort, tmp_path / "out", split=split, slices=slices))
+    content = json.loads((tmp_path / "out" / "datalist.json").read_text())
+    assert "volumes" not in content
+    assert f"note: volumes are not listed: split {kind} divides scans" in summary(report)
+    with pytest.raises(ValueError, match=rf"lists no volumes; .* patient \(its split is {kind}\)"):
+        load_datalist(tmp_path / "out" / "datalist.json", "volumes/test")
+
+
+@pytest.mark.parametrize("kind", ["patient", "fold"])
+def test_split_of_whole_scans_then_every_volume_in_one_partition(cohort, tmp_path, kind):
+    report = prepare_cohort(request(cohort, tmp_path / "out", split=SplitOptions(kind, folds=3)))
+    volumes = json.loads((tmp_path / "out" / "datalist.json").read_text())["volumes"]
+    owners = [(e["series_uid"], name) for name in PARTITIONS for e in volumes[name]]
+    assert sorted(uid for uid, _ in owners) == ["1.0", "1.1", "1.2", "1.3"]
+    slices = {s["series_uid"]: name for name in PARTITIONS for s in report.lists[name]}
+    assert dict(owners) == slices
+    assert "not listed" not in summary(report)
 
 
 def test_slice_block_of_central_slices_then_refused(cohort, tmp_path):

@@ -44,12 +44,20 @@ def samples_of(output):
     return [s for section in PARTITIONS for s in load_datalist(output / "datalist.json", section)]
 
 
-def volumes_of(output):
-    found = {}
-    for section in PARTITIONS:
-        for volume in load_datalist(output / "datalist.json", f"volumes/{section}"):
-            found[volume["series_uid"]] = volume
-    return found
+def volumes_of(real_data, output):
+    """Image, label and nodules of each scan; blocks of slices list no volumes."""
+    nodules = {}
+    for sample in samples_of(output):
+        own = nodules.setdefault(sample["series_uid"], {})
+        own.update((nodule["id"], nodule) for nodule in sample["nodules"])
+    return {
+        uid: {
+            "image": real_data / "luna16" / "subset0" / f"{uid}.mhd",
+            "label": output / "volumes" / f"{uid}.nii.gz",
+            "nodules": [own[number] for number in sorted(own)],
+        }
+        for uid, own in nodules.items()
+    }
 
 
 def test_real_samples_then_equal_the_slices_of_the_scan(real_data, balls):
@@ -65,9 +73,9 @@ def test_real_samples_then_equal_the_slices_of_the_scan(real_data, balls):
         np.testing.assert_array_equal(LoadSlicesd()(sample)["image"], hu[uid][[k - 1, k, k + 1]])
 
 
-def test_real_balls_then_three_official_nodules_of_their_volumes(balls):
+def test_real_balls_then_three_official_nodules_of_their_volumes(real_data, balls):
     output, _ = balls
-    volume = volumes_of(output)[OFFICIAL]
+    volume = volumes_of(real_data, output)[OFFICIAL]
     image, label = sitk.ReadImage(volume["image"]), sitk.ReadImage(volume["label"])
     assert not grid_difference(image, label)
     voxel_mm3 = np.prod(image.GetSpacing())
@@ -97,7 +105,7 @@ def test_real_slices_held_back_then_apart_from_those_of_training(balls):
 def test_real_readers_then_agree_with_the_reference_votes(real_data, consensus):
     output, report = consensus
     assert not report.problems
-    for uid, volume in volumes_of(output).items():
+    for uid, volume in volumes_of(real_data, output).items():
         reference = real_data / "luna16" / "reference_masks" / f"{uid}_nodule_votes.nii.gz"
         wanted = sitk.GetArrayFromImage(sitk.ReadImage(reference)) >= 2
         label = sitk.ReadImage(volume["label"])
@@ -108,9 +116,9 @@ def test_real_readers_then_agree_with_the_reference_votes(real_data, consensus):
         assert found.sum() == pytest.approx(wanted.sum(), rel=0.1)
 
 
-def test_real_readers_then_every_official_centre_lies_inside(balls, consensus):
-    official = volumes_of(balls[0])[OFFICIAL]["nodules"]
-    volume = volumes_of(consensus[0])[OFFICIAL]
+def test_real_readers_then_every_official_centre_lies_inside(real_data, balls, consensus):
+    official = volumes_of(real_data, balls[0])[OFFICIAL]["nodules"]
+    volume = volumes_of(real_data, consensus[0])[OFFICIAL]
     image = sitk.ReadImage(volume["label"])
     instances = sitk.GetArrayFromImage(image)
     affine = affine_of(image)
@@ -122,8 +130,8 @@ def test_real_readers_then_every_official_centre_lies_inside(balls, consensus):
     assert len(hit) == 3
 
 
-def test_real_excerpt_then_the_nodule_of_two_readers_is_found(consensus):
-    volume = volumes_of(consensus[0])[EXCERPT]
+def test_real_excerpt_then_the_nodule_of_two_readers_is_found(real_data, consensus):
+    volume = volumes_of(real_data, consensus[0])[EXCERPT]
     assert len(volume["nodules"]) == 1
 
 

@@ -17,6 +17,19 @@ def test_folder_that_links_to_itself_then_listing_ends(tmp_path):
     assert len(list(folder_files(tmp_path, ()))) == 1
 
 
+def test_folder_that_cannot_be_read_then_an_error_and_the_rest_is_listed(tmp_path, locked):
+    write_files(tmp_path, {"a/image_0": b"s", "b/image_0": b"s"})
+    locked(tmp_path / "a")
+    error, file = folder_files(tmp_path, ())
+    assert str(error) == f"{tmp_path / 'a'}: cannot be read: Permission denied"
+    assert file.parts == ("b", "image_0")
+    with ArchiveReader() as reader:
+        assert [type(item).__name__ for item in tree_files(reader, tmp_path)] == [
+            "ValueError",
+            "File",
+        ]
+
+
 def test_tree_with_zips_in_it_then_every_file_by_its_parts(tmp_path):
     inner = zip_bytes({"liver/image_0": b"slice", "__MACOSX/liver/._image_0": b""})
     outer = zip_bytes({"p/MASKS_DICOM.zip": inner})

@@ -7,9 +7,9 @@ import SimpleITK as sitk
 
 from scripts.__main__ import main
 from scripts.datasets.ircadb.dataset import Ircadb
-from scripts.preparation.cohort import Request, prepare_cohort
-from scripts.preparation.options import SliceOptions, SplitOptions
-from scripts.preparation.partitions import volume_lists
+from scripts.preparation.cases import prepare_case
+from scripts.preparation.cohort import Request, plan
+from scripts.preparation.options import SliceOptions
 from scripts.volumes.geometry import grid_difference
 from scripts.volumes.readers import read_image
 
@@ -38,15 +38,13 @@ def test_patient_17_unpacked_then_volumes_on_the_grid_of_its_dicom_folder(real_d
                 n for n in archive.namelist() if n.startswith((f"{section}/i", f"{section}/l"))
             ]
             archive.extractall(source, wanted)
-    split = SplitOptions("slice_block")
-    request = Request(Ircadb(), source, tmp_path / "out", SliceOptions("all"), split)
-    report = prepare_cohort(request)
-    volumes = volume_lists(report.lists, report.prepared, Ircadb(), split, tmp_path / "out")
-    entry = volumes["training"][0]
-    image, label = (read_image(tmp_path / "out" / entry[kind]) for kind in ("image", "label"))
+    request = Request(Ircadb(), source, tmp_path / "out", SliceOptions("all"))
+    (task,) = plan(Ircadb().find(source), request)
+    outcome = prepare_case(task)
+    image, label = (read_image(task.volume_files()[kind]) for kind in ("image", "label"))
     scan = read_image(source / "PATIENT_DICOM")
     assert not grid_difference(scan, image)
     assert not grid_difference(scan, label)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(scan), sitk.GetArrayFromImage(image))
     assert int((sitk.GetArrayFromImage(label) == 1).sum()) == 2106497
-    assert entry["known_classes"] == [0, 1]
+    assert outcome.record["known_classes"] == [0, 1]

@@ -122,9 +122,48 @@ def test_patients_table_then_read_and_contradictions_refused(tmp_path):
         read_patients(path)
 
 
-def test_findings_then_only_those_measured(tmp_path):
-    path = write(tmp_path, HEADER + "a,1,2,3,-1\na,1,2,3,5\nb,1,2,3,5\na,x,2,3,5\n")
-    assert read_findings(path, {"a"}) == {"a": [(1.0, 2.0, 3.0, 5.0)]}
+def test_findings_then_read_with_a_size_for_those_not_measured(tmp_path):
+    path = write(tmp_path, HEADER + "a,1,2,3,-1\na,1,2,3,5\nb,1,2,3,5\n")
+    table = read_findings(path, {"a"})
+    points = [finding.point for finding in table.findings["a"]]
+    assert points == [(1.0, 2.0, 3.0, 10.0), (1.0, 2.0, 3.0, 5.0)]
+    assert [finding.diameter_mm for finding in table.findings["a"]] == [None, 5.0]
+    assert not table.problems
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("a,x,2,3,5", "coordX must be a number, got 'x'"),
+        ("a,1,inf,3,5", "coordY must be finite"),
+        ("a,1,2,3", "must have 5 cells, got 4"),
+    ],
+    ids=["text", "infinite", "short"],
+)
+def test_findings_when_a_row_is_invalid_then_reported_and_the_others_read(tmp_path, row, reason):
+    table = read_findings(write(tmp_path, f"{HEADER}{row}\na,1,2,3,5\nother,x\n"), {"a"})
+    assert [finding.diameter_mm for finding in table.findings["a"]] == [5.0]
+    (problem,) = table.problems
+    assert (problem.scan_id, problem.left_out) == ("a", False)
+    assert problem.reason.startswith(reason)
+
+
+def test_findings_when_the_file_is_unreadable_or_absent_then_reported_or_none(tmp_path):
+    assert not read_findings(tmp_path / "none.csv", {"a"}).problems
+    path = tmp_path / "annotations_excluded.csv"
+    path.write_bytes(b"\xff\xfe\x00\x81")
+    (problem,) = read_findings(path, {"a"}).problems
+    assert problem.place == "annotations_excluded.csv"
+    assert "must be a CSV file in UTF-8" in problem.reason
+
+
+@pytest.mark.real
+def test_official_excluded_findings_then_every_row_read(real_data):
+    folder = real_data / "luna16"
+    uids = set((folder / "seriesuids.csv").read_text().split())
+    table = read_findings(folder / "annotations_excluded.csv", uids)
+    assert not table.problems
+    assert sum(len(findings) for findings in table.findings.values()) == 35192
 
 
 @pytest.mark.real

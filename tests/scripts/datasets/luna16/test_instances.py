@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
-from scripts.datasets.luna16.instances import ball_mask
-from scripts.volumes.geometry import index_to_world
+from scripts.datasets.luna16.annotations import Annotation
+from scripts.datasets.luna16.instances import ball_mask, mask_instances
+from scripts.volumes.geometry import affine_of, index_to_world
+from tests.scripts.datasets.luna16.cohort import as_image
 
 PLAIN = np.diag([0.7, 0.7, 2.5, 1.0])
 
@@ -79,3 +82,82 @@ def test_ball_when_numbers_are_bad_then_refused(centre, diameter, message):
 def test_ball_when_shape_is_bad_then_refused():
     with pytest.raises(ValueError, match="shape_zyx: must be three sizes above 0"):
         ball_mask((8, 0, 8), np.eye(4), (0, 0, 0), 3.0)
+
+
+SHAPE = (24, 40, 48)
+CENTRES = ((12, 14, 8), (30, 14, 8), (30, 30, 16))  # indices (i, j, k)
+
+
+def listed(image, centres=CENTRES, diameter=9.0):
+    mm = index_to_world(np.array(centres), affine_of(image)).tolist()
+    return [Annotation(n, "1.2", tuple(one), diameter) for n, one in enumerate(mm, start=2)]
+
+
+def masked(tmp_path, balls, value=None):
+    """A mask of balls ((i, j, k), diameter in mm), numbered or of one value; and its scan."""
+    scan = as_image(np.zeros(SHAPE, np.int16))
+    affine, mask = affine_of(scan), np.zeros(SHAPE, np.uint8)
+    for number, (index, diameter) in enumerate(balls, start=1):
+        inside = ball_mask(SHAPE, affine, index_to_world(index, affine), diameter)
+        mask[inside] = number if value is None else value
+    path = tmp_path / "1.2.nii.gz"
+    sitk.WriteImage(as_image(mask), path)
+    return path, scan
+
+
+@pytest.mark.parametrize("value", [1, 255])
+def test_mask_of_one_value_then_its_components_are_the_nodules(tmp_path, value):
+    path, scan = masked(tmp_path, [(centre, 9.0) for centre in CENTRES], value)
+    instances, nodules = mask_instances(path, scan, listed(scan))
+    assert len(nodules) == 3
+    found = sorted(tuple(nodule["centre_lps_mm"]) for nodule in nodules)
+    wanted = sorted(row.centre_lps_mm for row in listed(scan))
+    np.testing.assert_allclose(found, wanted, atol=0.5)
+    assert [nodule["diameter_mm"] for nodule in nodules] == pytest.approx([9.0] * 3, abs=0.7)
+    assert sorted(np.unique(instances)) == [0, *sorted(nodule["id"] for nodule in nodules)]
+
+
+def test_mask_of_one_value_for_a_scan_without_listed_nodules_then_its_components(tmp_path):
+    path, scan = masked(tmp_path, [(centre, 9.0) for centre in CENTRES], 1)
+    assert len(mask_instances(path, scan)[1]) == 3
+
+
+def test_mask_of_one_value_with_a_nodule_in_two_parts_then_one_nodule(tmp_path):
+    parts = [((12, 14, 8), 6.0), ((16, 14, 8), 1.5), ((30, 14, 8), 9.0)]
+    path, scan = masked(tmp_path, parts, 1)
+    assert len(mask_instances(path, scan, listed(scan, CENTRES[:2]))[1]) == 2
+    path, scan = masked(tmp_path, parts[:2], 4)
+    assert [n["id"] for n in mask_instances(path, scan, listed(scan, CENTRES[:1]))[1]] == [4]
+
+
+def test_mask_with_numbers_then_kept_with_nodules_that_are_not_listed(tmp_path):
+    path, scan = masked(tmp_path, [(centre, 9.0) for centre in CENTRES])
+    assert [n["id"] for n in mask_instances(path, scan, listed(scan)[:1])[1]] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("value", [None, 1], ids=["numbered", "one value"])
+def test_mask_without_a_listed_nodule_then_refused_by_its_row(tmp_path, value):
+    path, scan = masked(tmp_path, [(centre, 9.0) for centre in CENTRES[:2]], value)
+    with pytest.raises(ValueError, match=r"1.2.nii.gz: contradicts .* lists 3 .* for row 4;"):
+        mask_instances(path, scan, listed(scan))
+
+
+@pytest.mark.parametrize("value", [None, 1], ids=["numbered", "one value"])
+def test_mask_with_two_listed_nodules_in_one_object_then_refused(tmp_path, value):
+    path, scan = masked(tmp_path, [((21, 14, 8), 30.0), ((30, 30, 16), 5.0)], value)
+    with pytest.raises(ValueError, match="lists 3 nodules: the mask has 2 objects"):
+        mask_instances(path, scan, listed(scan))
+
+
+def test_mask_without_any_voxel_but_listed_nodules_then_refused(tmp_path):
+    path, scan = masked(tmp_path, [])
+    with pytest.raises(ValueError, match="has 0 objects, and none of its own for row 2, 3, 4"):
+        mask_instances(path, scan, listed(scan))
+
+
+def test_mask_of_one_value_with_a_component_far_from_every_nodule_then_refused(tmp_path):
+    path, scan = masked(tmp_path, [(centre, 9.0) for centre in CENTRES], 1)
+    with pytest.raises(ValueError, match="1 of them far from every listed nodule, the first at"):
+        mask_instances(path, scan, listed(scan, CENTRES[:2]))
+    excluded = [(*listed(scan)[2].centre_lps_mm, 6.0)]
+    assert len(mask_instances(path, scan, listed(scan, CENTRES[:2]), excluded)[1]) == 3

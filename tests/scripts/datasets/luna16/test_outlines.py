@@ -86,6 +86,27 @@ def test_votes_when_readers_differ_then_counted_per_voxel_and_holes_cut(tmp_path
     assert (votes == 2).sum() == 11**2 - 5**2
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (1, 3, 0, 2)], ids=str)
+def test_votes_when_outline_inside_a_hole_then_nodule_again_in_any_order(tmp_path, order):
+    rois = [
+        roi(-46, square(20, 20, 14)),
+        roi(-46, square(20, 20, 10), "FALSE"),
+        roi(-46, square(20, 20, 6)),
+        roi(-46, square(20, 20, 3), "FALSE"),
+    ]
+    votes = votes_of(read_outlines(write_xml(tmp_path, nodule("a", *(rois[i] for i in order)))))
+    assert (votes[2] == 1).sum() == 27**2 - 19**2 + 11**2 - 5**2
+    row = votes[2, 20, 20:34]
+    assert row.tolist() == [0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1]
+
+
+def test_votes_when_hole_crosses_an_outline_then_cut_from_all_around_it(tmp_path):
+    outer, inner = roi(-46, square(20, 20, 10)), roi(-46, square(20, 20, 5))
+    crossing = roi(-46, square(30, 20, 7), "FALSE")
+    votes = votes_of(read_outlines(write_xml(tmp_path, nodule("a", outer, inner, crossing))))
+    assert votes[2, 20, 20:30].tolist() == [1, 1, 1, 1, 0, 0, 0, 0, 0, 0]
+
+
 def test_votes_when_a_reader_outlined_a_voxel_twice_then_one_vote(tmp_path):
     twice = nodule("a", roi(-46, square(20, 20, 5))) + nodule("b", roi(-46, square(22, 20, 5)))
     assert votes_of(read_outlines(write_xml(tmp_path, twice, ""))).max() == 1
@@ -163,6 +184,7 @@ def test_reading_when_series_differs_then_refused(tmp_path):
         read_outlines(write_xml(tmp_path, ""), series_uid="9.9")
 
 
+LINE = [(1, 1), (2, 2)]
 ENTITY = '<!DOCTYPE a [<!ENTITY e "boom">]>'
 
 
@@ -172,16 +194,53 @@ ENTITY = '<!DOCTYPE a [<!ENTITY e "boom">]>'
         ([""], ENTITY, "reading.xml: must be a plain XML file"),
         (["<broken>"], "", "reading.xml: must be a plain XML file"),
         ([], "", "must be a CT reading of LIDC, .* 1 series, 0 sessions"),
-        ([nodule("a", roi(-46, [(1, 1), (2, 2)], "MAYBE"))], "", "inclusion must be TRUE or FALSE"),
-        ([nodule("a", roi("nan", [(1, 1), (2, 2)]))], "", "imageZposition must be finite"),
-        ([nodule("a", roi("up", [(1, 1), (2, 2)]))], "", "damaged reading: could not convert"),
-        ([nodule("a", "<roi></roi>")], "", "element roi lacks inclusion"),
     ],
-    ids=["entity", "not XML", "no session", "inclusion", "NaN", "z in words", "no inclusion"],
+    ids=["entity", "not XML", "no session"],
 )
 def test_reading_when_file_unfit_then_refused_by_name(tmp_path, sessions, head, message):
     with pytest.raises(ValueError, match=message):
         read_outlines(write_xml(tmp_path, *sessions, head=head))
+
+
+@pytest.mark.parametrize(
+    ("rois", "message"),
+    [
+        (roi(-46, LINE, "MAYBE"), "inclusion must be TRUE or FALSE"),
+        (roi("nan", LINE), "imageZposition must be a number of at most 1e.06, got nan"),
+        (roi("-inf", LINE), "imageZposition must be a number of at most .* got -inf"),
+        (roi("9e300", LINE), "imageZposition must be a number of at most .* got 9e300"),
+        (roi("up", LINE), "imageZposition must be a number, got 'up'"),
+        (roi(-46, [("inf", 1), (2, 2)]), "xCoord must be a number of at most .* got inf"),
+        (roi(-46, [(1, "1e30"), (2, 2)]), "yCoord must be a number of at most .* got 1e30"),
+        (roi(-46, [(1.5, 1), (2, 2)]), "xCoord must be a whole number of pixels, got 1.5"),
+        (roi(-46, [("", 1), (2, 2)]), "xCoord must be a number, got ''"),
+        ("<roi><edgeMap/></roi>", "element edgeMap lacks xCoord"),
+        ("<roi></roi>", "element roi lacks edgeMap"),
+        ("", "element unblindedReadNodule lacks roi"),
+        (roi(-46, LINE).replace("inclusion", "other"), "element roi lacks inclusion"),
+        (roi(-46, LINE).replace("imageZ", "z"), "element roi lacks imageZposition"),
+    ],
+)
+def test_reading_when_a_value_is_unfit_then_refused_by_file_and_element(tmp_path, rois, message):
+    with pytest.raises(ValueError, match=rf"reading.xml: damaged reading: {message}"):
+        read_outlines(write_xml(tmp_path, nodule("a", rois)))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b'<?xml version="1.0" encoding="no-such"?><a/>',
+        b'<?xml version="1.0" encoding="utf-8"?><a>\xff</a>',
+        b"<a>" * 50_000,
+        b'<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><a>&c;</a>',
+    ],
+    ids=["empty", "unknown encoding", "not its encoding", "deep", "entities"],
+)
+def test_reading_when_no_xml_then_refused_by_name(tmp_path, content):
+    (tmp_path / "reading.xml").write_bytes(content)
+    with pytest.raises(ValueError, match=r"reading.xml: must be a plain XML file"):
+        read_outlines(tmp_path / "reading.xml")
 
 
 def test_reading_when_file_absent_then_said(tmp_path):

@@ -35,6 +35,27 @@ def test_archive_unpacked_into_its_own_name_then_found(tmp_path):
     assert [(scan.uid, scan.subset) for scan in find_cohort(tmp_path).scans] == [("a", 3)]
 
 
+def test_subset_or_lung_folder_that_cannot_be_read_then_reported_by_name(tmp_path, locked):
+    touch(tmp_path, *(f"subset{k}/s{k}.mhd" for k in range(10)), "annotations.csv")
+    touch(tmp_path, "seg-lungs-LUNA16/s1.mhd")
+    locked(tmp_path / "subset3")
+    locked(tmp_path / "seg-lungs-LUNA16")
+    cohort = find_cohort(tmp_path)
+    assert {scan.subset for scan in cohort.scans} == {0, 1, 2, 4, 5, 6, 7, 8, 9}
+    assert sorted(str(problem) for problem in cohort.problems) == [
+        f"{name}: {tmp_path / name}: cannot be read: Permission denied"
+        for name in ("seg-lungs-LUNA16", "subset3")
+    ]
+    assert not cohort.known.all_subsets  # rows of the unread subset are not unknown
+
+
+def test_every_subset_unreadable_then_refused_with_the_reason(tmp_path, locked):
+    touch(tmp_path, "subset0/a.mhd", "annotations.csv")
+    locked(tmp_path / "subset0")
+    with pytest.raises(FileNotFoundError, match="subset0: cannot be read: Permission denied"):
+        find_cohort(tmp_path)
+
+
 def test_series_in_two_subsets_then_first_used_and_second_reported(tmp_path):
     touch(tmp_path, "subset0/a.mhd", "subset1/a.mhd", "annotations.csv")
     cohort = find_cohort(tmp_path)
