@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from monai.bundle import ConfigParser
 
 from scripts.bundle.ids import all_ids, refuse_unknown_ids
 from scripts.bundle.recipe import Recipe
+from scripts.bundle.record import sha256_of
 from scripts.study.choices import GRAPH_CUT, OWN
 from scripts.study.declaration import Pretraining, Study
 from scripts.study.methods import Method
@@ -23,38 +25,41 @@ SETTINGS = "<here>/settings.json"
 
 @dataclass(frozen=True)
 class Cell:
-    """One training with one seed, and its evaluations.
+    """One training with one seed and test fold, and its evaluations.
 
     Args:
         method: the row.
         seed: of split and training.
+        fold: the test fold; None for a split with a single test partition.
         training: None for a method that is not trained.
         evaluations: row -> step; several if the rows are stages.
     """
 
     method: Method
     seed: int
+    fold: int | None
     training: Task | None
     evaluations: Mapping[str, Task]
 
     @property
     def name(self) -> str:
         """Displayed name."""
-        return f"{self.method.name}, seed {self.seed}"
+        return f"{self.method.name}, {drawn(self.seed, self.fold)}"
 
 
 def make_cells(study: Study, source: Source) -> list[Cell]:
     """Make all cells and check the configs that they merge; nothing is run.
 
-    They are ordered by seed, so that an interrupted study has all methods for some seeds.
+    They are ordered by seed and fold, so that an interrupted study has all methods for some.
 
     Raises:
         ValueError: for a setting that is in none of the configs.
     """
     known: set[str] = set()
     cells = [
-        _cell(study, source, method, seed, known)
+        _cell(study, source, method, (seed, fold), known)
         for seed in study.seeds
+        for fold in study.folds or (None,)
         for method in study.methods
     ]
     settings = {**study.settings, **{k: v for m in study.methods for k, v in m.settings.items()}}
@@ -66,23 +71,37 @@ def make_cells(study: Study, source: Source) -> list[Cell]:
     return cells
 
 
-def _cell(study: Study, source: Source, method: Method, seed: int, known: set[str]) -> Cell:
+def drawn(seed: int, fold: int | None) -> str:
+    """Describe the seed and fold of a step.
+
+    Example:
+        >>> drawn(0, None), drawn(1, 4)
+        ('seed 0', 'seed 1, fold 4')
+    """
+    return f"seed {seed}" if fold is None else f"seed {seed}, fold {fold}"
+
+
+def _cell(
+    study: Study, source: Source, method: Method, draw: tuple[int, int | None], known: set[str]
+) -> Cell:
+    """Make the cell of a method with one seed and fold (``draw``)."""
+    seed, fold = draw
     trained_on, tested_on = (
-        prepared_task(study, source, label=label, split=method.split, seed=seed)
+        prepared_task(study, source, (label, method.split, seed), fold=fold)
         for label in (method.label, method.tested_label)
     )
     if method.network == GRAPH_CUT:
         words = ["-m", "scripts", "graph_cut", "--datalist", "<need0>/datalist.json"]
         words += ["--output", "<out>", "--section", "test"]
-        name = f"graph cut {method.split} seed {seed}"
+        name = f"graph cut {method.split} {drawn(seed, fold)}"
         cut = Task("evaluations", name, tuple(words), (tested_on,))
-        return Cell(method, seed, None, {method.name: cut})
+        return Cell(method, seed, fold, None, {method.name: cut})
     weights = _weights_task(study, source, method, seed, trained_on)
     training = training_task(study, method, seed, (trained_on, *weights), known)
     stages = stage_names(study, method)
     if not stages:
         evaluation = evaluation_task(study, method, seed, (training, tested_on), "model.pt")
-        return Cell(method, seed, training, {method.name: evaluation})
+        return Cell(method, seed, fold, training, {method.name: evaluation})
     several = len(study.methods) > 1
     evaluations = {
         f"{method.name} · {stage}" if several else stage: evaluation_task(
@@ -90,7 +109,7 @@ def _cell(study: Study, source: Source, method: Method, seed: int, known: set[st
         )
         for number, stage in enumerate(stages, start=1)
     }
-    return Cell(method, seed, training, evaluations)
+    return Cell(method, seed, fold, training, evaluations)
 
 
 def stage_names(study: Study, method: Method) -> list[str]:
@@ -140,12 +159,14 @@ def fitting(settings: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str,
 
 
 def _bundle_task(kind: str, name: str, run_id: str, config: str, parts: tuple[Any, ...]) -> Task:
-    """Make a step of ``monai.bundle run``; its inputs include the merged config."""
+    """Make a step of ``monai.bundle run``; its inputs include merged config and weight file."""
     files, settings, needs, overrides = parts
     folder, stem = config.rsplit("/configs/", 1)
     recipe = Recipe(folder, (*files, SETTINGS))
     words = recipe.command(run_id, stem.removesuffix(".json"), **overrides, output_dir="<out>")
     made_of = {"config": merge([config, *files])}
+    if Path(weights := str(overrides.get("encoder_weights", ""))).is_file():
+        made_of["encoder_weights"] = sha256_of(Path(weights))
     return Task(
         kind,
         name,

@@ -22,8 +22,9 @@ from scripts.preparation.splits import Split, splits_of
 
 GRAPH_CUT = "graph_cut"
 SCRATCH = "scratch"
+IMAGENET = "imagenet"
 OWN = "own"
-WEIGHTS = ("imagenet", OWN, "none")
+WEIGHTS = (IMAGENET, OWN, "none")
 BUNDLES = "bundles"
 LOSSES: Mapping[Kind, str] = {"instances": "configs/losses", "classes": "configs/class_losses"}
 # of `prepare`: set by the study itself, or on its command line

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scripts.storage.output_folder import claim_output, writing_into
 from scripts.study.cells import make_cells
-from scripts.study.declaration import read_study
+from scripts.study.declaration import read_study, with_weights
 from scripts.study.processes import locked
 from scripts.study.report import write_report
 from scripts.study.runner import failure_of, run_cells, share_of, wait_for_all
@@ -23,6 +23,7 @@ def study(
     readers_xml: str | None = None,
     masks: str | None = None,
     pretraining_data: str | None = None,
+    imagenet_weights: str | None = None,
     work: str | None = None,
 ) -> None:
     """Run a declared grid of trainings and evaluations, and update a report after each.
@@ -42,6 +43,8 @@ def study(
         masks: folder of instance masks, for studies with labels of kind masks.
         pretraining_data: the source, or a prepared folder, of a pretraining with separate data;
             phantoms by default.
+        imagenet_weights: file of ImageNet weights for methods with the weights imagenet, instead of
+            downloading those of torchvision.
         work: folder of data, trainings and evaluations; studies with the same folder share their
             common steps. By default study_work next to the output.
 
@@ -51,6 +54,8 @@ def study(
         SystemExit: 1 when a cell failed.
     """
     declared = read_study(config, small=small)
+    if imagenet_weights is not None:
+        declared = with_weights(declared, imagenet_weights)
     source = choose_source(declared, data, readers_xml, masks, pretraining_data=pretraining_data)
     cells = make_cells(declared, source)
     folder = Path(output).resolve()

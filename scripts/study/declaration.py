@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from scripts.storage.options import check_whole
 from scripts.study.choices import (
+    IMAGENET,
     OWN,
     WEIGHTS,
     Bundle,
@@ -25,8 +26,8 @@ ROWS = ("methods", "stages", "validated_stages")
 PAPER_KEYS = ("source", "note", "rows")
 STUDY_KEYS = (
     *("title", "question", "bundle", "data_set", "rows", "reference", "figures", "common"),
-    *("methods", "seeds", "epochs", "files", "settings", "data", "pretraining", "pretrainings"),
-    *("paper", "small"),
+    *("methods", "seeds", "folds", "epochs", "files", "settings", "data", "pretraining"),
+    *("pretrainings", "paper", "small"),
 )
 DATA_KEYS = ("prepare", "phantoms")
 NEEDED = ("title", "question", "bundle", "figures", "methods", "seeds", "epochs", "data")
@@ -70,6 +71,8 @@ class Study:
         figures: heading -> name in the evaluation's summary; the first is tested.
         methods: the rows.
         seeds: of split and training.
+        folds: test folds of each seed; empty for a single test partition. The cases of a seed's
+            folds are reported together.
         epochs: ``{"total": n}``, divided among the stages of a strategy, or ``{"per_stage": n}``.
         files: further config files.
         settings: ids of the configs and their values.
@@ -88,6 +91,7 @@ class Study:
     figures: Mapping[str, str]
     methods: tuple[Method, ...]
     seeds: tuple[int, ...]
+    folds: tuple[int, ...]
     epochs: Mapping[str, int]
     files: tuple[str, ...]
     settings: Mapping[str, Any]
@@ -126,6 +130,31 @@ def read_study(path: str | Path, *, small: bool = False) -> Study:
     if lacking:
         raise ValueError(f"{file}: lacks {', '.join(lacking)}")
     return _study(content, file.stem, small=small)
+
+
+def with_weights(study: Study, file: str) -> Study:
+    """Return a study whose methods with the weights ``imagenet`` read them from a file.
+
+    Raises:
+        FileNotFoundError: when the file does not exist.
+        ValueError: when no method has these weights, or several encoders do.
+    """
+    if not Path(file).is_file():
+        raise FileNotFoundError(f"imagenet_weights: no file {file}")
+    encoders = sorted({str(m.encoder) for m in study.methods if m.weights == IMAGENET})
+    if len(encoders) != 1:
+        raise ValueError(
+            "imagenet_weights: one file serves the methods of one encoder with the weights "
+            f"{IMAGENET}; {study.name} has those of {', '.join(encoders) or 'none'}"
+        )
+    path = str(Path(file).resolve())
+    return replace(
+        study,
+        methods=tuple(
+            replace(method, weights=path) if method.weights == IMAGENET else method
+            for method in study.methods
+        ),
+    )
 
 
 def _small_form(content: Mapping[str, Any], file: str) -> dict[str, Any]:
@@ -175,7 +204,8 @@ def _study(content: Mapping[str, Any], name: str, *, small: bool) -> Study:
         reference=check_name("reference", content.get("reference", names[0]), names),
         figures=_figures(content["figures"]),
         methods=tuple(methods),
-        seeds=_seeds(content["seeds"]),
+        seeds=_whole_numbers("seeds", content["seeds"]),
+        folds=_folds(content, methods, rows),
         epochs=_epochs(content["epochs"]),
         files=tuple(_files("files", content.get("files", ()))),
         settings=content.get("settings", {}),
@@ -191,12 +221,23 @@ def _figures(figures: object) -> Mapping[str, str]:
     return figures
 
 
-def _seeds(seeds: object) -> tuple[int, ...]:
-    if not isinstance(seeds, list) or not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds: must be a list of different whole numbers, got {seeds!r}")
-    for seed in seeds:
-        check_whole("seeds", seed, 0)
-    return tuple(seeds)
+def _whole_numbers(key: str, numbers: object) -> tuple[int, ...]:
+    if not isinstance(numbers, list) or not numbers or len(set(numbers)) < len(numbers):
+        raise ValueError(f"{key}: must be a list of different whole numbers, got {numbers!r}")
+    for number in numbers:
+        check_whole(key, number, 0)
+    return tuple(numbers)
+
+
+def _folds(content: Mapping[str, Any], methods: Sequence[Method], rows: str) -> tuple[int, ...]:
+    if "folds" not in content:
+        return ()
+    splits = sorted({method.split for method in methods} - {"fold"})
+    if splits:
+        raise ValueError(f"folds: every method must have the split fold, got {', '.join(splits)}")
+    if rows == "validated_stages":
+        raise ValueError("folds: rows must be methods or stages, got validated_stages")
+    return _whole_numbers("folds", content["folds"])
 
 
 def _epochs(epochs: object) -> Mapping[str, int]:

@@ -70,11 +70,13 @@ def _end_with_parent() -> None:
 def environment(own: os._Environ[str] | dict[str, str]) -> dict[str, str]:
     """Return the environment of a command, without that of torchrun: it is a single process.
 
-    If torchrun started several processes, each uses the GPU of its number.
+    If torchrun started several processes, each uses the GPU of its number; if there are more
+    processes than GPUs, they share them.
 
     Example:
-        >>> environment({"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "HOME": "/"})
-        {'HOME': '/', 'CUDA_VISIBLE_DEVICES': '1'}
+        >>> own = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}
+        >>> environment({**own, "CUDA_VISIBLE_DEVICES": "0,1"})
+        {'CUDA_VISIBLE_DEVICES': '1'}
     """
     variables = {
         name: value
@@ -83,11 +85,16 @@ def environment(own: os._Environ[str] | dict[str, str]) -> dict[str, str]:
     }
     if int(own.get("WORLD_SIZE", "1")) > 1:
         number = int(own.get("LOCAL_RANK", "0"))
-        visible = own.get("CUDA_VISIBLE_DEVICES", "").split(",")
-        variables["CUDA_VISIBLE_DEVICES"] = (
-            visible[number] if number < len(visible) > 1 else str(number)
-        )
+        gpus = own["CUDA_VISIBLE_DEVICES"].split(",") if "CUDA_VISIBLE_DEVICES" in own else _gpus()
+        if any(gpus):
+            variables["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
     return variables
+
+
+def _gpus() -> list[str]:
+    import torch  # slow import, needed under torchrun only
+
+    return [str(number) for number in range(torch.cuda.device_count())]
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,9 @@ class CaseValue:
 
 @dataclass(frozen=True)
 class Result:
-    """The result of one row of a report for one seed.
+    """The result of one row of a report for one seed, of all its test folds together.
+
+    Training and folder are those of the first fold.
 
     Args:
         row: its name.
@@ -82,16 +84,29 @@ class Result:
 
 
 def collect(study: Study, cells: Sequence[Cell], workshop: Workshop) -> list[Result]:
-    """Read the results of finished steps."""
-    results = []
+    """Read the results of finished steps; those of a seed's test folds are joined."""
+    results: dict[tuple[str, int], Result] = {}
     for cell in cells:
-        if study.rows == "validated_stages":
-            results += _validated(study, cell, workshop)
-            continue
-        for row, task in cell.evaluations.items():
-            if workshop.record(task) is not None:
-                results.append(_result(study, cell, workshop, row))
-    return results
+        for result in _of_cell(study, cell, workshop):
+            key = (result.row, result.seed)
+            results[key] = _joined(results[key], result) if key in results else result
+    return list(results.values())
+
+
+def _of_cell(study: Study, cell: Cell, workshop: Workshop) -> list[Result]:
+    if study.rows == "validated_stages":
+        return _validated(study, cell, workshop)
+    return [
+        _result(study, cell, workshop, row)
+        for row, task in cell.evaluations.items()
+        if workshop.record(task) is not None
+    ]
+
+
+def _joined(first: Result, other: Result) -> Result:
+    """Add the cases of another test fold."""
+    values = {heading: [*cases, *other.values[heading]] for heading, cases in first.values.items()}
+    return replace(first, values=values)
 
 
 def _training(cell: Cell, workshop: Workshop) -> dict[str, Any]:

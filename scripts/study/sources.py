@@ -183,7 +183,7 @@ def _check_labels(study: Study, source: Source) -> None:
     kinds = {label for m in study.methods for label in (m.label, m.tested_label)}
     if source.is_prepared and source.data is not None:
         splits = {method.split for method in study.methods}
-        if len(kinds) > 1 or len(splits) > 1 or len(study.seeds) > 1:
+        if len(kinds) > 1 or len(splits) > 1 or len(study.seeds) > 1 or len(study.folds) > 1:
             raise ValueError(
                 f"data: {source.data} is prepared with one label, split and seed, the study has "
                 f"{', '.join(sorted(kinds | splits))} and seeds {list(study.seeds)}; give the "
@@ -198,9 +198,11 @@ def _check_labels(study: Study, source: Source) -> None:
             raise ValueError(f"{option}: the study has labels of kind {kind}; give --{option} DIR")
 
 
-def prepared_task(study: Study, source: Source, *, label: str, split: str, seed: int) -> Task:
-    """Make the step that prepares one kind of label and split with one seed."""
-    return _prepared(study.bundle, study.data, source, (label, split, seed))
+def prepared_task(
+    study: Study, source: Source, kind: tuple[str, str, int], *, fold: int | None = None
+) -> Task:
+    """Make the step that prepares data of a ``kind``: label, split and seed; and a test fold."""
+    return _prepared(study.bundle, study.data, source, kind, fold)
 
 
 def pretraining_data_task(pretraining: Pretraining, source: Source, seed: int) -> Task | None:
@@ -212,9 +214,13 @@ def pretraining_data_task(pretraining: Pretraining, source: Source, seed: int) -
 
 
 def _prepared(
-    bundle: Bundle, data: Mapping[str, Any], source: Source, kind: tuple[str, str, int]
+    bundle: Bundle,
+    data: Mapping[str, Any],
+    source: Source,
+    kind: tuple[str, str, int],
+    fold: int | None = None,
 ) -> Task:
-    """Prepare a label, split and seed (``kind``) of a bundle's data set."""
+    """Prepare a label, split and seed (``kind``) of a bundle's data set, with a test fold."""
     if source.is_prepared and source.data is not None:
         facts = {"datalist": sha256_of(source.data / "datalist.json")}
         return Task("prepared", "given", made_of=facts, given=source.data)
@@ -222,6 +228,8 @@ def _prepared(
     needs = () if source.data is not None else (cohort_task(bundle, data["phantoms"]),)
     folder = "<need0>" if needs else str(source.data)
     options = {**bundle.options, "split": split, "seed": seed, "jobs": 1}
+    if fold is not None:
+        options["test_fold"] = fold
     words = ["-m", "scripts", "prepare", data_set, "--source", folder, "--output", "<out>"]
     if "label" in signature_of(data_set).parameters:
         options["label"] = label
@@ -229,7 +237,9 @@ def _prepared(
     if option is not None:
         options[option] = source.label_folders.get(option, f"<need0>/{option}")
     words += _options(options)
-    return Task("prepared", f"{data_set} {label} {split} seed {seed}", tuple(words), needs)
+    of_fold = "" if fold is None else f" {fold}"
+    name = f"{data_set} {label} {split}{of_fold} seed {seed}"
+    return Task("prepared", name, tuple(words), needs)
 
 
 def cohort_task(bundle: Bundle, options: Mapping[str, Any]) -> Task:
