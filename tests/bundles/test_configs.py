@@ -6,9 +6,11 @@ import pydoc
 import re
 
 import pytest
-from monai.bundle import ComponentLocator, ConfigComponent, ReferenceResolver
+import torch
+from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser, ReferenceResolver
 
 from custom_nets.encoders import ENCODERS
+from custom_nets.framing import pad_to_stride
 from tests.bundles.config_files import (
     FRAGMENTS,
     LUNG,
@@ -139,3 +141,12 @@ def test_loss_then_replaces_the_default(loss):
     parser = parser_of(LUNG / "train.json", loss)
     assert parser["loss"] == json.loads((ROOT / loss).read_text())["loss"]
     assert callable(parser.get_parsed_content("train::loss"))
+
+
+def test_crop_smaller_than_a_patch_then_padded_in_training_as_the_network_pads_it():
+    config = json.loads((LUNG / "train.json").read_text())
+    declared = {**config["augmentation"][0], "spatial_size": [64, 64], "_disabled_": False}
+    parser = ConfigParser({"pad": declared})
+    crop = torch.rand(3, 43, 50)
+    padded = parser.get_parsed_content("pad")({"image": crop, "label": crop[:1]})
+    assert torch.equal(padded["image"].as_tensor()[None], pad_to_stride(crop[None], 3)[0])

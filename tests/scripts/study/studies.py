@@ -7,6 +7,11 @@ from pathlib import Path
 from scripts.evaluation.tables import NODULE_COLUMNS, VOLUME_COLUMNS
 from scripts.study.processes import Outcome
 
+SMALL = [  # shipped studies with a small form
+    path.stem
+    for path in sorted(Path("configs/studies").glob("*.json"))
+    if "small" in json.loads(path.read_text())
+]
 STUDY = {
     "title": "A study",
     "question": "Which?",

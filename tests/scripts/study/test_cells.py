@@ -179,3 +179,22 @@ def test_split_without_a_test_section_then_its_validation_is_evaluated():
         for cell in cells
     }
     assert sections == {"patient": False, "slice_random": True}
+
+
+def test_folds_then_a_cell_for_each_on_data_of_its_own(tmp_path):
+    methods = [{**STUDY["methods"][0], "split": "fold"}]
+    cells = cells_of(tmp_path, methods=methods, folds=[0, 3])
+    assert [cell.name for cell in cells] == ["BSFT, seed 0, fold 0", "BSFT, seed 0, fold 3"]
+    first, second = (cell.training.needs[0] for cell in cells)
+    assert "--test_fold 0" in " ".join(first.words)
+    assert "--test_fold 3" in " ".join(second.words)
+
+
+def test_file_of_weights_when_its_content_changes_then_another_key(tmp_path):
+    file = tmp_path / "weights.pth"
+    keys = set()
+    for content in (b"1", b"2"):
+        file.write_bytes(content)
+        methods = [{**STUDY["methods"][0], "weights": str(file)}]
+        keys.add(cells_of(tmp_path, methods=methods)[0].training.key)
+    assert len(keys) == 2

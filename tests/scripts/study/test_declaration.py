@@ -1,8 +1,8 @@
 import pytest
 
 from scripts.study.choices import named
-from scripts.study.declaration import read_study
-from tests.scripts.study.studies import STUDY, write_study
+from scripts.study.declaration import read_study, with_weights
+from tests.scripts.study.studies import SMALL, STUDY, write_study
 
 NETWORK = {"network": "unet", "encoder": "resnet34", "strategy": "bsft"}
 ORGANS = {
@@ -19,6 +19,7 @@ STARTS = {"organs": ORGANS}
         ({"sedes": [1]}, "did you mean seeds"),
         ({"seeds": [1, 1]}, "different whole numbers"),
         ({"epochs": {"total": 1, "per_stage": 1}}, "epochs: must be"),
+        ({"folds": [0, 1]}, "every method must have the split fold, got patient"),
         ({"data": {"prepare": {"slice": "all"}}}, "did you mean slices"),
         ({"data": {"prepare": {"split": "nodule"}}}, "no 'split'"),
         ({"paper": {"rows": {"BSFT": {"Dice": 0.9}}}}, "need their source"),
@@ -76,10 +77,26 @@ def test_small_form_then_laid_over_each_pretraining_alone(tmp_path):
 
 
 @pytest.mark.parametrize("name", named("configs/studies"))
-@pytest.mark.parametrize("small", [True, False], ids=["small", "full"])
-def test_shipped_study_then_can_be_read(name, small):
-    study = read_study(f"configs/studies/{name}.json", small=small)
-    assert study.methods
-    if small:
-        assert len(study.seeds) <= 2
-        assert study.data["phantoms"]["size"] <= 128
+def test_shipped_study_then_can_be_read(name):
+    assert read_study(f"configs/studies/{name}.json").methods
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_small_form_of_a_shipped_study_then_takes_minutes(name):
+    study = read_study(f"configs/studies/{name}.json", small=True)
+    assert len(study.seeds) <= 2
+    assert study.data["phantoms"]["size"] <= 128
+
+
+def test_file_of_imagenet_weights_then_read_by_the_methods_that_start_from_them(tmp_path):
+    file = tmp_path / "weights.pth"
+    file.write_bytes(b"1")
+    methods = [{**NETWORK, "name": name, "weights": name} for name in ("imagenet", "none")]
+    study = read_study(write_study(tmp_path, methods=methods, reference="none"))
+    assert [m.weights for m in with_weights(study, str(file)).methods] == [str(file), "none"]
+    with pytest.raises(FileNotFoundError, match="imagenet_weights: no file"):
+        with_weights(study, str(tmp_path / "other.pth"))
+    both = [{**NETWORK, "encoder": ["resnet34", "vgg16"], "weights": "imagenet"}]
+    several = read_study(write_study(tmp_path, methods=both, reference="resnet34"))
+    with pytest.raises(ValueError, match="has those of resnet34, vgg16"):
+        with_weights(several, str(file))

@@ -12,8 +12,7 @@ from custom_nets.freezing import Freezable
 from scripts.study.cells import make_cells
 from scripts.study.declaration import read_study
 from scripts.study.sources import Source
-
-STUDIES = sorted(path.stem for path in Path("configs/studies").glob("*.json"))
+from tests.scripts.study.studies import SMALL
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +24,7 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {path.stem: path for path in folder.iterdir()}
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", SMALL)
 def test_small_form_then_every_network_can_be_built(name: str, pretrained: dict[str, Path]) -> None:
     built: set[str] = set()
     for cell in make_cells(read_study(f"configs/studies/{name}.json", small=True), Source()):

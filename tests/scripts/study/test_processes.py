@@ -32,9 +32,17 @@ def test_memory_of_a_command_then_in_megabytes(tmp_path):
 
 def test_environment_of_a_command_then_nothing_of_torchruns_and_its_own_gpu():
     own = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "TORCHELASTIC_RUN_ID": "x", "A": "b"}
-    assert environment(own) == {"A": "b", "CUDA_VISIBLE_DEVICES": "1"}
     assert environment({**own, "CUDA_VISIBLE_DEVICES": "5,7"})["CUDA_VISIBLE_DEVICES"] == "7"
+    assert environment({**own, "CUDA_VISIBLE_DEVICES": "5"})["CUDA_VISIBLE_DEVICES"] == "5"
     assert environment({"A": "b"}) == {"A": "b"}
+
+
+def test_environment_of_a_command_without_a_list_of_gpus_then_shares_those_there_are(monkeypatch):
+    own = {"WORLD_SIZE": "4", "LOCAL_RANK": "3"}
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert environment(own) == {"CUDA_VISIBLE_DEVICES": "1"}
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert environment(own) == {}
 
 
 HOLD = """

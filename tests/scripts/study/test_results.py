@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from scripts.study.results import CaseValue, Result, case_values, patients_of, read_table
+from scripts.study.results import CaseValue, Result, case_values, collect, patients_of, read_table
 
 PATIENTS = {"1.1": "p1", "1.2": "p2"}
 
@@ -72,3 +72,14 @@ def test_result_then_its_figure_is_the_ratio_of_sums():
     assert result.figure("sensitivity") == 4 / 5
     assert math.isnan(result.figure("Dice"))
     assert result.seconds == 5
+
+
+def test_folds_of_a_seed_then_their_cases_are_one_result(monkeypatch):
+    def of_cell(_study, cell, _workshop):
+        case = CaseValue(f"p{cell}", (str(cell),), cell, 1)
+        return [Result("row", cell // 10, {"Dice": [case]}, stages=[{"stage": str(cell)}])]
+
+    monkeypatch.setattr("scripts.study.results._of_cell", of_cell)
+    first, second = collect(None, [0, 2, 10], None)
+    assert (first.seed, first.figure("Dice"), first.stages) == (0, 1, [{"stage": "0"}])
+    assert (second.seed, second.figure("Dice")) == (1, 10)

@@ -3,7 +3,7 @@
 import pytest
 
 from scripts.study.declaration import read_study
-from scripts.study.sources import choose_source, prepared_task
+from scripts.study.sources import Source, choose_source, prepared_task
 from tests.scripts.study.studies import STUDY, write_datalist, write_study
 
 READERS = [{"name": "x", "network": "unet", "encoder": "resnet34", "label": ["ball", "readers"]}]
@@ -34,7 +34,7 @@ def test_prepared_folder_for_two_labels_then_refused_and_for_one_taken_as_given(
         choose_source(read(tmp_path, methods=READERS), write_datalist(tmp_path), None, None)
     study = read(tmp_path)
     source = choose_source(study, write_datalist(tmp_path), None, None)
-    task = prepared_task(study, source, label="ball", split="patient", seed=0)
+    task = prepared_task(study, source, ("ball", "patient", 0))
     assert task.given == tmp_path
     assert source.is_prepared
     text = source.describe(study.bundle, study.data)
@@ -78,7 +78,7 @@ def test_data_set_of_ones_own_then_prepared_with_its_options_and_without_a_label
     with pytest.raises(ValueError, match="declares no phantoms"):
         choose_source(study, None, None, None)
     source = choose_source(study, str(tmp_path), None, None)
-    task = prepared_task(study, source, label="map", split="given", seed=0)
+    task = prepared_task(study, source, ("map", "given", 0))
     text = " ".join(task.words)
     assert text.startswith(f"-m scripts prepare folder --source {tmp_path}")
     assert "--kind instances --objects values --split given" in text
@@ -89,7 +89,7 @@ def test_data_set_of_ones_own_then_prepared_with_its_options_and_without_a_label
 def test_download_then_prepared_with_the_studys_options(tmp_path):
     study = read(tmp_path)
     source = choose_source(study, str(tmp_path), None, None)
-    task = prepared_task(study, source, label="ball", split="nodule", seed=3)
+    task = prepared_task(study, source, ("ball", "nodule", 3))
     text = " ".join(task.words)
     assert text.startswith(f"-m scripts prepare luna16 --source {tmp_path}")
     assert "--split nodule" in text
@@ -101,7 +101,7 @@ def test_download_then_prepared_with_the_studys_options(tmp_path):
 def test_phantoms_then_drawn_first_and_their_masks_are_the_labels(tmp_path):
     study = read(tmp_path)
     source = choose_source(study, None, None, None)
-    task = prepared_task(study, source, label="masks", split="patient", seed=0)
+    task = prepared_task(study, source, ("masks", "patient", 0))
     (cohort,) = task.needs
     assert " ".join(cohort.words[:4]) == "-m scripts phantom luna16"
     assert "<need0>/masks" in task.words
@@ -112,3 +112,10 @@ def test_phantoms_then_drawn_first_and_their_masks_are_the_labels(tmp_path):
 def test_pretraining_data_that_no_pretraining_asks_for_then_refused(tmp_path):
     with pytest.raises(ValueError, match="pretraining_data: must be for pretrainings"):
         choose_source(read(tmp_path), None, None, None, pretraining_data=str(tmp_path))
+
+
+def test_fold_then_prepared_as_the_test_fold(tmp_path):
+    study = read(tmp_path, small=False)
+    task = prepared_task(study, Source(tmp_path), ("ball", "fold", 2), fold=4)
+    assert "--test_fold 4" in " ".join(task.words)
+    assert task.name == "luna16 ball fold 4 seed 2"
