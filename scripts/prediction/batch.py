@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -15,6 +15,7 @@ from typing import Any
 import torch.distributed as dist
 from tqdm import tqdm
 
+from scripts.prediction.inventory import DICOM_SERIES, Inventory, Remark
 from scripts.prediction.manifest import MADE_BY, nameless_provenance, read_manifest
 from scripts.prediction.network.segments import check_codes
 from scripts.prediction.one_series import (
@@ -28,12 +29,13 @@ from scripts.prediction.one_series import (
     predict_study,
 )
 from scripts.prediction.options import Options
-from scripts.prediction.sources import DICOM_SERIES, Inventory, find_sources
+from scripts.prediction.sources import find_sources
 from scripts.storage.files import write_json
 from scripts.storage.output_folder import claim_output, writing_into
 from scripts.storage.workers import work_through
 
 SUMMARY = "summary.json"
+_NAMED = 50  # refused files named on one line
 # longest wait of the first process for the last study of the others
 PATIENCE = timedelta(days=7)
 
@@ -79,6 +81,7 @@ class Batch:
         return {
             "made_by": MADE_BY,
             "counts": {**self.counts(), "refused": len(self.inventory.refused)},
+            "files_used": sum(len(source.files) for source in self.inventory.sources),
             "studies": outcomes,
             "skipped": dict(self.skipped()),
             "refused": [remark.reason for remark in self.inventory.refused],
@@ -146,12 +149,18 @@ def predict_all(source: Path, output: Path, options: Options, *, jobs: int = 1) 
 
 
 def lines_of(inventory: Inventory) -> Iterator[str]:
-    """List what is not predicted: one line per folder and reason, and per refused file."""
-    groups = Counter((r.location.rpartition("/")[0], r.reason) for r in inventory.skipped)
+    """List what is not predicted: one line per folder and reason; refused files by name."""
+    groups = Counter((remark.folder, remark.reason) for remark in inventory.skipped)
     for (folder, reason), number in groups.items():
         yield f"skipped: {folder}: {number} files, {reason}"
+    refused: dict[tuple[str, str], list[Remark]] = defaultdict(list)
     for remark in inventory.refused:
-        yield f"refused: {remark}"
+        refused[remark.folder, remark.reason].append(remark)
+    for remarks in refused.values():
+        names = [remark.location.rpartition("/")[2] for remark in remarks[1:]]
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        also = f" (likewise {', '.join(names[:_NAMED])}{more})" if names else ""
+        yield f"refused: {remarks[0]}{also}"
 
 
 def refuse_foreign(output: Path) -> None:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bundle.record import provenance, sha256_of
+from scripts.prediction.inventory import Source
 from scripts.prediction.network.model import Model
 from scripts.prediction.options import Options
 from scripts.prediction.result import Prediction
-from scripts.prediction.sources import Source
 from scripts.storage.files import write_json
 
 NAME = "manifest.json"
@@ -118,7 +118,9 @@ def write_manifest(folder: Path, model: Model, prediction: Prediction, **made: A
 
 def source_record(source: Source, digest: str) -> dict[str, Any]:
     """Describe a source without its name."""
-    return {"kind": source.kind, "files": len(source.files), "digest": digest}
+    left_out = dict(sorted(source.left_out.items()))
+    files = len(source.files)
+    return {"kind": source.kind, "files": files, "left_out": left_out, "digest": digest}
 
 
 @lru_cache(maxsize=4)

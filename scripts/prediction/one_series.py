@@ -7,7 +7,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,6 +16,8 @@ from typing import Any
 
 import torch
 
+from scripts.prediction.dicom.source_series import NO_FRAME
+from scripts.prediction.inventory import Source
 from scripts.prediction.manifest import (
     facts_of,
     fingerprint,
@@ -30,14 +32,13 @@ from scripts.prediction.pipeline import Stopwatch, predict_volume
 from scripts.prediction.products import PRODUCTS, write_product
 from scripts.prediction.result import Prediction
 from scripts.prediction.source_access import SourceAccess, digest_of, open_source
-from scripts.prediction.sources import DICOM_SERIES, Source
 from scripts.storage.output_folder import OutputError, writing_into
 from scripts.storage.workers import peak_memory_mb
-from scripts.volumes.dicom_series import Series
-from scripts.volumes.resampling import SliceStack
+from scripts.volumes.dicom_series import Series, notes_on
 
 PREDICTED, KEPT, FAILED = "predicted", "already there", "failed"
 LEFTOVERS = (".part-", ".old-")  # prefixes of unfinished folders
+_NO_STRUCTURES = "no rtstruct written: it needs a DICOM series"
 # errors of the disk, as opposed to those of a source file
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, None}
 
@@ -120,8 +121,7 @@ def _predict_and_write(task: Task, ready: SourceAccess, digest: str, mark: str) 
     """Predict a source that is ready to be read; write all products and the manifest."""
     watch, model = Stopwatch(), model_of(task.options)
     content = ready.read(resample=task.options.geometry == "resample")
-    stack = content.stack if isinstance(content, Series) else None
-    facts = facts_of(model, _warnings(task, stack))
+    facts = facts_of(model, _warnings(task, content))
     prediction = predict_volume(model, content, study=task.source.name, facts=facts, watch=watch)
     with _study_folder(task.output, task.source.name) as folder:
         _write_products(task, prediction, folder, watch)
@@ -138,12 +138,18 @@ def _predict_and_write(task: Task, ready: SourceAccess, digest: str, mark: str) 
     return prediction
 
 
-def _warnings(task: Task, stack: SliceStack | None) -> tuple[str, ...]:
+def _warnings(task: Task, content: Path | Series) -> tuple[str, ...]:
     """Return the warnings for the reader of the results."""
-    from_volume = task.source.kind != DICOM_SERIES
-    if from_volume and "rtstruct" in task.options.products:
-        return (*task.source.notes, "no rtstruct written: it needs a DICOM series")
-    return task.source.notes if stack is None else (*task.source.notes, stack.remark())
+    notes, products = list(task.source.notes), set(task.options.products)
+    if not isinstance(content, Series):
+        return (*notes, *(_NO_STRUCTURES for _ in products & {"rtstruct"}))
+    notes += notes_on(content.slices)
+    if content.stack is not None:
+        notes.append(content.stack.remark())
+    lacks_frame = any(not each.header.get("FrameOfReferenceUID") for each in content.slices)
+    if lacks_frame and products & {"seg", "rtstruct"}:
+        notes.append(NO_FRAME)
+    return tuple(notes)
 
 
 def _write_products(task: Task, prediction: Prediction, folder: Path, watch: Stopwatch) -> None:
@@ -164,8 +170,17 @@ def _write_products(task: Task, prediction: Prediction, folder: Path, watch: Sto
             try:
                 write_product(name, prediction, folder, statistics)
             except ValueError as error:
-                others = ",".join(n for n in task.options.products if n != name)
-                raise ValueError(f"{name}: {error} (--products {others} leaves it out)") from error
+                raise ValueError(f"{name}: {error}{_without(name, names)}") from error
+
+
+def _without(name: str, names: Sequence[str]) -> str:
+    """Advise the products that can be written where one cannot.
+
+    What one DICOM object lacks in the source, the other lacks too.
+    """
+    needs = PRODUCTS[name].needs_dicom
+    others = [n for n in names if n != name and not (needs and PRODUCTS[n].needs_dicom)]
+    return f" (--products {','.join(others)} leaves it out)" if others else ""
 
 
 @contextmanager

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scripts.bundle.record import sha256_of
-from scripts.prediction.sources import DICOM_SERIES, LIMITS, VOLUME_FILE, Source
-from scripts.storage.archive import ArchiveReader, File, Limits
+from scripts.prediction.inventory import DICOM_SERIES, VOLUME_FILE, Source
+from scripts.prediction.sources import LIMITS
+from scripts.storage.archive import ArchiveReader, File, Limits, printable
 from scripts.volumes.dicom_series import Series
 from scripts.volumes.dicom_slice import SliceFile, read_slice
 from scripts.volumes.geometry import IrregularGridError
@@ -108,8 +109,10 @@ def _series_access(source: Source, limits: Limits) -> SourceAccess:
         name = f"slice-{number:04d}"
         label = f"{source.name}/{name}"
         slices.append(replace(each, place=label))
-        names[name] = file.parts[-1]
-        hidden |= {str(file.location.path): source.name, str(file.location): label}
+        names[name] = printable(file.parts[-1])
+        path = str(file.location.path)
+        shown = {path: source.name, printable(path): source.name, repr(path)[1:-1]: source.name}
+        hidden |= {**shown, str(file.location): label}
     longest = sorted(hidden, key=len, reverse=True)  # image_10 before image_1, members before zips
     return SourceAccess(tuple(slices), source.name, names, {path: hidden[path] for path in longest})
 

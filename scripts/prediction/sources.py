@@ -7,89 +7,29 @@ A path may contain a patient's name, so paths are shown on the screen only. Writ
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-import pydicom
-from pydicom.uid import SecondaryCaptureImageStorage
-
-from scripts.storage.archive import ArchiveReader, File, Limits, Location
-from scripts.storage.file_tree import tree_files
-from scripts.volumes.dicom_slice import DAMAGE, DamagedFileError, SliceFile, read_slice
+from scripts.prediction.inventory import VOLUME_FILE, Inventory, Remark, Source
+from scripts.prediction.series_sources import Instance, series_sources
+from scripts.storage.archive import ArchiveReader, File, Limits, ListingError, Location, is_stray
+from scripts.storage.file_tree import Unlisted, tree_files
+from scripts.volumes.dicom_kind import why_not_dicom, why_not_slice
+from scripts.volumes.dicom_parts import SliceFacts
+from scripts.volumes.dicom_slice import DamagedFileError, read_slice
 from scripts.volumes.volume_files import VOLUME_SUFFIXES
 
 # one CT has up to 2 GB; slices pack to a half or a quarter, phantoms and blank masks to less
 LIMITS = Limits(total_bytes=16 << 30, expansion=200)
-DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
-DICOM_SERIES, VOLUME_FILE = "DICOM series", "volume file"
 # Headers kept for reading the pixels, about 30 kB each; further ones are read again when their
 # series is predicted.
 MOST_HEADERS = 4096
-
-
-@dataclass(frozen=True)
-class Source:
-    """One CT to predict.
-
-    Attributes:
-        name: name of its results, without patient data of the headers (see :func:`find_sources`).
-        kind: :data:`DICOM_SERIES` or :data:`VOLUME_FILE`.
-        location: path and size, for the screen; never written to a file.
-        files: of a series the slices, unordered; of a volume the file, then its separate voxel
-            files.
-        digest: SHA-256 of the instances' UIDs and sizes; empty for volumes.
-        notes: warnings for the manifest.
-        slices: the headers of ``files``; empty if they were too many to keep.
-    """
-
-    name: str
-    kind: str
-    location: str
-    files: tuple[File, ...]
-    digest: str = ""
-    notes: tuple[str, ...] = ()
-    slices: tuple[SliceFile, ...] = field(default=(), repr=False, compare=False)
-
-
-@dataclass(frozen=True)
-class Remark:
-    """A file or folder that is not predicted.
-
-    Attributes:
-        location: its path, for the screen; never written to a file.
-        reason: why, without file names.
-        message: line for the screen, if there is more to report than location and reason.
-    """
-
-    location: str
-    reason: str
-    message: str = ""
-
-    def __str__(self) -> str:
-        """One line for the screen."""
-        return self.message or f"{self.location}: {self.reason}"
-
-
-@dataclass
-class Inventory:
-    """Contents of a path: CTs to predict, files that are not CTs, and unreadable files."""
-
-    sources: list[Source] = field(default_factory=list)
-    skipped: list[Remark] = field(default_factory=list)
-    refused: list[Remark] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class _Instance:
-    """A CT slice: UIDs of series and instance, the file and, if it is kept, the header."""
-
-    series_uid: str
-    uid: str
-    file: File
-    slice: SliceFile | None
+UNSAFE = "a folder, link, zip or file in a zip that cannot be read or is not safe to read"
+_HEAD = 512  # bytes that show what a file is
 
 
 def find_sources(
@@ -97,11 +37,12 @@ def find_sources(
 ) -> Inventory:
     """List the CTs at a path.
 
-    DICOM files are recognised by content, not by name: each CT series of a folder, or of a folder
-    inside a zip, is a source; localisers, other modalities and secondary captures are skipped. A
-    series is named ``ct-`` and 12 hex digits of the SHA-256 of its SeriesInstanceUID; a volume
-    file by its stem, reduced to letters, digits and ``._-``. If names coincide, 8 hex digits of the
-    SHA-256 of the path are appended.
+    DICOM files are recognised by content, not by name. Slices are grouped by SeriesInstanceUID over
+    all folders and zips, each instance once, and each volume of a series is a source. Every other
+    file is skipped or refused, with the reason. A series is named ``ct-`` and 12 hex digits of the
+    SHA-256 of its UID, and a number if it has several volumes; a volume file by its stem, reduced
+    to letters, digits and ``._-``. If names coincide, 8 hex digits of the SHA-256 of the path are
+    appended.
 
     Args:
         source: a folder, a zip, or a volume file.
@@ -114,15 +55,17 @@ def find_sources(
     root = Path(source)
     if not root.exists():
         raise FileNotFoundError(f"source: no such file or folder: {root}")
-    inventory = Inventory()
+    inventory, sorted_files = Inventory(), _Files()
     with ArchiveReader(limits) as reader:
         files = _files(reader, root, leave_out, inventory)
-        instances: list[_Instance] = []
+        volumes = _volumes(files)
+        taken = {file.location for volume in volumes for file in volume.files}
         for file in files:
-            if each := _instance(reader, file, inventory):
-                kept = len(instances) < MOST_HEADERS
-                instances.append(each if kept else replace(each, slice=None))
-    inventory.sources = _with_distinct_names([*_series(instances, inventory), *_volumes(files)])
+            if file.location not in taken:
+                _sort(reader, file, inventory, sorted_files)
+        _remark_others(sorted_files, inventory)
+        series = series_sources(reader, sorted_files.instances, inventory, sorted_files.numbers)
+    inventory.sources = _with_distinct_names([*series, *volumes])
     if not inventory.sources and not inventory.refused:
         expected = f"DICOM files, a zip of them, or a file ending in {', '.join(VOLUME_SUFFIXES)}"
         reason = "no CT in it" if inventory.skipped else f"nothing to read: expected {expected}"
@@ -146,11 +89,14 @@ def _files(
         return [own, *(file for file in others if _belongs_to(file, own))]
     files = []
     outside = leave_out.resolve() if leave_out is not None else None
-    for file in tree_files(reader, root):
-        if isinstance(file, ValueError):
-            reason = "a zip, or a file in it, that cannot be read or is not safe to read"
-            inventory.refused.append(Remark(str(root), reason, str(file)))
-        elif outside is None or outside not in file.location.path.resolve().parents:
+    for file in tree_files(reader, root, stray=True):
+        if isinstance(file, ListingError):
+            inventory.refused.append(Remark(str(file.location), UNSAFE, str(file)))
+        elif outside is not None and outside in file.location.path.resolve().parents:
+            continue
+        elif isinstance(file, Unlisted):
+            inventory.skipped.append(Remark(str(file.location), file.reason))
+        else:
             files.append(file)
     return sorted(files, key=lambda file: file.parts)
 
@@ -168,73 +114,55 @@ def _belongs_to(file: File, volume: File) -> bool:
 # --- DICOM ----------------------------------------------------------------------------------------
 
 
-def _instance(reader: ArchiveReader, file: File, inventory: Inventory) -> _Instance | None:
-    """Read one file's header; None if it is not a CT slice, with a remark if it is DICOM."""
-    name, path = file.parts[-1], str(file.location)
-    if is_volume_name(name):
-        return None
+@dataclass
+class _Files:
+    """Files by what they are, while a path is read.
+
+    Attributes:
+        instances: the CT slices.
+        numbers: SeriesInstanceUID -> InstanceNumber of DICOM files that are no slices.
+        others: files that are neither DICOM nor a volume, and their first bytes.
+    """
+
+    instances: list[Instance] = field(default_factory=list)
+    numbers: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    others: list[tuple[File, bytes]] = field(default_factory=list)
+
+
+def _sort(reader: ArchiveReader, file: File, inventory: Inventory, sorted_files: _Files) -> None:
+    """Read one file's header; add a remark if it is DICOM but no slice."""
+    path = str(file.location)
     try:
         each = read_slice(reader, file.location)
         if each is None:
-            if name.lower().endswith(DICOM_SUFFIXES):
-                inventory.refused.append(
-                    Remark(path, "has the suffix of a DICOM file but is not one")
-                )
-            return None
-        reason = _why_not_ct_slice(each.header)
+            sorted_files.others.append((file, reader.head(file.location, _HEAD)))
+            return
+        reason = why_not_slice(each)
+        if not reason:
+            kept = len(sorted_files.instances) < MOST_HEADERS
+            sorted_files.instances.append(Instance.of(file, each, kept=kept))
+            return
     except DamagedFileError as error:
         inventory.refused.append(Remark(path, "a damaged DICOM file", str(error)))
-        return None
-    except DAMAGE as error:
-        message = str(error) if str(error).startswith(path) else f"{path}: {error}"
+        return
+    except (ValueError, OSError) as error:
+        told = str(error) if isinstance(error, ValueError) else error.strerror or str(error)
+        message = told if told.startswith(path) else f"{path}: {told}"
         inventory.refused.append(Remark(path, "a file that cannot be read", message))
-        return None
-    if reason:
-        inventory.skipped.append(Remark(path, reason))
-        return None
-    uid = str(each.header.get("SOPInstanceUID", ""))
-    return _Instance(str(each.header.get("SeriesInstanceUID", "")), uid, file, each)
+        return
+    inventory.skipped.append(Remark(path, reason))
+    if (number := SliceFacts.of(each).number) is not None:
+        sorted_files.numbers[str(each.header.get("SeriesInstanceUID", ""))].append(number)
 
 
-def _why_not_ct_slice(header: pydicom.Dataset) -> str:
-    """Return why a DICOM file is not a CT slice; empty if it is one."""
-    modality = header.get("Modality")
-    if modality != "CT":
-        known = re.fullmatch(r"[A-Z]{2,16}", str(modality))
-        return f"modality {modality}, not CT" if known else "without a modality, not CT"
-    if "LOCALIZER" in (header.get("ImageType") or ()):
-        return "localiser, not a slice"
-    secondary = header.get("SOPClassUID") == SecondaryCaptureImageStorage
-    if secondary and header.get("ImageOrientationPatient") is None:
-        return "secondary capture without a position, not a slice"
-    return ""
-
-
-def _series(instances: Iterable[_Instance], inventory: Inventory) -> list[Source]:
-    """Group slices by folder and series."""
-    groups: dict[tuple[tuple[str, ...], str], list[_Instance]] = defaultdict(list)
-    for each in instances:
-        groups[each.file.parts[:-1], each.series_uid].append(each)
-    damaged = Counter(str(PurePosixPath(r.location).parent) for r in inventory.refused)
-    sources = []
-    for (_, uid), members in groups.items():
-        content = "\n".join(sorted(f"{m.uid} {m.file.size}" for m in members))
-        folder = str(PurePosixPath(str(members[0].file.location)).parent)
-        unreadable = damaged[folder]
-        slices = tuple(member.slice for member in members if member.slice is not None)
-        note = f"{unreadable} unreadable files in the folder; slices may be missing at its ends"
-        sources.append(
-            Source(
-                name=f"ct-{_hash(uid)[:12]}",
-                kind=DICOM_SERIES,
-                location=f"{folder} ({len(members)} slices, series {uid or 'without UID'})",
-                files=tuple(member.file for member in members),
-                digest=_hash(content),
-                notes=(note,) if unreadable else (),
-                slices=slices if len(slices) == len(members) else (),
-            )
-        )
-    return sources
+def _remark_others(sorted_files: _Files, inventory: Inventory) -> None:
+    """Skip the files that are neither DICOM nor a volume, or refuse those like slices."""
+    folders = {each.folder for each in sorted_files.instances}
+    for file, head in sorted_files.others:
+        remark = Remark(str(file.location), "")
+        reason, refused = why_not_dicom(file.parts, head, among_slices=remark.folder in folders)
+        target = inventory.refused if refused else inventory.skipped
+        target.append(replace(remark, reason=reason))
 
 
 # --- volumes and names ----------------------------------------------------------------------------
@@ -245,7 +173,7 @@ def _volumes(files: Sequence[File]) -> list[Source]:
     sources = []
     for file in files:
         name = file.parts[-1]
-        if not is_volume_name(name):
+        if not is_volume_name(name) or is_stray(file.parts):
             continue
         voxel_files = [other for other in files if _belongs_to(other, file)]
         sources.append(
@@ -278,4 +206,4 @@ def _with_distinct_names(sources: Sequence[Source]) -> list[Source]:
 
 
 def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(os.fsencode(text)).hexdigest()

@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import io
+import lzma
+import os
 import re
 import stat
+import struct
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO
 
 STRAY = re.compile(r"__MACOSX|\..*|Thumbs\.db|desktop\.ini|DICOMDIR", re.IGNORECASE)
+MOST_OPEN = 8  # zips open at a time, so that a folder may hold any number of them
+MOST_IN_MEMORY = 256 << 20  # bytes of open zips inside others; a larger one is open alone
 ENCRYPTED = 0x1  # flag bit of a zip member
+
+
+def printable(name: str) -> str:
+    r"""Return a file's name as text for screen, JSON and CSV.
+
+    Bytes that are not UTF-8, as names from other systems have, and control characters such as line
+    ends are written as escapes.
+
+    Example:
+        >>> printable(os.fsdecode(b"\xd6\xd0.dcm")), printable("a\nb")
+        ('\\xd6\\xd0.dcm', 'a\\nb')
+    """
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 @dataclass(frozen=True)
@@ -56,8 +79,8 @@ class Location:
     inside: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        """Return the path, with each zip written like a folder."""
-        return "/".join([self.path.as_posix(), *self.inside])
+        """Return the path as text that can be printed, with each zip written like a folder."""
+        return printable("/".join([self.path.as_posix(), *self.inside]))
 
     @property
     def is_zip(self) -> bool:
@@ -114,15 +137,29 @@ def member_parts(info: zipfile.ZipInfo) -> tuple[str, ...]:
     return path.parts
 
 
+class ListingError(ValueError):
+    """A file, folder or zip that cannot be listed, or is not safe to read.
+
+    Attributes:
+        location: where it is.
+    """
+
+    def __init__(self, location: Location, message: str) -> None:
+        super().__init__(message)
+        self.location = location
+
+
 class ArchiveReader:
     """Reads files from folders and from zips at any depth; a context manager.
 
-    A zip inside another is read into memory as a whole and kept until the reader closes.
+    A zip inside another is read into memory as a whole. Zips stay open for the files that follow,
+    but only the last few: read files in the order of their locations.
     """
 
     def __init__(self, limits: Limits | None = None) -> None:
         self.limits = limits or Limits()
-        self._open: dict[Location, zipfile.ZipFile] = {}
+        self._open: dict[Location, zipfile.ZipFile] = {}  # the last one used is the last
+        self._in_memory: dict[Location, int] = {}  # bytes of the open zips inside others
 
     def __enter__(self) -> ArchiveReader:
         """Begin reading."""
@@ -138,6 +175,7 @@ class ArchiveReader:
         for archive in self._open.values():
             archive.close()
         self._open.clear()
+        self._in_memory.clear()
 
     def read(self, location: Location, *, max_bytes: int | None = None) -> bytes:
         """Return a file's content.
@@ -155,16 +193,24 @@ class ArchiveReader:
         if not location.inside:
             _refuse_large(location, location.path.stat().st_size, most)
             return location.path.read_bytes()
-        outer = Location(location.path, location.inside[:-1])
-        try:
-            info = self._archive(outer).getinfo(location.inside[-1])
-            _refuse_large(location, info.file_size, most)
-            return self._archive(outer).read(info)
-        except KeyError as error:
-            raise ValueError(f"{location}: no such member") from error
-        except (RuntimeError, zipfile.BadZipFile, zlib.error, EOFError) as error:
-            # RuntimeError: an encrypted member or an unknown kind of compression
-            raise ValueError(f"{location}: cannot be unpacked: {error}") from error
+        archive = self._archive(Location(location.path, location.inside[:-1]))
+        with _unpacking(location):
+            info = archive.getinfo(location.inside[-1])
+        _refuse_large(location, info.file_size, most)
+        with _unpacking(location):
+            return archive.read(info)
+
+    def head(self, location: Location, count: int) -> bytes:
+        """Return the first bytes of a file of any size; fewer if it is shorter.
+
+        Raises:
+            ValueError, OSError: see :meth:`read`.
+        """
+        if not location.inside:
+            with location.path.open("rb") as file:
+                return file.read(count)
+        with self.open(location) as member, _unpacking(location):
+            return member.read(count)
 
     def directory(self, location: Location) -> list[zipfile.ZipInfo]:
         """Return all entries of a zip's directory, including those that :meth:`members` refuses.
@@ -180,26 +226,36 @@ class ArchiveReader:
         Raises:
             ValueError: when the member does not exist, is encrypted or cannot be unpacked.
         """
-        outer = Location(location.path, location.inside[:-1])
-        try:
-            return self._archive(outer).open(location.inside[-1])
-        except KeyError as error:
-            raise ValueError(f"{location}: no such member") from error
-        except (RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{location}: cannot be unpacked: {error}") from error
+        archive = self._archive(Location(location.path, location.inside[:-1]))
+        with _unpacking(location):
+            return archive.open(location.inside[-1])
 
     def _archive(self, location: Location) -> zipfile.ZipFile:
-        if location not in self._open:
-            if len(location.inside) >= self.limits.depth:
-                raise ValueError(f"{location}: zips nested more than {self.limits.depth} deep")
-            source: Path | io.BytesIO = location.path
-            if location.inside:
-                source = io.BytesIO(self.read(location, max_bytes=self.limits.archive_bytes))
-            try:
-                self._open[location] = zipfile.ZipFile(source)
-            except (zipfile.BadZipFile, NotImplementedError) as error:
-                raise ValueError(f"{location}: is not a complete zip archive: {error}") from error
+        if location in self._open:
+            self._open[location] = self._open.pop(location)
+            return self._open[location]
+        if len(location.inside) >= self.limits.depth:
+            raise ValueError(f"{location}: zips nested more than {self.limits.depth} deep")
+        source: Path | io.BytesIO = location.path
+        if location.inside:
+            content = self.read(location, max_bytes=self.limits.archive_bytes)
+            source, self._in_memory[location] = io.BytesIO(content), len(content)
+        try:
+            self._open[location] = zipfile.ZipFile(source)
+        except OSError:
+            raise
+        except Exception as error:  # a damaged directory leads zipfile to many exceptions
+            self._in_memory.pop(location, None)
+            raise ValueError(f"{location}: is not a complete zip archive: {error}") from error
+        self._close_others()
         return self._open[location]
+
+    def _close_others(self) -> None:
+        """Close the zips that were used longest ago, beyond :data:`MOST_OPEN`."""
+        while len(self._open) > 1 and (
+            len(self._open) > MOST_OPEN or sum(self._in_memory.values()) > MOST_IN_MEMORY
+        ):
+            self.close(next(iter(self._open)))
 
     def _refuse_bomb(self, location: Location, infos: Sequence[zipfile.ZipInfo]) -> None:
         """Refuse an archive by the sizes in its directory, before anything is unpacked."""
@@ -224,31 +280,58 @@ class ArchiveReader:
 
     def close(self, location: Location) -> None:
         """Close one zip and release its memory."""
+        self._in_memory.pop(location, None)
         archive = self._open.pop(location, None)
         if archive is not None:
             archive.close()
 
-    def members(self, location: Location, parts: tuple[str, ...]) -> Iterator[File | ValueError]:
+    def members(
+        self, location: Location, parts: tuple[str, ...], *, stray: bool = False
+    ) -> Iterator[File | ListingError]:
         """List a zip's files; a member that is refused is yielded as an error with the reason.
 
         Args:
             location: the zip.
             parts: prefix for the parts of each member.
+            stray: list stray files too, see :func:`is_stray`.
 
         Raises:
             ValueError: when the zip is damaged or exceeds the limits.
         """
-        infos = self._archive(location).infolist()
+        archive = self._archive(location)
+        infos = archive.infolist()
         self._refuse_bomb(location, infos)
+        times = Counter(info.filename for info in infos)
         for info in infos:
             try:
                 below = member_parts(info)
+                if times[info.filename] > 1 and archive.getinfo(info.filename) is not info:
+                    raise ValueError(f"member {info.filename!r} is in it twice; only one is read")
             except ValueError as error:
-                yield ValueError(f"{location}: {error}")
+                yield ListingError(location.member(info.filename), f"{location}: {error}")
                 continue
-            if not info.is_dir() and not is_stray(below):
+            if not info.is_dir() and (stray or not is_stray(below)):
                 inner = location.member(info.filename)
                 yield File((*parts, *below), inner, info.file_size)
+
+
+@contextmanager
+def _unpacking(location: Location) -> Iterator[None]:
+    """Convert the errors of zipfile and its decompressors.
+
+    Raises:
+        ValueError: naming the member.
+    """
+    try:
+        yield
+    except KeyError as error:
+        raise ValueError(f"{location}: no such member") from error
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
+        raise ValueError(f"{location}: cannot be unpacked: {error}") from error
+    except (RuntimeError, ValueError, struct.error, MemoryError, IndexError) as error:
+        # an encrypted member, an unknown kind of compression, a damaged directory
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"{location}: cannot be unpacked: {reason}") from error
 
 
 def _refuse_large(location: Location, size: int, most: int) -> None:

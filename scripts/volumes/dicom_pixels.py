@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import io
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
-import pydicom
 import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.filereader import data_element_generator
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import (
-    UID,
-    CTImageStorage,
-    DeflatedExplicitVRLittleEndian,
-    JPEGExtended12Bit,
-    generate_uid,
-)
+from pydicom.uid import UID, CTImageStorage, JPEGExtended12Bit, generate_uid
 
 from scripts.storage.archive import ArchiveReader, Limits
+from scripts.volumes.dicom_extent import NATIVE
 from scripts.volumes.dicom_series import Series
-from scripts.volumes.dicom_slice import DAMAGE, PIXEL_DATA, SliceFile
+from scripts.volumes.dicom_slice import SliceFile, open_data_set
 from scripts.volumes.resampling import regular_grid, to_grid
 from scripts.volumes.volume import Volume
 
@@ -55,8 +45,10 @@ def read_volume_of(series: Series, *, limits: Limits | None = None) -> Volume:
         OSError: for a zip that cannot be read.
     """
     hu: NDArray[Any] = np.empty((len(series.slices), *series.slices[0].shape), np.int16)
+    # in the order of the files, so that each zip is opened once
+    numbered = sorted(enumerate(series.slices), key=lambda pair: str(pair[1].location))
     with ArchiveReader(limits) as reader:
-        for k, each in enumerate(series.slices):
+        for k, each in numbered:
             values = hounsfield_of(each, reader)
             if not _fits_int16(values):
                 hu = hu.astype(np.result_type(hu, values), copy=False)
@@ -96,46 +88,38 @@ def stored_values(each: SliceFile, reader: ArchiveReader) -> NDArray[Any]:
     Raises:
         ValueError: naming the file whose pixels are truncated or compressed in an unsupported way.
     """
-    image = _without_pixels(each)
+    if each.pixels.damage:
+        raise ValueError(f"{each.place}: {each.pixels.damage}")
     try:
-        with _opened(each, reader) as file:
-            image[PIXEL_DATA] = _pixel_element(file, each)
-        if not _has_decoder(image):
-            return _decoded_by_gdcm(image)
-        return _decoded(image)
-    except (*DAMAGE, RuntimeError, NotImplementedError, StopIteration) as error:
-        reason = (str(error) or "the file has none").splitlines()[0]
+        with open_data_set(each, reader) as file:
+            file.seek(each.pixels.start)
+            image = _image_of(each, file.read(each.pixels.length))
+        values = _decoded(image) if _has_decoder(image) else _decoded_by_gdcm(image)
+    except Exception as error:  # damaged bytes lead decoders to almost any exception
+        reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"{each.place}: its pixels cannot be read: {reason}") from error
+    if values.shape != each.shape:
+        raise ValueError(
+            f"{each.place}: must have {each.shape} rows and columns by its header, its pixels "
+            f"decode to {values.shape}"
+        )
+    return values
 
 
-def _without_pixels(each: SliceFile) -> Dataset:
-    """Return a data set with the elements that a decoder needs, except the pixels."""
+def _image_of(each: SliceFile, pixels: bytes) -> Dataset:
+    """Return a data set with what a decoder needs."""
+    if len(pixels) < each.pixels.length:
+        raise ValueError(f"the file now ends after {len(pixels)} of {each.pixels.length} bytes")
     image = Dataset()
     image.file_meta = each.header.file_meta
     image.set_original_encoding(*each.header.original_encoding)
     for keyword in _DECODER_ELEMENTS:
         if keyword in each.header:
             image[keyword] = each.header[keyword]
+    image.PixelData = pixels
+    image["PixelData"].VR = "OW" if image.BitsAllocated > 8 else "OB"
+    image["PixelData"].is_undefined_length = image.file_meta.TransferSyntaxUID not in NATIVE
     return image
-
-
-@contextmanager
-def _opened(each: SliceFile, reader: ArchiveReader) -> Iterator[BinaryIO]:
-    if each.content is None and not each.location.inside:
-        with each.location.path.open("rb") as file:
-            yield file
-    else:
-        content = reader.read(each.location) if each.content is None else each.content
-        yield io.BytesIO(content)
-
-
-def _pixel_element(file: BinaryIO, each: SliceFile) -> Any:
-    """Read the pixel data element, which begins where the header ended."""
-    if each.header.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        return pydicom.dcmread(file)[PIXEL_DATA]  # pixels_at counts inflated bytes
-    file.seek(each.pixels_at)
-    implicit, little = each.header.original_encoding
-    return next(data_element_generator(file, bool(implicit), bool(little)))
 
 
 def _decoded(image: Dataset) -> NDArray[Any]:

@@ -18,9 +18,9 @@ from scripts.storage.archive import ArchiveReader, Location
 from scripts.volumes.dicom_slice import NEEDED, SliceFile, read_slice
 from scripts.volumes.geometry import IrregularGridError
 from scripts.volumes.resampling import SliceStack, regular_grid
-from scripts.volumes.slice_stack import Floats, order_of, stack_affine
+from scripts.volumes.slice_stack import Floats, SamePlaceError, order_of, stack_affine
 
-_DECIMALS = 4  # headers of one series may differ in later digits
+_SAME = 1.01e-4  # headers of one series may differ by so much in spacing (mm) and cosines
 _NAMED = 5  # files named in an error
 
 
@@ -56,24 +56,29 @@ class Series:
         """
         check_images(slices, place)
         check_alike(slices, "PixelSpacing", place)
+        _check_one_patient(slices, place)
         first = slices[0]
         positions = [each.required("ImagePositionPatient") for each in slices]
         orientation = first.required("ImageOrientationPatient")
         try:
             order, _ = order_of(positions, orientation)
+            ordered = [slices[i] for i in order]
             affine = stack_affine(
                 [positions[i] for i in order],
                 orientation,
                 first.required("PixelSpacing"),
-                names=[slices[i].name for i in order],
+                names=[each.name for each in ordered],
             )
         except IrregularGridError as error:
             if not resample:
                 raise IrregularGridError(f"{place}: {error}") from error
-            return cls._resampled([slices[i] for i in order], place)
+            return cls._resampled(ordered, place)
+        except SamePlaceError as error:
+            pair = (ordered[error.index], ordered[error.index + 1])
+            raise ValueError(f"{place}: {error} {_acquisitions(*pair)}") from error
         except ValueError as error:
             raise ValueError(f"{place}: {error}") from error
-        return cls(place, tuple(slices[i] for i in order), affine)
+        return cls(place, tuple(ordered), affine)
 
     @classmethod
     def _resampled(cls, ordered: Sequence[SliceFile], place: str) -> Series:
@@ -95,18 +100,28 @@ class Series:
     def of_ct(cls, slices: Sequence[SliceFile], place: str, *, resample: bool = False) -> Series:
         """Sort the slices of one CT series whose stored values can be converted to HU.
 
+        Each slice is converted by its own factors (DICOM PS3.3, C.11.1).
+
         Raises:
             ValueError: see :meth:`of`; for missing elements of
-                :data:`~scripts.volumes.dicom_slice.NEEDED`, and rescale factors that differ between
-                slices.
+                :data:`~scripts.volumes.dicom_slice.NEEDED`.
         """
+        for each in slices:
+            _check_image(each)
         for keyword, harm in NEEDED.items():
             if lacking := [each for each in slices if each.header.get(keyword) is None]:
                 named = _names(lacking)
                 raise ValueError(f"{place}: {keyword} is missing in {named}; without it {harm}")
-        for keyword in ("RescaleSlope", "RescaleIntercept"):
-            check_alike(slices, keyword, place)
         return cls.of(slices, place, resample=resample)
+
+
+def notes_on(slices: Sequence[SliceFile]) -> tuple[str, ...]:
+    """Return what the reader of a result should know about a series that is read."""
+    notes = []
+    for keyword in ("RescaleSlope", "RescaleIntercept"):
+        if len({each.numbers(keyword) for each in slices}) > 1:
+            notes.append(f"{keyword} differs between slices; each is converted by its own")
+    return tuple(notes)
 
 
 def list_series(folder: Path) -> dict[str, list[SliceFile]]:
@@ -176,8 +191,8 @@ def check_images(slices: Sequence[SliceFile], place: str) -> None:
         _check_image(each)
     for keyword in ("Rows", "Columns", "ImageOrientationPatient"):
         check_alike(slices, keyword, place)
-    for each in slices:
-        _check_pixel_bytes(each)
+    if damaged := [each for each in slices if each.pixels.damage]:
+        raise ValueError(f"{damaged[0].place}: {damaged[0].pixels.damage}{_also(damaged[1:])}")
 
 
 def _check_image(each: SliceFile) -> None:
@@ -197,20 +212,6 @@ def _check_image(each: SliceFile) -> None:
             )
 
 
-def _check_pixel_bytes(each: SliceFile) -> None:
-    if each.pixel_bytes is None:
-        return  # checked when they are decoded
-    if not each.pixel_bytes:
-        raise ValueError(f"{each.place}: holds no image: PixelData missing")
-    rows, columns = each.shape
-    wanted = int(rows * columns * each.number("BitsAllocated", 16)) // 8
-    if each.pixel_bytes < wanted:
-        raise ValueError(
-            f"{each.place}: truncated: the header states {wanted} bytes of pixels, the file has "
-            f"{each.pixel_bytes}; copy or download it again"
-        )
-
-
 def check_alike(
     slices: Sequence[SliceFile],
     what: str,
@@ -221,8 +222,8 @@ def check_alike(
 
     Args:
         slices: at least one.
-        what: keyword of a numeric element, compared to four decimals; or the name of the property
-            that ``value`` returns.
+        what: keyword of a numeric element, whose values may differ by :data:`_SAME`; or the name
+            of the property that ``value`` returns.
         place: the folder, for errors.
         value: returns the property to compare instead of an element; hashable.
 
@@ -231,7 +232,8 @@ def check_alike(
     """
     groups: dict[object, list[SliceFile]] = defaultdict(list)
     for each in slices:
-        groups[_rounded(each.numbers(what)) if value is None else value(each)].append(each)
+        own = each.numbers(what) if value is None else value(each)
+        groups[next((key for key in groups if _same(key, own)), own)].append(each)
     if len(groups) > 1:
         usual = max(groups, key=lambda key: len(groups[key]))
         odd = [f"{_shown(k)} in {_names(files)}" for k, files in groups.items() if k != usual]
@@ -241,8 +243,36 @@ def check_alike(
         )
 
 
-def _rounded(numbers: tuple[float, ...] | None) -> tuple[float, ...] | None:
-    return None if numbers is None else tuple(round(n, _DECIMALS) + 0.0 for n in numbers)
+def _same(one: object, other: object) -> bool:
+    """Whether two values are equal; numbers within the tolerance, which no rounding edge cuts."""
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return all(abs(a - b) <= _SAME for a, b in zip(one, other, strict=True))
+    return one == other
+
+
+def _check_one_patient(slices: Sequence[SliceFile], place: str) -> None:
+    """Refuse slices of several patients, without quoting who they are."""
+    groups: dict[str, list[SliceFile]] = defaultdict(list)
+    for each in slices:
+        groups[str(each.header.get("PatientID") or "")].append(each)
+    if len(groups) > 1:
+        fewest = min(groups.values(), key=len)
+        raise ValueError(
+            f"{place}: PatientID must be the same in every slice, got {len(groups)}: that of "
+            f"{_names(fewest)} differs; predict the patients from separate folders"
+        )
+
+
+def _acquisitions(one: SliceFile, other: SliceFile) -> str:
+    """Say of which acquisitions two slices in one place are."""
+    told = []
+    for each in (one, other):
+        number, time = (each.header.get(k) for k in ("AcquisitionNumber", "AcquisitionTime"))
+        told.append(f"AcquisitionNumber {number or 'unknown'}, AcquisitionTime {time or 'unknown'}")
+    return (
+        f"({told[0]}; {told[1]}; if the series holds two acquisitions, no element of the headers "
+        "separates them into even stacks)"
+    )
 
 
 def _shown(value: object) -> str:
@@ -250,6 +280,11 @@ def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(f"{number:g}" for number in value)
     return "none" if value is None else str(value)
+
+
+def _also(slices: Sequence[SliceFile]) -> str:
+    """Name further files with the same fault."""
+    return f" (likewise {_names(slices)})" if slices else ""
 
 
 def _names(slices: Iterable[SliceFile]) -> str:

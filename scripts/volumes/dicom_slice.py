@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import io
 import math
-import zlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import pydicom
-from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import data_element_generator
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from scripts.storage.archive import ArchiveReader, Location
+from scripts.volumes.dicom_extent import PixelExtent, find_pixels
+from scripts.volumes.dicom_stream import HEAD, data_set_stream, is_dicom
 
 # The elements that every slice of a CT series must have, and what goes wrong without them.
 NEEDED = {
@@ -31,14 +34,17 @@ NEEDED = {
     "Rows": "the file is not an image",
     "Columns": "the file is not an image",
 }
-PIXEL_DATA = 0x7FE00010
-NATIVE = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian)
-# Errors that pydicom raises for truncated or damaged files.
-DAMAGE = (
-    *(InvalidDicomError, EOFError, OSError, ValueError, AttributeError, KeyError, zlib.error),
+# Elements that are read for every slice; one that cannot be converted is damage.
+_READ = (
+    *NEEDED,
+    *("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "PatientID"),
+    *("Modality", "ImageType", "FrameOfReferenceUID", "InstanceNumber", "NumberOfFrames"),
+    *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit"),
+    *("PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
 )
 _COUNTS = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
-_PREAMBLE = 132  # bytes: 128 of anything, then DICM
+_MOST_EDGE = 1 << 14  # rows or columns: CT has 256 to 4096
+_MOST_NESTED = 32  # sequences in sequences: real headers have up to 5
 
 
 class DamagedFileError(ValueError):
@@ -53,16 +59,14 @@ class SliceFile:
         place: path of the file, for errors.
         location: where to read it.
         header: everything before the pixels except private elements.
-        pixels_at: offset of the pixel data element in the file.
-        pixel_bytes: number of pixel bytes in the file; None for compressed pixels.
+        pixels: where they are in the file, and whether they are whole.
         content: the whole file, if it was kept when the header was read.
     """
 
     place: str
     location: Location
     header: Dataset = field(repr=False)
-    pixels_at: int
-    pixel_bytes: int | None
+    pixels: PixelExtent
     content: bytes | None = field(default=None, repr=False)
 
     @property
@@ -130,43 +134,98 @@ def read_slice(
         keep: keep the whole file in memory, so that the pixels are read from there.
 
     Returns:
-        None for a file that is not DICOM.
+        None for a file that is not DICOM; pixels that are not whole are described in
+        :attr:`SliceFile.pixels`.
 
     Raises:
-        DamagedFileError: for a DICOM file that is truncated or damaged.
+        DamagedFileError: for a DICOM file whose header is truncated or damaged.
         ValueError, OSError: for a file that cannot be read at all.
     """
     if not location.inside and not keep:
         with location.path.open("rb") as file:
-            return _read_header(file, location, None)
+            head = file.read(HEAD)
+            file.seek(0)
+            return _read_header(file, location, None) if is_dicom(head) else None
+    if not is_dicom(reader.head(location, HEAD)):
+        return None
     content = reader.read(location)
     return _read_header(io.BytesIO(content), location, content if keep else None)
 
 
-def _read_header(file: BinaryIO, location: Location, content: bytes | None) -> SliceFile | None:
-    if file.read(_PREAMBLE)[-4:] != b"DICM":
-        return None
-    file.seek(0)
+@contextmanager
+def open_data_set(each: SliceFile, reader: ArchiveReader) -> Iterator[BinaryIO]:
+    """Open a slice for reading at the offsets of :attr:`SliceFile.pixels`.
+
+    Raises:
+        ValueError, OSError: for a file that cannot be read.
+    """
+    if each.content is None and not each.location.inside:
+        with each.location.path.open("rb") as file:
+            yield data_set_stream(file)[0]
+    else:
+        content = reader.read(each.location) if each.content is None else each.content
+        yield data_set_stream(io.BytesIO(content))[0]
+
+
+def _read_header(file: BinaryIO, location: Location, content: bytes | None) -> SliceFile:
     try:
-        header = pydicom.dcmread(file, stop_before_pixels=True)
-        pixels_at = file.tell()
-        pixel_bytes = _pixel_bytes(file, header)
-    except DAMAGE as error:
-        raise DamagedFileError(f"{location}: damaged DICOM file: {error}") from error
+        # pydicom's warnings quote values of the header, which may name the patient
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            header, pixels = _parsed(file)
+    except Exception as error:  # damaged bytes lead the parser to almost any exception
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DamagedFileError(f"{location}: damaged DICOM file: {reason}") from error
+    return SliceFile(str(location), location, header, pixels, content)
+
+
+def _parsed(file: BinaryIO) -> tuple[Dataset, PixelExtent]:
+    stream, meta = data_set_stream(file)
+    header = pydicom.dcmread(stream, stop_before_pixels=True, force=True)
+    header.file_meta = _file_meta(header, meta)
+    pixels = find_pixels(stream, header)
     header.filename = header.buffer = None  # references that would keep file or content in memory
     for tag in [tag for tag in header.keys() if tag.is_private]:  # noqa: SIM118
         del header[tag]
-    return SliceFile(str(location), location, header, pixels_at, pixel_bytes, content)
+    _check_values(header)
+    return header, pixels
 
 
-def _pixel_bytes(file: BinaryIO, header: pydicom.FileDataset) -> int | None:
-    """Return the number of pixel bytes that follow; None if only decoding shows it."""
-    if header.file_meta.get("TransferSyntaxUID") not in NATIVE:
-        return None
-    implicit, little = header.original_encoding
-    elements = data_element_generator(file, bool(implicit), bool(little), defer_size=0)
-    element: Any = next(elements, None)
-    if element is None or element.tag != PIXEL_DATA:
-        return 0
-    start = element.value_tell
-    return max(0, min(int(element.length), file.seek(0, io.SEEK_END) - int(start)))
+def _file_meta(header: Dataset, meta: FileMetaDataset | None) -> FileMetaDataset:
+    """Return the file meta information; without a transfer syntax, the one found by pydicom."""
+    meta = header.file_meta if meta is None else meta
+    if "TransferSyntaxUID" not in meta:
+        implicit, little = header.original_encoding
+        explicit = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+        meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else explicit
+    return meta
+
+
+def _check_values(header: Dataset) -> None:
+    """Convert the elements that are used, and refuse absurd ones before anything is allocated.
+
+    Raises:
+        ValueError: naming the element.
+    """
+    for keyword in _READ:
+        try:
+            header.get(keyword)
+        except Exception as error:
+            raise ValueError(f"{keyword} cannot be read: {error}") from error
+    for keyword in ("Rows", "Columns"):
+        value = header.get(keyword)
+        if value is not None and not (isinstance(value, int) and 0 < value <= _MOST_EDGE):
+            raise ValueError(f"{keyword} must be 1 to {_MOST_EDGE}, got {value}")
+    if _depth(header) > _MOST_NESTED:
+        raise ValueError(f"its sequences are nested more than {_MOST_NESTED} deep")
+
+
+def _depth(items: Dataset, above: int = 0) -> int:
+    """Return how deep sequences are nested; those that the parser left unread count as one."""
+    if above > _MOST_NESTED:
+        return above
+    depths = [above]
+    for element in items.elements():
+        if isinstance(value := element.value, Sequence):
+            depths += [_depth(item, above + 1) for item in value]
+    return max(depths)

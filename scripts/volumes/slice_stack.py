@@ -15,12 +15,41 @@ from scripts.volumes.geometry import IrregularGridError, check_affine
 
 Floats = NDArray[np.float64]
 
-# Distances between neighbouring slices may differ by this fraction of their median; headers written
-# with two decimals stay below it for slices of 1 mm, and half a missing slice is far above.
+# Distances between neighbouring slices may differ by this fraction of their median, or by
+# ROUNDED_MM; half a missing slice is far above.
 EVEN_TOLERANCE = 0.02
+# Positions written with one decimal lie up to 0.05 mm beside the true ones, distances 0.1 mm.
+ROUNDED_MM = 0.1001
+ROUNDED_VOXELS = 0.25  # but at most this fraction of a voxel's edge
 # Two slices have the same position if they differ by less than this fraction of a voxel's edge:
 # rounding stays below it, the nearest other slice is ten times above.
 SAME_PLACE_VOXELS = 0.1
+
+
+def place_tolerance_mm(*edges_mm: float) -> float:
+    """Return how far a slice may lie from its place in an even stack, in mm.
+
+    Args:
+        edges_mm: of a voxel.
+
+    Example:
+        >>> place_tolerance_mm(0.7, 0.7, 1.25), place_tolerance_mm(3.0, 3.0, 5.0)
+        (0.1001, 0.30000000000000004)
+    """
+    smallest = min(edges_mm)
+    return max(SAME_PLACE_VOXELS * smallest, min(ROUNDED_MM, ROUNDED_VOXELS * smallest))
+
+
+class SamePlaceError(ValueError):
+    """Two slices at the same position.
+
+    Attributes:
+        index: of the first of them, in ascending order; the other follows.
+    """
+
+    def __init__(self, message: str, index: int) -> None:
+        super().__init__(message)
+        self.index = index
 
 
 def normal_of(orientation: ArrayLike) -> Floats:
@@ -80,18 +109,19 @@ def even_step(offsets: Sequence[float] | Floats, names: Sequence[str]) -> float:
         raise ValueError(f"slices: a volume needs at least 2, got {len(offsets)}")
     steps = np.diff(np.asarray(offsets, float))
     step = float(np.median(steps))
-    wrong = np.flatnonzero(np.abs(steps - step) > EVEN_TOLERANCE * step)
+    allowed = max(EVEN_TOLERANCE * step, min(ROUNDED_MM, ROUNDED_VOXELS * step))
+    wrong = np.flatnonzero(np.abs(steps - step) > allowed)
     if step <= 0 or (same := np.flatnonzero(steps <= SAME_PLACE_VOXELS * step)).size:
         at = int(np.argmin(steps)) if step <= 0 else int(same[0])
-        raise ValueError(
-            f"slices: {names[at]} and {names[at + 1]} have the same position; keep one of them"
+        raise SamePlaceError(
+            f"slices: {names[at]} and {names[at + 1]} have the same position; keep one of them", at
         )
     if not wrong.size:
         return float((offsets[-1] - offsets[0]) / len(steps))
     at = int(wrong[0])
     between = f"between {names[at]} and {names[at + 1]}: {steps[at]:g} mm apart, {step:g} mm"
     times = steps[at] / step
-    if round(times) > 1 and abs(times - round(times)) <= 2 * EVEN_TOLERANCE * times:
+    if round(times) > 1 and abs(times - round(times)) <= times * 2 * allowed / step:
         raise IrregularGridError(f"slices: {round(times) - 1} missing {between} elsewhere")
     raise IrregularGridError(f"slices: unevenly spaced {between} in the middle")
 
@@ -129,7 +159,7 @@ def stack_affine(
     affine[:3, 3] = points[0]
     line = points[0] + np.arange(len(points))[:, None] * affine[:3, 2]
     shift_mm = np.linalg.norm(points - line, axis=1)
-    if shift_mm.max() > SAME_PLACE_VOXELS * min(step, *pixel_spacing):
+    if shift_mm.max() > place_tolerance_mm(step, *pixel_spacing):
         at = int(shift_mm.argmax())
         raise IrregularGridError(
             f"slices: {names[at]} lies {shift_mm[at]:.3f} mm off the line of the other slices"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from scripts.storage.archive import ArchiveReader, File, Limits, Location
+from scripts.storage.archive import ArchiveReader, File, Limits, ListingError, Location
 from scripts.storage.file_tree import folder_files
 
 PATIENT = re.compile(r"3d-?ircadb-?0?1[._-](\d+)", re.IGNORECASE)
@@ -112,18 +112,20 @@ def _without_zip(name: str) -> str:
 
 def _children(
     reader: ArchiveReader, location: Location, parts: tuple[str, ...]
-) -> Iterable[File | ValueError]:
+) -> Iterable[File | ListingError]:
     if location.is_zip:
         return list(reader.members(location, parts))
     return folder_files(location.path, parts)
 
 
 def _walk(
-    reader: ArchiveReader, files: Iterable[File | ValueError], download: Download
+    reader: ArchiveReader,
+    files: Iterable[File | ListingError],
+    download: Download,
 ) -> Iterator[File]:
     """List the files of a tree and of the zips of patients; zips of CT or masks stay closed."""
     for file in files:
-        if isinstance(file, ValueError):
+        if isinstance(file, ListingError):
             download.refused.append(str(file))
         elif _is_outer_zip(file):
             parts = (*file.parts[:-1], _without_zip(file.parts[-1]))
@@ -244,6 +246,6 @@ def _images(reader: ArchiveReader, files: Iterable[File]) -> Iterator[File]:
             continue
         parts = (*file.parts[:-1], _without_zip(file.parts[-1]))
         for member in reader.members(file.location, parts):
-            if isinstance(member, ValueError):
+            if isinstance(member, ListingError):
                 raise member
             yield member

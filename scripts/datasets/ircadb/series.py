@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scripts.datasets.ircadb.patients import natural_key
 from scripts.storage.archive import ArchiveReader, File
 from scripts.volumes.dicom_pixels import read_volume_of, stored_values
-from scripts.volumes.dicom_series import Series, check_alike, check_images
+from scripts.volumes.dicom_series import Series, check_alike, check_images, notes_on
 from scripts.volumes.dicom_slice import SliceFile, read_slice
 from scripts.volumes.hounsfield import why_not_hounsfield
 from scripts.volumes.slice_stack import SAME_PLACE_VOXELS, Floats
@@ -71,7 +71,7 @@ def read_ct(reader: ArchiveReader, files: Iterable[File]) -> CT:
         )
     hu, note = _hounsfield(series)
     without_pixels = tuple(replace(each, content=None) for each in series.slices)
-    return CT(hu, series.affine_lps, without_pixels, (*notes, *note))
+    return CT(hu, series.affine_lps, without_pixels, (*notes, *note, *notes_on(series.slices)))
 
 
 def read_mask(reader: ArchiveReader, files: Iterable[File], ct: CT) -> NDArray[np.bool_]:

@@ -22,7 +22,7 @@ from pydicom.valuerep import DA, DS, TM
 from scripts.prediction.result import Prediction
 from scripts.volumes.dicom_slice import SliceFile
 from scripts.volumes.geometry import spacing_of
-from scripts.volumes.slice_stack import SAME_PLACE_VOXELS
+from scripts.volumes.slice_stack import place_tolerance_mm
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +54,9 @@ EMPTY_WHERE_UNKNOWN = (
 ALIKE = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID")
 SEXES = ("M", "F", "O", "")
 UTF_8 = "ISO_IR 192"
+NO_FRAME = (
+    "the source has no FrameOfReferenceUID; that of the DICOM objects is derived from its series"
+)
 
 
 @contextmanager
@@ -97,7 +100,11 @@ def read_source(prediction: Prediction) -> list[Dataset]:
 
 def _header_of(each: SliceFile) -> Dataset:
     """Copy a slice's header; refuse one without a required element."""
-    header: Dataset = deepcopy(each.header)
+    try:
+        header: Dataset = deepcopy(each.header)
+        header.decode()  # reads every sequence
+    except RecursionError as error:
+        raise ValueError(f"{each.place}: its header nests sequences too deep") from error
     missing = [keyword for keyword in REQUIRED if header.get(keyword) in (None, "")]
     if missing:
         raise ValueError(
@@ -110,7 +117,7 @@ def _check_one_series(images: Sequence[Dataset], slices: Sequence[SliceFile]) ->
     """Refuse slices of several series, and duplicate instances."""
     for keyword in ALIKE:
         for image, each in zip(images, slices, strict=True):
-            if image.get(keyword) != images[0].get(keyword):
+            if (image.get(keyword) or None) != (images[0].get(keyword) or None):
                 raise ValueError(
                     f"{each.place}: its {keyword} differs from that of {slices[0].name}; the "
                     "slices of a prediction must be of one patient and series"
@@ -128,7 +135,7 @@ def _check_positions(images: Sequence[Dataset], prediction: Prediction) -> None:
     """Refuse a prediction whose voxels do not coincide with the pixels of the files."""
     stack = prediction.stack
     rows, columns = prediction.mask.shape[1:] if stack is None else stack.shape
-    allowed = SAME_PLACE_VOXELS * float(spacing_of(prediction.affine).min())
+    allowed = place_tolerance_mm(*spacing_of(prediction.affine).tolist())
     corners = np.array([[0, 0], [columns - 1, 0], [0, rows - 1]], float)
     for k, (image, each) in enumerate(zip(images, prediction.dicom_slices, strict=True)):
         if (image.Rows, image.Columns) != (rows, columns):
@@ -169,9 +176,7 @@ def _fit(image: Dataset, first: Dataset, step_mm: float) -> None:
             setattr(image, keyword, "")
     if image.get("FrameOfReferenceUID") in (None, ""):
         if image is first:
-            logger.warning(
-                "the source has no FrameOfReferenceUID; it is derived from the SeriesInstanceUID"
-            )
+            logger.warning(NO_FRAME)
         image.FrameOfReferenceUID = generate_uid(
             entropy_srcs=[str(image.SeriesInstanceUID), "frame of reference"]
         )

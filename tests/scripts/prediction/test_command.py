@@ -74,7 +74,11 @@ def test_zip_then_every_product_in_a_folder_named_by_the_series(predicted, zippe
     assert "1 predicted" in printed
     summary = summary_of(output)
     assert summary["counts"] == {"predicted": 1, "already there": 0, "failed": 0, "refused": 0}
-    assert summary["skipped"] == {"localiser, not a slice": 1, "modality SR, not CT": 1}
+    assert summary["skipped"] == {
+        "localiser, not a slice": 1,
+        "modality SR, not CT": 1,
+        "hidden, or left by the operating system": 1,
+    }
 
 
 def test_products_then_tell_of_one_mask(predicted):

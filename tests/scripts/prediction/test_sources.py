@@ -1,13 +1,16 @@
+import os
+import resource
+from pathlib import Path
+
+import numpy as np
 import pydicom
 import pytest
 
+from scripts.prediction.inventory import DICOM_SERIES, VOLUME_FILE
 from scripts.prediction.source_access import open_source
-from scripts.prediction.sources import (
-    DICOM_SERIES,
-    VOLUME_FILE,
-    find_sources,
-)
+from scripts.prediction.sources import find_sources
 from scripts.storage.archive import Limits
+from scripts.volumes.dicom_pixels import read_volume_of
 from tests.scripts.datasets.ircadb.zips import write_files, zip_bytes
 from tests.scripts.prediction.shapes import abdomen
 from tests.scripts.prediction.studies import write_series
@@ -41,13 +44,6 @@ def test_series_then_named_alike_wherever_it_lies_and_by_nothing_of_its_path(ser
     assert names_of(in_zip) == names_of(in_folder)
     assert in_zip.sources[0].digest == in_folder.sources[0].digest
     assert "omebody" not in names_of(in_zip)[0]
-
-
-def test_same_series_in_two_folders_then_names_differ_by_path(series, tmp_path):
-    content = {f"{n}/{f.name}": f.read_bytes() for n in "ab" for f in series.iterdir()}
-    names = names_of(find_sources(write_files(tmp_path, content)))
-    assert len(set(names)) == 2
-    assert names[0][:15] == names[1][:15]
 
 
 def test_volumes_then_named_by_their_stems_cleaned(tmp_path):
@@ -85,7 +81,7 @@ def test_unreadable_file_among_slices_then_refused_and_noted(tmp_path):
     (tmp_path / "bad.dcm").write_text("text")
     found = find_sources(tmp_path)
     assert str(found.refused[0]).endswith("bad.dcm: has the suffix of a DICOM file but is not one")
-    assert "1 unreadable files in the folder" in found.sources[0].notes[0]
+    assert "1 unreadable files beside the slices" in found.sources[0].notes[-1]
 
 
 def test_member_outside_its_zip_then_refused_and_nothing_written(series, tmp_path):
@@ -126,8 +122,115 @@ def test_nothing_at_the_path_then_refused(tmp_path):
 
 
 def test_series_beyond_the_most_headers_then_listed_without_them(series, tmp_path, monkeypatch):
-    content = {f"{n}/{f.name}": f.read_bytes() for n in "ab" for f in series.iterdir()}
+    for name in ("ct", "thin"):
+        write_series(tmp_path / name, abdomen(), series=name)
     monkeypatch.setattr("scripts.prediction.sources.MOST_HEADERS", 30)
-    first, second = find_sources(write_files(tmp_path, content)).sources
+    first, second = find_sources(tmp_path).sources
     assert [len(first.slices), len(second.slices)] == [24, 0]
     assert len(second.files) == 24
+
+
+def accounted(found):
+    """How many files are used, skipped and refused."""
+    used = sum(len(source.files) for source in found.sources)
+    return used, len(found.skipped), len(found.refused)
+
+
+def test_every_file_then_used_skipped_or_refused(tmp_path):
+    slices = write_series(tmp_path / "ct", abdomen())
+    whole = slices[3].read_bytes()
+    strange = {
+        "ct/notes.txt": b"text", "ct/LICENSE": b"text too", "ct/.DS_Store": b"\0\1",
+        "ct/a.jpg": b"\xff",
+        "ct/Thumbs.db": b"\1\2", "DICOMDIR": b"x", "__MACOSX/ct/._image_0": b"\0\5\x16\7",
+        "ct/empty.txt": b"",
+    }  # fmt: skip
+    suspect = {
+        "ct/IM0001": b"", "ct/IM0002": b"\0\1\2\3" * 99, "ct/x.dcm": b"text", "ct/y.ima": b"",
+        "ct/1.2.840.7": b"", "ct/IM0003": whole[:300], "ct/z.zip": b"PK",
+    }  # fmt: skip
+    write_files(tmp_path, {**strange, **suspect})
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "ring").symlink_to(tmp_path / "ring")
+    found = find_sources(tmp_path)
+    assert accounted(found) == (24, len(strange) + 1, len(suspect) + 2)
+    assert {remark.reason for remark in found.skipped} == {
+        "neither DICOM nor a volume", "hidden, or left by the operating system", "an empty file",
+        "DICOMDIR, an index of DICOM files", "a hidden folder", "a link to a folder above it",
+    }  # fmt: skip
+    assert found.sources[0].left_out["an empty file"] == 4
+
+
+def test_files_without_preamble_then_read_like_the_others(tmp_path):
+    for number, file in enumerate(write_series(tmp_path, abdomen())):
+        content = file.read_bytes()
+        file.unlink()
+        kept = content[132:] if number % 2 else content[content.index(b"\x08\0\x08\0CS") :]
+        (tmp_path / f"IM{number:04d}").write_bytes(kept if number % 3 else content)
+    found = find_sources(tmp_path)
+    assert accounted(found) == (24, 0, 0)
+    with open_source(found.sources[0]) as access:
+        np.testing.assert_array_equal(read_volume_of(access.read()).hu, abdomen().hu)
+
+
+@pytest.mark.parametrize("kind", ["CT", "none"])
+def test_header_cut_before_its_modality_then_refused_by_name(tmp_path, kind):
+    files = write_series(tmp_path, abdomen())
+    content = files[5].read_bytes()
+    files[5].write_bytes(
+        content[: content.index(b"\x08\0\x60\0CS")] if kind == "CT" else content[:150]
+    )
+    found = find_sources(tmp_path)
+    assert accounted(found) == (23, 0, 1)
+    assert str(found.refused[0]).startswith(str(files[5]))
+
+
+def test_folder_that_cannot_be_listed_then_refused_by_name_and_the_rest_found(
+    series, tmp_path, monkeypatch
+):
+    content = {f"{n}/{f.name}": f.read_bytes() for n in ("ct", "closed") for f in series.iterdir()}
+    write_files(tmp_path, content)
+    listing = Path.iterdir
+
+    def denied(path):
+        if path.name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return listing(path)
+
+    monkeypatch.setattr(Path, "iterdir", denied)
+    found = find_sources(tmp_path)
+    assert accounted(found) == (24, 0, 1)
+    assert str(found.refused[0]) == f"{tmp_path}/closed: cannot be read: Permission denied"
+
+
+def test_names_that_are_not_utf_8_then_printable(series, tmp_path):
+    folder = tmp_path / os.fsdecode("患者".encode("gbk"))
+    folder.mkdir()
+    for file in series.iterdir():
+        (folder / os.fsdecode(b"\xd6" + file.name.encode())).write_bytes(file.read_bytes())
+    (folder / "x.dcm").write_text("text")
+    found = find_sources(tmp_path)
+    assert accounted(found) == (24, 0, 1)
+    for text in (str(found.refused[0]), found.sources[0].location):
+        assert "\\xbb\xbc" in text.encode("unicode_escape").decode() or "\\xbb" in text
+        text.encode("utf-8")
+    with open_source(found.sources[0]) as access:
+        assert len(access.read().slices) == 24
+        access.for_screen("slice-0001").encode("utf-8")
+
+
+def test_many_zips_then_few_open_at_a_time(series, tmp_path):
+    files = sorted(series.iterdir())
+    for number in range(300):
+        content = {f"ct/{files[number % 24].name}": files[number % 24].read_bytes()}
+        write_files(tmp_path, {f"{number:03d}.zip": zip_bytes(content)})
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 20, hard))
+    try:
+        found = find_sources(tmp_path)
+        with open_source(found.sources[0]) as access:
+            np.testing.assert_array_equal(read_volume_of(access.read()).hu, abdomen().hu)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert accounted(found) == (24, 276, 0)

@@ -15,6 +15,9 @@ def test_folder_that_links_to_itself_then_listing_ends(tmp_path):
     write_files(tmp_path, {"liver/image_0": b""})
     (tmp_path / "liver" / "again").symlink_to(tmp_path, target_is_directory=True)
     assert len(list(folder_files(tmp_path, ()))) == 1
+    with ArchiveReader() as reader:
+        link, file = tree_files(reader, tmp_path)
+    assert (link.reason, file.parts) == ("a link to a folder above it", ("liver", "image_0"))
 
 
 def test_folder_that_cannot_be_read_then_an_error_and_the_rest_is_listed(tmp_path, locked):

@@ -67,6 +67,36 @@ def test_series_when_slope_has_fractions_then_hu_have_too(tmp_path):
     np.testing.assert_allclose(sitk.GetArrayFromImage(read_image(folder)), STORED * 0.5 - 1024)
 
 
+def test_series_when_factors_differ_between_slices_then_each_by_its_own(tmp_path):
+    slopes = [1, 2, 1, 0.5, 1]
+    slices = [slice_dataset(k, RescaleSlope=slope) for k, slope in enumerate(slopes)]
+    hu = sitk.GetArrayFromImage(read_image(write(tmp_path / "ct", slices)))
+    np.testing.assert_allclose(hu, STORED * np.reshape(slopes, (5, 1, 1)) - 1024)
+
+
+@pytest.mark.parametrize("keyword", ["PixelSpacing", "ImageOrientationPatient"])
+def test_series_when_headers_differ_across_a_rounding_edge_then_read(tmp_path, keyword):
+    usual = np.array({"PixelSpacing": [0.70315, 0.70315]}.get(keyword, [1, 0.00005, 0, 0, 1, 0]))
+    slices = [slice_dataset(k) for k in range(5)]
+    for k, each in enumerate(slices):
+        setattr(each, keyword, (usual + (-1) ** k * 1e-5).tolist())
+    assert read_image(write(tmp_path / "ct", slices)).GetSize() == (8, 6, 5)
+
+
+def test_series_when_positions_have_one_decimal_then_read(tmp_path):
+    places = np.round(-100 + 1.25 * np.arange(40), 1)
+    slices = [slice_dataset(k, ImagePositionPatient=[-90, 40, z]) for k, z in enumerate(places)]
+    image = read_image(write(tmp_path / "ct", slices))
+    assert image.GetSpacing()[2] == pytest.approx(1.25, abs=2e-3)
+
+
+def test_series_when_two_slices_in_one_place_then_their_acquisitions_named(tmp_path):
+    slices = [slice_dataset(k, AcquisitionNumber=1, AcquisitionTime="101500") for k in range(5)]
+    slices.append(slice_dataset(2, AcquisitionNumber=2, AcquisitionTime="101530"))
+    with pytest.raises(ValueError, match="Number [12], .*Time 1015[03]0; .*Time 1015[03]0; if"):
+        read_image(write(tmp_path / "ct", slices))
+
+
 def test_series_when_other_modalities_lie_beside_then_skipped(tmp_path):
     extra = slice_dataset(9, Modality="SEG", SeriesInstanceUID="1.9")
     folder = write(tmp_path / "ct", [*[slice_dataset(k) for k in range(5)], extra])
@@ -112,7 +142,7 @@ SPOILT = {
         "Rows must be the same in every slice: 6 in most, but 4 in file88",
     ),
     "other spacing": ({2: {"PixelSpacing": [0.7, 0.7]}}, "PixelSpacing must be the same"),
-    "other rescale": ({2: {"RescaleIntercept": 0}}, "RescaleIntercept must be the same"),
+    "other patient": ({2: {"PatientID": "78"}}, "PatientID must be the same .* of file88 differs"),
     "no rescale": ({2: {"RescaleIntercept": None}}, "RescaleIntercept is missing in file88; .*HU"),
     "no slope": ({2: {"RescaleSlope": None}}, "RescaleSlope is missing in file88"),
     "no position": ({2: {"ImagePositionPatient": None}}, "ImagePositionPatient is missing in fi"),
