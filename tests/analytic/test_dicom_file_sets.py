@@ -78,7 +78,6 @@ def test_names_of_patients_in_any_character_set_then_the_whole_nodule(
     assert_one_nodule(tmp_path / "ct", options, tmp_path / "out")
 
 
-@pytest.mark.xfail(strict=True, reason="every folder of a series becomes a study")
 @pytest.mark.parametrize("parts", [2, 3, GRID.shape[0]], ids=["two", "three", "one for each file"])
 @pytest.mark.parametrize("interleaved", [False, True], ids=["in pieces", "interleaved"])
 def test_series_in_several_folders_then_one_study(tmp_path, options, parts, interleaved):
@@ -90,7 +89,6 @@ def test_series_in_several_folders_then_one_study(tmp_path, options, parts, inte
     assert_one_nodule(tmp_path / "parts", options, tmp_path / "out")
 
 
-@pytest.mark.xfail(strict=True, reason="files without a preamble are left out")
 def test_files_without_preamble_then_the_whole_nodule(tmp_path, options):
     for k, path in enumerate(write_series(tmp_path / "ct", GRID, names=lambda k: f"I{k}")):
         if k % 3 == 0:
@@ -113,7 +111,6 @@ def test_series_in_a_zip_in_a_zip_then_the_whole_nodule(tmp_path, options):
     assert_one_nodule(outer, options, tmp_path / "out")
 
 
-@pytest.mark.xfail(strict=True, reason="every zip of a series becomes a study")
 def test_series_in_several_zips_then_one_study(tmp_path, options):
     paths = write_series(tmp_path / "ct", GRID)
     (tmp_path / "zips").mkdir()
@@ -143,7 +140,6 @@ def test_two_series_that_share_a_folder_then_two_studies(tmp_path, options):
     assert len({volume_and_centre(mask)[0] for mask in masks}) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="refused, although every slice is read with its own slope")
 def test_slopes_of_every_slice_its_own_then_the_whole_nodule(tmp_path, options):
     slopes = [(0.5, 0.25, 1.0)[k % 3] for k in range(GRID.shape[0])]
     write_series(tmp_path / "ct", GRID, Encoding(slope=slopes, intercept=-100))

@@ -28,7 +28,7 @@ def test_folder_that_cannot_be_read_then_an_error_and_the_rest_is_listed(tmp_pat
     assert file.parts == ("b", "image_0")
     with ArchiveReader() as reader:
         assert [type(item).__name__ for item in tree_files(reader, tmp_path)] == [
-            "ValueError",
+            "ListingError",
             "File",
         ]
 
