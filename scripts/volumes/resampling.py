@@ -105,16 +105,20 @@ class SliceStack:
             points: (..., 3), LPS mm.
 
         Returns:
-            (..., 3): 0-based slice, row and column with fractions. Beyond the first and the last
+            (3, ...): 0-based slice, row and column with fractions. Beyond the first and the last
             slice the stack continues with its last distance, for one slice.
         """
         first, last = self.positions[:2], self.positions[-2:]
         around = np.vstack([2 * first[0] - first[1], self.positions, 2 * last[1] - last[0]])
         numbers = np.arange(-1.0, len(self.positions) + 1)
-        k = np.interp(points @ self.normal, around @ self.normal, numbers)
-        origin = np.stack([np.interp(k, numbers, column) for column in around.T], axis=-1)
-        columns, rows = np.moveaxis((points - origin) @ self.axes.T / self.edges_mm, -1, 0)
-        index = np.stack([k, rows, columns], axis=-1)
+        onto = np.stack(
+            [self.normal, self.axes[1] / self.edges_mm[1], self.axes[0] / self.edges_mm[0]]
+        )
+        origins = around @ onto.T
+        index = np.tensordot(onto, points, axes=(1, -1))
+        index[0] = np.interp(index[0], origins[:, 0], numbers)
+        for axis in (1, 2):
+            index[axis] -= np.interp(index[0], numbers, origins[:, axis])
         whole = np.rint(index)
         return np.where(np.abs(index - whole) < _SNAP, whole, index)
 
@@ -190,16 +194,13 @@ def to_grid(hu: NDArray[Any], stack: SliceStack, grid: RegularGrid) -> NDArray[A
         (Z, Y, X): of the data type of ``hu``, whole numbers rounded.
     """
     resampled = np.empty(grid.shape, hu.dtype)
-    _, height, width = grid.shape
-    j, i = np.indices((height, width))
+    j, i = np.indices(grid.shape[1:])
+    plane = index_to_world(np.stack([i, j, np.zeros_like(i)], axis=-1), grid.affine_lps)
     for k in range(len(resampled)):
-        points = index_to_world(np.stack([i, j, np.full_like(i, k)], axis=-1), grid.affine_lps)
-        index = stack.index_of(points)
-        values = ndimage.map_coordinates(
-            hu, np.moveaxis(index, -1, 0), np.float32, order=1, mode="nearest"
-        )
-        outside = ((index < -0.5) | (index > np.array(hu.shape) - 0.5)).any(axis=-1)
-        values[outside] = AIR_HU
+        index = stack.index_of(plane + k * grid.affine_lps[:3, 2])
+        values = ndimage.map_coordinates(hu, index, np.float32, order=1, mode="nearest")
+        for at, count in zip(index, hu.shape, strict=True):
+            values[(at < -0.5) | (at > count - 0.5)] = AIR_HU
         resampled[k] = np.rint(values) if hu.dtype.kind in "iu" else values
     return resampled
 

@@ -10,22 +10,26 @@ from scripts.volumes.resampling import SliceStack
 from tests.analytic.dicom_files import UID, Encoding, save, slice_dataset
 from tests.analytic.phantom import CENTRE, ORIENTATIONS, Grid
 
-EDGES_MM = (3.1, 3.3)
-SHAPE = (52, 66)
-# name -> orientation, distances of slices in mm (repeated), tilt in degrees
+EDGES_MM = (2.1, 1.9)
+SHAPE = (96, 94)
+# name -> orientation, distances of slices in mm (repeated), tilt in degrees about the rows
 STACKS = {
     "even": ("axial", (3.5,), 0.0),
     "tilted by 6 degrees": ("axial", (3.5,), 6.0),
     "tilted by -12 degrees": ("axial", (3.5,), -12.0),
     "tilted by 24 degrees": ("axial", (3.0,), 24.0),
     "tilted, prone": ("prone", (3.5,), 10.0),
+    "tilted, feet first": ("feet first", (3.5,), 7.0),
+    "swivelled": ("decubitus", (3.5,), 9.0),
+    "shaken within the planes": ("axial", (3.5,), 0.0),
     "one slice missing": ("axial", (*(3.5,) * 15, 7.0, *(3.5,) * 18), 0.0),
     "uneven": ("axial", (2.5, 4.0, 3.0, 4.5), 0.0),
     "thin, then thick": ("axial", (*(1.25,) * 45, *(5.0,) * 16), 0.0),
     "uneven and tilted": ("axial", (3.0, 4.0), 8.0),
     "uneven, coronal": ("coronal", (2.5, 4.5), 0.0),
 }
-LENGTH_MM = {"axial": 124.0, "prone": 124.0, "coronal": 146.0}
+LENGTH_MM = dict.fromkeys(("axial", "prone", "feet first", "decubitus"), 124.0) | {"coronal": 146.0}
+SHAKEN_MM = 2.0
 
 
 def stack_of(name: str) -> SliceStack:
@@ -41,6 +45,8 @@ def stack_of(name: str) -> SliceStack:
     middle = (SHAPE[1] - 1) / 2 * EDGES_MM[0] * row + (SHAPE[0] - 1) / 2 * EDGES_MM[1] * leaning
     first = CENTRE - normal * offsets[-1] / 2 - middle
     positions = first + offsets[:, None] * normal
+    if name.startswith("shaken"):
+        positions += SHAKEN_MM * np.sin(np.arange(len(offsets)))[:, None] * (row + column)
     return SliceStack(positions, np.stack([row, leaning]), EDGES_MM, SHAPE)
 
 

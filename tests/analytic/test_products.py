@@ -1,5 +1,7 @@
 """The products of predict on the analytic chest, read back by pydicom, highdicom and nibabel."""
 
+from dataclasses import replace
+
 import highdicom
 import numpy as np
 import pydicom
@@ -33,7 +35,7 @@ PRODUCTS = ("mask", "seg", "rtstruct", "statistics")
 
 @pytest.fixture
 def options(lung_model):
-    return type(lung_model.options)(**{**vars(lung_model.options), "products": PRODUCTS})
+    return replace(lung_model.options, products=PRODUCTS)
 
 
 def by_uid(paths):

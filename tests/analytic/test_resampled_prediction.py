@@ -1,6 +1,7 @@
 """predict --geometry resample: tilted and uneven series, with the mask back on their slices."""
 
 import json
+from dataclasses import replace
 
 import highdicom
 import numpy as np
@@ -21,13 +22,12 @@ from tests.analytic.routes import (
 from tests.analytic.stacks import STACKS, stack_of, write_stack
 
 IRREGULAR = [name for name in STACKS if name != "even"]
-PRODUCTS = ("mask", "seg", "rtstruct", "statistics", "overview", "report")
+PRODUCTS = ("mask", "seg", "rtstruct", "statistics")
 
 
 @pytest.fixture
 def options(lung_model):
-    values = {**vars(lung_model.options), "products": PRODUCTS, "geometry": "resample"}
-    return type(lung_model.options)(**values)
+    return replace(lung_model.options, products=PRODUCTS, geometry="resample")
 
 
 def on_slices(paths):
@@ -68,15 +68,15 @@ def test_irregular_series_then_the_nodule_on_its_own_slices(tmp_path, options, n
     either = sum(mask.sum() for mask in found.values()) + sum(m.sum() for _, m in expected.values())
     assert 2 * both / either > 0.94
     volume_ml, centre = volume_on_slices(found, expected)
-    assert volume_ml == pytest.approx(VOLUME_ML, rel=0.05)
-    assert np.abs(centre - CENTROID).max() < 0.5
+    assert volume_ml == pytest.approx(VOLUME_ML, rel=0.03)
+    assert np.abs(centre - CENTROID).max() < 0.5  # slices are up to 5 mm apart
 
     for volume_ml, centre in (
         volume_and_centre(folder / "mask.nii.gz"),
         (measured(folder)["volume_mm3"] / 1000, measured(folder)["centre_lps_mm"]),
     ):
-        assert volume_ml == pytest.approx(VOLUME_ML, rel=0.05)
-        assert np.abs(np.array(centre) - CENTROID).max() < 0.5
+        assert volume_ml == pytest.approx(VOLUME_ML, rel=0.03)
+        assert np.abs(np.array(centre) - CENTROID).max() < 0.3
     for uid, polygons in contours_by_instance(folder / "rtstruct.dcm").items():
         header = expected[uid][0]
         normal = np.cross(*np.array(header.ImageOrientationPatient, float).reshape(2, 3))
@@ -85,7 +85,7 @@ def test_irregular_series_then_the_nodule_on_its_own_slices(tmp_path, options, n
             assert np.abs(away @ normal).max() < 0.01
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["resampled"]["slices"] == len(paths)
-    assert manifest["resampled"]["tilt_degrees"] == pytest.approx(abs(STACKS[name][2]), abs=0.01)
+    assert manifest["resampled"]["tilt_degrees"] == pytest.approx(stack.tilt_degrees, abs=0.01)
     assert any("resampled to a regular grid" in warning for warning in manifest["warnings"])
     seg = highdicom.seg.segread(folder / "segmentation.dcm")
     frames = seg.get_pixels_by_source_instance(list(expected), combine_segments=True)
@@ -102,6 +102,16 @@ def test_irregular_series_by_default_then_refused_with_the_option_named(tmp_path
     with pytest.raises(ValueError, match="slices") as caught:
         read_volume(tmp_path / "ct")  # prepare and the configs have no such option
     assert "--geometry" not in str(caught.value)
+
+
+def test_irregular_series_then_picture_and_page_too(tmp_path, options):
+    write_stack(tmp_path / "ct", stack_of("uneven and tilted"))
+    options = replace(options, products=("overview", "report"))
+    (outcome,) = predict_files(tmp_path / "ct", options, tmp_path / "out")
+    assert outcome.status == PREDICTED, outcome.message
+    folder = tmp_path / "out" / outcome.study
+    assert (folder / "overview.png").is_file()
+    assert "resampled to a regular grid" in (folder / "report.html").read_text()
 
 
 def test_even_series_with_the_option_then_nothing_resampled(tmp_path, options):

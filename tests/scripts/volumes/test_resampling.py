@@ -25,7 +25,7 @@ def test_stack_resampled_then_the_nodule_of_the_right_volume_in_its_place(name):
     mask = found > THRESHOLD_HU
     assert (found.shape, found.dtype) == (grid.shape, np.int16)
     volume_ml = mask.sum() * spacing_of(grid).prod() / 1000
-    assert volume_ml == pytest.approx(VOLUME_ML, rel=0.05)
+    assert volume_ml == pytest.approx(VOLUME_ML, rel=0.03)
     assert np.abs(centroid_of(mask, grid.affine_lps) - CENTROID).max() < 0.2
     restored, right = to_slices(mask, stack, grid.affine_lps), hu > THRESHOLD_HU
     assert 2 * (restored & right).sum() / (restored.sum() + right.sum()) > 0.95
@@ -54,7 +54,7 @@ def test_hu_linear_in_place_then_exact_on_the_grid():
     grid = regular_grid(stack)
     k, j, i = np.indices(grid.shape)
     points = np.stack([i, j, k], axis=-1) @ grid.affine_lps[:3, :3].T + grid.affine_lps[:3, 3]
-    inner = tuple(slice(8, -8) for _ in range(3))
+    inner = slice(4, -4), slice(24, -24), slice(4, -4)
     np.testing.assert_allclose(to_grid(hu, stack, grid)[inner], (points @ slopes)[inner], atol=0.01)
 
 
@@ -87,7 +87,7 @@ def test_two_slices_close_together_then_at_most_four_for_each_of_the_source():
 
 
 def test_slices_shifted_by_more_than_their_size_then_refused():
-    with pytest.raises(ValueError, match="slices: together they are 702 mm wide"):
+    with pytest.raises(ValueError, match="slices: together they are 695 mm wide"):
         regular_grid(stack_at([(0, 0, 0), (0, 0, 3), (500, 0, 6), (0, 0, 9)]))
 
 
