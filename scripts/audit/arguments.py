@@ -1,43 +1,71 @@
-"""Arguments of components, read from loaded modules and source text; nothing is imported."""
+"""Arguments of components: which they take, and which values a shared config may give."""
 
 from __future__ import annotations
 
 import ast
 import difflib
 import inspect
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from types import FunctionType, ModuleType
+from types import FunctionType
+from typing import Any, NamedTuple
 
-from scripts.audit.modules import KNOWN, PROJECT, component_of
-from scripts.audit.names import Names
+from scripts.audit.allowed import (
+    FILE_NAMES,
+    LOADED,
+    NAMED_CODE,
+    NAMES_OF_CODE,
+    ONLY,
+    PASSED_ON,
+    READ,
+    WRITTEN,
+    definition_of,
+    loaded,
+)
+from scripts.audit.findings import HIGH, LOW, MEDIUM, PROBLEM, Sign
+from scripts.audit.names import PROJECT, Names, component_of
+from scripts.audit.static_values import UNKNOWN, path_sign
 
 # MONAI's own keys of a component (monai.bundle.config_item)
 RESERVED = ("_target_", "_disabled_", "_requires_", "_desc_", "_mode_")
+STARTABLE = (".py", ".pth", ".pyc", ".so", ".sh", ".bat", ".cmd", ".exe", ".html", ".js", ".ipynb")
 
 
-def arguments_of(target: str, names: Names) -> tuple[str, ...] | None:
-    """Return the names of the arguments that a ``_target_`` takes.
+class Arguments(NamedTuple):
+    """Arguments that a component takes.
+
+    Args:
+        names: names, positional ones in order.
+        is_open: whether it passes further ones on (``**kwargs``).
+        default_true: those that are on unless the config says otherwise.
+    """
+
+    names: tuple[str, ...]
+    is_open: bool = False
+    default_true: frozenset[str] = frozenset()
+
+
+def arguments_of(target: str, names: Names) -> Arguments | None:
+    """Return the arguments that a ``_target_`` takes.
 
     Args:
         target: value of ``_target_`` as written.
         names: resolves names; modules in the bundle come before this project's.
 
     Returns:
-        None when the arguments are unknown: a package that is not loaded here, ``**kwargs``,
-        positional-only arguments, or an inherited ``__init__`` or a decorator in source text.
+        None when the arguments are unknown: a package that is not loaded here, positional-only
+        arguments, or an inherited ``__init__`` or a decorator in source text.
 
     Example:
         >>> dice = arguments_of("DiceLoss", Names())
-        >>> arguments_of("scripts.training.precision.nothing", Names()), "sigmoid" in dice
+        >>> arguments_of("scripts.training.precision.nothing", Names()), "sigmoid" in dice.names
         (None, True)
     """
     name = component_of(target) or target
     source, rest = names.source_of(name)
     if source is not None:
         return _of_source(source, rest[0]) if len(rest) == 1 else None
-    return _of_loaded(name) if name.partition(".")[0] in KNOWN else None
+    return _of_loaded(name) if name.partition(".")[0] in (*LOADED, "glob") else None
 
 
 def unknown_argument(target: object, given: Iterable[str], names: Names) -> str:
@@ -48,10 +76,12 @@ def unknown_argument(target: object, given: Iterable[str], names: Names) -> str:
         'takes no sigmod; did you mean sigmoid?'
     """
     taken = arguments_of(target, names) if isinstance(target, str) else None
-    wrong = [key for key in given if taken is not None and key not in (*taken, *RESERVED)]
-    if taken is None or not wrong:
+    if taken is None or taken.is_open:
         return ""
-    near = difflib.get_close_matches(wrong[0], taken, n=3, cutoff=0.6) or sorted(taken)
+    wrong = [key for key in given if key not in (*taken.names, *RESERVED)]
+    if not wrong:
+        return ""
+    near = difflib.get_close_matches(wrong[0], taken.names, n=3) or sorted(taken.names)
     return f"takes no {wrong[0]}; did you mean {', '.join(near)}?"
 
 
@@ -69,28 +99,92 @@ def check_foreign_argument(target: object, name: str) -> str:
     return "" if own else check_argument(target, name)
 
 
-def _of_loaded(name: str) -> tuple[str, ...] | None:
+def takes_paths(target: str, names: Names) -> bool:
+    """Whether a component has arguments that are folders, files or names of code."""
+    taken = arguments_of(target, names)
+    return taken is not None and bool({*taken.names} & (READ | WRITTEN | NAMED_CODE))
+
+
+def judge_arguments(
+    target: str, given: Mapping[str, Any], names: Names
+) -> Iterator[tuple[str, Sign]]:
+    """Judge the values of a listed component's arguments.
+
+    Args:
+        target: the component as written.
+        given: arguments and their values, UNKNOWN for those known only when the config runs.
+        names: judge of names.
+
+    Returns:
+        Arguments, empty for the component itself, and signs.
+    """
+    taken = arguments_of(target, names) or Arguments(())
+    wrong = unknown_argument(target, given, names)
+    if wrong:
+        yield "", Sign(PROBLEM, "name", target, wrong)
+    for key in sorted(taken.default_true & ONLY.keys() - given.keys()):
+        if ONLY[key][0] is not True:
+            yield "", Sign(MEDIUM, "network", target, f"{ONLY[key][1]} unless {key} is false")
+    if "weights_only" not in given and definition_of(target) == "torch.serialization.load":
+        yield "", Sign(HIGH, "pickle", target, ONLY["weights_only"][1])
+    for key, value in given.items():
+        if taken.is_open and key not in (*taken.names, *RESERVED, *PASSED_ON, *ONLY):
+            yield key, Sign(MEDIUM, "target", f"{target}({key}=...)", "passed on, to unlisted code")
+        for one in value if isinstance(value, list) else [value]:
+            yield from ((key, sign) for sign in _value(key, one, names))
+
+
+def _value(key: str, value: Any, names: Names) -> Iterator[Sign]:
+    """Judge one value of an argument."""
+    if key == "pretrained" and isinstance(value, str) and value.lower() not in ("true", "false"):
+        key = "path"
+    if key in ONLY:
+        allowed, why = ONLY[key]
+        if value not in (allowed, None) and str(value).lower() != str(allowed).lower():
+            level = HIGH if "unpickles" in why else MEDIUM
+            yield Sign(level, "pickle" if level == HIGH else "code", f"{key}={_shown(value)}", why)
+    elif key in READ | WRITTEN:
+        if isinstance(value, str):
+            sign = path_sign(value, written=key in WRITTEN)
+            if sign.level != LOW or "/" in value or "." in value:
+                yield sign
+        elif value is UNKNOWN:
+            yield Sign(
+                MEDIUM, "write" if key in WRITTEN else "read", key, "a path computed at run time"
+            )
+    elif key in FILE_NAMES and isinstance(value, str):
+        if "/" in value or "\\" in value or value.lower().endswith(STARTABLE):
+            yield Sign(HIGH, "write", f"{key}={value}", "must be the name of a data file")
+    elif key in NAMED_CODE and isinstance(value, str) and value.lower() not in NAMES_OF_CODE:
+        sign = names.judge(value, target=True)
+        if sign.level != LOW:
+            yield Sign(sign.level, sign.kind, value, f"a name that the component calls: {sign.why}")
+
+
+def _shown(value: Any) -> str:
+    return "(computed)" if value is UNKNOWN else str(value)
+
+
+@lru_cache(maxsize=1024)
+def _of_loaded(name: str) -> Arguments | None:
     """Read the signature of a function or class of a loaded module."""
-    parts = name.split(".")
-    length = next((n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in sys.modules), 0)
-    current: object = sys.modules.get(".".join(parts[:length]))
-    for part in parts[length:]:
-        if not isinstance(current, (ModuleType, type)):
-            return None
-        current = vars(current).get(part)
-    if not isinstance(current, (type, FunctionType)):
+    value, rest = loaded(name)
+    if rest or not isinstance(value, (type, FunctionType)):
         return None
     try:
-        parameters = inspect.signature(current).parameters.values()
+        parameters = inspect.signature(value).parameters.values()
     except (TypeError, ValueError):
         return None
-    if any(p.kind in (p.VAR_KEYWORD, p.POSITIONAL_ONLY) for p in parameters):
+    if any(p.kind is p.POSITIONAL_ONLY for p in parameters):
         return None
-    return tuple(p.name for p in parameters)
+    named = [p for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+    is_open = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    true = frozenset(p.name for p in named if p.default is True)
+    return Arguments(tuple(p.name for p in named), is_open, true)
 
 
 @lru_cache(maxsize=512)
-def _of_source(source: bytes, name: str) -> tuple[str, ...] | None:
+def _of_source(source: bytes, name: str) -> Arguments | None:
     """Read the signature of a function or class from the text of its module."""
     try:
         body = ast.parse(source).body
@@ -98,18 +192,18 @@ def _of_source(source: bytes, name: str) -> tuple[str, ...] | None:
         return None  # a file of a bundle; reported with its Python files
     for node in body:
         if isinstance(node, ast.ClassDef) and node.name == name:
-            inits = [
-                n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"
-            ]
-            return _of_function(inits[0], skip=1) if inits and not node.decorator_list else None
+            functions = [one for one in node.body if isinstance(one, ast.FunctionDef)]
+            init = next((one for one in functions if one.name == "__init__"), None)
+            return _of_function(init, skip=1) if init and not node.decorator_list else None
         if isinstance(node, ast.FunctionDef) and node.name == name:
             return _of_function(node)
     return None
 
 
-def _of_function(node: ast.FunctionDef, *, skip: int = 0) -> tuple[str, ...] | None:
+def _of_function(node: ast.FunctionDef, *, skip: int = 0) -> Arguments | None:
     """Read a function's arguments, without the first ``skip`` ones (``self``)."""
     arguments = node.args
-    if arguments.kwarg is not None or arguments.posonlyargs or node.decorator_list:
+    if arguments.posonlyargs or node.decorator_list:
         return None
-    return tuple(one.arg for one in [*arguments.args[skip:], *arguments.kwonlyargs])
+    names = tuple(one.arg for one in [*arguments.args[skip:], *arguments.kwonlyargs])
+    return Arguments(names, arguments.kwarg is not None)

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import Any
+
+from fire import decorators
+from fire.parser import DefaultParseValue
 
 from scripts.audit.bundle_contents import audit_contents
 from scripts.audit.bundle_files import BundleFiles, FolderFiles, open_bundle
@@ -11,13 +18,18 @@ from scripts.audit.components import audit_components
 from scripts.audit.difference import compare, difference_text
 from scripts.audit.findings import (
     HIGH,
+    LOW,
+    MEDIUM,
+    PROBLEM,
     THRESHOLDS,
     Finding,
     Sign,
+    as_lines,
+    as_text,
     at_or_above,
     by_risk,
+    printable,
 )
-from scripts.audit.listing import as_text, printable
 from scripts.audit.metric_names import audit_metrics
 from scripts.audit.names import Names
 from scripts.audit.references import (
@@ -26,56 +38,78 @@ from scripts.audit.references import (
     references_in,
     references_of_project,
 )
-from scripts.bundle.compose import Composition, compose
-from scripts.bundle.config_files import Read, load
+from scripts.audit.static_values import DATA, path_sign
+from scripts.bundle.compose import META, Composition, compose
+from scripts.bundle.config_files import Read, load, normalized
 from scripts.storage.files import write_json
 from scripts.storage.options import check_choice
 
 CONFIGS = (".json", ".yaml", ".yml")
 NO_CONFIG = ("metadata", "large_files", "data_license")
+POLICIES = ("report", "strict")
 # configs of the model zoo that an incomplete config is laid over
 BASES = (("train",), ("train", "evaluate"), ("inference",), ("evaluate",))
+SCANS = (".dcm", ".nii", ".nii.gz", ".mhd", ".mha", ".nrrd", ".zip")
 
 
+# fire would read `train#handlers` as Python, in which # begins a comment
+@decorators.SetParseFn(str)
 def audit(
     *more: str,
     config: str | Sequence[str] = (),
     diff: str | Sequence[str] = (),
+    policy: str = "report",
     fail_on: str = "problem",
     json: str | None = None,
     low: bool = True,
 ) -> None:
     """List what a config or a bundle would run, import, read, write or send, by risk.
 
-    Nothing is evaluated, imported or unpacked. The exit status is 0 when no finding is at or above
-    ``fail_on``, 1 when one is, and 2 when a file cannot be read.
+    Nothing is evaluated, imported or unpacked. What is not on the list of what a config may be is
+    medium or high. The exit status is 0 when no finding is at or above ``fail_on``, 1 when one is,
+    and 2 when a file cannot be read.
 
     Args:
-        more: further files for ``config`` or ``diff``.
+        more: further files for ``config`` or ``diff``; or overrides ``id=value``, as for ``run``.
         config: config files, composed as by ``monai.bundle run``; or a bundle's folder or zip,
             of which all configs, Python files and models are examined.
         diff: two configs to compare, each one file or several joined by commas.
+        policy: report (a list by risk) or strict (refuse all but low findings, one line each).
         fail_on: high, medium (and high), or problem (anything but low).
         json: file to write the findings to as well.
         low: whether to print known, harmless findings too.
 
     Raises:
         SystemExit: with status 1, for findings at or above ``fail_on``.
-        ValueError: for an unknown ``fail_on``, or unless one of ``config`` and ``diff`` is given.
+        ValueError: for an unknown ``fail_on`` or ``policy``, or unless one of ``config`` and
+            ``diff`` is given.
     """
     check_choice("fail_on", fail_on, THRESHOLDS)
+    check_choice("policy", policy, POLICIES)
     first, second = (_listed(given) for given in (config, diff))
     if bool(first) == bool(second):
         raise ValueError("config: give --config FILE [FILE ...], a folder or a zip; or --diff A B")
     if second:
         findings = _print_difference([*second, *more], json)
     else:
-        findings = by_risk(audit_paths([*first, *more]))
-        print(as_text(findings, title=", ".join([*first, *more]), low=low))
+        overrides = [word for word in more if "=" in word and not Path(word).exists()]
+        files = [*first, *(word for word in more if word not in overrides)]
+        findings = by_risk(audit_paths(files, _read_overrides(overrides)))
+        title = ", ".join([*files, *overrides])
+        shown = as_lines if policy == "strict" else as_text
+        print(shown(findings, title=title, low=low))
         if json is not None:
-            write_json(json, {"files": [*first, *more], "findings": _entries(findings)})
-    if at_or_above(findings, fail_on):
+            write_json(
+                json, {"files": [*first, *more], "findings": [asdict(one) for one in findings]}
+            )
+    if at_or_above(findings, PROBLEM if policy == "strict" else fail_on):
         raise SystemExit(1)
+
+
+def _read_overrides(words: Sequence[str]) -> dict[str, Any]:
+    """Read ``id=value`` words, values as on MONAI's command line."""
+    pairs = [word.partition("=") for word in words]
+    return {normalized(name.strip()): DefaultParseValue(value) for name, _, value in pairs}
 
 
 def _listed(given: str | Sequence[str]) -> list[str]:
@@ -86,10 +120,6 @@ def _listed(given: str | Sequence[str]) -> list[str]:
     return [str(one) for one in given]
 
 
-def _entries(findings: Sequence[Finding]) -> list[dict[str, str]]:
-    return [finding.as_dict() for finding in findings]
-
-
 def _print_difference(sides: Sequence[str], json: str | None) -> list[Finding]:
     """Print how two configs differ; return the findings of the second that the first lacks."""
     if len(sides) != 2:
@@ -97,39 +127,58 @@ def _print_difference(sides: Sequence[str], json: str | None) -> list[Finding]:
     changes, added = compare(*(tuple(side.split(",")) for side in sides))
     print(printable(difference_text(changes, added, sides)))
     if json is not None:
-        write_json(json, {"files": sides, "changes": changes, "added": _entries(added)})
+        write_json(
+            json, {"files": sides, "changes": changes, "added": [asdict(one) for one in added]}
+        )
     return added
 
 
-def audit_paths(paths: Sequence[str]) -> list[Finding]:
+def audit_paths(paths: Sequence[str], overrides: dict[str, Any] | None = None) -> list[Finding]:
     """Audit each bundle by itself, and all config files as one composed config.
+
+    Args:
+        paths: bundles and config files.
+        overrides: id -> value, laid over the config files.
 
     Raises:
         FileNotFoundError: when a bundle does not exist.
-        ValueError: for a config that does not exist or cannot be read.
+        ValueError: for a config that does not exist or cannot be read, or overrides of a bundle.
     """
     configs = [path for path in paths if path.lower().endswith(CONFIGS)]
+    if overrides and not configs:
+        raise ValueError(f"{next(iter(overrides))}: overrides need config files, got a bundle")
     findings: list[Finding] = []
     for path in paths:
         if path not in configs:
             findings += audit_bundle(open_bundle(Path(path)))
-    return [*findings, *_audit_configs(configs)] if configs else findings
+    return [*findings, *_audit_configs(configs, overrides or {})] if configs else findings
 
 
-def _audit_configs(configs: Sequence[str]) -> list[Finding]:
+def _audit_configs(configs: Sequence[str], overrides: dict[str, Any]) -> list[Finding]:
     """Audit config files composed into one."""
     folder = Path(configs[0]).resolve().parent
-    bundle = FolderFiles(folder.parent if folder.name == "configs" else folder)
-    composition = compose(configs, FolderFiles().read)
-    referenced = references_of_project() | _references_in_folder(folder)
+    home = folder.parent if folder.name == "configs" else None
     try:
-        return audit_composition(composition, Names(bundle.read_inside), referenced)
+        composition = compose(configs, FolderFiles().read, overrides=overrides)
+    except (KeyError, IndexError, TypeError) as error:
+        raise ValueError(f"{', '.join(overrides)}: no such id in {', '.join(configs)}") from error
+    composition.origins |= dict.fromkeys(overrides, "override")
+    beside = [str(file) for file in sorted(folder.iterdir())] if home else []
+    referenced = _references_in(
+        [f for f in beside if f.lower().endswith(CONFIGS)], FolderFiles().read
+    )
+    names = Names(FolderFiles(home or folder).read_inside)
+    try:
+        return audit_composition(composition, names, referenced, home)
     except RecursionError as error:
         raise ValueError(f"{configs[0]}: nested too deeply to be examined") from error
 
 
 def audit_composition(
-    composition: Composition, names: Names, referenced: frozenset[str] = frozenset()
+    composition: Composition,
+    names: Names,
+    referenced: frozenset[str] = frozenset(),
+    home: Path | None = None,
 ) -> list[Finding]:
     """Audit a composed config.
 
@@ -137,32 +186,57 @@ def audit_composition(
         composition: the composed config.
         names: judge of names.
         referenced: ids that other configs of the bundle or the project refer to.
+        home: folder of the bundle, None for one in a zip.
     """
     return [
-        *audit_files(composition),
+        *_own_folders(composition, home),
+        *audit_files(composition, str(home.resolve()) if home else ""),
         *audit_references(composition, referenced),
         *audit_metrics(composition),
         *audit_components(composition, names),
     ]
 
 
-def _references_in_folder(folder: Path) -> frozenset[str]:
-    """Collect the ids that the configs in a bundle's ``configs`` folder refer to."""
-    if folder.name != "configs":
-        return frozenset()
-    files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in CONFIGS]
-    return _references_in({str(file): file.read_bytes() for file in files})
+def _own_folders(composition: Composition, home: Path | None) -> list[Finding]:
+    """Judge the bundle's and the data's folder, which may be full paths if they are as they say.
+
+    They are then replaced, in place, so that what is below them is not reported again.
+    """
+    findings = []
+    for id_, short in (("bundle_root", "."), ("dataset_dir", DATA)):
+        folder = composition.config.get(id_)
+        if not isinstance(folder, str) or folder[:1] in ("$", "@", "%"):
+            continue
+        sign = path_sign(folder, written=id_ == "bundle_root")
+        if sign.level == LOW:
+            continue
+        is_own = home is not None and folder == str(home.resolve())
+        if not (is_own if id_ == "bundle_root" else _holds_scans(Path(folder))):
+            findings.append(sign.at(composition.file_of(id_), id_))
+        composition.config[id_] = short
+    return findings
 
 
-def _references_in(files: dict[str, bytes]) -> frozenset[str]:
+def _holds_scans(folder: Path) -> bool:
+    """Whether a folder is a prepared data set, or has scans in it or one folder below."""
+    if not folder.is_absolute() or any(part.startswith(".") for part in folder.parts):
+        return False
+    try:
+        if (folder / "datalist.json").is_file():
+            return True
+        entries = [*islice(folder.glob("*"), 200), *islice(folder.glob("*/*"), 1000)]
+    except OSError:
+        return False
+    return any(entry.name.lower().endswith(SCANS) for entry in entries)
+
+
+def _references_in(files: Iterable[str], read: Read) -> frozenset[str]:
     """Collect the ids that configs refer to; files that are not configs are skipped."""
     loaded = []
-    for name, content in files.items():
-        try:
-            loaded.append(load(name, content)[0])
-        except ValueError:
-            continue
-    return references_in(loaded)
+    for name in files:
+        with suppress(ValueError):
+            loaded.append(load(name, read(name) or b"")[0])
+    return references_of_project() | references_in(loaded)
 
 
 def audit_bundle(files: BundleFiles) -> list[Finding]:
@@ -172,20 +246,36 @@ def audit_bundle(files: BundleFiles) -> list[Finding]:
         ValueError: when it has no config.
     """
     names = Names(files.read_inside)
-    configs = [name for name in files.names() if _is_config(name)]
+    listed = [name for name in files.names() if name.lower().endswith(CONFIGS)]
+    configs = [name for name in listed if _is_config(name)]
     if not configs:
         raise ValueError(f"{files.title}: holds no config (configs/*.json); is it a bundle?")
-    contents = {name: files.read(name) or b"" for name in configs}
-    referenced = references_of_project() | _references_in(contents)
-    findings = audit_contents(files, names)
+    referenced = _references_in(configs, files.read)
+    home = files.folder if isinstance(files, FolderFiles) else None
+    findings = audit_contents(files)
     for name in configs:
         try:
             compositions = _compositions(name, configs, files.read)
-            audits = [audit_composition(one, names, referenced) for one in compositions]
+            audits = [audit_composition(one, names, referenced, home) for one in compositions]
         except (ValueError, RecursionError) as error:
             audits = [[Sign(HIGH, "file", name, f"cannot be examined: {error}").at(name, "")]]
-        findings += min(audits, key=_count_problems)
-    return findings
+        findings += min(audits, key=lambda found: sum(one.level == PROBLEM for one in found))
+        findings += [one for found in audits for one in at_or_above(found, MEDIUM)]
+    for name in listed:
+        findings += [] if name in configs else _audit_other(files, name, names)
+    return list(dict.fromkeys(findings))
+
+
+def _audit_other(files: BundleFiles, name: str, names: Names) -> list[Finding]:
+    """Judge what would run in a JSON or YAML file that is not a config, such as metadata."""
+    with files.open(name) as file:
+        content = file.read()
+    if b"_target_" not in content and b"$" not in content:
+        return []
+    try:
+        return audit_components(Composition((name,), {META: load(name, content)[0]}), names)
+    except (ValueError, RecursionError) as error:
+        return [Sign(HIGH, "file", name, f"cannot be examined: {error}").at(name, "")]
 
 
 def _is_config(name: str) -> bool:
@@ -204,8 +294,3 @@ def _compositions(name: str, configs: Sequence[str], read: Read) -> list[Composi
         if name not in base and all(one in configs for one in base):
             compositions.append(compose([*base, name], read))
     return compositions
-
-
-def _count_problems(findings: Iterable[Finding]) -> int:
-    """Count the findings of level "problem"."""
-    return sum(finding.level == "problem" for finding in findings)

@@ -4,29 +4,72 @@ from __future__ import annotations
 
 import ast
 import configparser
+import re
 import sys
 from collections.abc import Iterator
-from pathlib import PurePosixPath, PureWindowsPath
+from pathlib import PurePosixPath
 
+from scripts.audit.allowed import LOADED, harm_of
 from scripts.audit.bundle_files import BundleFiles
-from scripts.audit.expressions import ADDRESS, CodeAudit
-from scripts.audit.findings import HIGH, LOW, MEDIUM, PROBLEM, Finding, Sign
+from scripts.audit.findings import HIGH, LOW, MEDIUM, Finding, Sign
 from scripts.audit.model_files import SUFFIXES, audit_model_file
-from scripts.audit.modules import KNOWN, is_installed, is_ours
-from scripts.audit.names import Names
+from scripts.audit.names import imports_of, is_installed, is_ours
+from scripts.audit.static_values import ADDRESS, Static, path_sign
 
-COMPILED = (".so", ".dll", ".pyd", ".dylib", ".pyc", ".pyo", ".exe", ".whl", ".egg", ".jar")
-SCRIPTS = (".sh", ".bash", ".bat", ".cmd", ".ps1", ".ipynb", ".js", ".vbs", ".command")
+# the kinds of files that a bundle consists of; Python, models and large_files are examined
+DATA = {
+    *(
+        ".json",
+        ".yaml",
+        ".yml",
+        ".md",
+        ".txt",
+        ".csv",
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".gif",
+        ".gz",
+        ".nii",
+    ),
+    *(
+        ".mhd",
+        ".mha",
+        ".raw",
+        ".zraw",
+        ".nrrd",
+        ".dcm",
+        ".log",
+        ".cff",
+        ".toml",
+        ".rst",
+        ".pdf",
+        ".bib",
+    ),
+}
+PAGES = (".html", ".htm", ".svg", ".xhtml", ".xml")
+PLAIN_NAMES = (
+    "license",
+    "notice",
+    "readme",
+    "version",
+    "changelog",
+    ".gitattributes",
+    ".gitignore",
+)
 PROGRAM_STARTS = (b"\x7fELF", b"MZ", b"#!", b"\xca\xfe\xba\xbe", b"\xcf\xfa\xed\xfe")
-AT_START = ("sitecustomize.py", "usercustomize.py")
-STREAMS = ("sys.stdout", "sys.stderr")  # of a logging.conf
+SCRIPT = re.compile(rb"<\s*(script|iframe|object|embed|form)\b|\bon\w+\s*=|javascript:", re.I)
+REMOTE = re.compile(rb"(src|srcset|data|poster)\s*=\s*[\"']?\s*(https?:)?//", re.I)
+AT_START = ("sitecustomize.py", "usercustomize.py", "conftest.py")
+HANDLERS = ("StreamHandler", "NullHandler", "logging.StreamHandler", "logging.NullHandler")
+MOST_PAGE = 16 << 20
 
 
-def audit_contents(files: BundleFiles, names: Names) -> list[Finding]:
+def audit_contents(files: BundleFiles) -> list[Finding]:
     """Examine every file of a bundle; nothing is unpacked, imported or loaded."""
     findings = []
     for name in files.names():
-        for line, sign in _file(files, name, names):
+        for line, sign in _file(files, name):
             findings.append(sign.at(name, line))
     for name in files.duplicates():
         why = "twice in the zip: programs differ in which one they read"
@@ -34,99 +77,90 @@ def audit_contents(files: BundleFiles, names: Names) -> list[Finding]:
     return findings
 
 
-def _file(files: BundleFiles, name: str, names: Names) -> Iterator[tuple[str, Sign]]:
+def _file(files: BundleFiles, name: str) -> Iterator[tuple[str, Sign]]:
     """Judge one file; yield each sign with its line or section, empty for the whole file."""
     lower = name.lower()
-    if _leaves(name):
+    path = PurePosixPath(lower)
+    if path_sign(name, written=False).why.endswith("outside this folder"):
         yield "", Sign(HIGH, "file", name, "would be unpacked outside its folder")
     if files.is_link(name):
         yield "", Sign(MEDIUM, "file", name, "a symbolic link; not followed")
-        return
-    if lower.endswith(".py"):
-        yield from _python(files, name, names)
-    elif lower.endswith(COMPILED):
-        yield "", Sign(HIGH, "code", name, "compiled code: cannot be examined")
-    elif lower.endswith(SCRIPTS):
-        yield "", Sign(MEDIUM, "code", name, "a script; no config starts it")
-    elif lower.endswith(SUFFIXES):
+    elif path.suffix == ".py":
+        yield from _python(files, name)
+    elif path.suffix in SUFFIXES:
         yield from (("", sign) for sign in audit_model_file(files, name))
-    elif PurePosixPath(lower).name == "logging.conf":
+    elif path.name == "logging.conf":
         yield from audit_logging(files.read(name) or b"")
-    elif PurePosixPath(lower).stem == "large_files":
-        text = (files.read(name) or b"").decode("utf-8", "replace")
-        for line in (line.strip() for line in text.splitlines() if ADDRESS.search(line)):
-            yield "", Sign(MEDIUM, "network", line, "downloaded by download_large_files")
+    elif path.stem == "large_files":
+        yield from _large_files((files.read(name) or b"").decode("utf-8", "replace"))
     else:
-        with files.open(name) as file:
-            start = file.read(4)
-        if start.startswith(PROGRAM_STARTS):
-            yield "", Sign(HIGH, "code", name, "a program")
+        yield from _other(files, name, path)
 
 
-def _leaves(name: str) -> bool:
-    """Whether a member's name points outside the folder that it is unpacked to."""
-    paths = (PurePosixPath(name), PureWindowsPath(name))
-    return any(p.is_absolute() or p.drive or ".." in p.parts for p in paths)
+def _large_files(text: str) -> Iterator[tuple[str, Sign]]:
+    """List the addresses and paths of a list of files to download."""
+    for number, line in enumerate(text.splitlines(), 1):
+        value = line.strip().lstrip("- ").partition(":")[2].strip(" \"',")
+        if ADDRESS.search(line):
+            why = "an address that download_large_files contacts"
+            yield f"line {number}", Sign(MEDIUM, "network", line.strip(), why)
+        elif "path" in line and path_sign(value, written=True).level == HIGH:
+            yield f"line {number}", Sign(HIGH, "write", value, "downloads to outside its folder")
 
 
-def _python(files: BundleFiles, name: str, names: Names) -> Iterator[tuple[str, Sign]]:
-    """Judge a Python file, then each of its risky lines."""
+def _other(files: BundleFiles, name: str, path: PurePosixPath) -> Iterator[tuple[str, Sign]]:
+    """Judge a file that is neither Python nor a model by its kind and its first bytes."""
+    with files.open(name) as file:
+        content = file.read(MOST_PAGE if path.suffix in PAGES else 4)
+    if content.startswith(PROGRAM_STARTS):
+        yield "", Sign(HIGH, "code", name, "a program")
+    elif path.suffix in PAGES:
+        if SCRIPT.search(content):
+            yield "", Sign(MEDIUM, "code", name, "a page that runs scripts when it is opened")
+        if REMOTE.search(content):
+            yield "", Sign(MEDIUM, "network", name, "a page that contacts other machines")
+    elif path.suffix not in DATA and path.stem not in PLAIN_NAMES:
+        yield "", Sign(MEDIUM, "file", name, "a kind of file that no bundle needs")
+
+
+def _python(files: BundleFiles, name: str) -> Iterator[tuple[str, Sign]]:
+    """Judge a Python file, then each of its lines that names something known to do harm."""
     source = files.read(name) or b""
     if is_ours(name, source):
         yield "", Sign(LOW, "code", name, "this project's own file, byte for byte")
         return
     root = name.split("/")[0].removesuffix(".py")
-    if root in KNOWN or root in sys.stdlib_module_names or is_installed(root):
+    if root in LOADED or root in sys.stdlib_module_names or is_installed(root):
         yield "", Sign(HIGH, "code", name, f"shadows the installed package {root}")
     if PurePosixPath(name).name in AT_START:
-        yield "", Sign(HIGH, "code", name, "Python runs a file of this name at every start")
-    yield "", Sign(MEDIUM, "code", name, "Python that runs when it is imported")
-    try:
-        for line, sign in audit_code(source, names):
-            yield f"line {line}", sign
-    except ValueError as error:
-        yield "", Sign(PROBLEM, "code", name, str(error))
+        yield "", Sign(HIGH, "code", name, "Python runs a file of this name by itself")
+    yield "", Sign(MEDIUM, "code", name, "Python of the bundle, which is not examined: read it")
+    yield from audit_code(source)
 
 
-def audit_code(source: bytes, names: Names) -> list[tuple[int, Sign]]:
-    """List the signs of high and medium risk in a Python file.
+def audit_code(source: bytes) -> list[tuple[str, Sign]]:
+    """List the lines of a Python file that name something known to do harm, as a help to readers.
 
     Returns:
-        Line numbers, from 1, and signs.
-
-    Raises:
-        ValueError: when it cannot be parsed as Python.
+        Lines and signs; one sign when it cannot be parsed.
 
     Example:
-        >>> signs = audit_code(b"import os\\nos.system('ls')", Names())
-        >>> [(line, sign.what) for line, sign in signs]
-        [(2, 'os.system')]
+        >>> audit_code(b"import os\\nos.system('ls')")[0][1].what
+        'os.system'
     """
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f"cannot be parsed as Python: {error}") from error
-    audit = CodeAudit(names, _imports_of(tree), tree)
+        return [("", Sign(HIGH, "code", "", f"cannot be parsed as Python: {error}"))]
+    imports = imports_of(tree)
     signs: dict[tuple[int, Sign], None] = {}
-    for node in ast.walk(tree):
-        line = getattr(node, "lineno", 0)
-        for sign in audit.signs_of(node):
-            if sign.level in (HIGH, MEDIUM):
-                signs[line, sign] = None
-    return sorted(signs, key=lambda one: one[0])
-
-
-def _imports_of(tree: ast.Module) -> dict[str, str]:
-    """Map each name that a file imports to the dotted name it stands for."""
-    imports: dict[str, str] = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                root = alias.name.split(".")[0]
-                imports[alias.asname or root] = alias.name if alias.asname else root
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            imports |= {(a.asname or a.name): f"{node.module}.{a.name}" for a in node.names}
-    return imports
+    inner = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    for node in (node for node in ast.walk(tree) if id(node) not in inner):
+        dotted = Static({}, imports).dotted(node)
+        kind, why = harm_of(dotted)
+        if why:
+            signs[getattr(node, "lineno", 0), Sign(HIGH, kind, dotted, why)] = None
+    return [(f"line {line}", sign) for line, sign in sorted(signs, key=lambda one: one[0])]
 
 
 def audit_logging(content: bytes) -> list[tuple[str, Sign]]:
@@ -155,20 +189,17 @@ def audit_logging(content: bytes) -> list[tuple[str, Sign]]:
 
 
 def _logging_entry(key: str, value: str) -> Iterator[Sign]:
-    """Judge one entry of a ``logging.conf``."""
-    plain = value.replace("logging.", "").replace("handlers.", "")
-    is_name = key != "class" or plain.isidentifier()
-    is_constant = key not in ("args", "kwargs") or _is_plain(value)
-    if not (is_name and is_constant):
+    """Judge one entry of a ``logging.conf``: handlers write to the terminal only."""
+    if key == "class" and value not in HANDLERS:
+        yield Sign(HIGH, "code", f"{key}={value}", f"must be one of {', '.join(HANDLERS[:2])}")
+    elif key in ("args", "kwargs") and not _is_plain(value):
         yield Sign(HIGH, "code", f"{key}={value}", "evaluated as Python by logging.config")
 
 
 def _is_plain(value: str) -> bool:
     """Whether a text is a constant; ``sys.stdout`` and ``sys.stderr`` count as constants."""
-    for stream in STREAMS:
-        value = value.replace(stream, "None")
     try:
-        ast.literal_eval(value)
+        ast.literal_eval(re.sub(r"\bsys\.std(out|err)\b", "None", value))
     except (ValueError, SyntaxError, RecursionError, MemoryError):
         return False
     return True

@@ -10,8 +10,7 @@ from typing import Any
 
 from scripts.audit.bundle_files import FolderFiles
 from scripts.audit.components import audit_components
-from scripts.audit.findings import LOW, Finding, by_risk
-from scripts.audit.listing import clipped
+from scripts.audit.findings import LOW, Finding, by_risk, clipped
 from scripts.audit.names import Names
 from scripts.bundle.compose import Composition, compose
 

@@ -1,279 +1,269 @@
-"""Audit of ``$`` expressions by their syntax trees; nothing is evaluated."""
+"""The grammar of ``$`` expressions: what a config may compute. Nothing is evaluated.
+
+Allowed are constants, references, arithmetic, comparisons, indexing, conditions, lists,
+comprehensions, lambdas within this grammar, listed attributes of objects, and calls of listed
+functions. Every other part of Python is refused.
+"""
 
 from __future__ import annotations
 
 import ast
 import builtins
 import re
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from monai.bundle import ReferenceResolver
+from scripts.audit.allowed import ATTRIBUTES, is_listed
+from scripts.audit.arguments import arguments_of, judge_arguments, takes_paths
+from scripts.audit.findings import HIGH, LOW, MEDIUM, Sign
+from scripts.audit.names import Names, imports_of, is_internal
+from scripts.audit.static_values import (
+    JOINING,
+    MISSING,
+    REFERENCE,
+    UNKNOWN,
+    Static,
+    path_sign,
+    plain_code,
+    reference_number,
+)
 
-from scripts.audit.findings import HIGH, LOW, MEDIUM, PROBLEM, Sign
-from scripts.audit.names import Names
-from scripts.audit.rules import is_internal, method_rule_of
+PLAIN = (
+    *(ast.List, ast.Tuple, ast.Set, ast.Dict, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.IfExp),
+    *(ast.BinOp, ast.Subscript, ast.Slice, ast.ListComp, ast.SetComp, ast.DictComp, ast.arg),
+    *(ast.GeneratorExp, ast.comprehension, ast.Lambda, ast.arguments, ast.keyword),
+    *(ast.operator, ast.unaryop, ast.boolop, ast.cmpop, ast.expr_context),
+)
+# builtins that take a text apart into characters
+SPLITTING = {"list", "tuple", "set", "frozenset", "sorted", "reversed", "enumerate", "zip", "map"}
+SPLITTING |= {"max", "min", "filter", "dict", "sum"}
 
-# names that MONAI makes available in every expression
-GIVEN = {"monai": "monai", "torch": "torch", "np": "numpy", "numpy": "numpy"}
-REFERENCES = "__local_refs"
-LONGEST = 10_000
-ADDRESS = re.compile(r"\b(?:https?|ftps?|sftp|file|s3|gs|ssh|hf|git)(?:\+\w+)?://", re.IGNORECASE)
-INSIDE = re.compile(r"__\w+__")
 
-
-def audit_expression(text: str, names: Names, imports: Mapping[str, str]) -> list[Sign]:
-    """List the signs of risk in an expression.
-
-    A dangerous function counts wherever it is mentioned, called or not, because it could be called
-    under another name.
+def audit_expression(text: str, names: Names, static: Static) -> list[Sign]:
+    """List what an expression does that is not allowed.
 
     Args:
         text: the expression with its ``$``.
-        names: judge of dotted names.
-        imports: names imported by the config -> the dotted names they stand for.
+        names: judge of names.
+        static: values of the config that are known, and its imports.
 
     Returns:
         Signs above low, each once; one low sign when there are none.
 
     Example:
-        >>> audit_expression("$__import__('os').system('ls')", Names(), {})[0].level
+        >>> audit_expression("$__import__('os').system('ls')", Names(), Static({}))[0].level
         'high'
+        >>> audit_expression("$@lr * 2", Names(), Static({}))[0].level
+        'low'
     """
-    # the quotes of a reference would end an f-string around it
-    code = re.sub(rf"{REFERENCES}\['[\w:]*'\]", REFERENCES, plain_code(text))
-    if len(code) > LONGEST:
-        return [
-            Sign(HIGH, "expression", text[:60], f"longer than {LONGEST} characters: not examined")
-        ]
     try:
+        code, ids = plain_code(text)
         tree = ast.parse(code)
+        if tree.body and isinstance(tree.body[0], (ast.Import, ast.ImportFrom)):
+            return _audit_import(text, tree, names)
+        if len(tree.body) != 1 or not isinstance(tree.body[0], ast.Expr):
+            return [Sign(MEDIUM, "expression", text, "is not one expression")]
+        signs = Grammar(names, static, ids, tree).signs(tree.body[0].value)
+        risky = list(dict.fromkeys(sign for sign in signs if sign.level != LOW))
     except (RecursionError, MemoryError):
-        return [Sign(HIGH, "expression", text, "nested too deeply to be examined")]
+        return [Sign(HIGH, "expression", text[:60], "nested too deeply to be examined")]
     except (SyntaxError, ValueError) as error:
-        why = f"cannot be parsed as Python of this version: {error}"
-        return [Sign(HIGH, "expression", text, why)]
-    if tree.body and isinstance(tree.body[0], (ast.Import, ast.ImportFrom)):
-        return _audit_import(text, tree, names)
-    signs = [] if _is_one_expression(tree) else [_not_one(text)]
-    signs += CodeAudit(names, {**GIVEN, **imports}, tree).signs()
-    risky = list(dict.fromkeys(sign for sign in signs if sign.level != LOW))
-    return risky or [Sign(LOW, "expression", text, "computes with known functions")]
-
-
-def plain_code(text: str) -> str:
-    """Return an expression's code, with references replaced as by MONAI.
-
-    Example:
-        >>> plain_code("$@net#lr * 2")
-        "__local_refs['net::lr'] * 2"
-    """
-    code = ReferenceResolver.normalize_id(text)[1:].strip()
-    matcher = ReferenceResolver.id_matcher
-    plain: str = matcher.sub(lambda match: f"{REFERENCES}[{match.group()[1:]!r}]", code)
-    return plain
+        why = f"cannot be examined as Python of this version: {error}"
+        return [Sign(HIGH, "expression", text[:60], why)]
+    return risky or [Sign(LOW, "expression", text, "computes with listed functions")]
 
 
 def imported_names(text: str) -> dict[str, str]:
-    """Return the names that an import statement defines in a config; empty for an expression.
+    """Return the name that an import statement defines in a config; empty for an expression.
 
     Example:
         >>> imported_names("$from os import system as s"), imported_names("$1 + 1")
         ({'s': 'os.system'}, {})
     """
     try:
-        tree = ast.parse(plain_code(text))
+        tree = ast.parse(plain_code(text)[0])
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return {}
-    return dict(_imports_of(tree)[:1])
-
-
-def _imports_of(tree: ast.Module) -> list[tuple[str, str]]:
-    """List the names that an import defines in MONAI, and the dotted names they stand for."""
-    node = tree.body[0] if tree.body else None
-    if isinstance(node, ast.Import):
-        return [(alias.asname or alias.name, alias.name) for alias in node.names]
-    if isinstance(node, ast.ImportFrom):
-        return [(a.asname or a.name, f"{node.module or ''}.{a.name}") for a in node.names]
-    return []
+    return dict(list(imports_of(ast.Module(tree.body[:1], [])).items())[:1])
 
 
 def _audit_import(text: str, tree: ast.Module, names: Names) -> list[Sign]:
     """Judge an import statement, which MONAI runs at any position in a config."""
-    imports = _imports_of(tree)
+    node = tree.body[0]
+    imports = list(imports_of(tree).items())
     signs = []
-    for _, name in imports:
-        sign = names.judge(name)
-        kind = sign.kind if sign.level == HIGH else "import"
-        signs.append(Sign(sign.level, kind, text, f"imports {name}: {sign.why}"))
-    if len(imports) > 1 or len(tree.body) > 1:
-        signs.append(Sign(PROBLEM, "import", text, "MONAI imports only the first of these names"))
+    for alias, name in imports:
+        whole = name if isinstance(node, ast.ImportFrom) else node.names[0].name  # type: ignore[attr-defined]
+        sign = names.judge_import(whole)
+        signs.append(Sign(sign.level, sign.kind, text, f"imports {whole}: {sign.why}"))
+        if hasattr(builtins, alias) or is_internal(alias):
+            signs.append(Sign(MEDIUM, "import", text, f"hides the meaning of {alias}"))
+    if len(imports) != 1 or len(tree.body) > 1:
+        signs.append(Sign(MEDIUM, "import", text, "must import one name: MONAI ignores the rest"))
     return [sign for sign in signs if sign.level != LOW] or signs
 
 
-def _is_one_expression(tree: ast.Module) -> bool:
-    return len(tree.body) == 1 and isinstance(tree.body[0], ast.Expr)
-
-
-def _not_one(text: str) -> Sign:
-    return Sign(PROBLEM, "expression", text, "is not an expression: eval refuses it")
-
-
-class CodeAudit:
-    """Judges the nodes of an expression or a Python file.
+class Grammar:
+    """Judges the nodes of one expression.
 
     Args:
         names: judge of dotted names.
-        imports: names known in the code -> the dotted names they stand for.
-        tree: syntax tree of the code.
+        static: values of the config that are known, and its imports.
+        ids: references of the expression.
+        tree: syntax tree of the expression.
     """
 
-    def __init__(self, names: Names, imports: Mapping[str, str], tree: ast.AST) -> None:
+    def __init__(self, names: Names, static: Static, ids: Sequence[str], tree: ast.AST) -> None:
         self.names = names
-        self.imports = imports
-        self.tree = tree
-        self.bound = set(_bound_names(tree))
-        self.called = {id(n.func): n for n in ast.walk(tree) if isinstance(n, ast.Call)}
-        inner = [n.value for n in ast.walk(tree) if isinstance(n, ast.Attribute)]
-        self.inner = {id(node) for node in inner if isinstance(node, (ast.Attribute, ast.Name))}
+        self.static = static
+        self.ids = ids
+        nodes = list(ast.walk(tree))
+        arguments = {node.arg for node in nodes if isinstance(node, ast.arg)}
+        stored = {n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        self.bound = arguments | stored
+        texts = [n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)]
+        self.has_path = any("/" in text or "\\" in text for text in texts)
 
-    def signs(self) -> Iterator[Sign]:
-        """Judge every node."""
-        for node in ast.walk(self.tree):
-            yield from self.signs_of(node)
+    def value(self, node: ast.AST) -> object:
+        """Return the value of a node if it is known."""
+        value = self.static.of_node(node, self.ids)
+        return UNKNOWN if value == MISSING and isinstance(node, ast.Name) else value
 
-    def signs_of(self, node: ast.AST) -> Iterator[Sign]:
-        """Judge one node."""
-        if isinstance(node, (ast.Name, ast.Attribute)):
-            if id(node) not in self.inner:
-                yield from self._name(node)
-            if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
-                yield Sign(MEDIUM, "code", ast.unparse(node), "changes an attribute")
-        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield from _text(node.value)
+    def signs(self, node: ast.AST) -> Iterator[Sign]:
+        """Judge a node and all that it contains."""
+        text = self.value(node)
+        if isinstance(text, str):
+            yield path_sign(text, written=False)
+        elif isinstance(node, ast.Name):
+            yield from self._name(node)
+        elif isinstance(node, ast.Attribute):
+            yield from self._attribute(node, is_called=False)
+        elif isinstance(node, ast.Call):
+            yield from self._call(node)
+        elif isinstance(node, ast.Starred) and isinstance(node.value, ast.Name):
+            yield from self.signs(node.value)
+        elif isinstance(node, PLAIN):
+            yield from self._text_computed(node)
+            yield from self._inside(node)
+        elif isinstance(node, ast.JoinedStr):
+            yield self._refused(node, "a text put together at run time")
+        elif not isinstance(node, ast.Constant):
+            yield self._refused(node, f"{type(node).__name__} is not allowed in a config")
 
-    def _name(self, node: ast.Name | ast.Attribute) -> Iterator[Sign]:
-        """Judge a name with its attributes."""
-        base, attributes = _chain(node)
-        sign = None
-        if isinstance(base, ast.Name) and base.id != REFERENCES:
-            sign = self._known_name(base.id, attributes, self.called.get(id(node)))
-        if sign is not None:
-            yield sign
-        if sign is not None and sign.level in (HIGH, MEDIUM):
+    def _inside(self, node: ast.AST) -> Iterator[Sign]:
+        """Judge the parts of a node."""
+        for inner in ast.iter_child_nodes(node):
+            yield from self.signs(inner)
+
+    def _refused(self, node: ast.AST, why: str) -> Sign:
+        text = re.sub(rf"{REFERENCE}(\d+)", lambda m: f"@{self.ids[int(m[1])]}", ast.unparse(node))
+        return Sign(MEDIUM, "code", text[:80], why)
+
+    def _text_computed(self, node: ast.AST) -> Iterator[Sign]:
+        """Refuse texts that are put together or taken apart, which could spell any path."""
+        if isinstance(node, ast.BinOp):
+            sides = [self.value(node.left), self.value(node.right)]
+            is_number = isinstance(sides[0], (int, float)) or isinstance(node.left, ast.Attribute)
+            formats = isinstance(node.op, ast.Mod) and not is_number
+            if formats or any(isinstance(side, str) for side in sides):
+                yield self._refused(node, "a text put together at run time")
+        elif isinstance(node, ast.Subscript):
+            if isinstance(self.value(node.value), str) or (
+                isinstance(node.slice, ast.Slice) and self.has_path
+            ):
+                yield self._refused(node, "takes a text apart")
+        elif isinstance(node, ast.comprehension) and isinstance(self.value(node.iter), str):
+            yield self._refused(node.iter, "takes a text apart")
+        elif isinstance(node, ast.keyword) and node.arg is None:
+            yield self._refused(node.value, "passes arguments that are not written out")
+
+    def _name(self, node: ast.Name) -> Iterator[Sign]:
+        """Judge a single name."""
+        number = reference_number(node)
+        if number is not None and number < len(self.ids):
             return
-        for attribute in attributes:
-            rule = method_rule_of(attribute)
-            if rule is not None:
-                yield Sign(rule.level, rule.kind, f".{attribute}", rule.why)
-        if attributes[-1:] in (["format"], ["format_map"]) and folded(base) is None:
-            yield Sign(MEDIUM, "code", f".{attributes[-1]}", "formats a text built at run time")
+        hides = node.id in self.static.imports or hasattr(builtins, node.id)
+        if node.id in self.bound and not hides and not is_internal(node.id):
+            return
+        if node.id in self.bound:
+            yield self._refused(node, "hides the meaning of a name")
+        elif not hides and not is_internal(node.id):
+            yield self._refused(node, "this name is neither imported nor defined")
+        else:
+            yield from self._mention(self.static.dotted(node))
 
-    def _known_name(self, base: str, attributes: list[str], call: ast.Call | None) -> Sign | None:
-        """Judge a dotted name; one that the code itself defines only if it shadows a risky one."""
-        full = self._full_name(base)
-        if full is None:
-            missing = Sign(PROBLEM, "name", base, "this name is neither imported nor defined")
-            return None if base in self.bound else missing
-        dotted = ".".join([full, *attributes])
-        sign = refine(self.names.judge(dotted), dotted, call)
-        return None if base in self.bound and sign.level != HIGH else sign
+    def _mention(self, name: str) -> Iterator[Sign]:
+        """Judge a function or class that is handed on: its arguments will not be in the config."""
+        sign = self.names.judge(name)
+        if sign.level == LOW and (takes_paths(name, self.names) or name in JOINING):
+            sign = Sign(MEDIUM, "code", name, "handed on: its paths are not in the config")
+        yield sign
 
-    def _full_name(self, name: str) -> str | None:
-        """Return the dotted name that a name stands for; None for an undefined one."""
-        if name in self.imports:
-            return self.imports[name]
-        is_builtin = hasattr(builtins, name) or is_internal(name)
-        return f"builtins.{name}" if is_builtin else None
+    def _attribute(self, node: ast.Attribute, *, is_called: bool) -> Iterator[Sign]:
+        """Judge an attribute of a module, or of an object."""
+        root: ast.expr = node
+        while isinstance(root, ast.Attribute):
+            root = root.value
+        if isinstance(root, ast.Name) and root.id in self.static.imports.keys() - self.bound:
+            yield from self._of_module(self.static.dotted(node).split("."), is_called)
+            return
+        yield from self._of_object(node.attr)
+        if isinstance(node.value, ast.Attribute):
+            yield from self._attribute(node.value, is_called=True)
+        else:
+            yield from self.signs(node.value)
 
+    def _of_module(self, parts: list[str], is_called: bool) -> Iterator[Sign]:
+        """Judge a dotted name in a module: its longest listed part, then what follows it."""
+        lengths = range(len(parts), 0, -1)
+        length = next((n for n in lengths if is_listed(".".join(parts[:n]))), len(parts))
+        name = ".".join(parts[:length])
+        if length == len(parts) and not is_called:
+            yield from self._mention(name)
+        else:
+            yield self.names.judge(name)
+        for attribute in parts[length:]:
+            yield from self._of_object(attribute)
 
-def _bound_names(tree: ast.AST) -> Iterator[str]:
-    """Yield the names that the code defines: arguments, loop variables, walrus, definitions."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.arg):
-            yield node.arg
-        elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            yield node.id
-        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            yield node.name
-        elif isinstance(node, ast.ExceptHandler):
-            yield node.name or ""
+    def _of_object(self, attribute: str) -> Iterator[Sign]:
+        """Judge an attribute of an object; constants in capitals belong to enumerations."""
+        if is_internal(attribute):
+            yield Sign(HIGH, "code", f".{attribute}", "reaches Python's insides")
+        elif attribute not in ATTRIBUTES and not attribute.isupper():
+            yield Sign(MEDIUM, "code", f".{attribute}", "an attribute that is not on the list")
 
+    def _call(self, node: ast.Call) -> Iterator[Sign]:
+        """Judge a call: its function, then its arguments."""
+        for argument in [*node.args, *node.keywords]:
+            if isinstance(argument, ast.Starred):
+                yield self._refused(argument, "passes arguments that are not written out")
+            yield from self.signs(argument)
+        dotted = self.static.dotted(node.func)
+        if isinstance(node.func, ast.Name) and node.func.id not in self.bound and dotted:
+            yield from self._function(dotted, node)
+        elif isinstance(node.func, ast.Name) and reference_number(node.func) is not None:
+            part = self.static.raw(self.ids[reference_number(node.func) or 0])
+            if not isinstance(part, dict) or part.get("_mode_", "default") != "default":
+                yield self._refused(node.func, "calls a part of the config that is no component")
+        elif isinstance(node.func, ast.Attribute):
+            yield from self._attribute(node.func, is_called=True)
+            if dotted and is_listed(dotted):
+                yield from self._function(dotted, node)
+        else:
+            yield self._refused(node.func, "calls something that is not a listed function")
+            yield from self.signs(node.func)
 
-def _chain(node: ast.Name | ast.Attribute) -> tuple[ast.expr, list[str]]:
-    """Split ``a.b.c`` into its first node and the attributes after it."""
-    attributes: list[str] = []
-    current: ast.expr = node
-    while isinstance(current, ast.Attribute):
-        attributes.insert(0, current.attr)
-        current = current.value
-    return current, attributes
-
-
-def _text(text: str) -> Iterator[Sign]:
-    """Judge a text in code, which may name an attribute or an address."""
-    if any(is_internal(name) for name in INSIDE.findall(text)):
-        yield Sign(HIGH, "code", repr(text), "text that names a Python internal")
-    if ADDRESS.search(text):
-        yield Sign(HIGH, "network", repr(text), "contains an address")
-
-
-def refine(sign: Sign, name: str, call: ast.Call | None) -> Sign:
-    """Judge a call by its arguments, when they raise or lower the risk of the function."""
-    short = name.removeprefix("builtins.")
-    if call is not None and short in ("getattr", "hasattr"):
-        return _by_attribute(sign, call, short)
-    if call is not None and short in ("open", "io.open"):
-        mode = _argument(call, 1, "mode", "r")
-        if isinstance(mode, str) and not set(mode) & set("wax+"):
-            return Sign(MEDIUM, "read", short, "reads a file")
-    if call is not None and name in ("torch.load", "torch.serialization.load"):
-        weights_only = _argument(call, 99, "weights_only", None) is True
-        return Sign(MEDIUM, "read", name, "reads a file of weights") if weights_only else sign
-    if call is not None and name == "numpy.load" and _argument(call, 2, "allow_pickle", False):
-        return Sign(HIGH, "pickle", name, "unpickles: a file that it reads can run any code")
-    if call is not None and short == "type" and len(call.args) > 1:
-        return Sign(MEDIUM, "code", short, "creates a class")
-    return Sign(sign.level, sign.kind, short, sign.why)
-
-
-def _by_attribute(sign: Sign, call: ast.Call, name: str) -> Sign:
-    """Judge ``getattr(x, "name")`` as ``x.name``; a computed name is high risk."""
-    attribute = folded(call.args[1]) if len(call.args) > 1 else None
-    if attribute is None:
-        return Sign(HIGH, "code", name, "accesses an attribute whose name is computed at run time")
-    rule = method_rule_of(attribute)
-    if rule is not None:
-        return Sign(rule.level, rule.kind, f"{name}(..., {attribute!r})", rule.why)
-    if any(not isinstance(a, ast.Constant) for a in call.args[1:2]):
-        return Sign(HIGH, "code", f"{name}(..., {attribute!r})", "hides an attribute's name")
-    return Sign(MEDIUM, "code", f"{name}(..., {attribute!r})", "accesses an attribute by name")
-
-
-def _argument(call: ast.Call, position: int, keyword: str, default: Any) -> Any:
-    """Return a call's argument if it is a constant, the default if absent, else Ellipsis."""
-    given = [k.value for k in call.keywords if k.arg == keyword]
-    given += call.args[position : position + 1]
-    if any(k.arg is None for k in call.keywords):
-        return ...
-    if not given:
-        return default
-    return given[0].value if isinstance(given[0], ast.Constant) else ...
-
-
-def folded(node: ast.AST) -> str | None:
-    """Concatenate a text built from constants; None for anything else.
-
-    Example:
-        >>> folded(ast.parse("'sys' + 'tem'", mode="eval").body)
-        'system'
-    """
-    if isinstance(node, ast.Constant) and isinstance(node.value, str):
-        return node.value
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
-        left, right = folded(node.left), folded(node.right)
-        return None if left is None or right is None else left + right
-    if isinstance(node, ast.JoinedStr):
-        parts = [folded(v.value if isinstance(v, ast.FormattedValue) else v) for v in node.values]
-        return None if None in parts else "".join(part or "" for part in parts)
-    return None
+    def _function(self, name: str, node: ast.Call) -> Iterator[Sign]:
+        """Judge the call of a function by its name and the arguments that it is given."""
+        sign = self.names.judge(name)
+        yield sign
+        if sign.level != LOW:
+            return
+        positional = [self.value(one) for one in node.args]
+        if name in SPLITTING and any(isinstance(value, str) for value in positional):
+            yield self._refused(node, "takes a text apart")
+        if name in JOINING:
+            yield self._refused(node, "a path computed at run time")
+        taken = arguments_of(name, self.names)
+        given = dict(zip(taken.names if taken else (), positional, strict=False))
+        given |= {one.arg: self.value(one.value) for one in node.keywords if one.arg}
+        yield from (found for _, found in judge_arguments(name, given, self.names))

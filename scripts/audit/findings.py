@@ -1,13 +1,14 @@
-"""Findings of an audit, each with its level of risk and its location."""
+"""Findings of an audit, each with its level of risk and its location, and as text to print."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 HIGH, MEDIUM, PROBLEM, LOW = "high", "medium", "problem", "low"
 LEVELS = (HIGH, MEDIUM, PROBLEM, LOW)
 THRESHOLDS = (HIGH, MEDIUM, PROBLEM)
+LONGEST = 160
 
 
 @dataclass(frozen=True)
@@ -44,10 +45,6 @@ class Finding(Sign):
     file: str
     place: str
 
-    def as_dict(self) -> dict[str, str]:
-        """Return the entries of the JSON report."""
-        return asdict(self)
-
 
 def by_risk(findings: Iterable[Finding]) -> list[Finding]:
     """Sort by level, then by file; duplicates are removed."""
@@ -66,6 +63,67 @@ def at_or_above(findings: Iterable[Finding], level: str) -> list[Finding]:
     return [f for f in findings if LEVELS.index(f.level) <= LEVELS.index(level)]
 
 
-def count_levels(findings: Sequence[Finding]) -> dict[str, int]:
-    """Count the findings of each level."""
-    return {level: sum(f.level == level for f in findings) for level in LEVELS}
+def printable(text: str) -> str:
+    """Escape control characters, which would move the cursor or hide text in a terminal.
+
+    Example:
+        >>> printable("a\\x1b[2Kb")
+        'a\\\\x1b[2Kb'
+    """
+    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+
+
+def clipped(text: str, longest: int = LONGEST) -> str:
+    """Shorten a text to one line.
+
+    Example:
+        >>> clipped("a b  c", 3)
+        'a ...'
+    """
+    line = " ".join(text.split())
+    return line if len(line) <= longest else f"{line[: longest - 1].rstrip()} ..."
+
+
+def as_text(findings: Sequence[Finding], *, title: str, low: bool = True) -> str:
+    """Format findings, the highest risk first.
+
+    Args:
+        findings: findings, sorted.
+        title: names of the audited files.
+        low: whether to list low findings.
+    """
+    by_level = {level: [one for one in findings if one.level == level] for level in LEVELS}
+    lines = [title, "  ".join(f"{level}: {len(by_level[level])}" for level in LEVELS)]
+    for level, of_level in by_level.items():
+        if not of_level or (level == LOW and not low):
+            continue
+        lines += ["", level.upper()]
+        for finding in of_level:
+            lines += _lines(finding)
+    return printable("\n".join(lines))
+
+
+def _lines(finding: Finding) -> list[str]:
+    """Format one finding on three lines, a low one on one line."""
+    location = f"{finding.file}:{finding.place}" if finding.place else finding.file
+    what, why = clipped(finding.what), clipped(finding.why)
+    if finding.level == LOW:
+        return [f"  {finding.kind:10} {location}  {what}  ({why})"]
+    return [f"  {finding.kind:10} {location}", f"  {'':10}   {what}", f"  {'':10}   {why}"]
+
+
+def as_lines(findings: Sequence[Finding], *, title: str, low: bool = False) -> str:
+    """Format what a strict policy refuses, one line each; low findings only on request.
+
+    Args:
+        findings: findings, sorted.
+        title: names of the audited files.
+        low: accepted like :func:`as_text`; allowed parts are not listed either way.
+    """
+    refused = [finding for finding in findings if finding.level != LOW]
+    lines = [
+        f"refused ({one.level}): {':'.join(filter(None, (one.file, one.place)))}: "
+        f"{clipped(one.what, 100)}: {clipped(one.why)}"
+        for one in refused
+    ]
+    return printable("\n".join(lines or [f"allowed: {title}"]))

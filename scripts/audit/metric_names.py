@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.audit.expressions import plain_code
 from scripts.audit.findings import PROBLEM, Finding, Sign
+from scripts.audit.static_values import plain_code
 from scripts.bundle.compose import Composition
 from scripts.bundle.config_files import MissingError, find, walk
 from scripts.training.stage_report import METRICS
@@ -139,7 +139,7 @@ def _used_metrics(config: dict[str, Any], value: Any, id_: str) -> Iterator[tupl
 def _in_expression(text: str) -> Iterator[str]:
     """Yield the names in ``...metrics['name']`` and ``stopping_fn_from_metric('name')``."""
     try:
-        tree = ast.parse(plain_code(text))
+        tree = ast.parse(plain_code(text)[0])
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     for node in ast.walk(tree):

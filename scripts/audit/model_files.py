@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import pickletools
 import re
 import struct
 import zipfile
 from collections.abc import Iterator
+from io import BytesIO
 from typing import IO
 
+from torch._weights_only_unpickler import _get_allowed_globals
+
+from scripts.audit.allowed import harm_of
 from scripts.audit.bundle_files import BundleFiles
 from scripts.audit.findings import HIGH, LOW, MEDIUM, Sign
-from scripts.audit.pickles import unsafe_globals, why_of
+from scripts.audit.static_values import path_sign
 
 PICKLED = (".pkl", ".pickle", ".pck", ".p", ".dill", ".joblib")
 WEIGHTS = (".pt", ".pth", ".ts", ".ckpt", ".bin", ".mar", ".jit", ".torchscript")
 ARRAYS = (".npy", ".npz")
 PLAIN = (".safetensors", ".onnx", ".h5", ".hdf5")
 SUFFIXES = (*PICKLED, *WEIGHTS, *ARRAYS, *PLAIN)
+MOST_PICKLES = 8  # a file in torch's old format contains five in a row
+COMPUTED = ("STACK_GLOBAL", "EXT1", "EXT2", "EXT4")
+UNKNOWN = "(a name that tensors do not need)"
+# created by TorchScript's reader, which runs no Python
+OF_TORCHSCRIPT = ("__torch__.", "torch.jit._pickle.")
 MOST_PICKLE = 64 << 20
 MOST_MODEL = 8 << 30
+EXTERNAL = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])([^\x00]{1,127})")  # an entry in protobuf
 SCRIPTED = re.compile(rb"torch\.(save|load|from_file)\(|ops\.(?!aten|prim|quantized)\w+\.\w+")
 
 
@@ -46,10 +57,23 @@ def _audit(file: IO[bytes], name: str) -> Iterator[Sign]:
         yield from _audit_zip(file)
     elif start[:6] == b"\x93NUMPY":
         yield from _audit_array(file.read(MOST_PICKLE))
+    elif name.endswith(".onnx"):
+        yield from _audit_onnx(file)
     elif name.endswith(PLAIN):
         return
     else:
         yield from _audit_pickle("pickle", file.read(MOST_PICKLE), torchscript=False)
+
+
+def _audit_onnx(file: IO[bytes]) -> Iterator[Sign]:
+    """Find weights of an ONNX model that are in another file, which is read with it."""
+    tail = b""
+    while block := file.read(1 << 24):
+        for match in EXTERNAL.finditer(tail + block):
+            path = match[2][: match[1][0]].decode("utf-8", "replace")
+            sign = path_sign(path, written=False)
+            yield Sign(sign.level, sign.kind, path, f"weights in another file: {sign.why}")
+        tail = block[-300:]
 
 
 def _audit_zip(file: IO[bytes]) -> Iterator[Sign]:
@@ -81,8 +105,8 @@ def _audit_zip(file: IO[bytes]) -> Iterator[Sign]:
 def _audit_pickle(name: str, content: bytes, *, torchscript: bool) -> Iterator[Sign]:
     """Yield a sign for each import of a pickle that tensors do not need."""
     for unsafe in unsafe_globals(content, torchscript=torchscript):
-        why = f"a pickle that imports {unsafe}: {why_of(unsafe)}"
-        yield Sign(HIGH, "pickle", name, why)
+        effect = harm_of(unsafe)[1] or "runs code that is not on the list"
+        yield Sign(HIGH, "pickle", name, f"a pickle that imports {unsafe}: {effect}")
 
 
 def _audit_array(content: bytes) -> Iterator[Sign]:
@@ -99,3 +123,53 @@ def _audit_script(name: str, content: bytes) -> Iterator[Sign]:
     for match in SCRIPTED.finditer(content):
         call = match.group().decode("ascii", "replace").rstrip("(")
         yield Sign(MEDIUM, "code", name, f"TorchScript that calls {call}")
+
+
+def globals_in(content: bytes) -> list[str]:
+    """List the names that loading pickles would import.
+
+    Args:
+        content: one or more pickles in a row; bytes after them are ignored.
+
+    Returns:
+        ``module.name`` in order, each once; :data:`UNKNOWN` for an import other than the kind that
+        ``torch.save`` writes.
+
+    Raises:
+        ValueError: when the first pickle is damaged.
+
+    Example:
+        >>> globals_in(b"cos\\nsystem\\n(S'ls'\\ntR.")
+        ['os.system']
+    """
+    stream = BytesIO(content)
+    imported: dict[str, None] = {}
+    for number in range(MOST_PICKLES):
+        try:
+            for opcode, argument, _ in pickletools.genops(stream):
+                if opcode.name in ("GLOBAL", "INST"):
+                    imported[str(argument).replace(" ", ".", 1)] = None
+                elif opcode.name in COMPUTED:
+                    imported[UNKNOWN] = None
+        except (ValueError, UnicodeDecodeError) as error:
+            if number == 0:
+                raise ValueError(f"cannot be read as a pickle: {error}") from error
+            break
+        if stream.tell() >= len(content):
+            break
+    return list(imported)
+
+
+def unsafe_globals(content: bytes, *, torchscript: bool = False) -> list[str]:
+    """List the imports of pickles that ``torch.load(weights_only=True)`` refuses.
+
+    Args:
+        content: as for :func:`globals_in`.
+        torchscript: whether the file is read by TorchScript's reader.
+
+    Raises:
+        ValueError: when it is not a pickle.
+    """
+    allowed = _get_allowed_globals()
+    unsafe = [name for name in globals_in(content) if name not in allowed]
+    return [name for name in unsafe if not (torchscript and name.startswith(OF_TORCHSCRIPT))]

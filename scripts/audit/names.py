@@ -1,43 +1,26 @@
-"""Risk of dotted names, resolved in source text and loaded modules; nothing is imported.
-
-A name can reach another package through a harmless one (``torch.os.system``), so the definition
-it resolves to is judged.
-"""
+"""Dotted names in a bundle's configs, judged by the list; nothing is imported."""
 
 from __future__ import annotations
 
+import ast
 import builtins
 import difflib
 import sys
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from importlib.machinery import PathFinder
+from pathlib import Path
 
-from scripts.audit.findings import HIGH, LEVELS, LOW, MEDIUM, PROBLEM, Sign
-from scripts.audit.modules import (
-    KNOWN,
-    PROJECT,
-    ROOT,
-    Reader,
-    component_names,
-    component_of,
-    follow_loaded,
-    is_installed,
-    is_ours,
-    leads_to,
-    missing_in_loaded,
-    own_source,
-    split_module,
-    top_names,
-)
-from scripts.audit.rules import (
-    DANGEROUS_MODULES,
-    PLAIN_BUILTINS,
-    is_internal,
-    method_rule_of,
-    rule_of,
-)
-from scripts.commands import COMMANDS
+from monai.bundle import ComponentLocator
 
-COMMAND_MODULES = {command.module for command in COMMANDS.values()}
+from scripts.audit.allowed import definition_of, harm_of, is_listed, listed_modules, listed_names
+from scripts.audit.findings import HIGH, LOW, MEDIUM, Sign
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = ("scripts", "custom_nets")
+LOCATOR = ComponentLocator()  # MONAI's table of its components
+Reader = Callable[[str], bytes | None]
+"""Maps the path of a Python file (``scripts/nets.py``) to its text; None if it does not exist."""
 
 
 class Names:
@@ -53,142 +36,144 @@ class Names:
         self._judged: dict[tuple[str, bool], Sign] = {}
 
     def judge(self, name: str, *, target: bool = False) -> Sign:
-        """Judge the effect of calling or importing a name.
+        """Judge whether a config may name a class, function or constant.
 
         Args:
             name: dotted name as written.
             target: whether it is a ``_target_``, where MONAI's components need no module.
+
+        Example:
+            >>> Names().judge("torch.nn.L1Loss").level, Names().judge("torch.os.system").kind
+            ('low', 'process')
         """
         key = (name, target)
         if key not in self._judged:
             full = (component_of(name) if target else None) or name
-            sign = _worst([self._own(full) or judge(full, target=target)])
-            self._judged[key] = Sign(sign.level, sign.kind, name, sign.why)
+            self._judged[key] = self._of_bundle(full) or _of_list(name, full, target)
         return self._judged[key]
+
+    def judge_import(self, name: str) -> Sign:
+        """Judge the import of a module, or of a name in a module."""
+        own = self._of_bundle(name)
+        if own is None and name in listed_modules():
+            return Sign(LOW, "import", name, "a listed module")
+        sign = own or self.judge(name)
+        return Sign(sign.level, sign.kind if sign.level == HIGH else "import", name, sign.why)
 
     def source_of(self, name: str) -> tuple[bytes | None, list[str]]:
         """Return the source of the module that defines a name, and the rest of the name.
 
         A module of the bundle comes before one of this project; the source is None for any other.
         """
-        module, rest = split_module(name, self._read)
-        if module is not None:
-            return self._read(module), rest
-        module, rest = (
-            split_module(name, own_source) if name.split(".")[0] in PROJECT else (None, [])
-        )
-        return (own_source(module) if module else None), rest
+        readers = [self._read, own_source] if name.split(".")[0] in PROJECT else [self._read]
+        for read in readers:
+            module, rest = split_module(name, read)
+            if module is not None:
+                return read(module), rest
+        return None, []
 
-    def _own(self, name: str) -> Sign | None:
-        """Judge a name whose module is in the bundle; None for any other."""
-        module, rest = split_module(name, self._read)
-        if module is None:
-            return None
-        source = self._read(module) or b""
-        if is_ours(module, source):
-            return judge(name)
-        leads = leads_to(source, rest)
-        if leads and leads != name:
-            inner = self._own(leads) or judge(leads)
-            if inner.level in (HIGH, MEDIUM):
-                return Sign(inner.level, inner.kind, name, f"leads to {leads}: {inner.why}")
-        return Sign(MEDIUM, "code", name, f"runs Python of the bundle: {module}")
+    def _of_bundle(self, name: str) -> Sign | None:
+        """Judge a name whose module, or a package around it, is the bundle's own; else None."""
+        for path, _ in _modules_of(name):
+            source = self._read(path)
+            if source is not None and not is_ours(path, source):
+                return Sign(MEDIUM, "code", name, f"runs Python of the bundle: {path}")
+        return None
+
+
+def _of_list(name: str, full: str, target: bool) -> Sign:
+    """Judge a name outside the bundle, written in short as ``name``."""
+    if any(is_internal(part) for part in name.split(".")):
+        return Sign(HIGH, "code", name, "reaches Python's insides")
+    if is_listed(full):
+        return Sign(LOW, "target", name, "listed")
+    for meaning in (full, definition_of(full)):
+        kind, why = harm_of(meaning)
+        if why:
+            leads = "" if meaning == full else f"leads to {meaning}: "
+            return Sign(HIGH, kind, name, f"{leads}{why}")
+    return Sign(MEDIUM, "target", name, f"not on the list{_hint(name, full, target)}")
+
+
+def _hint(name: str, full: str, target: bool) -> str:
+    """Say which listed name may be meant, or that there is no such package."""
+    known: Iterable[str] = listed_names()
+    if target and "." not in name:
+        known, full = [one.rpartition(".")[2] for one in known], name
+    near = difflib.get_close_matches(full, known, n=1, cutoff=0.85)
+    root = full.partition(".")[0]
+    exists = root in PROJECT or root in sys.stdlib_module_names or hasattr(builtins, root)
+    unknown = "" if exists or is_installed(root) else ": it is neither installed nor in the bundle"
+    return f"; did you mean {near[0]}?" if near else unknown
+
+
+def is_internal(name: str) -> bool:
+    """Whether a name is private or a Python internal (``__class__`` ...).
+
+    Example:
+        >>> is_internal("__subclasses__"), is_internal("_modules"), is_internal("size")
+        (True, True, False)
+    """
+    return name.startswith("_") and name != "_"
+
+
+def is_ours(module: str, source: bytes) -> bool:
+    """Whether a bundle's Python file is identical to this project's."""
+    ours = ROOT / module
+    return module.split("/")[0] in PROJECT and ours.is_file() and ours.read_bytes() == source
+
+
+def own_source(path: str) -> bytes | None:
+    """Read a Python file of this project; None if it does not exist."""
+    file = ROOT / path
+    return file.read_bytes() if file.is_file() else None
+
+
+def _modules_of(name: str) -> Iterator[tuple[str, list[str]]]:
+    """Yield the files that may define a dotted name, innermost first, and the rest of the name."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        stem = "/".join(parts[:length])
+        yield f"{stem}.py", parts[length:]
+        yield f"{stem}/__init__.py", parts[length:]
+
+
+def split_module(name: str, read: Reader) -> tuple[str | None, list[str]]:
+    """Split a dotted name into the path of its module, None if there is none, and the rest."""
+    found = (one for one in _modules_of(name) if read(one[0]) is not None)
+    return next(found, (None, name.split(".")))
 
 
 @lru_cache(maxsize=4096)
-def judge(name: str, *, target: bool = False) -> Sign:
-    """Judge a name that is not in the bundle.
+def component_of(name: str) -> str | None:
+    """Return the dotted name of the MONAI component with a short name; None if there is none.
 
     Example:
-        >>> judge("torch.os.system").kind, judge("torch.nn.L1Loss").level
-        ('process', 'low')
+        >>> component_of("Compose"), component_of("os.system")
+        ('monai.transforms.compose.Compose', None)
     """
-    signs = [sign for meaning in _meanings(name) if (sign := _of_meaning(name, meaning))]
-    signs += [s for part in name.split(".")[1:] if (s := _internal(part)) is not None]
-    if not signs:
-        return _by_origin(name, target)
-    worst = _worst(signs)
-    why = worst.why if worst.what == name else f"leads to {worst.what}: {worst.why}"
-    return Sign(worst.level, worst.kind, name, why)
+    modules = None if "." in name else LOCATOR.get_component_module_name(name)
+    if not modules:
+        return None
+    return f"{modules if isinstance(modules, str) else modules[0]}.{name}"
 
 
-def _of_meaning(name: str, meaning: str) -> Sign | None:
-    """Judge one possible meaning of a name; without a rule, only one in another package."""
-    rule = rule_of(meaning)
-    is_foreign = meaning.partition(".")[0].lstrip("_") != name.partition(".")[0].lstrip("_")
-    return rule or (_by_origin(meaning, False) if is_foreign else None)
+@lru_cache(maxsize=512)
+def is_installed(root: str) -> bool:
+    """Whether a package is installed; it is not imported."""
+    folders = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
+    return PathFinder.find_spec(root, folders) is not None
 
 
-def _worst(signs: list[Sign]) -> Sign:
-    """Return the most serious of several."""
-    return min(signs, key=lambda sign: LEVELS.index(sign.level))
-
-
-def _internal(part: str) -> Sign | None:
-    """Judge a later part of a dotted name by itself."""
-    return method_rule_of(part) if is_internal(part) else None
-
-
-def _meanings(name: str) -> list[str]:
-    """List the possible meanings of a dotted name: as written, resolved, a module within it."""
-    meanings = [name]
-    parts = name.split(".")
-    if len(parts) == 1 and hasattr(builtins, name):
-        meanings.append(f"builtins.{name}")
-    leads = ""
-    if parts[0] in KNOWN or parts[0] in sys.stdlib_module_names:
-        leads = follow_loaded(parts)
-    elif parts[0] in PROJECT:
-        leads = _project_name(name) or ""
-    if leads:
-        return [*meanings, leads]
-    for index, part in enumerate(parts):
-        if index and part.lstrip("_") in DANGEROUS_MODULES:
-            meanings.append(".".join([part.lstrip("_"), *parts[index + 1 :]]))
-    return meanings
-
-
-def _by_origin(name: str, target: bool) -> Sign:
-    """Judge a name without a rule by its package."""
-    root = name.partition(".")[0]
-    if "." not in name and name in PLAIN_BUILTINS:
-        return Sign(LOW, "target", name, "builtin that only computes")
-    if root == "builtins":
-        level = LOW if name.partition(".")[2].split(".")[0] in PLAIN_BUILTINS else MEDIUM
-        return Sign(level, "target", name, "builtin")
-    if root in KNOWN:
-        package = {"numpy": "NumPy", "torch": "PyTorch", "ignite": "ignite"}.get(root, "MONAI")
-        if target and missing_in_loaded(name):
-            return Sign(PROBLEM, "name", name, f"{package} has no component of this name")
-        return Sign(LOW, "target", name, f"{package} component")
-    if root in PROJECT and (ROOT / root).is_dir():
-        return _of_project(name)
-    if root in sys.stdlib_module_names:
-        return Sign(MEDIUM, "import", name, "standard library, not in the table of risks")
-    if is_installed(root):
-        return Sign(MEDIUM, "import", name, "third-party package, not examined")
-    if target and "." not in name:
-        near = difflib.get_close_matches(name, component_names(), n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        return Sign(PROBLEM, "name", name, f"MONAI has no component of this name{hint}")
-    return Sign(MEDIUM, "import", name, "not installed and not in the bundle: unknown code")
-
-
-def _of_project(name: str) -> Sign:
-    """Judge a name of this project by its source text."""
-    module, rest = split_module(name, own_source)
-    if module is None:
-        return Sign(PROBLEM, "name", name, "this project has no such module")
-    if module.removesuffix(".py").replace("/", ".") in COMMAND_MODULES:
-        return Sign(HIGH, "write", name, "a whole command of this project: writes files")
-    if rest and leads_to(own_source(module) or b"", rest) is None:
-        near = difflib.get_close_matches(rest[0], top_names(own_source(module) or b""), n=3)
-        hint = f"; did you mean {', '.join(near)}?" if near else ""
-        return Sign(PROBLEM, "name", name, f"{module} has no {rest[0]}{hint}")
-    return Sign(LOW, "target", name, "this project's component")
-
-
-def _project_name(name: str) -> str | None:
-    """Return the dotted name that a name of this project stands for."""
-    module, rest = split_module(name, own_source)
-    return leads_to(own_source(module) or b"", rest) if module and rest else None
+def imports_of(tree: ast.AST) -> dict[str, str]:
+    """Map the names that import statements define to the dotted names they stand for."""
+    imports: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                root = alias.name.split(".")[0]
+                imports |= {alias.asname: alias.name} if alias.asname else {root: root}
+        elif isinstance(node, ast.ImportFrom):
+            home = f"{'.' * node.level}{node.module or ''}"
+            imports |= {alias.asname or alias.name: f"{home}.{alias.name}" for alias in node.names}
+    return imports

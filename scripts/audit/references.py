@@ -59,13 +59,19 @@ def audit_references(
     return [*problems, *_unused(composition, frozenset(referred), referenced)]
 
 
-def audit_files(composition: Composition) -> list[Finding]:
-    """Report the remarks made when the config was composed."""
+def audit_files(composition: Composition, home: str = "") -> list[Finding]:
+    """Report the remarks made when the config was composed.
+
+    Args:
+        composition: the composed config.
+        home: the bundle's folder, whose files a macro may name by their full path.
+    """
+    remarks = [r for r in composition.remarks if not (home and r.what.startswith(f"%{home}/"))]
     return [
         Sign(MEDIUM if one.kind == "read" else PROBLEM, one.kind, one.what, one.why).at(
             one.file, one.id
         )
-        for one in composition.remarks
+        for one in remarks
     ]
 
 

@@ -6,9 +6,12 @@ from scripts.audit.arguments import (
     arguments_of,
     check_argument,
     check_foreign_argument,
+    judge_arguments,
+    takes_paths,
     unknown_argument,
 )
 from scripts.audit.names import Names
+from scripts.audit.static_values import UNKNOWN
 from scripts.bundle.ids import refuse_unknown_ids
 
 NAMES = Names()
@@ -24,17 +27,48 @@ NAMES = Names()
     ],
 )
 def test_component_of_monai_torch_or_here_then_its_arguments(target, argument):
-    assert argument in arguments_of(target, NAMES)
+    assert argument in arguments_of(target, NAMES).names
     assert unknown_argument(target, [argument, "_disabled_"], NAMES) == ""
     assert unknown_argument(target, [f"{argument}s"], NAMES).startswith(f"takes no {argument}s")
 
 
 @pytest.mark.parametrize(
-    "target", ["a_package.Net", "dict", "scripts.transforms.crops.none", "$@a", "resnet18"]
+    "target", ["a_package.Net", "dict", "scripts.transforms.crops.none", "$@a"]
 )
 def test_component_whose_arguments_are_not_known_then_nothing_said(target):
     assert arguments_of(target, NAMES) is None
     assert unknown_argument(target, ["anything"], NAMES) == ""
+
+
+def test_component_that_passes_arguments_on_then_open_with_its_own_first():
+    taken = arguments_of("resnet18", NAMES)
+    assert taken.is_open
+    assert taken.names[0] == "pretrained"
+    assert unknown_argument("resnet18", ["spatial_dims"], NAMES) == ""
+    assert "pretrained" in arguments_of("EfficientNetBN", NAMES).default_true
+
+
+@pytest.mark.parametrize(
+    ("target", "takes"),
+    [("SaveImaged", True), ("torch.load", True), ("DiceLoss", False), ("a_package.Net", False)],
+)
+def test_component_with_folders_or_files_then_told_from_others(target, takes):
+    assert takes_paths(target, NAMES) is takes
+
+
+@pytest.mark.parametrize(
+    ("given", "levels"),
+    [
+        ({"save_dir": "out/a", "save_dict": {}}, ["low"]),
+        ({"save_dir": UNKNOWN}, ["medium"]),
+        ({"save_dir": ["out/a", "/etc"]}, ["low", "high"]),
+        ({"save_dir": None, "file_prefix": "a/b"}, ["high"]),
+        ({"name": "log.txt"}, []),
+    ],
+)
+def test_values_of_arguments_then_judged_by_kind(given, levels):
+    found = judge_arguments("CheckpointSaver", given, NAMES)
+    assert [sign.level for key, sign in found if key] == levels
 
 
 def test_target_that_is_no_text_then_nothing_said():

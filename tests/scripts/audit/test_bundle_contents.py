@@ -6,28 +6,34 @@ import pytest
 
 from scripts.audit.bundle_contents import audit_code, audit_contents, audit_logging
 from scripts.audit.bundle_files import FolderFiles, ZipFiles
-from scripts.audit.names import Names
 from tests.scripts.audit.samples import ROOT
 
 
 def found_in(folder):
-    found = audit_contents(FolderFiles(folder), Names())
+    found = audit_contents(FolderFiles(folder))
     return {(f.file, f.level, f.kind) for f in found}
 
 
 @pytest.mark.parametrize(
     ("name", "content", "level", "kind"),
     [
-        ("net.so", b"", "high", "code"),
-        ("run.sh", b"", "medium", "code"),
+        ("net.so", b"", "medium", "file"),
+        ("run.sh", b"", "medium", "file"),
+        ("Makefile", b"all:", "medium", "file"),
+        ("docs/page.html", b"<p onload = 'x()'>", "medium", "code"),
+        ("docs/page.html", b"<SCRIPT>x()</SCRIPT>", "medium", "code"),
+        ("docs/picture.svg", b"<image src='//a.org/b.png'>", "medium", "network"),
         ("program", b"\x7fELF", "high", "code"),
         ("tool", b"#!/bin/sh", "high", "code"),
         ("numpy.py", b"", "high", "code"),
         ("pip/__init__.py", b"", "high", "code"),
         ("scripts/sitecustomize.py", b"", "high", "code"),
         ("scripts/net.py", b"x = 1", "medium", "code"),
-        ("scripts/broken.py", b"def (", "problem", "code"),
+        ("scripts/broken.py", b"def (", "high", "code"),
+        ("tests/conftest.py", b"", "high", "code"),
         ("large_files.yml", b"url: https://a.org/m.pt", "medium", "network"),
+        ("large_files.yml", b"- path: ../../m.pt", "high", "write"),
+        ("large_files.yml", b"path: /root/.ssh/keys", "high", "write"),
         ("configs/logging.conf", b"[a]\nargs=(eval('1'),)", "high", "code"),
         ("configs/logging.conf", b"no section", "high", "file"),
         ("models/model.pt", b"nonsense", "high", "file"),
@@ -42,6 +48,8 @@ def test_file_then_judged_by_its_kind(tmp_path, name, content, level, kind):
 def test_text_and_pictures_then_nothing_said(tmp_path):
     (tmp_path / "README.md").write_text("see https://example.org")
     (tmp_path / "a.png").write_bytes(b"\x89PNG")
+    (tmp_path / "LICENSE").write_text("Apache")
+    (tmp_path / "index.html").write_text("<p>A page. <a href='https://example.org'>See</a>.</p>")
     assert found_in(tmp_path) == set()
 
 
@@ -65,7 +73,7 @@ def test_zip_with_a_name_twice_or_leading_out_then_high(tmp_path):
     with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
         for name in ("b/a.txt", "b/a.txt", "b/../../x", "b/c:/y"):
             archive.writestr(name, "")
-    found = audit_contents(ZipFiles(tmp_path / "b.zip"), Names())
+    found = audit_contents(ZipFiles(tmp_path / "b.zip"))
     whys = {(f.file, f.level, f.why) for f in found}
     assert ("b/a.txt", "high", "twice in the zip: programs differ in which one they read") in whys
     outside = "would be unpacked outside its folder"
@@ -74,22 +82,30 @@ def test_zip_with_a_name_twice_or_leading_out_then_high(tmp_path):
 
 def test_python_then_lines_of_dangerous_calls():
     lines = ["import subprocess as s", "from os import remove", "s.run([])", "remove(1)"]
-    found = audit_code("\n".join(lines).encode(), Names())
-    assert [(line, sign.what) for line, sign in found] == [(3, "subprocess.run"), (4, "os.remove")]
+    found = audit_code("\n".join(lines).encode())
+    assert [(line, sign.what) for line, sign in found] == [
+        ("line 3", "subprocess.run"),
+        ("line 4", "os.remove"),
+    ]
 
 
 def test_text_that_is_not_python_then_refused():
-    with pytest.raises(ValueError, match="cannot be parsed as Python"):
-        audit_code(b"def", Names())
+    ((_, sign),) = audit_code(b"def")
+    assert sign.level == "high"
+    assert "cannot be parsed as Python" in sign.why
 
 
 def test_logging_with_plain_arguments_then_low():
-    text = b"[handler_a]\nclass=logging.FileHandler\nargs=('a.log', 'w')\n[b]\nargs=(sys.stdout,)"
+    text = b"[handler_a]\nclass=logging.StreamHandler\nargs=(sys.stderr,)\n[b]\nargs=(sys.stdout,)"
     assert [sign.level for _, sign in audit_logging(text)] == ["low"]
 
 
 @pytest.mark.parametrize(
-    "entry", ["args=(open('a'),)", "class=a.b()", "kwargs={'a': [x for x in 'b']}"]
+    "entry",
+    [
+        *("args=(open('a'),)", "class=a.b()", "kwargs={'a': [x for x in 'b']}"),
+        *("class=FileHandler", "class=handlers.SMTPHandler", "class=logging.handlers.HTTPHandler"),
+    ],
 )
 def test_logging_entry_that_is_evaluated_then_high_with_its_section(entry):
     (found,) = audit_logging(f"[handler_a]\n{entry}".encode())

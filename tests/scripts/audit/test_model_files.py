@@ -1,13 +1,21 @@
 import io
 import pickle
 import zipfile
+from collections import OrderedDict
 
 import numpy as np
+import onnx
 import pytest
 import torch
 
 from scripts.audit.bundle_files import FolderFiles, ZipFiles
-from scripts.audit.model_files import audit_model_file
+from scripts.audit.model_files import (
+    MOST_PICKLES,
+    UNKNOWN,
+    audit_model_file,
+    globals_in,
+    unsafe_globals,
+)
 from tests.scripts.audit.samples import Bomb
 
 
@@ -72,3 +80,61 @@ def test_file_that_is_no_model_then_said(tmp_path):
     signs = audit_model_file(FolderFiles(tmp_path), "a.pt")
     assert signs[0].level == "high"
     assert "cannot be examined" in signs[0].why
+
+
+@pytest.mark.parametrize(
+    ("path", "level"),
+    [("weights.bin", "low"), ("../../secret", "medium"), ("/etc/passwd", "medium")],
+)
+def test_onnx_with_weights_in_another_file_then_its_path_judged(tmp_path, path, level):
+    tensor = onnx.helper.make_tensor("a", onnx.TensorProto.FLOAT, [1], [0.0])
+    tensor.ClearField("float_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value=path)
+    graph = onnx.helper.make_graph([], "net", [], [], [tensor])
+    (tmp_path / "net.onnx").write_bytes(onnx.helper.make_model(graph).SerializeToString())
+    (sign,) = audit_model_file(FolderFiles(tmp_path), "net.onnx")
+    assert (sign.level, sign.what) == (level, path)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_pickle_of_any_protocol_then_its_imports_without_running(canary, protocol):
+    expected = ["posix.mkdir"] if protocol < 4 else [UNKNOWN]
+    assert globals_in(pickle.dumps(Bomb(canary), protocol)) == expected
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_pickle_of_plain_values_then_no_imports(protocol):
+    assert globals_in(pickle.dumps({"a": [1, "os system"], "b": None}, protocol)) == []
+
+
+def test_pickle_when_a_name_is_not_stated_then_unknown():
+    built = b"\x80\x04\x8c\x02os\x94]\x94(h\x00\x8c\x06systeme0\x93."
+    assert globals_in(built) == [UNKNOWN]
+
+
+def test_several_pickles_then_all_read_and_what_follows_ignored(canary):
+    two = pickle.dumps(1) + pickle.dumps(Bomb(canary), 2) + b"rest of a torch file"
+    assert globals_in(two) == ["posix.mkdir"]
+    hidden = pickle.dumps(1) * MOST_PICKLES + pickle.dumps(Bomb(canary))
+    assert globals_in(hidden) == []  # no reader goes so far
+
+
+@pytest.mark.parametrize("content", [b"nonsense", b"", pickle.dumps([1, 2])[:-3]])
+def test_pickle_when_damaged_then_refused(content):
+    with pytest.raises(ValueError, match="cannot be read as a pickle"):
+        globals_in(content)
+
+
+def test_tensors_then_safe_and_other_classes_named():
+    content = pickle.dumps({"a": OrderedDict(), "b": torch.Size([1])}, 2)
+    assert unsafe_globals(content) == []
+    assert unsafe_globals(pickle.dumps(np.random.RandomState, 2)) == [
+        "numpy.random.mtrand.RandomState"
+    ]
+
+
+def test_torchscript_then_its_own_classes_are_safe():
+    content = b"c__torch__.net\nNet\n."
+    assert unsafe_globals(content) == ["__torch__.net.Net"]
+    assert unsafe_globals(content, torchscript=True) == []

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.__main__ import main
 from scripts.audit.audit import audit_bundle, audit_composition
 from scripts.audit.bundle_files import FolderFiles
 from scripts.audit.findings import at_or_above
@@ -110,3 +111,12 @@ def test_bundle_then_nothing_above_low(bundle):
     ]
     assert len(found) > 100
     assert not at_or_above(found, "problem")
+
+
+@pytest.mark.parametrize("bundle", ["lung_nodule_ct_segmentation", "liver_ct_segmentation"])
+def test_bundle_under_the_strict_policy_then_allowed(bundle, capsys):
+    """A config folder without models and results, as in a fresh copy of the repository."""
+    folder = ROOT / "bundles" / bundle / "configs"
+    for workflow in ("train", "evaluate", "inference"):
+        main(["audit", "--policy", "strict", "--config", str(folder / f"{workflow}.json")])
+    assert capsys.readouterr().out.count("allowed: ") == 3
