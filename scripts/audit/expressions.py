@@ -50,7 +50,7 @@ def audit_expression(text: str, names: Names, static: Static) -> list[Sign]:
         Signs above low, each once; one low sign when there are none.
 
     Example:
-        >>> audit_expression("$__import__('os').system('ls')", Names(), Static({}))[0].level
+        >>> audit_expression("$eval('1')", Names(), Static({}))[0].level
         'high'
         >>> audit_expression("$@lr * 2", Names(), Static({}))[0].level
         'low'
