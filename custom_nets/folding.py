@@ -51,6 +51,50 @@ def fold_norms(network: Freezable) -> int:
     return len(pairs)
 
 
+class FoldedCopy:
+    """The copy of a trained network that is run in its place: norms folded, channels last.
+
+    It is made at the first call, and again for another network or changed weights.
+    """
+
+    def __init__(self) -> None:
+        """Make the copy later."""
+        self._network: nn.Module | None = None
+        self._versions: list[int] = []
+        self._copy: nn.Module | None = None
+
+    def of(self, network: Any) -> Any:
+        """Return the network to run.
+
+        Args:
+            network: one in training mode, one that has nothing to fold and is in channels-last
+                order already, or another callable than a ``Freezable``, is returned as it is.
+
+        Raises:
+            ValueError: see :func:`fold_norms`.
+        """
+        if not isinstance(network, Freezable) or network.training:
+            return network
+        tensors = [*network.parameters(), *network.buffers()]
+        versions = [0 if tensor.is_inference() else tensor._version for tensor in tensors]
+        if self._copy is None or self._network is not network or self._versions != versions:
+            self._network, self._versions = network, versions
+            self._copy = network if _is_folded(network) else _folded_copy(network)
+        return self._copy
+
+
+def _is_folded(network: nn.Module) -> bool:
+    weights = [tensor for tensor in network.parameters() if tensor.ndim == 4]
+    ordered = all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
+    return ordered and not _pairs(network)
+
+
+def _folded_copy(network: Freezable) -> nn.Module:
+    copy = deepcopy(network).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    fold_norms(copy)
+    return copy  # type: ignore[no-any-return]
+
+
 def _pairs(network: nn.Module) -> list[tuple[str, str]]:
     """Return the paths of each convolution and of the norm registered right after it."""
     pairs = []

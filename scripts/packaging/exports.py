@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tempfile
 import warnings
@@ -13,13 +14,14 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from monai.bundle import ckpt_export
-from monai.data import load_net_with_metadata
-from monai.networks.utils import convert_to_onnx
+from monai.data import load_net_with_metadata, save_net_with_metadata
+from monai.networks.utils import convert_to_onnx, convert_to_torchscript
 from torch import nn
 
+from custom_nets.folding import FoldedCopy
 from scripts.bundle.record import sha256_of
 from scripts.storage.files import atomic_path
+from scripts.storage.options import read_truth
 
 TOLERANCE = 1e-3  # largest difference of logits, relative to the largest one if that is above 1
 SEED = 0
@@ -31,23 +33,33 @@ CONSTANTS = re.compile(r"(?:^  \w+ : Final\[.*\] = .*\n)+", re.MULTILINE)
 Network = Callable[[torch.Tensor], torch.Tensor]
 
 
-def export_torchscript(bundle: Path) -> Path:
-    """Export an unpacked bundle's network with MONAI's command.
+def export_torchscript(bundle: Path, network: nn.Module) -> Path:
+    """Export a network as ``models/model.ts`` of an unpacked bundle.
 
-    The file contains ``metadata.json`` and ``inference.json``, which MONAI Deploy reads.
+    As by ``monai.bundle ckpt_export`` the file contains ``metadata.json`` and ``inference.json``,
+    which MONAI Deploy reads. If inference folds batch norms, they are folded here, so that Deploy
+    computes what ``predict`` does.
 
     Args:
-        bundle: folder with configs and ``models/model.pt``; ``models/model.ts`` is added.
+        bundle: folder with configs; ``models/model.ts`` is added.
+        network: with its trained weights, in eval mode, on the CPU.
     """
     path = bundle / "models" / "model.ts"
+    path.parent.mkdir(exist_ok=True)
+    metadata, inference = (
+        json.loads((bundle / "configs" / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("metadata", "inference")
+    )
+    folds = read_truth("fold_norms", inference.get("fold_norms", False))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch deprecates functions that MONAI uses here
-        ckpt_export(
-            net_id="network_def",
-            filepath=str(path),
-            ckpt_file=str(bundle / "models" / "model.pt"),
-            meta_file=str(bundle / "configs" / "metadata.json"),
-            config_file=str(bundle / "configs" / "inference.json"),
+        save_net_with_metadata(
+            convert_to_torchscript(FoldedCopy().of(network) if folds else network),
+            str(path),
+            include_config_vals=False,
+            append_timestamp=False,
+            meta_values=metadata,
+            more_extra_files={"inference.json": json.dumps(inference).encode()},
         )
     _rewrite_torchscript(path)
     return path
@@ -202,7 +214,7 @@ def export_all(
     comparisons: dict[str, Any] = {}
     exports: list[tuple[Path, Callable[[Path], Network]]] = []
     if torchscript:
-        exports.append((export_torchscript(bundle), run_torchscript))
+        exports.append((export_torchscript(bundle, network), run_torchscript))
     if with_onnx:
         path = export_onnx(network, bundle / "models" / "model.onnx", channels=channels)
         exports.append((path, run_onnx))

@@ -113,14 +113,14 @@ def _loaded(model: Model, source: Path | Series) -> dict[str, Any]:
 
 
 def _hounsfield(image: MetaTensor, *, check_hu: bool) -> NDArray[np.int16]:
-    """Return (Z, Y, X) int16 of an image read as (1, X, Y, Z).
+    """Return (Z, Y, X) int16 of an image read as (X, Y, Z), or as (1, X, Y, Z).
 
     Raises:
         ValueError: for values that cannot be HU, or not be stored in 16 bits.
     """
-    if image.ndim != 4 or image.shape[0] != 1:
+    if image.ndim not in (3, 4) or (image.ndim == 4 and image.shape[0] != 1):
         raise ValueError(f"source: must be one 3D volume, got {tuple(image.shape)}")
-    values = image.as_tensor()[0]
+    values = image.as_tensor().reshape(image.shape[-3:])
     reason = why_not_hounsfield(values.numpy()) if check_hu else why_not_int16(values.numpy())
     if reason:
         option = "; --check_hu false predicts it all the same" if check_hu else ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,8 +12,10 @@ from monai.inferers import Inferer, SimpleInferer
 from monai.utils import convert_to_dst_type
 from tqdm import tqdm
 
+from custom_nets.folding import FoldedCopy
 from custom_nets.prefix_cache import PrefixCache
 from custom_nets.unet import TransferUNet
+from scripts.storage.options import read_truth
 from scripts.training.precision import DTYPES, native_dtype
 from scripts.transforms.centre_voxels import VIEWS, cut_patches
 
@@ -102,24 +105,53 @@ class AutocastInferer(Inferer):
         inferer: the inferer to run.
         dtype: ``"bfloat16"``, ``"float16"``, ``"float32"`` (no autocast), or ``"auto"``: bfloat16
             on devices that compute it natively, else float32.
+        fold_norms: for inference only: run a trained network as ``predict`` does, with its batch
+            norms folded and its weights in channels-last order, so that a program that loads the
+            weights itself (MONAI Label, MONAI Deploy) gets the same mask.
     """
 
-    def __init__(self, inferer: Inferer, *, dtype: str = "bfloat16") -> None:
+    def __init__(
+        self, inferer: Inferer, *, dtype: str = "bfloat16", fold_norms: bool | str = False
+    ) -> None:
         super().__init__()
         if dtype not in DTYPES:
             raise ValueError(f"dtype: must be one of {', '.join(DTYPES)}, got {dtype!r}")
         self.inferer = inferer
         self.dtype = dtype
+        self.folded = FoldedCopy() if read_truth("fold_norms", fold_norms) else None
 
     def __call__(
-        self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
+        self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], **others: torch.Tensor
     ) -> torch.Tensor:
-        """Return the wrapped inferer's result for (B, C, ...) inputs, as float32."""
+        """Return the wrapped inferer's result for (B, C, ...) inputs, as float32.
+
+        Args:
+            inputs: the image.
+            network: takes the image only.
+            others: not used: MONAI Deploy adds every tensor that preprocessing leaves with the
+                image, such as the lung field.
+        """
         device = inputs.device.type
         dtype = native_dtype(device) if self.dtype == "auto" else getattr(torch, self.dtype)
-        with torch.autocast(device, dtype=dtype, enabled=dtype != torch.float32):
-            result: torch.Tensor = self.inferer(inputs, network, *args, **kwargs)
+        if self.folded is not None:
+            network = self.folded.of(network)
+        autocast = torch.autocast(device, dtype=dtype, enabled=dtype != torch.float32)
+        with autocast, _without_own_autocast():
+            result: torch.Tensor = self.inferer(inputs, network)
         return result.float()
+
+
+@contextmanager
+def _without_own_autocast() -> Iterator[None]:
+    """Switch TorchScript's own autocast off, which casts other operations than torch's does.
+
+    A network then gives equal results as TorchScript and in Python.
+    """
+    before = torch._C._jit_set_autocast_mode(False)
+    try:
+        yield
+    finally:
+        torch._C._jit_set_autocast_mode(before)
 
 
 class CachedPrefixInferer(Inferer):

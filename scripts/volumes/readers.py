@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -18,12 +18,13 @@ from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 from numpy.typing import NDArray
 
 from scripts.storage.archive import Limits
-from scripts.volumes.dicom_pixels import read_volume_of
-from scripts.volumes.dicom_series import Series, read_series
 from scripts.volumes.geometry import grid_difference, lps_to_ras, reverse_axes
 from scripts.volumes.hounsfield import why_not_hounsfield
 from scripts.volumes.volume import Volume
 from scripts.volumes.volume_files import VOLUME_SUFFIXES, read_volume_file
+
+if TYPE_CHECKING:
+    from scripts.volumes.dicom_series import Series
 
 
 def read_volume(path: str | Path, *, series_uid: str | None = None) -> Volume:
@@ -42,6 +43,10 @@ def read_volume(path: str | Path, *, series_uid: str | None = None) -> Volume:
     """
     source = Path(path)
     if source.is_dir():
+        # Only DICOM needs pydicom 3. MONAI Label, which needs pydicom 2, reads volume files.
+        from scripts.volumes.dicom_pixels import read_volume_of
+        from scripts.volumes.dicom_series import read_series
+
         return read_volume_of(read_series(source, series_uid=series_uid))
     if not source.exists():
         raise FileNotFoundError(f"path: no such file or folder: {source}")
@@ -177,6 +182,8 @@ class SeriesReader(SimpleITKReader):
         self.series, self.limits = series, limits
 
     def _read_or_refuse(self, path: Path) -> Volume | Refusal:
+        from scripts.volumes.dicom_pixels import read_volume_of  # with pydicom 3 only
+
         try:
             return read_volume_of(self.series, limits=self.limits)
         except (OSError, ValueError) as error:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from custom_nets.cross_modal import CrossModalUNet
 from custom_nets.fcn import TransferFCN
-from custom_nets.folding import fold_norms
+from custom_nets.folding import FoldedCopy, fold_norms
 from custom_nets.freezing import Freezable, FreezableBatchNorm2d
 from custom_nets.unet import TransferUNet
 
@@ -111,3 +111,27 @@ def test_random_numbers_of_the_run_are_not_touched() -> None:
     state = torch.get_rng_state()
     fold_norms(network)
     assert torch.equal(state, torch.get_rng_state())
+
+
+def test_folded_copy_then_own_network_unchanged_and_copied_once():
+    network = trained_looking(NETWORKS["fcn"][0]()).eval()
+    before = len(norms_of(network))
+    copies = FoldedCopy()
+    copy = copies.of(network)
+    assert copy is copies.of(network) is not network
+    assert len(norms_of(network)) == before > len(norms_of(copy))
+    image = torch.rand(1, 1, 64, 64)
+    with torch.no_grad():
+        logits = network(image)
+        assert (copy(image) - logits).abs().max() < 1e-4 * logits.abs().max()
+        next(network.parameters()).mul_(2)
+    assert copies.of(network) is not copy
+
+
+def test_folded_copy_when_there_is_nothing_to_change_then_the_network_itself():
+    folded = trained_looking(NETWORKS["fcn"][0]()).eval().to(memory_format=torch.channels_last)
+    fold_norms(folded)
+    training = NETWORKS["fcn"][0]().train()
+    other = nn.Conv2d(1, 1, 1)
+    for network in (folded, training, other):
+        assert FoldedCopy().of(network) is network

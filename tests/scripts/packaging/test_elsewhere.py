@@ -118,7 +118,7 @@ def test_exports_then_those_of_the_packaged_weights(exports, bundle):
     packaged, _, _ = load_net_with_metadata(str(bundle / "models" / "model.ts"))
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        assert torch.equal(again(image), packaged(image))
+        torch.testing.assert_close(again(image), packaged(image), atol=1e-4, rtol=1e-3)
     assert metadata["version"]
     assert (exports[0] / "model.onnx").stat().st_size > 80e6
 

@@ -1,8 +1,11 @@
+from copy import deepcopy
+
 import pytest
 import torch
 from monai.data import MetaTensor
 from monai.inferers import SimpleInferer, SliceInferer
 
+from custom_nets.folding import fold_norms
 from custom_nets.unet import TransferUNet
 from scripts.training.inferers import (
     OUTSIDE_LOGIT,
@@ -40,6 +43,38 @@ def test_autocast_around_slices_then_close_to_float32():
 def test_autocast_when_dtype_unknown_then_refused():
     with pytest.raises(ValueError, match="one of bfloat16, float16, float32, auto, got 'int8'"):
         AutocastInferer(SimpleInferer(), dtype="int8")
+
+
+def test_autocast_when_other_tensors_are_handed_over_then_network_gets_the_image_only():
+    network = RecordingNetwork(3, 1, 3, padding=1)
+    image = torch.rand(2, 3, 8, 8)
+    inferer = AutocastInferer(SimpleInferer())
+    given = inferer(inputs=image, network=network, lung=torch.ones(2, 1, 8, 8))
+    assert torch.equal(given, inferer(image, network))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_autocast_when_norms_are_folded_then_weights_loaded_by_others_give_the_same(dtype):
+    torch.manual_seed(0)
+    ours = TransferUNet("resnet34", in_channels=1, decoder_channels=(8, 8, 8, 8, 8)).eval()
+    theirs = deepcopy(ours)
+    prepared = ours.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    fold_norms(prepared)
+    inferer = AutocastInferer(SlicewiseInferer(), dtype=dtype, fold_norms=True)
+    volume = torch.rand(1, 1, 32, 40, 3)
+    with torch.no_grad():
+        expected = AutocastInferer(SlicewiseInferer(), dtype=dtype)(volume, prepared)
+        assert torch.equal(inferer(volume, theirs), expected)
+        assert torch.equal(inferer(volume, prepared), expected)
+
+
+def test_autocast_on_torchscript_then_the_logits_of_the_network_in_python():
+    torch.manual_seed(0)
+    network = TransferUNet("resnet34", in_channels=1, decoder_channels=(8, 8, 8, 8, 8)).eval()
+    script = torch.jit.script(network)
+    inferer, image = AutocastInferer(SimpleInferer()), torch.rand(1, 1, 32, 40)
+    with torch.no_grad():
+        assert torch.equal(inferer(image, script), inferer(image, network))
 
 
 @pytest.mark.parametrize("native", [True, False])

@@ -1,3 +1,6 @@
+import importlib.util
+import sys
+
 import nibabel
 import numpy as np
 import pytest
@@ -6,6 +9,7 @@ import torch
 from monai.data import MetaTensor, NibabelReader
 from monai.transforms import Compose, LoadImage, LoadImaged, Orientationd, SaveImage, Spacingd
 
+from scripts.volumes import readers
 from scripts.volumes.dicom_series import read_series
 from scripts.volumes.geometry import affine_of, lps_to_ras, to_lps
 from scripts.volumes.readers import SeriesReader, SimpleITKReader, read_image, read_volume
@@ -237,3 +241,18 @@ def test_series_reader_when_a_file_is_gone_then_refused(tmp_path):
     (folder / "file88").unlink()
     with pytest.raises(ValueError, match="file88: its pixels cannot be read"):
         reader.get_data(reader.read("ct-1"))
+
+
+def test_volume_file_when_pydicom_2_is_installed_then_read(tmp_path, monkeypatch):
+    """MONAI Label needs pydicom 2, which has no ``pydicom.pixels``."""
+    image = sitk.GetImageFromArray(np.arange(24, dtype=np.int16).reshape(2, 3, 4))
+    sitk.WriteImage(image, str(tmp_path / "ct.nii.gz"))
+    for name in ("dicom_pixels", "dicom_series", "dicom_slice"):
+        monkeypatch.delitem(sys.modules, f"scripts.volumes.{name}", raising=False)
+    for name in ("pydicom.pixels", "pydicom.pixels.decoders", "pydicom.pixels.decoders.base"):
+        monkeypatch.setitem(sys.modules, name, None)
+    spec = importlib.util.spec_from_file_location("readers_there", readers.__file__)
+    there = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "readers_there", there)  # dataclasses look it up
+    spec.loader.exec_module(there)
+    assert there.read_volume(tmp_path / "ct.nii.gz").hu.shape == (2, 3, 4)
