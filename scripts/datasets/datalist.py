@@ -20,6 +20,8 @@ from monai.transforms import MapTransform
 from monai.utils.enums import MetaKeys, SpaceKeys
 
 from scripts.datasets.shares import PARTITIONS
+from scripts.volumes.geometry import is_inside, world_to_index
+from scripts.volumes.grids import difference_of_grids, stored_grid
 
 ARRAYS = ("image", "label", "lung")
 OPTIONAL_ARRAYS = ("lung",)  # not every data set has a lung field
@@ -36,7 +38,8 @@ def load_datalist(path: str | Path, section: str) -> list[dict[str, Any]]:
 
     Raises:
         FileNotFoundError: when the datalist, or a file that it lists, does not exist.
-        ValueError: for an unknown section, or a file that is not such a datalist.
+        ValueError: for an unknown section, or a file that is not such a datalist; for volumes, a
+            scan in several partitions, a label on another grid than its image, or a nodule outside.
     """
     whole = section.startswith("volumes/")
     name = section.removeprefix("volumes/")
@@ -55,7 +58,10 @@ def load_datalist(path: str | Path, section: str) -> list[dict[str, Any]]:
         lacking = [key for key in needed if key not in entry]
         if lacking:
             raise ValueError(f"{path}: {section}[{number}] lacks {', '.join(lacking)}")
-    return _resolve(path, section, entries, files)
+    resolved = _resolve(path, section, entries, files)
+    if whole:
+        _check_grids(path, section, resolved)
+    return resolved
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -100,6 +106,25 @@ def _check_volumes(path: Path, content: Mapping[str, Any]) -> None:
             f"{path}: {len(twice)} volumes are in several partitions, the first: {uid} in "
             f"{' and '.join(sorted(names))}; {_again(content)} with --split patient"
         )
+
+
+def _check_grids(path: Path, section: str, entries: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse volumes whose label is on another grid, or whose nodules lie outside, by headers."""
+    for entry in entries:
+        name = f"{path}: {section}: {entry.get('series_uid', entry['image'])}"
+        grid = stored_grid(entry["image"])
+        if difference := difference_of_grids(grid, stored_grid(entry["label"])):
+            raise ValueError(
+                f"{name}: label {entry['label']} is not on the grid of its image: {difference}; "
+                "prepare the data again"
+            )
+        for nodule in entry.get("nodules", ()):
+            centre = nodule.get("centre_lps_mm")
+            if centre is not None and not is_inside(world_to_index(centre, grid.affine), grid.size):
+                raise ValueError(
+                    f"{name}: nodule {nodule['id']} at {centre} mm lies outside the volume; "
+                    "prepare the data again"
+                )
 
 
 def _again(content: Mapping[str, Any]) -> str:

@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
+
+from scripts.volumes.geometry import set_affine
 
 AFFINE = [[0.7, 0, 0, -10.0], [0, 0.8, 0, -20.0], [0, 0, 2.5, -30.0], [0, 0, 0, 1]]
 
@@ -18,8 +21,9 @@ def write_prepared(folder: Path, *, size: tuple[int, int] = (6, 8)) -> Path:
     label[1, 2:4, 3:5] = 7
     np.save(scan / "label.npy", label)
     np.save(scan / "lung.npy", np.ones(stack.shape, np.uint8))
-    (folder / "a.mhd").touch()
-    (folder / "a.nii.gz").touch()
+    for name in ("a.mhd", "a.nii.gz"):
+        volume = sitk.Image(size[1], size[0], 64, sitk.sitkUInt8)
+        sitk.WriteImage(set_affine(volume, np.array(AFFINE)), folder / name)
 
     def sample(number: int, rows: list[int]) -> dict:
         arrays = {key: f"scans/a/{key}.npy" for key in ("image", "label", "lung")}
@@ -27,13 +31,13 @@ def write_prepared(folder: Path, *, size: tuple[int, int] = (6, 8)) -> Path:
         names = {"series_uid": "a", "patient_id": "p", "label_kind": "ball", "nodules": []}
         return {**arrays, **place, **names, "affine_lps": AFFINE}
 
-    volume = {"image": "a.mhd", "label": "a.nii.gz", "series_uid": "a", "patient_id": "p"}
+    listed = {"image": "a.mhd", "label": "a.nii.gz", "series_uid": "a", "patient_id": "p"}
     content = {
         "name": "luna16",
         "training": [sample(61, [0, 1, 2]), sample(60, [0, 0, 1])],
         "validation": [],
         "test": [],
-        "volumes": {"training": [volume], "validation": [], "test": []},
+        "volumes": {"training": [listed], "validation": [], "test": []},
     }
     path = folder / "datalist.json"
     path.write_text(json.dumps(content))

@@ -3,6 +3,7 @@ import shutil
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import torch
 from monai.data import DataLoader, Dataset, MetaTensor, list_data_collate
 from monai.transforms import Compose, RandFlipd
@@ -42,6 +43,24 @@ def test_volumes_when_one_is_in_two_partitions_then_refused(datalist):
     datalist.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"1 volumes .* the first: 1\.9 in test and training"):
         load_datalist(datalist, "volumes/test")
+
+
+def test_volumes_when_a_label_was_shifted_then_refused_before_it_is_read(datalist):
+    assert len(load_datalist(datalist, "volumes/training")) == 1
+    label = sitk.ReadImage(datalist.parent / "a.nii.gz")
+    label.SetOrigin([mm + 60 for mm in label.GetOrigin()])
+    sitk.WriteImage(label, datalist.parent / "a.nii.gz")
+    with pytest.raises(ValueError, match=r"training: a: label .*a\.nii\.gz is not .* 60\.000 mm"):
+        load_datalist(datalist, "volumes/training")
+
+
+def test_volumes_when_a_nodule_lies_outside_then_refused(datalist):
+    content = json.loads(datalist.read_text())
+    nodule = {"id": 3, "diameter_mm": 5.0, "centre_lps_mm": [500, 0, 0]}
+    content["volumes"]["training"][0]["nodules"] = [nodule]
+    datalist.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="a: nodule 3 at .* lies outside the volume"):
+        load_datalist(datalist, "volumes/training")
 
 
 def test_edge_slice_then_repeated(datalist):
