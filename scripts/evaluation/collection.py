@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import nibabel as nib
 import numpy as np
+import numpy.typing as npt
 import torch
 from ignite.engine import Engine, Events
 from monai.data import MetaTensor
@@ -21,6 +22,7 @@ from scripts.evaluation.series import (
     assemble_series,
 )
 from scripts.storage.output_folder import claim_output
+from scripts.volumes.geometry import lps_to_ras, spacing_of
 
 Case = Mapping[str, Any]
 
@@ -123,12 +125,16 @@ class SeriesCollection:
             )
         if prediction.ndim == 3:
             first, spacing = _slice_geometry(index, self.cases[index])
-            stacks = predicted[None], labelled[None]
+            stacks, listed = (predicted[None], labelled[None]), self.cases[index].get("affine_lps")
+            affine = None if listed is None else np.asarray(listed, float)
         else:
             first = 0
-            stacks, spacing = _volume_stacks(index, (predicted, labelled), instances)
+            stacks, affine = _volume_stacks(index, (predicted, labelled), instances)
+            x, y, z = spacing_of(affine).tolist()
+            spacing = (z, y, x)
         packed = PackedArray.pack(stacks[0]), PackedArray.pack(stacks[1])
-        return EvaluatedSlices(index, first, *packed, spacing, whole=prediction.ndim == 4)
+        whole = prediction.ndim == 4
+        return EvaluatedSlices(index, first, *packed, spacing, whole=whole, affine_lps=affine)
 
 
 class Annotated(Protocol):
@@ -207,11 +213,11 @@ def _slice_geometry(index: int, case: Case) -> tuple[int, tuple[float, float, fl
 
 def _volume_stacks(
     index: int, arrays: tuple[Instances, Instances], instances: torch.Tensor
-) -> tuple[tuple[Instances, Instances], tuple[float, float, float]]:
+) -> tuple[tuple[Instances, Instances], npt.NDArray[np.float64]]:
     """Reorient a volume's arrays to (z, y, x), towards head, posterior and left.
 
     Returns:
-        The two arrays, and the spacing (z, y, x) in mm.
+        The two arrays; and (4, 4), their index (x, y, z) to LPS mm.
     """
     if not isinstance(instances, MetaTensor):
         raise ValueError(
@@ -223,9 +229,8 @@ def _volume_stacks(
         nib.orientations.io_orientation(affine), nib.orientations.axcodes2ornt("SPL")
     )
     first, second = (nib.orientations.apply_orientation(array, transform) for array in arrays)
-    sizes = np.linalg.norm(affine[:3, :3], axis=0)
-    z, y, x = (float(sizes[np.flatnonzero(transform[:, 0] == axis)[0]]) for axis in range(3))
-    return (first, second), (z, y, x)
+    turned = affine @ nib.orientations.inv_ornt_aff(transform, arrays[0].shape)
+    return (first, second), lps_to_ras(turned)[:, [2, 1, 0, 3]]
 
 
 def _of_all_processes(items: list[EvaluatedSlices]) -> list[EvaluatedSlices]:

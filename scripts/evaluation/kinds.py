@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from scripts.datasets.instance_maps import number_components
 from scripts.evaluation.class_drawing import write_classes
 from scripts.evaluation.classes import Matrix, class_confusion, confusion_matrix
 from scripts.evaluation.collection import Case
@@ -69,7 +71,10 @@ class Instances:
 
     def evaluate(self, series: Iterable[Series], cases: Sequence[Case], *, seed: int) -> Evaluation:
         """Evaluate every nodule, slice and volume."""
-        results = [evaluate_instances(one, margin_mm=self.margin_mm) for one in series]
+        results = [
+            evaluate_instances(numbered(one, cases[one.cases[0]]), margin_mm=self.margin_mm)
+            for one in series
+        ]
         figures = summarise_nodules(results, seed=seed)
         return Evaluation(
             figures=figures,
@@ -88,7 +93,8 @@ class Instances:
 
     def candidates(self, series: Series, case: Case) -> Iterable[Candidate]:
         """Yield one slice per nodule, that with most of its voxels."""
-        for result in evaluate_nodules(series, margin_mm=self.margin_mm):
+        series = numbered(series, case)
+        for result in evaluate_nodules(series, (), margin_mm=self.margin_mm):
             row = int((series.instances == result.nodule).sum(axis=(1, 2)).argmax())
             score, size = result.confusion.dice, result.diameter_mm
             yield Candidate.of(series, row, score=score, size=size, nodule=result.nodule)
@@ -225,6 +231,17 @@ class Classes:
     def draw(self, panels: Sequence[Panel], path: Path, *, window_hu: tuple[float, float]) -> None:
         """Write a row of CT, annotation and prediction for each slice."""
         write_classes(panels, path, class_names=self.names, window_hu=window_hu)
+
+
+def numbered(series: Series, case: Case) -> Series:
+    """Number the 26-connected components of a binary mask of a whole volume, one for each nodule.
+
+    Only if the case lists no ``nodules``: otherwise the numbers are those of the list.
+    """
+    binary = series.is_whole and len(np.unique(series.instances[series.instances > 0])) == 1
+    if "nodules" in case or not binary:
+        return series
+    return replace(series, instances=number_components(series.instances > 0, series.uid))
 
 
 def _known(case: Case) -> list[bool]:

@@ -1,28 +1,24 @@
-"""Figures of single nodules, and false positive components outside their neighbourhoods.
+"""Figures of single nodules, each inside its neighbourhood.
 
 *Neighbourhood*: the box around a nodule's annotated voxels, grown by a margin (5 mm by default) on
 every side, without the voxels of other nodules. Towards head and feet it ends before the first
 slice that was not evaluated. Inside it every voxel is compared with this nodule's annotation.
 
-*Detected*: at least one predicted voxel is in the annotation.
-
-*False positive component*: a connected component of predicted voxels (by face, edge or corner, on
-consecutive slices) without a voxel in any nodule's neighbourhood. Every false positive voxel thus
-either lowers a nodule's figures or belongs to such a component, unless its component extends into
-a neighbourhood from outside.
+Predictions outside all neighbourhoods count in the false positives of
+:mod:`scripts.evaluation.detection`, and in the figures of slices and volumes.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import ndimage
 
 from scripts.evaluation.boxes import Box, box_of, grow_box
 from scripts.evaluation.confusion import Confusion, Mask, count_voxels
+from scripts.evaluation.detection import mask_diameter_mm
 from scripts.evaluation.series import Series
 from scripts.evaluation.surface import SurfaceDistance, surface_distance
 
@@ -59,6 +55,7 @@ class NoduleResult:
         slices: number of evaluated slices that contain it.
         confusion: counts inside its neighbourhood.
         distance: surface distances inside its neighbourhood, see :func:`stack_distance`.
+        is_detected: whether it was hit, see :mod:`scripts.evaluation.detection`.
     """
 
     nodule: int
@@ -67,35 +64,36 @@ class NoduleResult:
     slices: int
     confusion: Confusion
     distance: SurfaceDistance
-
-    @property
-    def is_detected(self) -> bool:
-        """Whether at least one predicted voxel is in the annotation."""
-        return self.confusion.tp > 0
+    is_detected: bool
 
 
-def evaluate_nodules(series: Series, *, margin_mm: float = MARGIN_MM) -> list[NoduleResult]:
-    """Evaluate every nodule of a series, in the order of their ids."""
+def evaluate_nodules(
+    series: Series, detected: Collection[int], *, margin_mm: float = MARGIN_MM
+) -> list[NoduleResult]:
+    """Evaluate every nodule of a series, in the order of their ids; ``detected`` were hit."""
     return [
-        _evaluate(series, nodule, neighbourhood)
+        _evaluate(series, nodule, neighbourhood, nodule in detected)
         for nodule, neighbourhood in _neighbourhoods(series, margin_mm)
     ]
 
 
-def _evaluate(series: Series, nodule: int, neighbourhood: Box) -> NoduleResult:
+def _evaluate(series: Series, nodule: int, neighbourhood: Box, is_detected: bool) -> NoduleResult:
     """Evaluate one nodule inside its neighbourhood."""
     instances = series.instances[neighbourhood]
     annotation = instances == nodule
     within = annotation | (instances == 0)
     prediction = series.prediction[neighbourhood] & within
-    annotated = series.diameters_mm.get(nodule)
+    annotated = series.nodules.get(nodule)
     return NoduleResult(
         nodule=nodule,
-        diameter_mm=annotated or mask_diameter_mm(annotation, series.spacing_mm),
+        diameter_mm=annotated.diameter_mm
+        if annotated
+        else mask_diameter_mm(annotation, series.spacing_mm),
         is_diameter_annotated=annotated is not None,
         slices=int(annotation.any(axis=(1, 2)).sum()),
         confusion=count_voxels(prediction, annotation, within=within),
         distance=stack_distance(prediction, annotation, rows=neighbourhood[0], series=series),
+        is_detected=is_detected,
     )
 
 
@@ -124,32 +122,6 @@ def stack_distance(
     if np.any(np.diff(slices) != 1):
         return SurfaceDistance()
     return surface_distance(prediction, annotation, spacing_mm=series.spacing_mm)
-
-
-def mask_diameter_mm(mask: Mask, spacing_mm: tuple[float, float, float]) -> float:
-    """Return the diameter of a ball with a mask's volume; on one slice, of a disc with its area.
-
-    Args:
-        mask: (N, Y, X), not empty.
-        spacing_mm: z, y, x.
-    """
-    voxels = int(np.count_nonzero(mask))
-    if int(mask.any(axis=(1, 2)).sum()) == 1:
-        return 2 * math.sqrt(voxels * spacing_mm[1] * spacing_mm[2] / math.pi)
-    return 2 * math.pow(3 / (4 * math.pi) * voxels * math.prod(spacing_mm), 1 / 3)
-
-
-def count_false_positive_components(series: Series, *, margin_mm: float = MARGIN_MM) -> int:
-    """Count the predicted components of a series without a voxel in a nodule's neighbourhood."""
-    after_gap = np.concatenate([[False], np.diff(series.slices) != 1])
-    rows = np.arange(len(series.slices)) + np.cumsum(after_gap)  # an empty slice at every gap
-    stack = np.zeros((int(rows[-1]) + 1, *series.prediction.shape[1:]), bool)
-    stack[rows] = series.prediction
-    components, count = ndimage.label(stack, structure=np.ones((3, 3, 3)))
-    near: set[int] = set()
-    for _, (of_slices, in_y, in_x) in _neighbourhoods(series, margin_mm):
-        near.update(np.unique(components[rows[of_slices]][:, in_y, in_x]).tolist())
-    return int(count) - len(near - {0})
 
 
 def _neighbourhoods(series: Series, margin_mm: float) -> Iterator[tuple[int, Box]]:

@@ -16,12 +16,8 @@ from scripts.evaluation.classes import (
     merge_unknown,
 )
 from scripts.evaluation.confusion import Confusion, count_voxels
-from scripts.evaluation.nodules import (
-    NoduleResult,
-    count_false_positive_components,
-    evaluate_nodules,
-    stack_distance,
-)
+from scripts.evaluation.detection import Detection, detect
+from scripts.evaluation.nodules import NoduleResult, evaluate_nodules, stack_distance
 from scripts.evaluation.series import Series
 from scripts.evaluation.surface import SurfaceDistance
 
@@ -64,15 +60,14 @@ class NoduleSeries(SeriesResult):
         planes: index in the volume, number of nodules and counts of each evaluated slice.
         volume: counts over all evaluated slices.
         distance: surface distances over all evaluated slices.
-        false_positive_components: number of predicted components outside the neighbourhoods of
-            nodules.
+        detection: candidates, and the nodules that they hit.
     """
 
     nodules: list[NoduleResult]
     planes: list[tuple[int, int, Confusion]]
     volume: Confusion
     distance: SurfaceDistance
-    false_positive_components: int
+    detection: Detection
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,13 +102,14 @@ def evaluate_instances(series: Series, *, margin_mm: float) -> NoduleSeries:
         for index, predicted, plane in stacks
     ]
     rows = slice(0, len(series.slices))
+    detection = detect(series)
     return NoduleSeries(
         **_extent(series),
-        nodules=evaluate_nodules(series, margin_mm=margin_mm),
+        nodules=evaluate_nodules(series, detection.nodules, margin_mm=margin_mm),
         planes=planes,
         volume=sum((confusion for _, _, confusion in planes), Confusion()),
         distance=stack_distance(series.prediction, annotation, rows=rows, series=series),
-        false_positive_components=count_false_positive_components(series, margin_mm=margin_mm),
+        detection=detection,
     )
 
 

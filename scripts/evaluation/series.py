@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scripts.evaluation.confusion import Mask
+from scripts.volumes.geometry import world_to_index
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,19 @@ class PackedArray:
 
 
 @dataclass(frozen=True)
+class Sphere:
+    """A nodule or finding as it was listed.
+
+    Args:
+        diameter_mm: its diameter.
+        centre_zyx: its centre as index (z, y, x) in the volume, with fractions; None if unknown.
+    """
+
+    diameter_mm: float
+    centre_zyx: tuple[float, float, float] | None = None
+
+
+@dataclass(frozen=True)
 class EvaluatedSlices:
     """One evaluated case: a slice, or a whole volume as a stack of slices.
 
@@ -55,6 +69,7 @@ class EvaluatedSlices:
         instances: packed (N, Y, X) map: 0 background, k = nodule k of the scan, or class k.
         spacing_mm: z, y, x.
         whole: whether it is the whole volume.
+        affine_lps: (4, 4), index (x, y, z) in the volume to LPS mm; None if unknown.
     """
 
     case: int
@@ -63,6 +78,7 @@ class EvaluatedSlices:
     instances: PackedArray
     spacing_mm: tuple[float, float, float]
     whole: bool
+    affine_lps: npt.NDArray[np.float64] | None = None
 
 
 @dataclass
@@ -77,7 +93,8 @@ class Series:
         instances: (N, Y, X): 0 background, k = nodule k, or class k.
         spacing_mm: z, y, x.
         cases: (N,) index of the case of each slice.
-        diameters_mm: id -> diameter of the nodules whose diameter was annotated.
+        nodules: id -> diameter and centre of the nodules that are listed with a diameter.
+        excluded: findings that are neither nodules nor false positives.
         slices_in_volume: number of slices of the whole scan; None if unknown.
         duplicates: number of repeated evaluations of slices.
         contradictions: number of duplicates with a different prediction.
@@ -90,7 +107,8 @@ class Series:
     instances: Instances
     spacing_mm: tuple[float, float, float]
     cases: list[int]
-    diameters_mm: dict[int, float] = field(default_factory=dict)
+    nodules: dict[int, Sphere] = field(default_factory=dict)
+    excluded: tuple[Sphere, ...] = ()
     slices_in_volume: int | None = None
     duplicates: int = 0
     contradictions: int = 0
@@ -162,6 +180,7 @@ def _stack(
     order = sorted(planes)
     whole = any(item.whole for item in items)
     facts = [cases[item.case] for item in items]
+    affine = next((item.affine_lps for item in items if item.affine_lps is not None), None)
     counts = [int(fact["slices_in_volume"]) for fact in facts if fact.get("slices_in_volume")]
     return Series(
         uid=uid,
@@ -171,7 +190,8 @@ def _stack(
         instances=np.stack([planes[index][1] for index in order]),
         spacing_mm=items[0].spacing_mm,
         cases=[planes[index][2] for index in order],
-        diameters_mm=_diameters(facts),
+        nodules=_nodules(facts, affine),
+        excluded=_excluded(facts, affine),
         slices_in_volume=len(order) if whole else next(iter(counts), None),
         duplicates=duplicates,
         contradictions=contradictions,
@@ -192,11 +212,30 @@ def _check_agreement(uid: str, items: Sequence[EvaluatedSlices]) -> None:
             )
 
 
-def _diameters(facts: Sequence[Mapping[str, Any]]) -> dict[int, float]:
-    """Collect the annotated diameters of a series' nodules."""
+def _nodules(facts: Sequence[Mapping[str, Any]], affine: Any) -> dict[int, Sphere]:
+    """Collect the listed nodules of a series."""
     return {
-        int(nodule["id"]): float(nodule["diameter_mm"])
+        int(nodule["id"]): _sphere(nodule, affine)
         for fact in facts
         for nodule in fact.get("nodules", ())
         if nodule.get("diameter_mm") is not None
     }
+
+
+def _excluded(facts: Sequence[Mapping[str, Any]], affine: Any) -> tuple[Sphere, ...]:
+    """Collect the excluded findings of a series, which every case of it lists."""
+    listed = next((fact["excluded"] for fact in facts if fact.get("excluded")), ())
+    if listed and affine is None:
+        raise ValueError(
+            "cases: excluded findings need affine_lps, which places them in the volume; prepare "
+            "the data again"
+        )
+    return tuple(_sphere(finding, affine) for finding in listed)
+
+
+def _sphere(listed: Mapping[str, Any], affine: Any) -> Sphere:
+    centre_mm, diameter_mm = listed.get("centre_lps_mm"), float(listed["diameter_mm"])
+    if centre_mm is None or affine is None:
+        return Sphere(diameter_mm)
+    x, y, z = world_to_index(centre_mm, affine).tolist()
+    return Sphere(diameter_mm, (z, y, x))

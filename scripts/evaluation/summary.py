@@ -23,9 +23,9 @@ FRACTIONS: Mapping[str, Callable[[Confusion], tuple[int, int]]] = {
     "specificity": lambda c: (c.tn, c.fp + c.tn),
 }
 NODULE_HEADLINES = (
-    *("dice_per_nodule_mean", "dice_per_slice_mean", "dice_per_volume_mean", "dice_pooled"),
-    *("iou_per_nodule_mean", "sensitivity_pooled", "specificity_pooled"),
-    *("nodules_detected_share", "false_positives_per_scan_mean", "hd95_mm_per_nodule_mean"),
+    *("nodules_detected_share", "false_positives_per_scan_mean", "dice_per_nodule_mean"),
+    *("dice_per_slice_mean", "dice_per_volume_mean", "dice_pooled", "iou_per_nodule_mean"),
+    *("sensitivity_pooled", "specificity_pooled", "hd95_mm_per_nodule_mean"),
 )
 Entry = dict[str, Any]
 
@@ -62,13 +62,19 @@ def nodule_definitions(margin_mm: float) -> dict[str, str]:
         "iou": "TP/(TP+FP+FN); empty cases as for dice",
         "per_nodule": f"inside the nodule's bounding box grown by {margin_mm:g} mm, up to "
         "the first slice that was not evaluated, without voxels of other nodules",
-        "detected": "at least one predicted voxel in the annotation",
+        "candidate": "connected component of predicted voxels (by face, edge or corner, on "
+        "consecutive slices), at its centre of mass",
+        "detected": "at least one candidate's centre is closer to the nodule's centre than its "
+        "radius, or in the voxel of its centre; several candidates count once. Centre and diameter "
+        "are the annotated ones or, if unknown, those of the mask",
         "size_groups": "annotated diameter d in mm: d < 6, 6 <= d <= 10, 10 < d <= 20, d > 20; if "
         "unknown, that of a ball (one slice: disc) of the mask's size",
         "per_slice": "every evaluated slice; per_slice_with_nodule: those with an annotation",
         "per_volume": "all evaluated slices of a series together",
-        "false_positives_per_scan": "predicted components with no voxel in any nodule's "
-        "neighbourhood (its grown box); neighbours by face, edge or corner",
+        "false_positives_per_scan": "candidates that hit no nodule and no excluded finding; mean "
+        "over all evaluated scans, also those without nodules, on the evaluated slices",
+        "candidates_on_excluded": "candidates that hit an excluded finding and no nodule: neither "
+        "hits nor false positives",
         "undefined": "number of cases without a value, which are not averaged",
         "both_empty": "number of cases with neither annotation nor prediction",
         "predicted_in_empty": "number of cases with a prediction but no annotation",
@@ -286,8 +292,12 @@ def _by_size(nodules: Sequence[tuple[str, NoduleResult]], seed: int) -> dict[str
 
 
 def _false_positives(results: Sequence[NoduleSeries], seed: int) -> Entry:
-    """Average the false positive components over scans."""
-    components = [float(result.false_positive_components) for result in results]
-    figure = mean(components, [result.patient for result in results], seed=seed)
-    scans = sum(count > 0 for count in components)
-    return _entry(figure, total=int(sum(components)), scans_with_any=scans)
+    """Average the false positives over scans."""
+    counts = [float(result.detection.false_positives) for result in results]
+    figure = mean(counts, [result.patient for result in results], seed=seed)
+    return _entry(
+        figure,
+        total=int(sum(counts)),
+        scans_with_any=sum(count > 0 for count in counts),
+        candidates_on_excluded=sum(result.detection.excluded for result in results),
+    )

@@ -24,10 +24,11 @@ NODULE_COLUMNS = (
     *("slices", "detected", *CONFUSION_COLUMNS, *DISTANCE_COLUMNS),
 )
 SLICE_COLUMNS = ("series_uid", "patient", "slice", "nodules", *CONFUSION_COLUMNS)
+CANDIDATE_COLUMNS = ("candidates", "false_positives", "candidates_on_excluded")
 EXTENT_COLUMNS = ("slices_evaluated", "slices_in_volume", "whole_volume")
 VOLUME_COLUMNS = (
     *("series_uid", "patient", *EXTENT_COLUMNS, "nodules"),
-    *("false_positive_components", *CONFUSION_COLUMNS, *DISTANCE_COLUMNS),
+    *("nodules_detected", *CANDIDATE_COLUMNS, *CONFUSION_COLUMNS, *DISTANCE_COLUMNS),
 )
 CLASS_FIGURES = (
     *(*COUNT_COLUMNS, *OVERLAPS, "sensitivity", "specificity"),
@@ -113,7 +114,10 @@ def volume_row(result: NoduleSeries, patient: int) -> Row:
         **_name_cells(result, patient),
         **_extent_cells(result),
         "nodules": len(result.nodules),
-        "false_positive_components": result.false_positive_components,
+        "nodules_detected": len(result.detection.nodules),
+        "candidates": result.detection.candidates,
+        "false_positives": result.detection.false_positives,
+        "candidates_on_excluded": result.detection.excluded,
         **_figure_cells(result.volume, result.distance),
     }
 

@@ -6,21 +6,17 @@ import numpy as np
 import pytest
 
 from scripts.evaluation.confusion import Confusion
-from scripts.evaluation.nodules import (
-    count_false_positive_components,
-    evaluate_nodules,
-    mask_diameter_mm,
-    size_group,
-)
+from scripts.evaluation.nodules import evaluate_nodules, size_group
+from scripts.evaluation.series import Sphere
 from tests.scripts.evaluation.scans import make_series
 
 
 def test_nodule_counts_its_neighbourhood_only() -> None:
-    series = make_series(diameters_mm={1: 4.0})
+    series = make_series(nodules={1: Sphere(4.0)})
     series.instances[3:5, 10:14, 10:14] = 1
     series.prediction[3:5, 10:14, 10:16] = True  # 16 right, 16 too many
     series.prediction[:, 28:30, 28:30] = True  # far away: not this nodule's matter
-    (result,) = evaluate_nodules(series, margin_mm=4.0)
+    (result,) = evaluate_nodules(series, (), margin_mm=4.0)
     assert result.confusion.tp == 32
     assert result.confusion.fp == 16
     assert result.confusion.fn == 0
@@ -35,7 +31,7 @@ def test_margin_is_read() -> None:
     series = make_series()
     series.instances[3, 10:14, 10:14] = 1
     sizes = [
-        sum(vars(evaluate_nodules(series, margin_mm=margin)[0].confusion).values())
+        sum(vars(evaluate_nodules(series, (), margin_mm=margin)[0].confusion).values())
         for margin in (0.0, 1.0, 2.0)
     ]
     assert sizes == [16, 36, 3 * 64]
@@ -45,7 +41,7 @@ def test_neighbourhood_ends_before_a_slice_that_was_not_evaluated() -> None:
     series = make_series((4, 32, 32), slices=np.array([3, 5, 6, 7]))
     series.instances[2, 10:14, 10:14] = 1
     series.prediction[[0, 2], 10:14, 10:14] = True  # slice 3 is 6 mm off, behind a gap
-    (result,) = evaluate_nodules(series, margin_mm=6.0)
+    (result,) = evaluate_nodules(series, (), margin_mm=6.0)
     assert (result.confusion.tp, result.confusion.fp) == (16, 0)
     assert sum(vars(result.confusion).values()) == 3 * 16 * 16
     assert result.distance.kind == "3d"
@@ -56,7 +52,7 @@ def test_neighbouring_nodule_is_left_out_of_both() -> None:
     series.instances[4, 10:14, 10:14] = 1
     series.instances[4, 10:14, 15:19] = 2
     series.prediction[4, 10:14, 15:19] = True
-    first, second = evaluate_nodules(series, margin_mm=5.0)
+    first, second = evaluate_nodules(series, {2}, margin_mm=5.0)
     assert (first.confusion.tp, first.confusion.fp) == (0, 0)
     assert second.confusion == Confusion(tp=16, fp=0, fn=0, tn=second.confusion.tn)
     assert not first.is_detected
@@ -66,14 +62,9 @@ def test_neighbouring_nodule_is_left_out_of_both() -> None:
 def test_diameter_without_annotation_is_of_the_mask() -> None:
     series = make_series()
     series.instances[4, 10:14, 10:14] = 3
-    (result,) = evaluate_nodules(series)
+    (result,) = evaluate_nodules(series, ())
     assert not result.is_diameter_annotated
     assert result.diameter_mm == pytest.approx(2 * math.sqrt(16 / math.pi))
-
-
-def test_mask_diameter_of_a_stack_is_the_balls() -> None:
-    mask = np.ones((2, 4, 4), bool)
-    assert mask_diameter_mm(mask, (2.0, 1.0, 0.5)) == pytest.approx((6 * 32 / math.pi) ** (1 / 3))
 
 
 @pytest.mark.parametrize(
@@ -87,7 +78,7 @@ def test_distance_kind_follows_the_evaluated_slices(slices: list[int], kind: str
     series = make_series((3, 32, 32), slices=np.array(slices))
     series.instances[:, 10:14, 10:14] = 1
     series.prediction[:, 10:14, 12:16] = True
-    (result,) = evaluate_nodules(series)
+    (result,) = evaluate_nodules(series, ())
     assert result.distance.kind == kind
     assert math.isnan(result.distance.hd95_mm) == (kind == "undefined")
 
@@ -98,7 +89,7 @@ def test_distance_of_a_lone_slice_is_measured_in_its_plane(slices: list[int]) ->
     series.instances[0, 8:16, 8:16] = 1
     series.prediction[0, 8:16, 8:16] = True
     series.prediction[0, 8:16, 16] = True  # one column of 1 mm too many
-    (result,) = evaluate_nodules(series)
+    (result,) = evaluate_nodules(series, ())
     assert result.distance.kind == "in_plane"
     assert result.distance.hd95_mm == pytest.approx(1.0)
 
@@ -106,33 +97,9 @@ def test_distance_of_a_lone_slice_is_measured_in_its_plane(slices: list[int]) ->
 def test_distance_of_a_missed_nodule_is_undefined() -> None:
     series = make_series()
     series.instances[4, 8:16, 8:16] = 1
-    (result,) = evaluate_nodules(series)
+    (result,) = evaluate_nodules(series, ())
     assert result.distance.kind == "undefined"
     assert math.isnan(result.distance.assd_mm)
-
-
-def test_false_positive_components_near_a_nodule_do_not_count() -> None:
-    series = make_series()
-    series.instances[4, 8:12, 8:12] = 1
-    series.prediction[4, 8:12, 8:14] = True  # on the nodule
-    series.prediction[4, 15, 15] = True  # within 5 mm
-    series.prediction[4, 28, 28] = series.prediction[5, 29, 29] = True  # touch by a corner
-    series.prediction[0, 28, 2] = True
-    assert count_false_positive_components(series, margin_mm=5.0) == 2
-    assert count_false_positive_components(series, margin_mm=1.0) == 3
-
-
-def test_false_positive_components_do_not_join_across_missing_slices() -> None:
-    joined = make_series((2, 8, 8))
-    apart = make_series((2, 8, 8), slices=np.array([3, 5]))
-    for series in (joined, apart):
-        series.prediction[:, 4, 4] = True
-    assert count_false_positive_components(joined) == 1
-    assert count_false_positive_components(apart) == 2
-
-
-def test_nothing_predicted_has_no_false_positive_components() -> None:
-    assert count_false_positive_components(make_series()) == 0
 
 
 @pytest.mark.parametrize("diameter", [0.0, -1.0, math.nan])

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from scripts.evaluation.detection import Detection
 from scripts.evaluation.results import evaluate_classes, evaluate_instances, pooled_matrix
 from tests.scripts.evaluation.scans import make_series
 
@@ -42,17 +43,16 @@ def test_nodules_then_figures_per_nodule_slice_and_volume():
         (13, 0),
     ]
     assert (result.volume.tp, result.volume.fp, result.volume.fn) == (72, 1, 16)
-    assert result.false_positive_components == 1
+    assert result.detection == Detection(frozenset({1}), 2, 1, 0)
     assert result.distance.kind == "3d"
 
 
-def test_margin_then_decides_what_is_away_from_a_nodule():
+def test_margin_then_moves_figures_of_nodules_and_not_the_false_positives():
     series = make_series((1, 32, 32))
     series.instances[0, 8:12, 8:12], series.prediction[0, 8:12, 16] = 1, True
-    components = [
-        evaluate_instances(series, margin_mm=mm).false_positive_components for mm in (2.0, 6.0)
-    ]
-    assert components == [1, 0]
+    results = [evaluate_instances(series, margin_mm=mm) for mm in (2.0, 6.0)]
+    assert [result.nodules[0].confusion.fp for result in results] == [0, 4]
+    assert [result.detection.false_positives for result in results] == [1, 1]
 
 
 def test_classes_then_known_ones_alone_and_unknown_predictions_are_background(organs):

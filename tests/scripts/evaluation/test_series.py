@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scripts.evaluation.series import EvaluatedSlices, PackedArray, assemble_series
+from scripts.evaluation.series import EvaluatedSlices, PackedArray, Sphere, assemble_series
 
 CASES: list[dict[str, Any]] = [
     {"series_uid": "1.2", "patient_id": "a", "nodules": [{"id": 1, "diameter_mm": 5.0}]},
@@ -45,7 +45,7 @@ def test_slices_of_a_series_come_in_order_whatever_order_they_were_evaluated_in(
     assert second.slices.tolist() == [4, 9]
     assert second.cases == [0, 1]
     assert [int(plane.max()) for plane in second.instances] == [1, 2]
-    assert second.diameters_mm == {1: 5.0, 2: 7.0}
+    assert second.nodules == {1: Sphere(5.0), 2: Sphere(7.0)}
     assert second.is_whole is None
 
 
@@ -82,3 +82,15 @@ def test_series_is_whole_when_a_volume_or_all_its_slices_came() -> None:
 def test_slices_of_other_spacing_are_refused() -> None:
     with pytest.raises(ValueError, match="series 1.2 must have one size and spacing"):
         list(assemble_series([_slice(0, 0), _slice(1, 1, spacing_mm=(3.0, 1.0, 1.0))], CASES))
+
+
+def test_listed_centres_and_findings_are_indices_of_the_volume() -> None:
+    affine = np.array([[-2.0, 0, 0, 10], [0, 1, 0, 0], [0, 0, 4, -8], [0, 0, 0, 1]])
+    nodule = {"id": 1, "diameter_mm": 5.0, "centre_lps_mm": [6.0, 3.0, 4.0]}
+    finding = {"diameter_mm": 10.0, "centre_lps_mm": [10.0, 0.5, -8.0]}
+    case = {**CASES[0], "nodules": [nodule], "excluded": [finding]}
+    (series,) = assemble_series([_slice(0, 4, affine_lps=affine)], [case])
+    assert series.nodules == {1: Sphere(5.0, (3.0, 3.0, 2.0))}
+    assert series.excluded == (Sphere(10.0, (0.0, 0.5, 0.0)),)
+    with pytest.raises(ValueError, match="excluded findings need affine_lps"):
+        list(assemble_series([_slice(0, 4)], [case]))

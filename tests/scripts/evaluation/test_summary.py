@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from scripts.evaluation.results import evaluate_classes, evaluate_instances
+from scripts.evaluation.series import Sphere
 from scripts.evaluation.summary import (
     CLASS_DEFINITIONS,
     NODULE_HEADLINES,
@@ -48,7 +49,7 @@ def test_nodule_figures_then_means_of_nodules_and_ratios_of_sums():
 
 
 def test_figures_of_size_groups_then_only_of_their_nodules():
-    results = [lungs("a", columns=6, diameters_mm={1: 4.0}), lungs("b", columns=0)]
+    results = [lungs("a", columns=6, nodules={1: Sphere(4.0)}), lungs("b", columns=0)]
     figures = summarise_nodules(results)
     assert figures["dice_per_nodule_under_6_mm_mean"]["value"] == 1
     assert figures["nodules_detected_share_under_6_mm"]["value"] == 1

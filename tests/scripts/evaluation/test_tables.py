@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from scripts.evaluation.results import evaluate_classes, evaluate_instances
+from scripts.evaluation.series import Sphere
 from scripts.evaluation.tables import (
+    CANDIDATE_COLUMNS,
     CLASS_COLUMNS,
     CLASS_VOLUME_COLUMNS,
     NODULE_COLUMNS,
@@ -33,7 +35,7 @@ def nodules():
     series.instances[1:3, 8:14, 8:14] = 1
     series.instances[2, 50:54, 50:54] = 2
     series.prediction[1:3, 8:14, 8:14] = series.prediction[0, 8:10, 50:52] = True
-    series.diameters_mm[1] = 6.04567
+    series.nodules[1] = Sphere(6.04567)
     return evaluate_instances(series, margin_mm=5.0)
 
 
@@ -79,7 +81,8 @@ def test_volume_row_then_sums_of_slices_and_extent(nodules):
     assert (row["tp"], row["fp"], row["fn"]) == (72, 4, 16)
     assert (row["slices_evaluated"], row["slices_in_volume"]) == (4, 20)
     assert row["whole_volume"] is False
-    assert (row["nodules"], row["false_positive_components"]) == (2, 1)
+    assert [row[name] for name in ("nodules", "nodules_detected")] == [2, 1]
+    assert [row[name] for name in CANDIDATE_COLUMNS] == [2, 1, 0]
 
 
 def test_class_rows_then_millilitres_and_no_figures_of_an_unknown_class(organs):
