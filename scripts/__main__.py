@@ -6,6 +6,7 @@ import difflib
 import functools
 import importlib
 import inspect
+import io
 import os
 import shlex
 import signal
@@ -177,6 +178,9 @@ def leave(number: int, frame: object) -> None:
 def run() -> None:
     """Run as a program: clean up when terminated, and exit silently when the output is closed."""
     signal.signal(signal.SIGTERM, leave)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names that are not UTF-8 must not end the run
+            stream.reconfigure(errors="backslashreplace")
     try:
         main()
         sys.stdout.flush()

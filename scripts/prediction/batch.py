@@ -16,7 +16,7 @@ import torch.distributed as dist
 from tqdm import tqdm
 
 from scripts.prediction.inventory import DICOM_SERIES, Inventory, Remark
-from scripts.prediction.manifest import MADE_BY, nameless_provenance, read_manifest
+from scripts.prediction.manifest import MADE_BY, is_ours, nameless_provenance
 from scripts.prediction.network.segments import check_codes
 from scripts.prediction.one_series import (
     FAILED,
@@ -171,7 +171,7 @@ def refuse_foreign(output: Path) -> None:
     """
     for path in sorted(output.iterdir()):
         ours = path.name == SUMMARY or path.name.startswith(LEFTOVERS)
-        if not ours and read_manifest(path) is None:
+        if not ours and not is_ours(path):
             raise ValueError(
                 f"output: {output} holds {path.name}, which predict did not write; give a new "
                 "folder, or one of an earlier run"

@@ -22,7 +22,6 @@ class Source:
         location: path and size, for the screen; never written to a file.
         files: of a series the slices, unordered; of a volume the file, then its separate voxel
             files.
-        digest: SHA-256 of the instances' UIDs and sizes; empty for volumes.
         notes: warnings for the manifest.
         slices: the headers of ``files``; empty if they were too many to keep.
         left_out: reason -> number of files in the same folders that are not part of it.
@@ -32,7 +31,6 @@ class Source:
     kind: str
     location: str
     files: tuple[File, ...]
-    digest: str = ""
     notes: tuple[str, ...] = ()
     slices: tuple[SliceFile, ...] = field(default=(), repr=False, compare=False)
     left_out: Mapping[str, int] = field(default_factory=dict, compare=False)

@@ -17,6 +17,7 @@ from scripts.bundle.record import provenance, sha256_of
 from scripts.prediction.inventory import Source
 from scripts.prediction.network.model import Model
 from scripts.prediction.options import Options
+from scripts.prediction.products import PRODUCTS
 from scripts.prediction.result import Prediction
 from scripts.storage.files import write_json
 
@@ -55,13 +56,36 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return content if ours else None
 
 
+def is_ours(folder: Path) -> bool:
+    """Whether predict may replace a study's folder: it wrote it, or its manifest is damaged."""
+    if read_manifest(folder) is not None:
+        return True
+    try:
+        names = {path.name for path in folder.iterdir()}
+        content = json.loads((folder / NAME).read_text(encoding="utf-8"))
+    except OSError:
+        return False
+    except ValueError:
+        content = None
+    products = {name for product in PRODUCTS.values() for name in product.files}
+    return not isinstance(content, dict) and names <= {NAME, *products}
+
+
 def is_finished(folder: Path, mark: str) -> bool:
     """Whether a folder is complete: all files of a run with this fingerprint are present."""
     manifest = read_manifest(folder)
     if manifest is None or manifest.get("fingerprint") != mark:
         return False
-    files = [(folder / file["name"], file["sha256"]) for file in manifest["files"]]
-    return all(path.is_file() and sha256_of(path) == known for path, known in files)
+    try:
+        files = [(folder / file["name"], file["sha256"]) for file in manifest["files"]]
+    except (KeyError, TypeError):  # changed by hand: made anew
+        return False
+    lists = all(isinstance(manifest.get(key), list) for key in ("warnings", "segments"))
+    return (
+        bool(files)
+        and lists
+        and all(path.is_file() and sha256_of(path) == known for path, known in files)
+    )
 
 
 def facts_of(model: Model, warnings: tuple[str, ...]) -> dict[str, Any]:

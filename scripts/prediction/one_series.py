@@ -22,6 +22,7 @@ from scripts.prediction.manifest import (
     facts_of,
     fingerprint,
     is_finished,
+    is_ours,
     read_manifest,
     source_record,
     write_manifest,
@@ -205,7 +206,7 @@ def _study_folder(output: Path, name: str) -> Iterator[Path]:
     """
     target, tag = output / name, secrets.token_hex(4)
     part, old = output / f".part-{tag}-{name}", output / f".old-{tag}-{name}"
-    if target.exists() and read_manifest(target) is None:
+    if target.exists() and not is_ours(target):
         raise ValueError(f"{name}: a folder of that name in the output was not made by predict")
     try:
         with writing_into(output):
@@ -235,7 +236,9 @@ def _failed(task: Task, ready: SourceAccess | None, error: Exception, seconds: f
     """Report a failure: for the screen with file names, for the record without."""
     cause = cause_of(error)
     text = " ".join(str(cause).split()) or type(cause).__name__
-    expected = isinstance(cause, (ValueError, OSError))
+    if isinstance(cause, MemoryError):
+        text = f"not enough memory for this CT: {text}"
+    expected = isinstance(cause, (ValueError, OSError, MemoryError))
     reason = text if expected else f"unexpected {type(cause).__name__}"
     message = text if expected else f"unexpected {type(cause).__name__}: {text}"
     if ready is not None:

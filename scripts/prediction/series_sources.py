@@ -104,7 +104,6 @@ def _source(
 ) -> Source:
     """Describe one volume; ``which`` is its number and how many its series has, 0 for the only."""
     number, count = which
-    content = "\n".join(sorted(f"{m.facts.instance} {m.file.size}" for m in members))
     folders = sorted({each.folder for each in members})
     where = folders[0] if len(folders) == 1 else f"{folders[0]} and {len(folders) - 1} more folders"
     told_apart: tuple[str, ...] = ()
@@ -119,7 +118,6 @@ def _source(
         kind=DICOM_SERIES,
         location=f"{where} ({len(members)} slices, series {uid}{shown})",
         files=tuple(member.file for member in members),
-        digest=_hash(content),
         notes=(*told_apart, *notes),
         slices=slices if len(slices) == len(members) else (),
     )

@@ -133,9 +133,13 @@ def find_prepared(task: CaseTask) -> CaseOutcome | None:
         return None
     if not isinstance(record, dict) or record.get("request") != task.request():
         return None
-    arrays = [task.folder / f"{name}.npy" for name in record["arrays"]]
+    try:
+        arrays = [task.folder / f"{name}.npy" for name in record["arrays"]]
+        enough = int(record["empty_wanted"]) >= task.empty_wanted
+    except (KeyError, TypeError, ValueError):  # changed by hand: prepared again
+        return None
     complete = all(file.is_file() for file in [*arrays, *task.volume_files().values()])
-    if record["empty_wanted"] < task.empty_wanted or not complete:
+    if not enough or not complete:
         return None
     stamp = task.stamp()
     if record.get("stamp") != stamp:  # copied or moved files may have the same content

@@ -90,8 +90,11 @@ def write_bytes(path: str | Path, content: bytes) -> None:
 
 
 def write_text(path: str | Path, content: str) -> None:
-    """Write a UTF-8 text file atomically, with the line ends of ``content``."""
-    write_bytes(path, content.encode("utf-8"))
+    """Write a UTF-8 text file atomically, with the line ends of ``content``.
+
+    Bytes of file names that are not UTF-8 are written as escapes.
+    """
+    write_bytes(path, content.encode("utf-8", "backslashreplace"))
 
 
 def write_json(path: str | Path, content: Any) -> None:

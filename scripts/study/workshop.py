@@ -85,6 +85,15 @@ class TaskError(RuntimeError):
     """A step failed; the study continues with steps that do not need it."""
 
 
+def _read_record(file: Path) -> dict[str, Any]:
+    """Read a record; a missing or damaged one is empty, so that its step runs again."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 class Workshop:
     """Runs each step once.
 
@@ -108,9 +117,7 @@ class Workshop:
         file = task.folder(self.work) / RECORD
         if task.given is not None:
             return {"seconds": 0.0, "peak_mb": None}
-        if not file.is_file():
-            return None
-        record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        record = _read_record(file)
         return record if record.get("key") == task.key else None
 
     def failure(self, task: Task) -> str | None:
@@ -124,7 +131,7 @@ class Workshop:
             elif self.record(one) is None and one.key in self._without_room:
                 return self._without_room[one.key][0]
             elif self.record(one) is None and file.is_file():
-                return str(json.loads(file.read_text(encoding="utf-8"))["reason"])
+                return str(_read_record(file).get("reason", f"{file} is damaged; run it again"))
         return None
 
     def do(self, task: Task) -> None:

@@ -70,10 +70,29 @@ def hounsfield_of(each: SliceFile, reader: ArchiveReader) -> NDArray[Any]:
         ValueError: see :func:`stored_values`.
     """
     slope, intercept = each.number("RescaleSlope", 1.0), each.number("RescaleIntercept", 0.0)
-    stored = stored_values(each, reader)
+    stored = _without_wrapped_padding(stored_values(each, reader), each)
     if slope.is_integer() and intercept.is_integer():
         return np.asarray(stored.astype(np.int64) * int(slope) + int(intercept))
     return np.asarray(stored * slope + intercept, np.float64)
+
+
+def _without_wrapped_padding(stored: NDArray[Any], each: SliceFile) -> NDArray[Any]:
+    """Read padding that a scanner wrote as a negative number into unsigned pixels.
+
+    PixelPaddingValue 63536 is -2000 in 16 bits (PS3.3, C.7.5.1.1.2): air around the picture, not
+    62512 HU.
+    """
+    padding = each.numbers("PixelPaddingValue")
+    bits, signed = each.number("BitsAllocated", 16), each.number("PixelRepresentation", 0)
+    if padding is None or bits != 16 or signed:
+        return stored
+    limit = each.number("PixelPaddingRangeLimit", padding[0])
+    low, high = sorted(int(value) & 0xFFFF for value in (padding[0], limit))
+    if low < 0x8000:
+        return stored
+    values = stored.astype(np.int32)
+    values[(stored >= low) & (stored <= high)] -= 0x10000
+    return values
 
 
 def _fits_int16(values: NDArray[Any]) -> bool:

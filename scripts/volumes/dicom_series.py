@@ -15,12 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from scripts.storage.archive import ArchiveReader, Location
+from scripts.volumes.dicom_kind import is_multi_frame, why_not_dicom, why_not_slice
 from scripts.volumes.dicom_slice import NEEDED, SliceFile, read_slice
 from scripts.volumes.geometry import IrregularGridError
 from scripts.volumes.resampling import SliceStack, regular_grid
 from scripts.volumes.slice_stack import Floats, SamePlaceError, order_of, stack_affine
 
 _SAME = 1.01e-4  # headers of one series may differ by so much in spacing (mm) and cosines
+_HEAD = 512  # bytes that show what a file is that is not DICOM
 _NAMED = 5  # files named in an error
 
 
@@ -128,23 +130,28 @@ def list_series(folder: Path) -> dict[str, list[SliceFile]]:
     """Return the CT slices directly in a folder, by SeriesInstanceUID.
 
     Raises:
-        ValueError: for a folder without CT slices, listing what it holds; for a damaged file.
+        ValueError: for a folder without CT slices, listing what it holds; for a damaged file, or
+            one that may have been a slice.
         OSError: for a file that cannot be read.
     """
     series: dict[str, list[SliceFile]] = defaultdict(list)
     others: Counter[str] = Counter()
+    unread: dict[Path, bytes] = {}
     with ArchiveReader() as reader:
         for path in sorted(path for path in folder.iterdir() if path.is_file()):
-            slice_file = read_slice(reader, Location(path))
-            if slice_file is None:
-                continue
-            header = slice_file.header
-            if header.get("Modality") == "CT":
-                series[str(header.get("SeriesInstanceUID", ""))].append(slice_file)
+            each = read_slice(reader, Location(path))
+            if each is None:
+                unread[path] = reader.head(Location(path), _HEAD)
+            elif reason := why_not_slice(each):
+                others[reason] += 1
             else:
-                others[str(header.get("Modality", "none"))] += 1
+                series[str(each.header.get("SeriesInstanceUID", ""))].append(each)
+    for path, head in unread.items():
+        reason, suspect = why_not_dicom((path.name,), head, among_slices=bool(series))
+        if suspect:
+            raise ValueError(f"{Location(path)}: {reason}; remove it, or copy it again")
     if not series:
-        listed = ", ".join(f"{n} of modality {name}" for name, n in others.items())
+        listed = ", ".join(f"{n} files ({reason})" for reason, n in others.items())
         folders = sum(path.is_dir() for path in folder.iterdir())
         raise ValueError(
             f"{folder}: no DICOM CT files directly in this folder; it holds "
@@ -196,11 +203,16 @@ def check_images(slices: Sequence[SliceFile], place: str) -> None:
 
 
 def _check_image(each: SliceFile) -> None:
+    if is_multi_frame(each.header):
+        frames = each.header.get("NumberOfFrames") or "several"
+        raise ValueError(
+            f"{each.place}: is an Enhanced (multi-frame) CT, {frames} frames in one file; export "
+            "it as a classic CT series, one file for each slice (NumberOfFrames must be 1)"
+        )
     for keyword in ("Rows", "Columns"):
         if each.header.get(keyword) is None:
             raise ValueError(f"{each.place}: holds no image: {keyword} missing")
     for keyword, wanted in (
-        ("NumberOfFrames", 1),
         ("SamplesPerPixel", 1),
         ("PhotometricInterpretation", "MONOCHROME2"),
     ):

@@ -153,7 +153,6 @@ def test_slices_of_one_place_in_two_series_uids_then_not_mixed(tmp_path, options
     assert len(outcomes) == 2
 
 
-@pytest.mark.xfail(strict=True, reason="padding is taken for HU beyond 16 bits")
 def test_padding_beyond_the_detector_then_the_whole_nodule(tmp_path, options):
     encoding = Encoding(signed=False, intercept=-1024)
     for path in write_series(tmp_path / "ct", GRID, encoding, PixelPaddingValue=63536):

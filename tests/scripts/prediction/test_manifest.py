@@ -13,6 +13,7 @@ from scripts.prediction.manifest import (
     facts_of,
     fingerprint,
     is_finished,
+    is_ours,
     read_manifest,
 )
 from scripts.prediction.network.model import Model
@@ -28,6 +29,8 @@ def finished(tmp_path):
     content = {
         "made_by": MADE_BY,
         "fingerprint": "mark",
+        "warnings": [],
+        "segments": [],
         "files": [{"name": "mask.nii.gz", "sha256": hashlib.sha256(b"12345").hexdigest()}],
     }
     (tmp_path / "manifest.json").write_text(json.dumps(content))
@@ -98,3 +101,23 @@ def test_command_then_without_paths_and_with_what_was_chosen():
     command = command_of(options)
     assert "quixotic" not in command
     assert command.endswith("--source SOURCE --output OUTPUT --ckpt_path a.pt --threshold 0.4")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"files": None}, {"files": [{}]}, {"files": []}, {"warnings": "none"}, {"segments": None}],
+    ids=str,
+)
+def test_manifest_damaged_by_hand_then_made_anew(finished, changes):
+    manifest = finished / "manifest.json"
+    assert is_ours(finished)
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **changes}))
+    assert not is_finished(finished, "mark")
+    assert is_ours(finished)
+
+
+def test_manifest_cut_then_ours_only_beside_nothing_but_products(finished):
+    (finished / "manifest.json").write_text('{"made_by": "python')
+    assert is_ours(finished)
+    (finished / "thesis.txt").touch()
+    assert not is_ours(finished)

@@ -6,6 +6,7 @@ import builtins
 import io
 import os
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,9 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
+from scripts.prediction.dicom.source_series import NO_FRAME
 from scripts.prediction.one_series import FAILED, KEPT, PREDICTED, Task, predict_study
+from scripts.prediction.products import USUAL
 from scripts.prediction.sources import find_sources
 from tests.scripts.datasets.ircadb.zips import write_files, zip_bytes
 from tests.scripts.prediction.shapes import abdomen
@@ -154,3 +157,60 @@ def test_slice_missing_then_failed_and_named_on_the_screen_only(liver_options, f
     assert str(folder) in outcome.message
     assert any(Path(file).name in outcome.message for file in files)
     assert not (tmp_path / "out" / source.name).exists()
+
+
+def predicted(source, output, options, **changes):
+    """The outcome of the only CT at a path."""
+    (found,) = find_sources(source).sources
+    return predict_study(Task(found, output, replace(options, **changes)))
+
+
+def rewritten(folder, change):
+    for number, path in enumerate(sorted(folder.iterdir())):
+        data = pydicom.dcmread(path)
+        change(data, number)
+        data.save_as(path)
+
+
+def test_frame_of_reference_missing_then_every_product_and_a_warning(
+    liver_options, folder, tmp_path
+):
+    rewritten(folder, lambda data, _: data.pop("FrameOfReferenceUID"))
+    everything = (*USUAL, "rtstruct")
+    outcome = predicted(folder, tmp_path / "out", liver_options, products=everything)
+    assert outcome.status == PREDICTED, outcome.message
+    assert outcome.warnings == (NO_FRAME,)
+    without = predicted(folder, tmp_path / "out", liver_options, products=("mask",))
+    assert without.warnings == ()
+
+
+def test_frames_of_reference_mixed_then_the_advice_works(liver_options, folder, tmp_path):
+    rewritten(folder, lambda data, k: setattr(data, "FrameOfReferenceUID", f"1.{k % 2 + 1}"))
+    everything = (*USUAL, "rtstruct")
+    outcome = predicted(folder, tmp_path / "out", liver_options, products=everything)
+    assert outcome.status == FAILED
+    advised = outcome.reason.partition("--products ")[2].partition(" ")[0].split(",")
+    assert {"seg", "rtstruct"}.isdisjoint(advised)
+    again = predicted(folder, tmp_path / "out", liver_options, products=tuple(advised))
+    assert again.status == PREDICTED, again.message
+
+
+def test_factors_that_differ_then_a_warning(liver_options, folder, tmp_path):
+    def change(data, number):
+        data.RescaleIntercept = -1024 - number % 2
+
+    rewritten(folder, change)
+    outcome = predicted(folder, tmp_path / "out", liver_options, products=("mask",))
+    assert outcome.warnings == ("RescaleIntercept differs between slices; each is converted by "
+                                "its own",)  # fmt: skip
+
+
+def test_memory_that_does_not_suffice_then_failed_in_words(
+    liver_options, folder, tmp_path, monkeypatch
+):
+    def full(*arguments, **named):
+        raise MemoryError("Unable to allocate 8.59 GiB")
+
+    monkeypatch.setattr("scripts.prediction.one_series.predict_volume", full)
+    outcome = predicted(folder, tmp_path / "out", liver_options)
+    assert outcome.reason == "not enough memory for this CT: Unable to allocate 8.59 GiB"

@@ -1,9 +1,12 @@
+import os
+import random
 import zipfile
 from pathlib import Path
 
 import pytest
 
-from scripts.storage.archive import ArchiveReader, Limits, Location, member_parts
+from scripts.storage import archive as archive_module
+from scripts.storage.archive import ArchiveReader, Limits, Location, member_parts, printable
 from tests.scripts.datasets.ircadb.zips import write_files, zip_bytes
 
 
@@ -133,3 +136,50 @@ def test_encrypted_member_then_neither_opened_nor_read(tmp_path):
         for read in (reader.open, reader.read):
             with pytest.raises(ValueError, match=r"a\.zip/image_0: cannot be unpacked.*encrypted"):
                 read(member)
+
+
+METHODS = {"deflate": zipfile.ZIP_DEFLATED, "bzip2": zipfile.ZIP_BZIP2, "LZMA": zipfile.ZIP_LZMA}
+
+
+@pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
+def test_member_damaged_in_any_compression_then_named(tmp_path, method):
+    content = random.Random(0).randbytes(4000)
+    for at in range(40, 140, 10):
+        with zipfile.ZipFile(tmp_path / "a.zip", "w", method) as archive:
+            archive.writestr("image_0", content)
+        packed = bytearray((tmp_path / "a.zip").read_bytes())
+        packed[at] ^= 0x5A
+        (tmp_path / "a.zip").write_bytes(bytes(packed))
+        told = pytest.raises(ValueError, match=r"a\.zip/image_0: cannot be unpacked")
+        with ArchiveReader() as reader, told:
+            reader.read(Location(tmp_path / "a.zip", ("image_0",)))
+
+
+def test_name_that_is_in_a_zip_twice_then_one_read_and_the_other_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("image_0", b"first")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("image_0", b"second")
+    with ArchiveReader() as reader:
+        refused, file = reader.members(Location(tmp_path / "a.zip"), ())
+        assert "member 'image_0' is in it twice" in str(refused)
+        assert reader.read(file.location) == b"second"
+
+
+def test_many_zips_then_only_the_last_few_open_and_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(archive_module, "MOST_IN_MEMORY", 400)
+    inner = {f"{k}.zip": zip_bytes({"image_0": bytes([k])}) for k in range(12)}
+    write_files(tmp_path, {"outer.zip": zip_bytes(inner)})
+    write_files(tmp_path, {f"{k}.zip": zip_bytes({"image_0": bytes([k])}) for k in range(12)})
+    with ArchiveReader() as reader:
+        for k in range(12):
+            nested_one = Location(tmp_path / "outer.zip", (f"{k}.zip", "image_0"))
+            assert reader.read(nested_one) == bytes([k])
+            assert reader.read(Location(tmp_path / f"{k}.zip", ("image_0",))) == bytes([k])
+            assert len(reader._open) <= archive_module.MOST_OPEN
+            assert sum(reader._in_memory.values()) <= 400
+
+
+def test_names_of_other_systems_then_printable():
+    assert printable(os.fsdecode(b"\xd6\xd0")) == "\\xd6\\xd0"
+    assert printable("患者\n.dcm") == "患者\\n.dcm"

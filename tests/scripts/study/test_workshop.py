@@ -205,3 +205,16 @@ def test_command_then_its_exit_code_and_output(tmp_path):
         outcome = run_command(["-c", "print('said'); raise SystemExit(3)"], tmp_path / "log", lock)
     assert outcome.code == 3
     assert (tmp_path / "log").read_text() == "said\n"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
+def test_records_damaged_by_hand_then_the_step_runs_again(tmp_path, content):
+    task, shop = counting(append(tmp_path, "runs")), Workshop(tmp_path / "work")
+    shop.do(task)
+    folder = task.folder(tmp_path / "work")
+    (folder / "done.json").write_text(content)
+    (folder / "failed.json").write_text(content)
+    assert shop.record(task) is None
+    assert "failed.json is damaged" in shop.failure(task)
+    Workshop(tmp_path / "work").do(task)
+    assert (tmp_path / "runs").read_text() == "xx"

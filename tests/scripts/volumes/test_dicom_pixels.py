@@ -141,3 +141,27 @@ def test_file_gone_since_its_header_was_read_then_refused_by_name(tmp_path):
         path.unlink()
         with pytest.raises(ValueError, match="ct/file90: its pixels cannot be read: .*No such"):
             stored_values(each, reader)
+
+
+@pytest.mark.parametrize(
+    ("padding", "limit"), [(63536, None), (-2000, None), (63536, 63546)], ids=["US", "SS", "range"]
+)
+def test_padding_that_wrapped_around_then_negative_as_the_scanner_meant(tmp_path, padding, limit):
+    values = stored(0, 4000)
+    values[0] = 63536
+    data = slice_dataset(0, PixelRepresentation=0, PixelData=values.astype("<u2").tobytes())
+    data.add_new("PixelPaddingValue", "SS" if padding < 0 else "US", padding)
+    if limit:
+        data.add_new("PixelPaddingRangeLimit", "US", limit)
+    others = [slice_dataset(k, PixelRepresentation=0) for k in (1, 2)]
+    hu = read_volume_of(read_series(write(tmp_path / "ct", [data, *others]))).hu
+    assert hu.dtype == np.int16
+    np.testing.assert_array_equal(hu[0, 0], -2000 - 1024)
+    np.testing.assert_array_equal(hu[0, 1:], values[1:] - 1024)
+
+
+def test_bits_of_an_overlay_above_signed_values_then_left_out(tmp_path):
+    values = stored(-2048, 2048)
+    dirty = ((values & 0xFFF) | 0x5000).astype("<u2").tobytes()
+    data = slice_dataset(0, BitsStored=12, HighBit=11, PixelData=dirty)
+    np.testing.assert_array_equal(values_of(write(tmp_path / "ct", [data]) / "file90"), values)

@@ -149,7 +149,7 @@ SPOILT = {
     "no orientation": ({2: {"ImageOrientationPatient": None}}, "ImageOrientationPatient is miss"),
     "no spacing": ({2: {"PixelSpacing": None}}, "PixelSpacing is missing in file88; .*made up"),
     "no pixels": ({2: {"PixelData": None}}, "file88: holds no image: PixelData missing"),
-    "multi-frame": ({2: {"NumberOfFrames": 4}}, "file88: NumberOfFrames must be 1"),
+    "multi-frame": ({2: {"NumberOfFrames": 4}}, "file88: is an Enhanced .multi-frame. CT, 4 fr"),
     "inverted": (
         {2: {"PhotometricInterpretation": "MONOCHROME1"}},
         "file88: PhotometricInterpretation must be MONOCHROME2",
@@ -186,7 +186,9 @@ def test_series_when_single_slice_then_refused(tmp_path):
 def test_folder_when_no_ct_in_it_then_said_what_is(tmp_path):
     folder = write(tmp_path / "mr", [slice_dataset(k, Modality="MR") for k in range(3)])
     (folder / "deeper").mkdir()
-    with pytest.raises(ValueError, match="mr: no DICOM CT .* 3 of modality MR and 1 folders"):
+    with pytest.raises(
+        ValueError, match="mr: no DICOM CT .* 3 files .modality MR, not CT. and 1 folders"
+    ):
         read_image(folder)
     with pytest.raises(ValueError, match="deeper: .* it holds no DICOM files and 0 folders"):
         read_image(folder / "deeper")
@@ -203,3 +205,11 @@ def test_series_when_real_then_same_hu_and_grid_as_the_mhd_of_the_scan(real_data
     np.testing.assert_array_equal(
         sitk.GetArrayViewFromImage(series), sitk.GetArrayViewFromImage(scan)
     )
+
+
+@pytest.mark.parametrize("content", [b"", b"\0\1\2\3" * 40], ids=["empty", "binary"])
+def test_folder_when_a_file_may_have_been_a_slice_then_refused_by_name(tmp_path, content):
+    folder = write(tmp_path / "ct", [slice_dataset(k) for k in range(5)])
+    (folder / "IM0007").write_bytes(content)
+    with pytest.raises(ValueError, match="ct/IM0007: .*; remove it, or copy it again"):
+        read_image(folder)

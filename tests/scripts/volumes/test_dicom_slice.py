@@ -71,3 +71,29 @@ def test_element_with_other_values_than_it_has_then_refused_by_file(tmp_path):
     slice_file.header.PixelSpacing = [1.0, 1.0, 1.0]
     with pytest.raises(ValueError, match="PixelSpacing must be 2 finite numbers, got"):
         slice_file.numbers("PixelSpacing")
+
+
+def nested(depth):
+    """A sequence in a sequence ..., of undefined length as explicit VR writes it."""
+    start, stop = b"\x08\0\x40\x11SQ\0\0\xff\xff\xff\xff", b"\xfe\xff\xdd\xe0\0\0\0\0"
+    item, end = b"\xfe\xff\0\xe0\xff\xff\xff\xff", b"\xfe\xff\x0d\xe0\0\0\0\0"
+    return (start + item) * depth + (end + stop) * depth
+
+
+@pytest.mark.parametrize("depth", [40, 250, 5000])
+def test_sequences_nested_deep_then_refused_by_name(tmp_path, depth):
+    path = write(tmp_path / "ct", [slice_dataset(0)]) / "file90"
+    content = path.read_bytes()
+    at = content.index(b"\x20\0\x0e\0UI")
+    path.write_bytes(content[:at] + nested(depth) + content[at:])
+    with ArchiveReader() as reader, pytest.raises(DamagedFileError, match="file90: damaged DICOM"):
+        read_slice(reader, Location(path))
+
+
+def test_few_sequences_then_read(tmp_path):
+    path = write(tmp_path / "ct", [slice_dataset(0)]) / "file90"
+    content = path.read_bytes()
+    at = content.index(b"\x20\0\x0e\0UI")
+    path.write_bytes(content[:at] + nested(5) + content[at:])
+    with ArchiveReader() as reader:
+        assert not read_slice(reader, Location(path)).pixels.damage
