@@ -20,6 +20,7 @@ from fire.trace import FireTrace
 
 from scripts.commands import COMMANDS, sketch, written
 from scripts.storage.options import read_truth
+from scripts.storage.reasons import first_cause, reason_of
 
 HELP = ("-h", "--help")
 NAME = "python -m scripts"
@@ -94,7 +95,7 @@ def refuse_unknown_options(function: Callable[..., Any], options: Sequence[str])
 
 
 def with_booleans_read(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a command so that it accepts true, false, yes and no in any case as booleans.
+    """Wrap a command so that it accepts true, false, yes, no, 1 and 0 as booleans.
 
     Fire only converts True and False; any other word would count as true.
 
@@ -124,13 +125,6 @@ def _refuse(problem: str, near: Collection[str], rest: str = "") -> NoReturn:
     question = f"; did you mean {', '.join(near)}?" if near else ""
     print(f"{problem}{question}", *filter(None, [rest]), sep="\n\n", file=sys.stderr)
     raise SystemExit(2)
-
-
-def first_cause(error: BaseException) -> BaseException:
-    """Return the original error, which MONAI wraps in further ones when it reads a config."""
-    while error.__cause__ is not None and isinstance(error, RuntimeError):
-        error = error.__cause__
-    return error
 
 
 def sketch_of(words: tuple[str, ...]) -> Callable[..., Any]:
@@ -163,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         cause = first_cause(error)
         if not isinstance(cause, (ValueError, OSError)):
             raise
-        print(f"error: {cause}", file=sys.stderr)
+        print(f"error: {reason_of(cause)}", file=sys.stderr)
         raise SystemExit(2) from error
     except KeyboardInterrupt:
         print("\nstopped by the user; the same command resumes the run", file=sys.stderr)

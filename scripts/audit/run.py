@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from fire import decorators
+from fire.parser import DefaultParseValue
 
 from scripts.audit.arguments import check_argument, check_foreign_argument
-from scripts.bundle.compose import compose, merge
-from scripts.bundle.config_files import files_below, load
-from scripts.bundle.ids import refuse_unknown_ids
+from scripts.bundle.config_files import load
+from scripts.bundle.ids import TRACKING_IDS
+from scripts.bundle.launch import check_ids, check_values, check_workflow, refuse_none
+from scripts.bundle.values import Values, as_word, values_of
 
 CONFIG_OF = {
     "training": "train",
@@ -52,20 +54,23 @@ def run_bundle(
 
     Raises:
         FileNotFoundError: when the bundle does not exist.
-        ValueError: for an unknown id, or a config that refers to a missing file or id.
+        ValueError: for an unknown id, a value of another kind than that of the config, None, a
+            config of another workflow, or a config that refers to a missing file or id.
     """
     folder = Path(bundle)
     given = dict(_split(str(word)) for word in overrides)
     config, config_id = find_config(folder, str(run_id))
     files = [str(config), *_files(config_file)]
-    merged = merge(files, files_below()).complete()
     check = check_foreign_argument if brings_python(folder) else check_argument
-    refuse_unknown_ids(merged, given, check_argument=check)
-    compose(files, files_below()).complete()
+    check_ids(files, given, check_argument=check)
+    values = values_of(files)
+    meant = {name: _meant(name, word, values) for name, word in given.items()}
+    check_values(files, meant)
+    check_workflow(files, str(run_id))
     words = ["run", config_id, "--config_file", repr(files)]
-    words += [f"--{name}={value}" for name, value in given.items()]
+    words += [f"--{name}={_word(given[name], value)}" for name, value in meant.items()]
     words += [] if tracking is None else ["--tracking", tracking]
-    if "bundle_root" not in given and _is_elsewhere(merged.get("bundle_root"), folder):
+    if "bundle_root" not in given and _is_elsewhere(values.own.get("bundle_root"), folder):
         words.append(f"--bundle_root={folder}")
     _start(words, folder)
 
@@ -76,6 +81,27 @@ def _split(word: str) -> tuple[str, str]:
     if not equals or not name.strip():
         raise ValueError(f"overrides: must be id=value, got {word!r}")
     return name.strip(), value
+
+
+def _meant(name: str, word: str, values: Values) -> Any:
+    """Return the value that a word on the command line stands for.
+
+    Raises:
+        ValueError: for None, or a value of another kind than that of the config.
+    """
+    value = DefaultParseValue(word)
+    if value is None:
+        refuse_none(name)
+    if name in TRACKING_IDS or name.startswith("+"):
+        return value
+    read = values.read(name, value)
+    return word if isinstance(read, str) and not isinstance(value, str) else read
+
+
+def _word(word: str, value: Any) -> str:
+    """Return the word that MONAI reads as a value: the given one, if it is read so."""
+    read = DefaultParseValue(word)
+    return word if type(read) is type(value) and read == value else as_word(value)
 
 
 def _files(given: str | Sequence[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -57,10 +58,18 @@ def load_named(name: str, read: Read) -> tuple[Config, list[str]]:
     content = read(name)
     if content is None:
         raise MissingError(
-            f"no file {name} in the current directory or in the bundle; run the command in the "
-            "directory that the path is relative to"
+            f"no file {name} in the current directory or in the bundle; {_advice(Path(name))}"
         )
     return load(name, content)
+
+
+def _advice(file: Path) -> str:
+    """Say what to do about a file that does not exist: the configs of its folder, if it exists."""
+    valid = sorted(one.name for one in file.parent.glob(f"*{file.suffix or '.json'}"))
+    if not valid or not file.parent.name:
+        return "run the command in the directory that the path is relative to"
+    near = difflib.get_close_matches(file.name, valid, n=3)
+    return f"{file.parent} has {', '.join(near or valid)}"
 
 
 def load(name: str, content: bytes) -> tuple[Config, list[str]]:

@@ -11,6 +11,9 @@ from monai.bundle import ReferenceResolver
 ArgumentCheck = Callable[[object, str], str]
 """Maps a ``_target_`` and an argument name to a description of what is wrong, empty if valid."""
 
+TRAINED = "trained"  # id by which a config takes settings from the model file
+MOST_NEAR = 8  # ids in a message
+
 # ids that MONAI's experiment tracking reads in any bundle
 TRACKING_IDS = ("tracking_uri", "experiment_name", "run_name", "save_execute_config")
 
@@ -21,6 +24,7 @@ def refuse_unknown_ids(
     sign: str = "",
     *,
     check_argument: ArgumentCheck | None = None,
+    of_training: Collection[str] = (),
 ) -> None:
     """Check that the config has every id that is overridden.
 
@@ -33,6 +37,8 @@ def refuse_unknown_ids(
             maps ids to values, arguments are checked against an overridden ``_target_``.
         sign: prefix of the ids on the command line, for the message.
         check_argument: checks whether a component has an argument; None for no check.
+        of_training: ids of the bundle's training config, which a config of evaluation or inference
+            reads from the trained network instead.
 
     Raises:
         ValueError: for an unknown id, with the nearest valid ones.
@@ -49,6 +55,12 @@ def refuse_unknown_ids(
         path, shown = _path(override), f"{sign}{override}"
         if path in TRACKING_IDS:
             continue
+        first = path.partition("::")[0]
+        if first not in config and first in of_training and TRAINED in config:
+            raise ValueError(
+                f"{shown}: a setting of training, which is read from the file of the trained "
+                "network (ckpt_path); leave it out"
+            )
         component = _follow(config, path, shown, adds=override.startswith("+"))
         if component is None or _is_replaced(path, given):
             continue
@@ -94,8 +106,7 @@ def _follow(config: Any, path: str, shown: str, *, adds: bool) -> Mapping[str, A
         component = current if isinstance(current, Mapping) and "_target_" in current else None
         if component is not None and depth == len(keys) - 1 and not adds:
             return component
-        near = _nearest(config, path, above, key, list(children))
-        raise ValueError(f"{shown}: no such id; did you mean {', '.join(near)}?")
+        raise ValueError(f"{shown}: no such id{_advice(config, path, above, key)}")
     return None
 
 
@@ -108,17 +119,36 @@ def _children(current: Any) -> dict[str, Any]:
     return {}
 
 
-def _nearest(config: Any, path: str, above: str, key: str, valid: list[str]) -> list[str]:
-    """Return valid ids similar to a misspelt one, in its parent or anywhere; if none, siblings."""
+def _advice(config: Any, path: str, above: str, key: str) -> str:
+    """Suggest valid ids for a misspelt one: similar ones, or its siblings if they are few."""
+    near = _nearest(config, path, above, key)
+    if near:
+        return f"; did you mean {', '.join(near)}?"
+    siblings = _siblings(config, above) or [above]
+    where = f"{above} has" if above else "the config has"
+    if len(siblings) > MOST_NEAR:
+        return f", and none is similar; {where} {len(siblings)} ids"
+    return f"; {where} {', '.join(siblings)}"
+
+
+def _siblings(config: Any, above: str) -> list[str]:
     lead = f"{above}::" if above else ""
+    for key in above.split("::") if above else []:
+        config = _children(config)[key]
+    return [lead + one for one in sorted(_children(config))]
+
+
+def _nearest(config: Any, path: str, above: str, key: str) -> list[str]:
+    """Return valid ids similar to a misspelt one, in its parent or anywhere."""
+    lead = f"{above}::" if above else ""
+    valid = [one.removeprefix(lead) for one in _siblings(config, above)]
     near = [lead + one for one in difflib.get_close_matches(key, valid, n=3, cutoff=0.5)]
     if near:
         return near
     everywhere = list(all_ids(config))
     leaf = path.rpartition("::")[2]
     near = [one for one in everywhere if one.rpartition("::")[2] == leaf][:3]
-    near = near or difflib.get_close_matches(path, everywhere, n=3, cutoff=0.5)
-    return near or [lead + one for one in sorted(valid)] or [above]
+    return near or difflib.get_close_matches(path, everywhere, n=3, cutoff=0.5)
 
 
 def all_ids(config: Any, parent: str = "") -> Iterable[str]:

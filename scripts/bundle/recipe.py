@@ -20,5 +20,6 @@ class Recipe:
     def command(self, run_id: str, config: str, **overrides: object) -> list[str]:
         """Return Python's arguments for ``monai.bundle run RUN_ID`` with a config of the bundle."""
         files = [f"{self.bundle}/configs/{config}.json", *self.overlays]
-        options = [text for key, value in overrides.items() for text in (f"--{key}", str(value))]
+        words = {key: "null" if value is None else str(value) for key, value in overrides.items()}
+        options = [text for key, word in words.items() for text in (f"--{key}", word)]
         return ["-m", "monai.bundle", "run", run_id, "--config_file", repr(files), *options]

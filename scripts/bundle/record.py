@@ -24,9 +24,9 @@ from monai.bundle.scripts import update_kwargs
 from monai.utils import ensure_tuple
 from monai.utils.misc import get_seed
 
-from scripts.bundle.compose import META, compose, merge
+from scripts.bundle.compose import META, compose
 from scripts.bundle.config_files import files_below
-from scripts.bundle.ids import refuse_unknown_ids
+from scripts.bundle.values import values_of
 from scripts.storage.files import write_json, write_text
 
 __all__ = ["provenance", "record_config", "sha256_of", "write_json"]
@@ -142,11 +142,13 @@ class BundleRun:
         arguments: arguments of ``run`` itself: run_id, meta_file, logging_file ...
         config_file: config files, in order.
         overrides: ids overridden on the command line -> values.
+        dropped: ids with the value None, which MONAI ignores.
     """
 
     arguments: dict[str, Any]
     config_file: tuple[str, ...]
     overrides: dict[str, Any]
+    dropped: tuple[str, ...] = ()
 
     @classmethod
     def of_command(cls, argv: Sequence[str]) -> BundleRun | None:
@@ -165,33 +167,24 @@ class BundleRun:
 
         fire.Fire({"run": capture}, command=list(argv[1:]))
         given = dict(calls[0].arguments)
+        dropped = tuple(name for name, value in given.get("override", {}).items() if value is None)
         given = update_kwargs(given.pop("args_file", None), **given.pop("override", {}), **given)
         arguments = {name: given.pop(name) for name in RUN_ARGUMENTS if name in given}
-        return cls(arguments, ensure_tuple(given.pop("config_file")), given)
-
-    def refuse_unknown_ids(self) -> None:
-        """Check that the config files have every id that is overridden.
-
-        MONAI creates a misspelt id, which nothing reads, so that the run would silently use the
-        default. A component can be given a further argument (``network_def::width``).
-
-        Raises:
-            ValueError: for an unknown id, with the nearest valid ones.
-        """
-        config = merge(self.config_file, files_below()).complete()
-        refuse_unknown_ids(config, self.overrides, "--")
+        return cls(arguments, ensure_tuple(given.pop("config_file")), given, dropped)
 
     def merged_config(self) -> dict[str, Any]:
         """Merge the files, the metadata and the overrides, and replace all macros (``%file::id``).
 
-        References (``@id``) and expressions (``$...``) are kept.
+        References (``@id``) and expressions (``$...``) are kept. Overrides are those that were
+        meant: ``false``, which MONAI passes on as text, is a boolean.
         """
+        values = values_of(self.config_file)
         metadata = {**self._files_of_folder(), **self.arguments}.get("meta_file")
         composition = compose(
             self.config_file,
             files_below(),
             metadata=() if metadata is None else ensure_tuple(metadata),
-            overrides=self.overrides,
+            overrides={name: values.read(name, one) for name, one in self.overrides.items()},
         )
         return {META: {}, **composition.complete()}
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 
+TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+NULLS = ("null", "none")
+
 
 def check_choice(name: str, value: object, valid: Collection[str]) -> None:
     """Check that a value is one of the valid ones.
@@ -29,7 +32,7 @@ def check_whole(name: str, value: object, low: int, high: int | None = None) -> 
 
 
 def read_truth(name: str, value: object) -> bool:
-    """Read a boolean option: true, false, yes or no, in any case.
+    """Read a boolean option: true, false, yes, no, 1 or 0, in any case.
 
     Raises:
         ValueError: for anything else.
@@ -38,11 +41,20 @@ def read_truth(name: str, value: object) -> bool:
         >>> read_truth("volumes", "False"), read_truth("volumes", True)
         (False, True)
     """
-    words = {"true": True, "yes": True, "false": False, "no": False}
-    word = str(value).lower()
-    if word not in words:
-        raise ValueError(f"{name}: must be true, false, yes or no, got {value!r}")
-    return words[word]
+    word = str(value).strip().lower()
+    if word not in TRUTHS:
+        raise ValueError(f"{name}: must be true, false, yes, no, 1 or 0, got {value!r}")
+    return TRUTHS[word]
+
+
+def is_null(value: object) -> bool:
+    """Whether a value stands for none at all: ``null`` or ``none`` in any case, or None itself.
+
+    Example:
+        >>> is_null("Null"), is_null(None), is_null(""), is_null(0)
+        (True, True, False, False)
+    """
+    return value is None or (isinstance(value, str) and value.strip().lower() in NULLS)
 
 
 def cores() -> int:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-import sys
 from pathlib import Path
 
 import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
-from scripts.bundle.record import BundleRun, record_config
+from scripts.bundle.record import record_config
 
 logger = logging.getLogger(__name__)
 
@@ -34,14 +33,7 @@ class RunRecord:
         self._written = False
 
     def attach(self, engine: Engine) -> None:
-        """Write when ``engine`` first starts.
-
-        Raises:
-            ValueError: when the command overrides an id that is not in its config files.
-        """
-        run = BundleRun.of_command(sys.argv)
-        if run is not None:
-            run.refuse_unknown_ids()
+        """Write when ``engine`` first starts."""
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:

@@ -84,10 +84,10 @@ def test_boolean_option_when_not_given_then_its_default(called):
     assert called == {"config": "x", "low": None}
 
 
-@pytest.mark.parametrize("word", ["maybe", "1", "0", "on"])
+@pytest.mark.parametrize("word", ["maybe", "2", "on"])
 def test_boolean_option_when_another_word_then_refused_by_name(word, capsys, called):
     error = error_of(capsys, "audit", "x", "--low", word)
-    assert error.startswith("error: low: must be true, false, yes or no, got ")
+    assert error.startswith("error: low: must be true, false, yes, no, 1 or 0, got ")
     assert called == {}
 
 

@@ -196,20 +196,6 @@ def test_recorded_config_alone_gives_the_same_run(tmp_path: Path) -> None:
     }
 
 
-def test_override_of_an_unknown_id_then_refused_with_the_nearest(tmp_path):
-    config = tmp_path / "train.json"
-    config.write_text(json.dumps({"stage_epochs": 1, "network_def": {"_target_": "x"}}))
-    with pytest.raises(ValueError, match=r"--stage_epoch: no such id; did you mean stage_epochs"):
-        BundleRun({}, (str(config),), {"stage_epoch": 4}).refuse_unknown_ids()
-
-
-def test_override_of_known_ids_new_arguments_and_tracking_then_accepted(tmp_path):
-    config = tmp_path / "train.json"
-    config.write_text(json.dumps({"stage_epochs": 1, "network_def": {"_target_": "x"}}))
-    overrides = {"stage_epochs": 4, "network_def#width": 0, "experiment_name": "a"}
-    BundleRun({}, (str(config),), overrides).refuse_unknown_ids()
-
-
 def test_merged_config_of_a_shipped_bundle_then_the_text_that_monai_gives(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -5,15 +5,23 @@ from scripts.storage.options import check_choice, check_whole, cores, read_truth
 
 @pytest.mark.parametrize(
     ("value", "read"),
-    [("true", True), ("FALSE", False), (True, True), ("No", False), ("yes", True)],
+    [
+        ("true", True),
+        ("FALSE", False),
+        (True, True),
+        ("No", False),
+        ("yes", True),
+        (1, True),
+        ("0", False),
+    ],
 )
 def test_yes_and_no_as_a_command_line_gives_them_then_read(value, read):
     assert read_truth("volumes", value) is read
 
 
-@pytest.mark.parametrize("value", ["perhaps", 1, None, ""])
+@pytest.mark.parametrize("value", ["perhaps", 2, 1.0, None, ""])
 def test_anything_else_then_refused_by_name(value):
-    with pytest.raises(ValueError, match="volumes: must be true, false, yes or no, got"):
+    with pytest.raises(ValueError, match="volumes: must be true, false, yes, no, 1 or 0, got"):
         read_truth("volumes", value)
 
 

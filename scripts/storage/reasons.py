@@ -1,0 +1,57 @@
+"""The reason of a failure, on one line, after a traceback that other software has made long."""
+
+from __future__ import annotations
+
+import re
+import sys
+from types import TracebackType
+
+# of torch.utils.data: the traceback of a worker process as the message of a new error
+IN_WORKER = re.compile(r"^Caught (\w+) in .+\nOriginal Traceback", re.DOTALL)
+SPEAKING = (ValueError, OSError)  # whose message needs no name of the error before it
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """Return the original error, which MONAI wraps in further ones when it reads a config."""
+    while error.__cause__ is not None and isinstance(error, RuntimeError):
+        error = error.__cause__
+    return error
+
+
+def reason_of(error: BaseException) -> str:
+    """Describe the original error on one line.
+
+    Example:
+        >>> reason_of(KeyError("none"))
+        "KeyError: 'none'"
+        >>> reason_of(ValueError("seed: must be a number"))
+        'seed: must be a number'
+    """
+    cause = first_cause(error)
+    text, name = str(cause).strip(), type(cause).__name__
+    if IN_WORKER.match(text):
+        text = text.splitlines()[-1]
+    elif not text or not isinstance(cause, SPEAKING):
+        text = f"{name}: {text}" if text else name
+    return " ".join(text.split())
+
+
+def print_reason_last() -> None:
+    """Let Python print the reason as the last line, after the traceback of an uncaught error.
+
+    The traceback and the exit code stay as they are.
+    """
+    before = sys.excepthook
+    if getattr(before, "prints_reason", False):
+        return
+
+    def hook(
+        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        sys.stdout.flush()
+        before(kind, error, traceback)
+        if isinstance(error, Exception):
+            print(f"error: {reason_of(error)}", file=sys.stderr, flush=True)
+
+    hook.prints_reason = True  # type: ignore[attr-defined]
+    sys.excepthook = hook

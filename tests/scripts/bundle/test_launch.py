@@ -1,0 +1,137 @@
+"""Commands that would do something else than is meant: refused before anything is built."""
+
+import json
+import re
+import sys
+
+import monai.bundle
+import pytest
+
+from scripts.bundle.compose import compose
+from scripts.bundle.config_files import files_below, walk
+from scripts.bundle.launch import check_ids, check_run, check_values, check_workflow
+from scripts.bundle.values import OPTIONAL, SWITCHES, values_of
+from tests.bundles.config_files import FRAGMENTS, ROOT
+from tests.scripts.audit.samples import write
+
+MODULE = monai.bundle.__path__[0] + "/__main__.py"
+WORKFLOWS = [
+    str(path.relative_to(ROOT))
+    for path in sorted(ROOT.glob("bundles/*/configs/*.json"))
+    if path.stem != "metadata"
+]
+LUNG, LIVER = (f"bundles/{name}_ct_segmentation/configs" for name in ("lung_nodule", "liver"))
+OVERLAYS = [str(path.relative_to(ROOT)) for path in FRAGMENTS]
+HOME = {"same_slices": "evaluate"}  # the others are for training
+
+
+@pytest.fixture(autouse=True)
+def _at_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize("file", WORKFLOWS)
+def test_boolean_and_null_ids_of_shipped_config_then_read_as_such(file):
+    values = values_of([file])
+    own = {key: value for key, value in values.own.items() if key != "_meta_"}
+    assert {key for key, value in own.items() if isinstance(value, bool)} <= values.switches
+    assert {key for key, value in own.items() if value is None} <= values.optional
+    both = values.switches | values.optional
+    assert both <= own.keys()
+
+
+@pytest.mark.parametrize("file", [*WORKFLOWS, *OVERLAYS])
+def test_boolean_and_null_ids_then_never_used_but_through_their_reading(file):
+    read = {name for one in WORKFLOWS for name in values_of([one]).switches}
+    read |= {name for one in WORKFLOWS for name in values_of([one]).optional}
+    bare = re.compile(rf"@({'|'.join(read)})\b(?!::)")
+    for id_, part in walk(json.loads((ROOT / file).read_text())):
+        reads = re.fullmatch(r"\+?(switches|optional)::\w+", id_)
+        if isinstance(part, str) and bare.search(part) and not reads:
+            pytest.fail(
+                f"{file}: {id_}: {part} uses a value that may be the text 'false' or 'null'"
+            )
+
+
+@pytest.mark.parametrize("file", OVERLAYS)
+@pytest.mark.parametrize("folder", [LUNG, LIVER])
+def test_shipped_overlay_then_its_values_accepted(folder, file):
+    workflow = HOME.get(file.rpartition("/")[2].removesuffix(".json"), "train")
+    check_values([f"{folder}/{workflow}.json", file], {})
+
+
+def test_overlay_with_text_for_a_number_then_refused_with_its_file(tmp_path):
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text("learning_rate: 1e-4\n")  # which YAML reads as text
+    with pytest.raises(ValueError, match=r"mine.yaml: learning_rate: '1e-4' would be .* 0.0001"):
+        check_values([f"{LUNG}/train.json", str(overlay)], {})
+
+
+def run_words(monkeypatch, *words):
+    monkeypatch.setattr(sys, "argv", [MODULE, "run", *words])
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    check_run()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--overwrite", "off"), "--overwrite: must be true, false"),
+        (("--encoder_weights", "None"), "--encoder_weights: MONAI drops None .* write none"),
+        (("--stage_epoch", "4"), "--stage_epoch: no such id; did you mean stage_epochs"),
+        (("--train#dataloader#shuffle", "false"), "write False"),
+        (("--batch_size", "many"), "--batch_size: must be a number, got 'many'"),
+    ],
+)
+def test_command_with_a_wrong_override_then_refused_at_once(monkeypatch, words, message):
+    with pytest.raises(ValueError, match=message):
+        run_words(monkeypatch, "training", "--config_file", f"{LUNG}/train.json", *words)
+
+
+def test_command_that_is_right_then_passes_and_reasons_come_last(monkeypatch):
+    words = ["--overwrite", "false", "--normalise", "null", "--optimizer#eps", "1e-7"]
+    run_words(monkeypatch, "training", "--config_file", f"{LUNG}/train.json", *words)
+    assert getattr(sys.excepthook, "prints_reason", False)
+
+
+def test_process_that_is_no_command_then_not_checked(monkeypatch):
+    before = sys.excepthook
+    monkeypatch.setattr(sys, "argv", ["label_server"])
+    check_run()
+    assert sys.excepthook is before
+
+
+def test_evaluation_when_given_a_setting_of_training_then_told_where_it_comes_from():
+    with pytest.raises(ValueError, match=r"encoder: a setting of training, .* \(ckpt_path\)"):
+        check_ids([f"{LUNG}/evaluate.json"], {"encoder": "vgg16"})
+
+
+@pytest.mark.parametrize(
+    ("files", "run_id", "intruder"),
+    [
+        ((f"{LUNG}/evaluate.json", f"{LUNG}/train.json"), "evaluating", "training"),
+        ((f"{LUNG}/evaluate.json", f"{LIVER}/train.json"), "run", "training"),
+        ((f"{LUNG}/train.json", f"{LUNG}/evaluate.json"), "training", "evaluating"),
+        ((f"{LUNG}/train.json", f"{LUNG}/pretrain.json"), "training", "pretraining"),
+        ((f"{LIVER}/evaluate.json", f"{LIVER}/inference.json"), "evaluating", "inferring"),
+    ],
+)
+def test_config_of_another_workflow_then_refused_by_file(files, run_id, intruder):
+    with pytest.raises(ValueError, match=f"{files[1]} is a config for {intruder}"):
+        check_workflow(files, run_id)
+
+
+def test_overlay_that_runs_a_training_then_refused_for_an_evaluation(tmp_path):
+    overlay = write(tmp_path / "mine.json", {"run": ["$@train::trainer.run()"]})
+    with pytest.raises(ValueError, match=r"evaluating runs evaluator, but .*mine.json sets"):
+        check_workflow([f"{LUNG}/evaluate.json", str(overlay)], "evaluating")
+
+
+@pytest.mark.parametrize("file", WORKFLOWS)
+def test_shipped_workflow_then_checks_its_command_first(file):
+    check_workflow([file], "run")
+    config = compose([file], files_below()).complete()
+    assert config["run"][0] == {"_target_": "scripts.bundle.launch.check_run"}
+    assert {SWITCHES, OPTIONAL} >= {
+        part["_target_"] for key in ("switches", "optional") if (part := config.get(key))
+    }
