@@ -206,7 +206,7 @@ class BundleRun:
         return {key: str(folder / f) for key, f in names.items() if (folder / f).is_file()}
 
 
-def record_config(output_dir: str | Path, *, name: str = "run") -> dict[str, Any]:
+def record_config(output_dir: str | Path, *, name: str = "run", **extra: Any) -> dict[str, Any]:
     """Write the config of this run as one self-contained file, and its provenance.
 
     ``<name>_config.json`` contains the merged config of ``python -m monai.bundle run ...``. The
@@ -216,6 +216,7 @@ def record_config(output_dir: str | Path, *, name: str = "run") -> dict[str, Any
     Args:
         output_dir: folder to write to.
         name: prefix of the file names.
+        extra: further entries of the record.
 
     Returns:
         Content of the record.
@@ -225,9 +226,9 @@ def record_config(output_dir: str | Path, *, name: str = "run") -> dict[str, Any
     config_path = folder / f"{name}_config.json"
     if run is None:
         reason = "not started as `python -m monai.bundle run`: no config files to merge"
-        record = provenance(config=None, config_reason=reason, rerun=None)
+        record = provenance(config=None, config_reason=reason, rerun=None, **extra)
     else:
         write_text(config_path, json.dumps(run.merged_config(), indent=4) + "\n")
-        record = provenance(config=config_path.name, rerun=run.command(config_path))
+        record = provenance(config=config_path.name, rerun=run.command(config_path), **extra)
     write_json(folder / f"{name}_record.json", record)
     return record

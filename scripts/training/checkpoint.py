@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from scripts.training.engine_events import (
     kept,
     register,
 )
+from scripts.training.engine_parts import parts_of
 from scripts.training.stage_checks import unwrapped
 from scripts.training.tensor_files import MODEL_FILE, write_tensors
 
@@ -30,6 +31,9 @@ logger = logging.getLogger(__name__)
 FOLDER = "checkpoints"
 KEPT_FILES = 2
 SHOWN_DIFFERENCES = 6
+EPOCH_LENGTH = "epoch_length"  # iterations
+NOTED = ("num_workers", "validation_num_workers")  # only change random numbers: logged
+BUILT = ("tensors", "class")  # last words of the settings that a state cannot be loaded without
 
 
 class TrainingCheckpoint:
@@ -44,11 +48,14 @@ class TrainingCheckpoint:
     Args:
         output_dir: the run's folder; the files are in its subfolder ``checkpoints``.
         objects: name -> network, optimiser and other objects with a ``state_dict``.
-        settings: plain Python that must be equal when the run is resumed, such as the split;
-            strategy, seed and the network's tensors are always compared.
+        settings: plain Python that must be equal when the run is resumed, such as the split.
+            Strategy, seed, the network's tensors, and loss, optimiser, transforms and other parts
+            of the engines are always compared.
         resume: continue from the newest readable file, or start if there is no file.
         overwrite: delete an older run's checkpoints, and allow its result to be replaced.
         interval: epochs between files.
+        accepted_changes: names of settings that may differ from those of the resumed run; they are
+            logged and recorded in later checkpoints, in ``model.pt`` and in the run's record.
 
     Raises:
         ValueError: when an object has no state, or both ``resume`` and ``overwrite`` are asked for.
@@ -63,6 +70,7 @@ class TrainingCheckpoint:
         resume: bool = False,
         overwrite: bool = False,
         interval: int = 1,
+        accepted_changes: str | Sequence[str] | None = None,
     ) -> None:
         stateless = [name for name, item in objects.items() if not hasattr(item, "state_dict")]
         if stateless or not objects:
@@ -80,6 +88,9 @@ class TrainingCheckpoint:
         self.resume = resume
         self.overwrite = overwrite
         self.interval = interval
+        names = accepted_changes.split(",") if isinstance(accepted_changes, str) else None
+        self.accepted_changes = [str(name).strip() for name in names or accepted_changes or ()]
+        self._parts: dict[str, Any] = {}
         self._readable = False
         self._running = False
 
@@ -104,6 +115,8 @@ class TrainingCheckpoint:
 
     def _started(self, trainer: Engine) -> None:
         files = saved_files(self.folder)
+        stages = kept(trainer).objects.get("stages")
+        self._parts = parts_of(trainer, getattr(stages, "evaluator", None))
         if self.resume and files:
             self._load(trainer, files)
         elif self.overwrite:
@@ -143,6 +156,7 @@ class TrainingCheckpoint:
         }
         content["trainer"] = dict(trainer.state_dict())
         content["settings"] = self._all_settings(trainer)
+        content["changes"] = kept(trainer).changes
         path = self.folder / f"checkpoint_{trainer.state.epoch:05d}.pt"
         write_tensors(path, content)
         if not self._readable:
@@ -171,7 +185,8 @@ class TrainingCheckpoint:
                 values[f"{name} tensors"] = {key: list(tensor.shape) for key, tensor in tensors}
             else:
                 values[f"{name} class"] = type(item).__name__
-        values["iterations of an epoch"] = trainer.state.epoch_length
+        values[EPOCH_LENGTH] = trainer.state.epoch_length
+        values |= self._parts
         settings: dict[str, Any] = plain(values)
         return settings
 
@@ -179,27 +194,71 @@ class TrainingCheckpoint:
         """Resume from the newest readable file.
 
         Raises:
-            ValueError: when the run was started with other settings.
+            ValueError: when the run was started with other settings that are not accepted.
         """
         file, content = _newest_readable(files)
-        differences = list_differences(content["settings"], self._all_settings(trainer))
-        if differences:
-            shown = "; ".join(differences[:SHOWN_DIFFERENCES])
-            more = len(differences) - SHOWN_DIFFERENCES
-            raise ValueError(
-                f"resume: {file} was written with other settings: {shown}"
-                f"{f'; and {more} more' if more > 0 else ''}; use its settings, or another "
-                "output_dir"
-            )
+        done = content["trainer"]["iteration"] // content["settings"][EPOCH_LENGTH]
+        kept(trainer).changes = list(content.get("changes", []))
+        now = self._all_settings(trainer)
+        differences = {
+            name: list_differences(content["settings"].get(name), now.get(name), name)
+            for name in dict.fromkeys([*content["settings"], *now])
+        }
+        differences = {name: texts for name, texts in differences.items() if texts}
+        accepted = self._accepted(file, differences)
         to_load: dict[str, Any] = {**self._stateful(trainer), "trainer": trainer}
-        content["trainer"]["max_epochs"] = trainer.state.max_epochs
+        length = trainer.state.epoch_length
+        content["trainer"] |= {
+            "max_epochs": trainer.state.max_epochs,
+            "epoch_length": length,
+            "iteration": done * length,
+        }
         Checkpoint.load_objects(to_load=to_load, checkpoint=content)
-        done = trainer.state.epoch >= trainer.state.max_epochs
-        message = (
-            "resume: already finished, %d epochs" if done else "resume: continuing after epoch %d"
-        )
-        logger.info(f"{message}, from %s", trainer.state.epoch, file)
+        if accepted and getattr(kept(trainer).objects.get("stages"), "finished", False):
+            logger.warning("resume: all stages are finished; accepted_changes has no effect")
+        elif accepted:
+            logger.warning("resume: changed on purpose: %s", "; ".join(accepted))
+            kept(trainer).changes.append({"after_epoch": done, "changes": accepted})
+        finished = trainer.state.epoch >= trainer.state.max_epochs
+        message = "already finished, %d epochs" if finished else "continuing after epoch %d"
+        logger.info(f"resume: {message}, from %s", trainer.state.epoch, file)
         trainer.fire_event(CheckpointEvents.RESUMED)
+
+    def _accepted(self, file: Path, differences: Mapping[str, list[str]]) -> list[str]:
+        """Return the differences that are accepted by name.
+
+        Raises:
+            ValueError: for one that is not, or with which the state cannot be loaded.
+        """
+        differences = dict(differences)
+        noted = [text for name in NOTED for text in differences.pop(name, [])]
+        if noted:
+            logger.info("resume: other random numbers than in one run: %s", "; ".join(noted))
+        open_ = [name for name in differences if name not in self.accepted_changes]
+        if open_ == [EPOCH_LENGTH] and len(differences) > 1:
+            open_ = []  # follows from an accepted change of batch size or data
+        built = [name for name in differences if name.rpartition(" ")[2] in BUILT]
+        if open_ or built:
+            raise ValueError(_refusal(file, differences, open_, built))
+        return [text for texts in differences.values() for text in texts]
+
+
+def _refusal(
+    file: Path, differences: Mapping[str, list[str]], names: Sequence[str], built: Sequence[str]
+) -> str:
+    """Describe differences of settings that prevent a run from being resumed."""
+    texts = [text for name in dict.fromkeys([*built, *names]) for text in differences[name]]
+    more = len(texts) - SHOWN_DIFFERENCES
+    on_purpose = (
+        f", or, for a change on purpose, --accepted_changes {','.join(names)}"
+        if not built
+        else "; with these a checkpoint cannot be loaded"
+    )
+    return (
+        f"resume: {file} was written with other settings: {'; '.join(texts[:SHOWN_DIFFERENCES])}"
+        f"{f'; and {more} more' if more > 0 else ''}; use its settings, another output_dir"
+        f"{on_purpose}"
+    )
 
 
 def saved_files(folder: Path) -> list[Path]:
@@ -250,6 +309,9 @@ def list_differences(saved: Any, now: Any, where: str = "") -> list[str]:
         ...                  {"seed": 1, "stages": [{"epochs": 3}]})
         ['seed: 0 then, 1 now', 'stages[0].epochs: 2 then, 3 now']
     """
+    classes = [one.get("class") if isinstance(one, dict) else None for one in (saved, now)]
+    if classes[0] != classes[1]:
+        saved, now = (one or value for one, value in zip(classes, (saved, now), strict=True))
     if isinstance(saved, dict) and isinstance(now, dict):
         keys = [*saved, *(key for key in now if key not in saved)]
         pairs = [(f"{where}.{key}".lstrip("."), saved.get(key), now.get(key)) for key in keys]
@@ -261,5 +323,7 @@ def list_differences(saved: Any, now: Any, where: str = "") -> list[str]:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
+        value = [str(one.get("class", one)).rpartition(".")[2] for one in value]
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

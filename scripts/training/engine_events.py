@@ -50,10 +50,12 @@ class Kept:
     Attributes:
         objects: name -> object that is saved and loaded.
         settings: name -> plain Python that must be equal when a run is resumed.
+        changes: accepted changes of settings: the epoch after which they apply, and what changed.
     """
 
     objects: dict[str, Stateful] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
+    changes: list[dict[str, Any]] = field(default_factory=list)
 
 
 def kept(engine: Engine) -> Kept:

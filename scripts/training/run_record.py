@@ -9,6 +9,7 @@ import ignite.distributed as idist
 from ignite.engine import Engine, Events
 
 from scripts.bundle.record import record_config
+from scripts.training.engine_events import kept
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,10 @@ class RunRecord:
         """Write the two files."""
         if self._written or idist.get_rank() != 0:
             return
-        record = record_config(self.output_dir, name=self.name)
+        changes = kept(engine).changes
+        record = record_config(
+            self.output_dir, name=self.name, **({"changes": changes} if changes else {})
+        )
         self._written = True
         logger.info(
             "run again with: %s", record["rerun"] or f"(no command: {record['config_reason']})"

@@ -21,6 +21,7 @@ from scripts.training.engine_events import (
     StageEvents,
     is_main_process,
     keep_state,
+    kept,
     mean_of_all_processes,
     register,
 )
@@ -284,7 +285,7 @@ class StagedFineTuning:
             )
         self.network.load_state_dict(record.result.weights)
         if is_main_process():
-            write_tensors(self.model_path, self._result(record.result))
+            write_tensors(self.model_path, self._result(record.result, kept(trainer).changes))
         logger.info(
             "%s: the result is stage %r, epoch %d, with %s %.4f: %s",
             self.strategy.name,
@@ -310,13 +311,14 @@ class StagedFineTuning:
             "stage": self.strategy.stages[stage].name,
         }
 
-    def _result(self, best: Best) -> dict[str, Any]:
+    def _result(self, best: Best, changes: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the content of ``model.pt``."""
         return {
             **self.model_content(best.weights, best.stage),
             "metric": self.metric,
             "value": best.metric,
             "epoch": best.epoch,
+            **({"changes": changes} if changes else {}),
         }
 
     def _title(self) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from ignite.engine import Engine, Events
 from torch import nn
 
+from scripts.training.engine_events import keep_state
 from scripts.training.stage_checks import unwrapped
 
 
@@ -25,7 +26,8 @@ class KeptStatistics:
         self.network: Any = unwrapped(network)
 
     def attach(self, engine: Engine) -> None:
-        """Act when ``engine`` starts."""
+        """Act when ``engine`` starts; a run with and one without cannot be one training."""
+        keep_state(engine, "keep_statistics", None, settings={"keep_statistics": True})
         engine.add_event_handler(Events.STARTED, self)
 
     def __call__(self, engine: Engine) -> None:

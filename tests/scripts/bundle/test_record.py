@@ -152,7 +152,7 @@ def test_recorded_config_alone_gives_the_same_run(tmp_path: Path) -> None:
     first = write(
         configs / "train.json",
         {
-            "imports": ["$import json", "$import pathlib"],
+            "imports": ["$import json", "$import pathlib", "$import types"],
             "output_dir": str(tmp_path / "one"),
             "shift": 10,
             "numbers": f"%{fragment}::numbers",
@@ -163,7 +163,7 @@ def test_recorded_config_alone_gives_the_same_run(tmp_path: Path) -> None:
                 "output_dir": "@output_dir",
             },
             "training": [
-                "$@record(None)",
+                "$@record(types.SimpleNamespace(state=types.SimpleNamespace()))",
                 "$pathlib.Path(@output_dir, 'result.json').write_text(json.dumps(@result))",
             ],
         },

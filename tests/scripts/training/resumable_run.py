@@ -29,14 +29,16 @@ THREE_STAGES = {
 }
 
 
-def make(folder: Path, *, resume: bool, workers: int = 0, **options: Any) -> Any:
+def make(
+    folder: Path, *, resume: bool, workers: int = 0, accepted_changes: str = "", **options: Any
+) -> Any:
     """The trainer of the run, in a list of handlers whose order is not the order of action."""
     options = {"strategy": THREE_STAGES, **options}
     training = TinyTraining(folder, workers=workers, **options)
     objects = {"network": training.network, "optimizer": training.optimizer}
     handlers = [
         StageReport(folder, metrics={"dice": "val_dice"}, curves=False),
-        TrainingCheckpoint(folder, objects, resume=resume),
+        TrainingCheckpoint(folder, objects, resume=resume, accepted_changes=accepted_changes),
         training.stages,
         EpochSeed(5, evaluator=training.evaluator),
         training.validation,

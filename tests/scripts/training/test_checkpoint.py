@@ -120,6 +120,31 @@ def test_resume_when_given_settings_differ_then_it_is_refused_and_says_which(
         small(tmp_path, settings={"split": "nodule"}, resume=True).run()
 
 
+def test_resume_when_the_loss_differs_then_refused_until_accepted_and_recorded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop_after(tmp_path, 1)
+    loss = DiceLoss(sigmoid=True, jaccard=True)
+    message = r"loss.jaccard: False then, True now; .* or, for a change .* --accepted_changes loss$"
+    with pytest.raises(ValueError, match=message):
+        resumable_run.make(tmp_path, resume=True, loss=loss).run()
+    resumable_run.make(tmp_path, resume=True, loss=loss, accepted_changes="loss").run()
+    assert "resume: changed on purpose: loss.jaccard: False then, True now" in caplog.text
+    change = {"after_epoch": 1, "changes": ["loss.jaccard: False then, True now"]}
+    newest = max((tmp_path / "checkpoints").iterdir())
+    for file in (tmp_path / "model.pt", newest):
+        assert torch.load(file, weights_only=True)["changes"] == [change]
+
+
+def test_resume_when_only_workers_differ_then_allowed_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop_after(tmp_path, 1)
+    caplog.set_level("INFO")
+    resumable_run.make(tmp_path, resume=True, workers=1).run()
+    assert "num_workers: 0 then, 1 now" in caplog.text
+
+
 def test_resume_when_the_network_differs_then_it_names_the_tensor(tmp_path: Path) -> None:
     network = torch.nn.Linear(2, 2)
     plain_engine(tmp_path, network).run([0], max_epochs=1)
@@ -130,8 +155,11 @@ def test_resume_when_the_network_differs_then_it_names_the_tensor(tmp_path: Path
 def test_resume_when_an_epoch_has_other_iterations_then_it_is_refused(tmp_path: Path) -> None:
     network = torch.nn.Linear(1, 1)
     plain_engine(tmp_path, network).run([0, 0], max_epochs=1)
-    with pytest.raises(ValueError, match="iterations of an epoch: 2 then, 3 now"):
+    with pytest.raises(ValueError, match="epoch_length: 2 then, 3 now"):
         plain_engine(tmp_path, network, resume=True).run([0, 0, 0], max_epochs=2)
+    engine = plain_engine(tmp_path, network, resume=True, accepted_changes=["epoch_length"])
+    engine.run([0, 0, 0], max_epochs=2)
+    assert (engine.state.epoch, engine.state.iteration) == (2, 6)
 
 
 def plain_engine(folder: Path, network: torch.nn.Module, **options: Any) -> Engine:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import ignite.distributed as idist
@@ -67,19 +66,6 @@ def test_start_then_the_log_shows_how_to_run_it_again(
     with caplog.at_level("INFO"):
         engine.run([0])
     assert line in caplog.messages
-
-
-def test_attach_when_the_command_overrides_an_unknown_id_then_it_is_refused(
-    tmp_path: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = tmp_path / "bundle" / "configs" / "train.json"
-    config.parent.mkdir(parents=True)
-    config.write_text('{"epochs": 2}')
-    (config.parent / "metadata.json").write_text('{"version": "0.1"}')
-    arguments = ["run", "training", "--config_file", str(config), "--epoch", "3"]
-    monkeypatch.setattr(sys, "argv", ["/somewhere/monai/bundle/__main__.py", *arguments])
-    with pytest.raises(ValueError, match="epoch"):
-        RunRecord(tmp_path).attach(engine)
 
 
 @pytest.mark.parametrize("name", ["", "a/b"])

@@ -99,8 +99,10 @@ class TinyTraining:
         max_epochs: int | None = None,
         network: Callable[[], Freezable] = TinyNet,
         count: int = 6,
+        loss: nn.Module | None = None,
     ) -> None:
         torch.manual_seed(0)
+        self.loss = loss or DiceLoss(sigmoid=True)
         self.output_dir = output_dir
         self.network = network()
         self.optimizer = optimizer(parameter_groups(self.network, learning_rate))
@@ -148,7 +150,7 @@ class TinyTraining:
             train_data_loader=self.loader,
             network=self.network,
             optimizer=self.optimizer,
-            loss_function=DiceLoss(sigmoid=True),
+            loss_function=self.loss,
             train_handlers=chosen,
         )
 
