@@ -24,7 +24,7 @@ from scripts.training.engine_events import (
 )
 from scripts.training.engine_parts import parts_of
 from scripts.training.stage_checks import unwrapped
-from scripts.training.tensor_files import MODEL_FILE, write_tensors
+from scripts.training.tensor_files import MODEL_FILE, mark_outdated, write_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +52,8 @@ class TrainingCheckpoint:
             Strategy, seed, the network's tensors, and loss, optimiser, transforms and other parts
             of the engines are always compared.
         resume: continue from the newest readable file, or start if there is no file.
-        overwrite: delete an older run's checkpoints, and allow its result to be replaced.
+        overwrite: delete an older run's checkpoints, and replace its result at the end; until then
+            evaluation and prediction refuse that result.
         interval: epochs between files.
         accepted_changes: names of settings that may differ from those of the resumed run; they are
             logged and recorded in later checkpoints, in ``model.pt`` and in the run's record.
@@ -135,6 +136,7 @@ class TrainingCheckpoint:
 
     def _clear(self, files: list[Path]) -> None:
         if is_main_process():
+            mark_outdated(self.result.parent)
             for file in files:
                 logger.warning("overwrite: deleting %s", file)
                 file.unlink()
@@ -295,7 +297,11 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and torch share no error class
-        raise ValueError(f"{file}: not a readable checkpoint: {error}") from error
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise ValueError(
+            f"{file}: not a readable checkpoint, {file.stat().st_size} bytes; it may be damaged or "
+            f"cut off ({type(error).__name__}: {reason})"
+        ) from error
     if not isinstance(content, dict) or not {"trainer", "settings"} <= content.keys():
         raise ValueError(f"{file}: not a checkpoint of a training run")
     return content

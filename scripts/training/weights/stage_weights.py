@@ -11,7 +11,7 @@ from scripts.training.engine_events import StageEvents, is_main_process, kept, r
 from scripts.training.stage_checks import unwrapped
 from scripts.training.stage_record import copy_of
 from scripts.training.stages import StagedFineTuning
-from scripts.training.tensor_files import write_tensors
+from scripts.training.tensor_files import STAGE_FOLDER, write_tensors
 
 
 class StageWeights:
@@ -26,7 +26,7 @@ class StageWeights:
 
     def __init__(self, network: nn.Module, output_dir: str | Path) -> None:
         self.network = unwrapped(network)
-        self.folder = Path(output_dir) / "stages"
+        self.folder = Path(output_dir) / STAGE_FOLDER
 
     def attach(self, engine: Engine) -> None:
         """Write whenever a stage of a trainer with ``StagedFineTuning`` ends."""

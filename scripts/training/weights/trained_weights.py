@@ -14,6 +14,7 @@ from custom_nets.folding import fold_norms
 from custom_nets.freezing import Freezable
 from scripts.bundle.model_file import ModelFile, check_settings, read_model, settings_of
 from scripts.storage.options import read_truth
+from scripts.training.tensor_files import refuse_outdated
 
 logger = logging.getLogger(__name__)
 
@@ -64,11 +65,13 @@ class TrainedWeights:
         Raises:
             FileNotFoundError: when there is no such file.
             ValueError: when the file holds no weights, or those of another network or other
-                settings, or when the norms cannot be folded.
+                settings, or the result of an earlier run that a newer one is to replace, or when
+                the norms cannot be folded.
         """
         if self._folded:
             return
         model = read_model(self.path)
+        refuse_outdated(self.path)
         expected = settings_of(self.network, self.settings)
         check_settings(model, expected, unchecked_model=self.unchecked_model)
         load_weights(self.network, model)

@@ -13,6 +13,7 @@ from monai.losses import DiceLoss
 from scripts.training import tensor_files
 from scripts.training.checkpoint import TrainingCheckpoint, list_differences
 from scripts.training.engine_events import keep_state
+from scripts.training.tensor_files import refuse_outdated
 from tests.scripts.training import resumable_run
 from tests.scripts.training.resumable_run import stop_after
 from tests.scripts.training.tiny_training import TinyTraining
@@ -80,6 +81,24 @@ def test_start_when_overwriting_then_the_old_checkpoints_go(tmp_path: Path) -> N
     small(tmp_path, overwrite=True).run()
     names = sorted(file.name for file in (tmp_path / "checkpoints").iterdir())
     assert names == ["checkpoint_00003.pt", "checkpoint_00004.pt", "notes.pt"]
+
+
+def test_result_when_the_run_that_overwrites_it_is_stopped_then_refused_and_resume_replaces_it(
+    tmp_path: Path,
+) -> None:
+    small(tmp_path).run()
+    trainer = small(tmp_path, overwrite=True)
+    trainer.add_event_handler(Events.EPOCH_STARTED(once=3), _interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    with pytest.raises(ValueError, match="model.pt is the result of an earlier run"):
+        refuse_outdated(tmp_path / "model.pt")
+    small(tmp_path, resume=True).run()
+    refuse_outdated(tmp_path / "model.pt")
+
+
+def _interrupt(engine: Engine) -> None:
+    raise KeyboardInterrupt
 
 
 def test_checkpoints_when_an_interval_is_given_then_they_are_that_far_apart_and_one_ends_the_run(

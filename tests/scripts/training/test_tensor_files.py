@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from scripts.training import tensor_files
-from scripts.training.tensor_files import write_tensors
+from scripts.training.tensor_files import mark_outdated, refuse_outdated, write_tensors
 
 
 def test_content_then_is_read_again_without_running_code(tmp_path: Path) -> None:
@@ -50,3 +50,35 @@ def test_leftovers_of_a_killed_process_then_are_removed_and_those_of_other_files
     (tmp_path / ".part-0a-other.pt").touch()
     write_tensors(tmp_path / "model.pt", {})
     assert sorted(file.name for file in tmp_path.iterdir()) == [".part-0a-other.pt", "model.pt"]
+
+
+def test_results_that_a_newer_run_replaces_then_refused_until_they_are_written_again(
+    tmp_path: Path,
+) -> None:
+    results = [tmp_path / "model.pt", tmp_path / "stages" / "stage_1.pt"]
+    for file in results:
+        write_tensors(file, {"epoch": 1})
+    mark_outdated(tmp_path)
+    for file in results:
+        with pytest.raises(ValueError, match=rf"{file.name} is the result of an earlier run"):
+            refuse_outdated(file)
+        write_tensors(file, {"epoch": 1})  # the same content, from the newer run
+        refuse_outdated(file)
+    assert not (tmp_path / "outdated.json").exists()
+
+
+def test_outdated_result_when_moved_or_another_is_put_in_its_place_then_accepted(
+    tmp_path: Path,
+) -> None:
+    write_tensors(tmp_path / "model.pt", {"epoch": 1})
+    mark_outdated(tmp_path)
+    (tmp_path / "kept").mkdir()
+    moved = (tmp_path / "model.pt").rename(tmp_path / "kept" / "model.pt")
+    refuse_outdated(moved)
+    torch.save({"epoch": 7}, tmp_path / "model.pt")
+    refuse_outdated(tmp_path / "model.pt")
+
+
+def test_folder_without_results_then_nothing_is_marked(tmp_path: Path) -> None:
+    mark_outdated(tmp_path)
+    assert not list(tmp_path.iterdir())
