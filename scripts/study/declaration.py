@@ -20,6 +20,7 @@ from scripts.study.choices import (
     check_name,
     named,
 )
+from scripts.study.figures import check_figures
 from scripts.study.methods import Method, read_methods
 
 ROWS = ("methods", "stages", "validated_stages")
@@ -202,7 +203,7 @@ def _study(content: Mapping[str, Any], name: str, *, small: bool) -> Study:
         bundle=bundle,
         rows=rows,
         reference=check_name("reference", content.get("reference", names[0]), names),
-        figures=_figures(content["figures"]),
+        figures=check_figures(content["figures"], bundle.data.kind, rows),
         methods=tuple(methods),
         seeds=_whole_numbers("seeds", content["seeds"]),
         folds=_folds(content, methods, rows),
@@ -213,12 +214,6 @@ def _study(content: Mapping[str, Any], name: str, *, small: bool) -> Study:
         pretrainings=pretrainings,
         paper=_paper(content.get("paper", {}), content["figures"]),
     )
-
-
-def _figures(figures: object) -> Mapping[str, str]:
-    if not isinstance(figures, Mapping) or not figures:
-        raise ValueError(f"figures: must map headings to names of figures, got {figures!r}")
-    return figures
 
 
 def _whole_numbers(key: str, numbers: object) -> tuple[int, ...]:
