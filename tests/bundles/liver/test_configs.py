@@ -5,6 +5,7 @@ import pydoc
 import re
 
 import pytest
+import torch
 from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser, ReferenceResolver
 
 from custom_nets.encoders import ENCODERS
@@ -92,11 +93,20 @@ def test_window_and_classes_then_those_of_preparation():
     assert five["class_names"] == list(class_names(tumour=True))
 
 
+@pytest.mark.parametrize("overlay", [None, "configs/optimisers/adam.json"])
+def test_adam_then_has_the_papers_numbers_also_with_its_overlay(overlay):
+    config = ConfigParser.load_config_files(
+        [str(LIVER / "train.json"), *([str(ROOT / overlay)] if overlay else [])]
+    )
+    asked = {**config["optimizer"], "params": [torch.zeros(1, requires_grad=True)]}
+    numbers = {key: config[key] for key in ("betas", "epsilon", "learning_rate")}
+    optimizer = ConfigParser({**numbers, "optimizer": asked}).get_parsed_content("optimizer")
+    assert isinstance(optimizer, torch.optim.Adam)
+    assert (tuple(optimizer.defaults["betas"]), optimizer.defaults["eps"]) == ((0.9, 0.99), 1e-7)
+
+
 def test_training_then_declares_the_papers_numbers():
     train = resolved("train").get()
-    optimizer = train["optimizer"]
-    assert optimizer["_target_"] == "torch.optim.Adam"
-    assert (optimizer["betas"], optimizer["eps"]) == ([0.9, 0.99], 1e-7)
     assert (train["learning_rate"], train["batch_size"]) == (3e-4, 32)
     assert train["train"]["dataloader"]["shuffle"] is True
     augmented = {transform["_target_"]: transform for transform in train["augmentation"]}
