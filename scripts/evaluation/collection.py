@@ -21,7 +21,9 @@ from scripts.evaluation.series import (
     Series,
     assemble_series,
 )
+from scripts.storage.locks import LOCK, acquire, release
 from scripts.storage.output_folder import claim_output
+from scripts.training.engine_events import is_main_process
 from scripts.volumes.geometry import lps_to_ras, spacing_of
 
 Case = Mapping[str, Any]
@@ -175,11 +177,21 @@ class CollectingHandler(ABC):
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._collect)
         engine.add_event_handler(Events.COMPLETED, self)
+        engine.add_event_handler(Events.COMPLETED, self._end)
 
     def _start(self, engine: Engine) -> None:
-        """Remove the cases of an earlier run, and check that results can be written."""
+        """Remove the cases of an earlier run, and lock the folder of the results.
+
+        An evaluation that fails keeps the lock until its process ends or evaluates again.
+        """
         self.collection.clear()
         claim_output(self.output_dir, "output_dir")
+        if is_main_process():
+            acquire(self.output_dir / LOCK)
+
+    def _end(self, engine: Engine) -> None:
+        if is_main_process():
+            release(self.output_dir / LOCK)
 
     def _collect(self, engine: Engine) -> None:
         """Add the cases of one iteration."""

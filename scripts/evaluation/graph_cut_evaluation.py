@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from scripts.datasets.datalist import LPS_TO_RAS, load_datalist, read_rows
 from scripts.evaluation.graph_cut import GraphCutOptions, segment_nodule
 from scripts.evaluation.kinds import Instances
 from scripts.evaluation.report import EvaluationReport
-from scripts.storage.output_folder import claim_output
+from scripts.storage.locks import claimed
 from scripts.volumes.geometry import affine_of, spacing_of, to_lps, world_to_index
 from scripts.volumes.readers import read_image
 
@@ -57,9 +57,18 @@ def evaluate_graph_cut(
     report = EvaluationReport(
         cases, output, kind=Instances(), datalist=datalist, section=section, seed=seed
     )
-    claim_output(Path(output))
-    segment = segment_volume if section.startswith("volumes/") else segment_slice
+    with claimed(Path(output)):
+        _segment_all(cases, report, options)
+        evaluation = report.evaluate(report.collection.series())
+        report.write(evaluation)
+    print(f"{evaluation.shown}\nwritten to {output}")
+
+
+def _segment_all(
+    cases: Sequence[Mapping[str, Any]], report: EvaluationReport, options: GraphCutOptions
+) -> None:
     for case in tqdm(cases, desc="graph cut", unit="case"):
+        segment = segment_slice if "slice" in case else segment_volume
         try:
             predicted, instances = segment(case, options)
         except ValueError as error:
@@ -67,9 +76,6 @@ def evaluate_graph_cut(
             raise ValueError(f"{case['series_uid']}, {location}: {error}") from error
         item = {"pred": predicted, "instances": instances, "case": case["case"]}
         report.collection.add([item])
-    evaluation = report.evaluate(report.collection.series())
-    report.write(evaluation)
-    print(f"{evaluation.shown}\nwritten to {output}")
 
 
 def segment_slice(

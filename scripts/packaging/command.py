@@ -6,7 +6,8 @@ import hashlib
 import logging
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,8 @@ from scripts.packaging.metadata import packaged_metadata
 from scripts.packaging.sources import foreign_modules, needed_files
 from scripts.packaging.weights import check_ports, trained_network, weights_file
 from scripts.packaging.zip_writer import write_zip
-from scripts.storage.files import write_bytes, write_json, write_text
+from scripts.storage.files import PART, clear_leftovers, write_bytes, write_json, write_text
+from scripts.storage.locks import locked
 
 logger = logging.getLogger(__name__)
 
@@ -90,8 +92,7 @@ def package(
     check_targets(target, model_url)
     weights = Path(ckpt_path) if ckpt_path else folder / "models" / "model.pt"
     made = assemble(folder, files, ckpt_path=weights, unchecked_model=unchecked_model)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=target.parent) as work:
+    with _unfinished_folder(target) as work:
         unpacked = Path(work) / folder.resolve().name
         write_parts(made, unpacked)
         channels = made.metadata["network_data_format"]["inputs"]["image"]["num_channels"]
@@ -111,6 +112,17 @@ def package(
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, weights: {location}")
     for name, figures in exported.items():
         print(f"{name}: within {figures['largest_difference']:.2g} of the network's logits")
+
+
+@contextmanager
+def _unfinished_folder(target: Path) -> Iterator[str]:
+    """Yield a folder next to a zip, and lock the zip; remove what killed processes left of it."""
+    with locked(target.with_name(f".{target.name}.lock")):
+        clear_leftovers(target)
+        with tempfile.TemporaryDirectory(
+            prefix=PART, suffix=f"-{target.name}", dir=target.parent
+        ) as work:
+            yield work
 
 
 def check_bundle(folder: Path) -> None:

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -31,7 +31,8 @@ from scripts.prediction.one_series import (
 from scripts.prediction.options import Options
 from scripts.prediction.sources import find_sources
 from scripts.storage.files import write_json
-from scripts.storage.output_folder import claim_output, writing_into
+from scripts.storage.locks import LOCK, claimed
+from scripts.storage.output_folder import writing_into
 from scripts.storage.workers import work_through
 
 SUMMARY = "summary.json"
@@ -120,19 +121,19 @@ def predict_all(source: Path, output: Path, options: Options, *, jobs: int = 1) 
     Raises:
         ValueError: for a model that does not fit, or a folder with files that predict did not
             write.
-        OSError: when the output cannot be written.
+        OSError: when the output cannot be written, or another process writes into it.
     """
     share = Share.of_torchrun()
-    with _joined(share) as gather:
+    with _joined(share) as gather, ExitStack() as held:
         inventory = find_sources(source, leave_out=output)
         if share.is_first:
             for line in lines_of(inventory):
                 print(line, flush=True)
         from_dicom = any(each.kind == DICOM_SERIES for each in inventory.sources)
         _check_model(options, jobs, from_dicom=from_dicom)
-        claim_output(output)
-        refuse_foreign(output)
         if share.is_first:
+            held.enter_context(claimed(output))
+            refuse_foreign(output)
             _clear(output)
         gather(None)  # no process starts before the folder is cleared
         threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else 0
@@ -170,7 +171,7 @@ def refuse_foreign(output: Path) -> None:
         ValueError: naming the first of them.
     """
     for path in sorted(output.iterdir()):
-        ours = path.name == SUMMARY or path.name.startswith(LEFTOVERS)
+        ours = path.name in (SUMMARY, LOCK) or path.name.startswith(LEFTOVERS)
         if not ours and not is_ours(path):
             raise ValueError(
                 f"output: {output} holds {path.name}, which predict did not write; give a new "

@@ -26,8 +26,9 @@ from scripts.preparation.partitions import (
 from scripts.preparation.samples import PreparedScan, choose_samples, mean_of_images
 from scripts.preparation.slices import empty_quotas, expected_slices
 from scripts.storage.files import write_json
+from scripts.storage.locks import claimed
 from scripts.storage.options import check_whole, cores
-from scripts.storage.output_folder import claim_output, portable_path
+from scripts.storage.output_folder import portable_path
 from scripts.storage.workers import work_through
 
 SCANS_PER_PROCESS = 8  # a process takes as long to start as several scans to prepare
@@ -104,7 +105,12 @@ def prepare_cohort(request: Request) -> Report:
     except ValueError as error:
         raise _with_reasons(error, listing.problems) from error
     _refuse_other_data(request)
-    claim_output(request.output)
+    with claimed(request.output):
+        return _prepare(listing, tasks, request)
+
+
+def _prepare(listing: Listing, tasks: Sequence[CaseTask], request: Request) -> Report:
+    data_set, split = request.data_set, request.split
     outcomes = {outcome.scan_id: outcome for outcome in prepare_all(tasks, request.jobs)}
     ordered = [(task, outcomes[task.scan.id]) for task in tasks]
     prepared = [

@@ -9,12 +9,15 @@ import json
 import math
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+PART = ".part-"  # prefix of unfinished files and folders
 
 
 @contextmanager
@@ -41,7 +44,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     if target.is_dir():
         raise IsADirectoryError(f"path: must be a file to write, {target} is a folder")
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".part-{secrets.token_hex(4)}-{target.name}")
+    part = target.with_name(f"{PART}{secrets.token_hex(4)}-{target.name}")
     try:
         yield part
         if not part.is_file():
@@ -54,7 +57,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def clear_leftovers(path: str | Path) -> None:
-    """Remove temporary files of this file that killed processes left; the target is unchanged.
+    """Remove temporary files and folders that killed processes left of a file; it is unchanged.
 
     Only safe while no other process writes the same file.
 
@@ -68,8 +71,11 @@ def clear_leftovers(path: str | Path) -> None:
         ['.part-0a-aa.npy', 'a.npy']
     """
     target = Path(path)
-    for leftover in target.parent.glob(f".part-*-{glob.escape(target.name)}"):
-        leftover.unlink(missing_ok=True)
+    for leftover in target.parent.glob(f"{PART}*-{glob.escape(target.name)}"):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:

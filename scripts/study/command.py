@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from scripts.storage.locks import LOCK, locked
 from scripts.storage.output_folder import claim_output, writing_into
 from scripts.study.cells import make_cells
 from scripts.study.declaration import read_study, with_weights
-from scripts.study.processes import locked
 from scripts.study.report import write_report
 from scripts.study.runner import failure_of, run_cells, share_of, wait_for_all
 from scripts.study.sources import choose_source
@@ -65,7 +65,7 @@ def study(
     workshop = Workshop(steps)
 
     def report() -> None:
-        with writing_into(folder), locked(folder / ".lock"):
+        with writing_into(folder), locked(folder / LOCK, wait=True):
             write_report(declared, cells, workshop, folder, source=source)
 
     run_cells(share_of(cells), workshop, report)

@@ -1,16 +1,14 @@
-"""A command in a separate process: logged, measured, locked, ended with its parent."""
+"""A command in a separate process: logged, measured, ended with its parent."""
 
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,19 +93,3 @@ def _gpus() -> list[str]:
     import torch  # slow import, needed under torchrun only
 
     return [str(number) for number in range(torch.cuda.device_count())]
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[int]:
-    """Hold a lock that the system releases when its holders end, in any way."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"  another process works on {path.parent.name}; waiting for it", flush=True)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield descriptor
-    finally:
-        os.close(descriptor)

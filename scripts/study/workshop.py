@@ -17,10 +17,11 @@ from typing import Any
 
 from scripts.bundle.record import git_revision
 from scripts.storage.files import write_json
+from scripts.storage.locks import LOCK, locked
 from scripts.storage.output_folder import claim_output
-from scripts.study.processes import Outcome, locked, run_command
+from scripts.study.processes import Outcome, run_command
 
-RECORD, FAILURE, LOG, LOCK = "done.json", "failed.json", "log.txt", ".lock"
+RECORD, FAILURE, LOG = "done.json", "failed.json", "log.txt"
 LEAST_FREE_MB = 200
 FULL = ("No space left on device", "Disk quota exceeded")
 LOG_LINES = 12  # last lines of a failed command's log that are recorded
@@ -150,7 +151,7 @@ class Workshop:
         self._check_room(task)
         folder = task.folder(self.work)
         claim_output(folder)
-        with locked(folder / LOCK) as lock:
+        with locked(folder / LOCK, wait=True) as lock:
             if self.record(task) is None:  # another process may have done it meanwhile
                 self._run(task, folder, lock)
 

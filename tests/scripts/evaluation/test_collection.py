@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from ignite.engine import Engine
 
-from scripts.evaluation.collection import SeriesCollection
+from scripts.evaluation.collection import CollectingHandler, SeriesCollection
+from scripts.evaluation.kinds import Instances
+from scripts.storage.locks import LOCK, InUseError
 from tests.scripts.evaluation.scans import SIZE, make_case, make_item
+from tests.scripts.storage.holding import held_by_another
 
 
 @pytest.mark.parametrize(
@@ -50,3 +55,31 @@ def test_slice_case_without_its_place_is_refused() -> None:
     del case["slice"]
     with pytest.raises(ValueError, match=r"entry 0 is a slice and must have \['slice'\]"):
         SeriesCollection([case]).add([make_item(0)])
+
+
+class Nothing(CollectingHandler):
+    """Collects, and writes nothing."""
+
+    def finish(self, engine: Any, series: Any) -> None:
+        del engine, series
+
+
+def test_folder_of_results_when_another_process_writes_into_it_then_refused(tmp_path: Path) -> None:
+    engine = Engine(lambda *_: None)
+    Nothing([make_case(0)], tmp_path, Instances()).attach(engine)
+    Nothing([make_case(0)], tmp_path, Instances()).attach(engine)
+    with held_by_another(tmp_path / LOCK), pytest.raises(InUseError, match="is writing into"):
+        engine.run([0])
+
+
+def test_folder_of_results_then_locked_while_the_evaluation_runs(tmp_path: Path) -> None:
+    seen = []
+    engine = Engine(lambda *_: seen.append((tmp_path / LOCK).is_file()))
+    handlers = [Nothing([make_case(0)], tmp_path, Instances()) for _ in range(2)]
+    for handler in handlers:
+        handler._collect = lambda *_: None  # type: ignore[method-assign]
+        handler.collection.series = lambda: []  # type: ignore[method-assign,return-value]
+        handler.attach(engine)
+    engine.run([0])
+    assert seen == [True]
+    assert not (tmp_path / LOCK).exists()

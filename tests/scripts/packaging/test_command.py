@@ -14,7 +14,9 @@ from scripts.__main__ import main
 from scripts.bundle.model_file import read_model
 from scripts.packaging import command
 from scripts.packaging.command import package
+from scripts.storage.locks import InUseError
 from tests.scripts.packaging.packages import LUNG, OVERLAYS, ROOT, SMALL
+from tests.scripts.storage.holding import held_by_another
 
 pytestmark = pytest.mark.usefixtures("_at_root")
 
@@ -177,3 +179,17 @@ def test_mistake_then_one_line(options, said, tmp_path, capsys):
     said_there = capsys.readouterr().err
     assert said in said_there
     assert list(tmp_path.iterdir()) == []
+
+
+def test_zip_that_another_process_writes_then_refused_and_what_a_killed_one_left_is_removed(
+    pack, tmp_path
+):
+    left = tmp_path / ".part-abc-lung.zip"
+    left.mkdir()
+    (left / "model.pt").touch()
+    (tmp_path / ".part-abc-other.zip").touch()
+    with held_by_another(tmp_path / ".lung.zip.lock"), pytest.raises(InUseError, match="writing"):
+        pack()
+    pack()
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [".part-abc-other.zip", "lung.zip", "small.json"]

@@ -14,6 +14,7 @@ from scripts.prediction.batch import Batch, Share, lines_of, refuse_foreign
 from scripts.prediction.inventory import Inventory, Remark
 from scripts.prediction.measures import statistics
 from scripts.prediction.one_series import FAILED, KEPT, PREDICTED, Outcome
+from scripts.storage.locks import LOCK
 from tests.scripts.prediction.running import say, summary_of
 from tests.scripts.prediction.shapes import abdomen
 from tests.scripts.prediction.studies import (
@@ -23,6 +24,7 @@ from tests.scripts.prediction.studies import (
     write_nifti,
     write_series,
 )
+from tests.scripts.storage.holding import held_by_another
 
 pytestmark = pytest.mark.usefixtures("_at_the_root", "_fresh_model")
 
@@ -239,3 +241,18 @@ def test_folder_of_another_program_then_refused_and_one_of_predict_not(tmp_path)
     (tmp_path / "a" / "manifest.json").write_text('{"made_by": "another"}')
     with pytest.raises(ValueError, match="holds a, which predict did not write"):
         refuse_foreign(tmp_path)
+
+
+def test_output_that_another_process_writes_into_then_one_line_and_nothing_touched(
+    liver_options, tmp_path, capsys
+):
+    write_nifti(tmp_path / "in" / "a.nii.gz", abdomen())
+    part = tmp_path / "out" / ".part-0a1b2c3d-a"
+    part.mkdir(parents=True)
+    with held_by_another(tmp_path / "out" / LOCK) as holder:
+        assert say(liver_options, tmp_path / "in", tmp_path / "out") == 2
+        (line,) = capsys.readouterr().err.splitlines()[-1:]
+        assert f"process {holder.pid} on " in line
+        assert part.is_dir()
+    assert say(liver_options, tmp_path / "in", tmp_path / "out", "--products", "mask") == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a", "summary.json"}

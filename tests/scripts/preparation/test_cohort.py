@@ -10,8 +10,10 @@ from scripts.datasets.luna16.dataset import Luna16
 from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.cohort import prepare_cohort
 from scripts.preparation.command import command_of
+from scripts.storage.locks import LOCK, InUseError
 from scripts.volumes.geometry import grid_difference
 from tests.scripts.datasets.luna16.cohort import HEADER, every_sample, request
+from tests.scripts.storage.holding import held_by_another
 
 
 def test_label_then_ball_in_the_right_place_also_in_a_flipped_scan(cohort, prepared):
@@ -125,3 +127,12 @@ def test_volumes_false_then_none_written_or_listed(cohort, tmp_path):
     command_of("luna16")(str(cohort.folder), str(tmp_path / "out"), volumes="false", jobs=1)
     assert not (tmp_path / "out" / "volumes").exists()
     assert "volumes" not in json.loads((tmp_path / "out" / "datalist.json").read_text())
+
+
+def test_output_that_another_process_writes_into_then_refused_and_nothing_written(cohort, tmp_path):
+    out = tmp_path / "out"
+    with held_by_another(out / LOCK), pytest.raises(InUseError, match="is writing into"):
+        prepare_cohort(request(cohort, out))
+    assert [path.name for path in out.iterdir()] == [LOCK]
+    prepare_cohort(request(cohort, out))
+    assert not (out / LOCK).exists()

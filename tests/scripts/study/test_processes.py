@@ -1,11 +1,7 @@
 """A command runs as its own process: logged, measured, and ended with the one that started it."""
 
-import os
-import subprocess
-import sys
-import time
-
-from scripts.study.processes import environment, locked, run_command
+from scripts.storage.locks import locked
+from scripts.study.processes import environment, run_command
 
 
 def test_command_then_its_output_is_appended_and_its_exit_code_returned(tmp_path):
@@ -43,25 +39,3 @@ def test_environment_of_a_command_without_a_list_of_gpus_then_shares_those_there
     assert environment(own) == {"CUDA_VISIBLE_DEVICES": "1"}
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     assert environment(own) == {}
-
-
-HOLD = """
-import sys, time
-from pathlib import Path
-from scripts.study.processes import locked
-with locked(Path(sys.argv[1])):
-    print("held", flush=True)
-    time.sleep(60)
-"""
-
-
-def test_lock_of_a_killed_process_then_free_again(tmp_path):
-    path = tmp_path / "step" / ".lock"
-    words = [sys.executable, "-c", HOLD, str(path)]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout.readline() == "held\n"
-        holder.kill()
-    started = time.monotonic()
-    with locked(path) as descriptor:
-        assert os.fstat(descriptor)
-    assert time.monotonic() - started < 30

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from scripts.study.processes import Outcome, environment, locked, run_command
+from scripts.storage.locks import locked
+from scripts.study.processes import Outcome, environment, run_command
 from scripts.study.workshop import Task, TaskError, Workshop, reason_of
 
 
@@ -166,7 +167,8 @@ def test_reason_then_the_line_that_says_what_went_wrong(lines, code, said):
 KILLED = """
 import sys
 from pathlib import Path
-from scripts.study.processes import locked, run_command
+from scripts.storage.locks import locked
+from scripts.study.processes import run_command
 with locked(Path(sys.argv[1]) / ".lock") as lock:
     run_command(["-c", "import os, time; print(os.getpid(), flush=True); time.sleep(60)"],
                 Path(sys.argv[1]) / "log", lock)
@@ -196,7 +198,7 @@ def test_runner_killed_then_its_command_ends_too_and_the_lock_is_free(tmp_path):
     child = int((tmp_path / "log").read_text())
     runner.kill()
     runner.wait()
-    with locked(tmp_path / ".lock"):
+    with locked(tmp_path / ".lock", wait=True):
         assert ended(child)
 
 
