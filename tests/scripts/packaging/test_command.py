@@ -50,6 +50,13 @@ def test_package_then_holds_what_the_zoo_asks_for(bundle):
         assert "run" in json.loads((bundle / "configs" / f"{name}.json").read_text())
 
 
+def test_package_under_the_strict_policy_then_allowed(packed, capsys):
+    """Configs, Python, weights and exports, in the zip and unpacked."""
+    for path in (packed / "lung.zip", packed / LUNG.name):
+        main(["audit", "--policy", "strict", "--config", str(path)])
+        assert capsys.readouterr().out == f"allowed: {path}\n"
+
+
 def test_metadata_then_the_versions_that_are_installed(bundle):
     meta = json.loads((bundle / "configs" / "metadata.json").read_text())
     packages = meta["required_packages_version"]
