@@ -1,9 +1,7 @@
 """What a shared config may name: the list (``allowed.ini``) that every audit judges by.
 
-Anything that is not listed is refused, whether or not it is known to be harmful. A listed
-component takes numbers, texts and other parts of the config; those of its arguments that are
-folders, files, names of code or switches are judged by their values
-(:mod:`scripts.audit.arguments`).
+Anything that is not listed is refused, harmful or not. Those arguments of listed components that
+are folders, files, names of code or switches are judged by value (:mod:`scripts.audit.arguments`).
 """
 
 from __future__ import annotations
@@ -14,15 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
-import monai.data
-import monai.engines
-import monai.handlers
-import monai.inferers
-import monai.losses
-import monai.metrics
-import monai.networks.nets
-import monai.optimizers
-import monai.transforms  # noqa: F401  # loaded so that their names can be looked up
+import monai  # noqa: F401  # loads all its modules, so that their names can be looked up
 
 LOADED = ("monai", "torch", "ignite", "numpy")
 

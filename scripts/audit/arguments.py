@@ -76,10 +76,8 @@ def unknown_argument(target: object, given: Iterable[str], names: Names) -> str:
         'takes no sigmod; did you mean sigmoid?'
     """
     taken = arguments_of(target, names) if isinstance(target, str) else None
-    if taken is None or taken.is_open:
-        return ""
-    wrong = [key for key in given if key not in (*taken.names, *RESERVED)]
-    if not wrong:
+    wrong = [key for key in given if taken and key not in (*taken.names, *RESERVED)]
+    if taken is None or taken.is_open or not wrong:
         return ""
     near = difflib.get_close_matches(wrong[0], taken.names, n=3) or sorted(taken.names)
     return f"takes no {wrong[0]}; did you mean {', '.join(near)}?"
@@ -142,7 +140,8 @@ def _value(key: str, value: Any, names: Names) -> Iterator[Sign]:
         allowed, why = ONLY[key]
         if value not in (allowed, None) and str(value).lower() != str(allowed).lower():
             level = HIGH if "unpickles" in why else MEDIUM
-            yield Sign(level, "pickle" if level == HIGH else "code", f"{key}={_shown(value)}", why)
+            shown = "(computed)" if value is UNKNOWN else value
+            yield Sign(level, "pickle" if level == HIGH else "code", f"{key}={shown}", why)
     elif key in READ | WRITTEN:
         if isinstance(value, str):
             sign = path_sign(value, written=key in WRITTEN)
@@ -159,10 +158,6 @@ def _value(key: str, value: Any, names: Names) -> Iterator[Sign]:
         sign = names.judge(value, target=True)
         if sign.level != LOW:
             yield Sign(sign.level, sign.kind, value, f"a name that the component calls: {sign.why}")
-
-
-def _shown(value: Any) -> str:
-    return "(computed)" if value is UNKNOWN else str(value)
 
 
 @lru_cache(maxsize=1024)

@@ -96,12 +96,11 @@ def audit(
         files = [*first, *(word for word in more if word not in overrides)]
         findings = by_risk(audit_paths(files, _read_overrides(overrides)))
         title = ", ".join([*files, *overrides])
-        shown = as_lines if policy == "strict" else as_text
-        print(shown(findings, title=title, low=low))
+        strict = policy == "strict"
+        print(as_lines(findings, title=title) if strict else as_text(findings, title, low=low))
         if json is not None:
-            write_json(
-                json, {"files": [*first, *more], "findings": [asdict(one) for one in findings]}
-            )
+            entries = [asdict(one) for one in findings]
+            write_json(json, {"files": [*first, *more], "findings": entries})
     if at_or_above(findings, PROBLEM if policy == "strict" else fail_on):
         raise SystemExit(1)
 
@@ -127,9 +126,8 @@ def _print_difference(sides: Sequence[str], json: str | None) -> list[Finding]:
     changes, added = compare(*(tuple(side.split(",")) for side in sides))
     print(printable(difference_text(changes, added, sides)))
     if json is not None:
-        write_json(
-            json, {"files": sides, "changes": changes, "added": [asdict(one) for one in added]}
-        )
+        entries = [asdict(one) for one in added]
+        write_json(json, {"files": sides, "changes": changes, "added": entries})
     return added
 
 
@@ -163,10 +161,8 @@ def _audit_configs(configs: Sequence[str], overrides: dict[str, Any]) -> list[Fi
     except (KeyError, IndexError, TypeError) as error:
         raise ValueError(f"{', '.join(overrides)}: no such id in {', '.join(configs)}") from error
     composition.origins |= dict.fromkeys(overrides, "override")
-    beside = [str(file) for file in sorted(folder.iterdir())] if home else []
-    referenced = _references_in(
-        [f for f in beside if f.lower().endswith(CONFIGS)], FolderFiles().read
-    )
+    beside = [str(file) for file in folder.iterdir() if file.suffix in CONFIGS] if home else []
+    referenced = _references_in(beside, FolderFiles().read)
     names = Names(FolderFiles(home or folder).read_inside)
     try:
         return audit_composition(composition, names, referenced, home)

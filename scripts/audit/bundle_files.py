@@ -31,7 +31,7 @@ class FolderFiles:
         Raises:
             ValueError: when the file is larger than :data:`MOST_TEXT`.
         """
-        for path in self._candidates(name):
+        for path in [*([self.folder / name] if self.folder else []), Path(name)]:
             if _is_file(path):
                 if path.stat().st_size > MOST_TEXT:
                     raise ValueError(
@@ -44,11 +44,6 @@ class FolderFiles:
         """Return the bytes of a file in the bundle's folder; None when it has none of this name."""
         path = None if self.folder is None else self.folder / name
         return path.read_bytes() if path is not None and _is_file(path) else None
-
-    def _candidates(self, name: str) -> list[Path]:
-        """List the paths that a name may mean, the one in the bundle's folder first."""
-        inside = [] if self.folder is None else [self.folder / name]
-        return [*inside, Path(name)]
 
     def names(self) -> list[str]:
         """List the files of the bundle's folder; links are listed, not followed.

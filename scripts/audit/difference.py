@@ -12,9 +12,10 @@ from scripts.audit.bundle_files import FolderFiles
 from scripts.audit.components import audit_components
 from scripts.audit.findings import LOW, Finding, by_risk, clipped
 from scripts.audit.names import Names
-from scripts.bundle.compose import Composition, compose
+from scripts.bundle.compose import compose
 
 LONGEST = 100
+RUN = ("target", "expression", "import")  # kinds of low findings that run code, unlike paths
 Change = dict[str, str]
 
 
@@ -36,23 +37,15 @@ def compare(before: Sequence[str], after: Sequence[str]) -> tuple[list[Change], 
         ValueError: for a file that does not exist or cannot be read.
     """
     left, right = (compose(list(files), FolderFiles().read) for files in (before, after))
-    names = Names(FolderFiles(_bundle_of(after[0])).read_inside)
+    folder = Path(after[0]).resolve().parent
+    names = Names(FolderFiles(folder.parent if folder.name == "configs" else folder).read_inside)
     known = {(f.level, f.kind, f.what) for f in audit_components(left, names)}
-    findings = _executed(right, names)
-    added = [f for f in findings if (f.level, f.kind, f.what) not in known]
+    added = [
+        one
+        for one in audit_components(right, names)
+        if (one.level, one.kind, one.what) not in known and (one.level != LOW or one.kind in RUN)
+    ]
     return list(_differ(left.config, right.config, "")), by_risk(added)
-
-
-def _bundle_of(file: str) -> Path:
-    """Return the folder of a config's bundle."""
-    folder = Path(file).resolve().parent
-    return folder.parent if folder.name == "configs" else folder
-
-
-def _executed(composition: Composition, names: Names) -> list[Finding]:
-    """List the findings of a config, without harmless ones that run no code (paths)."""
-    findings = audit_components(composition, names)
-    return [f for f in findings if f.level != LOW or f.kind in ("target", "expression", "import")]
 
 
 def _differ(old: Any, new: Any, id_: str) -> Iterator[Change]:
@@ -102,12 +95,13 @@ def _differ_lists(old: list[Any], new: list[Any], id_: str) -> Iterator[Change]:
             pairs.append((source, target))
             text = f"{other[target]} moved from index {source} to {target}"
             yield {"change": "moved", "id": f"{id_}::{target}", "text": text}
-    for index in removed:
-        text = f"removed from the list: {_shown(old[index])}"
-        yield {"change": "removed", "id": f"{id_}::{index}", "text": text}
-    for index in added:
-        text = f"added to the list: {_shown(new[index])}"
-        yield {"change": "added", "id": f"{id_}::{index}", "text": text}
+    for change, to, items, indices in (
+        ("removed", "from", old, removed),
+        ("added", "to", new, added),
+    ):
+        for index in indices:
+            text = f"{change} {to} the list: {_shown(items[index])}"
+            yield {"change": change, "id": f"{id_}::{index}", "text": text}
     for source, target in sorted(pairs):
         yield from _differ(old[source], new[target], f"{id_}::{target}")
 

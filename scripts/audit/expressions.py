@@ -131,7 +131,9 @@ class Grammar:
     def signs(self, node: ast.AST) -> Iterator[Sign]:
         """Judge a node and all that it contains."""
         text = self.value(node)
-        if isinstance(text, str):
+        if isinstance(text, bytes) or text == "_target_":
+            yield self._refused(node, "hides a path or a component")
+        elif isinstance(text, str):
             yield path_sign(text, written=False)
         elif isinstance(node, ast.Name):
             yield from self._name(node)

@@ -84,7 +84,7 @@ def clipped(text: str, longest: int = LONGEST) -> str:
     return line if len(line) <= longest else f"{line[: longest - 1].rstrip()} ..."
 
 
-def as_text(findings: Sequence[Finding], *, title: str, low: bool = True) -> str:
+def as_text(findings: Sequence[Finding], title: str, *, low: bool = True) -> str:
     """Format findings, the highest risk first.
 
     Args:
@@ -112,18 +112,12 @@ def _lines(finding: Finding) -> list[str]:
     return [f"  {finding.kind:10} {location}", f"  {'':10}   {what}", f"  {'':10}   {why}"]
 
 
-def as_lines(findings: Sequence[Finding], *, title: str, low: bool = False) -> str:
-    """Format what a strict policy refuses, one line each; low findings only on request.
-
-    Args:
-        findings: findings, sorted.
-        title: names of the audited files.
-        low: accepted like :func:`as_text`; allowed parts are not listed either way.
-    """
-    refused = [finding for finding in findings if finding.level != LOW]
+def as_lines(findings: Sequence[Finding], *, title: str) -> str:
+    """Format what a strict policy refuses, one line each; one line when it refuses nothing."""
     lines = [
         f"refused ({one.level}): {':'.join(filter(None, (one.file, one.place)))}: "
         f"{clipped(one.what, 100)}: {clipped(one.why)}"
-        for one in refused
+        for one in findings
+        if one.level != LOW
     ]
     return printable("\n".join(lines or [f"allowed: {title}"]))

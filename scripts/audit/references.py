@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from functools import lru_cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +55,7 @@ def audit_references(
         for id_ in places:
             if id_.partition("::")[0] in evaluated and not wanted.startswith("::"):
                 problems += _dangling(composition, own, wanted, id_)
-    for id_ in _circles(own, referred):
+    for id_ in _circle(own, referred):
         why = "refers to itself in a circle"
         problems.append(_problem(composition, "reference", id_, what=f"@{id_}", why=why))
     return [*problems, *_unused(composition, frozenset(referred), referenced)]
@@ -103,41 +105,28 @@ def _dangling(
     composition: Composition, own: dict[str, Any], wanted: str, id_: str
 ) -> Iterator[Finding]:
     """Yield a problem when a reference has no target."""
-    try:
+    with suppress(MissingError):
         find(own, wanted)
         if wanted:
             return
-    except MissingError:
-        pass
     near = difflib.get_close_matches(wanted, list(all_ids(own)), n=2, cutoff=0.6)
     hint = f"; did you mean {', '.join('@' + one for one in near)}?" if near else ""
     why = f"refers to nothing{hint}" if wanted else "refers to nothing: an id must follow @"
     yield _problem(composition, "reference", id_, what=f"@{wanted}", why=why)
 
 
-def _circles(own: dict[str, Any], referred: Iterable[str]) -> list[str]:
-    """List ids that depend on themselves."""
+def _circle(own: dict[str, Any], referred: Iterable[str]) -> list[str]:
+    """List the ids of a circle of references, none if there is no circle."""
     needs: dict[str, list[str]] = {}
     for wanted in referred:
-        try:
-            inside = find(own, wanted) if wanted else None
-        except MissingError:
-            inside = None
-        needs[wanted] = [one for _, value in walk(inside) for one in references_of(value)]
-    return [start for start in needs if _reaches(needs, start)]
-
-
-def _reaches(needs: dict[str, list[str]], start: str) -> bool:
-    """Whether an id depends on itself, directly or through others."""
-    waiting, seen = list(needs[start]), set()
-    while waiting:
-        one = waiting.pop()
-        if one == start:
-            return True
-        if one not in seen:
-            seen.add(one)
-            waiting += needs.get(one, [])
-    return False
+        with suppress(MissingError):
+            inside = walk(find(own, wanted)) if wanted else ()
+            needs[wanted] = [one for _, value in inside for one in references_of(value)]
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        return list(dict.fromkeys(error.args[1]))
+    return []
 
 
 def _unused(
@@ -156,23 +145,17 @@ def _unused(
 def _set_ids(composition: Composition) -> Iterator[str]:
     """Yield the ids that the files set; for those of :data:`GROUPS`, their entries."""
     for id_ in composition.written:
-        try:
+        with suppress(MissingError):
             value = find(composition.config, id_)
-        except MissingError:
-            continue
-        if id_ in GROUPS and isinstance(value, dict) and "_target_" not in value:
-            yield from (f"{id_}::{key}" for key in value)
-        else:
-            yield id_
+            is_group = id_ in GROUPS and isinstance(value, dict) and "_target_" not in value
+            yield from ([f"{id_}::{key}" for key in value] if is_group else [id_])
 
 
 def _is_used(config: dict[str, Any], id_: str, known: frozenset[str]) -> bool:
     """Whether an id, or an id above or below it, is used."""
     parts = id_.split("::")
     above = ["::".join(parts[:length]) for length in range(1, len(parts) + 1)]
-    if any(one in known for one in above):
-        return True
-    if any(one.startswith(f"{id_}::") for one in known):
+    if any(one in known for one in above) or any(one.startswith(f"{id_}::") for one in known):
         return True
     parent = find(config, above[-2]) if len(above) > 1 else {}
     if len(above) > 1 and (isinstance(parent, list) or "_target_" in parent):

@@ -20,8 +20,8 @@ MISSING = "missing"  # for an id that does not exist, which is reported with the
 DATA = "(data)"  # stands for the full path of the user's data, which is read only
 REFERENCE = "REFERENCE_"  # with a number, stands for a reference in the code of an expression
 RANKS = ("LOCAL_RANK", "RANK", "WORLD_SIZE")  # numbers that torchrun sets
-FOLDERS = {"scripts.packaging.location.bundle_root": "."}
-SAME_FOLDER = {"scripts.prediction.studies.root_of": "source"}
+BUNDLE_FOLDER = "scripts.packaging.location.bundle_root"
+DATA_FOLDER = "scripts.prediction.studies.root_of"
 JOINING = ("os.path.join", "pathlib.Path", "pathlib.PurePath", "pathlib.PurePosixPath")
 GIVEN = {"monai": "monai", "torch": "torch", "np": "numpy", "numpy": "numpy"}
 ADDRESS = re.compile(r"\b[A-Za-z][\w+.-]+:/|^databricks\b|^\w+@[\w.]+:")
@@ -87,8 +87,8 @@ class Static:
             'models/x.pt'
         """
         if isinstance(value, dict) and "_target_" in value:
-            folder = SAME_FOLDER.get(str(value["_target_"]), "")
-            return FOLDERS.get(str(value["_target_"])) or self.of(value.get(folder, UNKNOWN))
+            folder = self.of(value.get("source")) if value["_target_"] == DATA_FOLDER else UNKNOWN
+            return "." if value["_target_"] == BUNDLE_FOLDER else folder
         if isinstance(value, dict):
             return {key: self.of(item) for key, item in value.items()}
         if isinstance(value, list):

@@ -237,6 +237,12 @@ OTHER: dict[str, Config] = {
     "private folder": _run("$glob.glob('/home/*/*.pem')", imports=["$import glob"]),
     "secrets": _run("$os.environ['TOKEN']", imports=["$import os"]),
     "path hidden in a text": _run("$'x/etc/passwd'[1:]"),
+    "path of bytes": _run("$[{'image': str(b'/etc/passwd', 'utf8')}]"),
+    "path of a module's constant": _run("$os.path.sep", imports=["$import os"]),
+    "component in an expression": _part(
+        "scripts.bundle.model_file.trained_network",
+        settings="$dict(network_def={'_target_': 'monai.networks.nets.MILModel'})",
+    ),
     "path of characters": _run("$f'{47:c}etc'"),
     "path by formatting": {**_run("$@a % 47"), "a": "%cetc/passwd"[0:0] + " %cetc/passwd"},
     "network in a text": _run("$'{0.__class__}'.format(@part)", part={"_target_": "Compose"}),
