@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import highdicom
-import numpy as np
 from highdicom.sr import CodedConcept
 from numpy.typing import NDArray
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
+from scipy import ndimage
 
 from scripts.datasets.segment_classes import SegmentClass
 from scripts.prediction.dicom.algorithm import SOFTWARE, Algorithm, long_string
@@ -26,6 +27,7 @@ from scripts.prediction.dicom.segmentation_object import DESCRIPTION, described_
 from scripts.prediction.dicom.source_series import quiet, read_source
 from scripts.prediction.result import Prediction, Segment
 from scripts.storage.files import atomic_path
+from scripts.volumes.geometry import Floats
 
 SERIES_NUMBER = 9002
 # SOP class UID that the standard requires in references to a study.
@@ -63,8 +65,9 @@ def _structure_set(prediction: Prediction, segments: Sequence[Segment]) -> Datas
     structures.ReferencedFrameOfReferenceSequence = [_frame_reference(source)]
     structures.StructureSetROISequence = [_structure(segment, frame) for segment in segments]
     mask = prediction.mask_on_slices()
+    boxes = dict(enumerate(ndimage.find_objects(mask, len(segments)), start=1))
     structures.ROIContourSequence = [
-        _contours(prediction, mask, segment, source) for segment in segments
+        _contours(prediction, mask, segment, boxes[segment.number], source) for segment in segments
     ]
     structures.RTROIObservationsSequence = [
         _observation(segment, prediction.meaning_of(segment.kind)) for segment in segments
@@ -150,19 +153,22 @@ def _structure(segment: Segment, frame: str) -> Dataset:
 
 
 def _contours(
-    prediction: Prediction, mask: NDArray[Any], segment: Segment, source: Sequence[Dataset]
+    prediction: Prediction,
+    mask: NDArray[Any],
+    segment: Segment,
+    box: tuple[slice, ...] | None,
+    source: Sequence[Dataset],
 ) -> Dataset:
-    """Return the contours of a segment, slice by slice."""
-    where = mask == segment.number
+    """Return the contours of a segment, slice by slice; box: None for one without a voxel."""
     contours = []
-    for k in np.flatnonzero(where.any(axis=(1, 2))).tolist():
-        for polygon in closed_contours(where[k]):
+    for k in range(box[0].start, box[0].stop) if box else ():
+        for polygon in closed_contours(mask[k] == segment.number):
             points = prediction.on_slice(k, polygon)
             contour = Dataset()
             contour.ContourImageSequence = [_image_reference(source[k])]
             contour.ContourGeometricType = "CLOSED_PLANAR"
             contour.NumberOfContourPoints = len(points)
-            contour.ContourData = [f"{value:.4f}" for value in points.ravel().tolist()]
+            contour.add(_contour_data(points))
             contours.append(contour)
     structure = Dataset()
     structure.ReferencedROINumber = segment.number
@@ -170,6 +176,12 @@ def _contours(
     if contours:
         structure.ContourSequence = contours
     return structure
+
+
+def _contour_data(points: Floats) -> DataElement:
+    """Return the coordinates as one text, as pydicom's list of numbers takes 30 times as much."""
+    text = "\\".join(f"{value:.4f}" for value in points.ravel().tolist())
+    return DataElement("ContourData", "DS", text, already_converted=True)
 
 
 def _observation(segment: Segment, code: SegmentClass) -> Dataset:

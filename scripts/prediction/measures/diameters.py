@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,7 @@ from scripts.volumes.geometry import Floats
 
 # Lengths that differ by less are equal: rounding must not decide between mirrored ends
 SAME_MM = 1e-6
+PAIRS_AT_ONCE = 500_000  # of edges and positions: 30 MB
 
 Ends = Floats
 """(2, 2): two points as (row, column) in voxels, voxel centres at whole numbers."""
@@ -66,10 +69,29 @@ def measure_diameters(
         raise ValueError(f"mask: must be (Z, Y, X) with at least one voxel, got shape {mask.shape}")
     spacing = np.array([row_mm, column_mm])
     slices = np.flatnonzero(mask.any(axis=(1, 2))).tolist()
-    measured = [_in_slice(mask[k], spacing, k + first_slice) for k in slices]
-    longest = max(each.longest_mm for each in measured)
-    equal = [each for each in measured if each.longest_mm > longest - SAME_MM]
-    return equal[len(equal) // 2]
+    lengths = [_longest_in(mask[k], spacing) for k in slices]
+    equal = [k for k, mm in zip(slices, lengths, strict=True) if mm > max(lengths) - SAME_MM]
+    chosen = equal[len(equal) // 2]
+    return _in_slice(mask[chosen], spacing, chosen + first_slice)
+
+
+def _longest_in(mask: NDArray[np.bool_], spacing: Floats) -> float:
+    """Return the longest diameter of a slice, from the outer ends of its rows and columns."""
+    corners = _hull(np.concatenate([_row_ends(mask), _row_ends(mask.T)[:, ::-1]]) * spacing)
+    return float(cdist(corners, corners).max())
+
+
+def _row_ends(mask: NDArray[np.bool_]) -> Floats:
+    """Return (N, 2), (row, column) half a voxel outside the first and last voxel of each row."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    first = mask[rows].argmax(axis=1) - 0.5
+    last = mask.shape[1] - 0.5 - mask[rows, ::-1].argmax(axis=1)
+    return np.concatenate([np.stack([rows, first], 1), np.stack([rows, last], 1)])
+
+
+def _hull(points: Floats) -> Floats:
+    """Return the corners of the convex hull: for any outline a few hundred at most."""
+    return np.asarray(points[ConvexHull(points).vertices], np.float64)
 
 
 def _in_slice(mask: NDArray[np.bool_], spacing: Floats, number: int) -> Diameters:
@@ -78,7 +100,7 @@ def _in_slice(mask: NDArray[np.bool_], spacing: Floats, number: int) -> Diameter
         (line - 1) * spacing for line in find_contours(np.pad(mask, 1).astype(np.float32), 0.5)
     ]
     points = np.concatenate(outlines)
-    corners = points[ConvexHull(points).vertices]
+    corners = _hull(points)
     lengths = np.triu(cdist(corners, corners))
     longest = float(lengths.max())
     candidates = []
@@ -109,16 +131,36 @@ def _perpendicular(outlines: list[Floats], ends: Floats) -> Floats:
 def _outermost(outlines: list[Floats], positions: Floats) -> tuple[Floats, Floats]:
     """Return the first and last crossing with the outline of N lines across, (N,) each.
 
+    Each edge is paired only with the positions that it spans, a block of edges at a time, so that
+    memory does not grow with the length of a ragged outline.
+
     Args:
         outlines: closed, (M, 2) each: coordinates along and across.
-        positions: (N,), of the lines, along.
+        positions: (N,), of the lines, along; ascending.
     """
-    starts = np.concatenate([line[:-1] for line in outlines])[:, :, None]
-    stops = np.concatenate([line[1:] for line in outlines])[:, :, None]
-    run = stops[:, 0] - starts[:, 0]
+    starts = np.concatenate([line[:-1] for line in outlines])
+    stops = np.concatenate([line[1:] for line in outlines])
     # an edge that runs across counts at its start; its stop is the start of the next edge
-    share = (positions - starts[:, 0]) / np.where(run == 0, 1, run)
-    met = (share >= 0) & (share <= 1)
-    across = starts[:, 1] + share * (stops[:, 1] - starts[:, 1])
-    low = np.where(met, across, np.inf).min(axis=0)
-    return low, np.where(met, across, -np.inf).max(axis=0)
+    first = np.searchsorted(positions, np.minimum(starts[:, 0], stops[:, 0]), "left")
+    after = np.searchsorted(positions, np.maximum(starts[:, 0], stops[:, 0]), "right")
+    low, high = np.full(len(positions), np.inf), np.full(len(positions), -np.inf)
+    for block in _blocks(after - first):
+        spanned = (after - first)[block]
+        edges = np.repeat(np.arange(block.start, block.stop), spanned)
+        offsets = np.arange(len(edges)) - np.repeat(np.cumsum(spanned) - spanned, spanned)
+        at = first[edges] + offsets
+        run = (stops - starts)[edges]
+        share = (positions[at] - starts[edges, 0]) / np.where(run[:, 0] == 0, 1, run[:, 0])
+        across = starts[edges, 1] + share * run[:, 1]
+        np.minimum.at(low, at, across)
+        np.maximum.at(high, at, across)
+    return low, high
+
+
+def _blocks(sizes: NDArray[np.int64]) -> Iterator[slice]:
+    """Cut items into blocks whose sizes add up to about :data:`PAIRS_AT_ONCE` at most."""
+    ends = np.searchsorted(np.cumsum(sizes), np.arange(PAIRS_AT_ONCE, sizes.sum(), PAIRS_AT_ONCE))
+    bounds = [0, *dict.fromkeys(ends.tolist()), len(sizes)]
+    for start, stop in pairwise(bounds):
+        if stop > start:
+            yield slice(start, stop)

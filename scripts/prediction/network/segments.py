@@ -136,8 +136,24 @@ def _number(
             f"segments: {count} components of {rule.kind} are more than can be numbered, probably "
             "noise; raise --threshold, or the bundle's smallest_object_mm3"
         )
-    sizes = np.bincount(components.ravel(), minlength=count + 1)[1:]
+    sizes = component_sizes(components, count)
     rank = np.zeros(count + 1, np.uint16)
     rank[1 + np.argsort(-sizes, kind="stable")] = first + np.arange(count)
-    numbers += rank[components]
+    for plane, parts in zip(numbers, components, strict=True):  # in place, for memory
+        plane += rank[parts]
     return int(count)
+
+
+def component_sizes(components: NDArray[Any], count: int) -> NDArray[np.int64]:
+    """Return the number of voxels of each component, 1 to ``count``.
+
+    Args:
+        components: (Z, Y, X), the number of the component in each voxel, 0 background. It is
+            counted slice by slice, as numpy counts in copies of 8 bytes for each voxel.
+        count: of the components.
+    """
+    sizes = np.zeros(count + 1, np.int64)
+    for plane in components:
+        voxels = np.bincount(plane.ravel())
+        sizes[: len(voxels)] += voxels
+    return sizes[1:]
