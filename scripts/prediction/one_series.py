@@ -18,6 +18,7 @@ import torch
 
 from scripts.prediction.dicom.source_series import NO_FRAME
 from scripts.prediction.inventory import Source
+from scripts.prediction.limits import LimitError, with_largest_lesions
 from scripts.prediction.manifest import (
     facts_of,
     fingerprint,
@@ -166,10 +167,17 @@ def _write_products(task: Task, prediction: Prediction, folder: Path, watch: Sto
 
         with watch.step("measure"):
             statistics = measure(prediction)
+    warnings, dicom = prediction.facts["warnings"], prediction
+    if any(PRODUCTS[name].needs_dicom for name in names):
+        dicom, note = with_largest_lesions(prediction)
+        warnings += [note] if note else []
     for name in names:
+        content = dicom if PRODUCTS[name].needs_dicom else prediction
         with watch.step(f"write {name}"), _disk_errors(task.output):
             try:
-                write_product(name, prediction, folder, statistics)
+                write_product(name, content, folder, statistics)
+            except LimitError as error:
+                warnings.append(f"no {name} written: {error}")
             except ValueError as error:
                 raise ValueError(f"{name}: {error}{_without(name, names)}") from error
 

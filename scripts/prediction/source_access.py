@@ -17,7 +17,8 @@ from scripts.storage.archive import ArchiveReader, File, Limits, printable
 from scripts.volumes.dicom_series import Series
 from scripts.volumes.dicom_slice import SliceFile, read_slice
 from scripts.volumes.geometry import IrregularGridError
-from scripts.volumes.volume_files import files_of
+from scripts.volumes.stored_voxels import HEADER_BYTES
+from scripts.volumes.volume_files import data_file_named_by, files_of
 
 PREFIX = "predict-"  # of temporary folders
 
@@ -139,10 +140,14 @@ def _hidden(path: Path, name: str) -> dict[str, str]:
 def _unpack(source: Source, folder: Path, limits: Limits) -> Path:
     """Unpack a volume file and its voxel files; return the path of the volume file."""
     path = folder / f"{source.name}{_suffix(source.files[0])}"
+    target = path
     with ArchiveReader(limits) as reader:
-        for number, file in enumerate(source.files):
+        for file in source.files:
             content = reader.read(file.location, max_bytes=limits.archive_bytes)
-            (folder / file.parts[-1] if number else path).write_bytes(content)
+            target.parent.mkdir(exist_ok=True, parents=True)
+            target.write_bytes(content)
+            if file is source.files[0] and len(source.files) > 1:
+                target = folder / data_file_named_by(path.name, content[:HEADER_BYTES])
     return path
 
 

@@ -21,7 +21,8 @@ from scripts.storage.file_tree import Unlisted, tree_files
 from scripts.volumes.dicom_kind import why_not_dicom, why_not_slice
 from scripts.volumes.dicom_parts import SliceFacts
 from scripts.volumes.dicom_slice import DamagedFileError, read_slice
-from scripts.volumes.volume_files import VOLUME_SUFFIXES
+from scripts.volumes.stored_voxels import HEADER_BYTES, spellings
+from scripts.volumes.volume_files import VOLUME_SUFFIXES, data_file_named_by, files_of
 
 # one CT has up to 2 GB; slices pack to a half or a quarter, phantoms and blank masks to less
 LIMITS = Limits(total_bytes=16 << 30, expansion=200)
@@ -58,7 +59,7 @@ def find_sources(
     inventory, sorted_files = Inventory(), _Files()
     with ArchiveReader(limits) as reader:
         files = _files(reader, root, leave_out, inventory)
-        volumes = _volumes(files)
+        volumes = _volumes(reader, files)
         taken = {file.location for volume in volumes for file in volume.files}
         for file in files:
             if file.location not in taken:
@@ -84,9 +85,10 @@ def _files(
     """List files in the order of their names; unsafe or damaged zip members become remarks."""
     if root.is_file() and root.suffix.lower() != ".zip":
         own = File((root.name,), Location(root), root.stat().st_size)
-        paths = [path for path in sorted(root.parent.iterdir()) if path.is_file()]
-        others = [File((path.name,), Location(path), path.stat().st_size) for path in paths]
-        return [own, *(file for file in others if _belongs_to(file, own))]
+        voxels = files_of(root)[1:] if is_volume_name(root.name) else ()
+        parts = [path.relative_to(root.parent).parts for path in voxels]
+        sizes = [path.stat().st_size for path in voxels]
+        return [own, *map(File, parts, map(Location, voxels), sizes)]
     files = []
     outside = leave_out.resolve() if leave_out is not None else None
     for file in tree_files(reader, root, stray=True):
@@ -101,14 +103,15 @@ def _files(
     return sorted(files, key=lambda file: file.parts)
 
 
-def _belongs_to(file: File, volume: File) -> bool:
-    """Whether a file holds the voxels of a volume's header: scan.raw of scan.mhd."""
-    *folder, name = file.parts
-    *its_folder, its_name = volume.parts
-    stem, _, suffix = name.rpartition(".")
-    its_stem, _, its_suffix = its_name.rpartition(".")
-    pair = suffix.lower() in ("raw", "zraw") and its_suffix.lower() in ("mhd", "nrrd")
-    return pair and folder == its_folder and stem == its_stem
+def _voxel_files(reader: ArchiveReader, volume: File, files: Sequence[File]) -> list[File]:
+    """Return the separate voxel file that a volume's header names, if it is among the files."""
+    try:
+        head = reader.head(volume.location, HEADER_BYTES)
+        named = data_file_named_by(volume.parts[-1], head)
+    except (ValueError, OSError):
+        return []  # reported when the volume is read
+    wanted = {(*volume.parts[:-1], *name.split("/")) for name in spellings(named)}
+    return [file for file in files if named and file.parts in wanted][:1]
 
 
 # --- DICOM ----------------------------------------------------------------------------------------
@@ -168,14 +171,14 @@ def _remark_others(sorted_files: _Files, inventory: Inventory) -> None:
 # --- volumes and names ----------------------------------------------------------------------------
 
 
-def _volumes(files: Sequence[File]) -> list[Source]:
+def _volumes(reader: ArchiveReader, files: Sequence[File]) -> list[Source]:
     """Make a source of each volume file, with its separate voxel files."""
     sources = []
     for file in files:
         name = file.parts[-1]
         if not is_volume_name(name) or is_stray(file.parts):
             continue
-        voxel_files = [other for other in files if _belongs_to(other, file)]
+        voxel_files = _voxel_files(reader, file, files)
         sources.append(
             Source(
                 name=_plain_name(name),

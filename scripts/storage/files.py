@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from scripts.storage.texts import spreadsheet_cell
+
 PART = ".part-"  # prefix of unfinished files and folders
 
 
@@ -122,7 +124,8 @@ def write_csv(
 ) -> None:
     """Write rows as a CSV file with a header, atomically.
 
-    Undefined values (None, NaN) become empty cells.
+    Undefined values (None, NaN) become empty cells; texts that a spreadsheet would calculate are
+    quoted.
 
     Args:
         path: file to write.
@@ -138,12 +141,12 @@ def write_csv(
         columns = list(rows[0])
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
+    writer.writerow(map(spreadsheet_cell, columns))
     for number, row in enumerate(rows):
         if set(row) != set(columns):
             odd = sorted(set(row) ^ set(columns))
             raise ValueError(f"rows: row {number} of {path} differs from the header in {odd}")
-        values = (plain(row[column]) for column in columns)
+        values = (spreadsheet_cell(plain(row[column])) for column in columns)
         writer.writerow(["" if value is None else value for value in values])
     write_text(path, text.getvalue())
 

@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 
 from scripts.storage.files import write_csv, write_text
+from scripts.storage.texts import markdown_text
 from scripts.study.cells import Cell
 from scripts.study.declaration import Study
 from scripts.study.drawings import draw_comparison, draw_curves, draw_same_slices
@@ -206,22 +207,23 @@ Parts = tuple[Sequence[Table], dict[str, str]]
 
 def as_markdown(study: Study, facts: Sequence[str], holes: Sequence[str], parts: Parts) -> str:
     """Return the report as Markdown, with links to the pictures."""
-    lines = [f"# {study.title}", "", study.question, "", "Research only. Not for diagnosis.", ""]
-    lines += [f"- {fact}" for fact in facts]
+    say = markdown_text
+    lines = [f"# {say(study.title)}", "", say(study.question), ""]
+    lines += ["Research only. Not for diagnosis.", "", *[f"- {say(fact)}" for fact in facts]]
     if holes:
-        lines += ["", "## Missing", "", *[f"- {hole}" for hole in holes]]
+        lines += ["", "## Missing", "", *[f"- {say(hole)}" for hole in holes]]
     for table in parts[0]:
-        lines += ["", f"## {table.title}", "", _line(table.headings)]
+        lines += ["", f"## {say(table.title)}", "", _line(table.headings)]
         lines.append(_line(["---"] * len(table.headings)))
         lines += [_line(row) for row in table.rows]
-        lines += ["", *table.notes]
+        lines += ["", *map(say, table.notes)]
     for title, name in parts[1].items():
-        lines += ["", f"## {title}", "", f"![{title}]({name})"]
+        lines += ["", f"## {say(title)}", "", f"![{say(title)}]({name})"]
     return "\n".join(lines) + "\n"
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
+    return "| " + " | ".join(map(markdown_text, cells)) + " |"
 
 
 def as_html(study: Study, facts: Sequence[str], holes: Sequence[str], parts: Parts) -> str:

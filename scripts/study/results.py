@@ -13,6 +13,7 @@ from typing import Any
 from scripts.datasets.shares import PARTITIONS
 from scripts.evaluation.confusion import Confusion
 from scripts.evaluation.summary import FRACTIONS
+from scripts.storage.texts import cell_text
 from scripts.study.cells import Cell
 from scripts.study.declaration import Study
 from scripts.study.workshop import Workshop
@@ -171,7 +172,8 @@ def read_table(path: Path) -> Table:
     if not path.is_file():
         return []
     with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+        rows = list(csv.DictReader(file))
+    return [{cell_text(key): cell_text(cell) for key, cell in row.items()} for row in rows]
 
 
 def patients_of(datalist: Mapping[str, Any]) -> dict[str, str]:

@@ -242,7 +242,7 @@ def data_file(path: Path, name: str, entry: str) -> Path:
         FileNotFoundError: when there is no such file.
     """
     inside = relative_name(path, name, entry)
-    for spelling in _spellings(inside):
+    for spelling in spellings(inside):
         if (path.parent / spelling).is_file():
             return path.parent / spelling
     raise FileNotFoundError(
@@ -268,14 +268,15 @@ def relative_name(path: Path, name: str, entry: str) -> str:
     return "/".join(parts)
 
 
-def _spellings(name: str) -> list[str]:
-    """Return the ways in which a disk may spell a name: composed or decomposed accents, latin-1."""
+def spellings(name: str) -> list[str]:
+    """Return the ways to spell a name: composed or decomposed accents, latin-1, a zip's cp437."""
     raw = os.fsencode(name)
     readings: list[Callable[[], str]] = [
         lambda: name,
         lambda: unicodedata.normalize("NFC", name),
         lambda: unicodedata.normalize("NFD", name),
         lambda: raw.decode("latin-1"),
+        lambda: raw.decode("cp437"),
         lambda: raw.decode("utf-8"),
     ]
     spelled = []

@@ -9,18 +9,22 @@ slice was examined. A segment that was not found is described, but no frame refe
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import highdicom
 import numpy as np
 from highdicom.sr import CodedConcept
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as DicomSequence
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+from scipy import ndimage
 
 from scripts.datasets.segment_classes import SegmentClass
 from scripts.prediction.dicom.algorithm import SOFTWARE, Algorithm, long_string
 from scripts.prediction.dicom.source_series import quiet, read_source
+from scripts.prediction.limits import MOST_FRAME_BYTES, check_limit
 from scripts.prediction.result import Prediction, Segment
 from scripts.storage.files import atomic_path
 
@@ -55,6 +59,7 @@ def write_segmentation(prediction: Prediction, path: Path) -> None:
 def _segmentation(prediction: Prediction, segments: tuple[Segment, ...]) -> Dataset:
     """Make the object."""
     source, mask = read_source(prediction), prediction.mask_on_slices()
+    _check_frames(mask, len(segments))
     algorithm = Algorithm.of(prediction.facts)
     kind = np.uint8 if len(segments) < 256 else np.uint16
     segmentation: Dataset = highdicom.seg.Segmentation(
@@ -82,6 +87,14 @@ def _segmentation(prediction: Prediction, segments: tuple[Segment, ...]) -> Data
     segmentation.ContentCreatorName = ""  # required; there is no human author
     _end_with_zero(segmentation)
     return segmentation
+
+
+def _check_frames(mask: NDArray[Any], count: int) -> None:
+    """Refuse more frames, one per slice and segment, than can be written in the memory there is."""
+    boxes = [box for box in ndimage.find_objects(mask, count) if box]
+    frames = sum(box[0].stop - box[0].start for box in boxes)
+    bytes_each = mask.shape[1] * mask.shape[2] // 8
+    check_limit(f"frames of {bytes_each:,} bytes", frames, MOST_FRAME_BYTES // max(1, bytes_each))
 
 
 def described_segments(prediction: Prediction) -> tuple[Segment, ...]:

@@ -25,6 +25,7 @@ from scripts.prediction.dicom.algorithm import SOFTWARE, Algorithm, long_string
 from scripts.prediction.dicom.contours import closed_contours
 from scripts.prediction.dicom.segmentation_object import DESCRIPTION, described_segments
 from scripts.prediction.dicom.source_series import quiet, read_source
+from scripts.prediction.limits import MOST_CONTOURS, check_limit
 from scripts.prediction.result import Prediction, Segment
 from scripts.storage.files import atomic_path
 from scripts.volumes.geometry import Floats
@@ -66,9 +67,13 @@ def _structure_set(prediction: Prediction, segments: Sequence[Segment]) -> Datas
     structures.StructureSetROISequence = [_structure(segment, frame) for segment in segments]
     mask = prediction.mask_on_slices()
     boxes = dict(enumerate(ndimage.find_objects(mask, len(segments)), start=1))
-    structures.ROIContourSequence = [
-        _contours(prediction, mask, segment, boxes[segment.number], source) for segment in segments
-    ]
+    contours: list[Dataset] = []
+    count = 0
+    for segment in segments:
+        contours.append(_contours(prediction, mask, segment, boxes[segment.number], source))
+        count += len(contours[-1].get("ContourSequence", ()))
+        check_limit("outlines", count, MOST_CONTOURS)
+    structures.ROIContourSequence = contours
     structures.RTROIObservationsSequence = [
         _observation(segment, prediction.meaning_of(segment.kind)) for segment in segments
     ]
@@ -170,6 +175,7 @@ def _contours(
             contour.NumberOfContourPoints = len(points)
             contour.add(_contour_data(points))
             contours.append(contour)
+        check_limit("outlines", len(contours), MOST_CONTOURS)
     structure = Dataset()
     structure.ReferencedROINumber = segment.number
     structure.ROIDisplayColor = list(prediction.meaning_of(segment.kind).rgb)

@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from scripts.prediction.limits import MOST_CHARACTERS, check_limit
+
 # HU and its grey level, linear in between: soft tissue has four HU per level, lung ten, bone
 # thirty, so that eight bits suffice for each window
 CURVE = ((-1024, 0), (-200, 80), (300, 210), (1600, 255))
@@ -59,8 +61,16 @@ def encode_masks(mask: NDArray[Any]) -> list[str]:
         One text per slice, empty without a segment: base64 of triples (voxels skipped since the
         end of the last run, length, segment number), row by row, each in little-endian base 128
         (LEB128).
+
+    Raises:
+        LimitError: for a mask so ragged that no browser would open the page.
     """
-    return [_runs(np.ascontiguousarray(one).ravel()) if one.any() else "" for one in mask]
+    texts, size = [], 0
+    for one in mask:
+        texts.append(_runs(np.ascontiguousarray(one).ravel()) if one.any() else "")
+        size += len(texts[-1])
+        check_limit("characters of outlines", size, MOST_CHARACTERS)
+    return texts
 
 
 def _runs(values: NDArray[Any]) -> str:

@@ -81,13 +81,14 @@ def test_slice_damaged_after_listing_then_its_neutral_name_in_the_record(tmp_pat
 
 
 def test_volume_in_a_zip_then_unpacked_with_its_voxels_and_removed_again(tmp_path):
-    members = {"p/scan.mhd": b"header", "p/scan.raw": b"voxels", "p/other.raw": b""}
+    header = b"ElementDataFile = sub/other.raw"
+    members = {"p/scan.mhd": header, "p/sub/other.raw": b"voxels", "p/scan.raw": b""}
     write_files(tmp_path, {"x.zip": zip_bytes(members)})
     (source,) = find_sources(tmp_path / "x.zip").sources
     with open_source(source) as access:
         path = access.read()
-        assert path.read_bytes() == b"header"
-        assert (path.parent / "scan.raw").read_bytes() == b"voxels"
+        assert path.read_bytes() == header
+        assert (path.parent / "sub" / "other.raw").read_bytes() == b"voxels"
         assert access.for_record(f"{path}: cut short") == "scan/scan.mhd: cut short"
     assert not path.parent.parent.exists()
 

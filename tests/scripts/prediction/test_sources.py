@@ -11,6 +11,7 @@ from scripts.prediction.source_access import digest_of, open_source
 from scripts.prediction.sources import find_sources
 from scripts.storage.archive import Limits
 from scripts.volumes.dicom_pixels import read_volume_of
+from scripts.volumes.volume_files import data_file_named_by
 from tests.scripts.datasets.ircadb.zips import write_files, zip_bytes
 from tests.scripts.prediction.shapes import abdomen
 from tests.scripts.prediction.studies import write_series
@@ -47,11 +48,41 @@ def test_series_then_named_alike_wherever_it_lies_and_by_nothing_of_its_path(ser
 
 
 def test_volumes_then_named_by_their_stems_cleaned(tmp_path):
-    content = {"a/CT scan (1).nii.gz": b"", "b/x.mhd": b"", "b/x.raw": b"", "notes.txt": b""}
+    header = b"ElementDataFile = x.raw"
+    content = {"a/CT scan (1).nii.gz": b"", "b/x.mhd": header, "b/x.raw": b"", "notes.txt": b""}
     found = find_sources(write_files(tmp_path, content))
     assert names_of(found) == ["CT-scan-1", "x"]
     assert {source.kind for source in found.sources} == {VOLUME_FILE}
     assert [file.parts[-1] for file in found.sources[1].files] == ["x.mhd", "x.raw"]
+
+
+HEADERS = {
+    "scan.mhd": b"ObjectType = Image\nElementDataFile = %s\n",
+    "scan.mha": b"ObjectType = Image\nElementDataFile = %s\n",
+    "scan.nrrd": b"NRRD0004\ntype: short\ndata file: %s\n",
+}
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["in a folder", "in a zip"])
+@pytest.mark.parametrize("name", HEADERS)
+@pytest.mark.parametrize("data", ["voxels.bin", "other/voxels.dat", "\u60a3\u8005.raw"])
+def test_volume_when_its_header_names_a_voxel_file_then_part_of_it(tmp_path, name, data, zipped):
+    content = {f"p/{name}": HEADERS[name] % data.encode(), f"p/{data}": b"12", "p/scan.raw": b""}
+    if zipped:
+        content = {"x.zip": zip_bytes(content)}
+    (source,) = find_sources(write_files(tmp_path, content)).sources
+    assert ["/".join(file.parts[1 + zipped :]) for file in source.files] == [name, data]
+
+
+@pytest.mark.parametrize("named", [b"/etc/passwd", b"../secret.raw", b"p/../../a.raw", b"LIST"])
+@pytest.mark.parametrize("name", HEADERS)
+def test_volume_in_a_zip_when_its_header_points_outside_then_refused(tmp_path, name, named):
+    content = {f"p/{name}": HEADERS[name] % named, "secret.raw": b"12", "passwd": b"12"}
+    write_files(tmp_path, {"x.zip": zip_bytes(content), "secret.raw": b"12"})
+    (source,) = find_sources(tmp_path / "x.zip").sources
+    assert len(source.files) == 1
+    with open_source(source) as access, pytest.raises(ValueError, match="folder|several data"):
+        data_file_named_by(access.read().name, access.read().read_bytes())
 
 
 def test_volumes_of_one_stem_then_names_differ(tmp_path):

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -90,3 +92,27 @@ def test_hollow_and_parted_nodules_then_measured_across_the_gap():
 def test_nothing_to_measure_then_refused(mask):
     with pytest.raises(ValueError, match="with at least one voxel"):
         measure_diameters(mask, 1, 1)
+
+
+def test_ragged_component_then_measured_in_bounded_memory(monkeypatch):
+    mask = np.random.default_rng(0).random((2, 60, 60)) > 0.45
+    whole = measure_diameters(mask, 0.7, 0.9)
+    monkeypatch.setattr("scripts.prediction.measures.diameters.PAIRS_AT_ONCE", 500)
+    tracemalloc.start()
+    in_blocks = measure_diameters(mask, 0.7, 0.9)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10e6  # 3,600 voxels; all pairs at once would take 500 MB
+    assert in_blocks.longest_mm == whole.longest_mm
+    assert in_blocks.perpendicular_mm == whole.perpendicular_mm
+    np.testing.assert_array_equal(in_blocks.perpendicular_ends, whole.perpendicular_ends)
+
+
+def test_perpendicular_when_an_edge_runs_across_beside_a_notch_then_within_the_outline():
+    mask = np.ones((1, 9, 21), bool)
+    mask[0, :4, 8:13] = False
+    found = measure_diameters(mask, 1.0, 1.0)
+    ends = found.perpendicular_ends
+    assert found.perpendicular_mm <= np.hypot(9, 9)
+    assert (ends >= -0.5 - 1e-9).all()
+    assert (ends <= np.array([8.5, 20.5]) + 1e-9).all()
