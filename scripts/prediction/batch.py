@@ -36,6 +36,7 @@ from scripts.storage.output_folder import writing_into
 from scripts.storage.workers import work_through
 
 SUMMARY = "summary.json"
+_FOLDERS = 20  # with skipped files of one kind, each on its line
 _NAMED = 50  # refused files named on one line
 # longest wait of the first process for the last study of the others
 PATIENCE = timedelta(days=7)
@@ -151,9 +152,15 @@ def predict_all(source: Path, output: Path, options: Options, *, jobs: int = 1) 
 
 def lines_of(inventory: Inventory) -> Iterator[str]:
     """List what is not predicted: one line per folder and reason; refused files by name."""
-    groups = Counter((remark.folder, remark.reason) for remark in inventory.skipped)
-    for (folder, reason), number in groups.items():
-        yield f"skipped: {folder}: {number} files, {reason}"
+    skipped: dict[str, Counter[str]] = defaultdict(Counter)
+    for remark in inventory.skipped:
+        skipped[remark.reason][remark.folder] += 1
+    for reason, folders in skipped.items():
+        if len(folders) > _FOLDERS:
+            yield f"skipped: in {len(folders)} folders: {folders.total()} files, {reason}"
+            continue
+        for folder, number in folders.items():
+            yield f"skipped: {folder}: {number} files, {reason}"
     refused: dict[tuple[str, str], list[Remark]] = defaultdict(list)
     for remark in inventory.refused:
         refused[remark.folder, remark.reason].append(remark)

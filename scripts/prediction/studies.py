@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from monai.utils import ImageMetaKey
-from pydicom.misc import is_dicom
 
 from scripts.prediction.sources import is_volume_name
+from scripts.storage.archive import ArchiveReader, Location
+from scripts.volumes.dicom_slice import DamagedFileError, read_slice
 from scripts.volumes.volume_files import VOLUME_SUFFIXES
 
 
@@ -23,7 +24,24 @@ def _is_volume(path: Path) -> bool:
 
 
 def _is_dicom_folder(path: Path) -> bool:
-    return path.is_dir() and any(is_dicom(f) for f in sorted(path.iterdir()) if f.is_file())
+    return _series_of(path) is not None
+
+
+def _series_of(folder: Path) -> str | None:
+    """Return the SeriesInstanceUID of the first DICOM file in a folder; None if it has none."""
+    if not folder.is_dir():
+        return None
+    with ArchiveReader() as reader:
+        for path in sorted(folder.iterdir()):
+            if not path.is_file():
+                continue
+            try:
+                each = read_slice(reader, Location(path))
+            except DamagedFileError:
+                return ""  # named when the folder is read
+            if each is not None:
+                return str(each.header.get("SeriesInstanceUID") or "")
+    return None
 
 
 def find_studies(source: str | Path) -> list[dict[str, str]]:
@@ -38,7 +56,7 @@ def find_studies(source: str | Path) -> list[dict[str, str]]:
     Raises:
         FileNotFoundError: when the path does not exist or holds no readable CT.
         ValueError: when the results of two studies would have one name, so that one would replace
-            the other.
+            the other; or when one series lies in several folders.
 
     Example:
         >>> find_studies("nowhere")
@@ -59,7 +77,22 @@ def find_studies(source: str | Path) -> list[dict[str, str]]:
             f"{', '.join(VOLUME_SUFFIXES)}, a folder of DICOM files, or a folder of these"
         )
     _refuse_same_names([study["image"] for study in studies])
+    _refuse_scattered([Path(study["image"]) for study in studies])
     return studies
+
+
+def _refuse_scattered(paths: list[Path]) -> None:
+    """Refuse folders with parts of one series, each of which would pass for a CT."""
+    folders: dict[str, Path] = {}
+    for path in paths:
+        uid = _series_of(path)
+        if uid and uid in folders:
+            raise ValueError(
+                f"dataset_dir: {Location(folders[uid])} and {Location(path)} hold one series; "
+                "put its files into one folder, or use python -m scripts predict, which joins them"
+            )
+        if uid:
+            folders[uid] = path
 
 
 def root_of(source: str | Path) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydicom.config import disable_value_validation
+
 from scripts.volumes.dicom_slice import SliceFile
 from scripts.volumes.slice_stack import even_step, order_of
 
@@ -22,6 +24,7 @@ MARKS = (
     *("SeriesDescription", "ProtocolName", "ContrastBolusAgent", "SliceThickness"),
     *("AcquisitionUID", "AcquisitionDateTime", "AcquisitionTime", "ContentTime", "SeriesTime"),
 )
+_COUNTS = ("NumberOfSeriesRelatedInstances", "ImagesInAcquisition", "NumberOfSlices")
 _TIMES = ("AcquisitionDateTime", "AcquisitionTime", "ContentTime", "TriggerTime")
 _SAME_DIRECTION = 0.01  # cosines: half a degree
 _DECIMALS = 3  # of positions in mm, to find slices in one place
@@ -53,16 +56,16 @@ class SliceFacts:
     def of(cls, each: SliceFile) -> SliceFacts:
         """Read them from a header; what is not a number there counts as missing."""
         header = each.header
-        number = header.get("InstanceNumber")
-        return cls(
-            instance=str(header.get("SOPInstanceUID", "")),
-            shape=(header.get("Rows") or 0, header.get("Columns") or 0),
-            position=_numbers(each, "ImagePositionPatient"),
-            orientation=_numbers(each, "ImageOrientationPatient"),
-            number=int(number) if number not in (None, "") else None,
-            stated=_stated(header),
-            marks=tuple(_text(header, keyword) for keyword in MARKS),
-        )
+        with disable_value_validation():  # its warnings quote values
+            return cls(
+                instance=str(header.get("SOPInstanceUID", "")),
+                shape=(header.get("Rows") or 0, header.get("Columns") or 0),
+                position=_numbers(each, "ImagePositionPatient"),
+                orientation=_numbers(each, "ImageOrientationPatient"),
+                number=_whole(header, "InstanceNumber"),
+                stated=next((n for key in _COUNTS if (n := _whole(header, key))), 0),
+                marks=tuple(_text(header, keyword) for keyword in MARKS),
+            )
 
     def mark(self, keyword: str) -> str:
         """Return the value of one of :data:`MARKS`."""
@@ -81,14 +84,11 @@ def _numbers(each: SliceFile, keyword: str) -> tuple[float, ...] | None:
         return None  # refused when the series is read
 
 
-def _stated(header: Any) -> int:
-    for keyword in ("NumberOfSeriesRelatedInstances", "ImagesInAcquisition", "NumberOfSlices"):
-        try:
-            if value := int(header.get(keyword) or 0):
-                return value
-        except (ValueError, TypeError):
-            continue
-    return 0
+def _whole(header: Any, keyword: str) -> int | None:
+    try:
+        return int(_text(header, keyword))
+    except ValueError:
+        return None
 
 
 def _text(header: Any, keyword: str) -> str:

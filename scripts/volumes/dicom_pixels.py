@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +114,9 @@ def stored_values(each: SliceFile, reader: ArchiveReader) -> NDArray[Any]:
         with open_data_set(each, reader) as file:
             file.seek(each.pixels.start)
             image = _image_of(each, file.read(each.pixels.length))
-        values = _decoded(image) if _has_decoder(image) else _decoded_by_gdcm(image)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # decoders warn of what is checked here
+            values = _decoded(image) if _has_decoder(image) else _decoded_by_gdcm(image)
     except Exception as error:  # damaged bytes lead decoders to almost any exception
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"{each.place}: its pixels cannot be read: {reason}") from error

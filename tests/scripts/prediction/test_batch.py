@@ -256,3 +256,24 @@ def test_output_that_another_process_writes_into_then_one_line_and_nothing_touch
         assert part.is_dir()
     assert say(liver_options, tmp_path / "in", tmp_path / "out", "--products", "mask") == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"a", "summary.json"}
+
+
+def test_many_remarks_of_one_kind_then_one_line():
+    skipped = [Remark(f"/in/{k}.zip/a", "a copy") for k in range(30)]
+    refused = [Remark(f"/in/{k}", "not one") for k in range(44)]
+    told = list(lines_of(Inventory(skipped=skipped, refused=refused)))
+    assert told[0] == "skipped: in 30 folders: 30 files, a copy"
+    assert told[1].startswith("refused: /in/0: not one (likewise 1, 2, 3")
+    assert told[1].endswith(", 43)")
+    assert len(told) == 2
+
+
+def test_folder_whose_manifest_is_damaged_then_made_anew(liver_options, tmp_path):
+    write_nifti(tmp_path / "in" / "a.nii.gz", abdomen())
+    asked = (liver_options, tmp_path / "in", tmp_path / "out", "--products", "mask")
+    assert say(*asked) == 0
+    for content in ("", "[]", '{"made_by": "python -m scr'):
+        (tmp_path / "out" / "a" / "manifest.json").write_text(content)
+        (tmp_path / "out" / "summary.json").write_text(content)
+        assert say(*asked) == 0
+        assert summary_of(tmp_path / "out")["counts"]["predicted"] == 1

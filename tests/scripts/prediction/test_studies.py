@@ -3,6 +3,8 @@ import SimpleITK as sitk
 from monai.data import FolderLayout
 
 from scripts.prediction.studies import find_studies, name_result, root_of
+from tests.scripts.prediction.shapes import abdomen
+from tests.scripts.prediction.studies import write_series
 
 
 def write_volume(path):
@@ -61,3 +63,12 @@ def test_studies_when_named_alike_in_other_folders_or_by_uid_then_results_stay_a
 def test_root_of_a_single_study_then_its_folder(tmp_path):
     assert root_of(write_one_slice(tmp_path / "series")) == str(tmp_path)
     assert root_of(write_volume(tmp_path / "scan.mhd")) == str(tmp_path)
+
+
+def test_studies_when_one_series_lies_in_two_folders_then_refused(tmp_path):
+    files = write_series(tmp_path / "odd", abdomen())
+    (tmp_path / "even").mkdir()
+    for path in files[::2]:
+        path.rename(tmp_path / "even" / path.name)
+    with pytest.raises(ValueError, match="even and .*odd hold one series; put its files into one"):
+        find_studies(tmp_path)
