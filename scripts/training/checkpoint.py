@@ -14,6 +14,7 @@ from ignite.handlers import Checkpoint
 from torch import nn
 
 from scripts.storage.files import plain
+from scripts.storage.locks import LOCK, acquire, release
 from scripts.storage.output_folder import claim_output
 from scripts.training.engine_events import (
     CheckpointEvents,
@@ -94,6 +95,7 @@ class TrainingCheckpoint:
         self._parts: dict[str, Any] = {}
         self._readable = False
         self._running = False
+        self._locked = False
 
     def attach(self, engine: Engine) -> None:
         """Save and resume a trainer."""
@@ -104,6 +106,7 @@ class TrainingCheckpoint:
 
     def _stopped(self, trainer: Engine, error: BaseException) -> None:
         """Log how to resume, and raise the error again."""
+        self._unlock()
         files = saved_files(self.folder) if self._running else []
         if files and is_main_process():
             logger.error(
@@ -115,6 +118,7 @@ class TrainingCheckpoint:
         raise error
 
     def _started(self, trainer: Engine) -> None:
+        self._lock(trainer)
         files = saved_files(self.folder)
         stages = kept(trainer).objects.get("stages")
         self._parts = parts_of(trainer, getattr(stages, "evaluator", None))
@@ -133,6 +137,20 @@ class TrainingCheckpoint:
         if is_main_process():
             claim_output(self.folder, "output_dir")
         self._running = True
+
+    def _lock(self, trainer: Engine) -> None:
+        """Lock the run's folder until the last handler of the run's end."""
+        if is_main_process():
+            claim_output(self.result.parent, "output_dir")
+            acquire(self.result.parent / LOCK)
+            self._locked = True
+        if not trainer.has_event_handler(self._unlock, Events.COMPLETED):
+            trainer.add_event_handler(Events.COMPLETED, self._unlock)
+
+    def _unlock(self) -> None:
+        if self._locked:
+            release(self.result.parent / LOCK)
+        self._locked = False
 
     def _clear(self, files: list[Path]) -> None:
         if is_main_process():

@@ -10,12 +10,14 @@ import torch
 from ignite.engine import Engine, Events
 from monai.losses import DiceLoss
 
+from scripts.storage.locks import LOCK, InUseError
 from scripts.training import tensor_files
 from scripts.training.checkpoint import TrainingCheckpoint, list_differences
 from scripts.training.engine_events import keep_state
 from scripts.training.tensor_files import refuse_outdated
+from tests.scripts.storage.holding import held_by_another
 from tests.scripts.training import resumable_run
-from tests.scripts.training.resumable_run import stop_after
+from tests.scripts.training.resumable_run import make, stop_after
 from tests.scripts.training.tiny_training import TinyTraining
 
 
@@ -269,3 +271,29 @@ def test_differences_when_lists_differ_in_length_then_both_are_shown_cut_short()
     assert list_differences({"a": [1]}, {"a": [1] * 50}) == [
         f"a: [1] then, {repr([1] * 50)[:57]}... now"
     ]
+
+
+def test_folder_that_another_process_trains_in_then_refused_and_its_checkpoints_kept(
+    tmp_path: Path,
+) -> None:
+    trainer = make(tmp_path, resume=False)
+    trainer.run()
+    before = sorted(tmp_path.rglob("*"))
+    with held_by_another(tmp_path / LOCK) as holder:
+        with pytest.raises(InUseError, match=f"process {holder.pid} on .* is writing into"):
+            make(tmp_path, resume=True).run()
+        assert [path for path in sorted(tmp_path.rglob("*")) if path.name != LOCK] == before
+
+
+def test_folder_then_locked_until_the_run_ends_also_by_an_error(tmp_path: Path) -> None:
+    trainer = make(tmp_path, resume=False)
+    seen = []
+    trainer.add_event_handler(
+        Events.EPOCH_COMPLETED, lambda: seen.append((tmp_path / LOCK).is_file())
+    )
+    trainer.run()
+    assert all(seen)
+    assert not (tmp_path / LOCK).exists()
+    with pytest.raises(FileExistsError, match="belongs to an earlier run"):
+        make(tmp_path, resume=False).run()
+    assert not (tmp_path / LOCK).exists()
