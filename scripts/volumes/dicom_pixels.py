@@ -48,9 +48,10 @@ def read_volume_of(series: Series, *, limits: Limits | None = None) -> Volume:
     hu: NDArray[Any] = np.empty((len(series.slices), *series.slices[0].shape), np.int16)
     # in the order of the files, so that each zip is opened once
     numbered = sorted(enumerate(series.slices), key=lambda pair: str(pair[1].location))
+    frames: dict[str, NDArray[Any]] = {}
     with ArchiveReader(limits) as reader:
         for k, each in numbered:
-            values = hounsfield_of(each, reader)
+            values = hounsfield_of(each, _stored(each, reader, frames))
             if not _fits_int16(values):
                 hu = hu.astype(np.result_type(hu, values), copy=False)
             hu[k] = values
@@ -59,19 +60,29 @@ def read_volume_of(series: Series, *, limits: Limits | None = None) -> Volume:
     return Volume(hu, series.affine_lps)
 
 
-def hounsfield_of(each: SliceFile, reader: ArchiveReader) -> NDArray[Any]:
+def _stored(
+    each: SliceFile, reader: ArchiveReader, frames: dict[str, NDArray[Any]]
+) -> NDArray[Any]:
+    """Return a slice's stored values; all frames of a file are decoded with its first."""
+    if each.frame_of is None:
+        return stored_values(each, reader)
+    file = str(each.location)
+    if file not in frames:
+        frames.clear()
+        frames[file] = stored_values(each.frame_of, reader).reshape(-1, *each.shape)
+    return np.asarray(frames[file][each.frame - 1])
+
+
+def hounsfield_of(each: SliceFile, stored: NDArray[Any]) -> NDArray[Any]:
     """Return a slice's stored values after RescaleSlope and RescaleIntercept.
 
     A missing element counts as 1 or 0; callers that require it must check first.
 
     Returns:
         (rows, columns), int64 for whole-number factors, else float64.
-
-    Raises:
-        ValueError: see :func:`stored_values`.
     """
     slope, intercept = each.number("RescaleSlope", 1.0), each.number("RescaleIntercept", 0.0)
-    stored = _without_wrapped_padding(stored_values(each, reader), each)
+    stored = _without_wrapped_padding(stored, each)
     if slope.is_integer() and intercept.is_integer():
         return np.asarray(stored.astype(np.int64) * int(slope) + int(intercept))
     return np.asarray(stored * slope + intercept, np.float64)
@@ -103,7 +114,10 @@ def _fits_int16(values: NDArray[Any]) -> bool:
 
 
 def stored_values(each: SliceFile, reader: ArchiveReader) -> NDArray[Any]:
-    """Return a slice's stored values (rows, columns); bits outside BitsStored are ignored.
+    """Return the stored values of a file; bits outside BitsStored are ignored.
+
+    Returns:
+        (rows, columns), or (frames, rows, columns) of a multi-frame file.
 
     Raises:
         ValueError: naming the file whose pixels are truncated or compressed in an unsupported way.
@@ -120,9 +134,11 @@ def stored_values(each: SliceFile, reader: ArchiveReader) -> NDArray[Any]:
     except Exception as error:  # damaged bytes lead decoders to almost any exception
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"{each.place}: its pixels cannot be read: {reason}") from error
-    if values.shape != each.shape:
+    count = int(each.header.get("NumberOfFrames") or 1)
+    wanted = each.shape if count == 1 else (count, *each.shape)
+    if values.shape != wanted:
         raise ValueError(
-            f"{each.place}: must have {each.shape} rows and columns by its header, its pixels "
+            f"{each.place}: must have {wanted} rows and columns by its header, its pixels "
             f"decode to {values.shape}"
         )
     return values
@@ -176,4 +192,4 @@ def _decoded_by_gdcm(image: Dataset) -> NDArray[Any]:
         path = Path(folder) / "slice.dcm"
         copy.save_as(path, enforce_file_format=True)
         values: NDArray[Any] = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
-    return values.reshape(values.shape[-2:])
+    return values.reshape(values.shape[-2:]) if len(values) == 1 else values

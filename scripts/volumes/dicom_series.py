@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from scripts.storage.archive import ArchiveReader, Location
+from scripts.volumes.dicom_frames import frames_of
 from scripts.volumes.dicom_kind import is_multi_frame, why_not_dicom, why_not_slice
 from scripts.volumes.dicom_slice import NEEDED, SliceFile, read_slice
 from scripts.volumes.geometry import IrregularGridError
@@ -102,12 +103,14 @@ class Series:
     def of_ct(cls, slices: Sequence[SliceFile], place: str, *, resample: bool = False) -> Series:
         """Sort the slices of one CT series whose stored values can be converted to HU.
 
-        Each slice is converted by its own factors (DICOM PS3.3, C.11.1).
+        Each slice is converted by its own factors (DICOM PS3.3, C.11.1); the frames of a
+        multi-frame file are its slices.
 
         Raises:
             ValueError: see :meth:`of`; for missing elements of
                 :data:`~scripts.volumes.dicom_slice.NEEDED`.
         """
+        slices = [frame for each in slices for frame in frames_of(each)]
         for each in slices:
             _check_image(each)
         for keyword, harm in NEEDED.items():
@@ -191,8 +194,8 @@ def check_images(slices: Sequence[SliceFile], place: str) -> None:
     """Refuse files that are not complete greyscale images of one size and orientation.
 
     Raises:
-        ValueError: naming the file: enhanced (multi-frame), colour or inverted images, no pixels or
-            fewer than the header states; naming the files that differ from the majority.
+        ValueError: naming the file: several frames without positions, colour or inverted images, no
+            pixels or fewer than the header states; naming the files that differ from the majority.
     """
     for each in slices:
         _check_image(each)
@@ -203,11 +206,11 @@ def check_images(slices: Sequence[SliceFile], place: str) -> None:
 
 
 def _check_image(each: SliceFile) -> None:
-    if is_multi_frame(each.header):
+    if not each.frame and is_multi_frame(each.header):
         frames = each.header.get("NumberOfFrames") or "several"
         raise ValueError(
-            f"{each.place}: is an Enhanced (multi-frame) CT, {frames} frames in one file; export "
-            "it as a classic CT series, one file for each slice (NumberOfFrames must be 1)"
+            f"{each.place}: has {frames} frames in one file, and no functional groups that say "
+            "where each lies; export it as a classic CT series, one file for each slice"
         )
     for keyword in ("Rows", "Columns"):
         if each.header.get(keyword) is None:

@@ -53,7 +53,7 @@ class DamagedFileError(ValueError):
 
 @dataclass(frozen=True)
 class SliceFile:
-    """One DICOM file: its header, and where its pixels are.
+    """One DICOM slice: its header, and the file in which its pixels are.
 
     Args:
         place: path of the file, for errors.
@@ -61,6 +61,8 @@ class SliceFile:
         header: everything before the pixels except private elements.
         pixels: where they are in the file, and whether they are whole.
         content: the whole file, if it was kept when the header was read.
+        frame: 1-based number of the frame of a multi-frame file; 0 for a file of one slice.
+        frame_of: that file, if this is one of its frames; ``pixels`` are those of all frames.
     """
 
     place: str
@@ -68,6 +70,8 @@ class SliceFile:
     header: Dataset = field(repr=False)
     pixels: PixelExtent
     content: bytes | None = field(default=None, repr=False)
+    frame: int = 0
+    frame_of: SliceFile | None = field(default=None, repr=False)
 
     @property
     def name(self) -> str:

@@ -23,7 +23,7 @@ from scipy import ndimage
 
 from scripts.datasets.segment_classes import SegmentClass
 from scripts.prediction.dicom.algorithm import SOFTWARE, Algorithm, long_string
-from scripts.prediction.dicom.source_series import quiet, read_source
+from scripts.prediction.dicom.source_series import quiet, read_frames
 from scripts.prediction.limits import MOST_FRAME_BYTES, check_limit
 from scripts.prediction.result import Prediction, Segment
 from scripts.storage.files import atomic_path
@@ -58,7 +58,8 @@ def write_segmentation(prediction: Prediction, path: Path) -> None:
 
 def _segmentation(prediction: Prediction, segments: tuple[Segment, ...]) -> Dataset:
     """Make the object."""
-    source, mask = read_source(prediction), prediction.mask_on_slices()
+    source, order = read_frames(prediction)
+    mask = prediction.mask_on_slices()[order]
     _check_frames(mask, len(segments))
     algorithm = Algorithm.of(prediction.facts)
     kind = np.uint8 if len(segments) < 256 else np.uint16

@@ -98,6 +98,50 @@ def read_source(prediction: Prediction) -> list[Dataset]:
     return images
 
 
+def read_frames(prediction: Prediction) -> tuple[list[Dataset], list[int]]:
+    """Return the source as highdicom takes it: slices, or one multi-frame file.
+
+    Returns:
+        The headers, and for each of the source's frames the slice of the mask.
+
+    Raises:
+        ValueError: see :func:`read_source`; for slices of several multi-frame files.
+    """
+    images, slices = read_source(prediction), prediction.dicom_slices
+    if slices[0].frame_of is None:
+        return images, list(range(len(images)))
+    files = {str(image.SOPInstanceUID) for image in images}
+    if len(files) > 1:
+        raise ValueError(
+            f"{slices[0].place}: the series has {len(files)} multi-frame files, a segmentation "
+            "refers to frames of one"
+        )
+    order = sorted(range(len(slices)), key=lambda k: slices[k].frame)
+    return [_multi_frame([images[k] for k in order])], order
+
+
+def _multi_frame(images: Sequence[Dataset]) -> Dataset:
+    """Make one header of those of all frames of a file, with the groups that highdicom reads."""
+    header, shared = images[0], Dataset()
+    shared.PixelMeasuresSequence = [_items(header, "PixelSpacing", "SliceThickness")]
+    shared.PlaneOrientationSequence = [_items(header, "ImageOrientationPatient")]
+    header.SharedFunctionalGroupsSequence = [shared]
+    header.PerFrameFunctionalGroupsSequence = []
+    for image in images:
+        item = Dataset()
+        item.PlanePositionSequence = [_items(image, "ImagePositionPatient")]
+        header.PerFrameFunctionalGroupsSequence.append(item)
+    header.NumberOfFrames = len(images)
+    return header
+
+
+def _items(header: Dataset, *keywords: str) -> Dataset:
+    item = Dataset()
+    for keyword in keywords:
+        item[keyword] = header[keyword]
+    return item
+
+
 def _header_of(each: SliceFile) -> Dataset:
     """Copy a slice's header; refuse one without a required element."""
     try:
@@ -122,9 +166,9 @@ def _check_one_series(images: Sequence[Dataset], slices: Sequence[SliceFile]) ->
                     f"{each.place}: its {keyword} differs from that of {slices[0].name}; the "
                     "slices of a prediction must be of one patient and series"
                 )
-    seen: dict[str, SliceFile] = {}
+    seen: dict[tuple[str, int], SliceFile] = {}
     for image, each in zip(images, slices, strict=True):
-        if (twin := seen.setdefault(str(image.SOPInstanceUID), each)) is not each:
+        if (twin := seen.setdefault((str(image.SOPInstanceUID), each.frame), each)) is not each:
             raise ValueError(
                 f"{each.place}: has the SOPInstanceUID of {twin.name}; references to it would be "
                 "ambiguous"

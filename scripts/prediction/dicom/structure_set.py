@@ -28,6 +28,7 @@ from scripts.prediction.dicom.source_series import quiet, read_source
 from scripts.prediction.limits import MOST_CONTOURS, check_limit
 from scripts.prediction.result import Prediction, Segment
 from scripts.storage.files import atomic_path
+from scripts.volumes.dicom_slice import SliceFile
 from scripts.volumes.geometry import Floats
 
 SERIES_NUMBER = 9002
@@ -63,14 +64,18 @@ def _structure_set(prediction: Prediction, segments: Sequence[Segment]) -> Datas
     source = read_source(prediction)
     structures = _empty_object(source[0], Algorithm.of(prediction.facts))
     frame = source[0].FrameOfReferenceUID
-    structures.ReferencedFrameOfReferenceSequence = [_frame_reference(source)]
+    references = [
+        _image_reference(image, each)
+        for image, each in zip(source, prediction.dicom_slices, strict=True)
+    ]
+    structures.ReferencedFrameOfReferenceSequence = [_frame_reference(source[0], references)]
     structures.StructureSetROISequence = [_structure(segment, frame) for segment in segments]
     mask = prediction.mask_on_slices()
     boxes = dict(enumerate(ndimage.find_objects(mask, len(segments)), start=1))
     contours: list[Dataset] = []
     count = 0
     for segment in segments:
-        contours.append(_contours(prediction, mask, segment, boxes[segment.number], source))
+        contours.append(_contours(prediction, mask, segment, boxes[segment.number], references))
         count += len(contours[-1].get("ContourSequence", ()))
         check_limit("outlines", count, MOST_CONTOURS)
     structures.ROIContourSequence = contours
@@ -126,23 +131,25 @@ def _empty_object(source: Dataset, algorithm: Algorithm) -> Dataset:
     return result
 
 
-def _frame_reference(source: Sequence[Dataset]) -> Dataset:
+def _frame_reference(source: Dataset, references: Sequence[Dataset]) -> Dataset:
     """Return the references to frame of reference, study, series and instances."""
     series = Dataset()
-    series.SeriesInstanceUID = source[0].SeriesInstanceUID
-    series.ContourImageSequence = [_image_reference(image) for image in source]
+    series.SeriesInstanceUID = source.SeriesInstanceUID
+    series.ContourImageSequence = list(references)
     study = Dataset()
     study.ReferencedSOPClassUID = DETACHED_STUDY
-    study.ReferencedSOPInstanceUID = source[0].StudyInstanceUID
+    study.ReferencedSOPInstanceUID = source.StudyInstanceUID
     study.RTReferencedSeriesSequence = [series]
     frame = Dataset()
-    frame.FrameOfReferenceUID = source[0].FrameOfReferenceUID
+    frame.FrameOfReferenceUID = source.FrameOfReferenceUID
     frame.RTReferencedStudySequence = [study]
     return frame
 
 
-def _image_reference(image: Dataset) -> Dataset:
+def _image_reference(image: Dataset, each: SliceFile) -> Dataset:
     reference = Dataset()
+    if each.frame:
+        reference.ReferencedFrameNumber = each.frame
     reference.ReferencedSOPClassUID = image.SOPClassUID
     reference.ReferencedSOPInstanceUID = image.SOPInstanceUID
     return reference
@@ -162,7 +169,7 @@ def _contours(
     mask: NDArray[Any],
     segment: Segment,
     box: tuple[slice, ...] | None,
-    source: Sequence[Dataset],
+    references: Sequence[Dataset],
 ) -> Dataset:
     """Return the contours of a segment, slice by slice; box: None for one without a voxel."""
     contours = []
@@ -170,7 +177,7 @@ def _contours(
         for polygon in closed_contours(mask[k] == segment.number):
             points = prediction.on_slice(k, polygon)
             contour = Dataset()
-            contour.ContourImageSequence = [_image_reference(source[k])]
+            contour.ContourImageSequence = [references[k]]
             contour.ContourGeometricType = "CLOSED_PLANAR"
             contour.NumberOfContourPoints = len(points)
             contour.add(_contour_data(points))

@@ -149,7 +149,7 @@ SPOILT = {
     "no orientation": ({2: {"ImageOrientationPatient": None}}, "ImageOrientationPatient is miss"),
     "no spacing": ({2: {"PixelSpacing": None}}, "PixelSpacing is missing in file88; .*made up"),
     "no pixels": ({2: {"PixelData": None}}, "file88: holds no image: PixelData missing"),
-    "multi-frame": ({2: {"NumberOfFrames": 4}}, "file88: is an Enhanced .multi-frame. CT, 4 fr"),
+    "multi-frame": ({2: {"NumberOfFrames": 4}}, "file88: has 4 frames in one file, and no func"),
     "inverted": (
         {2: {"PhotometricInterpretation": "MONOCHROME1"}},
         "file88: PhotometricInterpretation must be MONOCHROME2",
