@@ -49,9 +49,9 @@ def test_items_of_lists_then_matched_by_what_they_are(differ):
     changes, _ = differ({"h": first, "s": stages[0]}, {"h": second, "s": stages[1]})
     assert changes == {
         "h::0": "C moved from index 2 to 0",
-        "h::1": "removed in the list: B()",
+        "h::1": "removed from the list: B()",
         "h::1::x": "is 2, was 1",
-        "h::2": "added in the list: D()",
+        "h::2": "added to the list: D()",
         "s::0::trainable": 'is ["b"], was ["a"]',
     }
 
