@@ -117,6 +117,7 @@ def judge_arguments(
         Arguments, empty for the component itself, and signs.
     """
     taken = arguments_of(target, names) or Arguments(())
+    passes_on = taken.is_open and target.partition(".")[0] not in PROJECT
     wrong = unknown_argument(target, given, names)
     if wrong:
         yield "", Sign(PROBLEM, "name", target, wrong)
@@ -126,7 +127,7 @@ def judge_arguments(
     if "weights_only" not in given and definition_of(target) == "torch.serialization.load":
         yield "", Sign(HIGH, "pickle", target, ONLY["weights_only"][1])
     for key, value in given.items():
-        if taken.is_open and key not in (*taken.names, *RESERVED, *PASSED_ON, *ONLY):
+        if passes_on and key not in (*taken.names, *RESERVED, *PASSED_ON, *ONLY):
             yield key, Sign(MEDIUM, "target", f"{target}({key}=...)", "passed on, to unlisted code")
         for one in value if isinstance(value, list) else [value]:
             yield from ((key, sign) for sign in _value(key, one, names))

@@ -13,6 +13,7 @@ from monai.bundle import ReferenceResolver
 
 from scripts.audit.findings import HIGH, LOW, MEDIUM, Sign
 from scripts.bundle.config_files import MissingError, find
+from scripts.bundle.values import OPTIONAL, SWITCHES
 
 UNKNOWN = object()
 """A value that is known only when the config runs."""
@@ -86,11 +87,11 @@ class Static:
             >>> Static({"a": "models"}).of("$@a + '/x.pt'")
             'models/x.pt'
         """
-        if isinstance(value, dict) and "_target_" in value:
+        if isinstance(value, dict) and value.get("_target_", OPTIONAL) in (OPTIONAL, SWITCHES):
+            return {key: self.of(item) for key, item in value.items()}
+        if isinstance(value, dict):
             folder = self.of(value.get("source")) if value["_target_"] == DATA_FOLDER else UNKNOWN
             return "." if value["_target_"] == BUNDLE_FOLDER else folder
-        if isinstance(value, dict):
-            return {key: self.of(item) for key, item in value.items()}
         if isinstance(value, list):
             return [self.of(item) for item in value]
         if isinstance(value, str) and value.startswith("@"):

@@ -13,6 +13,7 @@ CONFIG = {
     "circle": "@back",
     "back": "$@circle + 'x'",
     "root": {"_target_": "scripts.packaging.location.bundle_root"},
+    "optional": {"_target_": "scripts.bundle.values.read_optional", "path": "@b::c"},
     "source": {"_target_": "scripts.prediction.studies.root_of", "source": "@a"},
 }
 
@@ -34,6 +35,7 @@ CONFIG = {
         ("@root", "."),
         ("$@root + '/models'", "./models"),
         ("@source", "models"),
+        ("$@optional['path'] + '/y'", "models/x/y"),
         ("@none", None),
         (4, 4),
         ("@not::there", "missing"),
