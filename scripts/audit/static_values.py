@@ -133,7 +133,7 @@ class Static:
                 return "0"
             if isinstance(inner, dict) or (isinstance(inner, list) and isinstance(key, int)):
                 items = enumerate(inner) if isinstance(inner, list) else inner
-                return dict(items).get(key, UNKNOWN)
+                return dict(items).get(key, MISSING)  # which fails when it runs
         return UNKNOWN
 
     def dotted(self, node: ast.AST) -> str:

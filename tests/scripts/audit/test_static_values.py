@@ -36,6 +36,7 @@ CONFIG = {
         ("$@root + '/models'", "./models"),
         ("@source", "models"),
         ("$@optional['path'] + '/y'", "models/x/y"),
+        ("$@optional['none']", "missing"),
         ("@none", None),
         (4, 4),
         ("@not::there", "missing"),
