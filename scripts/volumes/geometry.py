@@ -155,7 +155,9 @@ def check_affine(affine: ArrayLike, name: str = "affine") -> Floats:
     if matrix.shape != (4, 4):
         raise ValueError(f"{name}: the affine must be 4x4, got shape {matrix.shape}")
     if not np.isfinite(matrix).all():
-        raise ValueError(f"{name}: origin, spacing and direction must be finite, got\n{matrix}")
+        raise ValueError(
+            f"{name}: origin, spacing and direction must be finite, got {matrix[:3].tolist()}"
+        )
     spacing = spacing_of(matrix)
     if not (spacing > 0).all():
         raise ValueError(f"{name}: spacing must be above 0 mm, got {spacing.tolist()}")
@@ -166,7 +168,7 @@ def check_affine(affine: ArrayLike, name: str = "affine") -> Floats:
         raise IrregularGridError(
             f"{name}: the axes must be perpendicular, they are {degrees:.2f} degrees off "
             f"(a tilted gantry, or a damaged direction matrix); resample the series to "
-            f"an orthogonal grid first. Direction:\n{direction.round(5)}"
+            f"an orthogonal grid first. Direction: {direction.round(5).tolist()}"
         )
     _check_oblique(direction, name)
     return matrix

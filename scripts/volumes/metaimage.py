@@ -112,7 +112,9 @@ def named_data_file(path: Path, entries: Entries) -> str:
     if named.upper() == LOCAL:
         return ""
     if named.split()[:1] == ["LIST"] or ("%" in named and len(named.split()) > 1):
-        raise ValueError(f"{path}: has several data files ({named}); join them into one volume")
+        raise ValueError(
+            f"{path}: has several data files ({shown(named)}); join them into one volume"
+        )
     if not named:
         raise ValueError(f"{path}: ElementDataFile must name a file in the header's folder, got ''")
     return named
@@ -121,7 +123,7 @@ def named_data_file(path: Path, entries: Entries) -> str:
 def _grid(path: Path, entries: Entries) -> tuple[tuple[int, int, int], np.dtype[np.generic]]:
     """Return shape (Z, Y, X) and number type."""
     if not _flag(path, entries, "BinaryData", default=True):
-        raise ValueError(f"{path}: BinaryData must be True, got {entries['binarydata']!r}")
+        raise ValueError(f"{path}: BinaryData must be True, got {shown(entries['binarydata'])}")
     sizes_text, element = entries.get("dimsize"), entries.get("elementtype")
     try:
         sizes = [int(word) for word in (sizes_text or "").split()]
@@ -129,12 +131,12 @@ def _grid(path: Path, entries: Entries) -> tuple[tuple[int, int, int], np.dtype[
     except (KeyError, ValueError) as error:
         raise ValueError(
             f"{path}: the header must give DimSize in whole numbers and a known ElementType, got "
-            f"DimSize {sizes_text!r}, ElementType {element!r}"
+            f"DimSize {shown(str(sizes_text))}, ElementType {shown(str(element))}"
         ) from error
     if len(sizes) != 3 or min(sizes) < 1 or entries.get("ndims", "3") != "3":
         raise ValueError(
             f"{path}: must be one 3D volume: DimSize must be three numbers above 0, got "
-            f"{sizes_text} (NDims {entries.get('ndims')})"
+            f"{shown(str(sizes_text))} (NDims {shown(entries.get('ndims', '3'))})"
         )
     values = whole_number(
         path, "ElementNumberOfChannels", entries.get("elementnumberofchannels", "1")
@@ -152,7 +154,7 @@ def _byte_order(path: Path, entries: Entries) -> str:
 def _flag(path: Path, entries: Entries, name: str, *, default: bool) -> bool:
     text = entries.get(name.lower(), str(default))
     if text.lower() not in ("true", "false", "1", "0"):
-        raise ValueError(f"{path}: {name} must be True or False, got {text!r}")
+        raise ValueError(f"{path}: {name} must be True or False, got {shown(text)}")
     return text.lower() in ("true", "1")
 
 
@@ -172,7 +174,7 @@ def _affine(path: Path, entries: Entries) -> Floats:
     unit = entries.get("distanceunits", "mm")
     if unit.lower() not in DISTANCE_UNITS_MM:
         raise ValueError(
-            f"{path}: DistanceUnits must be {', '.join(DISTANCE_UNITS_MM)}, got {unit!r}"
+            f"{path}: DistanceUnits must be {', '.join(DISTANCE_UNITS_MM)}, got {shown(unit)}"
         )
     spacing = _vector(path, entries, ("ElementSpacing",), "sizes in mm would be made up")
     if min(spacing) <= 0:

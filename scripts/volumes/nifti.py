@@ -161,7 +161,9 @@ def _affine(path: Path, header: Any) -> Floats:
         )
     for name, form in forms.items():
         if not np.isfinite(form).all() or not (spacing_of(form) > 0).all():
-            raise ValueError(f"{path}: {name} must be finite, with spacing above 0, got\n{form}")
+            raise ValueError(
+                f"{path}: {name} must be finite, with spacing above 0, got {form[:3].tolist()}"
+            )
     if len(forms) == 2:
         _check_same(path, forms["sform"], forms["qform"], header.get_data_shape()[:3])
     affine = lps_to_ras(next(iter(forms.values())))

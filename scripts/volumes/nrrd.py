@@ -132,7 +132,9 @@ def named_data_file(path: Path, fields: Fields) -> str:
     """
     named = fields.get("datafile", "")
     if named.split()[:1] == ["LIST"] or re.search(r"%\d*d", named):
-        raise ValueError(f"{path}: has several data files ({named}); join them into one volume")
+        raise ValueError(
+            f"{path}: has several data files ({shown(named)}); join them into one volume"
+        )
     return named
 
 
@@ -143,11 +145,11 @@ def _axes(path: Path, fields: Fields) -> tuple[list[int], tuple[int, int, int]]:
     dimension = whole_number(path, "dimension", fields.get("dimension", ""))
     if len(sizes) != dimension or not sizes or min(sizes) < 1:
         raise ValueError(
-            f"{path}: sizes must be {dimension} numbers above 0 (dimension), got {text!r}"
+            f"{path}: sizes must be {dimension} numbers above 0 (dimension), got {shown(text)}"
         )
     kinds = fields.get("kinds", " ".join(["domain"] * dimension)).lower().split()
     if len(kinds) != dimension:
-        raise ValueError(f"{path}: kinds must be {dimension} words, got {fields['kinds']!r}")
+        raise ValueError(f"{path}: kinds must be {dimension} words, got {shown(fields['kinds'])}")
     axes = list(range(dimension))
     other = [axis for axis in axes if kinds[axis] not in SPATIAL_KINDS]
     if dimension == 4 and not other:
@@ -158,10 +160,10 @@ def _axes(path: Path, fields: Fields) -> tuple[list[int], tuple[int, int, int]]:
         values = int(np.prod([sizes[axis] for axis in other], dtype=object))
         raise ValueError(
             f"{path}: must have one value per voxel, got {values} "
-            f"({', '.join(kinds[axis] for axis in other)})"
+            f"({shown(', '.join(kinds[axis] for axis in other))[1:-1]})"
         )
     if len(axes) != 3:
-        raise ValueError(f"{path}: must be one 3D volume, got sizes {text}")
+        raise ValueError(f"{path}: must be one 3D volume, got sizes {shown(text)}")
     x, y, z = (sizes[axis] for axis in axes)
     return axes, (z, y, x)
 
@@ -246,6 +248,6 @@ def _unit_mm(path: Path, fields: Fields) -> float:
         return 1.0
     if len(words) > 1 or not words <= UNITS_MM.keys():
         raise ValueError(
-            f"{path}: space units must be one of mm, cm, m, microns for all axes, got {text}"
+            f"{path}: space units must be one of mm, cm, m, microns for all axes, got {shown(text)}"
         )
     return UNITS_MM[words.pop()]

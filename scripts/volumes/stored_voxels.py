@@ -12,6 +12,7 @@ import os
 import unicodedata
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -208,7 +209,7 @@ def numbers_of(path: Path, name: str, text: str, count: int) -> list[float]:
     except ValueError:
         values = []
     if len(values) != count or not np.isfinite(values).all():
-        raise ValueError(f"{path}: {name} must be {count} finite numbers, got {text!r}")
+        raise ValueError(f"{path}: {name} must be {count} finite numbers, got {shown(text)}")
     return values
 
 
@@ -221,7 +222,7 @@ def whole_number(path: Path, name: str, text: str) -> int:
     try:
         return int(text)
     except ValueError as error:
-        raise ValueError(f"{path}: {name} must be a whole number, got {text!r}") from error
+        raise ValueError(f"{path}: {name} must be a whole number, got {shown(text)}") from error
 
 
 def shown(text: str) -> str:
@@ -243,10 +244,12 @@ def data_file(path: Path, name: str, entry: str) -> Path:
     """
     inside = relative_name(path, name, entry)
     for spelling in spellings(inside):
-        if (path.parent / spelling).is_file():
-            return path.parent / spelling
+        with suppress(OSError):  # longer than a file's name may be
+            if (path.parent / spelling).is_file():
+                return path.parent / spelling
     raise FileNotFoundError(
-        f"{path}: its data file {name} is not in the same folder; copy it there, or correct {entry}"
+        f"{path}: its data file {shown(name)[1:-1]} is not in the same folder; copy it there, or "
+        f"correct {entry}"
     )
 
 

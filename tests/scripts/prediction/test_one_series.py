@@ -20,7 +20,7 @@ from scripts.prediction.products import USUAL
 from scripts.prediction.sources import find_sources
 from tests.scripts.datasets.ircadb.zips import write_files, zip_bytes
 from tests.scripts.prediction.shapes import abdomen
-from tests.scripts.prediction.studies import write_series
+from tests.scripts.prediction.studies import write_nifti, write_series
 
 pytestmark = pytest.mark.usefixtures("_at_the_root")
 
@@ -214,3 +214,32 @@ def test_memory_that_does_not_suffice_then_failed_in_words(
     monkeypatch.setattr("scripts.prediction.one_series.predict_volume", full)
     outcome = predicted(folder, tmp_path / "out", liver_options)
     assert outcome.reason == "not enough memory for this CT: Unable to allocate 8.59 GiB"
+
+
+def test_volumes_when_named_in_gbk_or_with_a_header_that_kills_itk_then_the_batch_goes_on(
+    liver_options, tmp_path
+):
+    (tmp_path / "out").mkdir()
+    scans = os.fsencode(tmp_path / "in")
+    os.mkdir(scans)
+    whole = write_nifti(tmp_path / "whole.nii", abdomen()).read_bytes()
+    contents = {
+        "患者.nii".encode("gbk"): whole,
+        "胸部.nii".encode("gbk"): whole[:2000],
+        b"killer.nrrd": b"NRRD0004\n" + b"x" * 5000 + b"\n\n",
+        b"outside.mha": b"NDims = 3\nDimSize = 2 2 2\nElementType = MET_SHORT\n"
+        b"ElementSpacing = 1 1 1\nOffset = 0 0 0\nElementDataFile = /etc/passwd\n",
+    }
+    for name, content in contents.items():
+        with open(os.path.join(scans, name), "wb") as file:
+            file.write(content)
+    found = find_sources(tmp_path / "in").sources
+    outcomes = [predict_study(Task(each, tmp_path / "out", liver_options)) for each in found]
+    assert sorted(each.status for each in outcomes) == [FAILED, FAILED, FAILED, PREDICTED]
+    reasons = " ".join(each.reason for each in outcomes)
+    assert "truncated: the header states" in reasons
+    assert "line 2 of the header must be 'field: value'" in reasons
+    assert "ElementDataFile must name a file in the header's folder" in reasons
+    for each in outcomes:
+        each.message.encode()
+        assert "\n" not in each.message
