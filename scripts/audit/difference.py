@@ -95,10 +95,8 @@ def _differ_lists(old: list[Any], new: list[Any], id_: str) -> Iterator[Change]:
             pairs.append((source, target))
             text = f"{other[target]} moved from index {source} to {target}"
             yield {"change": "moved", "id": f"{id_}::{target}", "text": text}
-    for change, to, items, indices in (
-        ("removed", "from", old, removed),
-        ("added", "to", new, added),
-    ):
+    both = (("removed", "from", old, removed), ("added", "to", new, added))
+    for change, to, items, indices in both:
         for index in indices:
             text = f"{change} {to} the list: {_shown(items[index])}"
             yield {"change": change, "id": f"{id_}::{index}", "text": text}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 HIGH, MEDIUM, PROBLEM, LOW = "high", "medium", "problem", "low"
 LEVELS = (HIGH, MEDIUM, PROBLEM, LOW)
-THRESHOLDS = (HIGH, MEDIUM, PROBLEM)
+THRESHOLDS = LEVELS[:-1]
 LONGEST = 160
 
 

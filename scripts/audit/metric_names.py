@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from scripts.audit.findings import PROBLEM, Finding, Sign
-from scripts.audit.static_values import plain_code
+from scripts.audit.static_values import MISSING, Static, plain_code
 from scripts.bundle.compose import Composition
-from scripts.bundle.config_files import MissingError, find, walk
+from scripts.bundle.config_files import walk
 from scripts.training.stage_report import METRICS
 
 ARGUMENTS = {
@@ -64,10 +64,9 @@ def followed(config: dict[str, Any], value: Any, id_: str) -> tuple[Any, str]:
         if not (isinstance(value, str) and value.startswith("@")):
             return value, id_
         id_ = value[1:]
-        try:
-            value = find(config, id_)
-        except MissingError:
-            return None, id_
+        value = Static(config).raw(id_)
+        if value == MISSING:
+            break
     return None, id_
 
 

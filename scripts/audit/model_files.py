@@ -59,9 +59,7 @@ def _audit(file: IO[bytes], name: str) -> Iterator[Sign]:
         yield from _audit_array(file.read(MOST_PICKLE))
     elif name.endswith(".onnx"):
         yield from _audit_onnx(file)
-    elif name.endswith(PLAIN):
-        return
-    else:
+    elif not name.endswith(PLAIN):
         yield from _audit_pickle("pickle", file.read(MOST_PICKLE), torchscript=False)
 
 

@@ -33,7 +33,6 @@ class Names:
 
     def __init__(self, read: Reader | None = None) -> None:
         self._read = read or (lambda path: None)
-        self._judged: dict[tuple[str, bool], Sign] = {}
 
     def judge(self, name: str, *, target: bool = False) -> Sign:
         """Judge whether a config may name a class, function or constant.
@@ -46,11 +45,8 @@ class Names:
             >>> Names().judge("torch.nn.L1Loss").level, Names().judge("torch.os.system").kind
             ('low', 'process')
         """
-        key = (name, target)
-        if key not in self._judged:
-            full = (component_of(name) if target else None) or name
-            self._judged[key] = self._of_bundle(full) or _of_list(name, full, target)
-        return self._judged[key]
+        full = (component_of(name) if target else None) or name
+        return self._of_bundle(full) or _of_list(name, full, target)
 
     def judge_import(self, name: str) -> Sign:
         """Judge the import of a module, or of a name in a module."""
@@ -81,6 +77,7 @@ class Names:
         return None
 
 
+@lru_cache(maxsize=4096)
 def _of_list(name: str, full: str, target: bool) -> Sign:
     """Judge a name outside the bundle, written in short as ``name``."""
     if any(is_internal(part) for part in name.split(".")):
