@@ -6,7 +6,7 @@ import hashlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from scripts.prediction.inventory import DICOM_SERIES, Inventory, Remark, Source
 from scripts.storage.archive import ArchiveReader, File
@@ -52,11 +52,21 @@ class Instance:
         return str(self.file.location).rpartition("/")[0]
 
 
+@dataclass
+class Hints:
+    """What files that are no slices tell of a series, by SeriesInstanceUID.
+
+    Attributes:
+        numbers: InstanceNumber of localisers and other files of the series.
+        listed: how many images a DICOMDIR lists.
+    """
+
+    numbers: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    listed: dict[str, int] = field(default_factory=dict)
+
+
 def series_sources(
-    reader: ArchiveReader,
-    instances: Iterable[Instance],
-    inventory: Inventory,
-    numbers: dict[str, list[int]],
+    reader: ArchiveReader, instances: Iterable[Instance], inventory: Inventory, hints: Hints
 ) -> list[Source]:
     """Make a source of each volume; copies and single slices become remarks.
 
@@ -64,7 +74,7 @@ def series_sources(
         reader: reads files that may be copies.
         instances: the slices, from every folder and zip.
         inventory: takes the remarks; files that cannot be read are already in it.
-        numbers: SeriesInstanceUID -> InstanceNumber of files of the series that are no slices.
+        hints: of other files.
     """
     groups: dict[str, list[Instance]] = defaultdict(list)
     for each in instances:
@@ -76,7 +86,10 @@ def series_sources(
         facts = [each.facts for each in members]
         parts = parts_of(facts)
         known = [each.number for each in facts if each.number is not None]
-        notes = numbering_notes(facts, [*known, *numbers.get(uid, ())])
+        others = hints.numbers.get(uid, [])
+        notes = numbering_notes(facts, [*known, *others])
+        if (listed := hints.listed.get(uid, 0)) > len(members) + len(others):
+            notes.append(f"DICOMDIR lists {listed} images of the series, {len(members)} are there")
         for number, part in enumerate(parts, start=1):
             chosen = [members[i] for i in part.members]
             if all(each.whole for each in chosen) and is_single([each.facts for each in chosen]):

@@ -9,16 +9,16 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scripts.prediction.inventory import VOLUME_FILE, Inventory, Remark, Source
-from scripts.prediction.series_sources import Instance, series_sources
+from scripts.prediction.series_sources import Hints, Instance, series_sources
 from scripts.storage.archive import ArchiveReader, File, Limits, ListingError, Location, is_stray
 from scripts.storage.file_tree import Unlisted, tree_files
-from scripts.volumes.dicom_kind import why_not_dicom, why_not_slice
+from scripts.volumes.dicom_kind import images_listed, why_not_dicom, why_not_slice
 from scripts.volumes.dicom_parts import SliceFacts
 from scripts.volumes.dicom_slice import DamagedFileError, read_slice
 from scripts.volumes.stored_voxels import HEADER_BYTES, spellings
@@ -65,7 +65,7 @@ def find_sources(
             if file.location not in taken:
                 _sort(reader, file, inventory, sorted_files)
         _remark_others(sorted_files, inventory)
-        series = series_sources(reader, sorted_files.instances, inventory, sorted_files.numbers)
+        series = series_sources(reader, sorted_files.instances, inventory, sorted_files.hints)
     inventory.sources = _with_distinct_names([*series, *volumes])
     if not inventory.sources and not inventory.refused:
         expected = f"DICOM files, a zip of them, or a file ending in {', '.join(VOLUME_SUFFIXES)}"
@@ -123,12 +123,12 @@ class _Files:
 
     Attributes:
         instances: the CT slices.
-        numbers: SeriesInstanceUID -> InstanceNumber of DICOM files that are no slices.
+        hints: what DICOM files that are no slices tell of a series.
         others: files that are neither DICOM nor a volume, and their first bytes.
     """
 
     instances: list[Instance] = field(default_factory=list)
-    numbers: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    hints: Hints = field(default_factory=Hints)
     others: list[tuple[File, bytes]] = field(default_factory=list)
 
 
@@ -155,7 +155,10 @@ def _sort(reader: ArchiveReader, file: File, inventory: Inventory, sorted_files:
         return
     inventory.skipped.append(Remark(path, reason))
     if (number := SliceFacts.of(each).number) is not None:
-        sorted_files.numbers[str(each.header.get("SeriesInstanceUID", ""))].append(number)
+        uid = str(each.header.get("SeriesInstanceUID", ""))
+        sorted_files.hints.numbers[uid].append(number)
+    for uid, count in images_listed(each.header).items():
+        sorted_files.hints.listed[uid] = max(count, sorted_files.hints.listed.get(uid, 0))
 
 
 def _remark_others(sorted_files: _Files, inventory: Inventory) -> None:

@@ -129,6 +129,30 @@ def _end_of_frame(walk: _Walk, start: int, length: int, *, is_rle: bool) -> str:
     return "" if tail.endswith(b"\xff\xd9") else f"truncated: its compressed pixels stop; {_CUT}"
 
 
+def coded_size(pixels: bytes) -> tuple[int, int] | None:
+    """Return rows and columns that compressed pixels state; None if they state none.
+
+    Read from the frame header of JPEG and JPEG-LS (ITU-T T.81, B.2.2; T.87, C.2.2) and the SIZ
+    marker of JPEG 2000 (T.800, A.5.1). Decoders allocate by it.
+
+    Args:
+        pixels: the items of one frame, the offset table first.
+    """
+    table = struct.unpack("<L", pixels[4:8])[0] if len(pixels) > 8 else 0
+    code = pixels[16 + table :]
+    if code[:4] == b"\xff\x4f\xff\x51" and len(code) >= 24:
+        right, low, left, top = struct.unpack(">4L", code[8:24])
+        return low - top, right - left
+    at = 2
+    while code[:2] == b"\xff\xd8" and at + 9 <= len(code) and code[at] == 0xFF:
+        marker, length = code[at + 1], int.from_bytes(code[at + 2 : at + 4], "big")
+        if marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            rows, columns = struct.unpack(">HH", code[at + 5 : at + 9])
+            return (rows, columns) if rows else None
+        at += 2 + length
+    return None
+
+
 class _Walk:
     """Reads headers of elements and items at positions of a file."""
 

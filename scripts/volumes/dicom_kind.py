@@ -33,7 +33,12 @@ EMPTY = "an empty file"
 AMONG_SLICES = "is among slices, but is neither DICOM nor text"
 STRAY = "hidden, or left by the operating system"
 OTHER = "neither DICOM nor a volume"
+ARCHIVE = "an archive, or compressed, but no .zip; unpack it to have it read"
 DIRECTORY = "DICOMDIR, an index of DICOM files"
+_ARCHIVES = (".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst")
+_ZIP = b"PK\x03\x04"
+# first bytes of pictures and documents: JPEG, PNG, GIF, BMP, PDF, SQLite
+_KNOWN = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"%PDF", b"SQLite format")
 # ImageType of pictures that scanners add to a series: screenshots, dose sheets
 _PICTURES = {"SCREEN SAVE", "SCREENSHOT", "DOSE_INFO", "DOSE"}
 
@@ -71,6 +76,22 @@ def why_not_slice(each: SliceFile) -> str:
     return ""
 
 
+def images_listed(directory: Dataset) -> dict[str, int]:
+    """Count the images that a DICOMDIR lists, by SeriesInstanceUID (DICOM PS3.3, F.3).
+
+    A series' images follow it, as its branch of the tree is written in one piece.
+    """
+    counts: dict[str, int] = {}
+    uid = ""
+    for record in directory.get("DirectoryRecordSequence") or ():
+        kind = record.get("DirectoryRecordType")
+        if kind == "SERIES":
+            uid = str(record.get("SeriesInstanceUID") or "")
+        elif kind == "IMAGE" and uid:
+            counts[uid] = counts.get(uid, 0) + 1
+    return counts
+
+
 def is_multi_frame(header: Dataset) -> bool:
     """Whether a file holds several frames (DICOM PS3.3, A.38)."""
     return header.get("SOPClassUID") in ENHANCED or int(header.get("NumberOfFrames") or 1) > 1
@@ -101,7 +122,9 @@ def why_not_dicom(parts: tuple[str, ...], head: bytes, *, among_slices: bool) ->
         return (NOT_DICOM if head else EMPTY), True
     if not head:
         return EMPTY, like_slice
-    if like_slice and among_slices and not _is_text(head):
+    if suffix in _ARCHIVES or head.startswith(_ZIP):
+        return ARCHIVE, False
+    if like_slice and among_slices and not (_is_text(head) or head.startswith(_KNOWN)):
         return AMONG_SLICES, True
     return OTHER, False
 

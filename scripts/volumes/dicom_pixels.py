@@ -15,7 +15,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID, CTImageStorage, JPEGExtended12Bit, generate_uid
 
 from scripts.storage.archive import ArchiveReader, Limits
-from scripts.volumes.dicom_extent import NATIVE
+from scripts.volumes.dicom_extent import NATIVE, coded_size
 from scripts.volumes.dicom_series import Series
 from scripts.volumes.dicom_slice import SliceFile, open_data_set
 from scripts.volumes.resampling import regular_grid, to_grid
@@ -148,6 +148,10 @@ def _image_of(each: SliceFile, pixels: bytes) -> Dataset:
     """Return a data set with what a decoder needs."""
     if len(pixels) < each.pixels.length:
         raise ValueError(f"the file now ends after {len(pixels)} of {each.pixels.length} bytes")
+    compressed = each.header.file_meta.TransferSyntaxUID not in NATIVE
+    size = coded_size(pixels) if compressed else None
+    if size not in (None, each.shape):
+        raise ValueError(f"they have {size} rows and columns, by the header {each.shape}")
     image = Dataset()
     image.file_meta = each.header.file_meta
     image.set_original_encoding(*each.header.original_encoding)
@@ -156,7 +160,7 @@ def _image_of(each: SliceFile, pixels: bytes) -> Dataset:
             image[keyword] = each.header[keyword]
     image.PixelData = pixels
     image["PixelData"].VR = "OW" if image.BitsAllocated > 8 else "OB"
-    image["PixelData"].is_undefined_length = image.file_meta.TransferSyntaxUID not in NATIVE
+    image["PixelData"].is_undefined_length = compressed
     return image
 
 

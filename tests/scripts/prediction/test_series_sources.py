@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pydicom
 import pytest
+from pydicom.uid import MediaStorageDirectoryStorage
 
 from scripts.prediction.series_sources import COPY, SINGLE
 from scripts.prediction.source_access import open_source
@@ -151,3 +152,25 @@ def test_damaged_slice_then_its_series_refused_by_its_name(files, tmp_path):
     ):
         access.read()
     assert access.for_screen(str(caught.value)).startswith("ct-image_0.dcm: truncated")
+
+
+def test_dicomdir_that_lists_more_images_then_noted(files, tmp_path):
+    write_files(tmp_path, dict(list(files.items())[:-2]))
+    write_dicomdir(tmp_path / "DICOMDIR", pydicom.dcmread(tmp_path / "ct-image_0.dcm"), 24)
+    found = find_sources(tmp_path)
+    assert found.sources[0].notes == ("DICOMDIR lists 24 images of the series, 22 are there",)
+    assert [remark.reason for remark in found.skipped] == ["DICOMDIR, an index of DICOM files"]
+
+
+def write_dicomdir(path, image, count):
+    directory = pydicom.Dataset()
+    directory.file_meta = image.file_meta
+    directory.file_meta.MediaStorageSOPClassUID = MediaStorageDirectoryStorage
+    directory.DirectoryRecordSequence = []
+    for kind in ["SERIES", *["IMAGE"] * count]:
+        record = pydicom.Dataset()
+        record.DirectoryRecordType = kind
+        if kind == "SERIES":
+            record.SeriesInstanceUID = image.SeriesInstanceUID
+        directory.DirectoryRecordSequence.append(record)
+    directory.save_as(path, enforce_file_format=True)

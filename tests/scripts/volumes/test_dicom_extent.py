@@ -16,6 +16,7 @@ from pydicom.uid import (
 )
 
 from scripts.storage.archive import ArchiveReader, Location
+from scripts.volumes.dicom_extent import coded_size
 from scripts.volumes.dicom_pixels import stored_values
 from scripts.volumes.dicom_slice import read_slice
 from tests.analytic.dicom_files import Encoding, save, slice_dataset
@@ -136,3 +137,20 @@ def test_absurd_size_then_refused_before_anything_is_allocated(tmp_path, keyword
     setattr(data, keyword, 65535)
     with pytest.raises(ValueError, match=f"{keyword} must be 1 to 16384, got 65535"):
         damage_of(save(data, tmp_path, "slice.dcm"))
+
+
+@pytest.mark.parametrize("name", ["JPEG-LS", "JPEG 2000", "JPEG lossless"])
+def test_compressed_pixels_of_other_size_than_the_header_then_refused_undecoded(tmp_path, name):
+    encoding = Encoding(COMPRESSED[name], signed=False, intercept=-1024)
+    data = slice_dataset(GRID, 1, GRID.hu()[1], encoding)
+    shape = GRID.hu()[1].shape
+    assert coded_size(data.PixelData) == shape
+    data.Rows, data.Columns = data.Columns, data.Rows
+    with pytest.raises(ValueError, match=rf"they have \({shape[0]}, {shape[1]}\) rows and columns"):
+        values_of(save(data, tmp_path, "slice.dcm"))
+
+
+def test_pixels_that_state_no_size_then_none(tmp_path):
+    encoding = Encoding(RLELossless, signed=False, intercept=-1024)
+    assert coded_size(slice_dataset(GRID, 1, GRID.hu()[1], encoding).PixelData) is None
+    assert coded_size(b"") is None

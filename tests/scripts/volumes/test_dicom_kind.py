@@ -1,6 +1,7 @@
 """Why files are left out: other modalities, pictures, indices, what is no DICOM at all."""
 
 import pytest
+from pydicom.dataset import Dataset
 from pydicom.uid import (
     EnhancedCTImageStorage,
     MediaStorageDirectoryStorage,
@@ -8,7 +9,12 @@ from pydicom.uid import (
 )
 
 from scripts.storage.archive import ArchiveReader, Location
-from scripts.volumes.dicom_kind import is_multi_frame, why_not_dicom, why_not_slice
+from scripts.volumes.dicom_kind import (
+    images_listed,
+    is_multi_frame,
+    why_not_dicom,
+    why_not_slice,
+)
 from scripts.volumes.dicom_slice import read_slice
 from tests.scripts.volumes.test_dicom_series import slice_dataset, write
 
@@ -68,6 +74,9 @@ def test_several_frames_then_told_by_number_or_class(tmp_path):
         ("scan.ima", b"text", True),
         ("notes.txt", b"", False),
         ("picture.jpg", b"\xff\xd8", False),
+        ("THUMB", b"\xff\xd8\xff\xe0\0\1", False),
+        ("rest.tar.gz", b"\x1f\x8b\0\1", False),
+        ("study", b"PK\x03\x04\0\1", False),
         ("._image_0", b"\0\5\x16\7", False),
         ("DICOMDIR", b"x", False),
     ],
@@ -83,3 +92,17 @@ def test_file_that_is_not_dicom_then_an_error_only_where_it_may_have_been_a_slic
 def test_binary_file_without_suffix_where_no_slices_are_then_skipped():
     assert not why_not_dicom(("data", "blob"), b"\0\1", among_slices=False)[1]
     assert why_not_dicom(("data", "blob"), b"", among_slices=False)[1]
+
+
+def test_dicomdir_then_the_number_of_images_of_each_series():
+    records = [("PATIENT", ""), ("SERIES", "1.1"), ("IMAGE", ""), ("IMAGE", ""), ("SERIES", "1.2")]
+    directory = Dataset()
+    directory.DirectoryRecordSequence = []
+    for kind, uid in [*records, ("IMAGE", "")]:
+        record = Dataset()
+        record.DirectoryRecordType = kind
+        if uid:
+            record.SeriesInstanceUID = uid
+        directory.DirectoryRecordSequence.append(record)
+    assert images_listed(directory) == {"1.1": 2, "1.2": 1}
+    assert images_listed(Dataset()) == {}
