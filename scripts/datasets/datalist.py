@@ -20,6 +20,7 @@ from monai.transforms import MapTransform
 from monai.utils.enums import MetaKeys, SpaceKeys
 
 from scripts.datasets.shares import PARTITIONS
+from scripts.storage.files import read_json
 from scripts.volumes.geometry import is_inside, world_to_index
 from scripts.volumes.grids import difference_of_grids, stored_grid
 
@@ -77,14 +78,7 @@ def _read_object(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(
             f"datalist: {path} not found; `python -m scripts prepare DATASET` writes it"
         )
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: must be JSON: {error}") from error
-    if not isinstance(content, dict):
-        kind = type(content).__name__
-        raise ValueError(f"{path}: must hold the lists {', '.join(PARTITIONS)}, got a {kind}")
-    return content
+    return read_json(path)
 
 
 def _check_volumes(path: Path, content: Mapping[str, Any]) -> None:

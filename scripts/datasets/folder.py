@@ -23,7 +23,6 @@ from scripts.datasets.folder_classes import (
     read_class_file,
     read_class_option,
     read_dataset_classes,
-    read_json,
 )
 from scripts.datasets.folder_layouts import (
     TITLES,
@@ -35,6 +34,7 @@ from scripts.datasets.folder_layouts import (
     volume_files,
 )
 from scripts.datasets.shares import PARTITIONS
+from scripts.storage.files import read_json
 from scripts.storage.options import check_choice
 
 OBJECTS = ("components", "values")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from scripts.storage.files import read_json
 
 BACKGROUND = "background"
 ASSUMED = "lesion"
@@ -53,21 +54,6 @@ def read_class_option(text: object) -> ClassNames:
         raise ValueError(f"class_names: must be like 1:liver,2:spleen, got {text!r}")
     names = [(int(value), name.strip()) for value, _, name in pairs]
     return ClassNames(_checked(names, "class_names"), "--class_names")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        ValueError: naming the file, when it is not a JSON object.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise ValueError(f"{path}: must be JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: must be a JSON object, got a {type(content).__name__}")
-    return content
 
 
 def read_class_file(path: Path) -> ClassNames:

@@ -10,9 +10,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.datasets.folder_classes import read_json
 from scripts.datasets.problems import Problem
 from scripts.datasets.shares import PARTITIONS
+from scripts.storage.files import read_json
 from scripts.volumes.volume_files import VOLUME_SUFFIXES, files_of
 
 TITLES = {

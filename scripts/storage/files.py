@@ -105,6 +105,24 @@ def write_text(path: str | Path, content: str) -> None:
     write_bytes(path, content.encode("utf-8", "backslashreplace"))
 
 
+def read_json(path: str | Path) -> dict[str, Any]:
+    """Read a JSON object, in UTF-8 with or without a byte order mark.
+
+    Raises:
+        ValueError: naming the file, when it is not a JSON object.
+        OSError: when it cannot be read.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8-sig"))
+    except RecursionError as error:
+        raise ValueError(f"{path}: must be JSON: nested too deeply") from error
+    except ValueError as error:
+        raise ValueError(f"{path}: must be JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: must be a JSON object, got a {type(content).__name__}")
+    return content
+
+
 def write_json(path: str | Path, content: Any) -> None:
     """Write JSON atomically; :func:`plain` lists the types it may contain.
 

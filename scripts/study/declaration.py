@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from scripts.storage.files import read_json
 from scripts.storage.options import check_whole
 from scripts.study.choices import (
     IMAGENET,
@@ -116,12 +117,7 @@ def read_study(path: str | Path, *, small: bool = False) -> Study:
     if not file.is_file():
         shipped = ", ".join(named("configs/studies"))
         raise FileNotFoundError(f"config: no file {file}; configs/studies has {shipped}")
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{file}: must be JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{file}: must be an object with {', '.join(NEEDED)}")
+    content = read_json(file)
     check_keys(str(file), content, STUDY_KEYS)
     if small and "small" not in content:
         raise ValueError(f"{file}: has no key small; run it without --small")

@@ -120,7 +120,7 @@ def test_volumes_then_plain_absolute_paths(datalist):
     ("content", "message"),
     [
         ("{", "must be JSON"),
-        ("[]", "must hold the lists training, validation, test, got a list"),
+        ("[]", "must be a JSON object, got a list"),
         ('{"training": []}', "got training"),
         ('{"training": [{"image": "x"}], "validation": [], "test": []}', r"\[0\] lacks label"),
     ],

@@ -8,7 +8,6 @@ from scripts.datasets.folder_classes import (
     read_class_file,
     read_class_option,
     read_dataset_classes,
-    read_json,
 )
 
 
@@ -69,13 +68,6 @@ def test_modality_when_not_ct_alone_then_refused_by_name(tmp_path, content, reas
 
 def test_modality_when_ct_then_accepted(tmp_path):
     check_modality({"channel_names": {"0": "ct"}}, tmp_path / "dataset.json")
-
-
-@pytest.mark.parametrize(("text", "reason"), [("{", "must be JSON"), ("[1]", "got a list")])
-def test_json_when_no_object_then_refused_by_file(tmp_path, text, reason):
-    (tmp_path / "classes.json").write_text(text)
-    with pytest.raises(ValueError, match=rf"classes\.json: {reason}|classes\.json.*{reason}"):
-        read_json(tmp_path / "classes.json")
 
 
 def test_assumed_names_then_one_lesion_and_said_so():

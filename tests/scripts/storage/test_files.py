@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.storage.files import atomic_path, plain, write_bytes, write_csv, write_json, write_text
+from scripts.storage.files import (
+    atomic_path,
+    plain,
+    read_json,
+    write_bytes,
+    write_csv,
+    write_json,
+    write_text,
+)
 
 
 def test_atomic_path_when_block_fails_leaves_old_file_and_no_rest(tmp_path: Path) -> None:
@@ -90,3 +98,19 @@ def test_write_csv_without_rows_needs_columns(tmp_path: Path) -> None:
 def test_write_csv_when_row_differs_names_the_keys(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="row 1.*differs from the header in .'dice'"):
         write_csv(tmp_path / "a.csv", [{"dice": 1}, {"iou": 1}])
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("{", "must be JSON"), ("[1]", "got a list"), ("[" * 100_000, "nested too deeply")],
+    ids=["cut", "a list", "endless"],
+)
+def test_read_json_when_no_object_then_refused_by_name(tmp_path: Path, text, reason) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(ValueError, match=f"a.json: .*{reason}"):
+        read_json(tmp_path / "a.json")
+
+
+def test_read_json_when_it_begins_with_a_byte_order_mark_then_read(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_bytes(b'\xef\xbb\xbf{"a": 1}')
+    assert read_json(tmp_path / "a.json") == {"a": 1}
