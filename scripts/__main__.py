@@ -24,6 +24,8 @@ from scripts.storage.reasons import first_cause, reason_of
 
 HELP = ("-h", "--help")
 NAME = "python -m scripts"
+MOST_LISTED = 8  # options in a message
+BY_FILE = 'by a JSON file in --config_file, such as {"network_def::norm": "batch"}'
 ALIKE = 0.75  # least similarity of a word to the second word of a command, by difflib
 
 
@@ -90,8 +92,14 @@ def refuse_unknown_options(function: Callable[..., Any], options: Sequence[str])
         name = option[2:].split("=", 1)[0].replace("-", "_")
         positive = name.removeprefix("no") if name not in valid else name
         if positive not in valid:
-            near = difflib.get_close_matches(name, valid, n=3) or valid
-            _refuse(f"unknown option --{name}", [f"--{word}" for word in near])
+            near = difflib.get_close_matches(name, valid, n=3)
+            if near or len(valid) <= MOST_LISTED:
+                _refuse(f"unknown option --{name}", [f"--{word}" for word in near or valid])
+            of_config = "config_file" in valid
+            _refuse(
+                f"unknown option --{name}, and none is similar; see --help"
+                + (f"; an id of the bundle's config is set {BY_FILE}" if of_config else "")
+            )
 
 
 def with_booleans_read(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -120,7 +128,7 @@ def _is_boolean(annotation: object) -> bool:
     return annotation is bool or str(annotation).removesuffix(" | None") == "bool"
 
 
-def _refuse(problem: str, near: Collection[str], rest: str = "") -> NoReturn:
+def _refuse(problem: str, near: Collection[str] = (), rest: str = "") -> NoReturn:
     """Exit with code 2 after printing the problem and suggestions."""
     question = f"; did you mean {', '.join(near)}?" if near else ""
     print(f"{problem}{question}", *filter(None, [rest]), sep="\n\n", file=sys.stderr)

@@ -53,7 +53,7 @@ def study(
         OSError: when a file or folder does not exist, or the disk is full.
         SystemExit: 1 when a cell failed.
     """
-    declared = read_study(config, small=small)
+    declared = read_study(config, small=small, with_data=data is not None)
     if imagenet_weights is not None:
         declared = with_weights(declared, imagenet_weights)
     source = choose_source(declared, data, readers_xml, masks, pretraining_data=pretraining_data)

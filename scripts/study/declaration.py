@@ -102,12 +102,13 @@ class Study:
     paper: Mapping[str, Any]
 
 
-def read_study(path: str | Path, *, small: bool = False) -> Study:
+def read_study(path: str | Path, *, small: bool = False, with_data: bool = False) -> Study:
     """Read a study's file.
 
     Args:
         path: of the JSON file.
         small: replace or merge entries by those of its key ``small``.
+        with_data: the command names the data, so that the key ``data`` may be left out.
 
     Raises:
         FileNotFoundError: when the file does not exist, with a list of the available studies.
@@ -123,9 +124,12 @@ def read_study(path: str | Path, *, small: bool = False) -> Study:
         raise ValueError(f"{file}: has no key small; run it without --small")
     if small:
         content = _small_form(content, str(file))
+    if with_data:
+        content = {"data": {}, **content}
     lacking = [key for key in NEEDED if key not in content]
     if lacking:
-        raise ValueError(f"{file}: lacks {', '.join(lacking)}")
+        hint = "; or give --data" if lacking == ["data"] else ""
+        raise ValueError(f"{file}: lacks {', '.join(lacking)}{hint}")
     return _study(content, file.stem, small=small)
 
 

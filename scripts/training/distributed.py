@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import logging
 import os
+from typing import Any
 
 import torch
 import torch.distributed as dist
+from monai.data import DistributedSampler
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import Dataset
 
 from scripts.training.engine_events import is_main_process
 
-__all__ = ["distribute", "initialise", "is_main_process", "local_device", "share_of_batch"]
+__all__ = [
+    *("distribute", "initialise", "is_main_process", "local_device", "share_of_batch"),
+    "shared_sampler",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -112,3 +118,26 @@ def share_of_batch(batch_size: int, accumulation_steps: int = 1) -> int:
             f"{accumulation_steps}, got {batch_size}"
         )
     return share
+
+
+def shared_sampler(
+    dataset: Dataset[Any], partition: str, *, shuffle: bool, even_divisible: bool = True
+) -> DistributedSampler:
+    """Return a sampler that gives each process its share of a data set.
+
+    Args:
+        dataset: of the partition.
+        partition: its name, for messages.
+        shuffle: whether the order is random, the same in all processes.
+        even_divisible: repeat samples, so that all shares are equally long.
+
+    Raises:
+        ValueError: when there are fewer samples than processes.
+    """
+    processes, count = dist.get_world_size(), len(dataset)  # type: ignore[arg-type]  # has a length
+    if count < processes:
+        raise ValueError(
+            f"{partition}: has {count} samples, fewer than the {processes} processes; start at "
+            f"most {count} (--nproc_per_node), or prepare more data"
+        )
+    return DistributedSampler(dataset, shuffle=shuffle, even_divisible=even_divisible)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
+import torch
 from ignite.engine import Engine
 from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim import Optimizer
 
 from scripts.training.strategies import Stage, Strategy
+
+LONE_VALUE = "Expected more than 1 value per channel"  # of torch's batch norm
 
 
 def unwrapped(network: nn.Module) -> nn.Module:
@@ -157,3 +161,40 @@ def check_same_objects(trainer: Engine, evaluator: Engine, network: Any, optimiz
             "network: DistributedDataParallel waits for the gradients of frozen parts; wrap it "
             "with find_unused_parameters=True"
         )
+
+
+def check_last_batch(trainer: Any, network: Any, strategy: Strategy) -> None:
+    """Refuse a last batch of one sample if a batch norm cannot compute its variance from it.
+
+    Where the deepest map is a single pixel, as with patches of 32 x 32, that batch would stop the
+    training at the end of its first epoch.
+
+    Raises:
+        ValueError: with what to change.
+    """
+    loader: Any = getattr(trainer, "data_loader", None)
+    sampler, size = getattr(loader, "sampler", None), getattr(loader, "batch_size", None) or 1
+    if sampler is None or size < 2 or loader.drop_last or len(sampler) % size != 1:
+        return
+    batch = loader.collate_fn([loader.dataset[0]])
+    inputs = trainer.prepare_batch(batch, trainer.state.device, trainer.non_blocking)[0]
+    copy = deepcopy(network)
+    for stage in strategy.stages:
+        copy.set_trainable(stage.trainable)
+        copy.train()
+        if _lacks_variance(copy, inputs):
+            raise ValueError(
+                f"batch_size: {len(sampler)} samples in batches of {size} leave a last batch of "
+                f"one, from which a batch norm in stage {stage.name} cannot compute a variance; "
+                "choose another batch_size or a larger patch_size"
+            )
+
+
+def _lacks_variance(network: nn.Module, inputs: torch.Tensor) -> bool:
+    """Whether a batch norm refuses the inputs; other errors are left to the training."""
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            network(inputs)
+    except (ValueError, RuntimeError) as error:
+        return LONE_VALUE in str(error)
+    return False

@@ -27,6 +27,7 @@ from scripts.training.engine_events import (
 )
 from scripts.training.stage_checks import (
     check_engines,
+    check_last_batch,
     check_optimizer,
     check_same_objects,
     check_stages,
@@ -163,6 +164,7 @@ class StagedFineTuning:
     def _started(self, trainer: Engine) -> None:
         """Do the last checks, and add the handler of an epoch's end after all others."""
         check_same_objects(trainer, self.evaluator, self.network, self.optimizer)
+        check_last_batch(trainer, self.network, self.strategy)
         if not trainer.has_event_handler(self._epoch_completed, Events.EPOCH_COMPLETED):
             trainer.add_event_handler(Events.EPOCH_COMPLETED, self._epoch_completed)
 

@@ -63,6 +63,12 @@ def test_misspelt_option_then_nothing_runs_and_the_nearest_is_named(capsys):
     assert error == "unknown option --sorce; did you mean --source?\n"
 
 
+def test_option_like_none_then_no_long_list_but_how_to_set_an_id(capsys):
+    error = error_of(capsys, "predict", "--decoder_norm", "batch")
+    assert error.startswith("unknown option --decoder_norm, and none is similar; see --help; an id")
+    assert 'by a JSON file in --config_file, such as {"network_def::norm"' in error
+
+
 @pytest.mark.parametrize("word", ["false", "FALSE", "no", "No", "False"])
 def test_boolean_option_when_a_word_says_no_then_false(word, monkeypatch, called):
     main(["audit", "x", "--low", word])

@@ -1,3 +1,6 @@
+import json
+from pathlib import Path
+
 import pytest
 
 from scripts.study.choices import named
@@ -100,3 +103,13 @@ def test_file_of_imagenet_weights_then_read_by_the_methods_that_start_from_them(
     several = read_study(write_study(tmp_path, methods=both, reference="resnet34"))
     with pytest.raises(ValueError, match="has those of resnet34, vgg16"):
         with_weights(several, str(file))
+
+
+def test_study_without_data_then_refused_unless_the_command_names_them(tmp_path):
+    file = write_study(tmp_path)
+    content = json.loads(Path(file).read_text())
+    del content["data"]
+    Path(file).write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="lacks data; or give --data"):
+        read_study(file)
+    assert read_study(file, with_data=True).data == {}

@@ -58,3 +58,12 @@ def test_network_then_is_wrapped_and_batch_norms_on_cpus_are_warned_of(caplog):
     assert not caplog.records
     distributed.distribute(nn.Sequential(*plain, nn.BatchNorm2d(1)), torch.device("cpu"))
     assert "1 batch norms use the statistics of each process' own share" in caplog.text
+
+
+@pytest.mark.usefixtures("_one_process")
+def test_sampler_then_gives_a_share_or_says_which_data_are_too_few(monkeypatch):
+    sampler = distributed.shared_sampler([1, 2, 3], "validation", shuffle=False)
+    assert list(sampler) == [0, 1, 2]
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    with pytest.raises(ValueError, match="validation: has 1 samples, fewer than the 2 processes"):
+        distributed.shared_sampler([1], "validation", shuffle=False, even_divisible=False)

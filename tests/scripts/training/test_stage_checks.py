@@ -10,6 +10,7 @@ import torch
 
 from scripts.training.strategies import parameter_groups
 from tests.scripts.training.tiny_training import (
+    TinyNet,
     TinyTraining,
     stage,
     strategy,
@@ -114,3 +115,30 @@ def test_engines_when_the_trainer_has_another_optimizer_then_it_is_refused(tmp_p
     trainer.optimizer = TinyTraining(tmp_path).optimizer
     with pytest.raises(ValueError, match="optimizer: the trainer has another optimiser"):
         trainer.run()
+
+
+class Pooled(TinyNet):
+    """The deepest map has one pixel, as in an encoder of stride 32 with patches of 32 x 32."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        deepest = torch.relu(self.norm1(self.conv1(image))).mean((-2, -1), keepdim=True)
+        deepest = torch.relu(self.norm2(self.conv2(deepest)))
+        return self.head(self.head_norm(deepest.expand(-1, -1, *image.shape[-2:])))
+
+
+@pytest.mark.parametrize(
+    ("count", "trainable", "refused"), [(7, "all", True), (6, "all", False), (7, "decoder", False)]
+)
+def test_last_batch_of_one_when_a_norm_has_one_value_then_refused_at_the_start(
+    tmp_path: Path, count: int, trainable: str, refused: bool
+) -> None:
+    plan = strategy(stage([trainable], epochs=1))
+    training = TinyTraining(tmp_path, strategy=plan, network=Pooled, count=count)
+    trainer = training.trainer()
+    if not refused:
+        trainer.run()
+        return
+    message = r"batch_size: 7 samples in batches of 2 leave .* stage all cannot compute a variance"
+    with pytest.raises(ValueError, match=message):
+        trainer.run()
+    assert trainer.state.iteration == 0
