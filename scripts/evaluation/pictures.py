@@ -11,12 +11,12 @@ from typing import Any, Protocol
 import ignite.distributed as idist
 import numpy as np
 import numpy.typing as npt
-import SimpleITK as sitk
 from ignite.engine import Engine
 
 from scripts.evaluation.collection import Annotated, Case, CollectingHandler
 from scripts.evaluation.drawing import Panel
 from scripts.evaluation.series import PackedArray, Series
+from scripts.volumes.readers import read_volume
 
 logger = logging.getLogger(__name__)
 
@@ -191,13 +191,11 @@ def read_hu(case: Case, slice_index: int) -> npt.NDArray[Any]:
 
     Args:
         case: ``image`` is a ``.npy`` stack in which the middle one of ``rows`` is the slice, or a
-            volume file for SimpleITK.
+            volume file.
         slice_index: index in the volume, from feet to head.
     """
     path = str(case["image"])
     if "rows" in case:
         row = case["rows"][len(case["rows"]) // 2]
         return np.array(np.load(path, mmap_mode="r", allow_pickle=False)[row])
-    volume = sitk.DICOMOrient(sitk.ReadImage(path), "LPS")
-    plane: npt.NDArray[Any] = sitk.GetArrayFromImage(volume[:, :, slice_index])
-    return plane
+    return np.array(read_volume(path).in_lps().hu[slice_index])

@@ -1,5 +1,7 @@
 import importlib.util
+import json
 import sys
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -20,6 +22,7 @@ from tests.scripts.volumes.test_dicom_series import write as write_series
 pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader")
 
 READER = "scripts.volumes.readers.SimpleITKReader"
+ROOT = Path(__file__).resolve().parents[3]
 DIRECTIONS = {
     "identity": np.eye(3),
     "flipped": np.diag([-1.0, -1.0, 1.0]),
@@ -256,3 +259,20 @@ def test_volume_file_when_pydicom_2_is_installed_then_read(tmp_path, monkeypatch
     monkeypatch.setitem(sys.modules, "readers_there", there)  # dataclasses look it up
     spec.loader.exec_module(there)
     assert there.read_volume(tmp_path / "ct.nii.gz").hu.shape == (2, 3, 4)
+
+
+def test_ct_reader_when_values_are_no_hu_then_refused_where_the_plain_reader_reads(tmp_path):
+    path = write(volume(), tmp_path / "a.mhd")
+    wrong = write(volume() + 1024, tmp_path / "b.mhd")
+    ct = "scripts.volumes.readers.CTReader"
+    assert LoadImage(ct, ensure_channel_first=True)(path).shape == (1, 7, 6, 5)
+    with pytest.raises(ValueError, match="b.mhd: values must be HU, but"):
+        LoadImage(ct)(wrong)
+    assert LoadImage(READER, ensure_channel_first=True)(wrong).shape == (1, 7, 6, 5)
+
+
+@pytest.mark.parametrize("name", ["ct_volume", "abdomen_volume"])
+def test_inference_configs_then_they_load_with_the_reader_that_checks_hu(name):
+    config = json.loads((ROOT / "configs" / "data" / f"{name}.json").read_text())
+    (load,) = [t for t in config["volume_transforms"] if t["_target_"] == "LoadImaged"]
+    assert load["reader"] == "scripts.volumes.readers.CTReader"
