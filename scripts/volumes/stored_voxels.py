@@ -78,8 +78,10 @@ def read_voxels(stored: StoredVolume) -> NDArray[Any]:
     values = values.astype(stored.kind.newbyteorder("="), copy=False)
     if (stored.slope, stored.intercept) == (1.0, 0.0):
         return values
-    scaled = values.astype(np.float64) * stored.slope + stored.intercept
-    return scaled if values.dtype == np.float64 else scaled.astype(np.float32)
+    scaled = np.empty(values.shape, np.float64 if values.dtype == np.float64 else np.float32)
+    for plane, of_file in zip(scaled, values, strict=True):  # one by one, for memory
+        plane[:] = of_file.astype(np.float64) * stored.slope + stored.intercept
+    return scaled
 
 
 def _read_binary(stored: StoredVolume) -> NDArray[Any]:
