@@ -11,7 +11,6 @@ from scripts.audit.findings import PROBLEM, Finding, Sign
 from scripts.audit.static_values import MISSING, Static, plain_code
 from scripts.bundle.compose import Composition
 from scripts.bundle.config_files import walk
-from scripts.training.stage_report import METRICS
 
 ARGUMENTS = {
     "val": ("key_val_metric", "additional_metrics", "val_handlers", "val_data_loader"),
@@ -121,9 +120,7 @@ def _used_metrics(config: dict[str, Any], value: Any, id_: str) -> Iterator[tupl
     short = _short(value)
     used: dict[str, Any] = {"key_metric_name": value.get("key_metric_name")}
     if short == "StageReport":
-        metrics, _ = followed(config, value.get("metrics", METRICS), id_)
-        used["metrics"] = list(metrics.values()) if isinstance(metrics, dict) else None
-        used["drawn"] = value.get("drawn")
+        used |= {name: value.get(name) for name in ("metrics", "drawn")}
     elif short == "MetricsSaver":
         used |= {name: value.get(name) for name in ("metrics", "metric_details")}
     elif "trainable" in value or "::stages::" in id_:

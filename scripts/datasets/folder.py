@@ -88,7 +88,7 @@ class FolderDataSet(DataSet):
     @property
     def metric(self) -> str:
         """Key metric: Dice for lesions, IoU for classes."""
-        return "val_dice" if self.kind == "instances" else "val_iou"
+        return "val_dice_per_slice" if self.kind == "instances" else "val_iou_pooled"
 
     def at(self, source: Path) -> DataSet:
         """Return the data set with the layout and the class names of a source.

@@ -38,7 +38,7 @@ class LidcNodules(DataSet):
     label_kinds: ClassVar[tuple[str, ...]] = ("votes",)
     window_hu: ClassVar[tuple[float, float]] = (-1000.0, 400.0)
     kind = "instances"
-    metric = "val_dice"
+    metric = "val_dice_per_slice"
 
     def __post_init__(self) -> None:
         """Check the options.

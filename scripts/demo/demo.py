@@ -140,26 +140,35 @@ def unseen_series(output: Path) -> Path:
     return folder
 
 
+STAGE_COLUMNS = {
+    "val_sensitivity_pooled": "sensitivity, pooled",
+    "val_specificity_pooled": "specificity, pooled",
+    "val_dice_per_slice": "Dice per slice",
+    "val_iou_per_slice": "IoU per slice",
+}
+
+
 def stage_table(output: Path, seed: int) -> list[str]:
-    """Return a table of the stages of fine-tuning, with the best marked, and Dice in the test."""
-    columns = ("name", "sensitivity", "specificity", "dice", "iou", "best")
+    """Return a table of the stages of fine-tuning, with the best marked, and the test's figures."""
+    columns = ("name", *STAGE_COLUMNS, "best")
     with (output / "training" / "stages.csv").open() as file:
         rows = [[row[column] for column in columns] for row in csv.DictReader(file)]
-    summary = json.loads((output / "evaluation" / "summary.json").read_text())
-    dice = summary["figures"]["dice_per_nodule_mean"]
+    figures = json.loads((output / "evaluation" / "summary.json").read_text())["figures"]
+    dice, found = figures["dice_per_nodule_mean"], figures["nodules_detected_share"]
     return [
         "",
-        "stage".ljust(12) + "".join(column.rjust(13) for column in columns[1:-1]),
+        "stage".ljust(12) + "".join(title.rjust(21) for title in STAGE_COLUMNS.values()),
         *map(_stage_line, rows),
         "",
-        f"Dice per nodule, unseen phantom patients (seed {seed}): "
-        f"{dice['value']:.3f} (n = {dice['n']})",
+        f"Unseen phantom patients (seed {seed}): {found['value']:.0%} of {found['n']} nodules "
+        f"detected, {figures['false_positives_per_scan_mean']['value']:.2f} false positives per "
+        f"scan, Dice per nodule {dice['value']:.3f}",
     ]
 
 
 def _stage_line(row: list[str]) -> str:
     name, *figures, best = row
-    numbers = "".join(f"{float(figure):13.4f}" for figure in figures)
+    numbers = "".join(f"{float(figure):21.4f}" for figure in figures)
     return f"{name:<12}{numbers}{'   <- best' if best == 'True' else ''}"
 
 

@@ -111,32 +111,18 @@ def class_metrics(class_names: Sequence[str]) -> dict[str, ClassFigure]:
         class_names: of all classes, background first.
 
     Returns:
-        ``val_accuracy``, ``val_dice`` and a ``val_iou_CLASS`` per foreground class; they read
-        ``pred`` and ``label`` of the engine's output.
+        ``val_accuracy_pooled``, ``val_dice_pooled`` and a ``val_iou_CLASS_pooled`` per foreground
+        class; they read ``pred`` and ``label`` of the engine's output.
     """
     read = from_engine(["pred", "label"])
     pooled = {
-        f"val_{figure}": ClassFigure(figure, class_names, output_transform=read)
+        f"val_{figure}_pooled": ClassFigure(figure, class_names, output_transform=read)
         for figure in ("accuracy", "dice")
     }
     single = {
-        f"val_{column}": ClassFigure("iou", class_names, of=name, output_transform=read)
-        for column, name in _iou_columns(class_names).items()
+        f"val_iou_{name.replace(' ', '_')}_pooled": ClassFigure(
+            "iou", class_names, of=name, output_transform=read
+        )
+        for name in class_names[1:]
     }
     return {**pooled, **single}
-
-
-def stage_columns(class_names: Sequence[str]) -> dict[str, str]:
-    """Map the columns of the table of stages to the metrics of a validation.
-
-    Example:
-        >>> stage_columns(["background", "liver tumour"])  # doctest: +NORMALIZE_WHITESPACE
-        {'iou': 'val_iou', 'dice': 'val_dice', 'accuracy': 'val_accuracy', 'loss': 'val_loss',
-         'iou_liver_tumour': 'val_iou_liver_tumour'}
-    """
-    columns = ("iou", "dice", "accuracy", "loss", *_iou_columns(class_names))
-    return {column: f"val_{column}" for column in columns}
-
-
-def _iou_columns(class_names: Sequence[str]) -> dict[str, str]:
-    return {f"iou_{name.replace(' ', '_')}": name for name in class_names[1:]}

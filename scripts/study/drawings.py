@@ -73,10 +73,11 @@ def draw_curves(histories: Mapping[str, Sequence[Table]], metric: str, path: Pat
     figure = Figure(figsize=(9, 7), layout="constrained")
     both = figure.subplots(2, 1, sharex=True)
     colours = colormaps["tab10"].resampled(10)
-    labels = {"train_loss": "training loss", metric: f"validation {metric.removeprefix('val_')}"}
+    name = metric.removeprefix("val_").replace("_", " ")
+    labels = {"train_loss": "training loss", metric: f"validation {name}"}
     for axes, column in zip(both, labels, strict=True):
         for index, (name, tables) in enumerate(histories.items()):
-            epochs, values = mean_curve(tables, column)
+            epochs, values = mean_curve(tables, own_column(tables, column))
             line = "--" if index >= 10 else "-"
             axes.plot(epochs, values, line, marker=".", color=colours(index % 10), label=name)
         axes.set_ylabel(labels[column])
@@ -97,6 +98,19 @@ def _mark_stages(axes: Sequence[Axes], histories: Mapping[str, Sequence[Table]])
     for one in axes:
         for start in starts:
             one.axvline(start - 0.5, color="#888888", linewidth=0.8, linestyle=":")
+
+
+def own_column(histories: Sequence[Table], column: str) -> str:
+    """Return the column, or that of the same figure of another unit (of networks on volumes).
+
+    Example:
+        >>> own_column([[{"epoch": "1", "val_dice_per_volume": "0.5"}]], "val_dice_per_slice")
+        'val_dice_per_volume'
+    """
+    names = [name for history in histories for row in history[:1] for name in row]
+    start = column.rpartition("_per_")[0]
+    others = [name for name in names if start and name.startswith(f"{start}_per_")]
+    return column if column in names or not others else others[0]
 
 
 def mean_curve(histories: Sequence[Table], column: str) -> tuple[list[int], list[float]]:

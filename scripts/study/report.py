@@ -118,7 +118,10 @@ def _limits(study: Study, results: Sequence[Result]) -> list[str]:
     facts = []
     methods = study.methods
     if study.rows == "validated_stages":
-        facts.append("Figures are those of the training's own validation: means over slices.")
+        facts.append(
+            "Figures are those of the training's own validation, on its slices: per slice is a "
+            "mean over slices, pooled the ratio of the voxels of all slices together."
+        )
     leaking = sorted({m.split for m in methods} & set(study.bundle.leaking))
     if leaking:
         facts.append(

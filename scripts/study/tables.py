@@ -62,8 +62,8 @@ def main_table(
 ) -> Table:
     """Compare the paper's figures with ours: both and their difference."""
     headings = ["method"]
-    for heading in study.figures:
-        headings += [f"{heading}: paper", "ours", "95 % interval", "ours - paper"]
+    for heading, name in study.figures.items():
+        headings += [f"{titled(heading, name)}: paper", "ours", "95 % interval", "ours - paper"]
     body = []
     for name in names:
         cells = [name]
@@ -86,6 +86,23 @@ def main_table(
         f"Ours: {meanings}, {where}. Interval: bootstrap over seeds and patients, 2000 resamples."
     )
     return Table("Paper and ours", [*headings, "seeds, patients, cases"], body, tuple(notes))
+
+
+def titled(heading: str, name: str) -> str:
+    """Return the heading of a figure with the average that it is, as its name says.
+
+    Example:
+        >>> titled("Dice", "dice_per_nodule_mean"), titled("sensitivity", "sensitivity_pooled")
+        ('Dice per nodule', 'sensitivity, pooled')
+    """
+    plain = name.removesuffix("_mean")
+    for unit in ("per_nodule", "per_slice", "per_volume", "per_scan"):
+        words = unit.replace("_", " ")
+        if plain.endswith(unit) and words not in heading:
+            return f"{heading} {words}"
+    return (
+        f"{heading}, pooled" if plain.endswith("_pooled") and "pooled" not in heading else heading
+    )
 
 
 def _figure_cells(ours: Estimate, printed: float | None) -> list[str]:
@@ -113,7 +130,7 @@ def test_table(study: Study, rows: Rows) -> Table | None:
     """Compare every row with the reference on the same cases; None without cases."""
     if study.rows == "validated_stages":
         return None
-    heading = next(iter(study.figures))
+    heading, name = next(iter(study.figures.items()))
     reference = reference_of(study, rows)
     comparisons: list[Comparison] = compare(rows, reference, heading)
     body = [
@@ -121,7 +138,11 @@ def test_table(study: Study, rows: Rows) -> Table | None:
         for one in comparisons
     ]
     tests = sum(one.p is not None for one in comparisons)
-    headings = ["against " + reference, "shared cases", f"mean difference of {heading}"]
+    headings = [
+        "against " + reference,
+        "shared cases",
+        f"mean difference of {titled(heading, name)}",
+    ]
     notes = (
         "Wilcoxon signed-rank test, two-sided, on the cases of both methods (means over "
         f"seeds); p corrected by Holm for the {tests} tests "
@@ -142,7 +163,7 @@ def _signed(value: float) -> str:
 
 def size_table(study: Study, rows: Rows) -> Table | None:
     """Split the first figure by the size of the lesions; None if cases have no size."""
-    heading = next(iter(study.figures))
+    heading, figure = next(iter(study.figures.items()))
     body = []
     for name, results in rows.items():
         cases = [c for result in results for c in result.values[heading]]
@@ -160,7 +181,7 @@ def size_table(study: Study, rows: Rows) -> Table | None:
         return None
     lesion = lesion_word(study, [result for results in rows.values() for result in results])
     note = f"n counts a {lesion} once per seed that tested it."
-    return Table(f"{heading} by size of the {lesion}", headings, body, (note,))
+    return Table(f"{titled(heading, figure)} by size of the {lesion}", headings, body, (note,))
 
 
 def cost_table(rows: Rows) -> Table:

@@ -17,13 +17,8 @@ from scripts.training.stages import StagedFineTuning
 
 logger = logging.getLogger(__name__)
 
-METRICS = {
-    "sensitivity": "val_sensitivity",
-    "specificity": "val_specificity",
-    "dice": "val_dice",
-    "iou": "val_iou",
-}
 SECONDS_BETWEEN_DRAWINGS = 30.0
+DIGITS = 6  # of losses and metrics in tables
 
 
 class StageReport:
@@ -36,7 +31,9 @@ class StageReport:
 
     Args:
         output_dir: the run's folder.
-        metrics: column of the table -> name of the evaluator's metric.
+        metrics: names of the evaluator's metrics in the table; None for all of them. Their names
+            say of what they are: ``val_dice_per_slice`` is a mean over slices,
+            ``val_sensitivity_pooled`` a ratio of the voxels of all slices.
         curves: whether to draw.
         drawn: further metrics of the evaluator to draw, see
             :func:`scripts.training.stage_curves.draw_curves`.
@@ -46,12 +43,12 @@ class StageReport:
         self,
         output_dir: str | Path,
         *,
-        metrics: Mapping[str, str] = METRICS,
+        metrics: Sequence[str] | None = None,
         curves: bool = True,
         drawn: Sequence[str] = (),
     ) -> None:
         self.output_dir = Path(output_dir)
-        self.metrics = dict(metrics)
+        self.metrics = None if metrics is None else tuple(metrics)
         self.curves = curves
         self.drawn = tuple(drawn)
         self._drawn = -SECONDS_BETWEEN_DRAWINGS
@@ -91,17 +88,19 @@ class StageReport:
             self._drawn = time.monotonic()
 
 
-def table(stages: StagedFineTuning, metrics: Mapping[str, str]) -> list[dict[str, Any]]:
+def table(stages: StagedFineTuning, metrics: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Return one row for each stage with a complete epoch.
 
     Args:
         stages: the handler that runs them.
-        metrics: column -> name of the evaluator's metric, taken from the stage's best epoch.
+        metrics: names of the evaluator's metrics, taken from the stage's best epoch; None for all.
 
     Raises:
         ValueError: when the evaluator does not compute such a metric.
     """
     begun = sorted({epoch.stage for epoch in stages.record.history})
+    if metrics is None:
+        metrics = list(dict.fromkeys(name for s in stages.record.scores for name in s.metrics))
     best = best_stage(stages)
     return [{**_row(stages, number, metrics), "best": number == best} for number in begun]
 
@@ -115,7 +114,7 @@ def best_stage(stages: StagedFineTuning) -> int | None:
     return best
 
 
-def _row(stages: StagedFineTuning, number: int, metrics: Mapping[str, str]) -> dict[str, Any]:
+def _row(stages: StagedFineTuning, number: int, metrics: Sequence[str]) -> dict[str, Any]:
     stage, trainable = stages.strategy.stages[number], stages.trainable[number]
     epochs = [epoch for epoch in stages.record.history if epoch.stage == number]
     score = stages.record.scores[number] if number < len(stages.record.scores) else None
@@ -129,22 +128,24 @@ def _row(stages: StagedFineTuning, number: int, metrics: Mapping[str, str]) -> d
         "learning_rates": {part: stage.rate(part) for part, size in trainable.items() if size},
         "epochs": len(epochs),
         "best_epoch": None if score is None else score.epoch,
-        **{
-            column: None if score is None else _metric(score.metrics, name)
-            for column, name in metrics.items()
-        },
-        "train_loss": None if score is None else losses.get(score.epoch),
+        **{name: None if score is None else _metric(score.metrics, name) for name in metrics},
+        "train_loss": None if score is None else rounded(losses.get(score.epoch)),
         "seconds": round(sum(epoch.seconds for epoch in epochs), 3),
     }
 
 
-def _metric(metrics: Mapping[str, float], name: str) -> float:
+def _metric(metrics: Mapping[str, float], name: str) -> float | None:
     if name not in metrics:
         raise ValueError(
             f"metrics: the evaluator has no {name}, only {', '.join(sorted(metrics))}; add it, "
             "or leave it out"
         )
-    return metrics[name]
+    return rounded(metrics[name])
+
+
+def rounded(value: float | None) -> float | None:
+    """Round a figure for a table; None for a missing one."""
+    return None if value is None else round(value, DIGITS)
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,8 +163,8 @@ def history(stages: StagedFineTuning) -> list[dict[str, Any]]:
             "epoch": epoch.epoch,
             "stage": epoch.stage + 1,
             "stage_epoch": epoch.stage_epoch,
-            "train_loss": epoch.train_loss,
-            **{name: epoch.metrics.get(name) for name in names},
+            "train_loss": rounded(epoch.train_loss),
+            **{name: rounded(epoch.metrics.get(name)) for name in names},
             "seconds": round(epoch.seconds, 3),
         }
         for epoch in epochs

@@ -128,5 +128,5 @@ def test_classes_of_ones_own_then_trained_on_them(root):
     run_here("training", files, {})
     history = (bundle / "models" / "history.csv").read_text().splitlines()[0]
     assert (bundle / "models" / "model.pt").is_file()
-    assert "val_iou" in history
+    assert "val_iou_pooled" in history
     assert "kidney" not in history

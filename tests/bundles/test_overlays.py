@@ -132,4 +132,4 @@ def test_mlflow_then_loss_and_dice_are_tracked(train):
     client = MlflowClient(path_to_sqlite_uri(str(folder / "mlruns.db")))
     runs = [r for e in client.search_experiments() for r in client.search_runs(e.experiment_id)]
     tracked = {name for run in runs for name in run.data.metrics}
-    assert {"train_loss", "val_dice"} <= tracked
+    assert {"train_loss", "val_dice_per_slice"} <= tracked

@@ -34,7 +34,7 @@ class Ircadb(DataSet):
     label_kinds = ("classes",)
     slice_classes = ("liver", "kidney")  # bone is in nearly every slice
     window_hu = (-150.0, 250.0)
-    metric = "val_iou"
+    metric = "val_iou_pooled"
     phantom = "ircadb"
     auditable = True
 

@@ -61,7 +61,7 @@ class Luna16(DataSet):
     label_folders = {"readers": "readers_xml", "masks": "masks"}
     splits = {"subset": "LUNA16's ten folds"}
     window_hu = (-1000.0, 400.0)
-    metric = "val_dice"
+    metric = "val_dice_per_slice"
     phantom = "luna16"
 
     label: str = "ball"

@@ -26,14 +26,14 @@ def rows_of(path):
 
 def test_training_when_run_then_losses_accuracy_and_iou_are_reported(organs):
     rows = rows_of(organs / "training" / "history.csv")
-    figures = ["train_loss", "val_loss", "val_accuracy", "val_iou", "val_dice"]
-    figures += [f"val_iou_{name}" for name in NAMES[1:]]
+    figures = ["train_loss", "val_loss", "val_accuracy_pooled", "val_iou_pooled", "val_dice_pooled"]
+    figures += [f"val_iou_{name}_pooled" for name in NAMES[1:]]
     assert len(rows) == 3
     for row in rows:
         assert all(math.isfinite(float(row[name])) for name in figures)
     assert float(rows[-1]["train_loss"]) < float(rows[0]["train_loss"])
-    organ_ious = [float(rows[-1][f"val_iou_{name}"]) for name in NAMES[1:]]
-    assert float(rows[-1]["val_iou"]) == pytest.approx(np.mean(organ_ious))
+    organ_ious = [float(rows[-1][f"val_iou_{name}_pooled"]) for name in NAMES[1:]]
+    assert float(rows[-1]["val_iou_pooled"]) == pytest.approx(np.mean(organ_ious))
 
 
 def test_training_when_run_then_curves_and_logs_are_there(organs):
@@ -50,7 +50,7 @@ def test_training_when_run_then_the_mean_of_its_images_is_in_the_weights(organs,
     datalist = json.loads((abdomens / "prepared" / "datalist.json").read_text())
     mean = torch.tensor(datalist["training_mean"]["windowed"])
     assert torch.equal(model["model"]["normalise.mean"], mean.expand(1, 3, 1, 1))
-    assert model["metric"] == "val_iou"
+    assert model["metric"] == "val_iou_pooled"
 
 
 def test_training_when_stopped_and_resumed_then_bit_equal(train, monkeypatch):

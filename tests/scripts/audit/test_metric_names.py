@@ -55,7 +55,7 @@ def saver(**given):
         ("validate", {"_target_": "EarlyStopHandler", "score_function":
                       "$monai.handlers.stopping_fn_from_metric('val_dicee')"}, ["val_dicee"]),
         ("train", {"_target_": "scripts.training.stage_report.StageReport",
-                   "metrics": {"iou": "val_iou", "hd": "val_hd"}, "drawn": ["val_loss"]},
+                   "metrics": ["val_iou", "val_hd"], "drawn": ["val_loss"]},
          ["val_hd", "val_loss"]),
     ],
 )  # fmt: skip

@@ -87,7 +87,7 @@ def test_read_when_dataset_json_names_classes_then_they_are_the_classes(tmp_path
         check_place(labelled, organs())
         assert labelled.known is None
         assert labelled.objects == ()
-    assert data_set.metric == "val_iou"
+    assert data_set.metric == "val_iou_pooled"
 
 
 def test_read_when_csv_then_paths_from_its_folder(tmp_path):
@@ -112,7 +112,7 @@ def test_instances_then_components_are_lesions_with_place_and_size(tmp_path):
     np.testing.assert_array_equal(every[0].label > 0, two_lesions() > 0)
     assert every[0].label[5, 6, 8] == small["id"]
     assert every[0].lung is None
-    assert data_set.metric == "val_dice"
+    assert data_set.metric == "val_dice_per_slice"
 
 
 def test_instances_when_values_number_them_then_kept_whether_they_touch_or_not(tmp_path):

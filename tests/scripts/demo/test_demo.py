@@ -40,16 +40,22 @@ def test_stage_table_then_the_best_stage_is_marked(tmp_path):
     for name in ("training", "evaluation"):
         (tmp_path / name).mkdir()
     (tmp_path / "training" / "stages.csv").write_text(
-        "name,sensitivity,specificity,dice,iou,best\nA: block5,0.5,0.99,0.4,0.3,False\n"
+        "name,val_sensitivity_pooled,val_specificity_pooled,val_dice_per_slice,val_iou_per_slice,"
+        "best\nA: block5,0.5,0.99,0.4,0.3,False\n"
         "B: block4,0.9,0.999,0.81,0.7,True\n"
     )
-    figures = {"dice_per_nodule_mean": {"value": 0.8123, "n": 5}}
+    figures = {
+        "dice_per_nodule_mean": {"value": 0.8123, "n": 5},
+        "nodules_detected_share": {"value": 0.6, "n": 5},
+        "false_positives_per_scan_mean": {"value": 1.25, "n": 3},
+    }
     (tmp_path / "evaluation" / "summary.json").write_text(json.dumps({"figures": figures}))
     lines = stage_table(tmp_path, seed=7)
     marked = [line for line in lines if line.endswith("<- best")]
     assert len(marked) == 1
     assert marked[0].startswith("B: block4")
-    assert "(seed 7): 0.812 (n = 5)" in lines[-1]
+    found = "60% of 5 nodules detected, 1.25 false positives per scan, Dice per nodule 0.812"
+    assert lines[-1].endswith(f"(seed 7): {found}")
 
 
 def test_organ_table_then_every_organ_with_its_number_and_worst_patient(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 import torch
 from ignite.engine import Engine
 
-from scripts.evaluation.class_metric import ClassFigure, class_metrics, stage_columns
+from scripts.evaluation.class_metric import ClassFigure, class_metrics
 from scripts.evaluation.classes import (
     class_confusion,
     confusion_matrix,
@@ -94,13 +94,7 @@ def test_class_metrics_then_accuracy_dice_and_the_iou_of_each_class(maps):
     for name, metric in class_metrics(NAMES).items():
         metric.attach(engine, name)
     engine.run([items])
-    expected = {f"val_iou_{name}": measure(known, of=name) for name in NAMES[1:]}
-    expected |= {f"val_{figure}": measure(known, figure=figure) for figure in ("accuracy", "dice")}
+    expected = {f"val_iou_{name}_pooled": measure(known, of=name) for name in NAMES[1:]}
+    figures = ("accuracy", "dice")
+    expected |= {f"val_{figure}_pooled": measure(known, figure=figure) for figure in figures}
     assert engine.state.metrics == pytest.approx(expected)
-
-
-def test_stage_columns_then_every_class_metric_has_one():
-    names = [*NAMES, "liver tumour"]
-    computed = {*class_metrics(names), "val_iou", "val_loss"}
-    assert set(stage_columns(names).values()) == computed
-    assert stage_columns(names)["iou_liver_tumour"] == "val_iou_liver_tumour"

@@ -27,9 +27,11 @@ STUDY = {
     "paper": {"source": "A paper, table 1", "rows": {"BSFT": {"Dice": 0.8954}}},
     "small": {"seeds": [0]},
 }
-HISTORY = "epoch,stage,stage_epoch,train_loss,val_dice,seconds\n1,1,1,0.9,0.1,2\n2,2,1,0.5,,3\n"
+HISTORY = (
+    "epoch,stage,stage_epoch,train_loss,val_dice_per_slice,seconds\n1,1,1,0.9,0.1,2\n2,2,1,0.5,,3\n"
+)
 STAGES = (
-    "stage,name,trainable_parameters,total_parameters,sensitivity,specificity,dice,seconds\n"
+    "stage,name,trainable_parameters,total_parameters,val_sensitivity_pooled,val_specificity_pooled,val_dice_per_slice,seconds\n"
     "1,A: block5,1000000,2000000,0.5,0.9,0.4,2\n2,B: block4,1500000,2000000,0.6,0.9,0.7,3\n"
 )
 

@@ -46,9 +46,9 @@ def test_data_set_of_the_study_then_labels_splits_and_losses_are_its_own():
     assert nodules.phantom_options is None
     assert nodules.data.min_readers == 3
     lesions = bundle_of(LUNG, {"kind": "instances"}, "folder")
-    assert (lesions.labels, lesions.data.metric) == (("map",), "val_dice")
+    assert (lesions.labels, lesions.data.metric) == (("map",), "val_dice_per_slice")
     organs = bundle_of("liver_ct_segmentation", {}, "folder")
-    assert (organs.losses, organs.data.metric) == ("configs/class_losses", "val_iou")
+    assert (organs.losses, organs.data.metric) == ("configs/class_losses", "val_iou_pooled")
     assert set(organs.untested) == {"slice_random"}
 
 

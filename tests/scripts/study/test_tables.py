@@ -64,12 +64,12 @@ def test_sizes_then_a_mean_of_each_group(study):
     table = size_table(study, {"BSFT": [result("BSFT", 0.5, 0.7)]})
     (row,) = table.rows
     assert "0.600" in " ".join(row)
-    assert table.title == "Dice by size of the nodule"
+    assert table.title == "Dice per nodule by size of the nodule"
 
 
 def test_sizes_of_lesions_of_another_class_then_in_its_words(study):
     table = size_table(study, {"BSFT": [result("BSFT", 0.5, lesion="liver tumour")]})
-    assert table.title == "Dice by size of the liver tumour"
+    assert table.title == "Dice per nodule by size of the liver tumour"
     assert table.notes == ("n counts a liver tumour once per seed that tested it.",)
 
 

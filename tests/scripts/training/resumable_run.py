@@ -37,7 +37,7 @@ def make(
     training = TinyTraining(folder, workers=workers, **options)
     objects = {"network": training.network, "optimizer": training.optimizer}
     handlers = [
-        StageReport(folder, metrics={"dice": "val_dice"}, curves=False),
+        StageReport(folder, metrics=["val_dice"], curves=False),
         TrainingCheckpoint(folder, objects, resume=resume, accepted_changes=accepted_changes),
         training.stages,
         EpochSeed(5, evaluator=training.evaluator),

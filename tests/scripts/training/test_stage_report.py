@@ -21,7 +21,7 @@ from scripts.training.stage_record import Epoch
 from scripts.training.stage_report import StageReport, time_left
 from tests.scripts.training.tiny_training import TinyTraining
 
-METRICS = {"dice": "val_dice", "iou": "val_iou"}
+METRICS = ["val_dice", "val_iou"]
 UNEQUAL = {
     "name": "unequal",
     "stages": [
@@ -90,8 +90,8 @@ def test_table_when_training_ends_then_its_figures_are_those_of_the_best_epochs(
         own = [epoch for epoch in epochs if epoch["stage"] == str(row["stage"])]
         best = max(own, key=lambda epoch: float(epoch["val_dice"]))
         assert str(row["best_epoch"]) == best["epoch"]
-        assert row["dice"] == float(best["val_dice"])
-        assert row["iou"] == float(best["val_iou"])
+        assert row["val_dice"] == float(best["val_dice"])
+        assert row["val_iou"] == float(best["val_iou"])
         assert row["train_loss"] == float(best["train_loss"])
         seconds = sum(float(epoch["seconds"]) for epoch in own)
         assert row["seconds"] == pytest.approx(seconds, abs=0.01)
@@ -103,7 +103,8 @@ def test_table_when_training_ends_then_the_flagged_stage_is_the_result(
     (best,) = [row for row in stages_of(reported) if row["best"]]
     saved = torch.load(reported.output_dir / "model.pt", weights_only=True)
     assert (saved["stage"], saved["epoch"]) == (best["name"], best["best_epoch"])
-    assert saved["value"] == best["dice"] == max(row["dice"] for row in stages_of(reported))
+    assert best["val_dice"] == max(row["val_dice"] for row in stages_of(reported))
+    assert best["val_dice"] == round(saved["value"], 6)
 
 
 def test_table_when_read_as_csv_then_it_says_the_same(reported: TinyTraining) -> None:
@@ -112,7 +113,7 @@ def test_table_when_read_as_csv_then_it_says_the_same(reported: TinyTraining) ->
     for row, stage in zip(rows, stages_of(reported), strict=True):
         assert list(row) == list(stage)
         assert row["trainable"] == " ".join(stage["trainable"])
-        assert row["dice"] == str(stage["dice"])
+        assert row["val_dice"] == str(stage["val_dice"])
         assert row["best"] == str(stage["best"])
     assert rows[1]["learning_rates"] == "block1=0.001 block2=0.02 decoder=0.02"
 
@@ -192,12 +193,24 @@ def test_metrics_when_the_evaluator_gives_no_such_then_the_first_epoch_says_so(
     tmp_path: Path,
 ) -> None:
     made = training(tmp_path)
-    report = StageReport(tmp_path)
+    report = StageReport(tmp_path, metrics=["val_sensitivity"])
     with pytest.raises(
         ValueError, match="metrics: the evaluator has no val_sensitivity, only val_dice, val_"
     ):
         made.trainer([made.validation, made.stages, report]).run()
     assert len(made.stages.record.history) == 1
+
+
+def test_metrics_when_none_are_named_then_all_of_the_evaluator_by_their_own_names(
+    tmp_path: Path,
+) -> None:
+    made = training(tmp_path)
+    made.trainer([made.validation, made.stages, StageReport(tmp_path, curves=False)]).run()
+    rows = made.stages.record.scores
+    for row, score in zip(stages_of(made), rows, strict=True):
+        assert {name: row[name] for name in score.metrics} == {
+            name: round(value, 6) for name, value in score.metrics.items()
+        }
 
 
 def test_report_when_the_trainer_has_no_stages_then_it_is_refused_at_the_start(
