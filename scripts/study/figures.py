@@ -7,23 +7,29 @@ from collections.abc import Mapping
 from typing import Any
 
 from scripts.datasets.contract import Kind
-from scripts.evaluation.class_metric import stage_columns
 from scripts.evaluation.summary import FRACTIONS
 from scripts.evaluation.tables import DISTANCES
 from scripts.study.choices import check_name
-from scripts.training.stage_report import METRICS
 
 VALIDATED = "validated_stages"  # rows whose figures are columns of the training's stages.csv
 CLASS = "CLASS"  # stands for the name of a class, its spaces as underscores
 STAGE_COLUMNS: Mapping[Kind, tuple[str, ...]] = {
-    "instances": tuple(METRICS),
-    "classes": tuple(stage_columns(["", CLASS])),
+    "instances": (
+        *(f"val_{name}_per_{unit}" for unit in ("slice", "volume") for name in ("dice", "iou")),
+        *("val_sensitivity_pooled", "val_specificity_pooled"),
+    ),
+    "classes": (
+        *("val_iou_pooled", "val_dice_pooled", "val_accuracy_pooled", "val_loss"),
+        f"val_iou_{CLASS}_pooled",
+    ),
 }
+DETECTIONS = ("nodules_detected_share", "false_positives_per_scan_mean")
 UNITS = ("per_nodule_mean", "per_slice_mean", "per_volume_mean", "pooled")
 OF_CASES: Mapping[Kind, tuple[str, ...]] = {
     "instances": (
         *(f"{name}_{unit}" for unit in UNITS for name in FRACTIONS),
         *(f"{name}_per_nodule_mean" for name in DISTANCES),
+        *DETECTIONS,
     ),
     "classes": tuple(f"{name}_{CLASS}_{unit}" for unit in UNITS[2:] for name in FRACTIONS),
 }

@@ -19,6 +19,10 @@ from scripts.study.declaration import Study
 from scripts.study.workshop import Workshop
 
 TABLES = {"_per_nodule_mean": "per_nodule", "_per_slice_mean": "per_slice"}
+DETECTIONS = {
+    "nodules_detected_share": ("per_nodule", "detected"),
+    "false_positives_per_scan_mean": ("per_volume", "false_positives"),
+}
 KEYS = ("series_uid", "nodule", "slice", "name")
 Table = list[dict[str, str]]
 
@@ -195,6 +199,9 @@ def case_values(out: Path, name: str, patients: Mapping[str, str]) -> list[CaseV
     Raises:
         ValueError: for a figure whose cases are not in the tables of the evaluation.
     """
+    if name in DETECTIONS:
+        table, column = DETECTIONS[name]
+        return _values(read_table(out / f"{table}.csv"), column, patients)
     if name.endswith("_pooled"):
         return _pooled(out, name.removesuffix("_pooled"), patients)
     for ending, table in TABLES.items():
@@ -223,11 +230,19 @@ def _values(rows: Table, column: str, patients: Mapping[str, str]) -> list[CaseV
     """Read a column; undefined values are left out."""
     return [
         CaseValue(
-            _patient(row, patients), _case(row), float(row[column]), 1.0, row.get("size_group", "")
+            _patient(row, patients),
+            _case(row),
+            _number(row[column]),
+            1.0,
+            row.get("size_group", ""),
         )
         for row in rows
         if row[column] != ""
     ]
+
+
+def _number(cell: str) -> float:
+    return float(cell == "True") if cell in ("True", "False") else float(cell)
 
 
 def _pooled(out: Path, figure: str, patients: Mapping[str, str]) -> list[CaseValue]:

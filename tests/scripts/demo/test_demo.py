@@ -1,6 +1,7 @@
 import json
 
 import pytest
+import SimpleITK as sitk
 
 from scripts.demo.demo import LIVER, LUNG, organ_table, stage_table, unseen_series
 from scripts.phantom.abdomen.ircadb import make_cohort
@@ -82,7 +83,7 @@ def write_datalist(folder, volume):
     """A datalist with one volume, which is tested."""
     (folder / "prepared").mkdir(exist_ok=True)
     for file in ("image", "label"):
-        (folder / "prepared" / volume[file]).touch()
+        sitk.WriteImage(sitk.Image(4, 4, 4, sitk.sitkUInt8), folder / "prepared" / volume[file])
     volumes = {"training": [], "validation": [], "test": [volume]}
     lists = {"training": [], "validation": [], "test": [], "volumes": volumes}
     (folder / "prepared" / "datalist.json").write_text(json.dumps(lists))

@@ -45,6 +45,7 @@ def test_pretraining_on_two_splits_then_a_row_of_each_and_the_leak_reported(tmp_
     ]
     own = {"config": "bundles/liver_ct_segmentation/configs/pretrain.json"}
     declared = {"methods": methods, "pretraining": own, "paper": {}, "data": {"phantoms": {}}}
+    declared["figures"] = {"IoU": "iou_liver_per_volume_mean"}
     study = read_study(write_study(tmp_path, bundle="liver_ct_segmentation", **declared))
     cells, shop = make_cells(study, Source()), Workshop(tmp_path / "work", Pretender())
     for cell, auc in zip(cells, (0.75, 0.5), strict=True):
