@@ -58,7 +58,8 @@ class SliceStack:
     def remark(self) -> str:
         """Say for a reader of results how the slices lay, and where results lie."""
         low, high = self.distances_mm.min(), self.distances_mm.max()
-        lay = f"slices {low:g} to {high:g} mm apart"
+        apart = f"{low:.4g} to {high:.4g}" if high - low > 0.01 else f"{low:.4g}"
+        lay = f"slices {apart} mm apart"
         if self.tilt_degrees > 0.05:
             lay = f"gantry tilted by {self.tilt_degrees:.1f} degrees, {lay}"
         return (

@@ -97,3 +97,4 @@ def test_remark_and_record_then_distances_and_tilt():
     assert stack.record()["slice_distances_mm"] == [3.0, 4.0]
     assert stack.record()["tilt_degrees"] == 8.0
     assert "tilted" not in stack_of("uneven").remark()
+    assert "degrees, slices 3.5 mm apart" in stack_of("tilted by 6 degrees").remark()
