@@ -20,7 +20,7 @@ AIR_HU = -1000  # around the slices
 # column; more would be made of a few slices far from the others.
 MOST_SLICES = 4
 MOST_IN_PLANE = 2.0
-_SNAP = 1e-4  # voxels: rounding of positions must not blur what lies on the grid
+_ROUNDING = 1e-4  # voxels, of positions that lie on the grid
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,7 @@ class SliceStack:
         index[0] = np.interp(index[0], origins[:, 0], numbers)
         for axis in (1, 2):
             index[axis] -= np.interp(index[0], numbers, origins[:, axis])
-        whole = np.rint(index)
-        return np.where(np.abs(index - whole) < _SNAP, whole, index)
+        return np.asarray(index, np.float64)
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,7 @@ def _grid_along(stack: SliceStack, normal: Floats) -> RegularGrid:
     low, size = corners.min(axis=0), np.ptp(corners, axis=0)
     steps = float(np.diff(along).min()), float(np.ptp(along)) / (len(along) - 1)
     edges = np.array([*stack.edges_mm, max(steps[0], steps[1] / MOST_SLICES)])
-    counts = np.ceil(size / edges - _SNAP).astype(int) + 1
+    counts = np.ceil(size / edges - _ROUNDING).astype(int) + 1
     if max(counts[0] / columns, counts[1] / rows) > MOST_IN_PLANE:
         raise ValueError(
             f"slices: together they are {size[:2].max():.0f} mm wide, more than twice the size of "

@@ -98,3 +98,27 @@ def test_remark_and_record_then_distances_and_tilt():
     assert stack.record()["tilt_degrees"] == 8.0
     assert "tilted" not in stack_of("uneven").remark()
     assert "degrees, slices 3.5 mm apart" in stack_of("tilted by 6 degrees").remark()
+
+
+@pytest.mark.parametrize("name", ["uneven", "uneven and tilted", "thin, then thick"])
+def test_grid_then_begins_and_ends_with_the_slices_of_the_source(name):
+    stack = stack_of(name)
+    grid = regular_grid(stack)
+    ends = [grid.affine_lps @ [0, 0, k, 1] for k in (0, grid.shape[0] - 1)]
+    for end, position in zip(ends, stack.positions[[0, -1]], strict=True):
+        assert (end[:3] - position) @ stack.normal == pytest.approx(0, abs=1e-6)
+
+
+def test_points_beyond_the_last_slices_then_the_stack_goes_on_for_one():
+    stack = stack_of("uneven and tilted")
+    first, last = stack.positions[:2], stack.positions[-2:]
+    around = np.stack([first[0] - (first[1] - first[0]) / 2, last[1] + (last[1] - last[0]) / 2])
+    expected = [[-0.5, len(stack.positions) - 0.5], [0, 0], [0, 0]]
+    np.testing.assert_allclose(stack.index_of(around), expected, atol=1e-9)
+
+
+def test_hu_between_slices_then_rounded():
+    stack = stack_at([(0, 0, 0), (0, 0, 1), (0, 0, 4)])
+    hu = np.stack([np.full(SHAPE, value, np.int16) for value in (0, 0, 2)])
+    found = to_grid(hu, stack, regular_grid(stack))
+    assert found[:, 5, 5].tolist() == [0, 0, 1, 1, 2]
