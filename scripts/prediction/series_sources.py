@@ -16,6 +16,7 @@ from scripts.volumes.dicom_parts import Part, SliceFacts, is_single, numbering_n
 from scripts.volumes.dicom_slice import SliceFile
 
 COPY = "a copy of another file of its series"
+SPOILT_COPY = "a damaged copy of a slice that is whole in another file"
 SINGLE = "a single slice, or slices in one place that follow a bolus: a volume needs at least 2"
 _UNSHOWN = ("PatientID", "StudyInstanceUID")
 
@@ -105,6 +106,12 @@ def series_sources(
 def _without_copies(
     reader: ArchiveReader, found: Sequence[Instance], inventory: Inventory
 ) -> list[Instance]:
+    """Leave out copies, and damaged ones where another is whole."""
+    whole = {(m.facts.instance, m.facts.place) for m in found if m.whole and m.facts.instance}
+    spoilt = [m for m in found if not m.whole and (m.facts.instance, m.facts.place) in whole]
+    inventory.refused += [Remark(str(m.file.location), SPOILT_COPY) for m in spoilt]
+    locations = {m.file.location for m in spoilt}
+    found = [m for m in found if m.file.location not in locations]
     copies = copies_among(
         reader, [each.facts for each in found], [each.file.location for each in found]
     )

@@ -7,7 +7,7 @@ import pydicom
 import pytest
 from pydicom.uid import MediaStorageDirectoryStorage
 
-from scripts.prediction.series_sources import COPY, SINGLE
+from scripts.prediction.series_sources import COPY, SINGLE, SPOILT_COPY
 from scripts.prediction.source_access import open_source
 from scripts.prediction.sources import find_sources
 from scripts.volumes.dicom_pixels import read_volume_of
@@ -174,3 +174,15 @@ def write_dicomdir(path, image, count):
             record.SeriesInstanceUID = image.SeriesInstanceUID
         directory.DirectoryRecordSequence.append(record)
     directory.save_as(path, enforce_file_format=True)
+
+
+def test_damaged_copy_of_a_whole_slice_then_refused_and_the_series_read(files, tmp_path):
+    content = {**shared_out(files, ["a"]), **shared_out(files, ["b"])}
+    content["a/ct-image_4.dcm"] = content["a/ct-image_4.dcm"][:-3000]
+    found = find_sources(write_files(tmp_path, content))
+    assert [str(remark) for remark in found.refused] == [
+        f"{tmp_path}/a/ct-image_4.dcm: {SPOILT_COPY}"
+    ]
+    assert len(found.skipped) == 23
+    with open_source(found.sources[0]) as access:
+        np.testing.assert_array_equal(read_volume_of(access.read()).hu, abdomen().hu)
