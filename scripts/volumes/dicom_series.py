@@ -280,6 +280,12 @@ def _check_one_patient(slices: Sequence[SliceFile], place: str) -> None:
 
 def _acquisitions(one: SliceFile, other: SliceFile) -> str:
     """Say of which acquisitions two slices in one place are."""
+    if one.frame:
+        same = one.location == other.location
+        remedy = (
+            "export one of its volumes alone" if same else "predict each of the two files alone"
+        )
+        return f"(frames of {'one file' if same else 'two files'}; {remedy})"
     told = []
     for each in (one, other):
         number, time = (each.header.get(k) for k in ("AcquisitionNumber", "AcquisitionTime"))

@@ -152,3 +152,24 @@ def test_frames_without_rescaling_then_refused_by_frame(tmp_path):
     data.save_as(path)
     with pytest.raises(ValueError, match="RescaleSlope is missing in enhanced.dcm frame 7"):
         read_volume(tmp_path / "ct")
+
+
+def test_two_volumes_in_one_file_then_refused_with_what_to_do(tmp_path):
+    write_enhanced(tmp_path / "ct", [*slices_of(GRID), *slices_of(GRID)])
+    with pytest.raises(ValueError, match="frame 1 and enhanced.dcm frame 27 .*one of its volumes"):
+        read_volume(tmp_path / "ct")
+
+
+def test_two_files_of_one_series_then_refused_together_and_predicted_alone(tmp_path, options):
+    paths = [
+        write_enhanced(
+            tmp_path / "ct", slices_of(GRID), name=f"phase{n}", SOPInstanceUID=f"1.2.{n}"
+        )
+        for n in (1, 2)
+    ]
+    (together,) = predict_files(tmp_path / "ct", options, tmp_path / "out")
+    assert together.status == FAILED
+    assert "predict each of the two files alone" in together.message
+    for n, path in enumerate(paths):
+        (alone,) = predict_files(path, options, tmp_path / f"out{n}")
+        assert alone.status == PREDICTED, alone.message
