@@ -16,7 +16,7 @@ from scripts.bundle.record import provenance, sha256_of
 from scripts.datasets.datalist import check_labels
 from scripts.datasets.shares import PARTITIONS
 from scripts.evaluation.collection import Annotated, Case, CollectingHandler
-from scripts.evaluation.series import Series
+from scripts.evaluation.series import Series, limited
 from scripts.evaluation.summary import Entry
 from scripts.evaluation.tables import Tables
 from scripts.storage.files import write_csv, write_json
@@ -90,6 +90,8 @@ class EvaluationReport(CollectingHandler):
         datalist: file of ``cases``; its preparation and its hash are recorded in the summary.
         section: partition of the datalist: training, validation or test; volumes/test for whole
             volumes.
+        slices: samples to whose slices the evaluation of whole volumes is limited, so that networks
+            on volumes are compared with networks on slices; None for all slices.
         seed: seed of the bootstrap.
 
     Raises:
@@ -105,6 +107,7 @@ class EvaluationReport(CollectingHandler):
         kind: Measured,
         datalist: str | Path | None = None,
         section: str = "test",
+        slices: Sequence[Case] | None = None,
         seed: int = 0,
     ) -> None:
         if section.removeprefix("volumes/") not in PARTITIONS:
@@ -115,6 +118,7 @@ class EvaluationReport(CollectingHandler):
         if self.datalist is not None:
             check_labels(self.datalist, kind=kind.label_kind, class_names=kind.class_names)
         self.section = section
+        self.slices = slices
         self.seed = seed
 
     def finish(self, engine: Engine, series: Iterable[Series]) -> None:
@@ -127,6 +131,8 @@ class EvaluationReport(CollectingHandler):
 
     def evaluate(self, series: Iterable[Series]) -> Evaluation:
         """Compute the figures of series."""
+        if self.slices is not None:
+            series = limited(series, self.slices)
         return self.kind.evaluate(series, self.collection.cases, seed=self.seed)
 
     def write(self, evaluation: Evaluation) -> None:
@@ -147,7 +153,12 @@ class EvaluationReport(CollectingHandler):
     def _describe_data(self) -> dict[str, Any]:
         """Describe the evaluated data, and how they were labelled and split."""
         kinds = {str(case["label_kind"]) for case in self.collection.cases if "label_kind" in case}
-        described = {"section": self.section, "label_kinds": sorted(kinds), "datalist": None}
+        described = {
+            "section": self.section,
+            "only_sampled_slices": self.slices is not None,
+            "label_kinds": sorted(kinds),
+            "datalist": None,
+        }
         if self.datalist is None:
             return described
         preparation = json.loads(self.datalist.read_text(encoding="utf-8")).get("provenance", {})

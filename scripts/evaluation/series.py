@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -119,6 +119,28 @@ class Series:
         if self.slices_in_volume is None:
             return None
         return len(self.slices) == self.slices_in_volume
+
+
+def limited(series: Iterable[Series], samples: Iterable[Mapping[str, Any]]) -> Iterable[Series]:
+    """Keep the slices of each series that are among the samples; series without any are left out.
+
+    Args:
+        series: evaluated series.
+        samples: each with ``series_uid`` and ``slice`` (index in the LPS volume).
+    """
+    wanted: dict[str, set[int]] = {}
+    for sample in samples:
+        wanted.setdefault(str(sample["series_uid"]), set()).add(int(sample["slice"]))
+    for one in series:
+        rows = np.flatnonzero(np.isin(one.slices, sorted(wanted.get(one.uid, ()))))
+        if len(rows):
+            yield replace(
+                one,
+                slices=one.slices[rows],
+                prediction=one.prediction[rows],
+                instances=one.instances[rows],
+                cases=[one.cases[row] for row in rows],
+            )
 
 
 def assemble_series(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from monai.bundle import ConfigParser
 from scripts.bundle.ids import all_ids, refuse_unknown_ids
 from scripts.bundle.recipe import Recipe
 from scripts.bundle.record import sha256_of
-from scripts.study.choices import GRAPH_CUT, OWN
+from scripts.study.choices import GRAPH_CUT, OWN, data_file
 from scripts.study.declaration import Pretraining, Study
 from scripts.study.methods import Method
 from scripts.study.sources import Source, prepared_task, pretraining_data_task
@@ -189,9 +190,7 @@ def training_task(
     merged = merge([config, *files])
     settings = fitting({**study.settings, **method.settings}, merged)
     known.update(settings)
-    settings["stage_epochs"] = study.epochs.get("per_stage") or (
-        f"$max(1, {study.epochs['total']} // len(@strategy['stages']))"
-    )
+    settings["stage_epochs"] = stage_epochs(study.epochs)
     overrides = {"dataset_dir": "<need0>", "seed": str(seed)}
     if method.encoder is not None:
         overrides["encoder"] = method.encoder
@@ -201,6 +200,36 @@ def training_task(
         overrides["encoder_weights"] = method.weights
     name = f"{_network(method)} {method.strategy} {method.label} {method.split} seed {seed}"
     return _bundle_task("trainings", name, "training", config, (files, settings, needs, overrides))
+
+
+def stage_epochs(epochs: Mapping[str, int]) -> int | str:
+    """Return the epochs of a stage: a number, or an expression of the training's config.
+
+    Updates are divided among the stages, and rounded to whole epochs: an epoch of whole volumes
+    has fewer updates than one of their slices.
+    """
+    if "per_stage" in epochs:
+        return epochs["per_stage"]
+    if "total" in epochs:
+        return f"$max(1, {epochs['total']} // len(@strategy['stages']))"
+    of_an_epoch = "max(1, -(-len(@train::dataset::data) // @batch_size))"
+    return f"$max(1, round({epochs['updates']} / len(@strategy['stages']) / {of_an_epoch}))"
+
+
+def reads_volumes(method: Method) -> bool:
+    """Return whether a method is evaluated on whole volumes instead of prepared slices."""
+    if method.data is None:
+        return False
+    content = json.loads(data_file(method.data).read_text(encoding="utf-8"))
+    return bool(content.get("samples_prefix"))
+
+
+def mixes_units(study: Study) -> bool:
+    """Return whether some methods are evaluated on volumes and others on slices.
+
+    All of them are then evaluated on the same slices.
+    """
+    return len({reads_volumes(method) for method in study.methods}) > 1
 
 
 def _network(method: Method) -> str:
@@ -216,6 +245,8 @@ def evaluation_task(
     if study.rows == "stages":
         files.append(SAME_SLICES)
     settings = fitting({**study.settings, **method.settings}, merge([config, *files]))
+    if reads_volumes(method) and mixes_units(study):
+        settings["only_sampled_slices"] = True
     overrides = {
         "ckpt_path": f"<need0>/{weights}",
         "dataset_dir": "<need1>",

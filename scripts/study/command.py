@@ -19,6 +19,7 @@ def study(
     output: str,
     *,
     small: bool = False,
+    paper_epochs: bool = False,
     data: str | None = None,
     readers_xml: str | None = None,
     masks: str | None = None,
@@ -37,6 +38,8 @@ def study(
         config: a file of configs/studies, or one in the same format.
         output: folder of the report.
         small: the small form, which takes minutes on two cores.
+        paper_epochs: as many epochs as in the paper, where the methods are trained for different
+            numbers of updates (5 x 200 epochs against 200), instead of equal numbers.
         data: the source of the data set, or a folder that ``prepare`` made; ``phantoms`` for
             phantoms, the default of the small form.
         readers_xml: folder of the readers' outlines, for studies with labels of kind readers.
@@ -53,7 +56,9 @@ def study(
         OSError: when a file or folder does not exist, or the disk is full.
         SystemExit: 1 when a cell failed.
     """
-    declared = read_study(config, small=small, with_data=data is not None)
+    declared = read_study(
+        config, small=small, paper_epochs=paper_epochs, with_data=data is not None
+    )
     if imagenet_weights is not None:
         declared = with_weights(declared, imagenet_weights)
     source = choose_source(declared, data, readers_xml, masks, pretraining_data=pretraining_data)

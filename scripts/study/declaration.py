@@ -25,7 +25,8 @@ from scripts.study.figures import check_figures
 from scripts.study.methods import Method, read_methods
 
 ROWS = ("methods", "stages", "validated_stages")
-PAPER_KEYS = ("source", "note", "rows")
+PAPER_KEYS = ("source", "note", "rows", "epochs")
+EPOCHS = ("updates", "total", "per_stage")
 STUDY_KEYS = (
     *("title", "question", "bundle", "data_set", "rows", "reference", "figures", "common"),
     *("methods", "seeds", "folds", "epochs", "files", "settings", "data", "pretraining"),
@@ -75,7 +76,8 @@ class Study:
         seeds: of split and training.
         folds: test folds of each seed; empty for a single test partition. The cases of a seed's
             folds are reported together.
-        epochs: ``{"total": n}``, divided among the stages of a strategy, or ``{"per_stage": n}``.
+        epochs: ``{"updates": n}``: optimiser steps, ``{"total": n}``: epochs, both divided among
+            the stages of a strategy, or ``{"per_stage": n}``: epochs.
         files: further config files.
         settings: ids of the configs and their values.
         data: ``prepare`` and ``phantoms``: options of those commands.
@@ -102,13 +104,16 @@ class Study:
     paper: Mapping[str, Any]
 
 
-def read_study(path: str | Path, *, small: bool = False, with_data: bool = False) -> Study:
+def read_study(
+    path: str | Path, *, small: bool = False, with_data: bool = False, paper_epochs: bool = False
+) -> Study:
     """Read a study's file.
 
     Args:
         path: of the JSON file.
         small: replace or merge entries by those of its key ``small``.
         with_data: the command names the data, so that the key ``data`` may be left out.
+        paper_epochs: use the epochs of the key ``paper``.
 
     Raises:
         FileNotFoundError: when the file does not exist, with a list of the available studies.
@@ -124,6 +129,10 @@ def read_study(path: str | Path, *, small: bool = False, with_data: bool = False
         raise ValueError(f"{file}: has no key small; run it without --small")
     if small:
         content = _small_form(content, str(file))
+    if paper_epochs:
+        if "epochs" not in content.get("paper", {}):
+            raise ValueError(f"paper_epochs: {file} states no epochs of the paper; omit the option")
+        content = {**content, "epochs": content["paper"]["epochs"]}
     if with_data:
         content = {"data": {}, **content}
     lacking = [key for key in NEEDED if key not in content]
@@ -237,9 +246,10 @@ def _folds(content: Mapping[str, Any], methods: Sequence[Method], rows: str) -> 
 
 def _epochs(epochs: object) -> Mapping[str, int]:
     if not isinstance(epochs, Mapping) or len(epochs) != 1:
-        raise ValueError(f'epochs: must be {{"total": n}} or {{"per_stage": n}}, got {epochs!r}')
+        kinds = " or ".join(f'{{"{kind}": n}}' for kind in EPOCHS)
+        raise ValueError(f"epochs: must be {kinds}, got {epochs!r}")
     for kind, number in epochs.items():
-        check_name("epochs", kind, ("total", "per_stage"))
+        check_name("epochs", kind, EPOCHS)
         check_whole(f"epochs: {kind}", number, 1)
     return epochs
 

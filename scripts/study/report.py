@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scripts.storage.files import write_csv, write_text
 from scripts.storage.texts import markdown_text
-from scripts.study.cells import Cell
+from scripts.study.cells import Cell, mixes_units
 from scripts.study.declaration import Study
 from scripts.study.drawings import draw_comparison, draw_curves, draw_same_slices
 from scripts.study.pretrainings import describe_pretrainings, pretraining_table
@@ -97,12 +97,7 @@ def describe(
         f"Labels: {', '.join(labels)}.",
         f"Splits: {', '.join(sorted({m.split for m in methods}))}.",
         f"Seeds: {', '.join(map(str, study.seeds))}; they determine split, weights and batches.",
-        f"Epochs: {study.epochs.get('total') or study.epochs.get('per_stage')} "
-        + (
-            "in total, divided among the stages of a strategy."
-            if "total" in study.epochs
-            else "at most in each stage."
-        ),
+        _epochs(study),
         f"Encoder weights: {', '.join(sorted({m.weights for m in methods}))}.",
         *describe_pretrainings(study, source),
         f"Done: {done} of {len(cells)} trainings and methods, "
@@ -113,6 +108,18 @@ def describe(
     return [*facts, f"Software: {', '.join(revisions) or 'unknown'}."]
 
 
+def _epochs(study: Study) -> str:
+    """Describe how long the methods are trained."""
+    ((kind, number),) = study.epochs.items()
+    return {
+        "updates": f"Updates: {number} of the optimiser for each method, in whole epochs, divided "
+        "among the stages of a strategy.",
+        "total": f"Epochs: {number} in total, divided among the stages of a strategy.",
+        "per_stage": f"Epochs: {number} at most in each stage: a strategy of several stages is "
+        "trained longer than one of a single stage.",
+    }[kind]
+
+
 def _limits(study: Study, results: Sequence[Result]) -> list[str]:
     """Describe what limits the comparison of the figures."""
     facts = []
@@ -121,6 +128,10 @@ def _limits(study: Study, results: Sequence[Result]) -> list[str]:
         facts.append(
             "Figures are those of the training's own validation, on its slices: per slice is a "
             "mean over slices, pooled the ratio of the voxels of all slices together."
+        )
+    if mixes_units(study):
+        facts.append(
+            "Networks on volumes are evaluated on the slices of the test partition, as the others."
         )
     leaking = sorted({m.split for m in methods} & set(study.bundle.leaking))
     if leaking:

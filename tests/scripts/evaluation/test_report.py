@@ -97,6 +97,7 @@ def test_summary_says_where_the_numbers_come_from(tmp_path: Path) -> None:
     summary = read_summary(tmp_path / "out")
     assert summary["data"] == {
         "section": "validation",
+        "only_sampled_slices": False,
         "label_kinds": ["ball"],
         "datalist": str(datalist),
         "datalist_sha256": sha256_of(datalist),
@@ -225,6 +226,24 @@ def test_listed_centres_are_in_place_in_a_volume_of_any_orientation(
     assert [volume[name] for name in counted] == ["1", "3", "1", "1"]
     entry = read_summary(tmp_path)["figures"]["false_positives_per_scan_mean"]
     assert (entry["value"], entry["candidates_on_excluded"]) == (1, 1)
+
+
+def test_volume_limited_to_slices_has_the_figures_of_those_slices(tmp_path: Path) -> None:
+    pred, instances = torch.zeros(2, 1, 20, 24, 8)
+    instances[0, 4:10, 6:12, 2:5] = pred[0, 4:10, 6:12, 3] = 1
+    pred[0, 15, 20, 6] = 1
+    affine = torch.diag(torch.tensor([-1.0, -1, 2, 1]))
+    tensors = [MetaTensor(array, affine=affine) for array in (pred, instances)]
+    cases = [{"series_uid": "1.2", "patient_id": "a"}]
+    item = {"pred": tensors[0], "instances": tensors[1], "case": 0}
+    samples = [{"series_uid": "1.2", "slice": 3}, {"series_uid": "1.9", "slice": 0}]
+    metrics = run(report_of(cases, tmp_path, slices=samples), [item])
+    assert metrics["dice_per_nodule_mean"] == 1
+    assert metrics["false_positives_per_scan_mean"] == 0
+    assert [row["slice"] for row in read_rows(tmp_path / "per_slice.csv")] == ["3"]
+    metrics = run(report_of(cases, tmp_path), [item])
+    assert metrics["dice_per_nodule_mean"] == pytest.approx(0.5)
+    assert metrics["false_positives_per_scan_mean"] == 1
 
 
 @pytest.mark.parametrize(("case", "nodules"), [({}, 3), ({"nodules": []}, 1)])

@@ -1,6 +1,6 @@
 import pytest
 
-from scripts.study.cells import make_cells
+from scripts.study.cells import make_cells, stage_epochs
 from scripts.study.declaration import read_study
 from scripts.study.sources import Source, choose_source
 from tests.scripts.study.studies import STUDY, write_datalist, write_study
@@ -198,3 +198,39 @@ def test_file_of_weights_when_its_content_changes_then_another_key(tmp_path):
         methods = [{**STUDY["methods"][0], "weights": str(file)}]
         keys.add(cells_of(tmp_path, methods=methods)[0].training.key)
     assert len(keys) == 2
+
+
+VOLUMES = {"network": "vnet", "strategy": "scratch", "data": "luna16_volume_patches"}
+
+
+def test_networks_on_volumes_beside_those_on_slices_then_evaluated_on_the_same_slices(tmp_path):
+    methods = [STUDY["methods"][0], {**VOLUMES, "name": "V-Net"}]
+    slices, volumes = cells_of(tmp_path, methods=methods)
+    (of_slices,), (of_volumes,) = slices.evaluations.values(), volumes.evaluations.values()
+    assert of_volumes.files["settings.json"]["only_sampled_slices"] is True
+    assert "only_sampled_slices" not in of_slices.files["settings.json"]
+    (alone,) = cells_of(tmp_path, methods=methods[1:], reference="V-Net", paper={})
+    (evaluation,) = alone.evaluations.values()
+    assert "only_sampled_slices" not in evaluation.files["settings.json"]
+
+
+@pytest.mark.parametrize(("stages", "samples", "batch"), [(1, 20, 8), (5, 20, 8), (1, 8, 8)])
+def test_epochs_of_updates_then_as_many_for_any_stages_and_data(stages, samples, batch):
+    expression = str(stage_epochs({"updates": 600})).removeprefix("$")
+    for name, value in {
+        "@strategy['stages']": f"range({stages})",
+        "@train::dataset::data": f"range({samples})",
+        "@batch_size": str(batch),
+    }.items():
+        expression = expression.replace(name, value)
+    assert eval(expression) * stages * -(-samples // batch) == 600
+    assert stage_epochs({"per_stage": 3}) == 3
+
+
+def test_shipped_tables_then_equal_training_for_every_method_and_the_papers_as_an_option():
+    for name, kind in (("table6", "updates"), ("table4", "total")):
+        file = f"configs/studies/{name}.json"
+        assert set(read_study(file).epochs) == {kind}
+        assert read_study(file, paper_epochs=True).epochs == {"per_stage": 200}
+    with pytest.raises(ValueError, match=r"paper_epochs: .* states no epochs of the paper"):
+        read_study("configs/studies/table5.json", paper_epochs=True)
