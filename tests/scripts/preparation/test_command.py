@@ -70,7 +70,7 @@ def test_option_that_makes_no_sense_then_refused_by_name(tmp_path, name, options
         ({"empty_share": 1}, "empty_share: must be a number from 0 to below 1, got 1"),
         ({"jobs": 0}, "jobs: must be a whole number, at least 1"),
         ({"seed": 0.5}, "seed: must be a whole number"),
-        ({"volumes": "maybe"}, "volumes: must be true, false, yes or no, got 'maybe'"),
+        ({"volumes": "maybe"}, "volumes: must be true, false, yes, no, 1 or 0, got 'maybe'"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )

@@ -235,7 +235,7 @@ def test_all_patients_bad_then_refused_with_the_reason(tmp_path):
         ({"split": "fold", "folds": 6}, "folds: must be at most the number of patients, 4"),
         ({"block": 0}, "block: must be"),
         ({"seed": "x"}, "seed: must be"),
-        ({"tumour": "maybe"}, "tumour: must be true, false, yes or no"),
+        ({"tumour": "maybe"}, "tumour: must be true, false, yes, no, 1 or 0"),
         ({"window_hu": 5}, "window_hu: must be two numbers"),
         ({"window_hu": (1, 1)}, "window_hu: lower bound must lie below"),
     ],
