@@ -6,14 +6,25 @@ import functools
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from copy import deepcopy
 from typing import Any
 
+import torch
 from torch import nn
 
 TARGET = "_target_"
 SOURCES = ("weights", "fully_connected")
 """Arguments that choose the source of weights, not the architecture: their default is noted."""
+
+LEARNT = ("normalise",)
+"""Arguments whose numbers belong to the weights: the mean of their training images."""
+
+TRAINING_ONLY = ("dropout",)
+"""Arguments without an effect on a trained network."""
+
+KEY = "definition"
+"""Under which a state_dict's metadata hold the definition of its network."""
 
 TRUSTED = re.compile(r"(custom_nets|monai\.networks\.nets)(\.[A-Za-z_]\w*)+")
 """Classes that a definition read from a file may name."""
@@ -23,6 +34,9 @@ class Defined(nn.Module):
     """Network that records the arguments it was built with, in `definition`.
 
     It holds every argument, defaults included, as plain Python; ``_target_`` names the class.
+    The metadata of a ``state_dict``, where torch keeps the versions of its modules, hold it too,
+    also in files. Equal names and shapes do not make equal networks: a group norm's weights fit an
+    instance norm. Loading weights of another network is therefore refused by argument.
 
     >>> from custom_nets.classifier import TransferClassifier
     >>> definition = TransferClassifier("resnet34", in_channels=1).definition
@@ -44,6 +58,84 @@ class Defined(nn.Module):
         """Class and arguments; a change of the returned dictionary changes the network's own."""
         definition: dict[str, Any] = self.__dict__["_definition"]
         return definition
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        metadata = getattr(destination, "_metadata", {})
+        if prefix[:-1] in metadata:
+            metadata[prefix[:-1]][KEY] = deepcopy(self.definition)
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, local_metadata: Any, *further: Any
+    ) -> None:
+        stored = local_metadata.get(KEY)
+        ignoring = (*LEARNT, *TRAINING_ONLY)
+        differences = network_differences(stored, self.definition, ignoring) if stored else []
+        if differences:
+            raise ValueError(f"state_dict of another network: {'; '.join(differences)}")
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *further)
+
+
+def network_differences(
+    stored: Mapping[str, Any],
+    asked: Mapping[str, Any],
+    ignoring: Collection[str] = (),
+    where: str = "network_def",
+) -> list[str]:
+    """List the differing arguments of two networks, except those for the source of the weights.
+
+    Args:
+        stored: definition in a file.
+        asked: definition of a config.
+        ignoring: arguments that may differ; of :data:`LEARNT` only numbers may, since a kind of
+            normalisation is not among the weights.
+        where: name of the definition, for the texts.
+
+    >>> network_differences({"_target_": "a.Net", "norm": "group"}, {"_target_": "a.Net"})
+    ["network_def::norm: the file has 'group', the config has None"]
+    """
+    if stored.get(TARGET) != asked.get(TARGET):
+        return [unequal(f"{where}::{TARGET}", stored.get(TARGET), asked.get(TARGET))]
+    differences: list[str] = []
+    for name in {**stored, **asked}:
+        pair, title = (stored.get(name), asked.get(name)), f"{where}::{name}"
+        numbers = all(isinstance(value, (int, float)) for value in pair)
+        ignored = name in ignoring and (name not in LEARNT or numbers)
+        if name in SOURCES or ignored or pair[0] == pair[1]:
+            continue
+        if isinstance(pair[0], Mapping) and isinstance(pair[1], Mapping):
+            differences += network_differences(pair[0], pair[1], ignoring, title)
+        else:
+            differences.append(unequal(title, *pair))
+    return differences
+
+
+def unequal(name: str, stored: Any, asked: Any) -> str:
+    """Describe a difference between a file and a config."""
+    return f"{name}: the file has {stored!r}, the config has {asked!r}"
+
+
+def head_of(network: Defined) -> tuple[str, ...]:
+    """Name the tensors whose shape depends on the number of classes: the last layers.
+
+    >>> from custom_nets.classifier import TransferClassifier
+    >>> head_of(TransferClassifier("resnet34", out_channels=3))
+    ('score.weight', 'score.bias')
+    """
+    with torch.device("meta"):
+        wider = build_network(_wider(network.definition)).state_dict()
+    own = network.state_dict()
+    return tuple(name for name in own if name in wider and wider[name].shape != own[name].shape)
+
+
+def _wider(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a definition, and inner ones, with one class more."""
+    wider: dict[str, Any] = {}
+    for name, value in definition.items():
+        wider[name] = _wider(value) if isinstance(value, Mapping) else value
+        if name == "out_channels":
+            wider[name] = value + 1
+    return wider
 
 
 def _recording(init: Callable[..., None]) -> Callable[..., None]:

@@ -6,9 +6,8 @@ Long, Shelhamer, Darrell, CVPR 2015; FCN-4s adds pool2 in the same way, as used 
 from __future__ import annotations
 
 import logging
-import pickle
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Optional
 
@@ -23,6 +22,13 @@ from custom_nets.framing import STRIDE, pad_to_stride
 from custom_nets.freezing import DECODER, Freezable, prefix_parts
 from custom_nets.fully_connected import choose_origin, make_fully_connected
 from custom_nets.normalisation import make_normalisation
+from custom_nets.state_dicts import (
+    UnreadableError,
+    flattened,
+    read_content,
+    refuse_non_finite,
+    unwrap,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -190,7 +196,8 @@ class TransferFCN(Freezable):
             ValueError: the weights are not of a coarser network of the same kind; none is loaded.
             FileNotFoundError: no such file.
         """
-        offered, own = _read_state(source), self.state_dict()
+        own = self.state_dict()
+        offered = _read_state(source, own)
         new = [key for key in own if SKIP_SCORE.match(key) and key not in offered]
         wanted = {key: tuple(own[key].shape) for key in own.keys() - new}
         given = {key: tuple(tensor.shape) for key, tensor in offered.items()}
@@ -216,15 +223,19 @@ def _checked_stride(stride: int) -> int:
     return stride
 
 
-def _read_state(source: Mapping[str, Any] | str | Path) -> Mapping[str, Tensor]:
+def _read_state(
+    source: Mapping[str, Any] | str | Path, wanted: Collection[str]
+) -> Mapping[str, Tensor]:
+    """Return the tensors of a state_dict, of a dictionary with one, or of a file of either."""
     content = source if isinstance(source, Mapping) else _read_file(Path(source))
-    state = content.get("model", content) if isinstance(content, Mapping) else content
-    if not isinstance(state, Mapping) or not all(map(torch.is_tensor, state.values())):
+    tensors = unwrap(flattened(content), wanted).tensors
+    if not tensors:
         raise ValueError(
             "source must be a state_dict (names to tensors), or hold one under 'model'; got "
             f"{type(content).__name__} with other content; give network.state_dict()"
         )
-    return state
+    refuse_non_finite(tensors, "source")
+    return tensors
 
 
 def _read_file(path: Path) -> Any:
@@ -234,9 +245,9 @@ def _read_file(path: Path) -> Any:
             "coarser network first, or correct the path"
         )
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        return read_content(path)
+    except UnreadableError as error:
         raise ValueError(
-            f"{path} must be a weights file readable with weights_only=True; got: {error}; "
+            f"{path} must be a weights file readable with weights_only=True, but {error}; "
             "give the coarser network's checkpoint"
         ) from error

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from custom_nets.encoders.contract import initialise
 from custom_nets.encoders.weights import read_tensors, weights_file
+from custom_nets.state_dicts import naming, refuse_non_finite, unwrap
 
 logger = logging.getLogger(__name__)
 
@@ -107,8 +108,9 @@ def load_fully_connected(module: FullyConnected, weights: str) -> None:
         FileNotFoundError, ConnectionError: as `custom_nets.encoders.weights.weights_file`.
     """
     path = weights_file("vgg16", weights)
-    offered = read_tensors(path, "vgg16")
     wanted = {_file_key(key): tensor for key, tensor in module.state_dict().items()}
+    with naming(path):
+        offered = unwrap(read_tensors(path, "vgg16"), wanted).tensors
     wrong = [
         f"{key} {_shape_or_missing(offered.get(key))}, must be {_flat_shape(tensor)}"
         for key, tensor in wanted.items()
@@ -120,6 +122,7 @@ def load_fully_connected(module: FullyConnected, weights: str) -> None:
             f"{'; '.join(wrong)}; use the published file, or ask for fully_connected='fresh' "
             "(random) or 'none' (left out)"
         )
+    refuse_non_finite({key: offered[key] for key in wanted}, path)
     with torch.no_grad():
         for key, tensor in wanted.items():
             tensor.copy_(offered[key].reshape(tensor.shape))

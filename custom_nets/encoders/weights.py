@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import pickle
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urldefrag, urlparse
 
 import torch
 from torch import Tensor
+
+from custom_nets.encoders.layouts import PLAIN, Layout, layouts_of, looks_like
+from custom_nets.state_dicts import (
+    UnreadableError,
+    Unwrapped,
+    flattened,
+    in_short,
+    naming,
+    read_content,
+    refuse_non_finite,
+    unwrap,
+)
 
 if TYPE_CHECKING:
     from custom_nets.encoders.contract import Encoder
@@ -28,6 +39,9 @@ PUBLISHED = {
     "densenet121": "https://download.pytorch.org/models/densenet121-a639ec97.pth",
 }
 """ImageNet weight files (torchvision, BSD-3-Clause); the name ends in the start of the sha256."""
+
+COUNTER = "num_batches_tracked"
+"""End of the names that old weight files lack; it has no effect on the features."""
 
 HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,64})\.[a-z]+$")
 
@@ -62,11 +76,15 @@ def load_encoder_weights(encoder: Encoder, weights: str) -> WeightReport:
     source = published_url(encoder.name) if weights == "imagenet" else weights
     path = weights_file(encoder.name, weights)
     tensors = read_tensors(path, encoder.name)
-    skipped = _copy(encoder, tensors, path)
-    report = WeightReport(len(tensors) - len(skipped), skipped, source, file_sha256(path))
+    taken, layout = _copy(encoder, tensors, path)
+    report = WeightReport(len(taken.tensors), taken.others, source, file_sha256(path))
+    unused = f"{len(taken.others)} unused: {in_short(taken.others)}" if taken.others else "all used"
     logger.info(
-        "%s: %d tensors from %s (sha256 %s), skipped: %s",
-        *(encoder.name, report.taken, source, report.sha256[:8], ", ".join(skipped) or "none"),
+        "%s: %d tensors from %s (sha256 %s%s%s), %s",
+        *(encoder.name, report.taken, source, report.sha256[:8]),
+        f", without the prefix {taken.prefix}" if taken.prefix else "",
+        f", {layout.title}" if layout.title else "",
+        unused,
     )
     return report
 
@@ -169,38 +187,41 @@ def file_sha256(path: Path) -> str:
 
 
 def read_tensors(path: Path, encoder_name: str) -> dict[str, Tensor]:
-    """Read the tensors of a weights file without running any code in it.
+    """Read all tensors of a weights file without running any code in it.
+
+    Returns:
+        Name -> tensor; keys of nested dictionaries are joined by dots.
 
     Raises:
         ValueError: not a weights file, or one written for another encoder.
     """
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
+        content = read_content(path)
+    except UnreadableError as error:
         raise ValueError(
-            f"{path} must be a weights file readable with weights_only=True; got: {error}; "
+            f"{path} must be a weights file readable with weights_only=True, but {error}; "
             "save a state_dict with torch.save"
         ) from error
-    if isinstance(content, Mapping) and "state_dict" in content:
-        written_for = content.get("encoder", encoder_name)
-        if written_for != encoder_name:
-            raise ValueError(
-                f"{path} must hold weights of {encoder_name}; got weights of {written_for}; "
-                "change the encoder or the file"
-            )
-        content = content["state_dict"]
-    if not isinstance(content, Mapping) or not all(map(torch.is_tensor, content.values())):
+    written_for = content.get("encoder") if isinstance(content, Mapping) else None
+    if isinstance(written_for, str) and written_for != encoder_name:
+        raise ValueError(
+            f"{path} must hold weights of {encoder_name}; got weights of {written_for}; "
+            "change the encoder or the file"
+        )
+    tensors = flattened(content)
+    if not tensors:
         raise ValueError(
             f"{path} must hold a state_dict (names to tensors); got {type(content).__name__} with "
             "other content; save network.state_dict()"
         )
-    return dict(content)
+    return tensors
 
 
-def _copy(encoder: Encoder, tensors: dict[str, Tensor], path: Path) -> tuple[str, ...]:
-    """Copy tensors into the encoder; return the names in the file that it does not have."""
+def _copy(encoder: Encoder, tensors: dict[str, Tensor], path: Path) -> tuple[Unwrapped, Layout]:
+    """Copy tensors into the encoder, all or none."""
     wanted = encoder.state_dict()
-    offered = {encoder.current_key(key): tensor for key, tensor in tensors.items()}
+    taken, layout = _taken(encoder, {encoder.current_key(k): t for k, t in tensors.items()}, path)
+    offered = dict(taken.tensors)
     kernel = offered.get(encoder.first_kernel)
     if encoder.in_channels == 1 and kernel is not None and kernel.ndim == 4:
         offered[encoder.first_kernel] = kernel.sum(dim=1, keepdim=True)
@@ -210,16 +231,32 @@ def _copy(encoder: Encoder, tensors: dict[str, Tensor], path: Path) -> tuple[str
         else f"{key} {list(offered[key].shape)}, must be {list(tensor.shape)}"
         for key, tensor in wanted.items()
         if (key in offered and offered[key].shape != tensor.shape)
-        or (key not in offered and not key.endswith("num_batches_tracked"))
+        or (key not in offered and not key.endswith(COUNTER))
     ]
     if wrong:
         raise ValueError(
-            f"{path} must hold every tensor of {encoder.name} in its shape; got {len(wrong)} wrong "
-            f"of {len(wanted)}: {'; '.join(wrong)}; use a file made for {encoder.name} with "
-            f"in_channels {encoder.in_channels}"
+            f"{path} must hold every tensor of {encoder.name} in its shape; it looks like "
+            f"{looks_like(tensors)}, got {len(wrong)} wrong of {len(wanted)}: {in_short(wrong)}; "
+            f"use a file made for {encoder.name} with in_channels {encoder.in_channels}"
         )
-    encoder.load_state_dict({**wanted, **{key: offered[key] for key in wanted if key in offered}})
-    return tuple(key for key in tensors if encoder.current_key(key) not in wanted)
+    refuse_non_finite(offered, path)
+    encoder.load_state_dict({**wanted, **offered})
+    return taken, layout
+
+
+def _taken(encoder: Encoder, tensors: dict[str, Tensor], path: Path) -> tuple[Unwrapped, Layout]:
+    """Find the encoder's tensors under the wrapping and in the layout that give most of them."""
+    keys = list(encoder.state_dict())
+    best: tuple[Unwrapped, Layout] = Unwrapped({}, "", tuple(tensors)), PLAIN
+    for layout in layouts_of(encoder.name):
+        names = {layout.name_in_file(key): key for key in keys}
+        with naming(path):
+            inside = unwrap(tensors, [name for name in names if not name.endswith(COUNTER)])
+        own = {names[name]: tensor for name, tensor in inside.tensors.items() if name in names}
+        if len(own) > len(best[0].tensors):
+            unused = (*(name for name in inside.tensors if name not in names), *inside.others)
+            best = Unwrapped(own, inside.prefix, unused), layout
+    return best
 
 
 def _offline(address: str, path: Path, error: Exception) -> str:

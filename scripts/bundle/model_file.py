@@ -18,7 +18,15 @@ import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
-from custom_nets.definition import SOURCES, TARGET, Defined, build_network
+from custom_nets.definition import (
+    KEY,
+    SOURCES,
+    Defined,
+    build_network,
+    network_differences,
+    unequal,
+)
+from custom_nets.state_dicts import UnreadableError, flattened, read_content
 from scripts.bundle.record import versions
 from scripts.storage.files import plain
 
@@ -40,7 +48,7 @@ class ModelFile:
 
     Attributes:
         path: path of the file.
-        weights: name -> tensor, on the CPU.
+        weights: name -> tensor, on the CPU; as other tools name them, if they wrote the file.
         settings: ``network_def`` and the config's ``model_settings``; None for a file that was not
             written by this software.
         record: all other entries: data, versions, strategy.
@@ -75,7 +83,7 @@ def content_of(
         data: training data, see :func:`scripts.datasets.datalist.training_data`.
     """
     return {
-        "model": dict(weights),
+        "model": _described(weights, settings.get(NETWORK)),
         "settings": dict(settings),
         "data": plain(data),
         "versions": versions(),
@@ -84,9 +92,20 @@ def content_of(
 
 def bare(model: ModelFile, weights: Mapping[str, torch.Tensor]) -> OrderedDict[str, torch.Tensor]:
     """Return a bare ``state_dict`` for other tools, with settings and record as an attribute."""
-    state = OrderedDict((key, tensor.contiguous()) for key, tensor in weights.items())
+    tensors = {key: tensor.contiguous() for key, tensor in weights.items()}
+    state = _described(tensors, (model.settings or {}).get(NETWORK))
     if model.settings is not None:
         state.__dict__["record"] = {**model.record, "settings": model.settings}
+    return state
+
+
+def _described(
+    weights: Mapping[str, torch.Tensor], definition: Any
+) -> OrderedDict[str, torch.Tensor]:
+    """Return a ``state_dict`` that says of which network it is, see :class:`Defined`."""
+    state = OrderedDict(weights)
+    if definition is not None:
+        state.__dict__["_metadata"] = OrderedDict({"": {"version": 1, KEY: definition}})
     return state
 
 
@@ -103,25 +122,22 @@ def read_model(path: str | Path) -> ModelFile:
             f"ckpt_path: no trained network at {path}; run training first, or pass --ckpt_path FILE"
         )
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # zip, pickle and torch have no common error
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise _no_weights(path, f"{type(error).__name__}: {reason}") from error
+        content = read_content(path)
+    except UnreadableError as error:
+        raise _no_weights(path, str(error)) from error
     if not isinstance(content, dict):
         raise _no_weights(path, f"got a {type(content).__name__}")
-    weights = content.get("model", content)
-    if not isinstance(weights, dict):
-        raise _no_weights(path, f"got a {type(weights).__name__}")
-    not_tensors = [key for key, value in weights.items() if not isinstance(value, torch.Tensor)]
-    if not_tensors:
-        raise _no_weights(path, f"{not_tensors[0]!r} is not a tensor")
+    inner = content.get("model")
+    weights = flattened(inner if isinstance(inner, dict) else content)
+    if not weights and "settings" not in content:
+        raise _no_weights(path, "it holds no tensors")
     entries = {key: value for key, value in content.items() if key != "model"}
     record = getattr(content, "record", entries if "model" in content else {})
     settings = record.get("settings")
     if settings is not None and not isinstance(settings, dict):
         raise _no_weights(path, f"settings is a {type(settings).__name__}")
     others = {key: value for key, value in record.items() if key != "settings"}
-    return ModelFile(path, dict(weights), settings, others)
+    return ModelFile(path, weights, settings, others)
 
 
 def _no_weights(path: Path, reason: str) -> ValueError:
@@ -195,30 +211,8 @@ def _difference(
     if name not in stored:
         return f"{name}: not in the file, the config has {asked[name]!r}"
     if name != NETWORK or not isinstance(stored[name], Mapping):
-        return "" if stored[name] == asked[name] else _unequal(name, stored[name], asked[name])
+        return "" if stored[name] == asked[name] else unequal(name, stored[name], asked[name])
     return "; ".join(network_differences(stored[name], asked[name], ignoring))
-
-
-def network_differences(
-    stored: Mapping[str, Any], asked: Mapping[str, Any], ignoring: Collection[str] = ()
-) -> list[str]:
-    """List the differing arguments of two networks, except those for the source of the weights.
-
-    >>> network_differences({"_target_": "a.Net", "norm": "group"}, {"_target_": "a.Net"})
-    ["network_def::norm: the file has 'group', the config has None"]
-    """
-    if stored.get(TARGET) != asked.get(TARGET):
-        return [_unequal(f"{NETWORK}::{TARGET}", stored.get(TARGET), asked.get(TARGET))]
-    names = [name for name in {**stored, **asked} if name not in (*ignoring, *SOURCES)]
-    return [
-        _unequal(f"{NETWORK}::{name}", stored.get(name), asked.get(name))
-        for name in names
-        if stored.get(name) != asked.get(name)
-    ]
-
-
-def _unequal(name: str, stored: Any, asked: Any) -> str:
-    return f"{name}: the file has {stored!r}, the config has {asked!r}"
 
 
 def trained_settings(path: str | Path, untrained: str | Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from torch import nn
 
 from custom_nets.classifier import TransferClassifier
 from custom_nets.cross_modal import CrossModalUNet
-from custom_nets.definition import build_network
+from custom_nets.definition import build_network, head_of
 from custom_nets.fcn import TransferFCN
 from custom_nets.plain import PlainNetwork
 from custom_nets.unet import TransferUNet
@@ -66,3 +66,38 @@ def test_network_given_as_an_object_then_refused():
 def test_definition_that_names_something_else_then_refused(definition, said):
     with pytest.raises(ValueError, match=said):
         build_network(definition)
+
+
+def test_weights_of_another_norm_with_equal_shapes_then_refused_also_from_a_file(tiny, tmp_path):
+    def made(norm, **options):
+        return TransferUNet(tiny, norm=norm, decoder_channels=WIDTHS, **options)
+
+    torch.save(made("group").state_dict(), tmp_path / "bare.pt")
+    state = torch.load(tmp_path / "bare.pt", weights_only=True)
+    other = made("instance")
+    before = {key: tensor.clone() for key, tensor in other.state_dict().items()}
+    for strict in (True, False):  # MONAI Label loads with strict=False
+        with pytest.raises(ValueError, match="norm: the file has 'group', the config has 'insta"):
+            other.load_state_dict(state, strict=strict)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in other.state_dict().items())
+    made("group").load_state_dict(state)
+    with pytest.raises(ValueError, match="normalise: the file has None, the config has 'half'"):
+        made("group", normalise="half").load_state_dict(state)
+
+
+def test_other_stride_of_an_inner_network_then_refused():
+    def made(**options):
+        return PlainNetwork(
+            partial(BasicUNet, 2, 1, 1, features=(4, 4, 8, 8, 8, 4), **options), in_channels=1
+        )
+
+    with pytest.raises(ValueError, match="network_def::network::dropout|network_def::network::act"):
+        made(act="relu").load_state_dict(made(act="elu").state_dict())
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_head_then_the_last_layers_only(tiny, name):
+    network = NETWORKS[name](tiny)
+    head = head_of(network)
+    assert 0 < len(head) < len(network.state_dict()) / 2
+    assert all(name.startswith(("decoder", "score", "network.final")) for name in head)

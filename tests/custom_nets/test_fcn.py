@@ -244,7 +244,7 @@ def test_gradients_then_reach_every_parameter(tiny: str) -> None:
 def test_normalisation_then_is_the_encoders_or_the_one_asked(tiny: str) -> None:
     network = stirred(TransferFCN(tiny))
     plain = TransferFCN(tiny, normalise="none").eval()
-    plain.load_state_dict(network.state_dict())
+    plain.load_state_dict(dict(network.state_dict()))  # without the note of what it is
     image = torch.rand(1, 3, 40, 40)
     mean, std = torch.tensor(STATISTICS["imagenet"]).view(2, 1, 3, 1, 1)
     torch.testing.assert_close(logits_of(plain, (image - mean) / std), logits_of(network, image))

@@ -38,7 +38,7 @@ def test_mean_then_travels_with_the_weights(build):
 @pytest.mark.usefixtures("_tiny")
 def test_network_with_a_usual_mean_then_refuses_weights_that_bring_their_own():
     weights = TransferFCN("tiny", normalise=0.3).state_dict()
-    with pytest.raises(RuntimeError, match=r"normalise.mean"):
+    with pytest.raises(ValueError, match=r"normalise: the file has 0.3, the config has None"):
         TransferFCN("tiny").load_state_dict(weights)
 
 

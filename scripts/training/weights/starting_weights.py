@@ -12,18 +12,19 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from custom_nets.classifier import TransferClassifier
+from custom_nets.definition import LEARNT, TRAINING_ONLY, Defined, head_of
 from custom_nets.fcn import TransferFCN
 from custom_nets.unet import TransferUNet
-from scripts.bundle.model_file import NETWORK, check_settings, read_model, settings_of
+from scripts.bundle.model_file import NETWORK, ModelFile, check_settings, read_model, settings_of
 from scripts.storage.files import atomic_path
 from scripts.storage.options import read_truth
 from scripts.training.stage_checks import unwrapped
-from scripts.training.weights.trained_weights import load_weights
+from scripts.training.weights.trained_weights import load_most
 
 logger = logging.getLogger(__name__)
 
-LEARNT = ("normalise",)
-"""Arguments that belong to the weights: the mean of their training images."""
+HEAD = ("out_channels", "class_names")
+"""Settings that may differ where the last layers are fresh."""
 
 
 class StartingWeights:
@@ -39,10 +40,12 @@ class StartingWeights:
         path: ``model.pt`` of an earlier training of the same network.
         settings: the config's ``model_settings``, compared with the file's by name.
         unchecked_model: accept a file without its training settings, with a warning.
+        fresh_head: keep the config's random last layers, for other classes or another number of
+            them than the file's; everything else is loaded.
     """
 
     option = "start_from"
-    ignored: tuple[str, ...] = (*LEARNT, "dropout")  # which a training may change
+    ignored: tuple[str, ...] = (*LEARNT, *TRAINING_ONLY)  # which a training may change
 
     def __init__(
         self,
@@ -51,11 +54,13 @@ class StartingWeights:
         *,
         settings: Mapping[str, Any] | None = None,
         unchecked_model: bool | str = False,
+        fresh_head: bool | str = False,
     ) -> None:
         self.network: Any = unwrapped(network)
         self.path = Path(path)
         self.settings = dict(settings or {})
         self.unchecked_model = read_truth("unchecked_model", unchecked_model)
+        self.fresh_head = read_truth("fresh_head", fresh_head)
 
     def attach(self, engine: Engine) -> None:
         """Load when ``engine`` starts."""
@@ -72,19 +77,33 @@ class StartingWeights:
             self._load()
         except (FileNotFoundError, ValueError) as error:
             message = str(error).removeprefix("ckpt_path: ")
-            raise type(error)(f"{self.option}: {message}") from error
+            other_classes = any(f"{name}: " in message for name in HEAD) and not self.fresh_head
+            hint = "; to keep all but the last layers, pass --fresh_head true"
+            raise type(error)(f"{self.option}: {message}{hint if other_classes else ''}") from error
 
     def _load(self) -> None:
         model = read_model(self.path)
         expected = settings_of(self.network, self.settings)
-        check_settings(model, expected, unchecked_model=self.unchecked_model, ignoring=self.ignored)
+        ignored = (*self.ignored, *(HEAD if self.fresh_head else ()))
+        check_settings(model, expected, unchecked_model=self.unchecked_model, ignoring=ignored)
         self._load_weights(model)
         if model.settings is not None and expected[NETWORK] is not None:
             saved = model.settings[NETWORK]
             self.network.definition.update({name: saved[name] for name in LEARNT if name in saved})
 
-    def _load_weights(self, model: Any) -> None:
-        load_weights(self.network, model)
+    def _load_weights(self, model: ModelFile) -> None:
+        fresh = self._head() if self.fresh_head else ()
+        load_most(self.network, model, fresh=fresh)
+        if fresh:
+            logger.info("fresh_head: with their random values stay %s", ", ".join(fresh))
+
+    def _head(self) -> tuple[str, ...]:
+        if not isinstance(self.network, Defined):
+            raise ValueError(
+                f"fresh_head: the last layers of a {type(self.network).__name__} are not known; "
+                "only networks of custom_nets can start with fresh ones"
+            )
+        return head_of(self.network)
 
 
 class CoarserWeights(StartingWeights):
@@ -114,7 +133,7 @@ class CoarserWeights(StartingWeights):
                 f"{type(self.network).__name__}; leave it out, or choose configs/networks/fcn.json"
             )
 
-    def _load_weights(self, model: Any) -> None:
+    def _load_weights(self, model: ModelFile) -> None:
         self.network.load_coarser(model.weights)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from ignite.engine import Engine, Events
 
 from custom_nets.folding import fold_norms
 from custom_nets.freezing import Freezable
+from custom_nets.state_dicts import in_short, naming, refuse_non_finite, unwrap
 from scripts.bundle.model_file import ModelFile, check_settings, read_model, settings_of
 from scripts.storage.options import read_truth
 from scripts.training.tensor_files import refuse_outdated
@@ -84,10 +85,23 @@ def load_weights(network: torch.nn.Module, model: ModelFile) -> None:
     """Load a model file's weights into a network, all of them or none.
 
     Raises:
-        ValueError: when names or shapes of tensors differ.
+        ValueError: when names or shapes of tensors differ, or values are not finite.
     """
-    own = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
-    offered = {key: tuple(tensor.shape) for key, tensor in model.weights.items()}
+    load_most(network, model, fresh=())
+
+
+def load_most(network: torch.nn.Module, model: ModelFile, *, fresh: Collection[str]) -> None:
+    """Load a model file's weights except those named ``fresh``, which keep their values.
+
+    Raises:
+        ValueError: when names or shapes of the others differ, or values are not finite.
+    """
+    state = network.state_dict()
+    with naming(f"ckpt_path: {model.path}"):
+        found = unwrap(model.weights, state)
+    own = {key: tuple(tensor.shape) for key, tensor in state.items() if key not in fresh}
+    kept = {key: tensor for key, tensor in found.tensors.items() if key not in fresh}
+    offered = {key: tuple(tensor.shape) for key, tensor in kept.items()}
     names = own.keys() | offered.keys()
     differing = sorted(key for key in names if own.get(key) != offered.get(key))
     if differing:
@@ -96,5 +110,11 @@ def load_weights(network: torch.nn.Module, model: ModelFile) -> None:
             f"{len(differing)} of {len(own)} tensors differ, first {differing[0]!r}; give the "
             "network's arguments that training used, e.g. --network_def::encoder densenet121"
         )
-    network.load_state_dict(model.weights)
-    logger.info("loaded %d tensors of %s", len(model.weights), model.path)
+    refuse_non_finite(kept, f"ckpt_path: {model.path}")
+    network.load_state_dict({**state, **kept})
+    logger.info(
+        "loaded %d tensors of %s%s%s",
+        *(len(kept), model.path),
+        f", without the prefix {found.prefix}" if found.prefix else "",
+        f", {len(found.others)} unused: {in_short(found.others)}" if found.others else "",
+    )

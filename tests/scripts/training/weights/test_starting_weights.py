@@ -74,3 +74,46 @@ def test_encoder_then_taken_by_an_encoder_like_a_download(tmp_path):
     assert torch.load(tmp_path / "deep" / "encoder.pt", weights_only=True)["epoch"] == 2
     taken = make_encoder("resnet34", in_channels=1, weights=str(tmp_path / "deep" / "encoder.pt"))
     assert_equal(pretrained.encoder, taken)
+
+
+def test_one_class_more_then_all_but_the_head_on_request_only(tmp_path, caplog):
+    trained, wider = network(out_channels=3), network(out_channels=4)
+    names = {**SETTINGS, "class_names": ["background", "liver", "bone"]}
+    asked = {**SETTINGS, "class_names": ["background", "liver", "bone", "tumour"]}
+    path = write(tmp_path / "model.pt", trained, names)
+    with pytest.raises(ValueError, match=r"out_channels: the file has 3.*pass --fresh_head true"):
+        run(StartingWeights(wider, path, settings=asked))
+    before = {key: tensor.clone() for key, tensor in wider.state_dict().items()}
+    with caplog.at_level("INFO"):
+        run(StartingWeights(wider, path, settings=asked, fresh_head="true"))
+    head = {name for name, tensor in trained.state_dict().items() if tensor.shape[:1] == (3,)}
+    said = ", ".join(sorted(head, reverse=True))
+    assert f"fresh_head: with their random values stay {said}" in caplog.text
+    for key, tensor in wider.state_dict().items():
+        assert torch.equal(tensor, before[key] if key in head else trained.state_dict()[key]), key
+
+
+def test_other_classes_of_the_same_number_then_their_head_is_fresh_too(tmp_path):
+    trained, other = network(out_channels=2), network(out_channels=2)
+    path = write(tmp_path / "model.pt", trained, {**SETTINGS, "class_names": ["a", "b"]})
+    run(
+        StartingWeights(
+            other, path, settings={**SETTINGS, "class_names": ["a", "c"]}, fresh_head=True
+        )
+    )
+    same = [
+        torch.equal(tensor, other.state_dict()[key]) for key, tensor in trained.state_dict().items()
+    ]
+    assert same.count(False) == 1  # the bias of both begins at zero
+
+
+def test_fresh_head_then_other_differences_are_refused_as_ever(tmp_path):
+    write(tmp_path / "model.pt", network(norm="group"))
+    with pytest.raises(ValueError, match="norm: the file has 'group'"):
+        run(StartingWeights(network(out_channels=2), tmp_path / "model.pt", fresh_head=True))
+
+
+def test_other_kind_of_normalisation_then_refused_as_it_is_not_among_the_weights(tmp_path):
+    write(tmp_path / "model.pt", network(normalise="half"))
+    with pytest.raises(ValueError, match="normalise: the file has 'half', the config has 'none'"):
+        run(StartingWeights(network(normalise="none"), tmp_path / "model.pt"))

@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from custom_nets.encoders import BLOCK_NAMES, ENCODERS, Encoder, make_encoder
+from custom_nets.encoders.layouts import looks_like
+from custom_nets.encoders.weights import load_encoder_weights
+from tests.custom_nets.encoders import reference
+
+
+def filled(name: str) -> Encoder:
+    """Return an encoder with the reference's weights and padding."""
+    options = {"same_padding": False} if name == "inception_v3" else {}
+    encoder = ENCODERS[name](3, **options)
+    reference.fill(encoder)
+    return encoder.eval()
+
+
+def children(encoder: Any) -> dict[str, Tensor]:
+    """As RadImageNet's files; DenseNet-121 and VGG-16 have one child, `features`."""
+    return nn.Sequential(*encoder.children()).state_dict()
+
+
+def with_auxiliary(encoder: Any) -> dict[str, Tensor]:
+    parts = list(encoder.children())
+    return nn.Sequential(*parts[:15], nn.Conv2d(1, 1, 1), *parts[15:]).state_dict()
+
+
+LAYOUTS: dict[str, tuple[str, Callable[[Any], dict[str, Tensor]]]] = {
+    **{f"{name}, torchvision": (name, lambda encoder: encoder.state_dict()) for name in ENCODERS},
+    **{f"{name}, children": (name, children) for name in ENCODERS},
+    "inception_v3, with the auxiliary classifier": ("inception_v3", with_auxiliary),
+    "vgg16, features": ("vgg16", lambda encoder: encoder.features.state_dict()),
+    "densenet121, features": ("densenet121", lambda encoder: encoder.features.state_dict()),
+    "densenet121, children of features": ("densenet121", lambda e: children(e.features)),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_file_in_each_layout_then_the_reference_features(layout, tmp_path, caplog):
+    """As RadImageNet (`backbone.N...`) and RadiologyNET (`model_state`, `model.`) write them."""
+    name, write = LAYOUTS[layout]
+    tensors = {f"backbone.{key}": t for key, t in write(filled(name)).items()}
+    tensors["fc.weight"] = torch.zeros(14, 512)
+    path = tmp_path / "medical.pth"
+    torch.save({"model_state": tensors, "epoch": 3}, path)
+    options = {"same_padding": False} if name == "inception_v3" else {}
+    encoder = ENCODERS[name](3, **options).eval()
+    with caplog.at_level(logging.INFO, logger="custom_nets.encoders.weights"):
+        load_encoder_weights(encoder, str(path))
+    figures = reference.figures(name)
+    with torch.no_grad():
+        maps = encoder(reference.image(figures["input_size"]))
+    for block, feature in zip(BLOCK_NAMES, maps, strict=True):
+        expected = torch.tensor(figures["blocks"][block]["values"])
+        torch.testing.assert_close(reference.sample(feature), expected, rtol=1e-4, atol=2e-6)
+    assert "without the prefix model_state.backbone." in caplog.text
+    assert ("RadImageNet" in caplog.text) == ("children" in layout or "auxiliary" in layout)
+    assert caplog.text.count("\n") == 1
+
+
+def test_classifier_in_the_file_then_listed_as_unused(tmp_path, caplog):
+    head = {f"model.classifier.{part}": torch.zeros(1) for part in "abcdef"}
+    tensors = {f"model.{key}": t for key, t in filled("resnet34").state_dict().items()}
+    torch.save({**tensors, **head}, tmp_path / "weights.pth")
+    with caplog.at_level(logging.INFO, logger="custom_nets.encoders.weights"):
+        make_encoder("resnet34", weights=str(tmp_path / "weights.pth"))
+    assert "6 unused: classifier.a, classifier.b, classifier.c and 3 more" in caplog.text
+
+
+def test_resnet50_of_radimagenet_then_refused_by_name_in_one_short_line(tmp_path):
+    tensors = {"backbone.0.weight": torch.zeros(64, 3, 7, 7)}
+    for stage, units in enumerate((3, 4, 6, 3), start=4):
+        for unit in range(units):
+            for conv in (1, 2, 3):
+                tensors[f"backbone.{stage}.{unit}.conv{conv}.weight"] = torch.zeros(1, 1, 1, 1)
+    torch.save(tensors, tmp_path / "ResNet50.pt")
+    with pytest.raises(ValueError, match="looks like ResNet-50, got .* and 1.. more; use a") as e:
+        make_encoder("resnet34", weights=str(tmp_path / "ResNet50.pt"))
+    assert len(str(e.value)) < 500
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize("own", list(ENCODERS))
+@pytest.mark.parametrize("other", list(ENCODERS))
+def test_weights_of_another_encoder_then_refused_by_its_name(own, other, tmp_path):
+    if own == other:
+        return
+    path = Path(tmp_path / "weights.pth")
+    torch.save({f"module.{key}": t for key, t in filled(other).state_dict().items()}, path)
+    title = {"vgg16": "VGG-16", "resnet34": "ResNet-34", "inception_v3": "Inception-v3"}
+    with pytest.raises(ValueError, match=f"looks like {title.get(other, 'DenseNet-121')}, got"):
+        make_encoder(own, weights=str(path))
+
+
+@pytest.mark.parametrize(
+    ("names", "title"),
+    [
+        (["features.0.0.weight", "features.1.0.block.0.0.weight"], "an EfficientNet or MobileNet"),
+        (["blocks.0.attn.qkv.weight"], "a vision transformer"),
+        (["conv.weight"], "a network of unknown kind"),
+    ],
+)
+def test_other_networks_then_named(names, title):
+    assert looks_like({name: torch.zeros(1, 1, 1, 1) for name in names}) == title
+    assert "3D" in looks_like({"conv1.weight": torch.zeros(1, 1, 3, 3, 3)})
