@@ -32,9 +32,9 @@ def fold_norms(network: Freezable) -> int:
         The number of folded norms.
 
     Raises:
-        ValueError: for a network in training mode, or one that calls its modules in another order
-            than it registers them, whose logits would change, or that has no ``in_channels``; the
-            network is not changed.
+        ValueError: for a network in training mode, one whose logits are not finite, one that calls
+            its modules in another order than it registers them, whose logits would change, or one
+            without ``in_channels``; the network is not changed.
     """
     if network.training:
         raise ValueError("network must be in evaluation mode; got training mode; call eval() first")
@@ -130,6 +130,11 @@ def _compare(network: Freezable, folded: Freezable) -> None:
     with torch.autocast("cpu", enabled=False):
         expected: Tensor = network(image)
         actual: Tensor = folded(image)
+    if not bool(torch.isfinite(expected).all()):
+        raise ValueError(
+            "network gives logits that are not finite for an image in [0, 1]; its weights cannot "
+            "be used, check its training"
+        )
     difference, largest = float((actual - expected).abs().max()), float(expected.abs().max())
     if not difference <= TOLERANCE * largest:
         raise ValueError(

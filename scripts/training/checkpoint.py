@@ -13,6 +13,7 @@ from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 from torch import nn
 
+from custom_nets.state_dicts import refuse_non_finite
 from scripts.storage.files import plain
 from scripts.storage.locks import LOCK, acquire, release
 from scripts.storage.output_folder import claim_output
@@ -226,6 +227,9 @@ class TrainingCheckpoint:
         }
         differences = {name: texts for name, texts in differences.items() if texts}
         accepted = self._accepted(file, differences)
+        for name, item in self.objects.items():
+            if isinstance(item, nn.Module):
+                refuse_non_finite(content[name], f"resume: {name} in {file}")
         to_load: dict[str, Any] = {**self._stateful(trainer), "trainer": trainer}
         length = trainer.state.epoch_length
         content["trainer"] |= {

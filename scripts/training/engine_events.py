@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import ignite.distributed as idist
 import torch.distributed as dist
 from ignite.engine import Engine, EventEnum
+from monai.engines.utils import IterationEvents
+from monai.utils.enums import CommonKeys
+
+from scripts.training.precision import check_finite
 
 
 class StageEvents(EventEnum):
@@ -101,6 +105,41 @@ def register(engine: Engine, events: Iterable[EventEnum]) -> None:
 def is_main_process() -> bool:
     """Whether this process writes files: the only one, or the first of a distributed run."""
     return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+
+
+def finite_loss(trainer: Engine, where: str = "") -> float:
+    """Return the loss of an iteration, before it changes the weights.
+
+    Args:
+        trainer: a MONAI trainer, after its loss is computed.
+        where: the stage, for the message.
+
+    Raises:
+        ValueError: when it is not finite, with epoch and iteration.
+    """
+    loss = float(trainer.state.output[CommonKeys.LOSS].detach())
+    if not math.isfinite(loss):
+        length = trainer.state.epoch_length or 1
+        raise ValueError(
+            f"loss: is {loss} in {where and f'{where}, '}epoch {trainer.state.epoch}, iteration "
+            f"{trainer.state.iteration} (batch {(trainer.state.iteration - 1) % length + 1} of "
+            f"{length}); lower the learning rate or check that batch"
+        )
+    return loss
+
+
+def check_logits(engine: Engine, where: Callable[[], str] = str) -> None:
+    """Refuse logits of a MONAI evaluator that are not finite, whatever its inferer.
+
+    Args:
+        engine: the evaluator; another engine has no such event and is left as it is.
+        where: tells the epoch, for the message.
+    """
+    if engine.has_registered_events(IterationEvents.FORWARD_COMPLETED):
+        engine.add_event_handler(
+            IterationEvents.FORWARD_COMPLETED,
+            lambda: check_finite(engine.state.output[CommonKeys.PRED], where()),
+        )
 
 
 def mean_of_all_processes(losses: Sequence[float]) -> float:

@@ -16,7 +16,7 @@ from custom_nets.folding import FoldedCopy
 from custom_nets.prefix_cache import PrefixCache
 from custom_nets.unet import TransferUNet
 from scripts.storage.options import read_truth
-from scripts.training.precision import DTYPES, native_dtype
+from scripts.training.precision import DTYPES, check_finite, chosen_dtype
 from scripts.transforms.centre_voxels import VIEWS, cut_patches
 
 OUTSIDE_LOGIT = -20.0
@@ -104,14 +104,15 @@ class AutocastInferer(Inferer):
     Args:
         inferer: the inferer to run.
         dtype: ``"bfloat16"``, ``"float16"``, ``"float32"`` (no autocast), or ``"auto"``: bfloat16
-            on devices that compute it natively, else float32.
+            on devices that compute it natively, else float32. A device that emulates bfloat16 is
+            reported.
         fold_norms: for inference only: run a trained network as ``predict`` does, with its batch
             norms folded and its weights in channels-last order, so that a program that loads the
             weights itself (MONAI Label, MONAI Deploy) gets the same mask.
     """
 
     def __init__(
-        self, inferer: Inferer, *, dtype: str = "bfloat16", fold_norms: bool | str = False
+        self, inferer: Inferer, *, dtype: str = "auto", fold_norms: bool | str = False
     ) -> None:
         super().__init__()
         if dtype not in DTYPES:
@@ -130,15 +131,18 @@ class AutocastInferer(Inferer):
             network: takes the image only.
             others: not used: MONAI Deploy adds every tensor that preprocessing leaves with the
                 image, such as the lung field.
+
+        Raises:
+            ValueError: when the result is not finite, outside training, which checks its loss.
         """
         device = inputs.device.type
-        dtype = native_dtype(device) if self.dtype == "auto" else getattr(torch, self.dtype)
+        dtype = chosen_dtype(self.dtype, device)
         if self.folded is not None:
             network = self.folded.of(network)
         autocast = torch.autocast(device, dtype=dtype, enabled=dtype != torch.float32)
         with autocast, _without_own_autocast():
             result: torch.Tensor = self.inferer(inputs, network)
-        return result.float()
+        return result.float() if torch.is_grad_enabled() else check_finite(result.float())
 
 
 @contextmanager

@@ -1,10 +1,20 @@
-"""Floating-point types that devices compute natively."""
+"""Floating-point types: which a device computes natively, and whether results are finite."""
 
 from __future__ import annotations
 
+import logging
+import os
+from functools import lru_cache
+
 import torch
 
+logger = logging.getLogger(__name__)
+
 DTYPES = ("bfloat16", "float16", "float32", "auto")
+LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+"""Environment variables by which oneDNN leaves instructions of the processor unused."""
+WITH_BFLOAT16 = ("AVX512_CORE_BF16", "AVX512_CORE_FP16", "AMX", "AVX10", "ALL", "DEFAULT")
+"""Parts of their values that leave bfloat16 in use."""
 
 
 def native_dtype(device: str) -> torch.dtype:
@@ -20,10 +30,62 @@ def native_dtype(device: str) -> torch.dtype:
 
 
 def _cpu_has_bfloat16() -> bool:
+    limit = next((os.environ[name].upper() for name in LIMITS if os.environ.get(name)), "ALL")
+    if not any(part in limit for part in WITH_BFLOAT16):
+        return False
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def chosen_dtype(asked: str, device: str) -> torch.dtype:
+    """Decide the type of a computation, the one place where this is done.
+
+    Args:
+        asked: one of :data:`DTYPES`; "auto" is the native type of the device.
+        device: kind of device.
+
+    Raises:
+        ValueError: for another name.
+    """
+    if asked not in DTYPES:
+        raise ValueError(f"dtype: must be one of {', '.join(DTYPES)}, got {asked!r}")
+    if asked == "auto":
+        return native_dtype(device)
+    dtype: torch.dtype = getattr(torch, asked)
+    if dtype == torch.bfloat16 and native_dtype(device) != dtype:
+        _warn_of_emulation(device)
+    return dtype
+
+
+@lru_cache
+def _warn_of_emulation(device: str) -> None:
+    """Warn once per process."""
+    logger.warning(
+        "precision: bfloat16 was asked for, but this %s computes it only by emulation, more slowly "
+        "than float32; auto takes the faster one",
+        device,
+    )
 
 
 def asked_dtype(device: str) -> torch.dtype:
     """Return the type that ``torch.autocast`` sets for this device, or float32 without it."""
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else torch.float32
+
+
+def check_finite(logits: torch.Tensor, where: str = "") -> torch.Tensor:
+    """Return logits unchanged; a mask of NaN would be empty, and look like a healthy patient.
+
+    Args:
+        logits: of any shape, in any type.
+        where: epoch or study, for the message.
+
+    Raises:
+        ValueError: when a value is NaN or infinite.
+    """
+    if not bool(torch.isfinite(logits).all()):
+        wrong = int((~torch.isfinite(logits)).sum())
+        raise ValueError(
+            f"logits: {wrong} of {logits.numel()} values are not finite{where and f' in {where}'}, "
+            "so that there is no result; check the weights, or compute in float32"
+        )
+    return logits

@@ -11,7 +11,6 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 from monai.engines.utils import IterationEvents
-from monai.utils.enums import CommonKeys
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -19,6 +18,8 @@ from scripts.bundle.model_file import content_of, settings_of
 from scripts.training.engine_events import (
     CheckpointEvents,
     StageEvents,
+    check_logits,
+    finite_loss,
     is_main_process,
     keep_state,
     kept,
@@ -136,6 +137,9 @@ class StagedFineTuning:
         engine.add_event_handler(IterationEvents.LOSS_COMPLETED, self._loss_completed)
         engine.add_event_handler(Events.COMPLETED, self._completed)
         self.evaluator.add_event_handler(Events.COMPLETED, self._validated, engine)
+        check_logits(
+            self.evaluator, lambda: f"the validation of {self._title()}, epoch {engine.state.epoch}"
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the record, and the evaluator's best metric, which its log lines show."""
@@ -196,13 +200,7 @@ class StagedFineTuning:
 
     def _loss_completed(self, trainer: Engine) -> None:
         """Stop before a loss that is not finite changes the weights."""
-        loss = float(trainer.state.output[CommonKeys.LOSS].detach())
-        if not math.isfinite(loss):
-            raise ValueError(
-                f"loss: is {loss} in {self._title()}, epoch {trainer.state.epoch}, iteration "
-                f"{trainer.state.iteration}; lower the learning rate or check that batch"
-            )
-        self._losses.append(loss)
+        self._losses.append(finite_loss(trainer, self._title()))
 
     def _validated(self, trainer: Engine) -> None:
         """Compare a validation's key metric with the stage's best; keep better weights."""

@@ -45,6 +45,7 @@ from scripts.prediction.options import Options
 from scripts.prediction.pipeline import KEY, Stopwatch, predict_volume
 from scripts.prediction.result import Prediction
 from scripts.storage.workers import peak_memory_mb
+from scripts.training.precision import native_dtype
 
 SLICES = 6  # of those that go through each rival
 PLAIN = {
@@ -169,8 +170,9 @@ def limits(
     """Print what a slice costs at least and what it took."""
     bandwidth = peak_bandwidth()
     print(f"memory: {bandwidth / 1e9:.1f} GB/s")
+    own = native_dtype("cpu")
     rows = (
-        ("own", few, torch.bfloat16, 2),
+        ("own", few, own, own.itemsize),
         ("eager float32", few, torch.float32, 4),
         ("eager float32, not cropped", some, torch.float32, 4),
     )

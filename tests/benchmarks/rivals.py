@@ -13,6 +13,7 @@ from monai.networks.nets import FlexibleUNet
 from torch import nn
 
 from scripts.prediction.network.engines import load_openvino
+from scripts.training.precision import native_dtype
 
 Call = Callable[[], Any]
 
@@ -62,7 +63,8 @@ def engines(slices: torch.Tensor, network: nn.Module, folder: Path) -> dict[str,
     if importlib.util.find_spec("openvino"):
         openvino = load_openvino()
         model = openvino.Core().read_model(path)
-        for hint, name in (("f32", "float32"), ("bf16", "bfloat16")):
+        native = {"bf16": "bfloat16"} if native_dtype("cpu") == torch.bfloat16 else {}
+        for hint, name in {"f32": "float32", **native}.items():
             asked = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads}
             request = openvino.Core().compile_model(model, "CPU", asked).create_infer_request()
             found[f"OpenVINO, {name}"] = lambda r=request: [r.infer({0: a}) for a in arrays]

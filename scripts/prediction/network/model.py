@@ -22,6 +22,7 @@ from scripts.bundle.record import sha256_of
 from scripts.prediction.network.engines import TRACED, Engine
 from scripts.prediction.network.segments import SegmentRule
 from scripts.prediction.options import Options
+from scripts.training.precision import check_finite
 from scripts.training.weights.trained_weights import TrainedWeights
 
 NEEDED = (
@@ -205,6 +206,9 @@ class Model:
 
         Returns:
             (K, D1, D2, D3) on the CPU, with the image's affine.
+
+        Raises:
+            ValueError: when logits are not finite.
         """
         activation, inferer = self._built("activation"), self._built("inferer")
         passes = list(itertools.product(self.networks, flipped_axes(image, self.options.flips)))
@@ -212,7 +216,7 @@ class Model:
         with torch.no_grad():
             for network, axes in passes:
                 inputs = torch.flip(image.as_tensor(), axes) if axes else image.as_tensor()
-                logits = _plain(inferer(inputs[None].to(self.device), network))[0]
+                logits = check_finite(_plain(inferer(inputs[None].to(self.device), network))[0])
                 del inputs
                 for part in torch.split(logits, SLICES_AT_ONCE, dim=-1):  # in place, for memory
                     part.copy_(_plain(activation({"pred": part})["pred"]))

@@ -9,15 +9,18 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from monai.engines.utils import IterationEvents
 from torch import nn
 
 from custom_nets.classifier import TransferClassifier
 from custom_nets.definition import LEARNT, TRAINING_ONLY, Defined, head_of
 from custom_nets.fcn import TransferFCN
+from custom_nets.state_dicts import refuse_non_finite
 from custom_nets.unet import TransferUNet
 from scripts.bundle.model_file import NETWORK, ModelFile, check_settings, read_model, settings_of
 from scripts.storage.files import atomic_path
 from scripts.storage.options import read_truth
+from scripts.training.engine_events import finite_loss
 from scripts.training.stage_checks import unwrapped
 from scripts.training.weights.trained_weights import load_most
 
@@ -154,12 +157,15 @@ class EncoderWeights:
         self.path = Path(path)
 
     def attach(self, engine: Engine) -> None:
-        """Write after every epoch of ``engine``."""
+        """Write after every epoch of ``engine``; stop a trainer at a loss that is NaN."""
+        if engine.has_registered_events(IterationEvents.LOSS_COMPLETED):
+            engine.add_event_handler(IterationEvents.LOSS_COMPLETED, finite_loss)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:
         """Write the file."""
         encoder = self.network.encoder
+        refuse_non_finite(encoder.state_dict(), f"epoch {engine.state.epoch}: the encoder")
         content = {
             "encoder": encoder.name,
             "state_dict": {key: t.detach().cpu() for key, t in encoder.state_dict().items()},

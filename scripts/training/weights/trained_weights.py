@@ -15,6 +15,7 @@ from custom_nets.freezing import Freezable
 from custom_nets.state_dicts import in_short, naming, refuse_non_finite, unwrap
 from scripts.bundle.model_file import ModelFile, check_settings, read_model, settings_of
 from scripts.storage.options import read_truth
+from scripts.training.engine_events import check_logits
 from scripts.training.tensor_files import refuse_outdated
 
 logger = logging.getLogger(__name__)
@@ -53,8 +54,9 @@ class TrainedWeights:
         self._folded = False
 
     def attach(self, engine: Engine) -> None:
-        """Load when ``engine`` starts."""
+        """Load when ``engine`` starts; stop it at logits that are not finite."""
         engine.add_event_handler(Events.STARTED, self)
+        check_logits(engine)
 
     def __call__(self, engine: Engine) -> None:
         """Load the weights; see :meth:`load`."""

@@ -297,3 +297,14 @@ def test_folder_then_locked_until_the_run_ends_also_by_an_error(tmp_path: Path) 
     with pytest.raises(FileExistsError, match="belongs to an earlier run"):
         make(tmp_path, resume=False).run()
     assert not (tmp_path / LOCK).exists()
+def test_resume_when_weights_are_not_finite_then_refused_by_the_tensors_name(
+    tmp_path: Path,
+) -> None:
+    stop_after(tmp_path, 2)
+    file = tmp_path / "checkpoints" / "checkpoint_00002.pt"
+    content = torch.load(file, weights_only=True)
+    name = next(iter(content["network"]))
+    content["network"][name].view(-1)[0] = float("nan")
+    torch.save(content, file)
+    with pytest.raises(ValueError, match=rf"resume: network in .*not finite in 1 of .*: {name} "):
+        resumable_run.make(tmp_path, resume=True).run()

@@ -1,6 +1,7 @@
 import pytest
 import torch
 from ignite.engine import Engine
+from monai.engines import SupervisedTrainer
 
 from custom_nets.encoders import make_encoder
 from custom_nets.fcn import TransferFCN
@@ -117,3 +118,26 @@ def test_other_kind_of_normalisation_then_refused_as_it_is_not_among_the_weights
     write(tmp_path / "model.pt", network(normalise="half"))
     with pytest.raises(ValueError, match="normalise: the file has 'half', the config has 'none'"):
         run(StartingWeights(network(normalise="none"), tmp_path / "model.pt"))
+
+
+def test_encoder_that_diverged_then_its_file_is_not_written(tmp_path):
+    pretrained = network("resnet34")
+    pretrained.encoder.conv1.weight.data[0] = float("nan")
+    with pytest.raises(ValueError, match="epoch 1: the encoder holds .*not fin.*: conv1.weight"):
+        run(EncoderWeights(pretrained, tmp_path / "encoder.pt"))
+    assert not (tmp_path / "encoder.pt").exists()
+
+
+def test_pretraining_whose_loss_is_not_finite_then_stops_at_the_batch(tmp_path):
+    pretrained = network()
+    trainer = SupervisedTrainer(
+        device="cpu",
+        max_epochs=1,
+        train_data_loader=[{"image": torch.rand(2, 1, 64, 64), "label": torch.zeros(1)}] * 2,
+        network=pretrained,
+        optimizer=torch.optim.SGD(pretrained.parameters(), 0.1),
+        loss_function=lambda logits, label: logits.mean() * float("nan"),
+        train_handlers=[EncoderWeights(pretrained, tmp_path / "encoder.pt")],
+    )
+    with pytest.raises(ValueError, match=r"loss: is nan in epoch 1, iteration 1 \(batch 1 of 2\)"):
+        trainer.run()

@@ -1,7 +1,9 @@
 import pytest
 import torch
+from monai.engines import SupervisedEvaluator
 
 from custom_nets.freezing import FreezableBatchNorm2d
+from scripts.training.inferers import AutocastInferer, SlicewiseInferer
 from scripts.training.weights.trained_weights import TrainedWeights
 from tests.scripts.training.weights.model_files import SETTINGS, assert_equal, network, run, write
 
@@ -122,3 +124,19 @@ def test_weights_that_are_not_numbers_then_refused_by_the_tensors_name(tmp_path)
     trained.state_dict()[name][0] = float("nan")
     with pytest.raises(ValueError, match=rf"ckpt_path: .*not finite in 1 of .*: {name}"):
         run(TrainedWeights(network(), write(tmp_path / "model.pt", trained)))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_evaluator_whose_logits_are_not_finite_then_stops(tmp_path, dtype):
+    trained = network(out_channels=2)
+    handler = TrainedWeights(trained, write(tmp_path / "model.pt", trained), settings=SETTINGS)
+    huge = torch.full((1, 1, 32, 32), float("inf"))
+    engine = SupervisedEvaluator(
+        device="cpu",
+        val_data_loader=[{"image": huge, "label": huge}],
+        network=trained,
+        inferer=AutocastInferer(SlicewiseInferer(), dtype=dtype),
+        val_handlers=[handler],
+    )
+    with pytest.raises(ValueError, match="logits: .* values are not finite"):
+        engine.run()
