@@ -19,6 +19,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.utils.enums import MetaKeys, SpaceKeys
 
+from scripts.bundle.training_scans import case_id, extent, hashed_case, spacings_of
 from scripts.datasets.shares import PARTITIONS
 from scripts.storage.files import read_json
 from scripts.volumes.geometry import is_inside, world_to_index
@@ -233,8 +234,10 @@ def training_data(
         ValueError: see :func:`check_labels`.
 
     Returns:
-        kinds of label, the split, the seed, the number of samples, and the hashes of the cases with
-        their salt: who has a case can ask whether it was among them (:func:`hashed_case`). The salt
+        kinds of label, the split, the seed, the number of samples, the smallest and largest
+        distance of pixels and of slices in mm, and the hashes of the cases with
+        their salt: who has a case can ask whether it was among them
+        (:func:`scripts.bundle.training_scans.hashed_case`). The salt
         follows from all cases together, so that a training repeated writes the same.
 
     Example:
@@ -246,21 +249,19 @@ def training_data(
     known = content.get("provenance", {})
     if content:
         check_labels(path, kind=kind, class_names=class_names)
-    cases = sorted({str(sample.get("series_uid") or sample.get("image")) for sample in samples})
+    cases = sorted({case_id(sample) for sample in samples})
+    spacings = spacings_of(samples)
     salt = hashlib.sha256(json.dumps(cases).encode()).hexdigest()[:16]
     return {
         "labels": sorted({str(s["label_kind"]) for s in samples if "label_kind" in s}),
         "split": known.get("split"),
         "seed": known.get("seed"),
         "samples": len(samples),
+        "pixel_mm": extent(pixel for pixel, _ in spacings),
+        "slice_mm": extent(distance for _, distance in spacings),
         "salt": salt,
         "cases": sorted(hashed_case(case, salt) for case in cases),
     }
-
-
-def hashed_case(case: str, salt: str) -> str:
-    """Return the salted hash of a case's id: SHA-256, 16 hex digits."""
-    return hashlib.sha256(f"{salt}{case}".encode()).hexdigest()[:16]
 
 
 def training_mean(

@@ -12,7 +12,9 @@ from typing import Any, Protocol
 import ignite.distributed as idist
 from ignite.engine import Engine
 
+from scripts.bundle.model_file import read_model
 from scripts.bundle.record import provenance, sha256_of
+from scripts.bundle.training_scans import TrainingScans, case_id, spacings_of
 from scripts.datasets.datalist import check_labels
 from scripts.datasets.shares import PARTITIONS
 from scripts.evaluation.collection import Annotated, Case, CollectingHandler
@@ -93,6 +95,9 @@ class EvaluationReport(CollectingHandler):
         slices: samples to whose slices the evaluation of whole volumes is limited, so that networks
             on volumes are compared with networks on slices; None for all slices.
         seed: seed of the bootstrap.
+        model: file of the trained network. What makes the figures doubtful is logged, and listed
+            in the summary's ``warnings``: cases that the network was trained on, spacing or labels
+            that differ from its training's.
 
     Raises:
         ValueError: for cases without the required entries, an unknown section, or a datalist
@@ -109,6 +114,7 @@ class EvaluationReport(CollectingHandler):
         section: str = "test",
         slices: Sequence[Case] | None = None,
         seed: int = 0,
+        model: str | Path | None = None,
     ) -> None:
         if section.removeprefix("volumes/") not in PARTITIONS:
             raise ValueError(f"section: must be {', '.join(PARTITIONS)}, got {section!r}")
@@ -120,6 +126,7 @@ class EvaluationReport(CollectingHandler):
         self.section = section
         self.slices = slices
         self.seed = seed
+        self.model = None if model is None else Path(model)
 
     def finish(self, engine: Engine, series: Iterable[Series]) -> None:
         """Evaluate the series, write the report and log the headline figures."""
@@ -139,7 +146,11 @@ class EvaluationReport(CollectingHandler):
         """Write the tables and the summary."""
         for name, (columns, rows) in evaluation.tables.items():
             write_csv(self.output_dir / f"{name}.csv", rows, columns=columns)
+        warnings = self._warnings()
+        for warning in warnings:
+            logger.warning("%s: %s", self.section, warning)
         summary = {
+            "warnings": warnings,
             "figures": evaluation.figures,
             **evaluation.more,
             "counts": {**evaluation.counts, "cases_expected": len(self.collection.cases)},
@@ -149,6 +160,26 @@ class EvaluationReport(CollectingHandler):
             "provenance": provenance(),
         }
         write_json(self.output_dir / "summary.json", summary)
+
+    def _warnings(self) -> list[str]:
+        """Compare the cases with those of the network's training."""
+        if self.model is None or not self.model.is_file():
+            return []
+        scans, cases = TrainingScans.of(read_model(self.model)), self.collection.cases
+        series = {case_id(case) for case in cases}
+        known = sum(scans.includes([each]) for each in series)
+        warnings = scans.spacing_warnings(spacings_of(cases))
+        if known:
+            warnings.append(
+                f"{known} of {len(series)} scans are among those that the network was trained on"
+            )
+        kinds = {str(case["label_kind"]) for case in cases if "label_kind" in case}
+        if scans.labels and kinds and not kinds <= set(scans.labels):
+            warnings.append(
+                f"labels of kind {', '.join(sorted(kinds))}: the network was trained on "
+                f"{', '.join(scans.labels)}"
+            )
+        return warnings
 
     def _describe_data(self) -> dict[str, Any]:
         """Describe the evaluated data, and how they were labelled and split."""

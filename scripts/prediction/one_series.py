@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from scripts.prediction.dicom.source_series import NO_FRAME
+from scripts.prediction.doubts import doubts, names_of
 from scripts.prediction.inventory import Source
 from scripts.prediction.limits import LimitError, with_largest_lesions
 from scripts.prediction.manifest import (
@@ -125,6 +126,7 @@ def _predict_and_write(task: Task, ready: SourceAccess, digest: str, mark: str) 
     content = ready.read(resample=task.options.geometry == "resample")
     facts = facts_of(model, _warnings(task, content))
     prediction = predict_volume(model, content, study=task.source.name, facts=facts, watch=watch)
+    facts["warnings"] += doubts(model.trained_on, prediction, names_of(task.source, prediction))
     with _study_folder(task.output, task.source.name) as folder:
         _write_products(task, prediction, folder, watch)
         with _disk_errors(task.output):

@@ -19,6 +19,7 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, LoadImaged
 
 from scripts.bundle.record import sha256_of
+from scripts.bundle.training_scans import TrainingScans
 from scripts.prediction.network.engines import TRACED, Engine
 from scripts.prediction.network.segments import SegmentRule
 from scripts.prediction.options import Options
@@ -82,6 +83,7 @@ class Model:
         self.config = _without_macros(self.parser)
         self.device: torch.device = self._built("device")
         self.engine = Engine(options.engine, self.device)
+        self.trained_on: list[TrainingScans] = []  # of each network, once they are loaded
 
     def _built(self, name: str) -> Any:
         return self.parser.get_parsed_content(name)
@@ -176,7 +178,9 @@ class Model:
             "fold_norms": bool(self.parser.get("fold_norms", False)),
         }
         for each, path in zip(networks, self.checkpoint_files, strict=True):
-            TrainedWeights(each, path, **options).load()
+            weights = TrainedWeights(each, path, **options)
+            weights.load()
+            self.trained_on.append(weights.scans)
             each.eval()
         return tuple(map(self.engine.prepare, networks))
 

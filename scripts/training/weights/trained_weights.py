@@ -9,11 +9,15 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from monai.data import MetaTensor
+from monai.engines.utils import IterationEvents
+from monai.utils.enums import CommonKeys
 
 from custom_nets.folding import fold_norms
 from custom_nets.freezing import Freezable
 from custom_nets.state_dicts import in_short, naming, refuse_non_finite, unwrap
 from scripts.bundle.model_file import ModelFile, check_settings, read_model, settings_of
+from scripts.bundle.training_scans import TrainingScans, spacing_of_affine
 from scripts.storage.options import read_truth
 from scripts.training.engine_events import check_logits
 from scripts.training.tensor_files import refuse_outdated
@@ -35,6 +39,9 @@ class TrainedWeights:
         unchecked_model: accept a file without its training settings, with a warning.
         fold_norms: fold the batch norms of a ``Freezable`` network into its convolutions after
             loading (:func:`custom_nets.folding.fold_norms`); for inference only.
+
+    Attributes:
+        scans: what the file says about the scans of its training, once it is loaded.
     """
 
     def __init__(
@@ -51,16 +58,29 @@ class TrainedWeights:
         self.settings = dict(settings or {})
         self.unchecked_model = read_truth("unchecked_model", unchecked_model)
         self.fold_norms = fold_norms
-        self._folded = False
+        self.scans = TrainingScans()
+        self._folded = self._warned = False
 
     def attach(self, engine: Engine) -> None:
         """Load when ``engine`` starts; stop it at logits that are not finite."""
         engine.add_event_handler(Events.STARTED, self)
         check_logits(engine)
+        if engine.has_registered_events(IterationEvents.FORWARD_COMPLETED):
+            engine.add_event_handler(IterationEvents.FORWARD_COMPLETED, self._check_spacing)
 
     def __call__(self, engine: Engine) -> None:
         """Load the weights; see :meth:`load`."""
         self.load()
+
+    def _check_spacing(self, engine: Engine) -> None:
+        """Warn once of volumes whose spacing differs far from that of the training."""
+        image = engine.state.output[CommonKeys.IMAGE]
+        if self._warned or image.ndim != 5 or not isinstance(image, MetaTensor):
+            return
+        affines = image.affine.reshape(-1, 4, 4)
+        for warning in self.scans.spacing_warnings([spacing_of_affine(a) for a in affines]):
+            self._warned = True
+            logger.warning("%s", warning)
 
     def load(self) -> None:
         """Load the weights without an engine; a network that is already folded keeps its weights.
@@ -78,6 +98,7 @@ class TrainedWeights:
         expected = settings_of(self.network, self.settings)
         check_settings(model, expected, unchecked_model=self.unchecked_model)
         load_weights(self.network, model)
+        self.scans = TrainingScans.of(model)
         if self.fold_norms and isinstance(self.network, Freezable):
             logger.info("folded %d batch norms", fold_norms(self.network.eval()))
             self._folded = True

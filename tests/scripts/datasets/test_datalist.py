@@ -8,10 +8,10 @@ import torch
 from monai.data import DataLoader, Dataset, MetaTensor, list_data_collate
 from monai.transforms import Compose, RandFlipd
 
+from scripts.bundle.training_scans import hashed_case
 from scripts.datasets.datalist import (
     LoadSlicesd,
     check_labels,
-    hashed_case,
     load_datalist,
     training_data,
     training_mean,

@@ -1,0 +1,140 @@
+"""The scans that a network was trained on: their spacing and, as salted hashes, their ids."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from scripts.bundle.model_file import ModelFile
+
+PIXEL_FACTOR = 1.5
+"""A network sees a lesion of 10 mm in the size of one of 15 mm; training varies sizes by 15 to 20 %
+(``scaling`` of train.json), and clinical pixels lie between 0.5 and 1 mm."""
+SLICE_FACTOR = 2.5
+"""For networks that see neighbouring slices: from 1 or 2 mm to 5 mm, the neighbours are others."""
+
+Spacing = tuple[float, float]
+"""Distance of the pixels and of the slices in mm."""
+
+
+@dataclass(frozen=True)
+class TrainingScans:
+    """What a model file says about the scans of its training.
+
+    Attributes:
+        pixel_mm: smallest and largest distance of pixels; None if unknown.
+        slice_mm: smallest and largest distance of slices; None if unknown, or of no effect on the
+            network.
+        cases: hashes of the ids, see :func:`hashed_case`.
+        salt: of these hashes.
+        labels: kinds of label.
+    """
+
+    pixel_mm: tuple[float, ...] | None = None
+    slice_mm: tuple[float, ...] | None = None
+    cases: frozenset[str] = frozenset()
+    salt: str = ""
+    labels: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, model: ModelFile) -> TrainingScans:
+        """Read the entries of a model file; those of an older or foreign file are unknown."""
+        data = model.record.get("data")
+        data = data if isinstance(data, Mapping) else {}
+        settings = model.settings or {}
+        sees_neighbours = settings.get("in_channels") == 3 or any(
+            word in str(settings.get("input_kind")) for word in ("volume", "planes")
+        )
+        pixel, slices = data.get("pixel_mm"), data.get("slice_mm")
+        return cls(
+            tuple(pixel) if pixel else None,
+            tuple(slices) if slices and sees_neighbours else None,
+            frozenset(data.get("cases", ())),
+            str(data.get("salt", "")),
+            tuple(data.get("labels", ())),
+        )
+
+    def includes(self, ids: Iterable[str]) -> bool:
+        """Whether one of a scan's ids or names is that of a training case."""
+        return any(hashed_case(each, self.salt) in self.cases for each in ids)
+
+    def spacing_warnings(self, spacings: Sequence[Spacing]) -> list[str]:
+        """Return a warning for each spacing, of pixels and slices, far outside the training's.
+
+        >>> TrainingScans(pixel_mm=(0.6, 0.8)).spacing_warnings([(0.7, 5.0), (2.1, 1.0)])
+        ['pixels of 2.1 mm: the network was trained on 0.6 to 0.8 mm, sizes look different to it']
+        """
+        rows = (
+            ("pixels", 0, self.pixel_mm, PIXEL_FACTOR, "sizes look different to it"),
+            ("slices every", 1, self.slice_mm, SLICE_FACTOR, "their neighbours look different"),
+        )
+        warnings = []
+        for name, index, known, factor, effect in rows:
+            if known is None:
+                continue
+            low, high = min(known), max(known)
+            far = [s[index] for s in spacings if not low / factor <= s[index] <= high * factor]
+            if far:
+                shown = _range(min(far), max(far))
+                of = f"{name} of" if index == 0 else name
+                warnings.append(
+                    f"{of} {shown} mm: the network was trained on {_range(low, high)} mm, {effect}"
+                )
+        return warnings
+
+
+def _range(low: float, high: float) -> str:
+    return f"{low:.3g}" if f"{low:.3g}" == f"{high:.3g}" else f"{low:.3g} to {high:.3g}"
+
+
+def hashed_case(case: str, salt: str) -> str:
+    """Return the salted hash of a case's id: SHA-256, 16 hex digits."""
+    return hashlib.sha256(f"{salt}{case}".encode()).hexdigest()[:16]
+
+
+def spacings_of(samples: Iterable[Mapping[str, Any]]) -> list[Spacing]:
+    """Return the spacing of each scan in a list of samples, once per scan.
+
+    Args:
+        samples: with ``affine_lps``, or with the path of an ``image`` whose header has it; others
+            are left out.
+    """
+    found: dict[str, Spacing] = {}
+    for sample in samples:
+        case = case_id(sample)
+        if case in found:
+            continue
+        if "affine_lps" in sample:
+            found[case] = spacing_of_affine(sample["affine_lps"])
+        elif isinstance(sample.get("image"), str):
+            reader = sitk.ImageFileReader()
+            reader.SetFileName(sample["image"])
+            try:
+                reader.ReadImageInformation()
+            except RuntimeError:  # a file that loading will refuse, or another tool's
+                continue
+            spacing = reader.GetSpacing()
+            found[case] = (max(spacing[:2]), spacing[2] if len(spacing) > 2 else 0.0)
+    return list(found.values())
+
+
+def spacing_of_affine(affine: Any) -> Spacing:
+    """Return the spacing of an affine (4, 4) whose third axis runs across the slices."""
+    edges = np.linalg.norm(np.asarray(affine, np.float64)[:3, :3], axis=0)
+    return float(max(edges[:2])), float(edges[2])
+
+
+def case_id(sample: Mapping[str, Any]) -> str:
+    """Return the id of a sample's scan."""
+    return str(sample.get("series_uid") or sample.get("image"))
+
+
+def extent(values: Iterable[float]) -> list[float] | None:
+    """Return the smallest and the largest of some lengths in mm, rounded; None without any."""
+    listed = sorted(round(value, 4) for value in values)
+    return [listed[0], listed[-1]] if listed else None

@@ -1,0 +1,63 @@
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from scripts.bundle.model_file import ModelFile
+from scripts.bundle.training_scans import TrainingScans, spacings_of
+from scripts.datasets.datalist import training_data
+
+
+def samples(*spacings):
+    return [
+        {"series_uid": f"1.{n}", "affine_lps": np.diag([pixel, pixel, distance, 1]).tolist()}
+        for n, (pixel, distance) in enumerate(spacings)
+    ]
+
+
+def scans_of(listed, **settings):
+    data = training_data("none.json", listed)
+    return TrainingScans.of(ModelFile("model.pt", {}, settings, {"data": data}))
+
+
+def test_training_then_its_smallest_and_largest_spacing_are_in_the_file():
+    data = training_data("none.json", samples((0.7, 1.0), (0.6, 2.5), (0.8, 1.25)))
+    assert (data["pixel_mm"], data["slice_mm"]) == ([0.6, 0.8], [1.0, 2.5])
+    unknown = training_data("none.json", [{"series_uid": "1"}])
+    assert (unknown["pixel_mm"], unknown["slice_mm"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "count"),
+    [((0.7, 1.0), 0), ((0.45, 1.0), 0), ((1.15, 5.0), 0), ((2.1, 1.0), 1), ((0.2, 1.0), 1)],
+)
+def test_pixels_far_from_the_trainings_then_one_warning(spacing, count):
+    scans = scans_of(samples((0.6, 1.0), (0.8, 2.5)))
+    assert len(scans.spacing_warnings([spacing] * 3)) == count
+
+
+def test_slices_then_matter_only_to_networks_that_see_their_neighbours():
+    listed = samples((0.7, 1.0))
+    assert scans_of(listed, in_channels=1).spacing_warnings([(0.7, 5.0)]) == []
+    assert "slices every 5 mm" in scans_of(listed, in_channels=3).spacing_warnings([(0.7, 5.0)])[0]
+    volume = scans_of(listed, in_channels=1, input_kind="volume")
+    assert len(volume.spacing_warnings([(0.7, 5.0)])) == 1
+
+
+def test_case_of_the_training_then_recognised():
+    scans = scans_of(samples((0.7, 1.0), (0.7, 1.0)))
+    assert scans.includes(["name", "1.1"])
+    assert not scans.includes(["1.2", ""])
+
+
+def test_file_of_another_tool_then_nothing_is_known():
+    scans = TrainingScans.of(ModelFile("model.pt", {}, None, {}))
+    assert scans == TrainingScans()
+    assert scans.spacing_warnings([(9.0, 9.0)]) == []
+
+
+def test_volumes_then_their_headers_are_read(tmp_path):
+    image = sitk.GetImageFromArray(np.zeros((3, 4, 5), np.int16))
+    image.SetSpacing((0.7, 0.75, 2.5))
+    sitk.WriteImage(image, str(tmp_path / "ct.nii.gz"))
+    listed = [{"image": str(tmp_path / "ct.nii.gz")}, {"image": str(tmp_path / "none.nii.gz")}]
+    assert spacings_of(listed) == [(pytest.approx(0.75), pytest.approx(2.5))]

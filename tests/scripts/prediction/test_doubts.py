@@ -1,0 +1,86 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from scripts.bundle.training_scans import TrainingScans, hashed_case
+from scripts.prediction.doubts import doubts, implausible, names_of
+from scripts.prediction.inventory import VOLUME_FILE, Source
+from scripts.prediction.result import Prediction, Segment
+from scripts.storage.archive import File
+
+
+def result(boxes, kinds, *, spacing=(1.0, 1.0, 1.0), lesion=False, shape=(60, 300, 300)):
+    """Return a prediction whose segments are boxes (z, y, x) of voxels from (1, 1, 1)."""
+    mask = np.zeros(shape, np.uint16)
+    for number, (depth, height, width) in enumerate(boxes, start=1):
+        mask[1 : 1 + depth, 1 : 1 + height, 1 : 1 + width] = number
+    segments = tuple(Segment(n, kind, kind, lesion) for n, kind in enumerate(kinds, start=1))
+    return Prediction(
+        np.zeros(shape, np.int16), mask, np.diag([*spacing, 1.0]), segments, study="one"
+    )
+
+
+ORDINARY = {
+    "nodules": result([(8, 9, 9), (30, 30, 30)], ["nodule"] * 2, lesion=True),
+    "nothing": result([], []),
+    "liver": result([(50, 180, 180)], ["liver"]),
+    "organ cut off": result([(59, 50, 40)], ["liver"]),
+    "no tumour": result([(0, 0, 0)], ["liver tumour"]),
+    "giant tumour": result([(59, 150, 150)], ["liver tumour"], spacing=(0.7, 0.7, 1.0)),
+}
+
+
+@pytest.mark.parametrize("name", set(ORDINARY) - {"giant tumour"})
+def test_ordinary_result_then_no_warning(name):
+    assert implausible(ORDINARY[name]) == []
+
+
+@pytest.mark.parametrize(
+    ("prediction", "said"),
+    [
+        (result([(1, 1, 1)], ["nodule"] * 287, lesion=True), "287 lesions of kind nodule, more"),
+        (result([(5, 112, 8)], ["nodule"], lesion=True), "nodule of 112 mm, longer than 60 mm"),
+        (result([(40, 4, 4)], ["nodule"], spacing=(1, 1, 3), lesion=True), "nodule of 120 mm"),
+        (result([(50, 290, 290)], ["cyst"], lesion=True), "cyst in 78% of the scan, more than 10%"),
+        (result([(50, 290, 290)], ["liver tumour"]), "liver tumour of 290 mm, longer than 200 mm"),
+        (result([(0, 0, 0)], ["liver"]), "liver: not found in this scan"),
+        (result([(50, 200, 200)], ["liver"], spacing=(1, 1, 4.5)), "liver of 9000 mL, more than"),
+        (result([(20, 20, 20)], ["liver"]), "liver of 8.0 mL, less than 300 mL"),
+        (result([(3, 3, 3)], ["kidney_left"]), "kidney_left of 0.0 mL, less than 40 mL"),
+        (result([(59, 299, 299)], ["muscle"]), "muscle in 98% of the scan, more than 50%"),
+    ],
+)
+def test_implausible_result_then_said_once(prediction, said):
+    warnings = implausible(prediction)
+    assert sum(said in warning for warning in warnings) == 1
+
+
+def test_scan_unlike_those_of_the_training_then_said():
+    scans = TrainingScans(pixel_mm=(0.6, 0.8), slice_mm=(1.0, 2.0))
+    fine = replace(ORDINARY["nodules"], affine=np.diag([0.7, 0.7, 1.5, 1]))
+    assert doubts([scans], fine, []) == []
+    coarse = replace(fine, affine=np.diag([2.1, 2.1, 8.0, 1]))
+    assert len(doubts([scans, scans], coarse, [])) >= 2
+    assert (
+        "pixels of 2.1 mm: the network was trained on 0.6 to 0.8" in doubts([scans], coarse, [])[0]
+    )
+
+
+def test_coronal_source_then_the_pixels_of_its_axial_slices_count():
+    turned = np.array([[0.7, 0, 0, 0], [0, 0, 0.7, 0], [0, -3.0, 0, 0], [0, 0, 0, 1]])
+    scans = TrainingScans(pixel_mm=(0.6, 0.8), slice_mm=(2.0, 4.0))
+    assert doubts([scans], replace(ORDINARY["nothing"], affine=turned), []) == []
+
+
+@pytest.mark.parametrize(
+    "parts", [("case7.nii.gz",), ("case7", "ct.mha"), ("CASE7.MHD",), ("other.nrrd",)]
+)
+def test_scan_of_the_training_then_said(parts):
+    source = Source("study", VOLUME_FILE, "here", (File(parts, None, 1),))
+    names = names_of(source, ORDINARY["nothing"])
+    scans = TrainingScans(cases=frozenset({hashed_case("case7", "salt")}), salt="salt")
+    known = "case7" in parts[0]
+    assert (
+        "trained on this scan" in " ".join(doubts([scans], ORDINARY["nothing"], names))
+    ) == known
