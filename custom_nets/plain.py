@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from custom_nets.framing import missing_rows
 from custom_nets.freezing import DECODER, Freezable
 
 
@@ -69,10 +70,7 @@ class PlainNetwork(Freezable):
             )
         missing: list[int] = []
         for axis in range(self.spatial_dims):
-            lacking = -x.shape[-1 - axis] % self.stride
-            missing += [0, lacking]
-        if sum(missing) == 0:
-            whole: Tensor = self.network(x)
-            return whole
+            missing += [0, missing_rows(x.shape[-1 - axis], self.stride)]
+        # without a branch on the size, of which an export would keep one side only
         logits: Tensor = self.network(F.pad(x, missing, mode="replicate"))
         return F.pad(logits, [-lacking for lacking in missing])

@@ -101,7 +101,7 @@ def spacings_of(samples: Iterable[Mapping[str, Any]]) -> list[Spacing]:
     """Return the spacing of each scan in a list of samples, once per scan.
 
     Args:
-        samples: with ``affine_lps``, or with the path of an ``image`` whose header has it; others
+        samples: with ``spacing_mm`` (x, y, z) or ``affine_lps``, or with the path of an ``image`` whose header has it; others
             are left out.
     """
     found: dict[str, Spacing] = {}
@@ -109,7 +109,10 @@ def spacings_of(samples: Iterable[Mapping[str, Any]]) -> list[Spacing]:
         case = case_id(sample)
         if case in found:
             continue
-        if "affine_lps" in sample:
+        if "spacing_mm" in sample:
+            *pixel, distance = sample["spacing_mm"]
+            found[case] = (max(pixel), distance)
+        elif "affine_lps" in sample:
             found[case] = spacing_of_affine(sample["affine_lps"])
         elif isinstance(sample.get("image"), str):
             reader = sitk.ImageFileReader()

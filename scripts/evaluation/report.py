@@ -174,9 +174,10 @@ class EvaluationReport(CollectingHandler):
                 f"{known} of {len(series)} scans are among those that the network was trained on"
             )
         kinds = {str(case["label_kind"]) for case in cases if "label_kind" in case}
-        if scans.labels and kinds and not kinds <= set(scans.labels):
+        others = sorted(kinds - set(scans.labels)) if scans.labels else []
+        if others:
             warnings.append(
-                f"labels of kind {', '.join(sorted(kinds))}: the network was trained on "
+                f"labels of kind {', '.join(others)}: the network was trained on "
                 f"{', '.join(scans.labels)}"
             )
         return warnings

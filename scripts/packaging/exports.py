@@ -184,7 +184,7 @@ def compared(
     for batch, height, width in shapes:
         image = torch.rand(batch, channels, height, width, generator=random)
         with torch.no_grad():
-            expected, actual = network(image), exported(image)
+            expected, actual = network(image), _run(exported, image)
         if actual.shape != expected.shape:
             raise ValueError(
                 f"export: must give shape {tuple(expected.shape)} as the network does, gives "
@@ -205,6 +205,17 @@ def compared(
         "images": [[batch, channels, height, width] for batch, height, width in shapes],
         "seed": SEED,
     }
+
+
+def _run(exported: Network, image: torch.Tensor) -> torch.Tensor:
+    """Run an exported network; its software has errors of its own types."""
+    try:
+        return exported(image)
+    except Exception as error:
+        raise ValueError(
+            f"export: cannot be run on images of {list(image.shape)} (B, C, H, W): "
+            f"{' '.join(str(error).split())[:300]}; it is not packaged, leave the option out"
+        ) from error
 
 
 def export_all(

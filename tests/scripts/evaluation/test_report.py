@@ -15,7 +15,9 @@ from monai.data import DataLoader, Dataset, MetaTensor
 from monai.engines import SupervisedEvaluator
 from monai.transforms import AsDiscreted, Compose
 
+from scripts.bundle.model_file import content_of
 from scripts.bundle.record import sha256_of
+from scripts.bundle.training_scans import case_id, hashed_case, spacings_of
 from scripts.evaluation.kinds import Instances
 from scripts.evaluation.report import EvaluationReport
 from tests.scripts.evaluation.scans import make_case, make_item
@@ -340,3 +342,35 @@ def test_processes_report_together(tmp_path: Path) -> None:
     assert first == second
     counts = read_summary(tmp_path / "out")["counts"]
     assert (counts["slices"], counts["nodules"], counts["duplicate_slices"]) == (3, 1, 1)
+
+
+def write_trained_model(path: Path, cases: list[Any], pixel_mm: float) -> Path:
+    """Write a model file of a training on cases, with pixels of one size."""
+    data = {"pixel_mm": [pixel_mm] * 2, "salt": "s", "labels": ["ball"]}
+    hashes = [hashed_case(case_id(case), "s") for case in cases]
+    content = content_of({"w": torch.zeros(1)}, {"in_channels": 1}, {**data, "cases": hashes})
+    torch.save(content, path)
+    return path
+
+
+def test_cases_like_those_of_the_training_then_no_warning(tmp_path: Path, caplog: Any) -> None:
+    cases = [make_case(0)]
+    pixel, _ = spacings_of(cases)[0]
+    model = write_trained_model(tmp_path / "model.pt", [], pixel)
+    run(report_of(cases, tmp_path, model=model), [make_item(0)])
+    assert read_summary(tmp_path)["warnings"] == []
+    assert "WARNING" not in caplog.text
+
+
+def test_cases_of_the_training_or_of_another_spacing_then_warned_of(
+    tmp_path: Path, caplog: Any
+) -> None:
+    cases = [{**make_case(0), "label_kind": "readers"}, make_case(1, patient="b")]
+    pixel, _ = spacings_of(cases)[0]
+    model = write_trained_model(tmp_path / "model.pt", cases[:1], 3 * pixel)
+    run(report_of(cases, tmp_path, model=model), [make_item(0)], [make_item(1)])
+    spacing, trained, kind = read_summary(tmp_path)["warnings"]
+    assert "pixels of 0.7 mm: the network was trained on 2.1 mm" in spacing
+    assert trained == "1 of 2 scans are among those that the network was trained on"
+    assert kind == "labels of kind readers: the network was trained on ball"
+    assert caplog.text.count("test: labels of kind") == 1

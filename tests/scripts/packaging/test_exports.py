@@ -2,16 +2,19 @@
 
 import json
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
 from monai.data import load_net_with_metadata
+from monai.networks.nets import BasicUNet
 
+from custom_nets.plain import PlainNetwork
 from custom_nets.unet import TransferUNet
 from scripts.bundle.record import sha256_of
-from scripts.packaging.exports import compared, run_onnx, run_torchscript
+from scripts.packaging.exports import compared, export_onnx, run_onnx, run_torchscript
 from scripts.training.inferers import SlicewiseInferer
 from tests.scripts.packaging.packages import SMALL
 
@@ -76,3 +79,22 @@ def test_export_on_a_whole_ct_then_the_eager_mask(bundle, cohort, eager, name, l
     assert (near < 1e-4).all()
     assert len(differing) < 1e-4 * masks[0].size
     assert ((expected > 0) == (found > 0)).all()
+
+
+def test_plain_unet_as_onnx_then_equal_at_sizes_that_halve_unevenly(tmp_path):
+    unet = partial(BasicUNet, 2, 1, 1, features=(4, 4, 4, 4, 4, 4))
+    network = PlainNetwork(unet, in_channels=1, stride=16).eval()
+    path = export_onnx(network, tmp_path / "model.onnx", channels=1)
+    assert compared(run_onnx(path), network, channels=1)["largest_difference"] < 1e-5
+
+
+def test_export_that_cannot_be_run_then_one_line():
+    def broken(image):
+        raise RuntimeError("Concat node:\n dimensions must match")
+
+    network = torch.nn.Conv2d(1, 1, 1)
+    with pytest.raises(
+        ValueError, match=r"export: cannot be run on .*Concat node: dim.*leave"
+    ) as e:
+        compared(broken, network, channels=1)
+    assert "\n" not in str(e.value)
