@@ -101,8 +101,8 @@ def spacings_of(samples: Iterable[Mapping[str, Any]]) -> list[Spacing]:
     """Return the spacing of each scan in a list of samples, once per scan.
 
     Args:
-        samples: with ``spacing_mm`` (x, y, z) or ``affine_lps``, or with the path of an ``image`` whose header has it; others
-            are left out.
+        samples: with ``spacing_mm`` (x, y, z) or ``affine_lps``, or with the path of an ``image``
+            whose header has it; others are left out.
     """
     found: dict[str, Spacing] = {}
     for sample in samples:
