@@ -15,7 +15,7 @@ from scripts.prediction.measures.axial_view import axial_view
 from scripts.prediction.result import Prediction, Segment
 from scripts.volumes.volume_files import VOLUME_SUFFIXES
 
-MOST_LESIONS = 30
+MANY_LESIONS = 30
 """Of one kind: the 601 scans of LUNA16 with nodules have 1,186, two each; many more are vessels."""
 NODULE_MM = 60.0
 """Twice the 30 mm from which on a nodule is called a mass (Bankier et al., Fleischner Society:
@@ -106,7 +106,7 @@ def _lesion_doubts(
     limit = NODULE_MM if "nodul" in kind.lower() else LESION_MM
     found = len(segments) if segments[0].lesion else 0
     rows = (
-        (found > MOST_LESIONS, f"{found} lesions of kind {kind}, more than {MOST_LESIONS}"),
+        (found > MANY_LESIONS, f"{found} lesions of kind {kind}, more than {MANY_LESIONS}"),
         (longest_mm > limit, f"{kind} of {longest_mm:.0f} mm, longer than {limit:g} mm"),
         (share > LESION_SHARE, f"{kind} in {share:.0%} of the scan, more than {LESION_SHARE:.0%}"),
     )
