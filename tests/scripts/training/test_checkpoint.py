@@ -43,7 +43,7 @@ def test_resume_when_no_file_can_be_read_then_it_is_refused(tmp_path: Path) -> N
     for file in (tmp_path / "checkpoints").iterdir():
         file.write_bytes(b"not a checkpoint")
     with pytest.raises(ValueError, match=r"none of .*checkpoint_00002.pt, .* can be read; move"):
-        resumable_run.make(tmp_path, resume=True).run()
+        make(tmp_path, resume=True).run()
 
 
 def test_start_when_the_folder_holds_a_run_then_it_is_refused_and_nothing_is_lost(
@@ -297,6 +297,8 @@ def test_folder_then_locked_until_the_run_ends_also_by_an_error(tmp_path: Path) 
     with pytest.raises(FileExistsError, match="belongs to an earlier run"):
         make(tmp_path, resume=False).run()
     assert not (tmp_path / LOCK).exists()
+
+
 def test_resume_when_weights_are_not_finite_then_refused_by_the_tensors_name(
     tmp_path: Path,
 ) -> None:
@@ -307,4 +309,4 @@ def test_resume_when_weights_are_not_finite_then_refused_by_the_tensors_name(
     content["network"][name].view(-1)[0] = float("nan")
     torch.save(content, file)
     with pytest.raises(ValueError, match=rf"resume: network in .*not finite in 1 of .*: {name} "):
-        resumable_run.make(tmp_path, resume=True).run()
+        make(tmp_path, resume=True).run()
