@@ -96,7 +96,8 @@ def describe(
         f"Run on: {source.describe(study.bundle, study.data)}.",
         f"Labels: {', '.join(labels)}.",
         f"Splits: {', '.join(sorted({m.split for m in methods}))}.",
-        f"Seeds: {', '.join(map(str, study.seeds))}; they determine split, weights and batches.",
+        f"Seeds: {', '.join(map(str, study.seeds))}; they determine "
+        f"{'' if source.is_prepared else 'split, '}weights and batches.",
         _epochs(study),
         f"Encoder weights: {', '.join(sorted({m.weights for m in methods}))}.",
         *describe_pretrainings(study, source),

@@ -16,6 +16,7 @@ from scripts.study.declaration import Pretraining, Study
 from scripts.study.workshop import Task
 
 PHANTOMS = "phantoms"
+PREPARED = ("slices", "neighbours", "every", "empty_share", "min_readers", "tumour")
 DRAWN = ("masks",)  # folders of reference annotation that are part of phantoms
 
 
@@ -29,6 +30,7 @@ class Given:
         labels: kinds of reference annotation of its samples.
         split: kind of split.
         seed: of that split.
+        options: further options of ``prepare`` that its samples depend on.
     """
 
     data_set: str
@@ -36,8 +38,17 @@ class Given:
     labels: tuple[str, ...]
     split: str
     seed: int
+    options: Mapping[str, str] = field(default_factory=dict)
 
-    def check(self, bundle: Bundle, folder: Path, *, label: str, split: str) -> None:
+    def check(
+        self,
+        bundle: Bundle,
+        folder: Path,
+        *,
+        label: str,
+        split: str,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
         """Refuse a folder that differs from the declaration of the study.
 
         Raises:
@@ -47,6 +58,9 @@ class Given:
         declared |= {"label": label, "split": split}
         held = {"data set": self.data_set, "kind": self.kind}
         held |= {"label": ", ".join(self.labels), "split": self.split}
+        for name, value in (options or {}).items():
+            if name in self.options:
+                declared[name], held[name] = str(value), self.options[name]
         different = [key for key in declared if held[key] != declared[key]]
         if different:
             raise ValueError(
@@ -69,9 +83,15 @@ def read_given(folder: Path) -> Given:
     content = json.loads(file.read_text(encoding="utf-8"))
     try:
         samples = [sample for partition in PARTITIONS for sample in content[partition]]
-        split = content["provenance"]["split"]
+        known = content["provenance"]
+        split = known["split"]
         labels = tuple(sorted({str(sample["label_kind"]) for sample in samples}))
-        return Given(content["name"], content["kind"], labels, split["kind"], split["seed"])
+        options = {name: str(known[name]) for name in PREPARED if name in known}
+        options |= {name: str(split[name]) for name in ("folds", "test_fold") if name in split}
+        if "shares" in split:
+            options["shares"] = ":".join(map(str, split["shares"]))
+        described = content["name"], content["kind"], labels, split["kind"], split["seed"]
+        return Given(*described, options)
     except (KeyError, TypeError) as error:
         raise ValueError(
             f"data: {file} lacks {error}, which describes how it was prepared; prepare again"
@@ -116,6 +136,7 @@ class Source:
         return (
             f"prepared data in {self.data}: {bundle.data.title}, label {', '.join(given.labels)}, "
             f"split {given.split} with seed {given.seed}"
+            + "".join(f", {name} {value}" for name, value in given.options.items())
         )
 
 
@@ -190,7 +211,9 @@ def _check_labels(study: Study, source: Source) -> None:
                 f"source of prepare {study.bundle.data_set} instead"
             )
         (label,), (split,) = kinds, splits
-        read_given(source.data).check(study.bundle, source.data, label=label, split=split)
+        options = study.data.get("prepare", {})
+        given = read_given(source.data)
+        given.check(study.bundle, source.data, label=label, split=split, options=options)
         return
     for kind, option in study.bundle.data.label_folders.items():
         drawn = source.data is None and option in DRAWN

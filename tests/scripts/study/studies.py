@@ -71,7 +71,9 @@ def write_evaluation(out, dice):
     (out / "summary.json").write_text("{}")
 
 
-def write_datalist(folder, *, name="luna16", kind="instances", label="ball", split="patient"):
+def write_datalist(
+    folder, *, name="luna16", kind="instances", label="ball", split="patient", **options
+):
     """Write what a prepared folder says of itself, with one test sample."""
     Path(folder).mkdir(exist_ok=True)
     content = {
@@ -79,7 +81,7 @@ def write_datalist(folder, *, name="luna16", kind="instances", label="ball", spl
         "kind": kind,
         **{"training": [], "validation": []},
         "test": [{"series_uid": "1.0", "patient_id": "p0", "label_kind": label}],
-        "provenance": {"split": {"kind": split, "seed": 5}},
+        "provenance": {"split": {"kind": split, "seed": 5, "shares": [8, 1, 1]}, **options},
     }
     (Path(folder) / "datalist.json").write_text(json.dumps(content))
     return str(folder)

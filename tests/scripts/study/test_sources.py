@@ -58,6 +58,28 @@ def test_prepared_folder_of_something_else_then_refused(tmp_path, held, said):
         choose_source(read(tmp_path), write_datalist(tmp_path, **held), None, None)
 
 
+@pytest.mark.parametrize(
+    ("declared", "said"),
+    [
+        ({"slices": "central"}, "holds slices all, the study declares slices central"),
+        ({"empty_share": 0.1}, "holds empty_share 0.3, the study declares empty_share 0.1"),
+        ({"shares": "6:2:2"}, "holds shares 8:1:1, the study declares shares 6:2:2"),
+    ],
+    ids=["slices", "empty slices", "shares"],
+)
+def test_prepared_folder_with_other_options_then_refused(tmp_path, declared, said):
+    study = read(tmp_path, data={"prepare": declared, "phantoms": {}})
+    with pytest.raises(ValueError, match=said):
+        choose_source(study, write_datalist(tmp_path, slices="all", empty_share=0.3), None, None)
+
+
+def test_prepared_folder_then_described_as_its_datalist_says(tmp_path):
+    study = read(tmp_path, data={"prepare": {"slices": "all"}, "phantoms": {}})
+    data = write_datalist(tmp_path, slices="all", empty_share=0.3)
+    text = choose_source(study, data, None, None).describe(study.bundle, study.data)
+    assert text.endswith("with seed 5, slices all, empty_share 0.3, shares 8:1:1")
+
+
 def test_prepared_folder_that_does_not_say_how_then_refused(tmp_path):
     (tmp_path / "datalist.json").write_text("{}")
     with pytest.raises(ValueError, match="lacks .*, which describes how it was prepared"):
