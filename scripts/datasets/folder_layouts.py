@@ -13,7 +13,6 @@ from pathlib import Path
 from scripts.datasets.problems import Problem
 from scripts.datasets.shares import PARTITIONS
 from scripts.storage.files import read_json
-from scripts.volumes.volume_files import VOLUME_SUFFIXES, files_of
 
 TITLES = {
     "cases": "a folder for each case: CASE/image.* and CASE/label.*",
@@ -25,7 +24,6 @@ CHANNEL = "_0000"  # nnU-Net's number of the first image channel
 COLUMNS = ("image", "label")
 OPTIONAL_COLUMNS = ("patient", "split")
 _SHORT_NAMES = {"train": "training", "val": "validation"}
-_SUFFIXES = sorted(VOLUME_SUFFIXES, key=len, reverse=True)
 
 
 @dataclass(frozen=True)
@@ -136,6 +134,8 @@ def read_patient_table(path: Path, cases: Sequence[str]) -> dict[str, str]:
 
 def volume_files(path: Path) -> tuple[Path, ...]:
     """Return the files of a volume: itself and its separate voxel file, or those of a folder."""
+    from scripts.volumes.volume_files import files_of  # slow import, not for the help
+
     if path.is_dir():
         with suppress(OSError):  # an unreadable folder is reported when the case is read
             return tuple(_visible(path))
@@ -262,8 +262,10 @@ def _unique_names(paths: Sequence[Path]) -> list[str]:
 
 def _stem(path: Path) -> str:
     """Return a file's name without the suffix of a volume file."""
-    ending = next((s for s in _SUFFIXES if path.name.lower().endswith(s)), "")
-    return path.name[: len(path.name) - len(ending)]
+    from scripts.volumes.volume_files import VOLUME_SUFFIXES  # slow import, not for the help
+
+    endings = [suffix for suffix in VOLUME_SUFFIXES if path.name.lower().endswith(suffix)]
+    return path.name[: len(path.name) - len(max(endings, key=len, default=""))]
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -274,6 +276,8 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _volumes(folder: Path) -> list[Path]:
+    from scripts.volumes.volume_files import VOLUME_SUFFIXES  # slow import, not for the help
+
     return [path for path in _visible(folder) if path.name.lower().endswith(VOLUME_SUFFIXES)]
 
 
