@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,13 @@ from monai.transforms import MapTransform
 from monai.utils.enums import MetaKeys, SpaceKeys
 
 from scripts.bundle.training_scans import case_id, extent, hashed_case, spacings_of
+from scripts.datasets.missing_data import MissingData
 from scripts.datasets.shares import PARTITIONS
 from scripts.storage.files import read_json
 from scripts.volumes.geometry import is_inside, world_to_index
 from scripts.volumes.grids import difference_of_grids, stored_grid
+
+logger = logging.getLogger(__name__)
 
 ARRAYS = ("image", "label", "lung")
 OPTIONAL_ARRAYS = ("lung",)  # not every data set has a lung field
@@ -64,6 +68,21 @@ def load_datalist(path: str | Path, section: str) -> list[dict[str, Any]]:
     if whole:
         _check_grids(path, section, resolved)
     return resolved
+
+
+def declared_samples(path: str | Path, section: str) -> list[dict[str, Any]]:
+    """Return the entries of one partition, for a config: see :func:`load_datalist`.
+
+    Without data it returns :class:`~scripts.datasets.missing_data.MissingData`: the bundle can be
+    built, a run is refused.
+
+    Raises:
+        ValueError: see :func:`load_datalist`.
+    """
+    try:
+        return load_datalist(path, section)
+    except FileNotFoundError as reason:
+        return MissingData(reason)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -148,6 +167,18 @@ def _resolve(
             f"after moving the scans themselves, prepare again"
         )
     return resolved
+
+
+def are_plain_volumes(samples: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether samples are pairs of image and label files, as MONAI Label gives them.
+
+    Entries of a datalist state more, at least their number.
+
+    Example:
+        >>> are_plain_volumes([{"image": "a.nii.gz", "label": "b.nii.gz"}])
+        True
+    """
+    return bool(samples) and all(set(sample) == {"image", "label"} for sample in samples)
 
 
 def identities(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
@@ -276,12 +307,18 @@ def training_mean(
             :class:`~scripts.transforms.intensity.WindowHU`.
 
     Returns:
-        The mean with the window mapped to [0, 1].
+        The mean with the window mapped to [0, 1]. Without a datalist 0, with a warning: a network
+        can be built, and its mean is replaced with the trained one when weights are loaded.
 
     Raises:
-        FileNotFoundError: when the datalist does not exist.
         ValueError: when it has no mean, or the mean for another window.
     """
+    if not Path(path).exists():
+        logger.warning(
+            "normalise: no %s; the network is built with the mean 0 until weights are loaded",
+            path,
+        )
+        return 0.0
     content = _read(Path(path))
     mean = content.get("training_mean")
     if mean is None:

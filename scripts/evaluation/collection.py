@@ -14,6 +14,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 
+from scripts.datasets.missing_data import MissingData
 from scripts.evaluation.series import (
     EvaluatedSlices,
     Instances,
@@ -51,7 +52,7 @@ class SeriesCollection:
     def __init__(
         self, cases: Sequence[Case], *, annotation: str = "instances", classes: int = 2
     ) -> None:
-        if not cases:
+        if not cases and not isinstance(cases, MissingData):  # then a run is refused
             raise ValueError("cases: must not be empty; the data list has nothing in this section")
         for index, case in enumerate(cases):
             missing = [key for key in ("series_uid", "patient_id") if not case.get(key)]

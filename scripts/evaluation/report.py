@@ -16,6 +16,7 @@ from scripts.bundle.model_file import read_model
 from scripts.bundle.record import provenance, sha256_of
 from scripts.bundle.training_scans import TrainingScans, case_id, spacings_of
 from scripts.datasets.datalist import check_labels
+from scripts.datasets.missing_data import MissingData
 from scripts.datasets.shares import PARTITIONS
 from scripts.evaluation.collection import Annotated, Case, CollectingHandler
 from scripts.evaluation.series import Series, limited
@@ -121,7 +122,7 @@ class EvaluationReport(CollectingHandler):
         super().__init__(cases, output_dir, kind)
         self.kind = kind
         self.datalist = None if datalist is None else Path(datalist)
-        if self.datalist is not None:
+        if self.datalist is not None and not isinstance(cases, MissingData):
             check_labels(self.datalist, kind=kind.label_kind, class_names=kind.class_names)
         self.section = section
         self.slices = slices

@@ -13,14 +13,13 @@ from typing import Any
 
 from monai.utils import ImageMetaKey
 
-from scripts.prediction.sources import is_volume_name
+from scripts.datasets.missing_data import MissingData
 from scripts.storage.archive import ArchiveReader, Location
-from scripts.volumes.dicom_slice import DamagedFileError, read_slice
 from scripts.volumes.volume_files import VOLUME_SUFFIXES
 
 
 def _is_volume(path: Path) -> bool:
-    return path.is_file() and is_volume_name(path.name)
+    return path.is_file() and path.name.lower().endswith(VOLUME_SUFFIXES)
 
 
 def _is_dicom_folder(path: Path) -> bool:
@@ -31,6 +30,9 @@ def _series_of(folder: Path) -> str | None:
     """Return the SeriesInstanceUID of the first DICOM file in a folder; None if it has none."""
     if not folder.is_dir():
         return None
+    # MONAI Label, with pydicom 2, builds what names results, and reads volume files
+    from scripts.volumes.dicom_slice import DamagedFileError, read_slice
+
     with ArchiveReader() as reader:
         for path in sorted(folder.iterdir()):
             if not path.is_file():
@@ -93,6 +95,21 @@ def _refuse_scattered(paths: list[Path]) -> None:
             )
         if uid:
             folders[uid] = path
+
+
+def declared_studies(source: str | Path) -> list[dict[str, str]]:
+    """List the studies at a path, for a config: see :func:`find_studies`.
+
+    Without data it returns :class:`~scripts.datasets.missing_data.MissingData`: the bundle can be
+    built, a run is refused.
+
+    Raises:
+        ValueError: see :func:`find_studies`.
+    """
+    try:
+        return find_studies(source)
+    except FileNotFoundError as reason:
+        return MissingData(reason)
 
 
 def root_of(source: str | Path) -> str:

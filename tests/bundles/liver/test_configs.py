@@ -108,7 +108,7 @@ def test_adam_then_has_the_papers_numbers_also_with_its_overlay(overlay):
 def test_training_then_declares_the_papers_numbers():
     train = resolved("train").get()
     assert (train["learning_rate"], train["batch_size"]) == (3e-4, 32)
-    assert train["train"]["dataloader"]["shuffle"] is True
+    assert train["train"]["dataloader"]["shuffle"] == "$len(@train::dataset::data) > 0"
     augmented = {transform["_target_"]: transform for transform in train["augmentation"]}
     assert {"RandAffined", "RandShiftIntensityd", "RandAdjustContrastd"} <= augmented.keys()
     assert augmented["RandAffined"]["scale_range"]
