@@ -15,6 +15,7 @@ from scripts.bundle.compose import flatten, overlaid
 from scripts.bundle.config_files import (
     Config,
     MissingError,
+    Read,
     files_below,
     find,
     normalized,
@@ -28,8 +29,14 @@ WORKFLOWS = ("train", "evaluate", "inference")
 ADDITION = "multi_gpu_train"  # laid over train.json to train with several processes
 RUNTIME = "configs/runtime"  # folder of the addition
 TRAINED = "trained"  # id by which a config takes settings from the model file
+FOR_LABEL = {"instances": "monai_label", "classes": "monai_label_organs"}
+"""Kind of labels -> file in the same folder: what holds when MONAI Label trains."""
+PLAIN = "plain_volumes"
+OWN_WEIGHTS = "$@bundle_root + '/models/model.pt'"
 FOUND_ROOT = {"_target_": "scripts.packaging.location.bundle_root"}
 
+ARE_PLAIN = "scripts.datasets.datalist.are_plain_volumes"
+TRAINING_DATA = "scripts.datasets.datalist.training_data"
 OF_TRAINING = ("encoder_weights",)
 LINE = 100  # of a JSON file
 
@@ -65,8 +72,49 @@ def packaged_configs(
         overlay = flatten(read_config(file, read), read)
         _refuse_unknown(str(file), overlay, list(made.values()))
         made = {name: _with_overlay(name, config, overlay) for name, config in made.items()}
+    made["train"] = trainable_anywhere(made["train"], read, root)
     packaged = {name: {**made[name], "bundle_root": FOUND_ROOT} for name in WORKFLOWS}
     return {**packaged, ADDITION: addition}
+
+
+def trainable_anywhere(train: Config, read: Read, root: Path) -> Config:
+    """Let a packaged training start from the package's weights, and take MONAI Label's data too.
+
+    Label replaces the samples by pairs of image and label files. Then the ids of the file for Label
+    hold (``label::``), otherwise the bundle's own (``prepared::``). Nothing is downloaded when the
+    network is built, as by ``monai.bundle.load``. A bundle whose own samples are not slices as the
+    shipped ones keeps its transforms.
+
+    Args:
+        train: flattened config of the training, with overlays.
+        read: reader of config files.
+        root: folder of ``configs``.
+    """
+    made = {**train, "encoder_weights": "none", "start_from": OWN_WEIGHTS}
+    kind = _kind_of(train)
+    if kind is None:
+        return made
+    label = flatten(read_config(root / RUNTIME / f"{FOR_LABEL[kind]}.json", read), read)
+    if train.get("input_kind", "window") != "window" or train.get("samples_prefix"):
+        own = ("sample_transforms", "augmentation", "slices_of_a_volume")
+        label = {key: value for key, value in label.items() if key not in own}
+    switched = [key for key in label if key in train]
+    made["label"] = {key: label[key] for key in switched}
+    made["prepared"] = {key: train[key] for key in switched}
+    made |= {key: f"$@label::{key} if @{PLAIN} else @prepared::{key}" for key in switched}
+    made |= {key: value for key, value in label.items() if key not in train}
+    made[PLAIN] = {"_target_": ARE_PLAIN, "samples": "@train::dataset::data"}
+    return made
+
+
+def _kind_of(train: Config) -> str | None:
+    """Return the kind of labels that a training checks its data for."""
+    kinds = [part.get("kind") for _, part in walk(train) if _has_target(part, TRAINING_DATA)]
+    return kinds[0] if kinds and kinds[0] in FOR_LABEL else None
+
+
+def _has_target(part: object, target: str) -> bool:
+    return isinstance(part, dict) and part.get(TARGET) == target
 
 
 def settled(config: Config, settings: Mapping[str, Any]) -> Config:

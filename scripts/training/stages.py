@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class StagedFineTuning:
         evaluator: MONAI evaluator of the same network; its key metric and ``metric_cmp_fn`` select
             weights.
         strategy: see :mod:`scripts.training.strategies`.
-        epochs: default for stages.
+        epochs: default for stages; None divides the trainer's epochs equally among them.
         learning_rate: default for stages.
         final_rate: default for stages.
         output_dir: folder of ``model.pt``.
@@ -81,7 +82,7 @@ class StagedFineTuning:
         evaluator: Engine,
         strategy: Mapping[str, Any],
         *,
-        epochs: int,
+        epochs: int | None,
         learning_rate: float,
         final_rate: float = 1.0,
         output_dir: str | Path,
@@ -92,9 +93,11 @@ class StagedFineTuning:
         self.network: Any = unwrapped(network)
         self.optimizer = optimizer
         self.evaluator = evaluator
-        self.strategy = read_strategy(
-            strategy, epochs=epochs, learning_rate=learning_rate, final_rate=final_rate
+        self._read = partial(
+            read_strategy, strategy, learning_rate=learning_rate, final_rate=final_rate
         )
+        self.epochs = epochs
+        self.strategy = self._read(epochs=val_interval if epochs is None else epochs)
         self.model_path = Path(output_dir) / MODEL_FILE
         self.val_interval = val_interval
         self.settings = dict(settings or {})
@@ -126,6 +129,10 @@ class StagedFineTuning:
             ValueError: when the trainer has fewer epochs than the stages, or the evaluator has no
                 key metric.
         """
+        if self.epochs is None:
+            each = engine.state.max_epochs // len(self.strategy.stages)
+            self.strategy = self._read(epochs=each)
+            check_stages(self.network, self.strategy, self.val_interval)
         check_engines(engine, self.evaluator, self.strategy)
         register(engine, StageEvents)
         register(engine, CheckpointEvents)

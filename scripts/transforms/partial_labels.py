@@ -92,6 +92,8 @@ class KnownClassesd(MapTransform):
         keys: labels (1, ...).
         classes: number of classes that the network distinguishes.
         known_key: key of the flags which classes were annotated, background first.
+        all_known: for data without these flags in which every class is annotated in every patient,
+            such as a user's own labels in MONAI Label.
         allow_missing_keys: skip keys that an item lacks.
 
     Raises:
@@ -107,6 +109,7 @@ class KnownClassesd(MapTransform):
         classes: int,
         *,
         known_key: str = "class_known",
+        all_known: bool = False,
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
@@ -114,6 +117,7 @@ class KnownClassesd(MapTransform):
             raise ValueError(f"classes: must be at least {1 + self.background}, got {classes}")
         self.classes = classes
         self.known_key = known_key
+        self.all_known = all_known
 
     @abstractmethod
     def convert(self, label: torch.Tensor, class_known: torch.Tensor) -> torch.Tensor:
@@ -128,6 +132,8 @@ class KnownClassesd(MapTransform):
         """
         result = dict(data)
         known, expected = data.get(self.known_key), self.classes + 1 - self.background
+        if known is None and self.all_known:
+            known = torch.ones(expected, dtype=torch.bool)
         if known is None or len(known) != expected:
             raise ValueError(
                 f"{self.known_key}: must be {expected} times true or false, background first, got "

@@ -18,7 +18,7 @@ import monai.bundle, torch
 from pathlib import Path
 
 bundle = Path(sys.argv[1])
-network = monai.bundle.load(bundle.name, bundle_dir=bundle.parent, workflow_type="inference")
+network = monai.bundle.load(bundle.name, bundle_dir=bundle.parent)
 weights = torch.load(bundle / "models" / "model.pt", weights_only=True)
 assert all(torch.equal(network.state_dict()[key], weights[key]) for key in weights)
 script, _, _ = monai.bundle.load(bundle.name, bundle_dir=bundle.parent, load_ts_module=True)
@@ -26,6 +26,9 @@ image = torch.rand(1, 3, 48, 80)
 with torch.no_grad():
     torch.testing.assert_close(script(image), network.eval()(image), atol=1e-4, rtol=0)
 for name, kind in (("train", "train"), ("inference", "infer"), ("evaluate", "infer")):
+    file = str(bundle / "configs" / f"{name}.json")
+    built = monai.bundle.create_workflow(config_file=file, workflow_type=kind)
+    assert built.check_properties() == [], name  # without data
     asked = {"dataset_dir": sys.argv[2 if name == "inference" else 3], "output_dir": sys.argv[4]}
     file = str(bundle / "configs" / f"{name}.json")
     workflow = monai.bundle.ConfigWorkflow(file, workflow_type=kind, **asked)

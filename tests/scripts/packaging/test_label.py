@@ -18,10 +18,10 @@ from monai.bundle import ConfigParser
 from monai.transforms import Compose, LoadImaged, SaveImaged
 from monai.utils import set_determinism
 
+from custom_nets.fcn import TransferFCN
 from scripts.packaging.command import package
-from tests.scripts.packaging.packages import LUNG, OVERLAYS, ROOT, SMALL
-
-LABEL = ("configs/data/luna16_volumes.json", "configs/runtime/monai_label.json")
+from tests.bundles.model_files import write_model
+from tests.scripts.packaging.packages import LIVER, LUNG, OVERLAYS, ROOT, SMALL
 
 pytestmark = [
     # LoadImaged sets all of MONAI's readers up, those that are not named too
@@ -37,13 +37,13 @@ def app_model(once, checkpoint):
 
     def build(folder):
         small = {key: SMALL[key] for key in ("decoder_channels", "patch_size", "batch_size")}
-        (folder / "small.json").write_text(json.dumps(small | {"slices_of_a_volume": 2}))
+        (folder / "small.json").write_text(json.dumps(small))
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(ROOT)
             package(
                 str(LUNG),
                 str(folder / "lung.zip"),
-                config_file=[*OVERLAYS, *LABEL, str(folder / "small.json")],
+                config_file=[*OVERLAYS, str(folder / "small.json")],
                 ckpt_path=str(checkpoint),
             )
         with zipfile.ZipFile(folder / "lung.zip") as archive:
@@ -102,44 +102,74 @@ def test_inference_then_a_mask_on_the_scans_grid(app_model, scans):
     assert set(np.unique(mask)) <= {0, 1}
 
 
-def test_training_then_one_epoch_on_plain_volumes(app_model, scans, tmp_path, monkeypatch):
-    handlers = parsed(app_model, "train.json").get("train#handlers")
+def trained_by_label(bundle, scans, output):
+    """Train one epoch as ``BundleTrainTask`` does: plain volumes, and its own loader of weights."""
+    handlers = parsed(bundle, "train.json").get("train#handlers")
     assert all(isinstance(handler, dict) and "_target_" in handler for handler in handlers)
     loader = {"_target_": "CheckpointLoader", "load_dict": {"model": "$@network"}}
-    loader |= {"load_path": str(app_model / "models" / "model.pt"), "strict": False}
-    monkeypatch.setattr(sys, "path", [str(app_model), *sys.path])
-    try:
-        monai.bundle.run(
-            run_id="run",
-            init_id=None,
-            final_id=None,
-            meta_file=str(app_model / "configs" / "metadata.json"),
-            config_file=str(app_model / "configs" / "train.json"),
-            logging_file=False,
-            **{
-                "bundle_root": str(app_model),
-                "output_dir": str(tmp_path),  # Label leaves it, and training replaces model.pt
-                "train#trainer#max_epochs": 1,
-                "train#dataset#data": scans[:2],
-                "validate#dataset#data": scans[2:],
-                "device": torch.device("cpu"),
-                "train#handlers": [loader, *handlers],
-            },
-        )
-    finally:
-        set_determinism(None)
-    (stage,) = json.loads((tmp_path / "stages.json").read_text())["stages"]
-    assert stage["epochs"] == 1
-    trained = torch.load(tmp_path / "model.pt", weights_only=True)["model"]
-    before = torch.load(app_model / "models" / "model.pt", weights_only=True)
+    loader |= {"load_path": str(bundle / "models" / "model.pt"), "strict": False}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "path", [str(bundle), *sys.path])
+        try:
+            monai.bundle.run(
+                run_id="run",
+                init_id=None,
+                final_id=None,
+                meta_file=str(bundle / "configs" / "metadata.json"),
+                config_file=str(bundle / "configs" / "train.json"),
+                logging_file=False,
+                **{
+                    "bundle_root": str(bundle),
+                    "output_dir": str(output),  # Label leaves it, and training replaces model.pt
+                    "train#trainer#max_epochs": 1,
+                    "train#dataset#data": scans[:2],
+                    "validate#dataset#data": scans[2:],
+                    "device": torch.device("cpu"),
+                    "train#handlers": [loader, *handlers],
+                },
+            )
+        finally:
+            set_determinism(None)
+    (stage,) = json.loads((output / "stages.json").read_text())["stages"]
+    assert (stage["name"], stage["epochs"]) == ("whole network", 1)
+    trained = torch.load(output / "model.pt", weights_only=True)["model"]
+    before = torch.load(bundle / "models" / "model.pt", weights_only=True)
     assert trained.keys() == before.keys()
     learnt = [key for key in before if key.endswith((".weight", ".bias"))]  # no running means
-    moved = max(float((trained[key] - before[key]).abs().max()) for key in learnt)
-    assert 0 < moved < 0.1  # it went on from the packaged weights, one step of Adam
+    return max(float((trained[key] - before[key]).abs().max()) for key in learnt)
 
 
-def test_output_of_training_then_where_label_reads_weights(app_model):
-    parser = parsed(app_model, "train.json")
-    assert parser.get_parsed_content("output_dir") == str(app_model / "models")
-    assert parser["overwrite"] is True
-    assert parser["encoder_weights"] == "none"
+def test_training_then_one_epoch_on_plain_volumes(app_model, scans, tmp_path):
+    moved = trained_by_label(app_model, scans, tmp_path)
+    assert 0 < moved < 0.1  # it went on from the packaged weights, a few steps of Adam
+
+
+def test_training_of_organs_then_every_class_counts_as_annotated(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    torch.manual_seed(0)
+    network = TransferFCN("resnet34", out_channels=4, normalise=0.2)
+    write_model(tmp_path / "model.pt", network, LIVER / "configs")
+    package(str(LIVER), str(tmp_path / "liver.zip"), ckpt_path=str(tmp_path / "model.pt"))
+    with zipfile.ZipFile(tmp_path / "liver.zip") as archive:
+        archive.extractall(tmp_path)
+    random = np.random.default_rng(0)
+    scans = []
+    for case in range(3):
+        values = random.integers(0, 4, (4, 40, 36)).astype(np.uint8)
+        scan = {key: str(tmp_path / f"{key}{case}.nii.gz") for key in ("image", "label")}
+        for key, array in (("image", values * 100 - np.int16(1000)), ("label", values)):
+            sitk.WriteImage(sitk.GetImageFromArray(array.astype(np.int16)), scan[key])
+        scans.append(scan)
+    moved = trained_by_label(tmp_path / LIVER.name, scans, tmp_path / "output")
+    assert 0 < moved < 0.1
+
+
+def test_train_config_then_labels_settings_for_plain_volumes_only(app_model, scans):
+    for samples, overwrite in ((scans, True), ([{"image": "a", "label": "b", "case": 0}], False)):
+        parser = parsed(app_model, "train.json")
+        parser["train::dataset::data"] = samples
+        assert parser.get_parsed_content("output_dir") == str(app_model / "models")
+        assert parser.get_parsed_content("overwrite") is overwrite
+        assert parser.get_parsed_content("start_from") == str(app_model / "models" / "model.pt")
+        epochs = parser.get_parsed_content("stage_epochs")
+        assert epochs is None if overwrite else epochs == 8
