@@ -11,6 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from scripts.datasets.datalist import read_rows
+from scripts.datasets.missing_data import MissingData
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ def annotated_samples(
     Raises:
         ValueError: for an empty list, or one without any foreground.
     """
+    if isinstance(samples, MissingData):
+        return samples  # a run is refused with its reason
     place = f"{section}: the list of {Path(dataset_dir) / 'datalist.json'}"
     if not samples:
         raise ValueError(
