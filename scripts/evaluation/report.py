@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 DATA_FACTS = (
     *("label", "min_readers", "tumour", "split", "slices", "every", "neighbours", "empty_share"),
 )
+# entries of the summary's data that tell one evaluation from another
+IDENTITY = ("model_sha256", "datalist_sha256", "section", "only_sampled_slices")
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class EvaluationReport(CollectingHandler):
         model: file of the trained network. What makes the figures doubtful is logged, and listed
             in the summary's ``warnings``: cases that the network was trained on, spacing or labels
             that differ from its training's.
+        overwrite: replace the evaluation of another model, or of other data, in ``output_dir``.
 
     Raises:
         ValueError: for cases without the required entries, an unknown section, or a datalist
@@ -116,6 +119,7 @@ class EvaluationReport(CollectingHandler):
         slices: Sequence[Case] | None = None,
         seed: int = 0,
         model: str | Path | None = None,
+        overwrite: bool = False,
     ) -> None:
         if section.removeprefix("volumes/") not in PARTITIONS:
             raise ValueError(f"section: must be {', '.join(PARTITIONS)}, got {section!r}")
@@ -128,6 +132,29 @@ class EvaluationReport(CollectingHandler):
         self.slices = slices
         self.seed = seed
         self.model = None if model is None else Path(model)
+        self.overwrite = overwrite
+
+    def _start(self, engine: Engine) -> None:
+        """Refuse to replace an evaluation of something else, besides the checks of every start.
+
+        Raises:
+            ValueError: naming what differs.
+        """
+        super()._start(engine)
+        file = self.output_dir / "summary.json"
+        if self.overwrite or not file.is_file():
+            return
+        try:
+            earlier = json.loads(file.read_text(encoding="utf-8"))["data"]
+            present = self._describe_data()
+            names = [name for name in IDENTITY if earlier.get(name) != present.get(name)]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return  # a damaged summary is written again
+        if names:
+            raise ValueError(
+                f"output_dir: {self.output_dir} holds an evaluation with another "
+                f"{', '.join(names)}; give another output_dir, or --overwrite true"
+            )
 
     def finish(self, engine: Engine, series: Iterable[Series]) -> None:
         """Evaluate the series, write the report and log the headline figures."""
@@ -186,12 +213,14 @@ class EvaluationReport(CollectingHandler):
     def _describe_data(self) -> dict[str, Any]:
         """Describe the evaluated data, and how they were labelled and split."""
         kinds = {str(case["label_kind"]) for case in self.collection.cases if "label_kind" in case}
-        described = {
+        described: dict[str, Any] = {
             "section": self.section,
             "only_sampled_slices": self.slices is not None,
             "label_kinds": sorted(kinds),
             "datalist": None,
         }
+        if self.model is not None and self.model.is_file():
+            described["model_sha256"] = sha256_of(self.model)
         if self.datalist is None:
             return described
         preparation = json.loads(self.datalist.read_text(encoding="utf-8")).get("provenance", {})

@@ -230,6 +230,25 @@ def test_listed_centres_are_in_place_in_a_volume_of_any_orientation(
     assert (entry["value"], entry["candidates_on_excluded"]) == (1, 1)
 
 
+def test_evaluation_of_another_model_is_not_replaced_unless_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(EvaluationReport, "_warnings", lambda _: [])  # of a real model file
+    out = tmp_path / "eval"
+    first, second = tmp_path / "a.pt", tmp_path / "b.pt"
+    first.write_text("a")
+    second.write_text("b")
+    for _ in range(2):  # the same evaluation may be repeated
+        run(report_of([make_case(0)], out, model=first), [make_item(0)])
+    with pytest.raises(ValueError, match="holds an evaluation with another model_sha256; give"):
+        run(report_of([make_case(0)], out, model=second), [make_item(0)])
+    with pytest.raises(ValueError, match="another section"):
+        run(report_of([make_case(0)], out, model=first, section="validation"), [make_item(0)])
+    assert read_summary(out)["data"]["model_sha256"] == sha256_of(first)
+    run(report_of([make_case(0)], out, model=second, overwrite=True), [make_item(0)])
+    assert read_summary(out)["data"]["model_sha256"] == sha256_of(second)
+
+
 def test_volume_limited_to_slices_has_the_figures_of_those_slices(tmp_path: Path) -> None:
     pred, instances = torch.zeros(2, 1, 20, 24, 8)
     instances[0, 4:10, 6:12, 2:5] = pred[0, 4:10, 6:12, 3] = 1
@@ -243,7 +262,7 @@ def test_volume_limited_to_slices_has_the_figures_of_those_slices(tmp_path: Path
     assert metrics["dice_per_nodule_mean"] == 1
     assert metrics["false_positives_per_scan_mean"] == 0
     assert [row["slice"] for row in read_rows(tmp_path / "per_slice.csv")] == ["3"]
-    metrics = run(report_of(cases, tmp_path), [item])
+    metrics = run(report_of(cases, tmp_path / "whole"), [item])
     assert metrics["dice_per_nodule_mean"] == pytest.approx(0.5)
     assert metrics["false_positives_per_scan_mean"] == 1
 
