@@ -94,7 +94,7 @@ def _range(low: float, high: float) -> str:
 
 def hashed_case(case: str, salt: str) -> str:
     """Return the salted hash of a case's id: SHA-256, 16 hex digits."""
-    return hashlib.sha256(f"{salt}{case}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{salt}{case}".encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def spacings_of(samples: Iterable[Mapping[str, Any]]) -> list[Spacing]:
