@@ -251,6 +251,7 @@ def evaluation_task(
         "ckpt_path": f"<need0>/{weights}",
         "dataset_dir": "<need1>",
         "seed": str(seed),
+        "overwrite": "true",  # of this step: one that was killed may have trained anew since
     }
     if method.split in study.bundle.untested:
         overrides["section"] = "validation"

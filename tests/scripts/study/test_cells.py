@@ -234,3 +234,8 @@ def test_shipped_tables_then_equal_training_for_every_method_and_the_papers_as_a
         assert read_study(file, paper_epochs=True).epochs == {"per_stage": 200}
     with pytest.raises(ValueError, match=r"paper_epochs: .* states no epochs of the paper"):
         read_study("configs/studies/table5.json", paper_epochs=True)
+
+
+def test_evaluation_then_replaces_what_a_killed_one_left(tmp_path):
+    (evaluation,) = cells_of(tmp_path)[0].evaluations.values()
+    assert "--overwrite true" in " ".join(evaluation.words)
