@@ -21,6 +21,20 @@ class TestResidualUNet(BaselineContract):
         x = torch.rand(1, 4, 8, 8)
         assert torch.equal(unit(x), torch.relu(unit.downsample(x)))
 
+    def test_each_lower_level_then_starts_from_the_maximum_of_each_2x2_window(self, network):
+        inputs, outputs = [], []
+
+        def keep(unit, given, made):
+            inputs.append(given[0])
+            outputs.append(made)
+
+        for unit in network.down:
+            unit.register_forward_hook(keep)
+        network.eval()(torch.rand(1, 3, 16, 24))
+        for above, below in zip(outputs, inputs[1:], strict=False):
+            windows = above.unfold(2, 2, 2).unfold(3, 2, 2)
+            torch.testing.assert_close(below, windows.amax(dim=(-1, -2)))
+
     def test_papers_size_then_five_levels(self):
         network = ResidualUNet()
         assert network.stride == 16

@@ -37,10 +37,17 @@ def test_margin_is_read() -> None:
     assert sizes == [16, 36, 3 * 64]
 
 
-def test_neighbourhood_ends_before_a_slice_that_was_not_evaluated() -> None:
-    series = make_series((4, 32, 32), slices=np.array([3, 5, 6, 7]))
-    series.instances[2, 10:14, 10:14] = 1
-    series.prediction[[0, 2], 10:14, 10:14] = True  # slice 3 is 6 mm off, behind a gap
+@pytest.mark.parametrize(
+    ("slices", "nodule", "behind"),
+    [([3, 5, 6, 7], 2, 0), ([3, 4, 5, 7], 1, 3)],
+    ids=["towards the feet", "towards the head"],
+)
+def test_neighbourhood_ends_before_a_slice_that_was_not_evaluated(
+    slices: list[int], nodule: int, behind: int
+) -> None:
+    series = make_series((4, 32, 32), slices=np.array(slices))
+    series.instances[nodule, 10:14, 10:14] = 1
+    series.prediction[[nodule, behind], 10:14, 10:14] = True  # 6 mm apart, with a gap between
     (result,) = evaluate_nodules(series, (), margin_mm=6.0)
     assert (result.confusion.tp, result.confusion.fp) == (16, 0)
     assert sum(vars(result.confusion).values()) == 3 * 16 * 16
@@ -87,8 +94,7 @@ def test_distance_kind_follows_the_evaluated_slices(slices: list[int], kind: str
 def test_distance_of_a_lone_slice_is_measured_in_its_plane(slices: list[int]) -> None:
     series = make_series((len(slices), 32, 32), slices=np.array(slices))
     series.instances[0, 8:16, 8:16] = 1
-    series.prediction[0, 8:16, 8:16] = True
-    series.prediction[0, 8:16, 16] = True  # one column of 1 mm too many
+    series.prediction[0, 8:17, 8:16] = True  # one row of 1 mm too many, slices are 2 mm apart
     (result,) = evaluate_nodules(series, ())
     assert result.distance.kind == "in_plane"
     assert result.distance.hd95_mm == pytest.approx(1.0)

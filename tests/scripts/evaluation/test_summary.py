@@ -48,6 +48,17 @@ def test_nodule_figures_then_means_of_nodules_and_ratios_of_sums():
     assert figures["dice_per_nodule_mean"]["interval_95"] == pytest.approx(dice[::-1])
 
 
+def test_slice_figures_with_nodule_then_without_slices_of_false_alarms():
+    alarm = make_series((1, 32, 32), patient="b")
+    alarm.prediction[0, 8:14, 8:14] = True
+    figures = summarise_nodules([lungs("a", columns=6), evaluate_instances(alarm, margin_mm=5.0)])
+    with_nodule, all_slices = (
+        figures[f"dice_per_slice{name}_mean"] for name in ("_with_nodule", "")
+    )
+    assert (with_nodule["value"], with_nodule["n"], with_nodule["predicted_in_empty"]) == (1, 1, 0)
+    assert (all_slices["n"], all_slices["predicted_in_empty"]) == (3, 1)
+
+
 def test_figures_of_size_groups_then_only_of_their_nodules():
     results = [lungs("a", columns=6, nodules={1: Sphere(4.0)}), lungs("b", columns=0)]
     figures = summarise_nodules(results)

@@ -8,6 +8,7 @@ from monai.transforms import LoadImage
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from scripts.volumes.dicom_series import notes_on, read_series
 from scripts.volumes.geometry import affine_of, grid_difference, index_to_world
 from scripts.volumes.readers import read_image, read_volume
 
@@ -70,8 +71,11 @@ def test_series_when_slope_has_fractions_then_hu_have_too(tmp_path):
 def test_series_when_factors_differ_between_slices_then_each_by_its_own(tmp_path):
     slopes = [1, 2, 1, 0.5, 1]
     slices = [slice_dataset(k, RescaleSlope=slope) for k, slope in enumerate(slopes)]
-    hu = sitk.GetArrayFromImage(read_image(write(tmp_path / "ct", slices)))
+    folder = write(tmp_path / "ct", slices)
+    hu = sitk.GetArrayFromImage(read_image(folder))
     np.testing.assert_allclose(hu, STORED * np.reshape(slopes, (5, 1, 1)) - 1024)
+    (note,) = notes_on(read_series(folder).slices)
+    assert note == "RescaleSlope differs between slices; each is converted by its own"
 
 
 @pytest.mark.parametrize("keyword", ["PixelSpacing", "ImageOrientationPatient"])

@@ -33,6 +33,13 @@ def test_cluster_when_two_nodules_touch_then_apart_and_every_agreed_voxel_kept()
     assert sorted(readers.values()) == [2, 3]
 
 
+def test_cluster_when_readers_part_two_nodules_differently_then_the_smaller_keeps_the_voxels():
+    findings = [(0, span(0, 10)), (1, span(0, 12)), (0, span(10, 20)), (1, span(12, 20))]
+    instances, _ = cluster_findings(findings, 20, 2)
+    assert set(instances[10:]) == {1}  # 10 and 11: both readers, each in another nodule
+    assert set(instances[:10]) == {2}
+
+
 def test_cluster_when_min_readers_rises_then_fewer_voxels():
     findings = [(0, span(0, 10)), (1, span(2, 8)), (2, span(4, 6))]
     sizes = [np.count_nonzero(cluster_findings(findings, 12, n)[0]) for n in (1, 2, 3)]

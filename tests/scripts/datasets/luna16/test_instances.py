@@ -4,7 +4,7 @@ import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
 from scripts.datasets.luna16.annotations import Annotation
-from scripts.datasets.luna16.instances import ball_mask, mask_instances
+from scripts.datasets.luna16.instances import ball_instances, ball_mask, mask_instances
 from scripts.volumes.geometry import affine_of, index_to_world
 from tests.scripts.datasets.luna16.cohort import as_image
 
@@ -103,6 +103,36 @@ def masked(tmp_path, balls, value=None):
     path = tmp_path / "1.2.nii.gz"
     sitk.WriteImage(as_image(mask), path)
     return path, scan
+
+
+@pytest.mark.parametrize("small_first", [False, True])
+def test_balls_that_overlap_then_the_small_one_is_whole_and_numbers_follow_the_rows(small_first):
+    scan = as_image(np.zeros(SHAPE, np.int16))
+    (large,), (small,) = listed(scan, [(20, 20, 10)], 16.0), listed(scan, [(24, 20, 10)], 5.0)
+    rows = [small, large] if small_first else [large, small]
+    instances, nodules = ball_instances(rows, scan)
+    balls = [ball_mask(SHAPE, affine_of(scan), row.centre_lps_mm, row.diameter_mm) for row in rows]
+    first, second = balls
+    np.testing.assert_array_equal(instances == rows.index(small) + 1, balls[rows.index(small)])
+    np.testing.assert_array_equal(instances > 0, first | second)
+    assert (first & second).any()
+    assert nodules == [
+        {"id": k, "diameter_mm": row.diameter_mm, "centre_lps_mm": list(row.centre_lps_mm)}
+        for k, row in enumerate(rows, start=1)
+    ]
+
+
+def test_ball_beside_the_volume_then_refused_by_its_row():
+    scan = as_image(np.zeros(SHAPE, np.int16))
+    with pytest.raises(ValueError, match="annotations.csv row 2: the centre lies outside"):
+        ball_instances(listed(scan, [(48, 20, 10)]), scan)
+
+
+def test_balls_beyond_a_label_of_8_bits_then_refused():
+    scan = as_image(np.zeros(SHAPE, np.int16))
+    assert ball_instances(listed(scan, [(20, 20, 10)] * 255, 1.0), scan)[0].max() == 255
+    with pytest.raises(ValueError, match="at most 255 in one scan, got 256"):
+        ball_instances(listed(scan, [(20, 20, 10)] * 256, 1.0), scan)
 
 
 @pytest.mark.parametrize("value", [1, 255])

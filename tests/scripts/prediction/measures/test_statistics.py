@@ -47,6 +47,8 @@ def test_box_in_any_index_order_then_exact(order):
     middle = 6 if flips[place] == 1 else SHAPE[0] - 1 - 6
     assert one["centre_slice_index_0based"] == middle
     assert one["centre_slice_number_1based"] == middle + 1
+    assert one["first_slice_number_1based"] == middle + 1 - 2
+    assert one["last_slice_number_1based"] == middle + 1 + 2
     assert found["scan"]["slices"] == SHAPE[0]
     assert found["scan"]["slice_axis_of_source"] == place
     assert found["scan"]["slice_numbers_rise_to"] == ("head" if flips[place] == 1 else "feet")
@@ -138,6 +140,7 @@ def test_organ_in_pieces_then_share_of_the_largest():
     organ = Segment(1, "kidney", "kidney")
     (one,) = measure(predict(no_hu(), mask, AFFINE, [organ]))["organs"]
     assert one["largest_component_share"] == 0.75
+    assert (one["first_slice_number_1based"], one["last_slice_number_1based"]) == (3, 11)
 
 
 def test_nodule_without_a_voxel_then_not_listed():
