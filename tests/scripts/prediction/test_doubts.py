@@ -31,7 +31,7 @@ ORDINARY = {
 }
 
 
-@pytest.mark.parametrize("name", set(ORDINARY) - {"giant tumour"})
+@pytest.mark.parametrize("name", [name for name in ORDINARY if name != "giant tumour"])
 def test_ordinary_result_then_no_warning(name):
     assert implausible(ORDINARY[name]) == []
 
