@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo demo-liver test lint clean
+.PHONY: demo demo-liver test torture lint clean
 
 demo: $(VENV)/.installed  ## phantoms, pretraining, five BSFT stages, evaluation, inference
 	$(BIN)/python -m scripts demo --output demo_output
@@ -12,6 +12,9 @@ demo-liver: $(VENV)/.installed  ## abdomen phantoms as DICOM, an FCN, evaluation
 
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+torture: $(VENV)/.installed  ## kills, full disks, damaged files; about ten minutes, not in CI
+	$(BIN)/python -m tests.torture --seed $(or $(SEED),0)
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
