@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo demo-liver test torture lint clean
+.PHONY: demo demo-liver test torture lint clean interop
 
 demo: $(VENV)/.installed  ## phantoms, pretraining, five BSFT stages, evaluation, inference
 	$(BIN)/python -m scripts demo --output demo_output
@@ -15,6 +15,9 @@ test: $(VENV)/.installed
 
 torture: $(VENV)/.installed  ## kills, full disks, damaged files; about ten minutes, not in CI
 	$(BIN)/python -m tests.torture --seed $(or $(SEED),0)
+
+interop: $(VENV)/.installed  ## both packages in MONAI Label and MONAI Deploy, in .venv-interop
+	$(BIN)/python -W ignore -m tests.interop.run
 
 lint: $(VENV)/.installed
 	$(BIN)/ruff check .
@@ -29,4 +32,4 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo_output demo_liver_output *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-interop interop_output demo_output demo_liver_output *.egg-info .pytest_cache .mypy_cache .ruff_cache
