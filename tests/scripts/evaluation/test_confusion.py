@@ -45,6 +45,11 @@ def test_kinds_of_empty_cases_are_told_apart() -> None:
     assert not Confusion(1, 1, 1, 1).is_false_alarm
 
 
+def test_sum_then_of_each_count() -> None:
+    total = Confusion(tp=1, fp=2, fn=3, tn=4) + Confusion(tp=10, fp=20, fn=30, tn=40)
+    assert total == Confusion(tp=11, fp=22, fn=33, tn=44)
+
+
 def test_figures_agree_with_monai_on_random_masks() -> None:
     rng = np.random.default_rng(0)
     prediction, annotation = rng.random((2, 7, 16, 16)) < 0.3

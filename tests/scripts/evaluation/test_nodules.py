@@ -60,8 +60,9 @@ def test_neighbouring_nodule_is_left_out_of_both() -> None:
     series.instances[4, 10:14, 15:19] = 2
     series.prediction[4, 10:14, 15:19] = True
     first, second = evaluate_nodules(series, {2}, margin_mm=5.0)
-    assert (first.confusion.tp, first.confusion.fp) == (0, 0)
-    assert second.confusion == Confusion(tp=16, fp=0, fn=0, tn=second.confusion.tn)
+    # 5 slices of 14 x 14, without the 16 voxels of the other nodule
+    assert first.confusion == Confusion(tp=0, fp=0, fn=16, tn=5 * 14 * 14 - 32)
+    assert second.confusion == Confusion(tp=16, fp=0, fn=0, tn=5 * 14 * 14 - 32)
     assert not first.is_detected
     assert second.is_detected
 
@@ -106,6 +107,21 @@ def test_distance_of_a_missed_nodule_is_undefined() -> None:
     (result,) = evaluate_nodules(series, ())
     assert result.distance.kind == "undefined"
     assert math.isnan(result.distance.assd_mm)
+
+
+@pytest.mark.parametrize(
+    ("diameter", "group"),
+    [
+        (5.99, "under_6_mm"),
+        (6, "6_to_10_mm"),
+        (10, "6_to_10_mm"),
+        (10.01, "10_to_20_mm"),
+        (20, "10_to_20_mm"),
+        (20.01, "over_20_mm"),
+    ],
+)
+def test_size_group_at_its_borders(diameter: float, group: str) -> None:
+    assert size_group(diameter) == group
 
 
 @pytest.mark.parametrize("diameter", [0.0, -1.0, math.nan])

@@ -2,12 +2,16 @@ import json
 
 import pytest
 
+from scripts.datasets.contract import Scan
 from scripts.datasets.datalist import load_datalist
+from scripts.datasets.ircadb.dataset import Ircadb
 from scripts.datasets.luna16.dataset import Luna16
 from scripts.datasets.shares import PARTITIONS, leaks
 from scripts.preparation.cohort import prepare_cohort
 from scripts.preparation.cohort_report import summary
 from scripts.preparation.options import SliceOptions, SplitOptions
+from scripts.preparation.partitions import divide
+from scripts.preparation.samples import PreparedScan
 from tests.scripts.datasets.luna16.cohort import TinyCohort, every_sample, request
 
 
@@ -116,3 +120,30 @@ def test_too_few_patients_then_refused_before_any_scan_is_read(tmp_path):
     with pytest.raises(ValueError, match="at least 3 patients"):
         prepare_cohort(request(cohort, tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("data_set", "kind"),
+    [
+        *((Luna16(), kind) for kind in ("patient", "fold", "nodule", "slice_block")),
+        *((Ircadb(), kind) for kind in ("patient", "fold", "slice_random", "slice_block")),
+    ],
+    ids=lambda value: getattr(value, "name", value),
+)
+def test_seed_then_decides_the_draw_of_every_split(data_set, kind):
+    nodule = {"id": 1, "slices": list(range(40))}
+    record = {"nodules": [nodule], "known_classes": list(data_set.classes())}
+    scans = [PreparedScan(Scan(f"1.{n}", f"p{n}", ()), record) for n in range(12)]
+    samples = [
+        {"series_uid": each.scan.id, "slice": k, "nodules": [nodule]}
+        for each in scans
+        for k in nodule["slices"]
+    ]
+
+    def drawn(seed):
+        split = SplitOptions(kind, seed=seed)
+        lists = divide(samples, scans, data_set, split, SliceOptions("all"))
+        return {name: [(s["series_uid"], s["slice"]) for s in lists[name]] for name in PARTITIONS}
+
+    assert drawn(0) == drawn(0)
+    assert drawn(0) != drawn(1)

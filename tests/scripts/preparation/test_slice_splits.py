@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 
 from scripts.datasets.shares import PARTITIONS
@@ -121,3 +123,26 @@ def test_short_patient_around_a_long_one_then_trains():
 def test_too_few_blocks_then_refused():
     with pytest.raises(ValueError, match="leaves test and validation empty: .*smaller --block"):
         assign_slice_blocks({"a": range(19)}, block=10)
+
+
+SLICES = {"a": range(60), "b": range(45)}
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        partial(assign_random_slices, SLICES),
+        partial(assign_slice_blocks, SLICES),
+        partial(assign_object_blocks, {("a", 1): range(30), ("b", 1): range(40)}),
+    ],
+    ids=["random slices", "blocks", "blocks of objects"],
+)
+def test_draw_then_the_same_for_a_seed_and_another_for_another(draw):
+    assert draw() == draw(seed=0) == draw(seed=0)
+    assert draw() != draw(seed=1)
+
+
+def test_blocks_without_options_then_10_slices_and_a_gap_of_2():
+    assert assign_slice_blocks(SLICES) == assign_slice_blocks(SLICES, block=10, gap=2)
+    assert assign_slice_blocks(SLICES) != assign_slice_blocks(SLICES, block=11)
+    assert assign_slice_blocks(SLICES) != assign_slice_blocks(SLICES, gap=3)

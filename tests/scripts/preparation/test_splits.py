@@ -1,4 +1,5 @@
 from collections import Counter
+from functools import partial
 
 import pytest
 
@@ -115,3 +116,28 @@ def test_folds_then_every_patient_tests_once():
 def test_more_folds_than_patients_then_refused():
     with pytest.raises(ValueError, match="at most the number of patients, 2, got 3"):
         assign_folds(["a", "b"], folds=3)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        partial(assign_patients, dict.fromkeys(PATIENTS, True)),
+        partial(assign_folds, PATIENTS),
+        partial(assign_nodules, [(name, 1) for name in PATIENTS]),
+    ],
+    ids=["patients", "folds", "nodules"],
+)
+def test_draw_then_the_same_for_a_seed_and_another_for_another(draw):
+    assert draw() == draw(seed=0) == draw(seed=0)
+    assert draw() != draw(seed=1)
+
+
+def test_folds_without_options_then_the_first_of_five():
+    assert assign_folds(PATIENTS) == assign_folds(PATIENTS, folds=5, test_fold=0)
+
+
+def test_next_fold_then_validates_on_what_it_tests_after():
+    for k in range(5):
+        run, following = (assign_folds(PATIENTS, folds=5, test_fold=(k + i) % 5) for i in (0, 1))
+        validated = {name for name, partition in run.items() if partition == "validation"}
+        assert validated == {name for name, partition in following.items() if partition == "test"}

@@ -165,3 +165,23 @@ def test_bits_of_an_overlay_above_signed_values_then_left_out(tmp_path):
     dirty = ((values & 0xFFF) | 0x5000).astype("<u2").tobytes()
     data = slice_dataset(0, BitsStored=12, HighBit=11, PixelData=dirty)
     np.testing.assert_array_equal(values_of(write(tmp_path / "ct", [data]) / "file90"), values)
+
+
+def test_padding_value_in_32_bits_then_no_wrapped_one(tmp_path):
+    values = stored(60000, 70000).astype("<u4")
+    values[0] = 63536
+    others = {"BitsAllocated": 32, "BitsStored": 32, "HighBit": 31, "PixelRepresentation": 0}
+    slices = [slice_dataset(k, **others, PixelData=values.tobytes()) for k in range(2)]
+    for data in slices:
+        data.add_new("PixelPaddingValue", "US", 63536)
+    hu = read_volume_of(read_series(write(tmp_path / "ct", slices))).hu
+    np.testing.assert_array_equal(hu, [values.astype(np.int64) - 1024] * 2)
+
+
+def test_compressed_pixels_of_another_size_than_the_header_says_then_refused(tmp_path):
+    data = slice_dataset(0, PixelRepresentation=0, PixelData=stored(0, 9).astype("<u2").tobytes())
+    data.compress(JPEGLSLossless, generate_instance_uid=False)
+    data.Rows = SHAPE[0] - 1
+    path = write(tmp_path / "ct", [data]) / "file90"
+    with pytest.raises(ValueError, match=r"they have \(6, 8\) rows and columns, by the header \(5"):
+        values_of(path)

@@ -70,3 +70,10 @@ def test_describe_when_several_then_numbered_from_the_feet_and_measured_in_mm():
     assert [n["readers"] for n in nodules] == [2, 4]
     assert nodules[1]["centre_lps_mm"] == [3.0, 3.0, -88.0]
     assert nodules[0]["diameter_mm"] == pytest.approx((6 / np.pi * 12) ** (1 / 3))
+
+
+def test_describe_when_on_one_slice_then_numbered_from_the_front_then_from_the_right():
+    instances = np.zeros((2, 6, 6), np.uint8)
+    instances[1, 4, 0], instances[1, 1, 5], instances[1, 4, 3] = 1, 2, 3
+    renumbered, _ = describe_instances(instances, {1: 1, 2: 1, 3: 1}, np.eye(4))
+    assert (renumbered[1, 1, 5], renumbered[1, 4, 0], renumbered[1, 4, 3]) == (1, 2, 3)

@@ -179,6 +179,23 @@ def test_votes_when_slices_not_axial_then_refused(tmp_path):
         reader_instances(outlines, image_with(AFFINE[:, [2, 0, 1, 3]]), min_readers=1)
 
 
+@pytest.mark.parametrize(("degrees", "accepted"), [(2, True), (3, False)])
+def test_votes_when_slices_nearly_axial_then_accepted_up_to_a_thousandth(
+    tmp_path, degrees, accepted
+):
+    cosine, sine = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    turn = np.array([[1, 0, 0, 0], [0, cosine, -sine, 0], [0, sine, cosine, 0], [0, 0, 0, 1]])
+    affine = turn @ AFFINE
+    z = affine[2, 3] + 2 * affine[2, 2]
+    outlines = read_outlines(write_xml(tmp_path, nodule("a", roi(z, square(14, 20, 5)))))
+    if accepted:
+        instances, _ = reader_instances(outlines, image_with(affine), min_readers=1)
+        assert np.flatnonzero(instances.any(axis=(1, 2))).tolist() == [2]
+    else:
+        with pytest.raises(ValueError, match="slices must be axial"):
+            reader_instances(outlines, image_with(affine), min_readers=1)
+
+
 def test_reading_when_series_differs_then_refused(tmp_path):
     with pytest.raises(ValueError, match="reading.xml: belongs to series 1.2.3, not to 9.9"):
         read_outlines(write_xml(tmp_path, ""), series_uid="9.9")
