@@ -120,6 +120,11 @@ BAD_AFFINES = {
         np.array([[1, 0, 0, 0], [0, 1, -0.3, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]),
         "perpendicular, they are 16.70 degrees off .a tilted gantry",
     ),
+    "two axes alike": (
+        np.block([[np.array([[1, 1, 0], [14, 14, 0], [10, 10, 10]]) / 10, np.zeros((3, 1))],
+                  [np.zeros((1, 3)), np.ones((1, 1))]]),
+        "perpendicular, they are 90.00 degrees off",  # a cosine of 1, rounded up
+    ),
     "oblique": (
         np.block([[Rotation.from_euler("x", 20, degrees=True).as_matrix(), np.zeros((3, 1))],
                   [np.zeros((1, 3)), np.ones((1, 1))]]),

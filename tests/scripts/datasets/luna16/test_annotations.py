@@ -34,6 +34,12 @@ def test_columns_in_another_order_and_one_more_then_read_by_name(tmp_path):
     assert table.nodules["a"][0].centre_lps_mm == (1.0, 2.0, 3.0)
 
 
+def test_byte_order_mark_of_a_spreadsheet_then_read(tmp_path):
+    path = tmp_path / "annotations.csv"
+    path.write_text(HEADER + "a,1,2.5,-3,6\n", encoding="utf-8-sig")
+    assert read_annotations(path, KnownSeries({"a"})).count == 1
+
+
 @pytest.mark.parametrize(
     ("cells", "reason"),
     [

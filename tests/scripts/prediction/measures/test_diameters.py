@@ -116,3 +116,8 @@ def test_perpendicular_when_an_edge_runs_across_beside_a_notch_then_within_the_o
     assert found.perpendicular_mm <= np.hypot(9, 9)
     assert (ends >= -0.5 - 1e-9).all()
     assert (ends <= np.array([8.5, 20.5]) + 1e-9).all()
+
+
+def test_perpendicular_that_ends_at_a_voxel_farthest_along_then_reaches_it():
+    mask = np.array([[[0, 1, 1], [0, 0, 0], [0, 0, 1], [1, 0, 1], [0, 0, 0]]], bool)
+    assert measure_diameters(mask, 1, 1).perpendicular_mm == pytest.approx(np.sqrt(5))
