@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo demo-liver test torture lint clean interop
+.PHONY: demo demo-liver test torture mutate lint clean interop
 
 demo: $(VENV)/.installed  ## phantoms, pretraining, five BSFT stages, evaluation, inference
 	$(BIN)/python -m scripts demo --output demo_output
@@ -24,6 +24,9 @@ lint: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+mutate: $(VENV)/.mutation  ## small faults in the core modules, which their tests must notice
+	$(BIN)/python -m tests.mutation $(MUTANTS)
+
 .venv: $(VENV)/.installed
 
 $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
@@ -31,5 +34,9 @@ $(VENV)/.installed: setup.cfg pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet -e '.[test]' -c constraints.txt
 	touch $@
 
+$(VENV)/.mutation: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet -e '.[test,mutation]' -c constraints.txt
+	touch $@
+
 clean:
-	rm -rf $(VENV) .venv-interop interop_output demo_output demo_liver_output *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) .venv-interop interop_output mutants demo_output demo_liver_output *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -99,3 +99,28 @@ def test_bsft_when_a_real_network_trains_then_every_stage_moves_exactly_what_it_
     for each, start, end in zip(shipped["stages"], starts, ends, strict=True):
         still = {block for block in start if equal(start[block], end[block])}
         assert still == set(start) - set(each["trainable"])
+
+
+def test_stage_without_epochs_of_its_own_then_those_of_the_run(tmp_path: Path) -> None:
+    parts = strategy(stage(["decoder"]), stage(["all"], epochs=3))
+    training = TinyTraining(tmp_path, strategy=parts)
+    assert [each.epochs for each in training.stages.strategy.stages] == [2, 3]
+
+
+def test_stage_when_it_begins_then_its_rates_are_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    parts = strategy(stage(["decoder", "block2"], epochs=1, learning_rates={"block2": 0.005}))
+    TinyTraining(tmp_path, strategy=parts).trainer().run()
+    assert "train; learning rate 0.02, block2 0.005\n" in caplog.text
+
+
+def test_validation_when_the_network_gives_no_numbers_then_refused_with_stage_and_epoch(
+    tmp_path: Path,
+) -> None:
+    training = TinyTraining(tmp_path)
+    training.trainer()
+    torch.nn.init.constant_(next(training.network.parameters()), torch.nan)
+    with pytest.raises(ValueError, match="in the validation of stage 1 of 2, .*, epoch 0"):
+        training.evaluator.run()
