@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from scripts.storage.files import read_json
 
 KEY = "data_set"
 
@@ -39,7 +40,7 @@ def declared_data_set(bundle: str | Path) -> DeclaredDataSet:
         OSError: when it has no metadata.
     """
     file = Path(bundle) / "configs" / "metadata.json"
-    entry = json.loads(file.read_text(encoding="utf-8")).get(KEY)
+    entry = read_json(file).get(KEY)
     if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
         raise ValueError(
             f'{file}: {KEY} must name the data set of `prepare`, such as {{"name": "folder"}}, '

@@ -14,7 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from scripts.storage.files import write_text
+from scripts.storage.files import read_json, write_text
 from scripts.storage.output_folder import writing_into
 
 
@@ -82,9 +82,9 @@ def claim_folder(folder: Path, options: Mapping[str, Any], patients: int, readme
     record = folder / "cohort.json"
     content = {**options, "patients": patients}
     if record.is_file():
-        earlier = json.loads(record.read_text(encoding="utf-8"))
+        earlier = read_json(record)
         same = {key: earlier.get(key) for key in options} == dict(options)
-        if not same or earlier["patients"] > patients:
+        if not same or earlier.get("patients", 0) > patients:
             raise FileExistsError(
                 f"{folder} holds a cohort made with {earlier}, asked for {content}; use the same "
                 "options (patients may grow) or another folder"

@@ -19,7 +19,7 @@ from scripts.prediction.network.model import Model
 from scripts.prediction.options import Options
 from scripts.prediction.products import PRODUCTS
 from scripts.prediction.result import Prediction
-from scripts.storage.files import write_json
+from scripts.storage.files import read_json, write_json
 
 NAME = "manifest.json"
 MADE_BY = "python -m scripts predict"
@@ -49,11 +49,10 @@ def fingerprint(model: Model, digest: str) -> str:
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """Read the manifest of a study's folder; None if predict did not write one."""
     try:
-        content = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        content = read_json(folder / NAME)
     except (OSError, ValueError):
         return None
-    ours = isinstance(content, dict) and content.get("made_by") == MADE_BY
-    return content if ours else None
+    return content if content.get("made_by") == MADE_BY else None
 
 
 def is_ours(folder: Path) -> bool:
@@ -62,13 +61,13 @@ def is_ours(folder: Path) -> bool:
         return True
     try:
         names = {path.name for path in folder.iterdir()}
-        content = json.loads((folder / NAME).read_text(encoding="utf-8"))
+        read_json(folder / NAME)
     except OSError:
         return False
     except ValueError:
-        content = None
-    products = {name for product in PRODUCTS.values() for name in product.files}
-    return not isinstance(content, dict) and names <= {NAME, *products}
+        products = {name for product in PRODUCTS.values() for name in product.files}
+        return names <= {NAME, *products}
+    return False
 
 
 def is_finished(folder: Path, mark: str) -> bool:

@@ -23,7 +23,7 @@ from scripts.datasets.instance_maps import place_objects
 from scripts.datasets.problems import Problem
 from scripts.preparation.options import SliceOptions
 from scripts.preparation.slices import class_slices, draw_empty, empty_candidates, object_slices
-from scripts.storage.files import atomic_path, clear_leftovers, plain, write_json
+from scripts.storage.files import atomic_path, clear_leftovers, plain, read_json, write_json
 from scripts.storage.output_folder import writing_into
 from scripts.transforms.neighbours import stored_slices
 from scripts.volumes.geometry import world_to_index
@@ -128,10 +128,10 @@ class CaseOutcome:
 def find_prepared(task: CaseTask) -> CaseOutcome | None:
     """Return the outcome of a scan that can be reused; None if it must be prepared."""
     try:
-        record = json.loads((task.folder / "scan.json").read_text(encoding="utf-8"))
+        record = read_json(task.folder / "scan.json")
     except (OSError, ValueError):
         return None
-    if not isinstance(record, dict) or record.get("request") != task.request():
+    if record.get("request") != task.request():
         return None
     try:
         arrays = [task.folder / f"{name}.npy" for name in record["arrays"]]

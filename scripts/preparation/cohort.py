@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from scripts.preparation.partitions import (
 )
 from scripts.preparation.samples import PreparedScan, choose_samples, mean_of_images
 from scripts.preparation.slices import empty_quotas, expected_slices
-from scripts.storage.files import write_json
+from scripts.storage.files import read_json, write_json
 from scripts.storage.locks import claimed
 from scripts.storage.options import check_whole, cores
 from scripts.storage.output_folder import portable_path
@@ -158,7 +157,7 @@ def _refuse_other_data(request: Request) -> None:
     """
     file = request.output / "datalist.json"
     try:
-        content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        content = read_json(file) if file.is_file() else {}
     except ValueError:
         return  # a damaged datalist is written again
     wanted = (request.data_set.name, request.data_set.kind)

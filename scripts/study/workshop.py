@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bundle.record import git_revision
-from scripts.storage.files import write_json
+from scripts.storage.files import read_json, write_json
 from scripts.storage.locks import LOCK, locked
 from scripts.storage.output_folder import claim_output
 from scripts.study.processes import Outcome, run_command
@@ -89,10 +89,9 @@ class TaskError(RuntimeError):
 def _read_record(file: Path) -> dict[str, Any]:
     """Read a record; a missing or damaged one is empty, so that its step runs again."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        return read_json(file)
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
 
 
 class Workshop:

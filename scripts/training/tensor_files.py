@@ -7,14 +7,13 @@ not take them for results of the run whose curves and records are there.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from scripts.bundle.record import sha256_of
-from scripts.storage.files import atomic_path, clear_leftovers, write_json
+from scripts.storage.files import atomic_path, clear_leftovers, read_json, write_json
 
 MODEL_FILE = "model.pt"
 """Name of a run's result, as in MONAI's bundles."""
@@ -75,7 +74,7 @@ def _list_outdated(path: Path, *, without: bool = False) -> str | None:
     """
     for folder in (path.parent, path.parent.parent):
         marker = folder / OUTDATED
-        hashes = json.loads(marker.read_text(encoding="utf-8")) if marker.is_file() else {}
+        hashes = read_json(marker) if marker.is_file() else {}
         name = str(path.relative_to(folder))
         if name not in hashes:
             continue

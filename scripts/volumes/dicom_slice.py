@@ -177,6 +177,10 @@ def _read_header(file: BinaryIO, location: Location, content: bytes | None) -> S
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             header, pixels = _parsed(file)
+    except RecursionError as error:
+        raise DamagedFileError(
+            f"{location}: damaged DICOM file: its sequences are nested too deeply"
+        ) from error
     except Exception as error:  # damaged bytes lead the parser to almost any exception
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DamagedFileError(f"{location}: damaged DICOM file: {reason}") from error

@@ -22,6 +22,9 @@ ORTHOGONAL_TOLERANCE = 1e-3
 # Slices turned further than this from the nearest body axis are not the axial, coronal or
 # sagittal slices that slice-wise networks were trained on.
 OBLIQUE_LIMIT_DEGREES = 15.0
+# Edges of a CT's voxels in mm: a tenth of the finest pixels of patients' CTs, and more than the
+# thickest slices. A file outside states lengths in m or micrometres as if they were mm.
+EDGE_LIMITS_MM = (0.02, 50.0)
 # Corner voxels of two volumes on the same grid may differ by this fraction of the smallest voxel
 # edge;
 # NIfTI's float32 affines stay well below it.
@@ -161,6 +164,12 @@ def check_affine(affine: ArrayLike, name: str = "affine") -> Floats:
     spacing = spacing_of(matrix)
     if not (spacing > 0).all():
         raise ValueError(f"{name}: spacing must be above 0 mm, got {spacing.tolist()}")
+    low, high = EDGE_LIMITS_MM
+    if spacing.min() < low or spacing.max() > high:
+        raise ValueError(
+            f"{name}: spacing must be {low:g} to {high:g} mm, got {spacing.round(6).tolist()}; "
+            "is it in another unit than mm?"
+        )
     direction = matrix[:3, :3] / spacing
     cosines = np.abs(direction.T @ direction - np.eye(3)).max()
     if cosines > ORTHOGONAL_TOLERANCE:

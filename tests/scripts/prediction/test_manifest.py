@@ -116,8 +116,10 @@ def test_manifest_damaged_by_hand_then_made_anew(finished, changes):
     assert is_ours(finished)
 
 
-def test_manifest_cut_then_ours_only_beside_nothing_but_products(finished):
-    (finished / "manifest.json").write_text('{"made_by": "python')
+@pytest.mark.parametrize("content", ['{"made_by": "python', "[" * 100_000, "", "[]"])
+def test_manifest_damaged_then_ours_only_beside_nothing_but_products(finished, content):
+    (finished / "manifest.json").write_text(content)
+    assert not is_finished(finished, "mark")
     assert is_ours(finished)
     (finished / "thesis.txt").touch()
     assert not is_ours(finished)

@@ -209,7 +209,7 @@ def test_command_then_its_exit_code_and_output(tmp_path):
     assert (tmp_path / "log").read_text() == "said\n"
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}"])
+@pytest.mark.parametrize("content", ["", "{", "[]", "{}", "[" * 100_000])
 def test_records_damaged_by_hand_then_the_step_runs_again(tmp_path, content):
     task, shop = counting(append(tmp_path, "runs")), Workshop(tmp_path / "work")
     shop.do(task)

@@ -115,6 +115,8 @@ BAD_AFFINES = {
     "NaN": (np.diag([1, np.nan, 1, 1]), "must be finite"),
     "infinite origin": (np.array([[1, 0, 0, np.inf], *np.eye(4)[1:]]), "must be finite"),
     "zero spacing": (np.diag([1.0, 0, 1, 1]), "spacing must be above 0 mm"),
+    "metres": (np.diag([0.0007, 0.0007, 0.00125, 1]), "must be 0.02 to 50 mm.* another unit"),
+    "micrometres": (np.diag([700.0, 700, 1250, 1]), "must be 0.02 to 50 mm.* another unit"),
     "wrong shape": (np.eye(3), "must be 4x4"),
     "gantry tilt": (
         np.array([[1, 0, 0, 0], [0, 1, -0.3, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]),

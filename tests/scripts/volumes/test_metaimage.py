@@ -85,10 +85,13 @@ def test_metaimage_when_written_otherwise_then_read_alike(tmp_path, old, new):
     np.testing.assert_array_equal(read_volume_file(path).hu, VOXELS)
 
 
-@pytest.mark.parametrize(("unit", "mm"), [("um", 1e-3), ("cm", 10.0), ("mm", 1.0)])
-def test_metaimage_when_in_another_unit_then_in_mm(tmp_path, unit, mm):
+@pytest.mark.parametrize(
+    ("unit", "stated", "mm"), [("um", 500, 0.5), ("cm", 0.25, 2.5), ("mm", 1, 1.0)]
+)
+def test_metaimage_when_in_another_unit_then_in_mm(tmp_path, unit, stated, mm):
     path, _ = write(tmp_path, "a.mhd")
     edit(path, rb"DimSize", f"DistanceUnits = {unit}\nDimSize".encode())
+    edit(path, rb"ElementSpacing = 1 1 1", f"ElementSpacing = {stated} {stated} {stated}".encode())
     assert read_volume_file(path).spacing_mm == (mm, mm, mm)
 
 

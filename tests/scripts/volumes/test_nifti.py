@@ -84,9 +84,9 @@ def test_nifti_when_suffix_and_compression_disagree_then_read_by_content(tmp_pat
 
 @pytest.mark.parametrize(("code", "factor"), [(1, 1e3), (2, 1), (3, 1e-3), (0, 1), (10, 1)])
 def test_nifti_when_units_given_then_positions_in_mm(tmp_path, code, factor):
-    path = patch(write(tmp_path / "a.nii"), 123, "B", code)
-    affine = np.vstack([AFFINE_LPS[:3] * factor, [[0, 0, 0, 1]]])
-    np.testing.assert_allclose(read_volume_file(path).affine_lps, affine, rtol=1e-6)
+    stated = np.vstack([lps_to_ras(AFFINE_LPS)[:3] / factor, [[0, 0, 0, 1]]])
+    path = patch(write(tmp_path / "a.nii", stated), 123, "B", code)
+    np.testing.assert_allclose(read_volume_file(path).affine_lps, AFFINE_LPS, rtol=1e-6)
 
 
 @pytest.mark.parametrize("shear", [1e-4, 3e-4, 9e-4])

@@ -82,8 +82,10 @@ def test_nrrd_when_in_another_space_then_in_lps(tmp_path, space, signs):
     ],
 )
 def test_nrrd_when_units_given_then_positions_in_mm(tmp_path, units, factor):
-    volume = read_volume_file(write(tmp_path / "a.nrrd", space_units=units))
-    np.testing.assert_allclose(volume.spacing_mm, np.array(SPACING) * factor)
+    x, y, z = np.array(SPACING) / factor
+    stated = {"space directions": f"({x},0,0) (0,{y},0) (0,0,{z})", "space units": units}
+    volume = read_volume_file(write(tmp_path / "a.nrrd", **stated))
+    np.testing.assert_allclose(volume.spacing_mm, SPACING)
     np.testing.assert_allclose(volume.affine_lps[:3, 3], np.array([-10, 20, 30]) * factor)
 
 
