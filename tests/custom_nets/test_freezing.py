@@ -284,6 +284,17 @@ def test_a_parameter_that_no_part_holds_is_refused() -> None:
         Incomplete(["kernel", "kernel", "other"])
 
 
+def test_many_parameters_that_no_part_holds_then_five_are_named() -> None:
+    class Bare(Freezable):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = nn.ModuleList(nn.Conv2d(1, 1, 1, bias=False) for _ in range(9))
+            self.name_parts({"block1": {"conv1": ["layers.0"]}})
+
+    with pytest.raises(ValueError, match=r"but \['layers\.1\.[^]]*layers\.5\.weight'\] are in"):
+        Bare()
+
+
 def test_the_norm_equals_torch_s_while_it_is_free() -> None:
     ours, theirs = FreezableBatchNorm2d(3, eps=1e-3, momentum=0.3), nn.BatchNorm2d(3, 1e-3, 0.3)
     for mode in (True, False):

@@ -123,7 +123,7 @@ BAD_AFFINES = {
         "perpendicular, they are 16.70 degrees off .a tilted gantry",
     ),
     "two axes alike": (
-        np.block([[np.array([[1, 1, 0], [14, 14, 0], [10, 10, 10]]) / 10, np.zeros((3, 1))],
+        np.block([[np.array([[1, 1, 0], [14, 14, 0], [1, 1, 10]]) / 10, np.zeros((3, 1))],
                   [np.zeros((1, 3)), np.ones((1, 1))]]),
         "perpendicular, they are 90.00 degrees off",  # a cosine of 1, rounded up
     ),
