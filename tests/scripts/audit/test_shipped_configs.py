@@ -39,13 +39,16 @@ def of_bundle(bundle, files):
     # what sets a part of a trainer goes with training alone
     if bundle.stem != "train":
         files = [file for file in files if "::" not in "".join(json.loads(Path(file).read_text()))]
+        files = [file for file in files if "monai_label" not in file]  # packaged into train.json
     if bundle.stem == "pretrain":  # what is pretrained is an encoder
         files = [file for file in files if file not in plain_networks()]
     if bundle.stem in ("evaluate", "inference") or (bundle.stem == "pretrain" and not lung):
         files = [
             file for file in files if "networks/" not in file
         ]  # the model file's, a classifier
-    foreign = ("fcn", "ircadb", "abdomen", "class_losses") if lung else ("luna16", "lung", "ct_vol")
+    foreign = ["luna16", "lung", "ct_vol", "monai_label.json"]
+    if lung:
+        foreign = ["fcn", "ircadb", "abdomen", "class_losses", "monai_label_organs"]
     return [file for file in files if not any(word in file for word in foreign)]
 
 
