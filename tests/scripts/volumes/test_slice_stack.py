@@ -72,3 +72,9 @@ def test_tilted_gantry_then_refused():
 def test_axes_that_are_no_unit_vectors_then_refused():
     with pytest.raises(ValueError, match="must be two unit axes"):
         normal_of([2, 0, 0, 0, 1, 0])
+
+
+@pytest.mark.parametrize("orientation", [[1.01, 0, 0, 0, 1, 0], [1, 0, 0, 0.01, 1, 0]])
+def test_axes_a_hundredth_off_then_refused(orientation):
+    with pytest.raises(ValueError, match="must be two unit axes"):
+        normal_of(orientation)
