@@ -58,13 +58,14 @@ def load_named(name: str, read: Read) -> tuple[Config, list[str]]:
     content = read(name)
     if content is None:
         raise MissingError(
-            f"no file {name} in the current directory or in the bundle; {_advice(Path(name))}"
+            f"no file {name} in the current directory or in the bundle; "
+            f"{advice_on_absent(Path(name))}"
         )
     return load(name, content)
 
 
-def _advice(file: Path) -> str:
-    """Say what to do about a file that does not exist: the configs of its folder, if it exists."""
+def advice_on_absent(file: Path) -> str:
+    """Say what to do about a file that does not exist: the files of its folder, if it exists."""
     valid = sorted(one.name for one in file.parent.glob(f"*{file.suffix or '.json'}"))
     if not valid or not file.parent.name:
         return "run the command in the directory that the path is relative to"

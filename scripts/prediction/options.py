@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from scripts.bundle.config_files import advice_on_absent
 from scripts.prediction.products import PRODUCTS, USUAL
 from scripts.storage.options import check_choice
 
@@ -139,7 +140,7 @@ def check_files(name: str, value: object) -> tuple[str, ...]:
     files = words_of(name, value)
     for file in files:
         if not os.path.isfile(file):
-            raise FileNotFoundError(f"{name}: no such file: {file}")
+            raise FileNotFoundError(f"{name}: no such file: {file}; {advice_on_absent(Path(file))}")
     return files
 
 

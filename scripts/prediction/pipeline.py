@@ -121,10 +121,11 @@ def _hounsfield(image: MetaTensor, *, check_hu: bool) -> NDArray[np.int16]:
     if image.ndim not in (3, 4) or (image.ndim == 4 and image.shape[0] != 1):
         raise ValueError(f"source: must be one 3D volume, got {tuple(image.shape)}")
     values = image.as_tensor().reshape(image.shape[-3:])
-    reason = why_not_hounsfield(values.numpy()) if check_hu else why_not_int16(values.numpy())
-    if reason:
-        option = "; --check_hu false predicts it all the same" if check_hu else ""
-        raise ValueError(f"source: values must be HU, {reason}{option}")
+    if reason := why_not_int16(values.numpy()):
+        raise ValueError(f"source: values must be HU, {reason}")
+    if check_hu and (reason := why_not_hounsfield(values.numpy())):
+        option = "--check_hu false predicts it all the same"
+        raise ValueError(f"source: values must be HU, {reason}; {option}")
     return reverse_axes(values.round().numpy(), np.int16)
 
 

@@ -50,6 +50,12 @@ def test_missing_file_then_named(tmp_path):
         check_files("ckpt_path", str(tmp_path / "none.pt"))
 
 
+def test_missing_overlay_then_the_valid_ones_named(tmp_path):
+    (tmp_path / "unet.json").touch()
+    with pytest.raises(FileNotFoundError, match=r"config_file: no such file: .* has unet\.json"):
+        check_files("config_file", str(tmp_path / "unet_resnet50.json"))
+
+
 def test_numbers_where_words_belong_then_refused():
     with pytest.raises(ValueError, match="config_file: must be words"):
         words_of("config_file", [1, 2])

@@ -109,7 +109,7 @@ def test_threshold_then_decides_what_counts(lung_options, tmp_path):
     ("values", "reason"),
     [
         (lambda hu: hu * 0 + 40, "must be HU, but they lie between 40"),
-        (lambda hu: hu * 1e3, "16-bit"),
+        (lambda hu: hu * 1e3, "16-bit.* to [^;]*$"),
     ],
     ids=["a mask", "beyond 16 bits"],
 )
@@ -118,6 +118,6 @@ def test_values_that_are_no_hu_then_refused(liver_options, tmp_path, values, rea
     sitk.WriteImage(image, str(tmp_path / "scan.nii.gz"))
     with pytest.raises(ValueError, match=reason):
         predict_volume(Model(liver_options), tmp_path / "scan.nii.gz", study="scan")
-    if reason != "16-bit":
+    if not reason.startswith("16-bit"):
         known = Model(replace(liver_options, check_hu=False))
         assert (predict_volume(known, tmp_path / "scan.nii.gz", study="scan").hu == 40).all()
