@@ -161,11 +161,11 @@ def test_mask_of_one_value_with_a_nodule_in_two_parts_then_one_nodule(tmp_path):
 
 
 def test_mask_of_one_value_with_a_part_beside_the_second_nodule_then_joined_to_it(tmp_path):
-    parts = [((12, 14, 8), 9.0), ((30, 14, 8), 6.0), ((34, 14, 8), 1.5)]
+    parts = [((12, 14, 8), 9.0), ((30, 14, 8), 6.0), ((35, 14, 8), 1.5)]
     path, scan = masked(tmp_path, parts, 1)
     instances, nodules = mask_instances(path, scan, listed(scan, CENTRES[:2]))
     assert len(nodules) == 2
-    assert instances[8, 14, 34] == instances[8, 14, 30] != instances[8, 14, 12]
+    assert instances[8, 14, 35] == instances[8, 14, 30] != instances[8, 14, 12]
 
 
 def test_mask_with_numbers_then_kept_with_nodules_that_are_not_listed(tmp_path):
