@@ -52,12 +52,14 @@ class ModelFile:
         settings: ``network_def`` and the config's ``model_settings``; None for a file that was not
             written by this software.
         record: all other entries: data, versions, strategy.
+        definition: of the network, from the metadata of its ``state_dict``, see :class:`Defined`.
     """
 
     path: Path
     weights: dict[str, torch.Tensor]
     settings: dict[str, Any] | None = None
     record: dict[str, Any] = field(default_factory=dict)
+    definition: dict[str, Any] | None = None
 
 
 def settings_of(network: nn.Module, model_settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -128,7 +130,8 @@ def read_model(path: str | Path) -> ModelFile:
     if not isinstance(content, dict):
         raise _no_weights(path, f"got a {type(content).__name__}")
     inner = content.get("model")
-    weights = flattened(inner if isinstance(inner, dict) else content)
+    state = inner if isinstance(inner, dict) else content
+    weights = flattened(state)
     if not weights and "settings" not in content:
         raise _no_weights(path, "it holds no tensors")
     entries = {key: value for key, value in content.items() if key != "model"}
@@ -137,7 +140,20 @@ def read_model(path: str | Path) -> ModelFile:
     if settings is not None and not isinstance(settings, dict):
         raise _no_weights(path, f"settings is a {type(settings).__name__}")
     others = {key: value for key, value in record.items() if key != "settings"}
-    return ModelFile(path, weights, settings, others)
+    return ModelFile(path, weights, settings, others, _definition_in(state))
+
+
+def _definition_in(state: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the definition that a ``state_dict``, or one inside it, says of its network."""
+    metadata = getattr(state, "_metadata", None)
+    entries = metadata.values() if isinstance(metadata, dict) else ()
+    found = [
+        one[KEY] for one in entries if isinstance(one, dict) and isinstance(one.get(KEY), dict)
+    ]
+    found += [
+        one for each in state.values() if isinstance(each, dict) if (one := _definition_in(each))
+    ]
+    return found[0] if found else None
 
 
 def _no_weights(path: Path, reason: str) -> ValueError:

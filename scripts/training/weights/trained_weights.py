@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from monai.data import MetaTensor
 from monai.engines.utils import IterationEvents
 from monai.utils.enums import CommonKeys
 
+from custom_nets.definition import KEY
 from custom_nets.folding import fold_norms
 from custom_nets.freezing import Freezable
 from custom_nets.state_dicts import in_short, naming, refuse_non_finite, unwrap
@@ -134,7 +136,11 @@ def load_most(network: torch.nn.Module, model: ModelFile, *, fresh: Collection[s
             "network's arguments that training used, e.g. --network_def::encoder densenet121"
         )
     refuse_non_finite(kept, f"ckpt_path: {model.path}")
-    network.load_state_dict({**state, **kept})
+    complete = OrderedDict({**state, **kept})
+    if model.settings is None and model.definition is not None and not fresh:
+        complete.__dict__["_metadata"] = {"": {KEY: model.definition}}
+    with naming(f"ckpt_path: {model.path}"):
+        network.load_state_dict(complete)
     logger.info(
         "loaded %d tensors of %s%s%s",
         *(len(kept), model.path),

@@ -118,6 +118,17 @@ def test_checkpoint_of_another_tool_then_its_weights_are_found(tmp_path, caplog)
     assert_equal(trained, fresh)
 
 
+@pytest.mark.parametrize("nested", [False, True])
+def test_bare_weights_of_a_network_with_another_norm_then_refused(tmp_path, nested):
+    state = network(norm="group").state_dict()
+    torch.save({"state_dict": state} if nested else state, tmp_path / "bare.pt")
+    handler = TrainedWeights(
+        network(norm="instance"), tmp_path / "bare.pt", settings=SETTINGS, unchecked_model=True
+    )
+    with pytest.raises(ValueError, match=r"bare.pt.*another network: .*norm"):
+        run(handler)
+
+
 def test_weights_that_are_not_numbers_then_refused_by_the_tensors_name(tmp_path):
     trained = network()
     name = next(iter(trained.state_dict()))
