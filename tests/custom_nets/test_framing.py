@@ -53,3 +53,9 @@ def test_scripted_then_pads_other_sizes_alike():
         expected, expected_back = pad_to_stride(image, 2)
         assert torch.equal(padded, expected)
         assert back == expected_back
+
+
+def test_image_of_other_channels_then_refused_with_its_shape():
+    says = r"input must be \(B, 3, H, W\); got \[1, 1, 4, 4\]; change the input, or in_channels"
+    with pytest.raises(ValueError, match=says):
+        pad_to_stride(torch.rand(1, 1, 4, 4), 3)

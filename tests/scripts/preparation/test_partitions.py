@@ -147,3 +147,15 @@ def test_seed_then_decides_the_draw_of_every_split(data_set, kind):
 
     assert drawn(0) == drawn(0)
     assert drawn(0) != drawn(1)
+
+
+def test_too_few_patients_with_nodules_then_refused_and_said_what_they_lack(tmp_path):
+    cohort = TinyCohort(tmp_path / "scans")
+    for uid, nodules in {
+        "1.0": [((20, 18, 10), 9.0)],
+        "1.1": [((20, 18, 10), 9.0)],
+        "1.2": [],
+    }.items():
+        cohort.add(uid, nodules)
+    with pytest.raises(ValueError, match="at least 3 patients with nodules"):
+        prepare_cohort(request(cohort, tmp_path / "out"))

@@ -3,7 +3,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from scripts.prediction.measures.diameters import measure_diameters
+from scripts.prediction.measures.diameters import _row_ends, measure_diameters
 
 
 def disc(diameter_mm, row_mm, column_mm, *, squeeze=1.0, degrees=0.0, shift=(0.0, 0.0)):
@@ -121,3 +121,10 @@ def test_perpendicular_when_an_edge_runs_across_beside_a_notch_then_within_the_o
 def test_perpendicular_that_ends_at_a_voxel_farthest_along_then_reaches_it():
     mask = np.array([[[0, 1, 1], [0, 0, 0], [0, 0, 1], [1, 0, 1], [0, 0, 0]]], bool)
     assert measure_diameters(mask, 1, 1).perpendicular_mm == pytest.approx(np.sqrt(5))
+
+
+@pytest.mark.parametrize("last", [5, 6])
+def test_ends_of_a_row_then_half_a_voxel_outside_its_first_and_last(last):
+    mask = np.zeros((3, 9), bool)
+    mask[1, 2 : last + 1] = True
+    assert _row_ends(mask).tolist() == [[1, 1.5], [1, last + 0.5]]
