@@ -188,7 +188,7 @@ class CollectingHandler(ABC):
         self.collection.clear()
         claim_output(self.output_dir, "output_dir")
         if is_main_process():
-            acquire(self.output_dir / LOCK)
+            acquire(self.output_dir / LOCK, "output_dir")
 
     def _end(self, engine: Engine) -> None:
         if is_main_process():

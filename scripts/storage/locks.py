@@ -26,7 +26,7 @@ class InUseError(OutputError):
     """Another process writes into the folder."""
 
 
-def acquire(path: Path, *, wait: bool = False) -> int:
+def acquire(path: Path, argument: str = "output", *, wait: bool = False) -> int:
     """Lock a file, which is created; a process may acquire a lock that it holds once more.
 
     The system releases the lock when the process ends, also when it is killed: a lock file that a
@@ -34,6 +34,7 @@ def acquire(path: Path, *, wait: bool = False) -> int:
 
     Args:
         path: lock file.
+        argument: option that named the folder, for error messages.
         wait: for another process that holds the lock, instead of raising.
 
     Returns:
@@ -45,7 +46,7 @@ def acquire(path: Path, *, wait: bool = False) -> int:
     key = (os.getpid(), path.resolve())
     descriptor, times = _held.get(key, (-1, 0))
     if not times:
-        descriptor = _locked_file(path, wait=wait)
+        descriptor = _locked_file(path, argument, wait=wait)
     _held[key] = (descriptor, times + 1)
     return descriptor
 
@@ -62,7 +63,7 @@ def release(path: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool = False) -> Iterator[int]:
+def locked(path: Path, argument: str = "output", *, wait: bool = False) -> Iterator[int]:
     """Hold a lock; see :func:`acquire`.
 
     Example:
@@ -74,7 +75,7 @@ def locked(path: Path, *, wait: bool = False) -> Iterator[int]:
         ['.lock']
         []
     """
-    descriptor = acquire(path, wait=wait)
+    descriptor = acquire(path, argument, wait=wait)
     try:
         yield descriptor
     finally:
@@ -94,16 +95,16 @@ def claimed(output: Path, argument: str = "output") -> Iterator[None]:
         InUseError: when another process writes into it.
     """
     claim_output(output, argument)
-    with locked(output / LOCK):
+    with locked(output / LOCK, argument):
         yield
 
 
-def _locked_file(path: Path, *, wait: bool) -> int:
+def _locked_file(path: Path, argument: str, *, wait: bool) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            _lock(descriptor, path, wait=wait)
+            _lock(descriptor, path, argument, wait=wait)
             if _is_file_of(descriptor, path):  # its last holder may have removed it meanwhile
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, json.dumps(_this_process()).encode(), 0)
@@ -114,14 +115,14 @@ def _locked_file(path: Path, *, wait: bool) -> int:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, path: Path, *, wait: bool) -> None:
+def _lock(descriptor: int, path: Path, argument: str, *, wait: bool) -> None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         owner = _owner(descriptor)
         if not wait:
             raise InUseError(
-                f"output: {owner} is writing into {path.parent}; wait until it ends, or choose "
+                f"{argument}: {owner} is writing into {path.parent}; wait until it ends, or choose "
                 "another folder"
             ) from error
         print(f"  {owner} is writing into {path.parent}; waiting for it", flush=True)

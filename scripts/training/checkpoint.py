@@ -143,7 +143,7 @@ class TrainingCheckpoint:
         """Lock the run's folder until the last handler of the run's end."""
         if is_main_process():
             claim_output(self.result.parent, "output_dir")
-            acquire(self.result.parent / LOCK)
+            acquire(self.result.parent / LOCK, "output_dir")
             self._locked = True
         if not trainer.has_event_handler(self._unlock, Events.COMPLETED):
             trainer.add_event_handler(Events.COMPLETED, self._unlock)

@@ -280,7 +280,9 @@ def test_folder_that_another_process_trains_in_then_refused_and_its_checkpoints_
     trainer.run()
     before = sorted(tmp_path.rglob("*"))
     with held_by_another(tmp_path / LOCK) as holder:
-        with pytest.raises(InUseError, match=f"process {holder.pid} on .* is writing into"):
+        with pytest.raises(
+            InUseError, match=f"output_dir: process {holder.pid} on .* is writing into"
+        ):
             make(tmp_path, resume=True).run()
         assert [path for path in sorted(tmp_path.rglob("*")) if path.name != LOCK] == before
 
