@@ -132,7 +132,7 @@ def load_most(network: torch.nn.Module, model: ModelFile, *, fresh: Collection[s
     if differing:
         raise ValueError(
             f"ckpt_path: {model.path} holds another network than the config describes: "
-            f"{len(differing)} of {len(own)} tensors differ, first {differing[0]!r}; give the "
+            f"{len(differing)} of {len(names)} tensors differ, first {differing[0]!r}; give the "
             "network's arguments that training used, e.g. --network_def::encoder densenet121"
         )
     refuse_non_finite(kept, f"ckpt_path: {model.path}")
