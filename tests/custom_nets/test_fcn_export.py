@@ -55,9 +55,12 @@ def test_onnx_then_equals_the_network_at_any_size(tiny: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("stride", [32, 16, 8, 4])
 @pytest.mark.parametrize("encoder", ENCODERS)
-def test_the_config_then_builds_every_encoder_at_every_stride(encoder: str, stride: int) -> None:
+def test_the_config_then_builds_every_encoder_at_every_stride(
+    encoder: str, stride: int, tmp_path: Path
+) -> None:
+    (tmp_path / "bundle.json").write_text('{"optional": {"normalise": "@normalise"}}')
     parser = ConfigParser()
-    parser.read_config(str(CONFIGS / "fcn.json"))
+    parser.read_config([str(tmp_path / "bundle.json"), str(CONFIGS / "fcn.json")])
     parser.update({"in_channels": 1, "out_channels": 3, "encoder_weights": "none"})
     parser.update({"normalise": None, "encoder": encoder, "stride": stride})
     if encoder == "vgg16":
