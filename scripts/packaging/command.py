@@ -25,6 +25,7 @@ from scripts.packaging.weights import check_ports, trained_network, weights_file
 from scripts.packaging.zip_writer import write_zip
 from scripts.storage.files import PART, clear_leftovers, write_bytes, write_json, write_text
 from scripts.storage.locks import locked
+from scripts.storage.output_folder import claim_output
 
 logger = logging.getLogger(__name__)
 
@@ -117,6 +118,7 @@ def package(
 @contextmanager
 def _unfinished_folder(target: Path) -> Iterator[str]:
     """Yield a folder next to a zip, and lock the zip; remove what killed processes left of it."""
+    claim_output(target.parent)
     with locked(target.with_name(f".{target.name}.lock")):
         clear_leftovers(target)
         with tempfile.TemporaryDirectory(

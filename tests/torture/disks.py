@@ -1,6 +1,7 @@
 """Full disks and folders without permission: one line, nothing half written, and it goes on after.
 
-Both need root on Linux: a small file system in memory is mounted, and another user runs commands.
+Both need root on Linux: a small file system in memory is mounted, and setpriv takes from a command
+the right to write everywhere.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from tests.torture.kills import ROOT, Workplace, contents, must, start
 
-NOBODY = 65534
+WITHOUT_RIGHTS = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]
 
 
 def full_disk(place: Workplace) -> list[str]:
@@ -23,7 +24,7 @@ def full_disk(place: Workplace) -> list[str]:
         return []
     failures = []
     cases: list[tuple[str, Callable[[Path], list[str]], tuple[str, ...], str]] = [
-        ("prepare", place.prepare, (), "1m"),
+        ("prepare", place.prepare, (), "60k"),
         ("training", place.train, ("--resume", "true"), "30m"),
         ("predict", place.predict, (), "16k"),
     ]
@@ -53,12 +54,12 @@ def _mount(disk: Path, size: str) -> None:
 
 
 def no_permission(place: Workplace) -> list[str]:
-    """Run commands as a user who may not write into the output, or not read the source."""
+    """Run commands that may not write into the folder of the output."""
     if not _is_root():
         return []
     closed = place.folder / "closed"
-    closed.mkdir(mode=0o755)
-    place.folder.chmod(0o755)
+    closed.mkdir()
+    closed.chmod(0o555)
     commands = {
         "prepare": place.prepare(closed / "prepared"),
         "training": place.train(closed / "trained"),
@@ -67,7 +68,7 @@ def no_permission(place: Workplace) -> list[str]:
     }
     failures = []
     for name, words in commands.items():
-        code, printed = _as_nobody(words)
+        code, printed = _without_rights(words)
         failures += _judge(f"{name} without permission", code, printed)
         print(f"  {name} without permission: {printed[-1:]}", flush=True)
     if any(closed.iterdir()):
@@ -75,14 +76,13 @@ def no_permission(place: Workplace) -> list[str]:
     return failures
 
 
-def _as_nobody(words: Sequence[str]) -> tuple[int, list[str]]:
+def _without_rights(words: Sequence[str]) -> tuple[int, list[str]]:
     process = subprocess.run(
-        [sys.executable, "-m", *words],
+        [*WITHOUT_RIGHTS, sys.executable, "-m", *words],
         cwd=ROOT,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HOME": "/tmp"},
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        user=NOBODY,
         check=False,
     )
     return process.returncode, (process.stdout + process.stderr).strip().splitlines()
