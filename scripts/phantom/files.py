@@ -14,7 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from scripts.storage.files import read_json, write_text
+from scripts.storage.files import PART, read_json, write_text
 from scripts.storage.output_folder import writing_into
 
 
@@ -54,7 +54,7 @@ def write_image(path: Path, array: NDArray[np.generic], geometry: Geometry) -> N
     image.SetSpacing(geometry.spacing_mm)
     image.SetDirection(np.diag(np.array(geometry.signs, dtype=float)).ravel().tolist())
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=PART) as folder:
         compressed = path.suffix == ".gz"
         sitk.WriteImage(image, str(Path(folder) / path.name), useCompression=compressed)
         for written in sorted(Path(folder).iterdir(), reverse=True):  # .raw before .mhd

@@ -35,12 +35,14 @@ from scripts.prediction.pipeline import Stopwatch, predict_volume
 from scripts.prediction.products import PRODUCTS, write_product
 from scripts.prediction.result import Prediction
 from scripts.prediction.source_access import SourceAccess, digest_of, open_source
+from scripts.storage.files import PART
 from scripts.storage.output_folder import OutputError, writing_into
 from scripts.storage.workers import peak_memory_mb
 from scripts.volumes.dicom_series import Series, notes_on
 
 PREDICTED, KEPT, FAILED = "predicted", "already there", "failed"
-LEFTOVERS = (".part-", ".old-")  # prefixes of unfinished folders
+OLD = ".old-"  # prefix of a folder that a new one is about to replace
+LEFTOVERS = (PART, OLD)
 _NO_STRUCTURES = "no rtstruct written: it needs a DICOM series"
 # errors of the disk, as opposed to those of a source file
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, None}
@@ -215,7 +217,7 @@ def _study_folder(output: Path, name: str) -> Iterator[Path]:
         ValueError: when the study's folder was not made by predict.
     """
     target, tag = output / name, secrets.token_hex(4)
-    part, old = output / f".part-{tag}-{name}", output / f".old-{tag}-{name}"
+    part, old = output / f"{PART}{tag}-{name}", output / f"{OLD}{tag}-{name}"
     if target.exists() and not is_ours(target):
         raise ValueError(f"{name}: a folder of that name in the output was not made by predict")
     try:

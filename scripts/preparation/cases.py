@@ -23,7 +23,14 @@ from scripts.datasets.instance_maps import place_objects
 from scripts.datasets.problems import Problem
 from scripts.preparation.options import SliceOptions
 from scripts.preparation.slices import class_slices, draw_empty, empty_candidates, object_slices
-from scripts.storage.files import atomic_path, clear_leftovers, plain, read_json, write_json
+from scripts.storage.files import (
+    PART,
+    atomic_path,
+    clear_leftovers,
+    plain,
+    read_json,
+    write_json,
+)
 from scripts.storage.output_folder import writing_into
 from scripts.transforms.neighbours import stored_slices
 from scripts.volumes.geometry import world_to_index
@@ -195,7 +202,7 @@ def _write(
     """Write arrays and volumes of a scan, and ``scan.json`` last."""
     with writing_into(task.output):
         (task.folder / "scan.json").unlink(missing_ok=True)
-        for leftover in task.folder.glob(".part-*"):  # of a run that was killed
+        for leftover in task.folder.glob(f"{PART}*"):  # of a run that was killed
             leftover.unlink(missing_ok=True)
         for name, stack in stacks.items():
             with atomic_path(task.folder / f"{name}.npy") as temporary:
