@@ -138,7 +138,7 @@ def _refuse(problem: str, near: Collection[str] = (), rest: str = "") -> NoRetur
 def sketch_of(words: tuple[str, ...]) -> Callable[..., Any]:
     """Return a function with a command's signature and docstring, without importing torch."""
     if words[0] == "prepare":  # its options depend on the data set
-        return written(resolve("scripts.preparation.command:command_of")(words[1]))
+        return written(resolve("scripts.preparation.prepare_command:command_of")(words[1]))
     return sketch(COMMANDS[words].target)
 
 

@@ -32,7 +32,7 @@ class Command(NamedTuple):
         """The module of the function.
 
         >>> COMMANDS["predict",].module
-        'scripts.prediction.command'
+        'scripts.prediction.predict_command'
         """
         return self.target.partition(":")[0]
 
@@ -47,7 +47,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "make synthetic abdominal CTs, in the format of 3D-IRCADb-01",
     ),
     **{
-        ("prepare", name): Command("scripts.preparation.command:prepare", known.summary)
+        ("prepare", name): Command("scripts.preparation.prepare_command:prepare", known.summary)
         for name, known in KNOWN.items()
     },
     ("run",): Command(
@@ -55,7 +55,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "run a workflow of a bundle with MONAI, after checking the overrides",
     ),
     ("predict",): Command(
-        "scripts.prediction.command:predict",
+        "scripts.prediction.predict_command:predict",
         "segment CTs: NIfTI mask, DICOM SEG, RTSTRUCT, measurements, HTML report",
     ),
     ("graph_cut",): Command(
@@ -63,7 +63,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "evaluate segmentation by graph cut, a classical baseline",
     ),
     ("study",): Command(
-        "scripts.study.command:study",
+        "scripts.study.study_command:study",
         "train and compare several methods over seeds, with statistics and a report",
     ),
     ("new_bundle",): Command(
@@ -71,7 +71,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "write a bundle for your own prepared data",
     ),
     ("package",): Command(
-        "scripts.packaging.command:package",
+        "scripts.packaging.package_command:package",
         "pack a trained bundle into one zip that runs without this repository",
     ),
     ("audit",): Command(

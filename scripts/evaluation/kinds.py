@@ -16,17 +16,10 @@ import numpy as np
 import numpy.typing as npt
 
 from scripts.datasets.instance_maps import number_components
-from scripts.evaluation.class_drawing import write_classes
-from scripts.evaluation.classes import Matrix, class_confusion, confusion_matrix
 from scripts.evaluation.collection import Case
-from scripts.evaluation.drawing import Panel
-from scripts.evaluation.nodules import MARGIN_MM, evaluate_nodules
-from scripts.evaluation.outline_drawing import LUNG_WINDOW, write_outlines
-from scripts.evaluation.pictures import Candidate, Choice, choose_ranks
-from scripts.evaluation.report import Evaluation
-from scripts.evaluation.results import evaluate_classes, evaluate_instances, pooled_matrix
-from scripts.evaluation.series import Series
-from scripts.evaluation.summary import (
+from scripts.evaluation.figures.classes import Matrix, class_confusion, confusion_matrix
+from scripts.evaluation.figures.nodules import MARGIN_MM, evaluate_nodules
+from scripts.evaluation.figures.summary import (
     CLASS_DEFINITIONS,
     NODULE_HEADLINES,
     class_table,
@@ -37,6 +30,13 @@ from scripts.evaluation.summary import (
     summarise_classes,
     summarise_nodules,
 )
+from scripts.evaluation.pictures.chosen_slices import Candidate, Choice, choose_ranks
+from scripts.evaluation.pictures.class_drawing import write_classes
+from scripts.evaluation.pictures.drawing import Panel
+from scripts.evaluation.pictures.outline_drawing import LUNG_WINDOW, write_outlines
+from scripts.evaluation.report import Evaluation
+from scripts.evaluation.results import evaluate_classes, evaluate_instances, pooled_matrix
+from scripts.evaluation.series import Series
 from scripts.evaluation.tables import class_tables, nodule_tables
 
 
@@ -48,7 +48,8 @@ class Instances:
     of rank, from best to worst.
 
     Args:
-        margin_mm: margin of a nodule's neighbourhood, see :mod:`scripts.evaluation.nodules`.
+        margin_mm: margin of a nodule's neighbourhood, see
+            :mod:`scripts.evaluation.figures.nodules`.
 
     Raises:
         ValueError: for a negative margin.

@@ -19,8 +19,8 @@ from scripts.datasets.datalist import check_labels
 from scripts.datasets.missing_data import MissingData
 from scripts.datasets.shares import PARTITIONS
 from scripts.evaluation.collection import Annotated, Case, CollectingHandler
+from scripts.evaluation.figures.summary import Entry
 from scripts.evaluation.series import Series, limited
-from scripts.evaluation.summary import Entry
 from scripts.evaluation.tables import Tables
 from scripts.storage.files import write_csv, write_json
 
@@ -39,7 +39,7 @@ class Evaluation:
     """Results of an evaluation.
 
     Args:
-        figures: see :mod:`scripts.evaluation.summary`.
+        figures: see :mod:`scripts.evaluation.figures.summary`.
         counts: numbers of patients, series, slices ...
         definitions: definitions of the figures, as text.
         settings: settings that the figures depend on.

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from scripts.evaluation.classes import (
+from scripts.evaluation.figures.classes import (
     Matrix,
     class_confusion,
     confusion_matrix,
     merge_unknown,
 )
-from scripts.evaluation.confusion import Confusion, count_voxels
-from scripts.evaluation.detection import Detection, detect
-from scripts.evaluation.nodules import NoduleResult, evaluate_nodules, stack_distance
+from scripts.evaluation.figures.confusion import Confusion, count_voxels
+from scripts.evaluation.figures.detection import Detection, detect
+from scripts.evaluation.figures.nodules import NoduleResult, evaluate_nodules, stack_distance
+from scripts.evaluation.figures.surface import SurfaceDistance
 from scripts.evaluation.series import Series
-from scripts.evaluation.surface import SurfaceDistance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,8 @@ class ClassSeries(SeriesResult):
 
     Args:
         known: whether each class, background included, was annotated.
-        matrix: (C, C) voxel counts, annotated by predicted; see :mod:`scripts.evaluation.classes`.
+        matrix: (C, C) voxel counts, annotated by predicted; see
+            :mod:`scripts.evaluation.figures.classes`.
         classes: value of each known foreground class -> its counts against all others, and its
             surface distances.
         voxel_ml: volume of a voxel in ml.

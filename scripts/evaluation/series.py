@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from scripts.evaluation.confusion import Mask
+from scripts.evaluation.figures.confusion import Mask
 from scripts.volumes.geometry import world_to_index
 
 logger = logging.getLogger(__name__)

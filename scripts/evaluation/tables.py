@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from scripts.evaluation.classes import Matrix, pixel_accuracy
-from scripts.evaluation.confusion import Confusion
-from scripts.evaluation.nodules import size_group
+from scripts.evaluation.figures.classes import Matrix, pixel_accuracy
+from scripts.evaluation.figures.confusion import Confusion
+from scripts.evaluation.figures.nodules import size_group
+from scripts.evaluation.figures.surface import SurfaceDistance
 from scripts.evaluation.results import ClassSeries, NoduleSeries, SeriesResult, pooled_matrix
-from scripts.evaluation.surface import SurfaceDistance
 
 OVERLAPS = ("iou", "dice")
 DISTANCES = ("assd_mm", "hd95_mm")

@@ -20,9 +20,9 @@ from scripts.datasets.datalist import class_names_of
 from scripts.datasets.known import data_set_class
 from scripts.datasets.segment_classes import classes_of
 from scripts.datasets.shares import PARTITIONS
-from scripts.packaging.command import TASK
 from scripts.packaging.configs import as_json
 from scripts.packaging.new_bundle_texts import LICENCE_TO_FILL_IN, described, readme
+from scripts.packaging.package_command import TASK
 from scripts.storage.files import write_text
 from scripts.storage.output_folder import portable_path
 

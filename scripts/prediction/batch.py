@@ -15,6 +15,7 @@ from typing import Any
 import torch.distributed as dist
 from tqdm import tqdm
 
+from scripts.prediction.ct_sources import find_sources
 from scripts.prediction.inventory import DICOM_SERIES, Inventory, Remark
 from scripts.prediction.manifest import MADE_BY, is_ours, nameless_provenance
 from scripts.prediction.network.segments import check_codes
@@ -28,8 +29,7 @@ from scripts.prediction.one_series import (
     model_of,
     predict_study,
 )
-from scripts.prediction.options import Options
-from scripts.prediction.sources import find_sources
+from scripts.prediction.predict_options import Options
 from scripts.storage.files import write_json
 from scripts.storage.locks import LOCK, claimed
 from scripts.storage.output_folder import writing_into
@@ -111,7 +111,7 @@ def predict_all(source: Path, output: Path, options: Options, *, jobs: int = 1) 
     ``jobs`` worker processes.
 
     Args:
-        source: see :func:`scripts.prediction.sources.find_sources`.
+        source: see :func:`scripts.prediction.ct_sources.find_sources`.
         output: a new or empty folder, or one of an earlier run.
         options: the user's options.
         jobs: number of studies of this process' share that are predicted in parallel.

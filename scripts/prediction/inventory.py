@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from scripts.storage.archive import File
-from scripts.volumes.dicom_slice import SliceFile
+from scripts.volumes.dicom.slice import SliceFile
 
 DICOM_SERIES, VOLUME_FILE = "DICOM series", "volume file"
 

@@ -16,7 +16,7 @@ from typing import Any
 from scripts.bundle.record import provenance, sha256_of
 from scripts.prediction.inventory import Source
 from scripts.prediction.network.model import Model
-from scripts.prediction.options import Options
+from scripts.prediction.predict_options import Options
 from scripts.prediction.products import PRODUCTS
 from scripts.prediction.result import Prediction
 from scripts.storage.files import read_json, write_json

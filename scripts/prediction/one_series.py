@@ -30,15 +30,15 @@ from scripts.prediction.manifest import (
     write_manifest,
 )
 from scripts.prediction.network.model import Model
-from scripts.prediction.options import Options
 from scripts.prediction.pipeline import Stopwatch, predict_volume
+from scripts.prediction.predict_options import Options
 from scripts.prediction.products import PRODUCTS, write_product
 from scripts.prediction.result import Prediction
 from scripts.prediction.source_access import SourceAccess, digest_of, open_source
 from scripts.storage.files import PART
 from scripts.storage.output_folder import OutputError, writing_into
 from scripts.storage.workers import peak_memory_mb
-from scripts.volumes.dicom_series import Series, notes_on
+from scripts.volumes.dicom.series_volume import Series, notes_on
 
 PREDICTED, KEPT, FAILED = "predicted", "already there", "failed"
 OLD = ".old-"  # prefix of a folder that a new one is about to replace

@@ -14,11 +14,11 @@ import torch
 from monai.data import MetaTensor
 from numpy.typing import NDArray
 
+from scripts.prediction.ct_sources import LIMITS
 from scripts.prediction.network.model import Model
 from scripts.prediction.network.segments import number_segments
 from scripts.prediction.result import Prediction
-from scripts.prediction.sources import LIMITS
-from scripts.volumes.dicom_series import Series, read_series
+from scripts.volumes.dicom.series_volume import Series, read_series
 from scripts.volumes.geometry import Floats, lps_to_ras, reverse_axes
 from scripts.volumes.hounsfield import why_not_hounsfield, why_not_int16
 from scripts.volumes.readers import SeriesReader, SimpleITKReader

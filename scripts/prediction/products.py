@@ -10,7 +10,7 @@ from typing import Any
 
 from scripts.prediction.result import Prediction
 from scripts.storage.files import atomic_path
-from scripts.volumes.nifti import nifti_of
+from scripts.volumes.formats.nifti import nifti_of
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.datasets.segment_classes import SegmentClass, meaning_of
-from scripts.volumes.dicom_slice import SliceFile
+from scripts.volumes.dicom.slice import SliceFile
 from scripts.volumes.geometry import Floats, index_to_world, spacing_of
 from scripts.volumes.resampling import SliceStack, to_slices
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 
 from scripts.prediction.inventory import DICOM_SERIES, Inventory, Remark, Source
 from scripts.storage.archive import ArchiveReader, File
-from scripts.volumes.dicom_copies import copies_among
-from scripts.volumes.dicom_kind import is_multi_frame
-from scripts.volumes.dicom_parts import Part, SliceFacts, is_single, numbering_notes, parts_of
-from scripts.volumes.dicom_slice import SliceFile
+from scripts.volumes.dicom.copies import copies_among
+from scripts.volumes.dicom.kind import is_multi_frame
+from scripts.volumes.dicom.parts import Part, SliceFacts, is_single, numbering_notes, parts_of
+from scripts.volumes.dicom.slice import SliceFile
 
 COPY = "a copy of another file of its series"
 SPOILT_COPY = "a damaged copy of a slice that is whole in another file"

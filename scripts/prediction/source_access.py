@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from scripts.bundle.record import sha256_of
+from scripts.prediction.ct_sources import LIMITS
 from scripts.prediction.inventory import DICOM_SERIES, VOLUME_FILE, Source
-from scripts.prediction.sources import LIMITS
 from scripts.storage.archive import ArchiveReader, File, Limits, printable
-from scripts.volumes.dicom_series import Series
-from scripts.volumes.dicom_slice import SliceFile, read_slice
+from scripts.volumes.dicom.series_volume import Series
+from scripts.volumes.dicom.slice import SliceFile, read_slice
+from scripts.volumes.formats.stored_voxels import HEADER_BYTES
 from scripts.volumes.geometry import IrregularGridError
-from scripts.volumes.stored_voxels import HEADER_BYTES
 from scripts.volumes.volume_files import data_file_named_by, files_of
 
 PREFIX = "predict-"  # of temporary folders

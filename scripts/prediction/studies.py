@@ -1,7 +1,7 @@
 """The studies at a path as samples of a MONAI data set, and the names of their results.
 
 For the bundles' own configs, which take a folder of DICOM files as one study. The ``predict``
-command lists CTs by their content instead: see :mod:`scripts.prediction.sources`.
+command lists CTs by their content instead: see :mod:`scripts.prediction.ct_sources`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _series_of(folder: Path) -> str | None:
     if not folder.is_dir():
         return None
     # MONAI Label, with pydicom 2, builds what names results, and reads volume files
-    from scripts.volumes.dicom_slice import DamagedFileError, read_slice
+    from scripts.volumes.dicom.slice import DamagedFileError, read_slice
 
     with ArchiveReader() as reader:
         for path in sorted(folder.iterdir()):

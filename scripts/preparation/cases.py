@@ -21,7 +21,7 @@ from scripts.bundle.record import sha256_of
 from scripts.datasets.contract import DataSet, Labelled, Scan
 from scripts.datasets.instance_maps import place_objects
 from scripts.datasets.problems import Problem
-from scripts.preparation.options import SliceOptions
+from scripts.preparation.prepare_options import SliceOptions
 from scripts.preparation.slices import class_slices, draw_empty, empty_candidates, object_slices
 from scripts.storage.files import (
     PART,
@@ -33,9 +33,9 @@ from scripts.storage.files import (
 )
 from scripts.storage.output_folder import writing_into
 from scripts.transforms.neighbours import stored_slices
+from scripts.volumes.formats.nifti import nifti_of
 from scripts.volumes.geometry import world_to_index
 from scripts.volumes.hounsfield import why_not_hounsfield
-from scripts.volumes.nifti import nifti_of
 from scripts.volumes.volume import turned
 
 FORMAT = 3  # version of a prepared scan's folder; after a change every scan is prepared again

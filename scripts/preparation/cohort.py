@@ -15,13 +15,13 @@ from scripts.datasets.problems import Problem
 from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.cases import CaseOutcome, CaseTask, find_prepared, prepare_case
 from scripts.preparation.cohort_report import Report, write_report
-from scripts.preparation.options import SliceOptions, SplitOptions
 from scripts.preparation.partitions import (
     check_split_early,
     divide,
     keeps_scans_whole,
     volume_lists,
 )
+from scripts.preparation.prepare_options import SliceOptions, SplitOptions
 from scripts.preparation.samples import PreparedScan, choose_samples, mean_of_images
 from scripts.preparation.slices import empty_quotas, expected_slices
 from scripts.storage.files import read_json, write_json

@@ -10,8 +10,8 @@ from typing import Any
 from scripts.datasets.contract import DataSet, Listing
 from scripts.datasets.problems import COLUMNS, Problem
 from scripts.datasets.shares import PARTITIONS, leaks
-from scripts.preparation.options import SplitOptions
 from scripts.preparation.partitions import Lists, keeps_scans_whole
+from scripts.preparation.prepare_options import SplitOptions
 from scripts.preparation.samples import PreparedScan
 from scripts.preparation.splits import splits_of
 from scripts.storage.files import write_csv, write_json

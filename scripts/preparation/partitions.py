@@ -8,7 +8,7 @@ from random import Random
 
 from scripts.datasets.contract import DataSet, Scan
 from scripts.datasets.shares import PARTITIONS
-from scripts.preparation.options import SliceOptions, SplitOptions
+from scripts.preparation.prepare_options import SliceOptions, SplitOptions
 from scripts.preparation.samples import PreparedScan, Sample, listed, shared_entries
 from scripts.preparation.slice_splits import (
     assign_object_blocks,

@@ -13,7 +13,7 @@ import torch
 
 from scripts.datasets.contract import DataSet, Scan
 from scripts.datasets.datalist import read_rows
-from scripts.preparation.options import SliceOptions
+from scripts.preparation.prepare_options import SliceOptions
 from scripts.preparation.slices import empty_count, object_slices
 from scripts.transforms.intensity import WindowHU
 from scripts.transforms.neighbours import rows_of

@@ -16,7 +16,7 @@ from scripts.bundle.record import sha256_of
 from scripts.study.choices import GRAPH_CUT, OWN, data_file
 from scripts.study.declaration import Pretraining, Study
 from scripts.study.methods import Method
-from scripts.study.sources import Source, prepared_task, pretraining_data_task
+from scripts.study.sample_sources import Source, prepared_task, pretraining_data_task
 from scripts.study.workshop import Task
 
 EVERY_STAGE = "configs/handlers/every_stage.json"

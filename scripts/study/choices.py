@@ -17,7 +17,7 @@ from scripts.bundle.data_set import declared_data_set
 from scripts.commands import COMMANDS, sketch
 from scripts.datasets.contract import DataSet, Kind
 from scripts.datasets.known import KNOWN, data_set_class
-from scripts.preparation.command import signature_of
+from scripts.preparation.prepare_command import signature_of
 from scripts.preparation.splits import Split, splits_of
 
 GRAPH_CUT = "graph_cut"

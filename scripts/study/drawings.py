@@ -12,9 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from scripts.evaluation.boxes import box_of
-from scripts.evaluation.colours import MANUAL_COLOUR, OURS_COLOUR
-from scripts.evaluation.outline_drawing import LUNG_WINDOW
+from scripts.evaluation.figures.boxes import box_of
+from scripts.evaluation.pictures.colours import MANUAL_COLOUR, OURS_COLOUR
+from scripts.evaluation.pictures.outline_drawing import LUNG_WINDOW
 from scripts.storage.files import atomic_path
 from scripts.study.results import Result, Table
 from scripts.study.statistics import estimate

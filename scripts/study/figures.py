@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from scripts.datasets.contract import Kind
-from scripts.evaluation.summary import FRACTIONS
+from scripts.evaluation.figures.summary import FRACTIONS
 from scripts.evaluation.tables import DISTANCES
 from scripts.study.choices import check_name
 

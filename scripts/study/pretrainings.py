@@ -9,7 +9,7 @@ from scripts.datasets.known import data_set_class
 from scripts.preparation.splits import splits_of
 from scripts.study.cells import Cell
 from scripts.study.declaration import Study
-from scripts.study.sources import Source
+from scripts.study.sample_sources import Source
 from scripts.study.tables import Table, number
 from scripts.study.workshop import Task, Workshop
 

@@ -16,7 +16,7 @@ from scripts.study.drawings import draw_comparison, draw_curves, draw_same_slice
 from scripts.study.pretrainings import describe_pretrainings, pretraining_table
 from scripts.study.results import Result, collect, read_table
 from scripts.study.runner import failure_of, is_done
-from scripts.study.sources import Source
+from scripts.study.sample_sources import Source
 from scripts.study.tables import (
     Rows,
     Table,

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.datasets.shares import PARTITIONS
-from scripts.evaluation.confusion import Confusion
-from scripts.evaluation.summary import FRACTIONS
+from scripts.evaluation.figures.confusion import Confusion
+from scripts.evaluation.figures.summary import FRACTIONS
 from scripts.storage.texts import cell_text
 from scripts.study.cells import Cell
 from scripts.study.declaration import Study

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import wilcoxon
 
-from scripts.evaluation.intervals import RESAMPLES
+from scripts.evaluation.figures.intervals import RESAMPLES
 from scripts.study.results import CaseValue, Result
 
 FEWEST_PAIRS = 6  # with fewer, no difference could reach p < 0.05

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scripts.evaluation.nodules import SIZE_GROUPS
+from scripts.evaluation.figures.nodules import SIZE_GROUPS
 from scripts.study.choices import GRAPH_CUT, data_file
 from scripts.study.declaration import Study
 from scripts.study.methods import Method

@@ -24,7 +24,7 @@ from scripts.volumes.volume import Volume
 from scripts.volumes.volume_files import VOLUME_SUFFIXES, read_volume_file
 
 if TYPE_CHECKING:
-    from scripts.volumes.dicom_series import Series
+    from scripts.volumes.dicom.series_volume import Series
 
 
 def read_volume(path: str | Path, *, series_uid: str | None = None) -> Volume:
@@ -44,8 +44,8 @@ def read_volume(path: str | Path, *, series_uid: str | None = None) -> Volume:
     source = Path(path)
     if source.is_dir():
         # Only DICOM needs pydicom 3. MONAI Label, which needs pydicom 2, reads volume files.
-        from scripts.volumes.dicom_pixels import read_volume_of
-        from scripts.volumes.dicom_series import read_series
+        from scripts.volumes.dicom.pixels import read_volume_of
+        from scripts.volumes.dicom.series_volume import read_series
 
         return read_volume_of(read_series(source, series_uid=series_uid))
     if not source.exists():
@@ -182,7 +182,7 @@ class SeriesReader(SimpleITKReader):
         self.series, self.limits = series, limits
 
     def _read_or_refuse(self, path: Path) -> Volume | Refusal:
-        from scripts.volumes.dicom_pixels import read_volume_of  # with pydicom 3 only
+        from scripts.volumes.dicom.pixels import read_volume_of  # with pydicom 3 only
 
         try:
             return read_volume_of(self.series, limits=self.limits)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
-from scripts.volumes.geometry import check_affine
-from scripts.volumes.metaimage import (
+from scripts.volumes.formats.metaimage import (
     named_data_file,
     parse_metaimage_header,
     read_metaimage_header,
 )
-from scripts.volumes.nifti import read_nifti_header
-from scripts.volumes.nrrd import named_data_file as named_nrrd_data_file
-from scripts.volumes.nrrd import parse_nrrd_header, read_nrrd_header
-from scripts.volumes.stored_voxels import (
+from scripts.volumes.formats.nifti import read_nifti_header
+from scripts.volumes.formats.nrrd import named_data_file as named_nrrd_data_file
+from scripts.volumes.formats.nrrd import parse_nrrd_header, read_nrrd_header
+from scripts.volumes.formats.stored_voxels import (
     StoredVolume,
     read_voxels,
     relative_name,
 )
+from scripts.volumes.geometry import check_affine
 from scripts.volumes.volume import Volume
 
 VOLUME_SUFFIXES = (".mhd", ".mha", ".nrrd", ".nii", ".nii.gz")
@@ -49,7 +49,7 @@ def read_volume_file(path: Path) -> Volume:
 
     Raises:
         FileNotFoundError, ValueError, OSError: see :func:`read_header`,
-            :func:`~scripts.volumes.stored_voxels.read_voxels` and
+            :func:`~scripts.volumes.formats.stored_voxels.read_voxels` and
             :func:`~scripts.volumes.geometry.check_affine`.
     """
     stored = read_header(path)
@@ -74,7 +74,7 @@ def data_file_named_by(name: str, head: bytes) -> str:
 
     Args:
         name: the header's file name.
-        head: its first bytes, :data:`~scripts.volumes.stored_voxels.HEADER_BYTES` at most.
+        head: its first bytes, :data:`~scripts.volumes.formats.stored_voxels.HEADER_BYTES` at most.
 
     Raises:
         ValueError: for an invalid header, or one that points outside its folder.

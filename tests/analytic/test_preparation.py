@@ -8,7 +8,7 @@ from scripts.datasets.folder import FolderDataSet
 from scripts.datasets.ircadb.dataset import Ircadb
 from scripts.datasets.luna16.dataset import Luna16
 from scripts.preparation.cases import CaseTask, prepare_case
-from scripts.preparation.options import SliceOptions
+from scripts.preparation.prepare_options import SliceOptions
 from tests.analytic.dicom_files import Encoding, write_series
 from tests.analytic.independent import assert_chest, centroid_of
 from tests.analytic.metaimage_files import write_metaimage, write_nrrd

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from scripts.prediction.options import Options
+from scripts.prediction.predict_options import Options
 from tests.analytic.phantom import THRESHOLD_HU
 from tests.scripts.prediction.studies import LUNG, options_of
 

@@ -68,7 +68,7 @@ def prepare(folder: Path, count: int, size: int) -> float:
     """Seconds of preparing so many scans, in this process."""
     from scripts.datasets.luna16.dataset import Luna16
     from scripts.preparation.cohort import Request, prepare_cohort
-    from scripts.preparation.options import SliceOptions
+    from scripts.preparation.prepare_options import SliceOptions
 
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     write_scans(folder / "luna", count, size)

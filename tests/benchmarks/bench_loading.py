@@ -35,7 +35,7 @@ from monai.transforms import (
 from scripts.datasets.datalist import LoadSlicesd, load_datalist
 from scripts.datasets.luna16.dataset import Luna16
 from scripts.preparation.cohort import Request, prepare_cohort
-from scripts.preparation.options import SliceOptions
+from scripts.preparation.prepare_options import SliceOptions
 from scripts.transforms.crops import RandCropWithLabeld
 from scripts.transforms.intensity import WindowHUd
 from scripts.transforms.neighbours import StackNeighboursd

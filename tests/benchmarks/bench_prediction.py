@@ -41,8 +41,8 @@ from scripts.bundle.model_file import (
 from scripts.phantom.chest.luna16 import make_cohort
 from scripts.prediction.network.engines import check_engine
 from scripts.prediction.network.model import Model
-from scripts.prediction.options import Options
 from scripts.prediction.pipeline import KEY, Stopwatch, predict_volume
+from scripts.prediction.predict_options import Options
 from scripts.prediction.result import Prediction
 from scripts.storage.workers import peak_memory_mb
 from scripts.training.precision import native_dtype

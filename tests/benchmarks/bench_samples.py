@@ -26,7 +26,7 @@ from made_up_scans import chest, write, write_cohort
 from scripts.datasets.datalist import LoadSlicesd, load_datalist
 from scripts.datasets.luna16.dataset import Luna16
 from scripts.preparation.cohort import Request, prepare_cohort
-from scripts.preparation.options import SliceOptions
+from scripts.preparation.prepare_options import SliceOptions
 
 
 def milliseconds(call: Callable[[], Any], times: int) -> float:

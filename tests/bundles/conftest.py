@@ -12,7 +12,7 @@ from filelock import FileLock
 
 from custom_nets.encoders import ENCODERS
 from scripts.phantom.chest.luna16 import make_cohort
-from scripts.preparation.command import command_of
+from scripts.preparation.prepare_command import command_of
 from tests.bundles.bundle_commands import SMALL, files_of, run_here, run_words, say
 from tests.bundles.config_files import ROOT
 from tests.custom_nets.tiny import TinyEncoder

@@ -11,11 +11,11 @@ import SimpleITK as sitk
 
 from scripts.audit.audit import audit_paths
 from scripts.audit.findings import LOW
-from scripts.packaging.command import package
 from scripts.packaging.new_bundle import new_bundle
+from scripts.packaging.package_command import package
 from scripts.phantom.dicom_images import SliceGeometry, slice_files
-from scripts.prediction.command import predict
-from scripts.preparation.command import command_of
+from scripts.prediction.predict_command import predict
+from scripts.preparation.prepare_command import command_of
 from tests.bundles.bundle_commands import run_here, say
 from tests.bundles.config_files import ROOT
 

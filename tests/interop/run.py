@@ -23,11 +23,11 @@ from torch import nn
 from custom_nets.fcn import TransferFCN
 from custom_nets.unet import TransferUNet
 from scripts.datasets.datalist import load_datalist
-from scripts.packaging.command import package
+from scripts.packaging.package_command import package
 from scripts.phantom.abdomen.ircadb import make_cohort as make_abdomens
 from scripts.phantom.chest.luna16 import make_cohort as make_chests
 from scripts.phantom.dicom_images import SliceGeometry, slice_files
-from scripts.preparation.command import command_of
+from scripts.preparation.prepare_command import command_of
 from tests.bundles.model_files import write_model
 
 ENVIRONMENTS, WORK = Path(".venv-interop"), Path("interop_output")

@@ -27,7 +27,7 @@ import SimpleITK as sitk
 import torch
 
 from scripts.__main__ import main
-from scripts.prediction.options import Options
+from scripts.prediction.predict_options import Options
 from tests.analytic.dicom_files import Encoding, write_series
 from tests.analytic.independent import series_by_pydicom
 from tests.analytic.metaimage_files import write_metaimage, write_nrrd

@@ -20,7 +20,7 @@ from pydicom.uid import generate_uid
 from pydicom.valuerep import DA, DS, TM
 
 from scripts.prediction.result import Prediction
-from scripts.volumes.dicom_slice import SliceFile
+from scripts.volumes.dicom.slice import SliceFile
 from scripts.volumes.geometry import spacing_of
 from scripts.volumes.slice_stack import place_tolerance_mm
 

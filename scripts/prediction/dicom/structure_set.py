@@ -28,7 +28,7 @@ from scripts.prediction.dicom.source_series import quiet, read_source
 from scripts.prediction.limits import MOST_CONTOURS, check_limit
 from scripts.prediction.result import Prediction, Segment
 from scripts.storage.files import atomic_path
-from scripts.volumes.dicom_slice import SliceFile
+from scripts.volumes.dicom.slice import SliceFile
 from scripts.volumes.geometry import Floats
 
 SERIES_NUMBER = 9002

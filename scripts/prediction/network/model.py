@@ -22,7 +22,7 @@ from scripts.bundle.record import sha256_of
 from scripts.bundle.training_scans import TrainingScans
 from scripts.prediction.network.engines import TRACED, Engine
 from scripts.prediction.network.segments import SegmentRule
-from scripts.prediction.options import Options
+from scripts.prediction.predict_options import Options
 from scripts.training.precision import check_finite
 from scripts.training.weights.trained_weights import TrainedWeights
 

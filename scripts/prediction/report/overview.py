@@ -15,15 +15,15 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from scripts.evaluation.class_drawing import draw_classes
-from scripts.evaluation.colours import BACKGROUND, QUIET, TEXT
-from scripts.evaluation.drawing import (
+from scripts.evaluation.pictures.class_drawing import draw_classes
+from scripts.evaluation.pictures.colours import BACKGROUND, QUIET, TEXT
+from scripts.evaluation.pictures.drawing import (
     draw_scale_bar,
     mark_directions,
     write_on_dark,
     write_page,
 )
-from scripts.evaluation.outline_drawing import OURS_WIDTH, draw_pair
+from scripts.evaluation.pictures.outline_drawing import OURS_WIDTH, draw_pair
 from scripts.prediction.measures.axial_view import axial_view
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.appearance import (

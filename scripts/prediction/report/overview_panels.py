@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.evaluation.boxes import box_of
-from scripts.evaluation.drawing import Panel
+from scripts.evaluation.figures.boxes import box_of
+from scripts.evaluation.pictures.drawing import Panel
 from scripts.prediction.measures.axial_view import AxialView
 from scripts.prediction.report.appearance import colours_of
 from scripts.prediction.result import Prediction

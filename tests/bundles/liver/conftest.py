@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from scripts.phantom.abdomen.ircadb import make_cohort
-from scripts.preparation.command import command_of
+from scripts.preparation.prepare_command import command_of
 from tests.bundles.bundle_commands import run_here, run_words, say
 from tests.bundles.liver.commands import SMALL, files_of
 

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from scripts.preparation.command import command_of
+from scripts.preparation.prepare_command import command_of
 from tests.bundles.bundle_commands import run_here, run_words, say
 from tests.bundles.config_files import ROOT, names_of, parser_of
 from tests.bundles.liver.commands import SMALL, files_of

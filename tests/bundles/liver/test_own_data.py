@@ -8,8 +8,8 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
-from scripts.prediction.command import predict
-from scripts.preparation.command import command_of
+from scripts.prediction.predict_command import predict
+from scripts.preparation.prepare_command import command_of
 from tests.bundles.bundle_commands import run_here
 from tests.bundles.liver.commands import LIVER, SMALL, files_of
 from tests.bundles.stored_volumes import write_dicom

@@ -23,7 +23,7 @@ FILES = {"nets/__init__.py": b"", "nets/one.py": b"x = 1"}
         *("torch.os.system", "scripts.storage.files.write_text", "run_cmd", "optional_import"),
         *("torch.hub.load", "shutil.rmtree", "monai.bundle.ConfigParser", "pickle.loads"),
         *("monai.bundle.scripts.run", "scripts.demo.demo.demo", "json.codecs.builtins.eval"),
-        *("scripts.preparation.command.prepare", "glob.os.system", "torch.nn.__loader__"),
+        *("scripts.preparation.prepare_command.prepare", "glob.os.system", "torch.nn.__loader__"),
         *("monai.apps.download_and_extract", "importlib.import_module", "torch._C._cuda_init"),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 from scripts.datasets.contract import DataSet, Labelled, Listing, Scan
 from scripts.datasets.known import KNOWN, data_set_class
 from scripts.datasets.shares import PARTITIONS
-from scripts.preparation.command import help_of
+from scripts.preparation.prepare_command import help_of
 
 
 class DataSetContract:

@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 from scripts.datasets.luna16.instances import ball_mask
-from scripts.evaluation.confusion import count_voxels
+from scripts.evaluation.figures.confusion import count_voxels
 from scripts.evaluation.graph_cut import GraphCutOptions
 from scripts.evaluation.graph_cut_evaluation import (
     disc_diameter_mm,

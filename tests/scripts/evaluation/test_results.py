@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from scripts.evaluation.detection import Detection
+from scripts.evaluation.figures.detection import Detection
 from scripts.evaluation.results import evaluate_classes, evaluate_instances, pooled_matrix
 from tests.scripts.evaluation.scans import make_series
 

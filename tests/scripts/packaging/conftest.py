@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from custom_nets.unet import TransferUNet
-from scripts.packaging.command import package
+from scripts.packaging.package_command import package
 from tests.bundles.conftest import cohort, once
 from tests.bundles.model_files import write_model
 from tests.scripts.packaging.packages import LUNG, OVERLAYS, ROOT, SMALL

@@ -19,7 +19,7 @@ from monai.transforms import Compose, LoadImaged, SaveImaged
 from monai.utils import set_determinism
 
 from custom_nets.fcn import TransferFCN
-from scripts.packaging.command import package
+from scripts.packaging.package_command import package
 from tests.bundles.model_files import write_model
 from tests.scripts.packaging.packages import LIVER, LUNG, OVERLAYS, ROOT, SMALL
 

@@ -11,8 +11,8 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 from scripts.prediction.result import Prediction, Segment
-from scripts.volumes.dicom_pixels import read_volume_of
-from scripts.volumes.dicom_series import read_series
+from scripts.volumes.dicom.pixels import read_volume_of
+from scripts.volumes.dicom.series_volume import read_series
 
 SHAPE = (6, 17, 23)  # 391 pixels: no multiple of 8, so that frames do not end on bytes
 COS, SIN = float(np.cos(0.14)), float(np.sin(0.14))  # 8 degrees

@@ -13,8 +13,8 @@ import pydicom
 import torch
 
 from scripts.phantom.dicom_images import SliceGeometry, slice_files
-from scripts.prediction.options import Options
-from scripts.volumes.nifti import nifti_of
+from scripts.prediction.predict_options import Options
+from scripts.volumes.formats.nifti import nifti_of
 from tests.bundles.model_files import write_model
 from tests.scripts.prediction.shapes import chest
 

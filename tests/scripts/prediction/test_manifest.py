@@ -17,7 +17,7 @@ from scripts.prediction.manifest import (
     read_manifest,
 )
 from scripts.prediction.network.model import Model
-from scripts.prediction.options import Options
+from scripts.prediction.predict_options import Options
 
 pytestmark = pytest.mark.usefixtures("_at_the_root")
 

@@ -14,10 +14,10 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 
+from scripts.prediction.ct_sources import find_sources
 from scripts.prediction.dicom.source_series import NO_FRAME
 from scripts.prediction.one_series import FAILED, KEPT, PREDICTED, Task, predict_study
 from scripts.prediction.products import USUAL
-from scripts.prediction.sources import find_sources
 from tests.scripts.datasets.ircadb.zips import write_files, zip_bytes
 from tests.scripts.prediction.shapes import abdomen
 from tests.scripts.prediction.studies import write_nifti, write_series

@@ -7,10 +7,10 @@ import pydicom
 import pytest
 from pydicom.uid import MediaStorageDirectoryStorage
 
+from scripts.prediction.ct_sources import find_sources
 from scripts.prediction.series_sources import COPY, SINGLE, SPOILT_COPY
 from scripts.prediction.source_access import open_source
-from scripts.prediction.sources import find_sources
-from scripts.volumes.dicom_pixels import read_volume_of
+from scripts.volumes.dicom.pixels import read_volume_of
 from tests.scripts.datasets.ircadb.zips import write_files, zip_bytes
 from tests.scripts.prediction.shapes import abdomen
 from tests.scripts.prediction.studies import write_series

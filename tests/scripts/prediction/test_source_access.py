@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scripts.prediction.ct_sources import find_sources
 from scripts.prediction.source_access import digest_of, open_source
-from scripts.prediction.sources import find_sources
-from scripts.volumes.dicom_pixels import read_volume_of
+from scripts.volumes.dicom.pixels import read_volume_of
 from tests.scripts.datasets.ircadb.zips import write_files, zip_bytes
 from tests.scripts.prediction.shapes import abdomen
 from tests.scripts.prediction.studies import write_nifti, write_series
@@ -46,7 +46,7 @@ def test_series_then_neutral_names_and_the_ct_read(series, tmp_path, zipped):
 
 
 def test_series_whose_headers_were_not_kept_then_read_again(series, tmp_path, monkeypatch):
-    monkeypatch.setattr("scripts.prediction.sources.MOST_HEADERS", 0)
+    monkeypatch.setattr("scripts.prediction.ct_sources.MOST_HEADERS", 0)
     source = source_of(series, tmp_path, zipped=True)
     assert not source.slices
     with open_source(source) as access:
@@ -54,7 +54,7 @@ def test_series_whose_headers_were_not_kept_then_read_again(series, tmp_path, mo
 
 
 def test_file_replaced_after_listing_then_refused_without_its_name(tmp_path, monkeypatch):
-    monkeypatch.setattr("scripts.prediction.sources.MOST_HEADERS", 0)
+    monkeypatch.setattr("scripts.prediction.ct_sources.MOST_HEADERS", 0)
     files = write_series(tmp_path / "Quixotic", abdomen())
     source = find_sources(tmp_path).sources[0]
     files[3].write_text("no longer DICOM")

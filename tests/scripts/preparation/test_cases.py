@@ -7,7 +7,7 @@ import pytest
 from scripts.datasets.luna16.dataset import Luna16
 from scripts.preparation.cases import prepare_case
 from scripts.preparation.cohort import plan, prepare_cohort
-from scripts.preparation.options import SliceOptions, SplitOptions
+from scripts.preparation.prepare_options import SliceOptions, SplitOptions
 from tests.scripts.datasets.luna16.cohort import every_sample, request
 
 

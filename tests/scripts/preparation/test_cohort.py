@@ -9,7 +9,7 @@ from scripts.datasets.datalist import LoadSlicesd, load_datalist
 from scripts.datasets.luna16.dataset import Luna16
 from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.cohort import prepare_cohort
-from scripts.preparation.command import command_of
+from scripts.preparation.prepare_command import command_of
 from scripts.storage.locks import LOCK, InUseError
 from scripts.volumes.geometry import grid_difference
 from tests.scripts.datasets.luna16.cohort import HEADER, every_sample, request

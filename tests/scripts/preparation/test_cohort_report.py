@@ -6,7 +6,7 @@ import pytest
 import SimpleITK as sitk
 
 from scripts.preparation.cohort import prepare_cohort
-from scripts.preparation.command import command_of
+from scripts.preparation.prepare_command import command_of
 from tests.scripts.datasets.luna16.cohort import (
     TinyCohort,
     as_image,

@@ -9,7 +9,7 @@ import pytest
 from scripts.datasets.datalist import LoadSlicesd, load_datalist
 from scripts.datasets.known import KNOWN
 from scripts.datasets.shares import PARTITIONS
-from scripts.preparation.command import help_of, prepare, signature_of
+from scripts.preparation.prepare_command import help_of, prepare, signature_of
 from tests.scripts.datasets.dataset_contract import DataSetContract
 from tests.scripts.preparation.made_up import AFFINE, ENTRY, MadeUp, write_boxes
 

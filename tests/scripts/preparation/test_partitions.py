@@ -9,8 +9,8 @@ from scripts.datasets.luna16.dataset import Luna16
 from scripts.datasets.shares import PARTITIONS, leaks
 from scripts.preparation.cohort import prepare_cohort
 from scripts.preparation.cohort_report import summary
-from scripts.preparation.options import SliceOptions, SplitOptions
 from scripts.preparation.partitions import divide
+from scripts.preparation.prepare_options import SliceOptions, SplitOptions
 from scripts.preparation.samples import PreparedScan
 from tests.scripts.datasets.luna16.cohort import TinyCohort, every_sample, request
 

@@ -8,7 +8,7 @@ from scripts.datasets.datalist import LoadSlicesd, load_datalist
 from scripts.datasets.luna16.dataset import Luna16
 from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.cohort import Request, prepare_cohort
-from scripts.preparation.options import SliceOptions, SplitOptions
+from scripts.preparation.prepare_options import SliceOptions, SplitOptions
 from scripts.volumes.geometry import affine_of, grid_difference, world_to_index
 
 pytestmark = pytest.mark.real

@@ -4,7 +4,7 @@ import SimpleITK as sitk
 
 from scripts.datasets.datalist import LoadSlicesd
 from scripts.preparation.cohort import prepare_cohort
-from scripts.preparation.options import SliceOptions
+from scripts.preparation.prepare_options import SliceOptions
 from scripts.preparation.samples import mean_of_images
 from scripts.volumes.geometry import affine_of, to_lps
 from tests.scripts.datasets.luna16.cohort import every_sample, request

@@ -2,7 +2,7 @@ import pytest
 
 from scripts.study.cells import make_cells, stage_epochs
 from scripts.study.declaration import read_study
-from scripts.study.sources import Source, choose_source
+from scripts.study.sample_sources import Source, choose_source
 from tests.scripts.study.studies import STUDY, write_datalist, write_study
 
 PRETRAINING = {"config": "bundles/lung_nodule_ct_segmentation/configs/pretrain.json"}

@@ -11,7 +11,7 @@ from custom_nets.encoders import make_encoder
 from custom_nets.freezing import Freezable
 from scripts.study.cells import make_cells
 from scripts.study.declaration import read_study
-from scripts.study.sources import Source
+from scripts.study.sample_sources import Source
 from tests.scripts.study.studies import SMALL
 
 

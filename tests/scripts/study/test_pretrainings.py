@@ -5,7 +5,7 @@ from scripts.study.declaration import read_study
 from scripts.study.pretrainings import describe_pretrainings, pretraining_table, pretrainings_of
 from scripts.study.report import write_report
 from scripts.study.runner import run_cells
-from scripts.study.sources import Source
+from scripts.study.sample_sources import Source
 from scripts.study.workshop import Workshop
 from tests.scripts.study.studies import STUDY, Pretender, write_study
 

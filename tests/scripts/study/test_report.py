@@ -6,7 +6,7 @@ from scripts.study.cells import make_cells
 from scripts.study.declaration import read_study
 from scripts.study.report import write_report
 from scripts.study.runner import run_cells
-from scripts.study.sources import Source
+from scripts.study.sample_sources import Source
 from scripts.study.workshop import Workshop
 from tests.scripts.study.studies import STUDY, Pretender, write_study
 

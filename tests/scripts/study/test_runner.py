@@ -3,7 +3,7 @@ from itertools import chain
 from scripts.study.cells import make_cells
 from scripts.study.declaration import read_study
 from scripts.study.runner import failure_of, run_cells, share_of, time_left
-from scripts.study.sources import Source
+from scripts.study.sample_sources import Source
 from scripts.study.workshop import Workshop
 from tests.scripts.study.studies import Pretender, write_study
 

@@ -12,11 +12,11 @@ from monai.data import MetaTensor, NibabelReader
 from monai.transforms import Compose, LoadImage, LoadImaged, Orientationd, SaveImage, Spacingd
 
 from scripts.volumes import readers
-from scripts.volumes.dicom_series import read_series
+from scripts.volumes.dicom.series_volume import read_series
 from scripts.volumes.geometry import affine_of, lps_to_ras, to_lps
 from scripts.volumes.readers import SeriesReader, SimpleITKReader, read_image, read_volume
-from tests.scripts.volumes.test_dicom_series import slice_dataset
-from tests.scripts.volumes.test_dicom_series import write as write_series
+from tests.scripts.volumes.dicom.test_series_volume import slice_dataset
+from tests.scripts.volumes.dicom.test_series_volume import write as write_series
 
 # MONAI registers every reader it knows on the way, one of which wants a GPU library
 pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader")
@@ -250,8 +250,8 @@ def test_volume_file_when_pydicom_2_is_installed_then_read(tmp_path, monkeypatch
     """MONAI Label needs pydicom 2, which has no ``pydicom.pixels``."""
     image = sitk.GetImageFromArray(np.arange(24, dtype=np.int16).reshape(2, 3, 4))
     sitk.WriteImage(image, str(tmp_path / "ct.nii.gz"))
-    for name in ("dicom_pixels", "dicom_series", "dicom_slice"):
-        monkeypatch.delitem(sys.modules, f"scripts.volumes.{name}", raising=False)
+    for name in ("pixels", "series_volume", "slice"):
+        monkeypatch.delitem(sys.modules, f"scripts.volumes.dicom.{name}", raising=False)
     for name in ("pydicom.pixels", "pydicom.pixels.decoders", "pydicom.pixels.decoders.base"):
         monkeypatch.setitem(sys.modules, name, None)
     spec = importlib.util.spec_from_file_location("readers_there", readers.__file__)

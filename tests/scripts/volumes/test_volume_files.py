@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from scripts.volumes.stored_voxels import HEADER_BYTES
+from scripts.volumes.formats.stored_voxels import HEADER_BYTES
 from scripts.volumes.volume_files import data_file_named_by, files_of, read_volume_file
-from tests.scripts.volumes.test_stored_voxels import VOXELS, write
+from tests.scripts.volumes.formats.test_stored_voxels import VOXELS, write
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from scripts.datasets.ircadb.dataset import Ircadb
 from scripts.preparation.cohort import Request
-from scripts.preparation.command import command_of
-from scripts.preparation.options import SliceOptions
+from scripts.preparation.prepare_command import command_of
+from scripts.preparation.prepare_options import SliceOptions
 
 
 def run(source: Path, **options) -> tuple[dict, Path]:

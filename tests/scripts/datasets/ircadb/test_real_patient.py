@@ -9,7 +9,7 @@ from scripts.__main__ import main
 from scripts.datasets.ircadb.dataset import Ircadb
 from scripts.preparation.cases import prepare_case
 from scripts.preparation.cohort import Request, plan
-from scripts.preparation.options import SliceOptions
+from scripts.preparation.prepare_options import SliceOptions
 from scripts.volumes.geometry import grid_difference
 from scripts.volumes.readers import read_image
 

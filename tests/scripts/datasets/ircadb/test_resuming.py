@@ -7,7 +7,7 @@ import pytest
 
 from scripts.datasets.ircadb.dataset import Ircadb
 from scripts.preparation.cohort import prepare_cohort
-from scripts.preparation.command import command_of
+from scripts.preparation.prepare_command import command_of
 from tests.scripts.datasets.ircadb.preparing import request_for, run
 
 

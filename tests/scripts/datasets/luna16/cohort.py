@@ -12,7 +12,7 @@ from scripts.datasets.datalist import load_datalist
 from scripts.datasets.luna16.dataset import Luna16
 from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.cohort import Request
-from scripts.preparation.options import SliceOptions
+from scripts.preparation.prepare_options import SliceOptions
 
 AIR, LUNG, TISSUE = -1000, -850, 40
 SPACING = (1.0, 1.25, 2.5)

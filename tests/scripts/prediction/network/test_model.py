@@ -10,8 +10,8 @@ import torch
 from monai.data import MetaTensor
 
 from scripts.prediction.network.model import Model, flipped_axes
-from scripts.prediction.options import Options
 from scripts.prediction.pipeline import predict_volume
+from scripts.prediction.predict_options import Options
 from tests.bundles.model_files import write_model
 from tests.scripts.prediction.studies import (
     bright_chest,

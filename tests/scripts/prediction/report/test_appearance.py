@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from scripts.datasets.segment_classes import ORGAN_COLOURS, classes_of
-from scripts.evaluation.colours import OURS_COLOUR
+from scripts.evaluation.pictures.colours import OURS_COLOUR
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.appearance import (
     colours_of,

@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
 from scripts.datasets.segment_classes import ORGAN_COLOURS, classes_of
-from scripts.evaluation.colours import OURS_COLOUR
+from scripts.evaluation.pictures.colours import OURS_COLOUR
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.appearance import headline
 from scripts.prediction.report.overview import write_overview

@@ -19,7 +19,7 @@ from scripts.prediction.report.overview import write_overview
 from scripts.prediction.report.page import PAGE, page_data, page_template, write_report
 from scripts.prediction.result import Segment
 from scripts.storage.archive import Location
-from scripts.volumes.dicom_slice import SliceFile
+from scripts.volumes.dicom.slice import SliceFile
 from tests.scripts.prediction.report.test_page_images import decoded
 from tests.scripts.prediction.shapes import ORDERS, abdomen, chest
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scripts.datasets.segment_classes import ORGAN_COLOURS
-from scripts.evaluation.colours import OURS_COLOUR
+from scripts.evaluation.pictures.colours import OURS_COLOUR
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.page import write_report
 from tests.scripts.prediction.report.browser import Browser, find_chromium

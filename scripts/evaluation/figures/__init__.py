@@ -1,0 +1,1 @@
+"""Figures of segmentations: overlap, surfaces, detection, single nodules, classes, intervals."""

@@ -1,0 +1,1 @@
+"""Pictures of slices with the outlines or classes of annotation and prediction."""

@@ -1,0 +1,107 @@
+"""``python -m scripts predict``: masks, DICOM objects, tables, pictures and pages of CTs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from scripts.prediction.batch import Share, predict_all
+from scripts.prediction.network.engines import check_engine
+from scripts.prediction.predict_options import (
+    Options,
+    check_device,
+    check_files,
+    check_flips,
+    check_geometry,
+    check_products,
+    check_threshold,
+)
+from scripts.storage.options import check_whole, read_truth
+from scripts.training.distributed import local_device
+
+
+def predict(
+    bundle: str,
+    source: str,
+    output: str,
+    *,
+    config_file: str | None = None,
+    ckpt_path: str | None = None,
+    unchecked_model: bool = False,
+    check_hu: bool = True,
+    threshold: float | None = None,
+    flips: str | None = None,
+    products: str | None = None,
+    rtstruct: bool = False,
+    device: str | None = None,
+    engine: str | None = None,
+    geometry: str = "refuse",
+    jobs: int = 1,
+) -> None:
+    """Segment every CT at a path with a trained bundle.
+
+    Writes OUTPUT/<study>/ with mask.nii.gz, segmentation.dcm (of DICOM sources), statistics.json
+    and .csv, overview.png, report.html and manifest.json, and OUTPUT/summary.json. A study that
+    cannot be predicted is reported on one line; the others are still predicted. The same command
+    resumes an interrupted run. Under torchrun the processes share the studies. Research only.
+
+    Args:
+        bundle: the bundle's folder, with configs/inference.json.
+        source: a folder of DICOM files, a zip of one, a .mhd, .mha, .nrrd, .nii or .nii.gz file,
+            or a folder of any of these.
+        output: folder to write: new, empty, or of an earlier run.
+        config_file: overlays of inference.json, separated by commas; later ones take precedence.
+        ckpt_path: files of trained weights, separated by commas; the probabilities of several are
+            averaged. By default the bundle's models/model.pt. Network, window and other settings
+            are read from the file; those of several files must be equal.
+        unchecked_model: accept weights without a record of how they were trained, at your own risk.
+        check_hu: refuse a CT whose values cannot be HU; false if they are known to be right.
+        threshold: least probability of a segmented voxel; by default the one of the training.
+        flips: x, y or x,y: also predict the CT flipped along these axes, and average.
+        geometry: what becomes of a DICOM series of a tilted gantry, or with missing or unevenly
+            spaced slices: refuse, or resample: predict it on a regular grid, and put the mask back
+            on its slices in the DICOM objects.
+        products: files to write, of mask, seg, rtstruct, statistics, overview, report, separated
+            by commas; by default all but rtstruct.
+        rtstruct: also write rtstruct.dcm, for DICOM sources.
+        device: cpu, cuda:0 ...; by default that of the config: a GPU if available.
+        engine: software that runs the network: torch, or openvino, which runs on the CPU.
+        jobs: number of studies predicted in parallel.
+
+    Raises:
+        ValueError: for an invalid option, or one that does not suit the bundle.
+        OSError: when the path does not exist, or the output cannot be written.
+        SystemExit: 1 when a study could not be predicted, or a file could not be read.
+    """
+    check_whole("jobs", jobs, 1)
+    share, chosen_engine = Share.of_torchrun(), check_engine(engine)
+    options = Options(
+        bundle=Path(str(bundle)),
+        config_files=check_files("config_file", config_file),
+        checkpoints=check_files("ckpt_path", ckpt_path),
+        unchecked_model=unchecked_model,
+        check_hu=read_truth("check_hu", check_hu),
+        threshold=check_threshold(threshold),
+        flips=check_flips(flips),
+        device=check_device(device) or _own_device(share, chosen_engine),
+        engine=chosen_engine,
+        geometry=check_geometry(geometry),
+        products=check_products(products, rtstruct=rtstruct),
+        progress=jobs == 1 and share.world == 1,
+    )
+    batch = predict_all(Path(str(source)), Path(str(output)), options, jobs=jobs)
+    if share.is_first:
+        print(batch.line())
+        if batch.failures:
+            raise SystemExit(1)
+
+
+def _own_device(share: Share, engine: str) -> str:
+    """Return the GPU of one of torchrun's processes; empty for the config's device.
+
+    OpenVINO runs on the CPU even if there is a GPU.
+    """
+    if engine == "openvino":
+        return "cpu"
+    return str(local_device()) if share.world > 1 and torch.cuda.is_available() else ""

@@ -1,0 +1,165 @@
+"""Options of a prediction, checked before anything is read."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from scripts.bundle.config_files import advice_on_absent
+from scripts.prediction.products import PRODUCTS, USUAL
+from scripts.storage.options import check_choice
+
+GEOMETRIES = ("refuse", "resample")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of a prediction; see :func:`scripts.prediction.predict_command.predict`.
+
+    Attributes:
+        bundle: the bundle's folder.
+        config_files: overlays of its configs/inference.json; later ones take precedence.
+        checkpoints: files of trained weights; empty for those of the bundle.
+        unchecked_model: accept weights without a record of how they were trained.
+        check_hu: refuse a CT whose values cannot be HU.
+        threshold: least probability of a segmented voxel; None for that of the training.
+        flips: world axes along which the CT is flipped for further passes.
+        device: a torch device; empty for that of the config.
+        engine: one of :data:`scripts.prediction.network.engines.ENGINES`.
+        products: names of :data:`scripts.prediction.products.PRODUCTS`, in their order.
+        geometry: what becomes of series that form no regular grid, one of :data:`GEOMETRIES`.
+        progress: show progress within a CT.
+    """
+
+    bundle: Path
+    config_files: tuple[str, ...] = ()
+    checkpoints: tuple[str, ...] = ()
+    unchecked_model: bool = False
+    check_hu: bool = True
+    threshold: float | None = None
+    flips: tuple[str, ...] = ()
+    device: str = ""
+    engine: str = "torch"
+    products: tuple[str, ...] = USUAL
+    geometry: str = "refuse"
+    progress: bool = False
+
+    def record(self) -> dict[str, Any]:
+        """Return the options for the manifest, without folder names."""
+        names = {
+            "bundle": self.bundle.resolve().name,
+            "config_files": [Path(name).name for name in self.config_files],
+            "checkpoints": [Path(name).name for name in self.checkpoints],
+        }
+        others = {key: value for key, value in asdict(self).items() if key != "progress"}
+        return {**others, **names}
+
+
+def words_of(name: str, value: object) -> tuple[str, ...]:
+    """Read a list from the command line: ``a,b``, ``["a", "b"]`` or one word.
+
+    Raises:
+        ValueError: for anything else.
+
+    Example:
+        >>> words_of("flips", "x, y"), words_of("flips", ("x",)), words_of("flips", None)
+        (('x', 'y'), ('x',), ())
+    """
+    if value is None or value == "":
+        return ()
+    if isinstance(value, (str, Path)):
+        return tuple(word.strip() for word in str(value).split(",") if word.strip())
+    if isinstance(value, Sequence) and all(isinstance(word, (str, Path)) for word in value):
+        return tuple(map(str, value))
+    raise ValueError(f"{name}: must be words separated by commas, got {value!r}")
+
+
+def check_flips(value: object) -> tuple[str, ...]:
+    """Read the axes to flip.
+
+    Raises:
+        ValueError: for anything but x and y; z cannot be flipped, as the network has the slices
+            above and below as channels.
+    """
+    flips = words_of("flips", value)
+    if len(set(flips)) < len(flips) or not set(flips) <= {"x", "y"}:
+        raise ValueError(f"flips: must be x, y or x,y, got {','.join(flips)!r}")
+    return tuple(sorted(flips))
+
+
+def check_threshold(value: object) -> float | None:
+    """Read the least probability of a segmented voxel.
+
+    Raises:
+        ValueError: for anything but a number between 0 and 1.
+    """
+    if value is None:
+        return None
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 < value < 1:  # type: ignore[operator]
+        raise ValueError(f"threshold: must be a probability between 0 and 1, got {value!r}")
+    return float(value)  # type: ignore[arg-type]
+
+
+def check_geometry(value: object) -> str:
+    """Read what becomes of series that form no regular grid.
+
+    Raises:
+        ValueError: for anything but a word of :data:`GEOMETRIES`.
+    """
+    check_choice("geometry", value, GEOMETRIES)
+    return str(value)
+
+
+def check_products(value: object, *, rtstruct: bool = False) -> tuple[str, ...]:
+    """Read the names of products; return them in the order of :data:`PRODUCTS`.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    asked = words_of("products", value) or USUAL
+    unknown = [name for name in asked if name not in PRODUCTS]
+    if unknown:
+        raise ValueError(f"products: must be of {', '.join(PRODUCTS)}, got {', '.join(unknown)}")
+    wanted = {*asked, "rtstruct"} if rtstruct else set(asked)
+    return tuple(name for name in PRODUCTS if name in wanted)
+
+
+def check_files(name: str, value: object) -> tuple[str, ...]:
+    """Read a list of files that must exist.
+
+    Raises:
+        FileNotFoundError: naming the first that does not.
+    """
+    files = words_of(name, value)
+    for file in files:
+        if not os.path.isfile(file):
+            raise FileNotFoundError(f"{name}: no such file: {file}; {advice_on_absent(Path(file))}")
+    return files
+
+
+def check_device(value: object) -> str:
+    """Read a device's name.
+
+    Raises:
+        ValueError: for anything but cpu, cuda, cuda:0 ... and mps, and for a GPU that is not
+            available; torch would raise an error only when the network is moved to it.
+    """
+    text = "" if value is None else str(value)
+    if text and not re.fullmatch(r"cpu|cuda(:\d+)?|mps", text):
+        raise ValueError(f"device: must be cpu, cuda, cuda:0 ... or mps, got {text!r}")
+    if text.startswith("cuda"):
+        available, number = torch.cuda.device_count(), torch.device(text).index or 0
+        if number >= available:
+            raise ValueError(
+                f"device: {text} is not available: PyTorch finds {available} CUDA GPUs; use cpu"
+            )
+    if text == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("device: mps is not available on this machine; use cpu")
+    return text

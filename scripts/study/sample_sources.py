@@ -1,0 +1,276 @@
+"""The source of a study's samples: phantoms, a data set on disk, or a prepared folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scripts.bundle.record import sha256_of
+from scripts.datasets.shares import PARTITIONS
+from scripts.preparation.prepare_command import signature_of
+from scripts.study.choices import Bundle
+from scripts.study.declaration import Pretraining, Study
+from scripts.study.workshop import Task
+
+PHANTOMS = "phantoms"
+PREPARED = ("slices", "neighbours", "every", "empty_share", "min_readers", "tumour")
+DRAWN = ("masks",)  # folders of reference annotation that are part of phantoms
+
+
+@dataclass(frozen=True)
+class Given:
+    """Description of a prepared folder, from its datalist.
+
+    Args:
+        data_set: name of the data set.
+        kind: instances or classes.
+        labels: kinds of reference annotation of its samples.
+        split: kind of split.
+        seed: of that split.
+        options: further options of ``prepare`` that its samples depend on.
+    """
+
+    data_set: str
+    kind: str
+    labels: tuple[str, ...]
+    split: str
+    seed: int
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def check(
+        self,
+        bundle: Bundle,
+        folder: Path,
+        *,
+        label: str,
+        split: str,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Refuse a folder that differs from the declaration of the study.
+
+        Raises:
+            ValueError: with the content of the folder, the declaration, and what to do.
+        """
+        declared = {"data set": bundle.data_set, "kind": bundle.data.kind}
+        declared |= {"label": label, "split": split}
+        held = {"data set": self.data_set, "kind": self.kind}
+        held |= {"label": ", ".join(self.labels), "split": self.split}
+        for name, value in (options or {}).items():
+            if name in self.options:
+                declared[name], held[name] = str(value), self.options[name]
+        different = [key for key in declared if held[key] != declared[key]]
+        if different:
+            raise ValueError(
+                f"data: {folder} holds {_listed(held, different)}, the study declares "
+                f"{_listed(declared, different)}; change the study's file, or prepare again"
+            )
+
+
+def _listed(values: Mapping[str, str], keys: list[str]) -> str:
+    return ", ".join(f"{key} {values[key]}" for key in keys)
+
+
+def read_given(folder: Path) -> Given:
+    """Read the description of a prepared folder.
+
+    Raises:
+        ValueError: when its datalist lacks it.
+    """
+    file = folder / "datalist.json"
+    content = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        samples = [sample for partition in PARTITIONS for sample in content[partition]]
+        known = content["provenance"]
+        split = known["split"]
+        labels = tuple(sorted({str(sample["label_kind"]) for sample in samples}))
+        options = {name: str(known[name]) for name in PREPARED if name in known}
+        options |= {name: str(split[name]) for name in ("folds", "test_fold") if name in split}
+        if "shares" in split:
+            options["shares"] = ":".join(map(str, split["shares"]))
+        described = content["name"], content["kind"], labels, split["kind"], split["seed"]
+        return Given(*described, options)
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"data: {file} lacks {error}, which describes how it was prepared; prepare again"
+        ) from error
+
+
+@dataclass(frozen=True)
+class Source:
+    """The data that the user provides.
+
+    Args:
+        data: folder of the data set, or one that ``prepare`` made; None for phantoms.
+        label_folders: option of ``prepare`` -> folder of reference annotation outside ``data``.
+        pretraining_data: as ``data``, for a pretraining with separate data.
+    """
+
+    data: Path | None = None
+    label_folders: Mapping[str, Path] = field(default_factory=dict)
+    pretraining_data: Path | None = None
+
+    @property
+    def is_prepared(self) -> bool:
+        """Whether ``prepare`` made the folder."""
+        return self.data is not None and (self.data / "datalist.json").is_file()
+
+    @property
+    def of_pretraining(self) -> Source:
+        """Source of a pretraining with separate data."""
+        return Source(self.pretraining_data)
+
+    def describe(self, bundle: Bundle, data: Mapping[str, Any]) -> str:
+        """Describe the data of a study or its pretraining, which declares ``data``."""
+        if self.data is None:
+            options = ", ".join(f"{name} {value}" for name, value in data["phantoms"].items())
+            return (
+                f"synthetic phantoms ({options}). Phantoms show that the software works; they "
+                "allow no conclusion about patients"
+            )
+        if not self.is_prepared:
+            return f"{bundle.data.title}, in {self.data}"
+        given = read_given(self.data)
+        return (
+            f"prepared data in {self.data}: {bundle.data.title}, label {', '.join(given.labels)}, "
+            f"split {given.split} with seed {given.seed}"
+            + "".join(f", {name} {value}" for name, value in given.options.items())
+        )
+
+
+def choose_source(
+    study: Study,
+    data: str | None,
+    readers_xml: str | None,
+    masks: str | None,
+    *,
+    pretraining_data: str | None = None,
+) -> Source:
+    """Return the source of the command line; the small form runs on phantoms without ``data``.
+
+    A pretraining with separate data runs on phantoms, in both forms, unless its data are given.
+
+    Raises:
+        ValueError: when the full form has no data, a label kind lacks its folder, a prepared
+            folder differs from the declaration, or no pretraining needs the given data.
+        FileNotFoundError: for a folder that does not exist.
+    """
+    if data is None and not study.small:
+        raise ValueError(
+            f"data: the full form of {study.name} needs real scans; give --data DIR (the "
+            f"source of prepare {study.bundle.data_set}, or a prepared folder), --data phantoms, "
+            "or --small"
+        )
+    folders = {"data": data, "readers_xml": readers_xml, "masks": masks}
+    folders["pretraining_data"] = pretraining_data
+    paths = {
+        name: None if value in (None, PHANTOMS) else Path(str(value)).resolve()
+        for name, value in folders.items()
+    }
+    for name, path in paths.items():
+        if path is not None and not path.is_dir():
+            raise FileNotFoundError(f"{name}: no such folder: {path}")
+    label_folders = {
+        name: path for name in ("readers_xml", "masks") if (path := paths[name]) is not None
+    }
+    source = Source(paths["data"], label_folders, paths["pretraining_data"])
+    if source.data is None and "phantoms" not in study.data:
+        raise ValueError("data: the study declares no phantoms; give --data DIR")
+    _check_labels(study, source)
+    _check_pretraining_data(study, source)
+    return source
+
+
+def _check_pretraining_data(study: Study, source: Source) -> None:
+    if source.pretraining_data is None:
+        return
+    used = [study.pretrainings.get(name) for name in {m.weights for m in study.methods}]
+    needed = {p.bundle.data_set: p.bundle for p in used if p is not None and p.bundle is not None}
+    if len(needed) != 1:
+        raise ValueError(
+            "pretraining_data: must be for pretrainings with data of one data set, those of the "
+            f"methods of {study.name} have {' and '.join(sorted(needed)) or 'no separate data'}"
+        )
+    (bundle,) = needed.values()
+    folder = source.pretraining_data
+    if source.of_pretraining.is_prepared:
+        given = read_given(folder)
+        given.check(bundle, folder, label=bundle.labels[0], split=given.split)
+
+
+def _check_labels(study: Study, source: Source) -> None:
+    kinds = {label for m in study.methods for label in (m.label, m.tested_label)}
+    if source.is_prepared and source.data is not None:
+        splits = {method.split for method in study.methods}
+        if len(kinds) > 1 or len(splits) > 1 or len(study.seeds) > 1 or len(study.folds) > 1:
+            raise ValueError(
+                f"data: {source.data} is prepared with one label, split and seed, the study has "
+                f"{', '.join(sorted(kinds | splits))} and seeds {list(study.seeds)}; give the "
+                f"source of prepare {study.bundle.data_set} instead"
+            )
+        (label,), (split,) = kinds, splits
+        options = study.data.get("prepare", {})
+        given = read_given(source.data)
+        given.check(study.bundle, source.data, label=label, split=split, options=options)
+        return
+    for kind, option in study.bundle.data.label_folders.items():
+        drawn = source.data is None and option in DRAWN
+        if kind in kinds and not drawn and option not in source.label_folders:
+            raise ValueError(f"{option}: the study has labels of kind {kind}; give --{option} DIR")
+
+
+def prepared_task(
+    study: Study, source: Source, kind: tuple[str, str, int], *, fold: int | None = None
+) -> Task:
+    """Make the step that prepares data of a ``kind``: label, split and seed; and a test fold."""
+    return _prepared(study.bundle, study.data, source, kind, fold)
+
+
+def pretraining_data_task(pretraining: Pretraining, source: Source, seed: int) -> Task | None:
+    """Make the step that prepares a pretraining's separate data, split by patient."""
+    if pretraining.bundle is None:
+        return None
+    kind = (pretraining.bundle.labels[0], "patient", seed)
+    return _prepared(pretraining.bundle, pretraining.data, source.of_pretraining, kind)
+
+
+def _prepared(
+    bundle: Bundle,
+    data: Mapping[str, Any],
+    source: Source,
+    kind: tuple[str, str, int],
+    fold: int | None = None,
+) -> Task:
+    """Prepare a label, split and seed (``kind``) of a bundle's data set, with a test fold."""
+    if source.is_prepared and source.data is not None:
+        facts = {"datalist": sha256_of(source.data / "datalist.json")}
+        return Task("prepared", "given", made_of=facts, given=source.data)
+    (label, split, seed), data_set = kind, bundle.data_set
+    needs = () if source.data is not None else (cohort_task(bundle, data["phantoms"]),)
+    folder = "<need0>" if needs else str(source.data)
+    options = {**bundle.options, "split": split, "seed": seed, "jobs": 1}
+    if fold is not None:
+        options["test_fold"] = fold
+    words = ["-m", "scripts", "prepare", data_set, "--source", folder, "--output", "<out>"]
+    if "label" in signature_of(data_set).parameters:
+        options["label"] = label
+    option = bundle.data.label_folders.get(label)
+    if option is not None:
+        options[option] = source.label_folders.get(option, f"<need0>/{option}")
+    words += _options(options)
+    of_fold = "" if fold is None else f" {fold}"
+    name = f"{data_set} {label} {split}{of_fold} seed {seed}"
+    return Task("prepared", name, tuple(words), needs)
+
+
+def cohort_task(bundle: Bundle, options: Mapping[str, Any]) -> Task:
+    """Make the step that makes phantoms."""
+    command = ["-m", "scripts", "phantom", str(bundle.data.phantom)]
+    words = [*command, "--output", "<out>", *_options(options)]
+    return Task("cohorts", f"{bundle.data_set} phantoms", tuple(words))
+
+
+def _options(options: Mapping[str, Any]) -> list[str]:
+    return [word for name, value in options.items() for word in (f"--{name}", str(value))]

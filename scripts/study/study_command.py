@@ -1,0 +1,84 @@
+"""``python -m scripts study``: a grid of trainings and its report, such as a paper's table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from scripts.storage.locks import LOCK, locked
+from scripts.storage.output_folder import claim_output, writing_into
+from scripts.study.cells import make_cells
+from scripts.study.declaration import read_study, with_weights
+from scripts.study.report import write_report
+from scripts.study.runner import failure_of, run_cells, share_of, wait_for_all
+from scripts.study.sample_sources import choose_source
+from scripts.study.workshop import Workshop
+
+
+def study(
+    config: str,
+    output: str,
+    *,
+    small: bool = False,
+    paper_epochs: bool = False,
+    data: str | None = None,
+    readers_xml: str | None = None,
+    masks: str | None = None,
+    pretraining_data: str | None = None,
+    imagenet_weights: str | None = None,
+    work: str | None = None,
+) -> None:
+    """Run a declared grid of trainings and evaluations, and update a report after each.
+
+    Writes OUTPUT/report.html, report.md, results.csv and pictures. The results of all steps are
+    kept in the work folder; the same command resumes an interrupted study. A method that fails is
+    missing in the report, and the exit code is 1. Under torchrun the processes share the cells (one
+    method with one seed).
+
+    Args:
+        config: a file of configs/studies, or one in the same format.
+        output: folder of the report.
+        small: the small form, which takes minutes on two cores.
+        paper_epochs: as many epochs as in the paper, where the methods are trained for different
+            numbers of updates (5 x 200 epochs against 200), instead of equal numbers.
+        data: the source of the data set, or a folder that ``prepare`` made; ``phantoms`` for
+            phantoms, the default of the small form.
+        readers_xml: folder of the readers' outlines, for studies with labels of kind readers.
+        masks: folder of instance masks, for studies with labels of kind masks.
+        pretraining_data: the source, or a prepared folder, of a pretraining with separate data;
+            phantoms by default.
+        imagenet_weights: file of ImageNet weights for methods with the weights imagenet, instead of
+            downloading those of torchvision.
+        work: folder of data, trainings and evaluations; studies with the same folder share their
+            common steps. By default study_work next to the output.
+
+    Raises:
+        ValueError: for an invalid declaration or option, before anything runs.
+        OSError: when a file or folder does not exist, or the disk is full.
+        SystemExit: 1 when a cell failed.
+    """
+    declared = read_study(
+        config, small=small, paper_epochs=paper_epochs, with_data=data is not None
+    )
+    if imagenet_weights is not None:
+        declared = with_weights(declared, imagenet_weights)
+    source = choose_source(declared, data, readers_xml, masks, pretraining_data=pretraining_data)
+    cells = make_cells(declared, source)
+    folder = Path(output).resolve()
+    steps = folder.parent / "study_work" if work is None else Path(work).resolve()
+    claim_output(folder)
+    claim_output(steps)
+    workshop = Workshop(steps)
+
+    def report() -> None:
+        with writing_into(folder), locked(folder / LOCK, wait=True):
+            write_report(declared, cells, workshop, folder, source=source)
+
+    run_cells(share_of(cells), workshop, report)
+    wait_for_all()
+    report()
+    print(f"report: {folder / 'report.html'}")
+    holes = [cell for cell in cells if failure_of(cell, workshop) is not None]
+    for cell in holes:
+        print(f"missing: {cell.name}: {failure_of(cell, workshop)}")
+    if holes:
+        raise SystemExit(1)

@@ -1,0 +1,1 @@
+"""DICOM images: headers, pixels, and the volume of a series."""

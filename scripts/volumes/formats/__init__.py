@@ -1,0 +1,1 @@
+"""Files of whole volumes: MetaImage, NIfTI, NRRD, read without their libraries."""

@@ -1,0 +1,73 @@
+import pytest
+import torch
+
+from scripts.prediction.predict_options import (
+    Options,
+    check_device,
+    check_files,
+    check_flips,
+    check_geometry,
+    check_products,
+    check_threshold,
+    words_of,
+)
+
+
+@pytest.mark.parametrize("given", ["x,y", ("x", "y"), ["y", "x"], " y , x "], ids=str)
+def test_flips_however_a_shell_gives_them_then_the_same(given):
+    assert check_flips(given) == ("x", "y")
+
+
+@pytest.mark.parametrize("given", ["x,x", "xy", 3], ids=str)
+def test_wrong_flips_then_refused(given):
+    with pytest.raises(ValueError, match="flips: must be"):
+        check_flips(given)
+
+
+def test_products_then_in_the_order_they_are_written_and_the_structure_set_on_request():
+    assert check_products("report,mask") == ("mask", "report")
+    assert "rtstruct" not in check_products(None)
+    assert check_products(None, rtstruct=True)[:3] == ("mask", "seg", "rtstruct")
+
+
+@pytest.mark.parametrize("given", [0, 1, "half", True], ids=str)
+def test_threshold_that_is_no_probability_then_refused(given):
+    with pytest.raises(ValueError, match="threshold: must be a probability"):
+        check_threshold(given)
+
+
+@pytest.mark.parametrize("given", ["cuda", "cuda:2"])
+def test_gpu_that_is_not_here_then_said_before_anything_is_read(given, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(ValueError, match=f"device: {given} is not available: PyTorch finds 0"):
+        check_device(given)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert check_device(given) == given
+
+
+def test_missing_file_then_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="ckpt_path: no such file: .*none.pt"):
+        check_files("ckpt_path", str(tmp_path / "none.pt"))
+
+
+def test_missing_overlay_then_the_valid_ones_named(tmp_path):
+    (tmp_path / "unet.json").touch()
+    with pytest.raises(FileNotFoundError, match=r"config_file: no such file: .* has unet\.json"):
+        check_files("config_file", str(tmp_path / "unet_resnet50.json"))
+
+
+def test_numbers_where_words_belong_then_refused():
+    with pytest.raises(ValueError, match="config_file: must be words"):
+        words_of("config_file", [1, 2])
+
+
+def test_record_then_names_no_folder(tmp_path):
+    options = Options(tmp_path / "Quixotic" / "bundle", checkpoints=("/home/quixotic/a.pt",))
+    assert "uixotic" not in str(options.record())
+    assert options.record()["checkpoints"] == ["a.pt"]
+
+
+def test_geometry_of_another_word_then_refused_with_the_words():
+    assert check_geometry("resample") == "resample"
+    with pytest.raises(ValueError, match="geometry: must be one of refuse, resample, got 'true'"):
+        check_geometry("true")
