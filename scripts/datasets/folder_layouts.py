@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from scripts.datasets.problems import Problem
 from scripts.datasets.shares import PARTITIONS
+from scripts.storage.csv_files import read_csv
 from scripts.storage.files import read_json
 
 TITLES = {
@@ -117,7 +117,7 @@ def read_patient_table(path: Path, cases: Sequence[str]) -> dict[str, str]:
             partitions.
     """
     patients: dict[str, str] = {}
-    for line, row in _read_csv(path, ("case", "patient_id"), ()):
+    for line, row in _rows(path, ("case", "patient_id"), ()).items():
         if (
             not all(row.values())
             or patients.setdefault(row["case"], row["patient_id"]) != (row["patient_id"])
@@ -205,11 +205,11 @@ def _case_folders(layout: Layout) -> tuple[list[Case], list[Problem]]:
 
 def _csv_cases(layout: Layout) -> tuple[list[Case], list[Problem]]:
     assert layout.table is not None
-    rows = _read_csv(layout.table, COLUMNS, OPTIONAL_COLUMNS)
-    names = _unique_names([Path(row["image"]) for _, row in rows])
+    rows = _rows(layout.table, COLUMNS, OPTIONAL_COLUMNS)
+    names = _unique_names([Path(row["image"]) for row in rows.values()])
     cases: list[Case] = []
     problems: list[Problem] = []
-    for (line, row), name in zip(rows, names, strict=True):
+    for (line, row), name in zip(rows.items(), names, strict=True):
         row_name = f"{layout.table.name} row {line}"
         empty = [column for column, cell in row.items() if not cell]
         group = _SHORT_NAMES.get(row.get("split", ""), row.get("split"))
@@ -228,27 +228,17 @@ def _csv_cases(layout: Layout) -> tuple[list[Case], list[Problem]]:
     return cases, problems
 
 
-def _read_csv(
-    path: Path, columns: Sequence[str], optional: Sequence[str]
-) -> list[tuple[int, dict[str, str]]]:
-    """Read a CSV with a header; return line number and cells of each row."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if row]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: must be a CSV file in UTF-8: {error}") from error
-    header = lines[0][1] if lines else []
-    if not set(columns) <= set(header) <= {*columns, *optional}:
-        extra = f", and may have {', '.join(optional)}" if optional else ""
-        raise ValueError(
-            f"{path}: must have the columns {', '.join(columns)}{extra}; its first row is "
-            f"{','.join(header) or '(empty)'}"
-        )
-    for line, cells in lines[1:]:
-        if len(cells) != len(header):
-            raise ValueError(f"{path} row {line}: must have {len(header)} cells, got {cells}")
-    return [(line, dict(zip(header, cells, strict=True))) for line, cells in lines[1:]]
+def _rows(
+    table: Path, columns: Sequence[str], optional: Sequence[str]
+) -> dict[int, dict[str, str]]:
+    """Return line -> cells of each row of a table of cases."""
+    rows = {}
+    for row in read_csv(table, columns, optional=optional):
+        try:
+            rows[row.line] = row.named()
+        except ValueError as error:
+            raise ValueError(f"{table} row {row.line}: {error}") from error
+    return rows
 
 
 def _unique_names(paths: Sequence[Path]) -> list[str]:

@@ -6,7 +6,6 @@ The folder holds ``image/`` (HU), ``votes/`` (number of readers who outlined eac
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 
 from scripts.datasets.contract import DataSet, Labelled, Listing, Scan
 from scripts.datasets.problems import Problem
+from scripts.storage.csv_files import read_csv
 from scripts.storage.options import check_whole
 
 COLUMNS = ("file", "patient", "series_uid", "readers", "malignancy", "luna16_diameter_mm")
@@ -62,15 +62,17 @@ class LidcNodules(DataSet):
         index = source / "index.csv"
         if not index.is_file():
             raise FileNotFoundError(f"source: {source} must hold index.csv, image/ and votes/")
-        rows = _read_index(index)
+        rows = read_csv(index, COLUMNS)
+        if not rows:
+            raise ValueError(f"{index}: lists no nodule")
         scans: list[Scan] = []
         problems: list[Problem] = []
-        for line, row in rows:
-            name = str(row["file"] or "").removesuffix(ENDING)
+        for row in rows:
+            name = row.get("file").removesuffix(ENDING)
             try:
-                scans.append(_scan(source, name, row))
-            except (OSError, TypeError, ValueError) as error:
-                problems.append(Problem(name, f"index.csv row {line}", str(error)))
+                scans.append(_scan(source, name, row.named()))
+            except (OSError, ValueError) as error:
+                problems.append(Problem(name, f"index.csv row {row.line}", str(error)))
         return Listing(scans, problems)
 
     def read(self, scan: Scan) -> Labelled:
@@ -93,18 +95,6 @@ class LidcNodules(DataSet):
         return Labelled(
             volume, label, objects=({**nodule, **scan.details},), file_affine=file_affine
         )
-
-
-def _read_index(index: Path) -> list[tuple[int, dict[str, str]]]:
-    try:
-        with index.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = [(reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{index}: must be a CSV file in UTF-8: {error}") from error
-    if not rows or not set(COLUMNS) <= set(rows[0][1]):
-        raise ValueError(f"{index}: must have rows with the columns {', '.join(COLUMNS)}")
-    return rows
 
 
 def _scan(source: Path, name: str, row: Mapping[str, str]) -> Scan:

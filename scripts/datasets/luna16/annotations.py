@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.datasets.problems import Problem
+from scripts.storage.csv_files import Row, read_csv
 
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
 LIDC_ROOT = "1.3.6.1.4.1.14519.5.2.1.6279.6001."  # every LIDC-IDRI series uid starts with it
-UID_NAMES = ("seriesuid", "series_uid", "SeriesInstanceUID", "uid")  # accepted column names
+SYNONYMS = dict.fromkeys(("series_uid", "SeriesInstanceUID", "uid"), "seriesuid")
 UNMEASURED_MM = 10.0  # diameter that LUNA16's evaluation assumes for findings without one
 SAME_PLACE_MM = 1e-3  # rows closer than this, with equal diameters, are duplicates
 
@@ -75,32 +75,28 @@ def read_annotations(path: str | Path, known: KnownSeries) -> AnnotationTable:
     """
     path = Path(path)
     table = AnnotationTable()
-    for line, cells in read_rows(path, COLUMNS):
-        uid = cells[0].strip()
-        place = f"{path.name} row {line}"
-        if len(cells) != len(COLUMNS):
-            reason = f"must have {len(COLUMNS)} cells, got {len(cells)}: {','.join(cells)!r}"
-            table.problems.append(Problem(uid, place, reason))
-        elif uid not in known.on_disk and known.not_downloaded(uid):
+    for row in read_csv(path, COLUMNS, synonyms=SYNONYMS):
+        uid = row.get("seriesuid")
+        if uid in known.on_disk:
+            _add_nodule(table, f"{path.name} row {row.line}", row)
+        elif known.not_downloaded(uid):
             table.rows_not_downloaded += 1
-        elif uid not in known.on_disk:
-            reason = "unknown uid: neither a scan on disk nor in seriesuids.csv"
-            table.problems.append(Problem(uid, place, reason))
         else:
-            _add_nodule(table, place, line, cells)
+            reason = "unknown uid: neither a scan on disk nor in seriesuids.csv"
+            table.problems.append(Problem(uid, f"{path.name} row {row.line}", reason))
     return table
 
 
-def _add_nodule(table: AnnotationTable, place: str, line: int, cells: Sequence[str]) -> None:
-    uid = cells[0].strip()
+def _add_nodule(table: AnnotationTable, place: str, row: Row) -> None:
+    uid = row.get("seriesuid")
     try:
-        x, y, z, diameter = numbers(cells[1:], COLUMNS[1:])
+        x, y, z, diameter = numbers(row)
         if diameter <= 0:
             raise ValueError(f"diameter_mm must be above 0, got {diameter:g}")
     except ValueError as error:
         table.problems.append(Problem(uid, place, str(error)))
         return
-    nodule = Annotation(line, uid, (x, y, z), diameter)
+    nodule = Annotation(row.line, uid, (x, y, z), diameter)
     others = table.nodules.setdefault(uid, [])
     for other in others:
         if _same(nodule, other):
@@ -116,59 +112,27 @@ def _same(one: Annotation, other: Annotation) -> bool:
     return distance_mm < SAME_PLACE_MM and difference_mm < SAME_PLACE_MM
 
 
-def numbers(cells: Sequence[str], names: Sequence[str]) -> list[float]:
-    """Convert cells to finite numbers.
+def numbers(row: Row) -> list[float]:
+    """Convert the centre and the diameter of a row to finite numbers.
 
     Raises:
-        ValueError: naming the column and the cell that is not a number, empty, NaN or infinite.
+        ValueError: naming the column and the cell that is not a number, empty, NaN or infinite; for
+            a row of another length than the header.
 
     Example:
-        >>> numbers(["1.5", " -2"], ["coordX", "coordY"])
-        [1.5, -2.0]
+        >>> numbers(Row(2, COLUMNS, ("1.2", "1.5", "-2", "3", "4")))
+        [1.5, -2.0, 3.0, 4.0]
     """
-    values = []
-    for name, cell in zip(names, cells, strict=True):
+    cells, values = row.named(), []
+    for name in COLUMNS[1:]:
         try:
-            value = float(cell)
+            value = float(cells[name])
         except ValueError:
-            raise ValueError(f"{name} must be a number, got {cell!r}") from None
+            raise ValueError(f"{name} must be a number, got {cells[name]!r}") from None
         if not math.isfinite(value):
-            raise ValueError(f"{name} must be finite, got {cell.strip()}")
+            raise ValueError(f"{name} must be finite, got {cells[name]}")
         values.append(value)
     return values
-
-
-def read_rows(path: Path, columns: Sequence[str]) -> list[tuple[int, list[str]]]:
-    """Read the given columns of a CSV with a header, in the given order, with line numbers.
-
-    Rows of another length than the header are returned unchanged, for the caller to report.
-
-    Raises:
-        FileNotFoundError: when the file does not exist.
-        ValueError: when it cannot be decoded or a column is missing.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path.name}: not found in {path.parent}")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.reader(file)
-            rows = [(reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: must be a CSV file in UTF-8: {error}") from error
-    header = [cell.strip() for cell in rows[0][1]] if rows else []
-    header = ["seriesuid" if name in UID_NAMES else name for name in header]
-    missing = [column for column in columns if column not in header]
-    if missing:
-        raise ValueError(
-            f"{path}: must have the columns {','.join(columns)}; {','.join(missing)} missing, "
-            f"its first row is {','.join(header) or '(empty)'}"
-        )
-    order = [header.index(column) for column in columns]
-    return [
-        (line, [row[i] for i in order] if len(row) == len(header) else row)
-        for line, row in rows[1:]
-        if any(cell.strip() for cell in row)
-    ]
 
 
 def read_patients(path: str | Path) -> dict[str, str]:
@@ -180,13 +144,15 @@ def read_patients(path: str | Path) -> dict[str, str]:
     """
     path = Path(path)
     patients: dict[str, str] = {}
-    for line, cells in read_rows(path, ("seriesuid", "patient_id")):
-        if len(cells) != 2 or not all(cell.strip() for cell in cells):
-            raise ValueError(f"{path.name} row {line}: must be seriesuid,patient_id, got {cells}")
-        uid, patient = (cell.strip() for cell in cells)
+    for row in read_csv(path, ("seriesuid", "patient_id"), synonyms=SYNONYMS):
+        uid, patient = row.get("seriesuid"), row.get("patient_id")
+        if len(row.cells) != len(row.header) or not uid or not patient:
+            raise ValueError(
+                f"{path.name} row {row.line}: must be seriesuid,patient_id, got {list(row.cells)}"
+            )
         if patients.setdefault(uid, patient) != patient:
             raise ValueError(
-                f"{path.name} row {line}: series {uid} has two patients, "
+                f"{path.name} row {row.line}: series {uid} has two patients, "
                 f"{patients[uid]} and {patient}"
             )
     return patients
@@ -228,21 +194,19 @@ def read_findings(path: str | Path, uids: Collection[str]) -> FindingTable:
     if not path.is_file():
         return table
     try:
-        rows = read_rows(path, COLUMNS)
+        rows = read_csv(path, COLUMNS, synonyms=SYNONYMS)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         table.problems.append(Problem("", path.name, f"not used: {reason}", left_out=False))
         return table
-    for line, cells in rows:
-        uid = cells[0].strip()
+    for row in rows:
+        uid = row.get("seriesuid")
         if uid not in uids:
             continue
         try:
-            if len(cells) != len(COLUMNS):
-                raise ValueError(f"must have {len(COLUMNS)} cells, got {len(cells)}")
-            x, y, z, diameter = numbers(cells[1:], COLUMNS[1:])
+            x, y, z, diameter = numbers(row)
         except ValueError as error:
-            place = f"{path.name} row {line}"
+            place = f"{path.name} row {row.line}"
             table.problems.append(Problem(uid, place, str(error), left_out=False))
             continue
         finding = Finding((x, y, z), diameter if diameter > 0 else None)

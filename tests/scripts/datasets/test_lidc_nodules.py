@@ -61,7 +61,7 @@ def test_find_then_patients_of_the_index_and_missing_files_by_name(tmp_path):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("P3_R_1.nii.gz,P3,1.2", "lacks readers, malignancy, luna16_diameter_mm"),
+        ("P3_R_1.nii.gz,P3,1.2", "must have 6 cells, got 3"),
         ("P1_R_1.nii.gz,P3,1.2,four,5,8.5", "invalid literal .* 'four'"),
         ("P1_R_1.nii.gz,P3,1.2,4,5|x,8.5", "invalid literal .* 'x'"),
     ],
@@ -82,7 +82,7 @@ def test_find_when_there_is_no_index_then_refused_with_what_is_wanted(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"must hold index\.csv, image/ and votes/"):
         LidcNodules().find(tmp_path)
     (tmp_path / "index.csv").write_text("file,patient\na,b\n")
-    with pytest.raises(ValueError, match="must have rows with the columns file, patient, series"):
+    with pytest.raises(ValueError, match="must have the columns file, patient, series"):
         LidcNodules().find(tmp_path)
 
 

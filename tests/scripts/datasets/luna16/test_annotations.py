@@ -103,7 +103,7 @@ def test_row_of_a_series_not_on_disk(tmp_path, known, uid, unknown):
 
 def test_missing_column_then_refused_with_what_was_found(tmp_path):
     path = write(tmp_path, "seriesuid;coordX\na;1\n")
-    with pytest.raises(ValueError, match=r"columns seriesuid,coordX.*first row is seriesuid;coord"):
+    with pytest.raises(ValueError, match=r"seriesuid, coordX.*first row is seriesuid;coord"):
         read_annotations(path, KnownSeries(()))
 
 

@@ -1,0 +1,92 @@
+"""CSV files that others wrote: UTF-8, a header with named columns, rows with their line numbers."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a CSV file.
+
+    Attributes:
+        line: its line in the file; the header is line 1.
+        header: the names of the columns.
+        cells: its cells, without white space around them; their number may be wrong.
+    """
+
+    line: int
+    header: tuple[str, ...]
+    cells: tuple[str, ...]
+
+    def get(self, column: str) -> str:
+        """Return the cell of a column; empty where the row ends before it."""
+        return dict(zip(self.header, self.cells, strict=False)).get(column, "")
+
+    def named(self) -> dict[str, str]:
+        """Return column -> cell.
+
+        Raises:
+            ValueError: for a row with more or fewer cells than the header.
+
+        Example:
+            >>> Row(2, ("file", "patient"), ("a.nii", "P1")).named()
+            {'file': 'a.nii', 'patient': 'P1'}
+        """
+        if len(self.cells) != len(self.header):
+            row = ",".join(self.cells)
+            raise ValueError(f"must have {len(self.header)} cells, got {len(self.cells)}: {row!r}")
+        return dict(zip(self.header, self.cells, strict=True))
+
+
+def read_csv(
+    path: Path,
+    columns: Sequence[str],
+    *,
+    optional: Sequence[str] | None = None,
+    synonyms: Mapping[str, str] | None = None,
+) -> list[Row]:
+    """Read the rows of a CSV file that are not blank.
+
+    Args:
+        path: the file, in UTF-8 with or without byte order mark.
+        columns: columns that it must have, in any order.
+        optional: the only further columns that it may have; None for any.
+        synonyms: other name of a column -> its name here.
+
+    Raises:
+        FileNotFoundError: when the file does not exist.
+        ValueError: when it cannot be decoded, or has not these columns.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path.name}: not found in {path.parent}")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            lines = [(reader.line_num, tuple(cell.strip() for cell in row)) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: must be a CSV file in UTF-8: {error}") from error
+    header = lines[0][1] if lines else ()
+    also = {name: own for name, own in (synonyms or {}).items() if own not in header}
+    header = tuple(also.get(name, name) for name in header)
+    _check_header(path, header, columns, optional)
+    return [Row(line, header, cells) for line, cells in lines[1:] if any(cells)]
+
+
+def _check_header(
+    path: Path, header: Sequence[str], columns: Sequence[str], optional: Sequence[str] | None
+) -> None:
+    missing = [column for column in columns if column not in header]
+    excess = [] if optional is None else sorted(set(header) - {*columns, *optional})
+    twice = sorted({name for name in header if header.count(name) > 1 and name in columns})
+    lists = (("missing", missing), ("not known", excess), ("there twice", twice))
+    wrong = [f"{', '.join(names)} {what}" for what, names in lists if names]
+    if wrong:
+        may = f", and may have {', '.join(optional)}" if optional else ""
+        raise ValueError(
+            f"{path}: must have the columns {', '.join(columns)}{may}; {wrong[0]}; "
+            f"its first row is {','.join(header) or '(empty)'}"
+        )
