@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from scripts.datasets.luna16.annotations import numbers, read_rows
+from scripts.datasets.luna16.annotations import SYNONYMS, numbers
+from scripts.storage.csv_files import read_csv
 from scripts.storage.files import write_csv
 from scripts.volumes.geometry import index_to_world
 
@@ -112,14 +113,12 @@ def read_candidates(path: str | Path) -> list[Candidate]:
     """
     path = Path(path)
     candidates = []
-    for line, cells in read_rows(path, COLUMNS):
+    for row in read_csv(path, COLUMNS, synonyms=SYNONYMS):
         try:
-            if len(cells) != len(COLUMNS):
-                raise ValueError(f"must have as many cells as the header, got {cells}")
-            if not (uid := cells[0].strip()):
+            x, y, z, probability = numbers(row, COLUMNS[1:])
+            if not (uid := row.get("seriesuid")):
                 raise ValueError("seriesuid is empty")
-            x, y, z, probability = numbers(cells[1:], COLUMNS[1:])
         except ValueError as error:
-            raise ValueError(f"{path.name} row {line}: {error}") from None
+            raise ValueError(f"{path.name} row {row.line}: {error}") from None
         candidates.append(Candidate(uid, (x, y, z), probability))
     return candidates

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -112,8 +112,8 @@ def _same(one: Annotation, other: Annotation) -> bool:
     return distance_mm < SAME_PLACE_MM and difference_mm < SAME_PLACE_MM
 
 
-def numbers(row: Row) -> list[float]:
-    """Convert the centre and the diameter of a row to finite numbers.
+def numbers(row: Row, columns: Sequence[str] = COLUMNS[1:]) -> list[float]:
+    """Convert cells of a row, by default its centre and its diameter, to finite numbers.
 
     Raises:
         ValueError: naming the column and the cell that is not a number, empty, NaN or infinite; for
@@ -124,7 +124,7 @@ def numbers(row: Row) -> list[float]:
         [1.5, -2.0, 3.0, 4.0]
     """
     cells, values = row.named(), []
-    for name in COLUMNS[1:]:
+    for name in columns:
         try:
             value = float(cells[name])
         except ValueError:

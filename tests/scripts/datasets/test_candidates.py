@@ -55,7 +55,7 @@ def test_no_candidate_then_a_file_with_the_header_only(tmp_path):
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("1.2,1,2,3", "row 3: must have as many cells"),
+        ("1.2,1,2,3", "row 3: must have 5 cells, got 4"),
         ("1.2,1,2,north,0.5", "row 3: coordZ must be a number, got 'north'"),
         ("1.2,1,2,3,nan", "row 3: probability must be finite"),
         (" ,1,2,3,0.5", "row 3: seriesuid is empty"),
