@@ -61,7 +61,8 @@ def load_datalist(path: str | Path, section: str) -> list[dict[str, Any]]:
     required = [key for key in files if key not in OPTIONAL_ARRAYS]
     needed = required if whole else [*required, "rows", "slice", "affine_lps"]
     for number, entry in enumerate(entries):
-        lacking = [key for key in needed if key not in entry]
+        instead = {"label"} if "target" in entry else set()  # classified, not segmented
+        lacking = [key for key in needed if key not in entry and key not in instead]
         if lacking:
             raise ValueError(f"{path}: {section}[{number}] lacks {', '.join(lacking)}")
     resolved = _resolve(path, section, entries, files)
@@ -353,6 +354,8 @@ class LoadSlicesd(MapTransform):
         image float32 HU; label uint8 (1, H, W), value k is nodule k of the scan, or class k; lung
         uint8 0/1. If the sample lists which classes are annotated in its patient, also
         ``class_known``: bool (number of classes,); an unknown class is labelled background.
+        If it states a ``target`` for the whole image, also that: float32 (K,), 1, 0 or
+        :data:`~scripts.transforms.class_presence.UNKNOWN` for each class.
 
     Raises:
         FileNotFoundError: when an array does not exist.
@@ -375,9 +378,13 @@ class LoadSlicesd(MapTransform):
         loaded: dict[Hashable, Any] = {}
         for key in self.keys:
             if key not in data:
+                advice = (
+                    "train and evaluate with --lung_masking False"
+                    if key in OPTIONAL_ARRAYS
+                    else "it is for classification (configs/classifiers)"
+                )
                 raise ValueError(
-                    f"{key}: scan {data.get('series_uid')} was prepared without one; train and "
-                    "evaluate with --lung_masking False"
+                    f"{key}: scan {data.get('series_uid')} was prepared without one; {advice}"
                 )
             wanted = rows if key == "image" and self.neighbours else centre
             array = read_rows(data[key], wanted, np.float32 if key == "image" else np.uint8)
@@ -391,6 +398,8 @@ class LoadSlicesd(MapTransform):
             loaded["case"] = data["case"]
         if "class_known" in data:
             loaded["class_known"] = torch.tensor(data["class_known"], dtype=torch.bool)
+        if "target" in data:
+            loaded["target"] = torch.tensor(data["target"], dtype=torch.float32)
         return loaded
 
 
