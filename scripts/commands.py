@@ -50,6 +50,10 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         ("prepare", name): Command("scripts.preparation.prepare_command:prepare", known.summary)
         for name, known in KNOWN.items()
     },
+    ("candidates",): Command(
+        "scripts.preparation.candidates_command:candidates",
+        "cut crops of a network's candidates, to train a second stage on",
+    ),
     ("run",): Command(
         "scripts.audit.run:run_bundle",
         "run a workflow of a bundle with MONAI, after checking the overrides",

@@ -1,0 +1,201 @@
+"""``python -m scripts candidates``: crops of a network's candidates, to train a second stage on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from scripts.bundle.record import provenance
+from scripts.datasets.candidates import Candidate, read_candidates
+from scripts.datasets.datalist import load_datalist
+from scripts.datasets.shares import PARTITIONS
+from scripts.preparation.candidate_samples import (
+    ANNOTATED,
+    CANDIDATE,
+    RANDOM,
+    CropOptions,
+    CropOutcome,
+    CropTask,
+    crop_scan,
+)
+from scripts.storage.files import read_json, write_json
+from scripts.storage.locks import claimed
+from scripts.storage.options import check_whole
+from scripts.storage.output_folder import portable_path
+from scripts.storage.workers import work_through
+
+NAME, KIND = "candidates", "targets"
+SMALLEST, LARGEST = 32, 512  # rows and columns of a crop
+
+
+def candidates(
+    prepared: str,
+    candidates: str,
+    output: str,
+    *,
+    size: int = 96,
+    negatives: int = 8,
+    seed: int = 0,
+    jobs: int = 1,
+) -> None:
+    """Cut crops of a network's candidates, to train a second stage that removes false positives.
+
+    Writes OUTPUT/datalist.json and the crops: each candidate's slice with its two neighbours. A
+    candidate on a nodule is a nodule (its centre is closer to the nodule's than the radius, as in
+    LUNA16's evaluation), one on an excluded finding is left out, any other is none. Training and
+    validation also have every annotated nodule at its own centre, and random positions in the
+    lungs of scans with few candidates. Partitions are those of the prepared folder, so that no
+    patient of the test is trained on. The same command resumes an interrupted run.
+
+    Args:
+        prepared: folder of `prepare DATASET` with whole volumes, of single lesions such as luna16.
+        candidates: candidates.csv of `predict`, of scans of all partitions; several files are
+            separated by commas.
+        output: folder to write.
+        size: rows and columns of a crop in pixels. Training turns and shifts crops and then takes
+            their middle, 64 x 64: 96 leave no empty corners.
+        negatives: least number of crops without a nodule of a training or validation scan.
+        seed: of the random positions.
+        jobs: number of scans cropped in parallel.
+
+    Raises:
+        ValueError: for an invalid option, a prepared folder without volumes or nodules, or
+            candidates of other scans only.
+        OSError: when a file does not exist, or the output cannot be written.
+        SystemExit: 1 when a scan could not be used.
+    """
+    check_whole("size", size, SMALLEST, LARGEST)
+    check_whole("negatives", negatives, 0)
+    check_whole("seed", seed, 0)
+    check_whole("jobs", jobs, 1)
+    source, target = Path(str(prepared)) / "datalist.json", Path(str(output))
+    files = [Path(name.strip()) for name in str(candidates).split(",") if name.strip()]
+    options = CropOptions(size, negatives, seed)
+    _refuse_other_data(target)
+    volumes = {section: load_datalist(source, f"volumes/{section}") for section in PARTITIONS}
+    _check_kind(source)
+    known = _by_series(files)
+    _print_strangers(known, volumes)
+    tasks = [
+        CropTask(volume, section, tuple(known.get(str(volume["series_uid"]), ())), target, options)
+        for section in PARTITIONS
+        for volume in volumes[section]
+    ]
+    with claimed(target):
+        outcomes = _cut_all(tasks, jobs)
+        content = _datalist(outcomes, source, files, options, target)
+        write_json(target / "datalist.json", content)
+    print("\n".join(_lines(outcomes, content, target)))
+    if any(outcome.problem for outcome in outcomes):
+        raise SystemExit(1)
+
+
+def _check_kind(source: Path) -> None:
+    kind = read_json(source).get("kind")
+    if kind != "instances":
+        raise ValueError(
+            f"prepared: must have labels of kind instances (single lesions), {source.parent} has "
+            f"{kind}"
+        )
+
+
+def _refuse_other_data(output: Path) -> None:
+    """Refuse a folder with another prepared data set, whose datalist would be replaced."""
+    file = output / "datalist.json"
+    name = read_json(file).get("name") if file.is_file() else NAME
+    if name != NAME:
+        raise ValueError(f"output: {output} holds prepared data of {name}; give another folder")
+
+
+def _by_series(files: Sequence[Path]) -> dict[str, list[Candidate]]:
+    found: dict[str, list[Candidate]] = {}
+    for file in files:
+        for candidate in read_candidates(file):
+            found.setdefault(candidate.series_uid, []).append(candidate)
+    return found
+
+
+def _print_strangers(
+    known: Mapping[str, Sequence[Candidate]], volumes: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> None:
+    """Print which scans have no candidate, and which candidates have no scan.
+
+    Raises:
+        ValueError: when no scan has a candidate.
+    """
+    scans = [str(volume["series_uid"]) for section in PARTITIONS for volume in volumes[section]]
+    strangers = [uid for uid in known if uid not in scans]
+    without = [uid for uid in scans if uid not in known]
+    if len(without) == len(scans):
+        raise ValueError(
+            f"candidates: none of the {len(scans)} prepared scans is in the file(s), which have "
+            f"{len(known)} series, such as {next(iter(known), 'none')}"
+        )
+    if strangers:
+        print(f"not used: candidates of {len(strangers)} other series, such as {strangers[0]}")
+    if without:
+        print(
+            f"{len(without)} of {len(scans)} scans have no candidate (or were not predicted), "
+            f"such as {without[0]}"
+        )
+
+
+def _cut_all(tasks: Sequence[CropTask], jobs: int) -> list[CropOutcome]:
+    """Crop every scan, showing progress; the outcomes are in the order of the tasks."""
+    done: dict[str, CropOutcome] = {}
+    with tqdm(total=len(tasks), unit="scan", desc="crop", dynamic_ncols=True) as progress:
+        for outcome in work_through(crop_scan, tasks, jobs):
+            done[outcome.task.uid] = outcome
+            progress.update()
+            if outcome.problem is not None:
+                progress.write(f"  {outcome.problem}")
+    return [done[task.uid] for task in tasks]
+
+
+def _datalist(
+    outcomes: Sequence[CropOutcome],
+    source: Path,
+    files: Sequence[Path],
+    options: CropOptions,
+    output: Path,
+) -> dict[str, Any]:
+    """Return the content of the datalist: samples of each partition, and how they were made."""
+    prepared = read_json(source)
+    record: dict[str, Any] = {"name": NAME, "kind": KIND}
+    for section in PARTITIONS:
+        of_section = [one for one in outcomes if one.task.section == section]
+        record[section] = [sample for one in of_section for sample in one.samples]
+    record["classes"] = {"0": "background", "1": "nodule"}
+    record["window_hu"] = prepared.get("window_hu")
+    made = prepared.get("provenance", {})
+    record["provenance"] = provenance(
+        source=portable_path(source.parent, output),
+        candidates=[portable_path(file, output) for file in files],
+        split=made.get("split"),
+        seed=options.seed,
+        size=options.size,
+        negatives=options.negatives,
+        scans=sum(outcome.problem is None for outcome in outcomes),
+        scans_left_out=[one.task.uid for one in outcomes if one.problem is not None],
+    )
+    return record
+
+
+def _lines(outcomes: Iterable[CropOutcome], content: Mapping[str, Any], output: Path) -> list[str]:
+    """Return what was cut, a line for each partition."""
+    lines = []
+    for section in PARTITIONS:
+        counts = Counter((sample["origin"], sample["target"][0]) for sample in content[section])
+        lines.append(
+            f"{section}: {counts[CANDIDATE, 1.0]} candidates on nodules, "
+            f"{counts[ANNOTATED, 1.0]} annotated nodules; {counts[CANDIDATE, 0.0]} false "
+            f"candidates, {counts[RANDOM, 0.0]} random positions"
+        )
+    excluded = sum(outcome.excluded for outcome in outcomes)
+    if excluded:
+        lines.append(f"{excluded} candidates on excluded findings are left out")
+    return [*lines, f"written to {output}"]
