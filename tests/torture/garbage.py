@@ -382,7 +382,7 @@ def _prepares(damaged: str) -> Callable[[Path], list[str]]:
             said += [
                 "--label",
                 "readers",
-                "--readers_xml",
+                "--outlines",
                 str(place / "xml"),
                 "--min_readers",
                 "1",

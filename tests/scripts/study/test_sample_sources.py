@@ -25,7 +25,7 @@ def test_folder_that_is_not_there_then_refused_by_option(tmp_path):
 
 
 def test_reader_labels_without_outlines_then_refused(tmp_path):
-    with pytest.raises(ValueError, match="give --readers_xml DIR"):
+    with pytest.raises(ValueError, match="give --outlines DIR"):
         choose_source(read(tmp_path, methods=READERS), str(tmp_path), None, None)
 
 

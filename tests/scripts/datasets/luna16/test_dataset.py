@@ -58,4 +58,4 @@ def test_dependence_then_on_rows_and_label_but_not_on_where_the_source_is(cohort
 def test_record_then_only_what_the_label_reads(tmp_path):
     assert Luna16(min_readers=3).record() == {"label": "ball"}
     readers = Luna16("readers", str(tmp_path), 3).record()
-    assert readers == {"label": "readers", "readers_xml": str(tmp_path), "min_readers": 3}
+    assert readers == {"label": "readers", "outlines": str(tmp_path), "min_readers": 3}

@@ -4,11 +4,16 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from scripts.datasets.luna16.lidc_xml import read_xml
 from scripts.datasets.luna16.outlines import (
+    RATINGS,
+    Outline,
+    ReaderNodule,
+    check_rating,
     count_outside,
     enclosed,
-    read_outlines,
     reader_instances,
+    share_voxel,
 )
 from scripts.volumes.geometry import affine_of, set_affine, to_lps, world_to_index
 from scripts.volumes.readers import read_image
@@ -33,8 +38,9 @@ def square(x, y, half):
     return top + [(x - s, y + half) for s in steps] + [(x - half, y - s) for s in steps]
 
 
-def nodule(name, *rois):
-    return f"<unblindedReadNodule><noduleID>{name}</noduleID>{''.join(rois)}</unblindedReadNodule>"
+def nodule(name, *rois, ratings=""):
+    inside = f"<noduleID>{name}</noduleID>{ratings}{''.join(rois)}"
+    return f"<unblindedReadNodule>{inside}</unblindedReadNodule>"
 
 
 def write_xml(tmp_path, *sessions, head="", uid=UID):
@@ -65,19 +71,10 @@ def test_outline_when_filled_then_its_own_pixels_stay_out():
     assert len(rows) == 49
 
 
-def test_reading_when_findings_of_one_point_or_no_nodules_then_left_out(tmp_path):
-    small = nodule("small", roi(-46, [(5, 5)]))
-    non_nodule = "<nonNodule><locus><xCoord>3</xCoord><yCoord>4</yCoord></locus></nonNodule>"
-    path = write_xml(tmp_path, small + nodule("7", roi(-46, square(10, 20, 4))) + non_nodule, "")
-    outlines = read_outlines(path, series_uid=UID)
-    assert outlines.series_uid == UID
-    assert [[n.name for n in reader] for reader in outlines.readers] == [["7"], []]
-
-
 def test_votes_when_readers_differ_then_counted_per_voxel_and_holes_cut(tmp_path):
     ring = nodule("a", roi(-46, square(20, 20, 8)), roi(-46, square(20, 20, 3), "FALSE"))
     path = write_xml(tmp_path, ring, nodule("b", roi(-46.0, square(20, 20, 6))))
-    votes = votes_of(read_outlines(path))
+    votes = votes_of(read_xml(path))
     assert not votes[[0, 1, 3, 4, 5]].any()
     assert votes[2, 20, 20] == 1  # in a's hole
     assert votes[2, 20, 23] == 2  # a hole's outline is nodule
@@ -94,7 +91,7 @@ def test_votes_when_outline_inside_a_hole_then_nodule_again_in_any_order(tmp_pat
         roi(-46, square(20, 20, 6)),
         roi(-46, square(20, 20, 3), "FALSE"),
     ]
-    votes = votes_of(read_outlines(write_xml(tmp_path, nodule("a", *(rois[i] for i in order)))))
+    votes = votes_of(read_xml(write_xml(tmp_path, nodule("a", *(rois[i] for i in order)))))
     assert (votes[2] == 1).sum() == 27**2 - 19**2 + 11**2 - 5**2
     row = votes[2, 20, 20:34]
     assert row.tolist() == [0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1]
@@ -103,13 +100,13 @@ def test_votes_when_outline_inside_a_hole_then_nodule_again_in_any_order(tmp_pat
 def test_votes_when_hole_crosses_an_outline_then_cut_from_all_around_it(tmp_path):
     outer, inner = roi(-46, square(20, 20, 10)), roi(-46, square(20, 20, 5))
     crossing = roi(-46, square(30, 20, 7), "FALSE")
-    votes = votes_of(read_outlines(write_xml(tmp_path, nodule("a", outer, inner, crossing))))
+    votes = votes_of(read_xml(write_xml(tmp_path, nodule("a", outer, inner, crossing))))
     assert votes[2, 20, 20:30].tolist() == [1, 1, 1, 1, 0, 0, 0, 0, 0, 0]
 
 
 def test_votes_when_a_reader_outlined_a_voxel_twice_then_one_vote(tmp_path):
     twice = nodule("a", roi(-46, square(20, 20, 5))) + nodule("b", roi(-46, square(22, 20, 5)))
-    assert votes_of(read_outlines(write_xml(tmp_path, twice, ""))).max() == 1
+    assert votes_of(read_xml(write_xml(tmp_path, twice, ""))).max() == 1
 
 
 @pytest.mark.parametrize(
@@ -120,7 +117,7 @@ def test_instances_when_image_flipped_then_pixels_are_the_files_own(tmp_path, si
     image = image_with(affine)
     z = affine[2, 3] + 4 * affine[2, 2]
     path = write_xml(tmp_path, nodule("a", roi(z, square(10, 30, 4))))
-    instances, nodules = reader_instances(read_outlines(path), image, min_readers=1)
+    instances, nodules = reader_instances(read_xml(path), image, min_readers=1)
     expected_mm = affine[:3] @ [10, 30, 4, 1]
     np.testing.assert_allclose(nodules[0]["centre_lps_mm"], expected_mm)
     where = np.argwhere(instances).mean(axis=0)[::-1]
@@ -134,7 +131,7 @@ def test_instances_when_nodules_touch_then_two_ids_from_feet_to_head(tmp_path):
     lower = [roi(z, square(23, 20, 5)) for z in (-46, -44)]
     reader = nodule("up", *upper) + nodule("low", *lower)
     instances, nodules = reader_instances(
-        read_outlines(write_xml(tmp_path, reader, reader, "", "")), image_with(), min_readers=2
+        read_xml(write_xml(tmp_path, reader, reader, "", "")), image_with(), min_readers=2
     )
     assert [n["id"] for n in nodules] == [1, 2]
     assert instances[3, 20, 18] == 2
@@ -146,7 +143,7 @@ def test_instances_when_nodules_touch_then_two_ids_from_feet_to_head(tmp_path):
 
 def test_instances_when_outlines_lie_outside_the_volume_then_counted_and_told(tmp_path, caplog):
     rois = [roi(z, square(14, 20, 5)) for z in (-40, -38, -30, -52)]
-    outlines = read_outlines(write_xml(tmp_path, nodule("a", *rois)))
+    outlines = read_xml(write_xml(tmp_path, nodule("a", *rois)))
     assert count_outside(outlines, SHAPE, AFFINE) == 3
     instances, nodules = reader_instances(outlines, image_with(), min_readers=1)
     assert len(nodules) == 1
@@ -156,25 +153,25 @@ def test_instances_when_outlines_lie_outside_the_volume_then_counted_and_told(tm
 
 @pytest.mark.parametrize("readers", [0, 3])
 def test_instances_when_min_readers_impossible_then_refused(tmp_path, readers):
-    outlines = read_outlines(write_xml(tmp_path, "", ""))
+    outlines = read_xml(write_xml(tmp_path, "", ""))
     with pytest.raises(ValueError, match=f"min_readers: must be 1 to 2, .* got {readers}"):
         reader_instances(outlines, image_with(), min_readers=readers)
 
 
 def test_votes_when_z_between_slices_then_refused(tmp_path):
-    outlines = read_outlines(write_xml(tmp_path, nodule("a", roi(-45, square(14, 20, 5)))))
+    outlines = read_xml(write_xml(tmp_path, nodule("a", roi(-45, square(14, 20, 5)))))
     with pytest.raises(ValueError, match="z = -45.0 mm lies between slices 2 and 3"):
         reader_instances(outlines, image_with(), min_readers=1)
 
 
 def test_votes_when_points_beyond_the_image_then_refused(tmp_path):
-    outlines = read_outlines(write_xml(tmp_path, nodule("a", roi(-46, square(46, 20, 5)))))
+    outlines = read_xml(write_xml(tmp_path, nodule("a", roi(-46, square(46, 20, 5)))))
     with pytest.raises(ValueError, match="must lie in the image of .40, 48. pixels"):
         reader_instances(outlines, image_with(), min_readers=1)
 
 
 def test_votes_when_slices_not_axial_then_refused(tmp_path):
-    outlines = read_outlines(write_xml(tmp_path, nodule("a", roi(-46, square(14, 20, 5)))))
+    outlines = read_xml(write_xml(tmp_path, nodule("a", roi(-46, square(14, 20, 5)))))
     with pytest.raises(ValueError, match="slices must be axial"):
         reader_instances(outlines, image_with(AFFINE[:, [2, 0, 1, 3]]), min_readers=1)
 
@@ -187,7 +184,7 @@ def test_votes_when_slices_nearly_axial_then_accepted_up_to_a_thousandth(
     turn = np.array([[1, 0, 0, 0], [0, cosine, -sine, 0], [0, sine, cosine, 0], [0, 0, 0, 1]])
     affine = turn @ AFFINE
     z = affine[2, 3] + 2 * affine[2, 2]
-    outlines = read_outlines(write_xml(tmp_path, nodule("a", roi(z, square(14, 20, 5)))))
+    outlines = read_xml(write_xml(tmp_path, nodule("a", roi(z, square(14, 20, 5)))))
     if accepted:
         instances, _ = reader_instances(outlines, image_with(affine), min_readers=1)
         assert np.flatnonzero(instances.any(axis=(1, 2))).tolist() == [2]
@@ -196,80 +193,42 @@ def test_votes_when_slices_nearly_axial_then_accepted_up_to_a_thousandth(
             reader_instances(outlines, image_with(affine), min_readers=1)
 
 
-def test_reading_when_series_differs_then_refused(tmp_path):
-    with pytest.raises(ValueError, match="reading.xml: belongs to series 1.2.3, not to 9.9"):
-        read_outlines(write_xml(tmp_path, ""), series_uid="9.9")
-
-
-LINE = [(1, 1), (2, 2)]
-ENTITY = '<!DOCTYPE a [<!ENTITY e "boom">]>'
+def drawn(z, *centre_and_half, includes=True):
+    points = np.array(square(*centre_and_half))
+    return ReaderNodule("a", (Outline(z, includes, points),))
 
 
 @pytest.mark.parametrize(
-    ("sessions", "head", "message"),
+    ("other", "shared"),
     [
-        ([""], ENTITY, "reading.xml: must be a plain XML file"),
-        (["<broken>"], "", "reading.xml: must be a plain XML file"),
-        ([], "", "must be a CT reading of LIDC, .* 1 series, 0 sessions"),
+        (drawn(1.0, 23, 20, 5), True),
+        (drawn(1.0, 28, 20, 5), False),  # their insides touch, the outlines cross
+        (drawn(1.0, 40, 20, 5), False),
+        (drawn(1.0, 20, 50, 5), False),
+        (drawn(2.0, 20, 20, 5), False),
+        (drawn(1.0, 20, 20, 5, includes=False), False),
     ],
-    ids=["entity", "not XML", "no session"],
+    ids=["overlap", "touch", "beside", "below", "other slice", "a hole alone"],
 )
-def test_reading_when_file_unfit_then_refused_by_name(tmp_path, sessions, head, message):
-    with pytest.raises(ValueError, match=message):
-        read_outlines(write_xml(tmp_path, *sessions, head=head))
+def test_nodules_of_two_readers_then_share_a_voxel_or_not(other, shared):
+    assert share_voxel(drawn(1.0, 20, 20, 5), other) is shared
+    assert share_voxel(other, drawn(1.0, 20, 20, 5)) is shared
 
 
-@pytest.mark.parametrize(
-    ("rois", "message"),
-    [
-        (roi(-46, LINE, "MAYBE"), "inclusion must be TRUE or FALSE"),
-        (roi("nan", LINE), "imageZposition must be a number of at most 1e.06, got nan"),
-        (roi("-inf", LINE), "imageZposition must be a number of at most .* got -inf"),
-        (roi("9e300", LINE), "imageZposition must be a number of at most .* got 9e300"),
-        (roi("up", LINE), "imageZposition must be a number, got 'up'"),
-        (roi(-46, [("inf", 1), (2, 2)]), "xCoord must be a number of at most .* got inf"),
-        (roi(-46, [(1, "1e30"), (2, 2)]), "yCoord must be a number of at most .* got 1e30"),
-        (roi(-46, [(1.5, 1), (2, 2)]), "xCoord must be a whole number of pixels, got 1.5"),
-        (roi(-46, [("", 1), (2, 2)]), "xCoord must be a number, got ''"),
-        ("<roi><edgeMap/></roi>", "element edgeMap lacks xCoord"),
-        ("<roi></roi>", "element roi lacks edgeMap"),
-        ("", "element unblindedReadNodule lacks roi"),
-        (roi(-46, LINE).replace("inclusion", "other"), "element roi lacks inclusion"),
-        (roi(-46, LINE).replace("imageZ", "z"), "element roi lacks imageZposition"),
-    ],
-)
-def test_reading_when_a_value_is_unfit_then_refused_by_file_and_element(tmp_path, rois, message):
-    with pytest.raises(ValueError, match=rf"reading.xml: damaged reading: {message}"):
-        read_outlines(write_xml(tmp_path, nodule("a", rois)))
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"",
-        b'<?xml version="1.0" encoding="no-such"?><a/>',
-        b'<?xml version="1.0" encoding="utf-8"?><a>\xff</a>',
-        b"<a>" * 50_000,
-        b'<!DOCTYPE a [<!ENTITY b "bb"><!ENTITY c "&b;&b;">]><a>&c;</a>',
-    ],
-    ids=["empty", "unknown encoding", "not its encoding", "deep", "entities"],
-)
-def test_reading_when_no_xml_then_refused_by_name(tmp_path, content):
-    (tmp_path / "reading.xml").write_bytes(content)
-    with pytest.raises(ValueError, match=r"reading.xml: must be a plain XML file"):
-        read_outlines(tmp_path / "reading.xml")
-
-
-def test_reading_when_file_absent_then_said(tmp_path):
-    with pytest.raises(FileNotFoundError, match="xml_path: no such file"):
-        read_outlines(tmp_path / "none.xml")
+@pytest.mark.parametrize("name", RATINGS)
+def test_rating_off_its_scale_then_refused_by_name(name):
+    highest = RATINGS[name]
+    assert [check_rating(name, value) for value in range(1, highest + 1)]
+    for value in (0, highest + 1, 2.0, "3", None):
+        with pytest.raises(ValueError, match=f"{name} must be a whole number from 1 to {highest}"):
+            check_rating(name, value)
 
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["LIDC-IDRI-0002_071", "LIDC-IDRI-0003_072"])
 def test_votes_when_real_then_equal_the_reference_and_hold_the_official_centres(real_data, name):
     luna = real_data / "luna16"
-    outlines = read_outlines(luna / "lidc_xml" / f"{name}.xml")
+    outlines = read_xml(luna / "lidc_xml" / f"{name}.xml")
     uid = outlines.series_uid
     image = read_image(luna / "subset0" / f"{uid}.mhd")
     file = luna / "reference_masks" / f"{uid}_nodule_votes.nii.gz"

@@ -60,13 +60,13 @@ def test_folder_or_file_that_cannot_be_read_then_reported_and_the_rest_used(tmp_
     found = find_truth_files("readers", tmp_path, ["1.2", "1.3"])
     assert found.files == {"1.2": first}
     assert [str(p) for p in found.problems] == [
-        f"readers_xml: {tmp_path / 'closed'}: cannot be read: Permission denied"
+        f"outlines: {tmp_path / 'closed'}: cannot be read: Permission denied"
     ]
 
 
 def test_files_of_other_series_only_then_refused_with_counts(tmp_path):
     write(tmp_path, "a.xml", "1.2")
-    with pytest.raises(ValueError, match=r"of the 1 scans of the source; it holds files of 1 ser"):
+    with pytest.raises(ValueError, match=r"of the 1 scans of the source; it holds 1 ser"):
         find_truth_files("readers", tmp_path, ["1.3"])
 
 
