@@ -15,6 +15,8 @@ from typing import Any
 import torch.distributed as dist
 from tqdm import tqdm
 
+from scripts.datasets.candidates import FILE as CANDIDATES
+from scripts.datasets.candidates import read_candidates, write_candidates
 from scripts.prediction.ct_sources import find_sources
 from scripts.prediction.inventory import DICOM_SERIES, Inventory, Remark
 from scripts.prediction.manifest import MADE_BY, is_ours, nameless_provenance
@@ -107,6 +109,8 @@ class Batch:
 def predict_all(source: Path, output: Path, options: Options, *, jobs: int = 1) -> Batch:
     """Predict every CT at a path into ``output/<study>``, and write ``output/summary.json``.
 
+    Candidates of all studies are written to ``output/candidates.csv``.
+
     Under torchrun each process predicts its share and the first writes the summary; each starts
     ``jobs`` worker processes.
 
@@ -145,6 +149,7 @@ def predict_all(source: Path, output: Path, options: Options, *, jobs: int = 1) 
         batch = Batch(inventory, tuple(flat))
         if share.is_first:
             with writing_into(output):
+                _join_candidates(output, batch)
                 write_json(output / SUMMARY, batch.record(options))
         gather(None)  # a process that ends with an error makes torchrun end the others
     return batch
@@ -178,12 +183,23 @@ def refuse_foreign(output: Path) -> None:
         ValueError: naming the first of them.
     """
     for path in sorted(output.iterdir()):
-        ours = path.name in (SUMMARY, LOCK) or path.name.startswith(LEFTOVERS)
+        ours = path.name in (SUMMARY, CANDIDATES, LOCK) or path.name.startswith(LEFTOVERS)
         if not ours and not is_ours(path):
             raise ValueError(
                 f"output: {output} holds {path.name}, which predict did not write; give a new "
                 "folder, or one of an earlier run"
             )
+
+
+def _join_candidates(output: Path, batch: Batch) -> None:
+    """Write the candidates of all studies in one file, which LUNA16's evaluation takes."""
+    studies = [outcome.study for outcome in batch.outcomes if outcome.status != FAILED]
+    files = [output / study / CANDIDATES for study in studies]
+    lists = [read_candidates(file) for file in files if file.is_file()]
+    if lists:
+        write_candidates(output / CANDIDATES, [one for each in lists for one in each])
+    else:
+        (output / CANDIDATES).unlink(missing_ok=True)
 
 
 def _clear(output: Path) -> None:
@@ -198,6 +214,7 @@ def _check_model(options: Options, jobs: int, *, from_dicom: bool) -> None:
     """Refuse an unusable model before any study is read."""
     model = model_of(options)
     _ = model.preprocessing, model.segments, model.checkpoints, model.networks
+    _ = model.fainter_cleaning
     if from_dicom and {"seg", "rtstruct"} & set(options.products):
         check_codes(model.segments)
     model.check_engine()

@@ -32,7 +32,7 @@ def fingerprint(model: Model, digest: str) -> str:
         model: the bundle with its options.
         digest: of the source's content.
     """
-    parts = {
+    parts: dict[str, Any] = {
         "source": digest,
         "weights": [checkpoint.sha256 for checkpoint in model.checkpoints],
         "config": model.config_sha256,
@@ -43,6 +43,8 @@ def fingerprint(model: Model, digest: str) -> str:
     }
     if model.options.geometry != Options(model.options.bundle).geometry:
         parts["geometry"] = model.options.geometry
+    if model.options.candidate_threshold is not None:
+        parts["candidate_threshold"] = model.options.candidate_threshold
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -172,7 +174,11 @@ def command_of(options: Options) -> str:
     }
     for name, values in lists.items():
         words += [f"--{name}", ",".join(values)] if values else []
-    single = {"threshold": options.threshold, "device": options.device}
+    single = {
+        "threshold": options.threshold,
+        "candidate_threshold": options.candidate_threshold,
+        "device": options.device,
+    }
     for name, value in single.items():
         words += [f"--{name}", str(value)] if value else []
     words += [] if options.check_hu else ["--check_hu", "false"]

@@ -164,7 +164,8 @@ def _write_products(task: Task, prediction: Prediction, folder: Path, watch: Sto
     names = [
         name
         for name in task.options.products
-        if prediction.dicom_slices or not PRODUCTS[name].needs_dicom
+        if (prediction.dicom_slices or not PRODUCTS[name].needs_dicom)
+        and (prediction.facts["lesion_kinds"] or not PRODUCTS[name].needs_lesions)
     ]
     if any(PRODUCTS[name].needs_statistics for name in names):
         from scripts.prediction.measures.statistics import measure

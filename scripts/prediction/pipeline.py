@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -14,10 +14,16 @@ import torch
 from monai.data import MetaTensor
 from numpy.typing import NDArray
 
+from scripts.datasets.candidates import Candidate
 from scripts.prediction.ct_sources import LIMITS
+from scripts.prediction.network.confidence import (
+    faint_candidates,
+    lesion_candidates,
+    with_confidence,
+)
 from scripts.prediction.network.model import Model
 from scripts.prediction.network.segments import number_segments
-from scripts.prediction.result import Prediction
+from scripts.prediction.result import Prediction, Segment
 from scripts.volumes.dicom.series_volume import Series, read_series
 from scripts.volumes.geometry import Floats, lps_to_ras, reverse_axes
 from scripts.volumes.hounsfield import why_not_hounsfield, why_not_int16
@@ -61,7 +67,7 @@ def predict_volume(
         source: a volume file, a folder with the files of one DICOM series, or such a series.
         study: name of the results.
         facts: for :class:`Prediction`.
-        watch: records the seconds of read, preprocess, network and postprocess.
+        watch: records the seconds of read, preprocess, network, postprocess and candidates.
 
     Returns:
         Arrays in the source's own index order; of a resampled series, on its regular grid.
@@ -82,16 +88,21 @@ def predict_volume(
         data["pred"] = model.probabilities(data[KEY])
     data[KEY] = _emptied(data[KEY])
     with watch.step("postprocess"):
-        data = model.restoring(model.cleaning(data))
-        labels = _zyx(data["pred"], np.uint8)
-        lungs = _zyx(data["lung"], np.bool_) if "lung" in data else None
-        del data
+        cleaned = model.restoring(model.cleaning(dict(data)))
+        labels = _zyx(cleaned["pred"], np.uint8)
+        lungs = _zyx(cleaned["lung"], np.bool_) if "lung" in cleaned else None
+        del cleaned
         mask, segments = number_segments(labels, model.segments)
+        del labels
+    with watch.step("candidates"):
+        candidates = tuple(_candidates(model, data, mask, segments, affine, study))
+        del data
     return Prediction(
         hu=hu,
         mask=mask,
         affine=affine,
-        segments=segments,
+        segments=with_confidence(segments, candidates),
+        candidates=candidates,
         study=study,
         lungs=lungs,
         dicom_slices=source.slices if isinstance(source, Series) else (),
@@ -99,6 +110,34 @@ def predict_volume(
         meanings={rule.kind: rule.meaning for rule in model.segments},
         facts={} if facts is None else facts,
     )
+
+
+def _candidates(
+    model: Model,
+    data: dict[str, Any],
+    mask: NDArray[Any],
+    segments: Sequence[Segment],
+    affine: Floats,
+    study: str,
+) -> Iterator[Candidate]:
+    """Yield the lesions of the mask, and fainter ones, with their confidence.
+
+    Volumes are restored to the source's grid one after another, for memory.
+    """
+    rules = [rule for rule in model.segments if rule.numbered]
+    scores = data["pred"]
+    for rule in rules:
+        # one channel is the probability of the only label; more are those of all classes
+        channel = rule.label if len(scores) > 1 else 0
+        restored = model.restoring({**data, "pred": scores[channel : channel + 1]})
+        probability = _zyx(restored["pred"], np.float32)
+        del restored
+        lesions = [s for s in segments if s.lesion and s.kind == rule.kind]
+        yield from lesion_candidates(mask, lesions, probability, affine, study)
+        if model.fainter_cleaning is None:
+            continue
+        fainter = _zyx(model.restoring(model.fainter_cleaning(dict(data)))["pred"], np.uint8)
+        yield from faint_candidates(fainter, mask, rule, probability, affine, study)
 
 
 def _loaded(model: Model, source: Path | Series) -> dict[str, Any]:

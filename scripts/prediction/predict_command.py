@@ -31,6 +31,7 @@ def predict(
     unchecked_model: bool = False,
     check_hu: bool = True,
     threshold: float | None = None,
+    candidate_threshold: float | None = None,
     flips: str | None = None,
     products: str | None = None,
     rtstruct: bool = False,
@@ -42,9 +43,10 @@ def predict(
     """Segment every CT at a path with a trained bundle.
 
     Writes OUTPUT/<study>/ with mask.nii.gz, segmentation.dcm (of DICOM sources), statistics.json
-    and .csv, overview.png, report.html and manifest.json, and OUTPUT/summary.json. A study that
-    cannot be predicted is reported on one line; the others are still predicted. The same command
-    resumes an interrupted run. Under torchrun the processes share the studies. Research only.
+    and .csv, candidates.csv (of bundles of lesions), overview.png, report.html and manifest.json,
+    and OUTPUT/summary.json and candidates.csv of all studies. A study that cannot be predicted is
+    reported on one line; the others are still predicted. The same command resumes an interrupted
+    run. Under torchrun the processes share the studies. Research only.
 
     Args:
         bundle: the bundle's folder, with configs/inference.json.
@@ -58,12 +60,14 @@ def predict(
         unchecked_model: accept weights without a record of how they were trained, at your own risk.
         check_hu: refuse a CT whose values cannot be HU; false if they are known to be right.
         threshold: least probability of a segmented voxel; by default the one of the training.
+        candidate_threshold: least probability of a voxel of a candidate lesion, at most the
+            threshold: candidates.csv also lists lesions too faint for the mask; by default 0.1.
         flips: x, y or x,y: also predict the CT flipped along these axes, and average.
         geometry: what becomes of a DICOM series of a tilted gantry, or with missing or unevenly
             spaced slices: refuse, or resample: predict it on a regular grid, and put the mask back
             on its slices in the DICOM objects.
-        products: files to write, of mask, seg, rtstruct, statistics, overview, report, separated
-            by commas; by default all but rtstruct.
+        products: files to write, of mask, seg, rtstruct, statistics, candidates, overview, report,
+            separated by commas; by default all but rtstruct.
         rtstruct: also write rtstruct.dcm, for DICOM sources.
         device: cpu, cuda:0 ...; by default that of the config: a GPU if available.
         engine: software that runs the network: torch, or openvino, which runs on the CPU.
@@ -83,6 +87,7 @@ def predict(
         unchecked_model=unchecked_model,
         check_hu=read_truth("check_hu", check_hu),
         threshold=check_threshold(threshold),
+        candidate_threshold=check_threshold(candidate_threshold, "candidate_threshold"),
         flips=check_flips(flips),
         device=check_device(device) or _own_device(share, chosen_engine),
         engine=chosen_engine,

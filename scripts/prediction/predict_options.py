@@ -29,6 +29,7 @@ class Options:
         unchecked_model: accept weights without a record of how they were trained.
         check_hu: refuse a CT whose values cannot be HU.
         threshold: least probability of a segmented voxel; None for that of the training.
+        candidate_threshold: least probability of a voxel of a candidate; None for the default.
         flips: world axes along which the CT is flipped for further passes.
         device: a torch device; empty for that of the config.
         engine: one of :data:`scripts.prediction.network.engines.ENGINES`.
@@ -43,6 +44,7 @@ class Options:
     unchecked_model: bool = False
     check_hu: bool = True
     threshold: float | None = None
+    candidate_threshold: float | None = None
     flips: tuple[str, ...] = ()
     device: str = ""
     engine: str = "torch"
@@ -93,8 +95,8 @@ def check_flips(value: object) -> tuple[str, ...]:
     return tuple(sorted(flips))
 
 
-def check_threshold(value: object) -> float | None:
-    """Read the least probability of a segmented voxel.
+def check_threshold(value: object, name: str = "threshold") -> float | None:
+    """Read the least probability of a voxel, of the mask or of a candidate.
 
     Raises:
         ValueError: for anything but a number between 0 and 1.
@@ -103,7 +105,7 @@ def check_threshold(value: object) -> float | None:
         return None
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not 0 < value < 1:  # type: ignore[operator]
-        raise ValueError(f"threshold: must be a probability between 0 and 1, got {value!r}")
+        raise ValueError(f"{name}: must be a probability between 0 and 1, got {value!r}")
     return float(value)  # type: ignore[arg-type]
 
 

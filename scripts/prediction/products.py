@@ -1,4 +1,4 @@
-"""The products of a prediction by name: mask, DICOM objects, statistics, picture, page."""
+"""The products of a prediction by name: mask, DICOM objects, lists, picture, page."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts.datasets.candidates import FILE as CANDIDATES
+from scripts.datasets.candidates import write_candidates
 from scripts.prediction.result import Prediction
 from scripts.storage.files import atomic_path
 from scripts.volumes.formats.nifti import nifti_of
@@ -21,12 +23,14 @@ class Product:
         files: names in the study's folder.
         write: "module:function", imported when it is used.
         needs_dicom: whether it can only be made of DICOM sources.
+        needs_lesions: whether it can only be made of bundles that number lesions.
         needs_statistics: whether the function takes the measured statistics.
     """
 
     files: tuple[str, ...]
     write: str
     needs_dicom: bool = False
+    needs_lesions: bool = False
     needs_statistics: bool = False
 
     def writer(self) -> Callable[..., None]:
@@ -53,6 +57,9 @@ PRODUCTS = {
         "scripts.prediction.measures.statistics:write_statistics",
         needs_statistics=True,
     ),
+    "candidates": Product(
+        (CANDIDATES,), "scripts.prediction.products:write_candidate_list", needs_lesions=True
+    ),
     "overview": Product(("overview.png",), "scripts.prediction.report.overview:write_overview"),
     "report": Product(
         ("report.html",), "scripts.prediction.report.page:write_report", needs_statistics=True
@@ -65,6 +72,11 @@ def write_mask(prediction: Prediction, path: Path) -> None:
     """Write the mask as NIfTI in the source's index order, without patient data."""
     with atomic_path(path) as file:
         nifti_of(prediction.mask, prediction.affine).to_filename(file)
+
+
+def write_candidate_list(prediction: Prediction, path: Path) -> None:
+    """Write the candidates of a study in the format of LUNA16's submission."""
+    write_candidates(path, prediction.candidates)
 
 
 def write_product(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.datasets.candidates import Candidate
 from scripts.datasets.segment_classes import SegmentClass, meaning_of
 from scripts.volumes.dicom.slice import SliceFile
 from scripts.volumes.geometry import Floats, index_to_world, spacing_of
@@ -24,12 +25,17 @@ class Segment:
         kind: its class, a name of the bundle's channel_def: nodule, liver, bone, kidney, ...
         name: displayed name: the kind, for lesions with a number ("nodule 2").
         lesion: whether it is a lesion, of which there may be several, rather than an organ.
+        probability: of a lesion, the highest that the network gives one of its voxels; None if
+            unknown.
+        mean_probability: the mean over its voxels.
     """
 
     number: int
     kind: str
     name: str
     lesion: bool = False
+    probability: float | None = None
+    mean_probability: float | None = None
 
     @property
     def label(self) -> str:
@@ -52,6 +58,8 @@ class Prediction:
             sources.
         stack: positions of the DICOM slices if the arrays were resampled from them.
         study: name of the results, without patient data.
+        candidates: every lesion of the mask with its confidence, and fainter ones that the mask
+            does not show (segment 0).
         meanings: kind -> its codes and colour, as the bundle's config declares them.
         facts: provenance for the manifest and the page: bundle, version, hash of the weights,
             warnings.
@@ -65,6 +73,7 @@ class Prediction:
     lungs: NDArray[np.bool_] | None = None
     dicom_slices: tuple[SliceFile, ...] = ()
     stack: SliceStack | None = None
+    candidates: tuple[Candidate, ...] = ()
     meanings: Mapping[str, SegmentClass | None] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
 

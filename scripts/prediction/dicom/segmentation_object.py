@@ -155,6 +155,11 @@ def _description(segment: Segment, code: SegmentClass, algorithm: Algorithm) -> 
         anatomic_regions=None if code.region is None else [code.region],
         display_color=highdicom.color.CIELabColor.from_string(code.colour),
     )
+    if segment.probability is not None:
+        description.SegmentDescription = (
+            f"Confidence of the network {segment.probability:.4f} (highest probability inside), "
+            f"mean {segment.mean_probability:.4f}; not a risk of disease"
+        )
     _add_side(description, code)
     return description
 

@@ -36,6 +36,8 @@ DEFINITIONS = {
     "largest_component_share": "share of the volume in the largest component; voxels are joined by "
     "faces",
     "touches_edge": "sides of the scanned volume that it reaches, where it may be cut off",
+    "probability": "the highest probability that the network gives a voxel inside, from 0 to 1; "
+    "mean_probability: over all voxels inside. Confidence of the network, not a risk of disease",
 }
 CSV_COLUMNS = (
     *("number", "kind", "name", "voxels", "volume_mm3", "volume_ml", "mean_hu", "sd_hu"),
@@ -44,7 +46,7 @@ CSV_COLUMNS = (
     *("centre_x_lps_mm", "centre_y_lps_mm", "centre_z_lps_mm"),
     *("centre_slice_index_0based", "centre_slice_number_1based"),
     *("first_slice_number_1based", "last_slice_number_1based"),
-    *("lung_side", "largest_component_share", "touches_edge"),
+    *("lung_side", "largest_component_share", "touches_edge", "probability", "mean_probability"),
 )
 
 Box = tuple[slice, ...]
@@ -166,6 +168,8 @@ def _lesion(
         "last_slice_number_1based": box[0].stop,
         "lung_side": sides.side_of(centre) if sides else UNKNOWN,
         "touches_edge": _edges(box, mask.shape, view),
+        "probability": _known(segment.probability),
+        "mean_probability": _known(segment.mean_probability),
     }
 
 
@@ -232,6 +236,10 @@ def _edges(box: Box, shape: tuple[int, ...], view: AxialView) -> list[str]:
 
 def _voxel_mm3(view: AxialView) -> float:
     return float(abs(np.linalg.det(view.affine[:3, :3])))
+
+
+def _known(probability: float | None) -> float | None:
+    return None if probability is None else round(probability, 6)
 
 
 def _rounded(value: float) -> float:

@@ -37,6 +37,7 @@ PLACES = {
     *("progress", "run", "inferring"),
 }
 SLICES_AT_ONCE = 8  # converted to probabilities together
+CANDIDATE_THRESHOLD = 0.1  # least probability of a voxel of a candidate, unless another is asked
 
 Transformation = Callable[[dict[str, Any]], dict[str, Any]]
 
@@ -55,7 +56,7 @@ class Model:
     Each is built at its first use by MONAI's ConfigParser, as in ``run inferring``.
 
     Args:
-        options: bundle, overlays, checkpoints, threshold, device, engine.
+        options: bundle, overlays, checkpoints, thresholds, device, engine.
 
     Raises:
         FileNotFoundError: when the bundle has no such file.
@@ -80,6 +81,11 @@ class Model:
                     "config has no id `threshold`; omit the option"
                 )
             self.parser["threshold"] = options.threshold
+        if options.candidate_threshold is not None and "threshold" not in self.parser:
+            raise ValueError(
+                "candidate_threshold: this bundle takes the most probable class of each voxel and "
+                "its config has no id `threshold`; omit the option"
+            )
         self.config = _without_macros(self.parser)
         self.device: torch.device = self._built("device")
         self.engine = Engine(options.engine, self.device)
@@ -128,6 +134,29 @@ class Model:
     def cleaning(self) -> Transformation:
         """Transforms from probabilities to a label map."""
         built: Transformation = self._built("cleaning")
+        return built
+
+    @cached_property
+    def fainter_cleaning(self) -> Transformation | None:
+        """The cleaning at the candidates' threshold; None if that is the mask's, or there is none.
+
+        Raises:
+            ValueError: for a candidate threshold above the mask's.
+        """
+        if "threshold" not in self.parser:
+            return None
+        of_mask, asked = float(self._built("threshold")), self.options.candidate_threshold
+        lower = min(CANDIDATE_THRESHOLD, of_mask) if asked is None else asked
+        if lower > of_mask:
+            raise ValueError(
+                f"candidate_threshold: must be at most the mask's threshold {of_mask:g}, "
+                f"got {lower:g}"
+            )
+        if lower == of_mask:
+            return None
+        parser = ConfigParser(deepcopy(self.parser.get()))
+        parser["threshold"] = lower
+        built: Transformation = parser.get_parsed_content("cleaning")
         return built
 
     @property

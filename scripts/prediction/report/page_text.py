@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ TERMS = {
     "lung_side": "Lung",
     "largest_component_share": "Largest component",
     "touches_edge": "Cut off at",
+    "probability": "Confidence",
 }
 
 
@@ -98,10 +100,11 @@ def tables(statistics: dict[str, Any], *, with_side: bool) -> list[Table]:
 
 def _lesion_table(statistics: dict[str, Any], *, with_side: bool) -> Table:
     word = lesion_word(statistics).capitalize()
+    with_confidence = any(one["probability"] is not None for one in statistics["lesions"])
     head = (
         *(word, "Longest diameter, mm", "Perpen\u00addicular, mm", "Volume, mm\u00b3"),
         *("Mean \u00b1 SD, HU", *(["Lung"] if with_side else [])),
-        *("Slice", "Centre x, y, z, mm (LPS)"),
+        *("Slice", "Centre x, y, z, mm (LPS)", *(["Confidence"] if with_confidence else [])),
     )
     rows = [
         Finding(
@@ -116,11 +119,18 @@ def _lesion_table(statistics: dict[str, Any], *, with_side: bool) -> Table:
                 *([_side(one)] if with_side else []),
                 str(one["diameter_slice_number_1based"]),
                 ", ".join(number(value, 1) for value in one["centre_lps_mm"]),
+                *([_confidence(one)] if with_confidence else []),
             ),
         )
         for one in statistics["lesions"]
     ]
     return Table(plural(word), head, rows)
+
+
+def _confidence(one: Mapping[str, Any]) -> str:
+    """Return the highest probability in per cent; never 100 % unless it is 1."""
+    probability = one["probability"]
+    return DASH if probability is None else f"{math.floor(1000 * probability) / 10:.1f} %"
 
 
 def _side(one: Mapping[str, Any]) -> str:

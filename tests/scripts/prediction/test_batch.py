@@ -57,6 +57,23 @@ def test_two_jobs_then_as_one(liver_options, tmp_path):
         assert ones[name] == twos[name]
 
 
+def test_study_added_later_then_candidates_of_all_in_one_file(lung_options, tmp_path):
+    for count, name in enumerate(("1.2.3", "1.2.4"), start=1):
+        write_nifti(tmp_path / "in" / f"{name}.nii.gz", bright_chest(nodules=count))
+        given = (lung_options, tmp_path / "in", tmp_path / "out", "--products", "candidates")
+        assert say(*given) == 0
+    _, *rows = (tmp_path / "out" / "candidates.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["1.2.3", "1.2.4", "1.2.4"]
+    assert say(lung_options, tmp_path / "in", tmp_path / "out", "--products", "mask") == 0
+    assert not (tmp_path / "out" / "candidates.csv").exists()
+
+
+def test_candidates_of_organs_then_not_written(liver_options, tmp_path):
+    write_nifti(tmp_path / "in" / "scan.nii.gz", abdomen())
+    assert say(liver_options, tmp_path / "in", tmp_path / "out", "--products", "candidates") == 0
+    assert not list((tmp_path / "out").rglob("candidates.csv"))
+
+
 def truncated(folder):
     file = write_series(folder, abdomen(), series="cut")[0]
     file.write_bytes(file.read_bytes()[:-100])

@@ -76,6 +76,7 @@ def test_fingerprint_when_anything_that_decides_the_result_changes_then_another(
         fingerprint(Model(replace(lung_options, flips=("x",))), "source"),
         fingerprint(Model(replace(lung_options, products=("mask",))), "source"),
         fingerprint(Model(replace(lung_options, threshold=0.4)), "source"),
+        fingerprint(Model(replace(lung_options, candidate_threshold=0.4)), "source"),
         fingerprint(Model(replace(lung_options, geometry="resample")), "source"),
         fingerprint(Model(liver_options), "source"),
     ]
@@ -96,11 +97,15 @@ def test_facts_then_one_hash_of_all_weights(lung_options):
 
 def test_command_then_without_paths_and_with_what_was_chosen():
     options = Options(
-        Path("/home/quixotic/bundle"), checkpoints=("/home/quixotic/a.pt",), threshold=0.4
+        Path("/home/quixotic/bundle"),
+        checkpoints=("/home/quixotic/a.pt",),
+        threshold=0.4,
+        candidate_threshold=0.05,
     )
     command = command_of(options)
     assert "quixotic" not in command
-    assert command.endswith("--source SOURCE --output OUTPUT --ckpt_path a.pt --threshold 0.4")
+    thresholds = "--threshold 0.4 --candidate_threshold 0.05"
+    assert command.endswith(f"--source SOURCE --output OUTPUT --ckpt_path a.pt {thresholds}")
 
 
 @pytest.mark.parametrize(

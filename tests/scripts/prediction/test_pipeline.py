@@ -8,6 +8,7 @@ from monai.data import MetaTensor
 
 from scripts.prediction.network.model import Model
 from scripts.prediction.pipeline import Stopwatch, predict_volume
+from scripts.volumes.geometry import index_to_world
 from tests.bundles.bundle_commands import run_here
 from tests.scripts.prediction.shapes import ORDERS, abdomen, chest
 from tests.scripts.prediction.studies import (
@@ -69,7 +70,9 @@ def test_steps_then_timed(liver_options, tmp_path):
     watch = Stopwatch()
     source = write_nifti(tmp_path / "scan.nii.gz", abdomen())
     predict_volume(Model(liver_options), source, study="scan", watch=watch)
-    assert watch.seconds.keys() == {"read", "preprocess", "network", "postprocess"}
+    assert watch.seconds.keys() == {
+        *("read", "preprocess", "network", "postprocess", "candidates"),
+    }
     assert all(seconds >= 0 for seconds in watch.seconds.values())
 
 
@@ -103,6 +106,53 @@ def test_threshold_then_decides_what_counts(lung_options, tmp_path):
         )
         counts.append((predict_volume(Model(options), source, study="s").mask > 0).sum())
     assert counts[0] > 2 * counts[1]
+
+
+FAINT_HU = 178  # where the network gives 0.33
+
+
+@pytest.mark.parametrize("order", [((0, 1, 2), (1, 1, 1)), TURNED], ids=["LPS", "turned"])
+def test_faint_nodule_then_a_candidate_that_the_mask_does_not_show(lung_options, tmp_path, order):
+    drawn = bright_chest(order=order)
+    drawn.hu[drawn.mask == 3] = FAINT_HU
+    source = write_nifti(tmp_path / "scan.nii.gz", drawn)
+    found = predict_volume(Model(lung_options), source, study="1.2.3")
+    assert [one.segment for one in found.candidates] == [1, 2, 0]
+    assert {one.series_uid for one in found.candidates} == {"1.2.3"}
+    numbers = sorted((1, 2), key=lambda number: -(drawn.mask == number).sum())
+    for candidate, number in zip(found.candidates, [*numbers, 3], strict=True):
+        middle = np.argwhere(drawn.mask == number)[:, ::-1].mean(axis=0)
+        place = index_to_world(middle, drawn.affine)
+        np.testing.assert_allclose(candidate.centre_lps_mm, place, atol=1e-3)
+    value = (FAINT_HU + 1000) / 1400
+    expected = 1 / (1 + np.exp(85 - 100 * value))
+    assert found.candidates[2].probability == pytest.approx(expected, abs=0.05)  # bfloat16
+    bright, others = found.segments[0], Model(replace(lung_options, candidate_threshold=0.4))
+    assert bright.probability == found.candidates[0].probability > 0.999
+    assert bright.mean_probability == pytest.approx(bright.probability, abs=1e-3)
+    without = predict_volume(others, source, study="1.2.3")
+    assert without.candidates == found.candidates[:2]
+    np.testing.assert_array_equal(without.mask, found.mask)
+
+
+def test_several_networks_and_flips_then_confidence_is_of_their_mean(lung_options, tmp_path):
+    _, doubtful = one_convolution(tmp_path, "doubtful", ((-96.0, 100.0),))
+    files = (*lung_options.checkpoints, doubtful)
+    options = replace(lung_options, checkpoints=files, flips=("x",), threshold=0.4)
+    source = write_nifti(tmp_path / "scan.nii.gz", bright_chest())
+    found = predict_volume(Model(options), source, study="scan")
+    value = (350 + 1000) / 1400
+    both = [1 / (1 + np.exp(-offset - 100 * value)) for offset in (-85, -96)]
+    assert len(found.segments) == 3
+    for segment in found.segments:
+        assert segment.probability == pytest.approx(np.mean(both), abs=0.02)
+
+
+def test_organs_then_no_candidate(liver_options, tmp_path):
+    source = write_nifti(tmp_path / "scan.nii.gz", abdomen())
+    found = predict_volume(Model(liver_options), source, study="scan")
+    assert found.candidates == ()
+    assert all(segment.probability is None for segment in found.segments)
 
 
 @pytest.mark.parametrize(

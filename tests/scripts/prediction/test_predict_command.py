@@ -29,7 +29,7 @@ from tests.scripts.prediction.studies import (
 pytestmark = pytest.mark.usefixtures("_at_the_root", "_fresh_model")
 ALL = {
     *("mask.nii.gz", "segmentation.dcm", "rtstruct.dcm", "statistics.json", "statistics.csv"),
-    *("overview.png", "report.html", "manifest.json"),
+    *("candidates.csv", "overview.png", "report.html", "manifest.json"),
 }
 
 
@@ -89,6 +89,21 @@ def test_products_then_tell_of_one_mask(predicted):
     assert len(pydicom.dcmread(folder / "segmentation.dcm").SegmentSequence) == 3
     assert len(pydicom.dcmread(folder / "rtstruct.dcm").ROIContourSequence) == 3
     assert len(json.loads((folder / "statistics.json").read_text())["lesions"]) == 3
+
+
+def test_candidates_then_of_each_study_and_of_all_in_luna16s_format(predicted):
+    (folder,) = (path for path in predicted[0].iterdir() if path.is_dir())
+    text = (folder / "candidates.csv").read_text()
+    assert (predicted[0] / "candidates.csv").read_text() == text
+    header, *rows = text.splitlines()
+    assert header == "seriesuid,coordX,coordY,coordZ,probability"
+    statistics = json.loads((folder / "statistics.json").read_text())["lesions"]
+    found = sorted(tuple(map(float, row.split(",")[1:4])) for row in rows)
+    assert found == sorted(tuple(lesion["centre_lps_mm"]) for lesion in statistics)
+    assert {row.split(",")[0] for row in rows} == {folder.name}
+    assert all(lesion["mean_probability"] > 0.99 for lesion in statistics)
+    described = pydicom.dcmread(folder / "segmentation.dcm").SegmentSequence
+    assert "highest probability inside" in described[0].SegmentDescription
 
 
 def test_manifest_then_says_what_made_it(predicted, lung_options):

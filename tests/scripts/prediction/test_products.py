@@ -15,7 +15,7 @@ def test_writer_of_every_product_then_importable(name):
     assert callable(PRODUCTS[name].writer())
 
 
-@pytest.mark.parametrize("name", ["mask", "statistics", "overview", "report"])
+@pytest.mark.parametrize("name", ["mask", "statistics", "candidates", "overview", "report"])
 def test_product_then_exactly_its_files_are_written(name, tmp_path):
     prediction = chest()
     names = write_product(name, prediction, tmp_path, measure(prediction))

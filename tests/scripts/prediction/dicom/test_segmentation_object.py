@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import highdicom
 import numpy as np
 import pydicom
@@ -145,6 +147,16 @@ def test_segments_then_described_in_codes_colours_and_who_found_them(folder, tmp
         assert item.algorithm_identification.version == "0.2.0"
         colour = highdicom.color.CIELabColor.from_dicom_value(item.RecommendedDisplayCIELabValue)
         np.testing.assert_allclose(colour.to_rgb(clip=True), code.rgb, atol=1)
+
+
+def test_confidence_of_a_lesion_then_in_the_description_of_its_segment(folder, tmp_path):
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[2, 3, 4] = 1
+    sure = replace(NODULE[0], probability=0.875, mean_probability=0.5)
+    path = written(predicted(folder, mask, (sure,)), tmp_path)
+    (described,) = pydicom.dcmread(path).SegmentSequence
+    assert described.SegmentDescription.startswith("Confidence of the network 0.8750")
+    assert not errors_of(path)
 
 
 def test_model_unknown_then_said_so(folder, tmp_path):

@@ -60,6 +60,17 @@ def test_flipped_axes_then_those_of_the_world_not_of_the_array():
 def test_threshold_where_the_config_has_none_then_refused(liver_options):
     with pytest.raises(ValueError, match="threshold: this bundle takes the most probable class"):
         Model(replace(liver_options, threshold=0.4))
+    with pytest.raises(ValueError, match="candidate_threshold: this bundle takes the most"):
+        Model(replace(liver_options, candidate_threshold=0.05))
+    assert Model(liver_options).fainter_cleaning is None
+
+
+def test_candidate_threshold_then_at_most_that_of_the_mask(lung_options):
+    with pytest.raises(ValueError, match="at most the mask's threshold 0.5, got 0.6"):
+        _ = Model(replace(lung_options, candidate_threshold=0.6)).fainter_cleaning
+    assert Model(replace(lung_options, candidate_threshold=0.5)).fainter_cleaning is None
+    assert Model(replace(lung_options, threshold=0.05)).fainter_cleaning is None
+    assert Model(lung_options).fainter_cleaning is not None
 
 
 def test_config_hash_then_of_what_is_predicted_not_of_places(lung_options, tmp_path):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from scripts.prediction.measures.statistics import measure
@@ -58,6 +60,18 @@ def test_tables_of_lesions_then_the_lung_only_with_a_lung_field(with_side):
     assert all(len(row.cells) == len(table.head) - 1 for row in table.rows)
     terms = [row.term for row in definition_rows(statistics, with_side=with_side)]
     assert ("Lung" in terms) is with_side
+
+
+def test_confidence_of_lesions_then_shown_if_known_and_not_rounded_up_to_certainty():
+    prediction = chest()
+    (table,) = tables(measure(prediction), with_side=False)
+    assert "Confidence" not in table.head
+    first, *others = prediction.segments
+    segments = (replace(first, probability=0.99999, mean_probability=0.75), *others)
+    (table,) = tables(measure(replace(prediction, segments=segments)), with_side=False)
+    assert table.head[-1] == "Confidence"
+    assert [row.cells[-1] for row in table.rows] == ["99.9 %", "\u2013", "\u2013"]
+    assert all(len(row.cells) == len(table.head) - 1 for row in table.rows)
 
 
 def test_definitions_then_every_one_of_the_statistics_in_words():
