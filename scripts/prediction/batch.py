@@ -28,6 +28,7 @@ from scripts.prediction.one_series import (
     PREDICTED,
     Outcome,
     Task,
+    lost_study,
     model_of,
     predict_study,
 )
@@ -228,7 +229,7 @@ def _work(tasks: Sequence[Task], jobs: int, *, shown: bool) -> Iterator[Outcome]
         total=len(tasks), unit="study", desc="predict", dynamic_ncols=True, disable=not shown
     )
     with bar:
-        for outcome in work_through(predict_study, tasks, jobs):
+        for outcome in work_through(predict_study, tasks, jobs, lost=lost_study):
             bar.update()
             if outcome.status == FAILED:
                 bar.write(f"failed: {outcome.message}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import os
 import secrets
 import shutil
@@ -260,6 +261,14 @@ def _failed(task: Task, ready: SourceAccess | None, error: Exception, seconds: f
         reason = "its files cannot be read, or the temporary folder is full"
     message = f"{task.source.location}: {message}"
     return Outcome(task.source.name, FAILED, round(seconds, 2), reason, message)
+
+
+def lost_study(task: Task, reason: str) -> Outcome:
+    """Report a study whose process died; what it had begun to write is removed."""
+    for prefix in LEFTOVERS:
+        for folder in task.output.glob(f"{prefix}*-{glob.escape(task.source.name)}"):
+            shutil.rmtree(folder, ignore_errors=True)
+    return Outcome(task.source.name, FAILED, 0.0, reason, f"{task.source.location}: {reason}")
 
 
 def cause_of(error: BaseException) -> BaseException:

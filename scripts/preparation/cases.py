@@ -188,6 +188,13 @@ def prepare_case(task: CaseTask) -> CaseOutcome:
     return CaseOutcome(scan.id, plain(record))
 
 
+def lost_case(task: CaseTask, reason: str) -> CaseOutcome:
+    """Report a scan whose process died; what it had begun to write is removed."""
+    _clear(task)
+    file = "" if task.scan.image_file is None else task.scan.image_file.name
+    return CaseOutcome(task.scan.id, problem=Problem(task.scan.id, file, reason))
+
+
 def one_line(error: Exception) -> str:
     """Return the message of an error on one line; its type if it has none."""
     return " ".join(str(error).split()) or type(error).__name__
@@ -202,16 +209,22 @@ def _write(
     """Write arrays and volumes of a scan, and ``scan.json`` last."""
     with writing_into(task.output):
         (task.folder / "scan.json").unlink(missing_ok=True)
-        for leftover in task.folder.glob(f"{PART}*"):  # of a run that was killed
-            leftover.unlink(missing_ok=True)
+        _clear(task)
         for name, stack in stacks.items():
             with atomic_path(task.folder / f"{name}.npy") as temporary:
                 np.save(temporary, stack)
         for path, volume in volumes.items():
-            clear_leftovers(path)
             with atomic_path(path) as temporary:
                 nibabel.save(volume, temporary)
         write_json(task.folder / "scan.json", record)
+
+
+def _clear(task: CaseTask) -> None:
+    """Remove unfinished files of a process that was killed."""
+    for leftover in task.folder.glob(f"{PART}*"):
+        leftover.unlink(missing_ok=True)
+    for path in task.volume_files().values():
+        clear_leftovers(path)
 
 
 def _record(task: CaseTask, labelled: Labelled) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from scripts.bundle.record import provenance
 from scripts.datasets.contract import DataSet, Listing, Scan
 from scripts.datasets.problems import Problem
 from scripts.datasets.shares import PARTITIONS
-from scripts.preparation.cases import CaseOutcome, CaseTask, find_prepared, prepare_case
+from scripts.preparation.cases import CaseOutcome, CaseTask, find_prepared, lost_case, prepare_case
 from scripts.preparation.cohort_report import Report, write_report
 from scripts.preparation.partitions import (
     check_split_early,
@@ -214,7 +214,6 @@ def prepare_all(tasks: Sequence[CaseTask], jobs: int | None) -> Iterator[CaseOut
 
     Raises:
         OutputError: when the output cannot be written.
-        OSError: when a process was killed, for example for lack of memory.
     """
     with tqdm(total=len(tasks), unit="scan", desc="prepare", dynamic_ncols=True) as progress:
         remaining: list[CaseTask] = []
@@ -226,7 +225,8 @@ def prepare_all(tasks: Sequence[CaseTask], jobs: int | None) -> Iterator[CaseOut
             progress.update()
             yield reusable
         progress.unpause()  # estimate the remaining time from the scans that are prepared
-        for outcome in work_through(prepare_case, remaining, jobs or jobs_for(len(remaining))):
+        jobs = jobs or jobs_for(len(remaining))
+        for outcome in work_through(prepare_case, remaining, jobs, lost=lost_case):
             progress.update()
             if outcome.problem is not None:
                 progress.write(f"  {outcome.problem}")

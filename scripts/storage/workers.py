@@ -8,9 +8,12 @@ import resource
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,46 +24,107 @@ Outcome = TypeVar("Outcome")
 
 
 def work_through(
-    function: Callable[[Task], Outcome], tasks: Sequence[Task], jobs: int
+    function: Callable[[Task], Outcome],
+    tasks: Sequence[Task],
+    jobs: int,
+    *,
+    lost: Callable[[Task, str], Outcome] | None = None,
 ) -> Iterator[Outcome]:
     """Yield the outcome of each task as soon as it is finished.
 
     Each process works on one task at a time. After an error or Ctrl-C, running tasks are finished
-    and no further task is started.
+    and no further task is started. When a process dies, as in a crash of a library's C code or when
+    the system is short of memory, the tasks that were running are repeated one at a time, and then
+    the others are continued.
 
     Args:
         function: a module-level function; an exception it raises stops the whole run.
         tasks: arguments of the function, picklable.
         jobs: number of processes; with 1 the tasks run in this process.
+        lost: returns the outcome of a task whose process died also when the task was repeated
+            alone, from the task and the reason; None to stop the whole run.
 
     Raises:
-        OSError: when a process was killed, for example by a system short of memory.
+        OSError: when a process died and there is no ``lost``.
 
     Example:
         >>> list(work_through(abs, [-1, 2], jobs=1))
         [1, 2]
     """
-    workers = min(jobs, len(tasks))
-    if workers <= 1:
+    if jobs <= 1 or (len(tasks) <= 1 and lost is None):
         yield from map(function, tasks)
         return
+    context = _context(function)
+    waiting = deque(tasks)
+    while waiting:
+        for task in (yield from _until_one_dies(function, waiting, jobs, context)):
+            yield _repeated(function, task, context, lost)
+
+
+def _context(function: Callable[[Task], Outcome]) -> BaseContext:
     # not "fork": torch and SimpleITK have threads, for which a forked process would wait forever
     methods = multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
     if "forkserver" in methods:
         context.set_forkserver_preload([function.__module__])
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin) as pool:
-        futures = [pool.submit(function, task) for task in tasks]
-        try:
-            for future in as_completed(futures):
+    return context
+
+
+def _until_one_dies(
+    function: Callable[[Task], Outcome], waiting: deque[Task], jobs: int, context: BaseContext
+) -> Generator[Outcome, None, list[Task]]:
+    """Yield outcomes of the waiting tasks; return those that were running when a process died."""
+    running: dict[Future[Outcome], Task] = {}
+    workers = min(jobs, len(waiting))
+    with (
+        ProcessPoolExecutor(workers, mp_context=context, initializer=_begin) as pool,
+        suppress(BrokenProcessPool),
+    ):
+        while waiting or running:
+            while waiting and len(running) < workers:
+                future = pool.submit(function, waiting[0])
+                running[future] = waiting.popleft()
+            done = wait(running, return_when=FIRST_COMPLETED).done
+            for future in done:
                 yield future.result()
-        except BrokenProcessPool as error:
-            raise OSError(
-                f"jobs: a process was killed, probably for lack of memory with {workers} at once; "
-                "run the same command with a smaller --jobs to continue"
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+                del running[future]
+    finished = [future for future in running if future.exception() is None]
+    for future in finished:
+        yield future.result()
+    return [task for future, task in running.items() if future not in finished]
+
+
+def _repeated(
+    function: Callable[[Task], Outcome],
+    task: Task,
+    context: BaseContext,
+    lost: Callable[[Task, str], Outcome] | None,
+) -> Outcome:
+    """Return the outcome of a task in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_begin) as pool:
+        future = pool.submit(function, task)
+        (process,) = pool._processes.values()
+        error = future.exception()
+    if not isinstance(error, BrokenProcessPool):
+        return future.result()
+    reason = _why_ended(process.exitcode)
+    if lost is None:
+        raise OSError(f"a process {reason}, also when it ran alone") from error
+    return lost(task, f"its process {reason}, also when it was repeated alone")
+
+
+def _why_ended(code: int | None) -> str:
+    """Say how a process ended, from its exit code.
+
+    Example:
+        >>> _why_ended(-9), _why_ended(-11)
+        ('was killed (SIGKILL), probably for lack of memory', 'crashed (SIGSEGV)')
+    """
+    if code is None or code >= 0:
+        return f"ended with exit code {code}"
+    name = signal.Signals(-code).name
+    killed = "was killed (SIGKILL), probably for lack of memory"
+    return killed if name == "SIGKILL" else f"crashed ({name})"
 
 
 def _begin() -> None:

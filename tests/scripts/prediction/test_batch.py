@@ -10,8 +10,9 @@ import zipfile
 
 import pytest
 
+from scripts.prediction import batch
 from scripts.prediction.batch import Batch, Share, lines_of, refuse_foreign
-from scripts.prediction.inventory import Inventory, Remark
+from scripts.prediction.inventory import VOLUME_FILE, Inventory, Remark, Source
 from scripts.prediction.measures import statistics
 from scripts.prediction.one_series import FAILED, KEPT, PREDICTED, Outcome
 from scripts.storage.locks import LOCK
@@ -294,3 +295,26 @@ def test_folder_whose_manifest_is_damaged_then_made_anew(liver_options, tmp_path
         (tmp_path / "out" / "summary.json").write_text(content)
         assert say(*asked) == 0
         assert summary_of(tmp_path / "out")["counts"]["predicted"] == 1
+
+
+def test_study_whose_process_died_then_failed_with_the_reason_and_its_leftovers_removed(
+    liver_options, tmp_path, capsys, monkeypatch
+):
+    def dying(function, tasks, jobs, *, lost):
+        for task in tasks:
+            for name in (".part-0a-b", ".old-0a-b", ".part-0a-ab", "b"):
+                (task.output / name).mkdir()
+            yield lost(task, "its process crashed")
+
+    found = Inventory([Source("b", VOLUME_FILE, "in/b.nii", ())])
+    monkeypatch.setattr(batch, "find_sources", lambda *_, **__: found)
+    monkeypatch.setattr(batch, "work_through", dying)
+    result = batch.predict_all(tmp_path / "in", tmp_path / "out", liver_options, jobs=2)
+    assert result.failures == 1
+    assert [(each.study, each.reason) for each in result.outcomes] == [("b", "its process crashed")]
+    assert "failed: in/b.nii: its process crashed" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        ".part-0a-ab",
+        "b",
+        "summary.json",
+    }

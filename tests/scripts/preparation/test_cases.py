@@ -5,10 +5,12 @@ import numpy as np
 import pytest
 
 from scripts.datasets.luna16.dataset import Luna16
+from scripts.preparation import cohort as cohort_module
 from scripts.preparation.cases import prepare_case
-from scripts.preparation.cohort import plan, prepare_cohort
+from scripts.preparation.cohort import Request, plan, prepare_all, prepare_cohort
 from scripts.preparation.prepare_options import SliceOptions, SplitOptions
 from tests.scripts.datasets.luna16.cohort import every_sample, request
+from tests.scripts.preparation.made_up import MadeUp, write_boxes
 
 
 def states(output):
@@ -162,3 +164,23 @@ def test_output_that_cannot_be_written_then_refused_at_once(cohort, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=r"output: cannot write into .*file.out: Not a directory"):
         prepare_cohort(request(cohort, tmp_path / "file" / "out"))
+
+
+def test_scan_whose_process_died_then_named_and_the_others_prepared(tmp_path, monkeypatch):
+    def dying_at_two(function, tasks, jobs, *, lost):
+        for task in tasks:
+            yield lost(task, "crashed") if task.scan.id == "two" else function(task)
+
+    monkeypatch.setattr(cohort_module, "work_through", dying_at_two)
+    data_set, output = MadeUp(), tmp_path / "out"
+    listing = data_set.find(write_boxes(tmp_path / "in"))
+    tasks = plan(listing, Request(data_set, tmp_path / "in", output, SliceOptions("all")))
+    left = [output / "scans" / "two" / ".part-0a-image.npy", output / "volumes"]
+    left[1] /= ".part-0a-two_label.nii.gz"
+    for file in left:
+        file.parent.mkdir(parents=True)
+        file.touch()
+    outcomes = {outcome.scan_id: outcome for outcome in prepare_all(tasks, 2)}
+    assert str(outcomes["two"].problem) == "two: crashed [scan left out]"
+    assert all(outcomes[name].record for name in ("one", "three"))
+    assert not any(file.exists() for file in left)

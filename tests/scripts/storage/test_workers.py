@@ -1,4 +1,6 @@
 import os
+import re
+import signal
 import subprocess
 import sys
 
@@ -18,8 +20,21 @@ def fail_at_two(task: int) -> int:
     return task
 
 
-def die(task: int) -> int:
-    os._exit(9)
+def die_at(task: tuple[int, int]) -> int:
+    number, how = task
+    if how > 0:
+        os.kill(os.getpid(), how)
+    if how < 0:
+        os._exit(-how)
+    return number
+
+
+def die_once(path: str) -> str:
+    """Kill its process unless the file exists, which it makes."""
+    if not os.path.exists(path):
+        open(path, "x").close()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return path
 
 
 def test_one_job_then_in_this_process():
@@ -38,9 +53,32 @@ def test_function_that_raises_then_the_run_stops(jobs):
         list(work_through(fail_at_two, [1, 2, 3], jobs))
 
 
-def test_process_killed_then_said_what_to_do():
-    with pytest.raises(OSError, match="smaller --jobs to continue"):
-        list(work_through(die, [1, 2], 2))
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        (signal.SIGKILL, r"was killed \(SIGKILL\), probably for lack of memory"),
+        (signal.SIGSEGV, r"crashed \(SIGSEGV\)"),
+        (-3, "ended with exit code 3"),
+    ],
+    ids=["killed", "crashed", "ended"],
+)
+def test_process_that_dies_then_its_task_reported_and_all_others_done(how, reason):
+    tasks = [(number, how if number in (1, 4) else 0) for number in range(6)]
+    outcomes = list(work_through(die_at, tasks, 2, lost=lambda task, why: (task[0], why)))
+    lost = dict(one for one in outcomes if isinstance(one, tuple))
+    assert sorted(lost) == [1, 4]
+    assert sorted(one for one in outcomes if isinstance(one, int)) == [0, 2, 3, 5]
+    assert re.fullmatch(f"its process {reason}, also when it was repeated alone", lost[1])
+
+
+def test_process_that_dies_when_nothing_reports_it_then_the_run_stops_with_the_reason():
+    with pytest.raises(OSError, match=r"a process was killed \(SIGKILL\).* also when it ran alone"):
+        list(work_through(die_at, [(1, signal.SIGKILL), (2, 0)], 2))
+
+
+def test_process_killed_once_as_for_lack_of_memory_then_its_task_is_done(tmp_path):
+    tasks = [str(tmp_path / "killed")] * 3
+    assert list(work_through(die_once, tasks, 2)) == tasks
 
 
 def test_nothing_to_do_then_nothing():
