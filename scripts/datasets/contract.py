@@ -149,6 +149,7 @@ class DataSet(ABC):
         slice_classes: for classes: ``--slices organ`` keeps slices with one of these; if empty,
             slices with any class but the background.
         window_hu: default display window, lower and upper bound in HU.
+        shows_air: whether every scan shows lung or air; one without cannot be in HU.
         metric: key metric of the evaluation.
         phantom: name of the ``phantom`` command that makes a synthetic cohort; None if there is
             no such command.
@@ -164,6 +165,7 @@ class DataSet(ABC):
     untested_splits: ClassVar[tuple[str, ...]] = ()
     slice_classes: ClassVar[tuple[str, ...]] = ()
     window_hu: ClassVar[tuple[float, float]]
+    shows_air: ClassVar[bool] = False
     phantom: ClassVar[str | None] = None
     auditable: ClassVar[bool] = False
 

@@ -37,6 +37,7 @@ class LidcNodules(DataSet):
     title: ClassVar[str] = "nodules of LIDC-IDRI, cut out"
     label_kinds: ClassVar[tuple[str, ...]] = ("votes",)
     window_hu: ClassVar[tuple[float, float]] = (-1000.0, 400.0)
+    shows_air: ClassVar[bool] = True
     kind = "instances"
     metric = "val_dice_per_slice"
 

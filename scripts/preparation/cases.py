@@ -170,8 +170,8 @@ def prepare_case(task: CaseTask) -> CaseOutcome:
         # before reading: a file replaced meanwhile is read again next time
         known = {"request": task.request(), "stamp": task.stamp(), "content": task.content()}
         labelled = task.data_set.read(scan)
-        if task.check_hu and (why_not := why_not_hounsfield(labelled.volume.hu)):
-            raise ValueError(f"values must be HU, {why_not}; --check_hu false uses it all the same")
+        if task.check_hu:
+            _check_hu(task.data_set, labelled)
         record = _record(task, labelled)
         stacks = _stacks(labelled, record["stored_slices"])
         volumes = {path: _volume(labelled, kind) for kind, path in task.volume_files().items()}
@@ -186,6 +186,11 @@ def prepare_case(task: CaseTask) -> CaseOutcome:
     record |= {"arrays": list(stacks), **known, "empty_wanted": task.empty_wanted}
     _write(task, record, stacks, volumes)
     return CaseOutcome(scan.id, plain(record))
+
+
+def _check_hu(data_set: DataSet, labelled: Labelled) -> None:
+    if why_not := why_not_hounsfield(labelled.volume.hu, shows_air=data_set.shows_air):
+        raise ValueError(f"values must be HU, {why_not}; --check_hu false uses it all the same")
 
 
 def lost_case(task: CaseTask, reason: str) -> CaseOutcome:

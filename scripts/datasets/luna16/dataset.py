@@ -63,6 +63,7 @@ class Luna16(DataSet):
     label_folders = {"readers": "outlines", "masks": "masks"}
     splits = {"subset": "LUNA16's ten folds"}
     window_hu = (-1000.0, 400.0)
+    shows_air = True
     metric = "val_dice_per_slice"
     phantom = "luna16"
 

@@ -65,11 +65,18 @@ def test_again_after_files_were_copied_then_known_by_their_content(cohort, prepa
     assert prepare_cohort(request(cohort, prepared)).reused == 4
 
 
-@pytest.mark.parametrize("change", [1024, None], ids=["HU + 1024", "a picture"])
+HU_CHANGES = {
+    "HU + 1024": lambda hu: hu + 1024,
+    "a picture": lambda hu: np.clip(hu + 200, 0, 255),
+    "HU / 10": lambda hu: np.rint(hu / 10),
+}
+
+
+@pytest.mark.parametrize("change", HU_CHANGES.values(), ids=HU_CHANGES)
 def test_scan_when_not_in_hu_then_left_out_unless_known_to_be_right(cohort, tmp_path, change):
     path = cohort.folder / "subset0" / "1.0.raw"
     hu = np.fromfile(path, np.int16)
-    ((hu + change) if change else np.clip(hu + 200, 0, 255)).astype(np.int16).tofile(path)
+    change(hu).astype(np.int16).tofile(path)
     report = prepare_cohort(request(cohort, tmp_path / "out"))
     (problem,) = report.problems
     assert problem.scan_id == "1.0"

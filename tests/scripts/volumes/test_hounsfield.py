@@ -99,6 +99,18 @@ def test_values_when_not_hu_then_refused_with_the_reason(values):
     assert why_not_hounsfield(values).startswith(("but ", "16-bit numbers"))
 
 
+@pytest.mark.parametrize("part", [10, 5, 3])
+@pytest.mark.parametrize("hu", [chest(), padded(chest(), -3024), chest()[5:10, 25:40, 15:25]])
+def test_values_when_hu_divided_and_air_is_shown_then_refused(hu, part):
+    assert why_not_hounsfield(hu, shows_air=True) == ""
+    assert why_not_hounsfield(np.rint(hu / part), shows_air=True).startswith("but ")
+
+
+def test_values_when_no_air_then_refused_only_where_it_is_shown():
+    assert why_not_hounsfield(liver()) == ""
+    assert "like lung and air, and most are between" in why_not_hounsfield(liver(), shows_air=True)
+
+
 @pytest.mark.real
 def test_values_when_real_then_pass(real_data):
     from scripts.volumes.readers import read_volume
@@ -108,5 +120,6 @@ def test_values_when_real_then_pass(real_data):
     assert len(crops) > 700
     for path in (*luna, *crops):
         hu = read_volume(path).hu
-        assert why_not_hounsfield(hu) == "", path
+        assert why_not_hounsfield(hu, shows_air=True) == "", path
+        assert why_not_hounsfield(np.rint(hu / 10), shows_air=True), path
         assert why_not_hounsfield(hu.astype(np.int32) + 1024), path
