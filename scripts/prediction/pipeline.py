@@ -27,7 +27,7 @@ from scripts.prediction.result import Prediction, Segment
 from scripts.volumes.dicom.series_volume import Series, read_series
 from scripts.volumes.geometry import Floats, lps_to_ras, reverse_axes
 from scripts.volumes.hounsfield import why_not_hounsfield, why_not_int16
-from scripts.volumes.readers import SeriesReader, SimpleITKReader
+from scripts.volumes.readers import NOTES, SeriesReader, SimpleITKReader
 
 KEY = "image"
 
@@ -81,6 +81,8 @@ def predict_volume(
         if isinstance(source, Path) and source.is_dir():
             source = read_series(source)
         data = _loaded(model, source)
+        facts = {} if facts is None else facts
+        facts.setdefault("warnings", []).extend(data[KEY].meta.get(NOTES, ()))
         hu, affine = _hounsfield(data[KEY], check_hu=model.options.check_hu), _affine_lps(data[KEY])
     with watch.step("preprocess"):
         data = model.preprocessing(data, start=1)
@@ -108,7 +110,7 @@ def predict_volume(
         dicom_slices=source.slices if isinstance(source, Series) else (),
         stack=source.stack if isinstance(source, Series) else None,
         meanings={rule.kind: rule.meaning for rule in model.segments},
-        facts={} if facts is None else facts,
+        facts=facts,
     )
 
 

@@ -26,6 +26,8 @@ from scripts.volumes.volume_files import VOLUME_SUFFIXES, read_volume_file
 if TYPE_CHECKING:
     from scripts.volumes.dicom.series_volume import Series
 
+NOTES = "notes"  # in the metadata: assumptions made in reading
+
 
 def read_volume(path: str | Path, *, series_uid: str | None = None) -> Volume:
     """Read one 3D volume of any values, in its own orientation and number type.
@@ -131,7 +133,8 @@ class SimpleITKReader(ImageReader):
 
         Returns:
             (X, Y, Z), or (C, X, Y, Z) for C volumes; and affine and original_affine (4, 4) from
-            0-based index to RAS mm, spatial_shape, spacing (mm), space, original_channel_dim.
+            0-based index to RAS mm, spatial_shape, spacing (mm), space, original_channel_dim; and,
+            if assumptions were made in reading, notes.
 
         Raises:
             ValueError: see :func:`read_volume`; for volumes on different grids.
@@ -148,6 +151,8 @@ class SimpleITKReader(ImageReader):
                 raise ValueError(f"img: volumes read as channels must share a grid: {difference}")
         arrays = [reverse_axes(volume.hu) for volume in volumes]
         meta = _metadata(volumes[0])
+        if notes := [note for volume in volumes for note in volume.notes]:
+            meta[NOTES] = notes
         if len(arrays) == 1:
             return arrays[0], meta
         return np.stack(arrays), {**meta, str(MetaKeys.ORIGINAL_CHANNEL_DIM): 0}

@@ -19,10 +19,12 @@ class Volume:
     Args:
         hu: (Z, Y, X), int16 if the values are whole numbers in range.
         affine_lps: (4, 4), 0-based index (i, j, k) = (x, y, z) to LPS mm.
+        notes: assumptions made in reading, one line each.
     """
 
     hu: NDArray[np.int16]
     affine_lps: NDArray[np.float64]
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_image(cls, image: sitk.Image) -> Volume:

@@ -153,12 +153,17 @@ def test_slices_of_one_place_in_two_series_uids_then_not_mixed(tmp_path, options
     assert len(outcomes) == 2
 
 
-def test_padding_beyond_the_detector_then_the_whole_nodule(tmp_path, options):
+@pytest.mark.parametrize("named", [True, False], ids=["named", "not named"])
+def test_padding_beyond_the_detector_then_the_whole_nodule(tmp_path, options, named):
     encoding = Encoding(signed=False, intercept=-1024)
-    for path in write_series(tmp_path / "ct", GRID, encoding, PixelPaddingValue=63536):
+    header = {"PixelPaddingValue": 63536} if named else {}
+    for path in write_series(tmp_path / "ct", GRID, encoding, **header):
         data = pydicom.dcmread(path)
         values = data.pixel_array.copy()
         values[:2], values[:, :2] = 63536, 63536
+        values[-2:], values[:, -2:] = 63536, 63536
         data.PixelData = values.tobytes()
         data.save_as(path)
-    assert_one_nodule(tmp_path / "ct", options, tmp_path / "out")
+    outcome = assert_one_nodule(tmp_path / "ct", options, tmp_path / "out")
+    assumed = [text for text in outcome.warnings if "no PixelPaddingValue" in text]
+    assert len(assumed) == (not named)

@@ -169,7 +169,8 @@ def _hounsfield(series: Series) -> tuple[NDArray[np.int16], list[str]]:
     Raises:
         ValueError: for values that cannot be HU.
     """
-    values: NDArray[Any] = read_volume_of(series).hu
+    volume = read_volume_of(series)
+    values: NDArray[Any] = volume.hu
     if values.dtype.kind == "f":
         np.rint(values, out=values)
     limits = np.iinfo(np.int16)
@@ -177,7 +178,8 @@ def _hounsfield(series: Series) -> tuple[NDArray[np.int16], list[str]]:
         k = int(np.abs(values).max(axis=(1, 2)).argmax())
         highest = float(np.abs(values[k]).max())
         raise ValueError(f"{series.slices[k].place}: HU must fit into 16 bits, got {highest:g}")
-    return _checked(values.astype(np.int16), series)
+    hu, notes = _checked(values.astype(np.int16), series)
+    return hu, [*volume.notes, *notes]
 
 
 def _checked(hu: NDArray[np.int16], series: Series) -> tuple[NDArray[np.int16], list[str]]:

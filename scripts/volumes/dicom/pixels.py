@@ -26,6 +26,10 @@ _DECODER_ELEMENTS = (
     *("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "BitsAllocated"),
     *("BitsStored", "HighBit", "PixelRepresentation", "NumberOfFrames"),
 )
+PADDING_ASSUMED = (
+    "have one value in their corners that cannot be HU in unsigned pixels, and no "
+    "PixelPaddingValue; it is read as a negative number, padding around the image"
+)
 _INT16 = np.iinfo(np.int16)
 
 
@@ -49,15 +53,19 @@ def read_volume_of(series: Series, *, limits: Limits | None = None) -> Volume:
     # in the order of the files, so that each zip is opened once
     numbered = sorted(enumerate(series.slices), key=lambda pair: str(pair[1].location))
     frames: dict[str, NDArray[Any]] = {}
+    assumed = 0
     with ArchiveReader(limits) as reader:
         for k, each in numbered:
-            values = hounsfield_of(each, _stored(each, reader, frames))
+            stored = _stored(each, reader, frames)
+            assumed += undeclared_padding(stored, each) is not None
+            values = hounsfield_of(each, stored)
             if not _fits_int16(values):
                 hu = hu.astype(np.result_type(hu, values), copy=False)
             hu[k] = values
     if series.stack is not None:
         hu = to_grid(hu, series.stack, regular_grid(series.stack))
-    return Volume(hu, series.affine_lps)
+    notes = (f"{assumed} slices {PADDING_ASSUMED}",) if assumed else ()
+    return Volume(hu, series.affine_lps, notes)
 
 
 def _stored(
@@ -95,8 +103,10 @@ def _without_wrapped_padding(stored: NDArray[Any], each: SliceFile) -> NDArray[A
     62512 HU.
     """
     padding = each.numbers("PixelPaddingValue")
-    bits, signed = each.number("BitsAllocated", 16), each.number("PixelRepresentation", 0)
-    if padding is None or bits != 16 or signed:
+    if padding is None:
+        assumed = undeclared_padding(stored, each)
+        padding = None if assumed is None else (assumed,)
+    if padding is None or not _is_unsigned16(each):
         return stored
     limit = each.number("PixelPaddingRangeLimit", padding[0])
     low, high = sorted(int(value) & 0xFFFF for value in (padding[0], limit))
@@ -105,6 +115,27 @@ def _without_wrapped_padding(stored: NDArray[Any], each: SliceFile) -> NDArray[A
     values = stored.astype(np.int32)
     values[(stored >= low) & (stored <= high)] -= 0x10000
     return values
+
+
+def undeclared_padding(stored: NDArray[Any], each: SliceFile) -> int | None:
+    """Return the stored value of padding that the header does not name; None if there is none.
+
+    It fills the four corners of an unsigned image, as outside the field of the reconstruction, is
+    a negative number if read as signed, and cannot be HU; no other value is as high.
+    """
+    if not _is_unsigned16(each) or each.numbers("PixelPaddingValue") is not None:
+        return None
+    value = int(stored[0, 0])
+    hu = value * each.number("RescaleSlope", 1.0) + each.number("RescaleIntercept", 0.0)
+    if value < 0x8000 or hu <= _INT16.max:
+        return None
+    in_corners = bool((stored[:: len(stored) - 1 or 1, :: stored.shape[1] - 1 or 1] == value).all())
+    return value if in_corners and not ((stored >= 0x8000) & (stored != value)).any() else None
+
+
+def _is_unsigned16(each: SliceFile) -> bool:
+    unsigned = each.number("PixelRepresentation", 0) == 0
+    return unsigned and each.number("BitsAllocated", 16) == 16
 
 
 def _fits_int16(values: NDArray[Any]) -> bool:

@@ -15,6 +15,7 @@ from scripts.storage.archive import ArchiveReader, Location
 from scripts.volumes.dicom.pixels import read_volume_of, stored_values
 from scripts.volumes.dicom.series_volume import Series, read_series
 from scripts.volumes.dicom.slice import read_slice
+from scripts.volumes.readers import NOTES, SimpleITKReader
 from tests.scripts.volumes.dicom.test_series_volume import slice_dataset, write
 
 SHAPE = (6, 8)
@@ -158,6 +159,49 @@ def test_padding_that_wrapped_around_then_negative_as_the_scanner_meant(tmp_path
     assert hu.dtype == np.int16
     np.testing.assert_array_equal(hu[0, 0], -2000 - 1024)
     np.testing.assert_array_equal(hu[0, 1:], values[1:] - 1024)
+
+
+def padded(padding, **changes):
+    """A slice whose corners have one value, as outside the circle of the reconstruction."""
+    values = stored(0, 4000)
+    values[[0, -1]] = padding
+    return values, slice_dataset(
+        0, PixelRepresentation=0, PixelData=values.astype("<u2").tobytes(), **changes
+    )
+
+
+def test_padding_that_wrapped_around_and_is_not_named_then_negative_with_a_note(tmp_path):
+    values, data = padded(63536)
+    folder = write(tmp_path / "ct", [data, slice_dataset(1, PixelRepresentation=0)])
+    read = read_volume_of(read_series(folder))
+    assert read.hu.dtype == np.int16
+    np.testing.assert_array_equal(read.hu[0, [0, -1]], -2000 - 1024)
+    np.testing.assert_array_equal(read.hu[0, 1:-1], values[1:-1] - 1024)
+    (note,) = read.notes
+    assert note.startswith("1 slices have one value in their corners that cannot be HU")
+    assert SimpleITKReader().get_data(SimpleITKReader().read(folder))[1][NOTES] == [note]
+
+
+@pytest.mark.parametrize(
+    ("corner", "inside", "changes"),
+    [
+        (63536, 65535, {}),
+        (63536, 100, {"RescaleSlope": 0.01}),
+        (30000, 100, {}),
+        (63536, 100, {"PixelPaddingValue": 0}),
+    ],
+    ids=["metal too", "HU by its slope", "not negative", "padding named"],
+)
+def test_corners_that_may_be_hu_then_read_as_stored(tmp_path, corner, inside, changes):
+    values, data = padded(corner, **{k: v for k, v in changes.items() if "Padding" not in k})
+    values[2, 2] = inside
+    data.PixelData = values.astype("<u2").tobytes()
+    if "PixelPaddingValue" in changes:
+        data.add_new("PixelPaddingValue", "US", 0)
+    slope = changes.get("RescaleSlope", 1)
+    read = read_volume_of(read_series(write(tmp_path / "ct", [data, slice_dataset(1)])))
+    np.testing.assert_allclose(read.hu[0], values * slope - 1024)
+    assert read.notes == ()
 
 
 def test_bits_of_an_overlay_above_signed_values_then_left_out(tmp_path):
