@@ -98,7 +98,7 @@ def divide(
     whole = scan_partitions(scans, data_set, split)
     if whole is not None:
         return _gather((whole[sample["series_uid"]], sample) for sample in samples)
-    if split.kind == "nodule":
+    if split.kind in ("nodule", "nodule_fold"):
         return _by_nodule(samples, scans, split, slices)
     if split.kind == "slice_random":
         partitions = assign_random_slices(_numbers(samples), seed=split.seed)
@@ -139,7 +139,7 @@ def _by_nodule(
             for number in object_slices([nodule], slices.which):
                 owners.setdefault((prepared.scan.id, number), set()).add(nodule["id"])
     names = [(uid, number) for (uid, _), numbers in owners.items() for number in numbers]
-    partitions = assign_nodules(names, seed=split.seed)
+    partitions = _nodule_partitions(names, split)
     pairs: list[tuple[str, Sample]] = []
     for sample in samples:
         uid = sample["series_uid"]
@@ -148,10 +148,17 @@ def _by_nodule(
             shown = [n for n in sample["nodules"] if partitions[uid, n["id"]] == partition]
             pairs.append((partition, {**sample, "nodules": shown}))
     lacking = {(s["series_uid"], s["slice"]): s for s in samples if not s["nodules"]}
-    if len(lacking) < len(PARTITIONS):
+    if len(lacking) < (split.folds if split.kind == "nodule_fold" else len(PARTITIONS)):
         return _gather([*pairs, *(("training", sample) for sample in lacking.values())])
-    drawn = assign_nodules(lacking, seed=split.seed)
+    drawn = _nodule_partitions(lacking, split)
     return _gather([*pairs, *((drawn[item], sample) for item, sample in lacking.items())])
+
+
+def _nodule_partitions(names: Iterable[ScanItem], split: SplitOptions) -> dict[ScanItem, str]:
+    if split.kind == "nodule":
+        return assign_nodules(names, seed=split.seed)
+    folds, test_fold = split.folds, split.test_fold
+    return assign_folds({*names}, folds=folds, test_fold=test_fold, seed=split.seed)
 
 
 def _object_blocks(samples: Sequence[Sample], split: SplitOptions, gap: int) -> dict[ScanItem, str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from scripts.datasets.contract import DataSet, Kind
 from scripts.datasets.shares import PATIENT_SHARES
-from scripts.preparation.splits import splits_of
+from scripts.preparation.splits import FOLD_SPLITS, splits_of
 from scripts.storage.options import check_choice, check_whole
 
 SLICE_KINDS: Mapping[Kind, tuple[str, ...]] = {
@@ -71,8 +71,8 @@ class SplitOptions:
         kind: one of the data set's splits.
         seed: seed of the random draw.
         shares: for ``patient``: relative sizes of training, validation and test.
-        folds: for ``fold``: number of folds.
-        test_fold: for ``fold``, or the data set's own folds: the test fold, from 0.
+        folds: for ``fold`` and ``nodule_fold``: number of folds.
+        test_fold: for these, or the data set's own folds: the test fold, from 0.
         block: for ``slice_block`` of classes: slices per block.
     """
 
@@ -92,7 +92,8 @@ class SplitOptions:
         check_choice("split", self.kind, splits_of(data_set))
         check_whole("seed", self.seed, 0)
         check_whole("folds", self.folds, 3)
-        check_whole("test_fold", self.test_fold, 0, self.folds - 1 if self.kind == "fold" else None)
+        last = self.folds - 1 if self.kind in FOLD_SPLITS else None
+        check_whole("test_fold", self.test_fold, 0, last)
         check_whole("block", self.block, 1)
 
     def record(self, data_set: DataSet) -> dict[str, Any]:
@@ -100,9 +101,9 @@ class SplitOptions:
         record: dict[str, Any] = {"kind": self.kind, "seed": self.seed}
         if self.kind == "patient":
             record["shares"] = list(self.shares)
-        if self.kind == "fold":
+        if self.kind in FOLD_SPLITS:
             record["folds"] = self.folds
-        if self.kind == "fold" or self.kind in data_set.splits:
+        if self.kind in (*FOLD_SPLITS, *data_set.splits):
             record["test_fold"] = self.test_fold
         if self.kind == "slice_block" and data_set.kind == "classes":
             record["block"] = self.block

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from scripts.datasets.contract import DataSet, Kind
-from scripts.datasets.shares import PARTITIONS, PATIENT_SHARES, apportion, deal
+from scripts.datasets.shares import PARTITIONS, PATIENT_SHARES, Name, apportion, deal
 
 PAPER_NODULES = (949, 110, 127)  # Ma, Wei, Ma 2020: of 1,186 nodules
 
@@ -32,6 +32,7 @@ class Split:
     tested: bool = True
 
 
+FOLD_SPLITS = ("fold", "nodule_fold")
 WHOLE_SPLITS = {
     "patient": Split("each patient in one partition"),
     "fold": Split("k folds by patient"),
@@ -42,6 +43,10 @@ SHARED_SPLITS: Mapping[Kind, Mapping[str, Split]] = {
         "nodule": Split(
             "drawn over nodules, as in the paper; leaks patients",
             leak="nodules of one patient are in more than one partition, as in the paper",
+        ),
+        "nodule_fold": Split(
+            "k folds by nodule, to measure that leak; leaks patients",
+            leak="nodules of one patient are in more than one partition",
         ),
         "slice_block": Split(
             "blocks of slices, for trials on one scan",
@@ -131,23 +136,23 @@ def assign_patients(
 
 
 def assign_folds(
-    names: Collection[str], *, folds: int = 5, test_fold: int = 0, seed: int = 0
-) -> dict[str, str]:
+    names: Collection[Name], *, folds: int = 5, test_fold: int = 0, seed: int = 0
+) -> dict[Name, str]:
     """Assign patients by folds: fold k to test, fold k + 1 to validation, the others to training.
 
     With one seed, each patient is in the test partition of exactly one fold.
 
     Args:
-        names: the patients.
+        names: the patients, or (series uid, nodule id) for folds that leak patients.
         folds: number of folds.
         test_fold: k, from 0.
         seed: seed of the random draw.
 
     Returns:
-        Patient -> partition.
+        Name -> partition.
 
     Raises:
-        ValueError: for fewer patients than folds.
+        ValueError: for fewer names than folds.
 
     Example:
         >>> assign_folds("abc", folds=3)
@@ -155,7 +160,7 @@ def assign_folds(
     """
     if len(names) < folds:
         raise ValueError(
-            f"folds: must be at most the number of patients, {len(names)}, got {folds}"
+            f"folds: must be at most the number of patients or nodules, {len(names)}, got {folds}"
         )
     shuffled = sorted(names)
     Random(f"fold:{seed}").shuffle(shuffled)

@@ -136,7 +136,7 @@ def _data_files(method: Method) -> list[str]:
 
 def _training_files(study: Study, method: Method) -> list[str]:
     # the study's files come first, so that those of a method replace their loss or inferer
-    files = [f"{study.bundle.folder}/configs/train.json", *study.files]
+    files = [f"{study.bundle.folder}/configs/train.json", *study.files, *study.training_files]
     files += [f"configs/networks/{method.network}.json", *_data_files(method)]
     files.append(f"configs/strategies/{method.strategy}.json")
     if method.loss is not None:

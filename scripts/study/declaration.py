@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from scripts.preparation.splits import FOLD_SPLITS
 from scripts.storage.files import read_json
 from scripts.storage.options import check_whole
 from scripts.study.choices import (
@@ -29,8 +30,8 @@ PAPER_KEYS = ("source", "note", "rows", "epochs")
 EPOCHS = ("updates", "total", "per_stage")
 STUDY_KEYS = (
     *("title", "question", "bundle", "data_set", "rows", "reference", "figures", "common"),
-    *("methods", "seeds", "folds", "epochs", "files", "settings", "data", "pretraining"),
-    *("pretrainings", "paper", "small"),
+    *("methods", "seeds", "folds", "epochs", "files", "training_files", "settings", "data"),
+    *("pretraining", "pretrainings", "paper", "small"),
 )
 DATA_KEYS = ("prepare", "phantoms")
 NEEDED = ("title", "question", "bundle", "figures", "methods", "seeds", "epochs", "data")
@@ -79,6 +80,7 @@ class Study:
         epochs: ``{"updates": n}``: optimiser steps, ``{"total": n}``: epochs, both divided among
             the stages of a strategy, or ``{"per_stage": n}``: epochs.
         files: further config files.
+        training_files: further config files of the training only.
         settings: ids of the configs and their values.
         data: ``prepare`` and ``phantoms``: options of those commands.
         pretrainings: by the name that methods use for their weights.
@@ -98,6 +100,7 @@ class Study:
     folds: tuple[int, ...]
     epochs: Mapping[str, int]
     files: tuple[str, ...]
+    training_files: tuple[str, ...]
     settings: Mapping[str, Any]
     data: Mapping[str, Any]
     pretrainings: Mapping[str, Pretraining]
@@ -218,6 +221,7 @@ def _study(content: Mapping[str, Any], name: str, *, small: bool) -> Study:
         folds=_folds(content, methods, rows),
         epochs=_epochs(content["epochs"]),
         files=tuple(_files("files", content.get("files", ()))),
+        training_files=tuple(_files("training_files", content.get("training_files", ()))),
         settings=content.get("settings", {}),
         data=_data(data, bundle),
         pretrainings=pretrainings,
@@ -236,9 +240,12 @@ def _whole_numbers(key: str, numbers: object) -> tuple[int, ...]:
 def _folds(content: Mapping[str, Any], methods: Sequence[Method], rows: str) -> tuple[int, ...]:
     if "folds" not in content:
         return ()
-    splits = sorted({method.split for method in methods} - {"fold"})
+    splits = sorted({method.split for method in methods} - {*FOLD_SPLITS})
     if splits:
-        raise ValueError(f"folds: every method must have the split fold, got {', '.join(splits)}")
+        kinds = " or ".join(FOLD_SPLITS)
+        raise ValueError(
+            f"folds: every method must have the split {kinds}, got {', '.join(splits)}"
+        )
     if rows == "validated_stages":
         raise ValueError("folds: rows must be methods or stages, got validated_stages")
     return _whole_numbers("folds", content["folds"])

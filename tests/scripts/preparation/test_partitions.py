@@ -62,6 +62,21 @@ def test_nodule_split_of_scans_with_three_nodules_then_leak_is_reported(tmp_path
     assert report.record()["patients_in_several_partitions"]
 
 
+def test_nodule_folds_then_each_nodule_tested_once_and_patients_shared(tmp_path):
+    cohort = TinyCohort(tmp_path / "luna")
+    for n in range(2):
+        cohort.add(f"1.{n}", [((20, 18, 6), 6.0), ((26, 18, 12), 6.0), ((14, 20, 12), 6.0)])
+    slices = SliceOptions("central", empty_share=0)
+    tested = []
+    for fold in range(3):
+        split = SplitOptions("nodule_fold", folds=3, test_fold=fold)
+        report = prepare_cohort(request(cohort, tmp_path / "out", split=split, slices=slices))
+        assert report.record()["patients_in_several_partitions"]
+        samples = load_datalist(tmp_path / "out" / "datalist.json", "test")
+        tested += [(s["series_uid"], n["id"]) for s in samples for n in s["nodules"]]
+    assert sorted(tested) == [(f"1.{n}", k) for n in range(2) for k in (1, 2, 3)]
+
+
 def test_slice_block_split_of_one_scan_then_slices_apart(tmp_path):
     cohort = TinyCohort(tmp_path / "luna")
     cohort.add("1.0", [((20, 18, 11), 20.0)])

@@ -19,14 +19,21 @@ PATIENTS = [f"3Dircadb1.{number}" for number in range(1, 21)]
 
 
 def test_splits_of_a_data_set_then_those_of_its_kind_and_its_own():
-    assert list(splits_of(Luna16)) == ["patient", "fold", "nodule", "slice_block", "subset"]
+    assert list(splits_of(Luna16)) == [
+        "patient",
+        "fold",
+        "nodule",
+        "nodule_fold",
+        "slice_block",
+        "subset",
+    ]
     assert list(splits_of(Ircadb())) == ["patient", "fold", "slice_random", "slice_block"]
 
 
 def test_leaking_and_untested_splits_then_said_so():
     splits = splits_of(Luna16) | splits_of(Ircadb)
     leaking = {name for name, split in splits.items() if split.leak}
-    assert leaking == {"nodule", "slice_block", "slice_random"}
+    assert leaking == {"nodule", "nodule_fold", "slice_block", "slice_random"}
     assert [name for name, split in splits.items() if not split.tested] == ["slice_random"]
 
 
@@ -114,7 +121,7 @@ def test_folds_then_every_patient_tests_once():
 
 
 def test_more_folds_than_patients_then_refused():
-    with pytest.raises(ValueError, match="at most the number of patients, 2, got 3"):
+    with pytest.raises(ValueError, match="at most the number of patients or nodules, 2, got 3"):
         assign_folds(["a", "b"], folds=3)
 
 

@@ -1,7 +1,9 @@
+from pathlib import Path
+
 import pytest
 
 from scripts.study.cells import make_cells, stage_epochs
-from scripts.study.declaration import read_study
+from scripts.study.declaration import read_study, with_weights
 from scripts.study.sample_sources import Source, choose_source
 from tests.scripts.study.studies import STUDY, write_datalist, write_study
 
@@ -188,6 +190,26 @@ def test_folds_then_a_cell_for_each_on_data_of_its_own(tmp_path):
     first, second = (cell.training.needs[0] for cell in cells)
     assert "--test_fold 0" in " ".join(first.words)
     assert "--test_fold 3" in " ".join(second.words)
+
+
+def test_training_files_then_in_the_training_and_not_in_the_evaluation(tmp_path):
+    file = "configs/data/lidc_nodule_crops.json"
+    (cell,) = cells_of(tmp_path, methods=STUDY["methods"][:1], training_files=[file])
+    assert file in " ".join(cell.training.words)
+    (evaluation,) = cell.evaluations.values()
+    assert file not in " ".join(evaluation.words)
+
+
+def test_studies_of_real_nodules_then_they_share_their_trainings():
+    studies = ("real_nodules", "real_nodules_strategies", "real_nodules_leak")
+    keys = {}
+    for name in studies:
+        study = with_weights(read_study(f"configs/studies/{name}.json"), __file__)
+        keys[name] = {c.training.key for c in make_cells(study, Source(Path("crops")))}
+    decisive, strategies, leak = keys.values()
+    assert [len(keys[name]) for name in studies] == [40, 18, 10]
+    assert len(decisive & strategies) == 8
+    assert len(decisive & leak) == 5
 
 
 def test_file_of_weights_when_its_content_changes_then_another_key(tmp_path):

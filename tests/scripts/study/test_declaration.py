@@ -22,7 +22,7 @@ STARTS = {"organs": ORGANS}
         ({"sedes": [1]}, "did you mean seeds"),
         ({"seeds": [1, 1]}, "different whole numbers"),
         ({"epochs": {"total": 1, "per_stage": 1}}, "epochs: must be"),
-        ({"folds": [0, 1]}, "every method must have the split fold, got patient"),
+        ({"folds": [0, 1]}, "every method must have the split fold or nodule_fold, got patient"),
         ({"data": {"prepare": {"slice": "all"}}}, "did you mean slices"),
         ({"data": {"prepare": {"split": "nodule"}}}, "no 'split'"),
         ({"paper": {"rows": {"BSFT": {"Dice": 0.9}}}}, "need their source"),
