@@ -63,7 +63,10 @@ def test_option_that_makes_no_sense_then_refused_by_name(tmp_path, name, options
         ({"label": "readers"}, "outlines: must be given for --label readers"),
         ({"label": "masks", "masks": "none"}, "masks: must be an existing folder, got none"),
         ({"min_readers": 5}, "min_readers: must be a whole number, 1 to 4, got 5"),
-        ({"split": "random"}, "split: must be one of patient, fold, nodule, nodule_fold, slice_block, subset"),
+        (
+            {"split": "random"},
+            "must be one of patient, fold, nodule, nodule_fold, slice_block, subset",
+        ),
         ({"split": "subset", "test_fold": 10}, "test_fold: must be 0 to 9, got 10"),
         ({"slices": "some"}, "slices: must be one of central, all"),
         ({"neighbours": -1}, "neighbours: must be a whole number, at least 0"),
