@@ -62,6 +62,10 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "scripts.prediction.predict_command:predict",
         "segment CTs: NIfTI mask, DICOM SEG, RTSTRUCT, measurements, HTML report",
     ),
+    ("froc",): Command(
+        "scripts.evaluation.froc_command:froc",
+        "score candidates by the rules of LUNA16: FROC, CPM",
+    ),
     ("graph_cut",): Command(
         "scripts.evaluation.graph_cut_evaluation:evaluate_graph_cut",
         "evaluate segmentation by graph cut, a classical baseline",

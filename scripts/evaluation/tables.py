@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from scripts.evaluation.figures.classes import Matrix, pixel_accuracy
 from scripts.evaluation.figures.confusion import Confusion
+from scripts.evaluation.figures.froc import RATES, Froc
 from scripts.evaluation.figures.nodules import size_group
 from scripts.evaluation.figures.surface import SurfaceDistance
 from scripts.evaluation.results import ClassSeries, NoduleSeries, SeriesResult, pooled_matrix
@@ -30,6 +31,7 @@ VOLUME_COLUMNS = (
     *("series_uid", "patient", *EXTENT_COLUMNS, "nodules"),
     *("nodules_detected", *CANDIDATE_COLUMNS, *CONFUSION_COLUMNS, *DISTANCE_COLUMNS),
 )
+FROC_COLUMNS = ("false_positives_per_scan", "sensitivity", "low_95", "high_95", "probability")
 CLASS_FIGURES = (
     *(*COUNT_COLUMNS, *OVERLAPS, "sensitivity", "specificity"),
     *("annotated_ml", "predicted_ml", *DISTANCE_COLUMNS),
@@ -120,6 +122,20 @@ def volume_row(result: NoduleSeries, patient: int) -> Row:
         "candidates_on_excluded": result.detection.excluded,
         **_figure_cells(result.volume, result.distance),
     }
+
+
+def froc_rows(froc: Froc) -> list[Row]:
+    """Return one row per rate of LUNA16's score, with :data:`FROC_COLUMNS`."""
+    return [
+        {
+            "false_positives_per_scan": rate,
+            "sensitivity": point.value,
+            "low_95": point.low,
+            "high_95": point.high,
+            "probability": froc.probability(rate),
+        }
+        for rate, point in zip(RATES, froc.points, strict=True)
+    ]
 
 
 def class_rows(result: ClassSeries, patient: int, names: Sequence[str]) -> list[Row]:

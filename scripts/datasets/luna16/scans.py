@@ -97,13 +97,12 @@ def find_cohort(source: str | Path) -> Cohort:
     cohort.scans.sort(key=lambda scan: scan.uid)
     subsets = {path.name for path in folder.glob("subset*") if path.is_dir()}
     complete = len(subsets) >= FOLDS and not problems
-    cohort.known = KnownSeries(set(seen), read_series_list(folder), complete)
+    cohort.known = KnownSeries(set(seen), read_series_list(folder / "seriesuids.csv"), complete)
     return cohort
 
 
-def read_series_list(folder: Path) -> Collection[str] | None:
+def read_series_list(path: Path) -> Collection[str] | None:
     """Return the series of ``seriesuids.csv`` (one per line, header optional); None without it."""
-    path = folder / "seriesuids.csv"
     if not path.is_file():
         return None
     lines = path.read_text(encoding="utf-8-sig").splitlines()
