@@ -18,7 +18,7 @@ from scripts.prediction.inventory import Source
 from scripts.prediction.network.model import Model
 from scripts.prediction.predict_options import Options
 from scripts.prediction.products import PRODUCTS
-from scripts.prediction.result import Prediction
+from scripts.prediction.result import SECOND_STAGE, Prediction
 from scripts.storage.files import read_json, write_json
 
 NAME = "manifest.json"
@@ -45,6 +45,8 @@ def fingerprint(model: Model, digest: str) -> str:
         parts["geometry"] = model.options.geometry
     if model.options.candidate_threshold is not None:
         parts["candidate_threshold"] = model.options.candidate_threshold
+    if model.reducer is not None:
+        parts[SECOND_STAGE] = model.reducer.record()
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
@@ -131,6 +133,11 @@ def write_manifest(folder: Path, model: Model, prediction: Prediction, **made: A
         "spacing_mm": prediction.spacing_mm,
         "resampled": None if prediction.stack is None else prediction.stack.record(),
         "segments": [vars(segment) for segment in prediction.segments],
+        **(
+            {SECOND_STAGE: prediction.facts[SECOND_STAGE]}
+            if SECOND_STAGE in prediction.facts
+            else {}
+        ),
         "files": [
             {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
             for path in files
@@ -177,6 +184,7 @@ def command_of(options: Options) -> str:
     single = {
         "threshold": options.threshold,
         "candidate_threshold": options.candidate_threshold,
+        "reduce": Path(options.reduce).name,
         "device": options.device,
     }
     for name, value in single.items():

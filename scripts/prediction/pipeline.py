@@ -24,6 +24,7 @@ from scripts.prediction.network.confidence import (
 from scripts.prediction.network.model import Model
 from scripts.prediction.network.segments import number_segments
 from scripts.prediction.result import Prediction, Segment
+from scripts.prediction.second_stage import reduced
 from scripts.volumes.dicom.series_volume import Series, read_series
 from scripts.volumes.geometry import Floats, lps_to_ras, reverse_axes
 from scripts.volumes.hounsfield import why_not_hounsfield, why_not_int16
@@ -67,7 +68,8 @@ def predict_volume(
         source: a volume file, a folder with the files of one DICOM series, or such a series.
         study: name of the results.
         facts: for :class:`Prediction`.
-        watch: records the seconds of read, preprocess, network, postprocess and candidates.
+        watch: records the seconds of read, preprocess, network, postprocess, candidates and
+            second stage.
 
     Returns:
         Arrays in the source's own index order; of a resampled series, on its regular grid.
@@ -99,7 +101,7 @@ def predict_volume(
     with watch.step("candidates"):
         candidates = tuple(_candidates(model, data, mask, segments, affine, study))
         del data
-    return Prediction(
+    prediction = Prediction(
         hu=hu,
         mask=mask,
         affine=affine,
@@ -112,6 +114,10 @@ def predict_volume(
         meanings={rule.kind: rule.meaning for rule in model.segments},
         facts=facts,
     )
+    if model.reducer is None:
+        return prediction
+    with watch.step("second stage"):
+        return reduced(prediction, model.reducer)
 
 
 def _candidates(

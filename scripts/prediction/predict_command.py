@@ -11,6 +11,7 @@ from scripts.prediction.network.engines import check_engine
 from scripts.prediction.predict_options import (
     Options,
     check_device,
+    check_file,
     check_files,
     check_flips,
     check_geometry,
@@ -32,6 +33,7 @@ def predict(
     check_hu: bool = True,
     threshold: float | None = None,
     candidate_threshold: float | None = None,
+    reduce: str | None = None,
     flips: str | None = None,
     products: str | None = None,
     rtstruct: bool = False,
@@ -62,6 +64,8 @@ def predict(
         threshold: least probability of a segmented voxel; by default the one of the training.
         candidate_threshold: least probability of a voxel of a candidate lesion, at most the
             threshold: candidates.csv also lists lesions too faint for the mask; by default 0.1.
+        reduce: reducer.pt, a second stage that removes false candidates (docs/detection.md); the
+            removed ones are listed in statistics.json. By default the config's id `reducer`.
         flips: x, y or x,y: also predict the CT flipped along these axes, and average.
         geometry: what becomes of a DICOM series of a tilted gantry, or with missing or unevenly
             spaced slices: refuse, or resample: predict it on a regular grid, and put the mask back
@@ -88,6 +92,7 @@ def predict(
         check_hu=read_truth("check_hu", check_hu),
         threshold=check_threshold(threshold),
         candidate_threshold=check_threshold(candidate_threshold, "candidate_threshold"),
+        reduce=check_file("reduce", reduce),
         flips=check_flips(flips),
         device=check_device(device) or _own_device(share, chosen_engine),
         engine=chosen_engine,

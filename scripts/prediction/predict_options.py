@@ -30,6 +30,7 @@ class Options:
         check_hu: refuse a CT whose values cannot be HU.
         threshold: least probability of a segmented voxel; None for that of the training.
         candidate_threshold: least probability of a voxel of a candidate; None for the default.
+        reduce: file of a second stage that removes false candidates; empty for that of the config.
         flips: world axes along which the CT is flipped for further passes.
         device: a torch device; empty for that of the config.
         engine: one of :data:`scripts.prediction.network.engines.ENGINES`.
@@ -45,6 +46,7 @@ class Options:
     check_hu: bool = True
     threshold: float | None = None
     candidate_threshold: float | None = None
+    reduce: str = ""
     flips: tuple[str, ...] = ()
     device: str = ""
     engine: str = "torch"
@@ -58,6 +60,7 @@ class Options:
             "bundle": self.bundle.resolve().name,
             "config_files": [Path(name).name for name in self.config_files],
             "checkpoints": [Path(name).name for name in self.checkpoints],
+            "reduce": Path(self.reduce).name if self.reduce else "",
         }
         others = {key: value for key, value in asdict(self).items() if key != "progress"}
         return {**others, **names}
@@ -144,6 +147,19 @@ def check_files(name: str, value: object) -> tuple[str, ...]:
         if not os.path.isfile(file):
             raise FileNotFoundError(f"{name}: no such file: {file}; {advice_on_absent(Path(file))}")
     return files
+
+
+def check_file(name: str, value: object) -> str:
+    """Read the name of one file that must exist; empty for none.
+
+    Raises:
+        FileNotFoundError: when it does not exist.
+        ValueError: for several files.
+    """
+    files = check_files(name, value)
+    if len(files) > 1:
+        raise ValueError(f"{name}: must be one file, got {', '.join(files)}")
+    return files[0] if files else ""
 
 
 def check_device(value: object) -> str:

@@ -15,6 +15,9 @@ from scripts.volumes.dicom.slice import SliceFile
 from scripts.volumes.geometry import Floats, index_to_world, spacing_of
 from scripts.volumes.resampling import SliceStack, to_slices
 
+SECOND_STAGE = "second_stage"
+"""Entry of a prediction's facts, its manifest and its statistics: what a second stage removed."""
+
 
 @dataclass(frozen=True)
 class Segment:

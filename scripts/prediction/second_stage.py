@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from scripts.datasets.candidates import Candidate
 from scripts.prediction.network.reducer import Reducer
-from scripts.prediction.result import Prediction, Segment
+from scripts.prediction.result import SECOND_STAGE, Prediction, Segment
 from scripts.volumes.volume import Volume
 
-FACT = "second_stage"
-"""Entry of the prediction's facts, the manifest and the statistics."""
 DECIMALS = 6
+
+Scored = tuple[Candidate, float]
+"""A candidate of the first stage with the probability of the second."""
 
 
 def reduced(prediction: Prediction, reducer: Reducer) -> Prediction:
@@ -27,47 +28,28 @@ def reduced(prediction: Prediction, reducer: Reducer) -> Prediction:
     its threshold and each removed candidate.
 
     Args:
-        prediction: of the first stage, with its candidates.
+        prediction: of the first stage, with its candidates; its facts are completed.
         reducer: the second stage.
-
-    Raises:
-        ValueError: when the bundle has lesions of another class than the second stage knows.
     """
-    _check_kinds(prediction, reducer)
     volume = Volume(prediction.hu, prediction.affine)
     candidates = prediction.candidates
     scores = reducer.probabilities(volume, [one.centre_lps_mm for one in candidates])
     pairs = list(zip(candidates, scores, strict=True))
+    kept = [pair for pair in pairs if reducer.keeps(pair[1])]
     removed = [pair for pair in pairs if not reducer.keeps(pair[1])]
     numbers = new_numbers(prediction.segments, {one.segment for one, _ in removed})
-    kept = {int(numbers[one.segment]): score for one, score in pairs if reducer.keeps(score)}
+    prediction.facts[SECOND_STAGE] = {
+        **reducer.record(),
+        "kept": _listed(kept, prediction.segments),
+        "removed": _listed(removed, prediction.segments),
+    }
+    prediction.facts.setdefault("warnings", []).extend(_remark(removed, reducer))
     return replace(
         prediction,
         mask=numbers.astype(prediction.mask.dtype)[prediction.mask],
         segments=tuple(_renamed(prediction.segments, numbers, kept)),
-        candidates=tuple(
-            replace(
-                one, segment=int(numbers[one.segment]), probability=score, mean_probability=None
-            )
-            for one, score in pairs
-            if reducer.keeps(score)
-        ),
-        facts={
-            **prediction.facts,
-            FACT: {**reducer.record(), "removed": _listed(removed, prediction.segments)},
-            "warnings": [*prediction.facts.get("warnings", ()), *_remark(removed, reducer)],
-        },
+        candidates=tuple(_rescored(one, score, numbers) for one, score in kept),
     )
-
-
-def _check_kinds(prediction: Prediction, reducer: Reducer) -> None:
-    kinds = {segment.kind for segment in prediction.segments if segment.lesion}
-    others = sorted(kinds - {reducer.class_name})
-    if others:
-        raise ValueError(
-            f"reduce: {reducer.name} tells a {reducer.class_name} from other candidates, this "
-            f"bundle also finds {', '.join(others)}; give a second stage for it, or leave it out"
-        )
 
 
 def new_numbers(segments: Sequence[Segment], removed: set[int]) -> NDArray[np.int64]:
@@ -82,9 +64,10 @@ def new_numbers(segments: Sequence[Segment], removed: set[int]) -> NDArray[np.in
 
 
 def _renamed(
-    segments: Sequence[Segment], numbers: NDArray[np.int64], scores: Mapping[int, float]
+    segments: Sequence[Segment], numbers: NDArray[np.int64], kept: Sequence[Scored]
 ) -> list[Segment]:
     """Return the kept segments; lesions of a kind are counted from 1 again."""
+    scores = {candidate.segment: score for candidate, score in kept}
     counts: dict[str, int] = {}
     renamed = []
     for segment in segments:
@@ -100,17 +83,20 @@ def _renamed(
                 segment,
                 number=number,
                 name=f"{segment.kind} {counts[segment.kind]}",
-                probability=scores[number],
+                probability=scores[segment.number],
                 mean_probability=None,
             )
         )
     return renamed
 
 
-def _listed(
-    removed: Sequence[tuple[Candidate, float]], segments: Sequence[Segment]
-) -> list[dict[str, Any]]:
-    """Describe the removed candidates, those of the mask first."""
+def _rescored(candidate: Candidate, score: float, numbers: NDArray[np.int64]) -> Candidate:
+    number = int(numbers[candidate.segment])
+    return replace(candidate, segment=number, probability=score, mean_probability=None)
+
+
+def _listed(pairs: Sequence[Scored], segments: Sequence[Segment]) -> list[dict[str, Any]]:
+    """Describe candidates, in their order: those of the mask first, by their names there."""
     names = {segment.number: segment.name for segment in segments}
     return [
         {
@@ -120,7 +106,7 @@ def _listed(
             "probability_first_stage": _rounded(candidate.probability),
             "probability": _rounded(score),
         }
-        for candidate, score in removed
+        for candidate, score in pairs
     ]
 
 
@@ -128,7 +114,7 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, DECIMALS)
 
 
-def _remark(removed: Sequence[tuple[Candidate, float]], reducer: Reducer) -> list[str]:
+def _remark(removed: Sequence[Scored], reducer: Reducer) -> list[str]:
     """Return a remark for the reader of the results, if a lesion of the mask was removed."""
     count = sum(candidate.segment > 0 for candidate, _ in removed)
     if not count:

@@ -156,12 +156,19 @@ def _description(segment: Segment, code: SegmentClass, algorithm: Algorithm) -> 
         display_color=highdicom.color.CIELabColor.from_string(code.colour),
     )
     if segment.probability is not None:
-        description.SegmentDescription = (
-            f"Confidence of the network {segment.probability:.4f} (highest probability inside), "
-            f"mean {segment.mean_probability:.4f}; not a risk of disease"
-        )
+        description.SegmentDescription = _confidence(segment)
     _add_side(description, code)
     return description
+
+
+def _confidence(segment: Segment) -> str:
+    """Describe the confidence of a lesion; of the second stage, there is no mean."""
+    if segment.mean_probability is None:
+        return f"Confidence of the second network {segment.probability:.4f}; not a risk of disease"
+    return (
+        f"Confidence of the network {segment.probability:.4f} (highest probability inside), "
+        f"mean {segment.mean_probability:.4f}; not a risk of disease"
+    )
 
 
 def _add_side(description: Dataset, code: SegmentClass) -> None:

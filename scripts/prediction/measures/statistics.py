@@ -14,7 +14,7 @@ from scripts.prediction.measures.axial_view import AxialView, axial_view
 from scripts.prediction.measures.diameters import measure_diameters
 from scripts.prediction.measures.lung_sides import UNKNOWN, LungSides
 from scripts.prediction.network.segments import component_sizes
-from scripts.prediction.result import Prediction, Segment
+from scripts.prediction.result import SECOND_STAGE, Prediction, Segment
 from scripts.storage.files import write_csv, write_json
 from scripts.volumes.geometry import Floats, index_to_world
 
@@ -37,7 +37,8 @@ DEFINITIONS = {
     "faces",
     "touches_edge": "sides of the scanned volume that it reaches, where it may be cut off",
     "probability": "the highest probability that the network gives a voxel inside, from 0 to 1; "
-    "mean_probability: over all voxels inside. Confidence of the network, not a risk of disease",
+    "mean_probability: over all voxels inside. After a second stage, the probability that it gives "
+    "the lesion. Confidence of the network, not a risk of disease",
 }
 CSV_COLUMNS = (
     *("number", "kind", "name", "voxels", "volume_mm3", "volume_ml", "mean_hu", "sd_hu"),
@@ -85,6 +86,11 @@ def measure(prediction: Prediction) -> dict[str, Any]:
             for s in prediction.segments
             if not s.lesion
         ],
+        **(
+            {SECOND_STAGE: prediction.facts[SECOND_STAGE]}
+            if SECOND_STAGE in prediction.facts
+            else {}
+        ),
         "definitions": dict(DEFINITIONS),
     }
 

@@ -21,8 +21,10 @@ from monai.transforms import Compose, LoadImaged
 from scripts.bundle.record import sha256_of
 from scripts.bundle.training_scans import TrainingScans
 from scripts.prediction.network.engines import TRACED, Engine
+from scripts.prediction.network.reducer import Reducer
 from scripts.prediction.network.segments import SegmentRule
 from scripts.prediction.predict_options import Options
+from scripts.storage.options import is_null
 from scripts.training.precision import check_finite
 from scripts.training.weights.trained_weights import TrainedWeights
 
@@ -34,7 +36,7 @@ NEEDED = (
 PLACES = {
     *("_meta_", "imports", "bundle_root", "dataset_dir", "output_dir", "ckpt_path", "device"),
     *("dataset", "dataloader", "saving", "postprocessing", "handlers", "evaluator"),
-    *("progress", "run", "inferring"),
+    *("progress", "run", "inferring", "reducer", "reducing"),
 }
 SLICES_AT_ONCE = 8  # converted to probabilities together
 CANDIDATE_THRESHOLD = 0.1  # least probability of a voxel of a candidate, unless another is asked
@@ -86,6 +88,12 @@ class Model:
                 "candidate_threshold: this bundle takes the most probable class of each voxel and "
                 "its config has no id `threshold`; omit the option"
             )
+        if options.reduce:
+            if "reducer" not in self.parser:
+                raise ValueError(
+                    "reduce: the config of this bundle has no id `reducer`; omit the option"
+                )
+            self.parser["reducer"] = options.reduce
         self.config = _without_macros(self.parser)
         self.device: torch.device = self._built("device")
         self.engine = Engine(options.engine, self.device)
@@ -159,6 +167,26 @@ class Model:
         built: Transformation = parser.get_parsed_content("cleaning")
         return built
 
+    @cached_property
+    def reducer(self) -> Reducer | None:
+        """The second stage that removes false candidates; None if there is none.
+
+        Raises:
+            FileNotFoundError, ValueError: see :class:`Reducer`; and for a bundle whose lesions are
+                not what it was trained for.
+        """
+        path = self.parser.get("reducer")
+        if is_null(path):
+            return None
+        reducer = Reducer(str(path), self.device)
+        kinds = sorted({rule.kind for rule in self.segments if rule.numbered})
+        if kinds != [reducer.class_name]:
+            raise ValueError(
+                f"reduce: {reducer.name} tells a {reducer.class_name} from other candidates, this "
+                f"bundle finds {', '.join(kinds) or 'no lesions'}; leave it out"
+            )
+        return reducer
+
     @property
     def restoring(self) -> Transformation:
         """Transforms of the label map back to the geometry of the source."""
@@ -211,6 +239,8 @@ class Model:
             weights.load()
             self.trained_on.append(weights.scans)
             each.eval()
+        if self.reducer is not None:
+            self.trained_on.append(self.reducer.scans)
         return tuple(map(self.engine.prepare, networks))
 
     def check_engine(self) -> None:
