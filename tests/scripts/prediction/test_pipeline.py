@@ -6,10 +6,14 @@ import SimpleITK as sitk
 import torch
 from monai.data import MetaTensor
 
+from custom_nets.encoders import ENCODERS
 from scripts.prediction.network.model import Model
 from scripts.prediction.pipeline import Stopwatch, predict_volume
+from scripts.prediction.result import SECOND_STAGE
 from scripts.volumes.geometry import index_to_world
 from tests.bundles.bundle_commands import run_here
+from tests.custom_nets.tiny import TinyEncoder
+from tests.scripts.prediction.network.second_stages import write_reducer
 from tests.scripts.prediction.shapes import ORDERS, abdomen, chest
 from tests.scripts.prediction.studies import (
     bright_chest,
@@ -23,10 +27,10 @@ pytestmark = pytest.mark.usefixtures("_at_the_root")
 TURNED = ORDERS[19]
 
 
-def inferred(options, source, folder):
+def inferred(options, source, folder, **overrides):
     """The mask of the bundle's own ``run inferring``."""
     asked = {"dataset_dir": str(source), "output_dir": str(folder)}
-    asked |= {"ckpt_path": options.checkpoints[0], "device": "cpu"}
+    asked |= {"ckpt_path": options.checkpoints[0], "device": "cpu", **overrides}
     files = [str(options.bundle / "configs" / "inference.json"), *options.config_files]
     run_here("inferring", files, asked)
     (mask,) = folder.glob("*.nii.gz")
@@ -48,6 +52,25 @@ def test_nodules_then_mask_equals_that_of_run_inferring(lung_options, tmp_path, 
     sizes = [found.voxels_of(segment).sum() for segment in found.segments]
     assert [segment.name for segment in found.segments] == ["nodule 1", "nodule 2", "nodule 3"]
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_second_stage_then_removes_the_same_as_run_inferring(lung_options, tmp_path, monkeypatch):
+    monkeypatch.setitem(ENCODERS, TinyEncoder.name, TinyEncoder)
+    source = write_nifti(tmp_path / "scan.nii.gz", bright_chest(order=TURNED))
+    file = tmp_path / "reducer.pt"
+    write_reducer(file, 0.0)
+    options = replace(lung_options, reduce=str(file))
+    everything = predict_volume(Model(options), source, study="scan")
+    scores = sorted(one["probability"] for one in everything.facts[SECOND_STAGE]["kept"])
+    write_reducer(file, (scores[0] + scores[1]) / 2)  # all but the least probable
+    found = predict_volume(Model(options), source, study="scan")
+    assert len(everything.segments) == 3
+    assert [segment.name for segment in found.segments] == ["nodule 1", "nodule 2"]
+    (removed,) = found.facts[SECOND_STAGE]["removed"]
+    assert removed["probability"] == pytest.approx(scores[0])
+    assert [one.probability for one in found.candidates] != scores[:2]
+    mask = inferred(lung_options, source, tmp_path / "inferred", reducer=str(file))
+    np.testing.assert_array_equal(found.mask > 0, mask > 0)
 
 
 def test_organs_of_a_series_then_mask_equals_that_of_run_inferring(liver_options, tmp_path):

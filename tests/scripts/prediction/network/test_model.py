@@ -9,10 +9,13 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
+from custom_nets.encoders import ENCODERS
 from scripts.prediction.network.model import Model, flipped_axes
 from scripts.prediction.pipeline import predict_volume
 from scripts.prediction.predict_options import Options
 from tests.bundles.model_files import write_model
+from tests.custom_nets.tiny import TinyEncoder
+from tests.scripts.prediction.network.second_stages import write_reducer
 from tests.scripts.prediction.studies import (
     bright_chest,
     one_convolution,
@@ -71,6 +74,22 @@ def test_candidate_threshold_then_at_most_that_of_the_mask(lung_options):
     assert Model(replace(lung_options, candidate_threshold=0.5)).fainter_cleaning is None
     assert Model(replace(lung_options, threshold=0.05)).fainter_cleaning is None
     assert Model(lung_options).fainter_cleaning is not None
+
+
+def test_second_stage_then_of_the_lesions_of_the_bundle(
+    lung_options, liver_options, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(ENCODERS, TinyEncoder.name, TinyEncoder)
+    write_reducer(tmp_path / "reducer.pt", 0.5)
+    write_reducer(tmp_path / "other.pt", 0.5, class_names=["metastasis"])
+    own = Model(replace(lung_options, reduce=str(tmp_path / "reducer.pt")))
+    assert own.reducer.threshold == 0.5
+    assert own.config_sha256 == Model(lung_options).config_sha256
+    assert Model(lung_options).reducer is None
+    with pytest.raises(ValueError, match="tells a metastasis from other candidates, this bundle"):
+        _ = Model(replace(lung_options, reduce=str(tmp_path / "other.pt"))).reducer
+    with pytest.raises(ValueError, match="reduce: the config of this bundle has no id `reducer`"):
+        Model(replace(liver_options, reduce=str(tmp_path / "reducer.pt")))
 
 
 def test_config_hash_then_of_what_is_predicted_not_of_places(lung_options, tmp_path):
