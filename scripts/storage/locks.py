@@ -18,8 +18,8 @@ from scripts.storage.output_folder import OutputError, claim_output
 logger = logging.getLogger(__name__)
 
 LOCK = ".lock"
-_held: dict[tuple[int, Path], tuple[int, int]] = {}
-"""Process and lock file -> descriptor, and how often this process has acquired it."""
+_held: dict[Path, tuple[int, int]] = {}
+"""Lock file -> descriptor, and how often this process has acquired it."""
 
 
 class InUseError(OutputError):
@@ -38,12 +38,13 @@ def acquire(path: Path, argument: str = "output", *, wait: bool = False) -> int:
         wait: for another process that holds the lock, instead of raising.
 
     Returns:
-        The descriptor of the locked file; a child process that inherits it holds the lock as well.
+        The descriptor of the locked file; a command that is started with it holds the lock as well,
+        a forked child does not.
 
     Raises:
         InUseError: when another process holds the lock, with what that process says of itself.
     """
-    key = (os.getpid(), path.resolve())
+    key = path.resolve()
     descriptor, times = _held.get(key, (-1, 0))
     if not times:
         descriptor = _locked_file(path, argument, wait=wait)
@@ -53,7 +54,7 @@ def acquire(path: Path, argument: str = "output", *, wait: bool = False) -> int:
 
 def release(path: Path) -> None:
     """Release a lock; its file is removed when this process does not hold it any more."""
-    key = (os.getpid(), path.resolve())
+    key = path.resolve()
     descriptor, times = _held.pop(key)
     if times > 1:
         _held[key] = (descriptor, times - 1)
@@ -97,6 +98,16 @@ def claimed(output: Path, argument: str = "output") -> Iterator[None]:
     claim_output(output, argument)
     with locked(output / LOCK, argument):
         yield
+
+
+def _leave_to_parent() -> None:
+    """Close the locks of the parent: workers of a data loader outlive a killed one by seconds."""
+    for descriptor, _ in _held.values():
+        os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def _locked_file(path: Path, argument: str, *, wait: bool) -> int:

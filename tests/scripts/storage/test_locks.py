@@ -8,6 +8,18 @@ import pytest
 from scripts.storage.locks import InUseError, acquire, claimed, locked, release
 from tests.scripts.storage.holding import HOLD, held_by_another
 
+HOLD_AND_FORK = """
+import multiprocessing, os, sys, time
+from pathlib import Path
+from scripts.storage.locks import acquire
+acquire(Path(sys.argv[1]))
+def stay():
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+multiprocessing.get_context("fork").Process(target=stay).start()
+time.sleep(60)
+"""
+
 
 @pytest.fixture
 def holder(tmp_path):
@@ -28,6 +40,19 @@ def test_lock_of_a_killed_process_then_acquired_and_its_file_removed(tmp_path, h
     with locked(tmp_path / ".lock"):
         pass
     assert os.listdir(tmp_path) == []
+
+
+def test_lock_of_a_killed_process_whose_forked_child_still_runs_then_acquired(tmp_path):
+    words = [sys.executable, "-c", HOLD_AND_FORK, str(tmp_path / ".lock")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as holder:
+        child = int(holder.stdout.readline())
+        holder.kill()
+        holder.wait()
+        try:
+            with locked(tmp_path / ".lock"):
+                os.kill(child, 0)  # it runs
+        finally:
+            os.kill(child, signal.SIGKILL)
 
 
 def test_lock_acquired_twice_by_a_process_then_held_until_released_twice(tmp_path):
