@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 from torch import nn
 
-from custom_nets.state_dicts import refuse_non_finite
+from custom_nets.state_dicts import UnreadableError, read_content, refuse_non_finite
 from scripts.storage.files import plain
 from scripts.storage.locks import LOCK, acquire, release
 from scripts.storage.output_folder import claim_output
@@ -317,12 +316,10 @@ def _read(file: Path) -> dict[str, Any]:
         ValueError: when it is not a checkpoint of a run.
     """
     try:
-        content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # zip, pickle and torch share no error class
-        reason = (str(error).splitlines() or [""])[0][:200]
+        content = read_content(file)
+    except UnreadableError as error:
         raise ValueError(
-            f"{file}: not a readable checkpoint, {file.stat().st_size} bytes; it may be damaged or "
-            f"cut off ({type(error).__name__}: {reason})"
+            f"{file}: not a readable checkpoint, {file.stat().st_size} bytes: {error}"
         ) from error
     if not isinstance(content, dict) or not {"trainer", "settings"} <= content.keys():
         raise ValueError(f"{file}: not a checkpoint of a training run")

@@ -4,11 +4,13 @@ import argparse
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils.serialization import config as serialization
 
 from custom_nets.state_dicts import (
     UnreadableError,
@@ -107,6 +109,22 @@ def test_file_without_weights_then_one_line(tmp_path, content, reason):
         read_content(path)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("checksums", [True, False])
+def test_bit_of_a_weight_flipped_then_refused_if_the_file_has_checksums(tmp_path, checksums):
+    path = tmp_path / "weights.pth"
+    with patch.object(serialization.save, "compute_crc32", checksums):
+        save({"model": {"w": torch.full((1000,), 1.0)}}, path)
+    assert read_content(path)["model"]["w"].eq(1).all()
+    content = bytearray(path.read_bytes())
+    content[content.index(torch.full((9,), 1.0).numpy().tobytes()) + 2] ^= 0x40
+    path.write_bytes(content)
+    assert torch.load(path, weights_only=True)["model"]["w"][0] == 1.5  # torch compares nothing
+    if not checksums:
+        return
+    with pytest.raises(UnreadableError, match="damaged or was not written completely"):
+        read_content(path)
 
 
 def test_object_beside_tensors_then_its_type_in_one_line(tmp_path):
