@@ -22,6 +22,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of every random choice")
     parser.add_argument("--kills", type=int, default=3, help="kills of each command")
     parser.add_argument("--inputs", type=int, default=1000, help="damaged inputs")
+    parser.add_argument("--first", type=int, default=0, help="number of the first damaged input")
+    parser.add_argument("--keep", type=Path, help="folder for damaged inputs that fail")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     options = parser.parse_args()
     failures: list[str] = []
@@ -35,7 +37,13 @@ def main() -> int:
             elif part == "disks":
                 found = [*full_disk(place), *no_permission(place)]
             else:
-                found = damaged_inputs(place.folder / "garbage", chance, count=options.inputs)
+                found = damaged_inputs(
+                    place.folder / "garbage",
+                    options.seed,
+                    first=options.first,
+                    count=options.inputs,
+                    keep=options.keep,
+                ).failures
             failures += found
             print(f"{part}: {len(found)} failures in {time.perf_counter() - started:.0f} s")
     for failure in failures:

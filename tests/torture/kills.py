@@ -31,7 +31,8 @@ RECORDS = ("_config.json", "_record.json")  # hold the command as it was given
 # what differs between two equal runs: times, paths, hashes of files that hold them
 VARYING = ("time", "seconds", "command", "rerun", "started", "peak", "created", "git", "request")
 VARYING += ("output", "key", "needs", "folder", "config", "events", "versions", "model", "sha256")
-VARYING += ("status", "kept", "predicted")  # of a study that was predicted before the kill
+# of what was finished before the kill; the stamp of a scan's files is made of their paths and times
+VARYING += ("status", "kept", "predicted", "already", "stamp")
 TINY = {
     "decoder_channels": [16, 8, 8, 8, 8],
     "patch_size": [32, 32],
@@ -221,8 +222,13 @@ def differences(unbroken: Path, killed: Path) -> list[str]:
     return found + [f"left: {name}" for name in left if name != ".lock"]
 
 
-def contents(folder: Path) -> dict[str, str]:
-    """Map every file that a run determines to a digest of its content."""
+def contents(folder: Path, without: Sequence[str] = VARYING) -> dict[str, str]:
+    """Map every file that a run determines to a digest of its content.
+
+    Args:
+        folder: of one run; paths in it may differ between runs.
+        without: parts of names of entries that are left out.
+    """
     digests = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
@@ -232,11 +238,11 @@ def contents(folder: Path) -> dict[str, str]:
             continue
         if path.name in ("log.txt", "failed.json") or path.name.endswith(RECORDS):
             continue
-        digests[name] = hashlib.sha256(_content(path, folder)).hexdigest()
+        digests[name] = hashlib.sha256(_content(path, folder, without)).hexdigest()
     return digests
 
 
-def _content(path: Path, folder: Path) -> bytes:
+def _content(path: Path, folder: Path, without: Sequence[str]) -> bytes:
     if path.name.endswith(".nii.gz"):
         image = nibabel.load(path)
         return np.asarray(image.dataobj).tobytes() + image.affine.tobytes()
@@ -246,19 +252,19 @@ def _content(path: Path, folder: Path) -> bytes:
         return _tensors(torch.load(path, weights_only=True, map_location="cpu"))
     if path.suffix == ".json":
         text = path.read_text().replace(str(folder.resolve()), "FOLDER")
-        return json.dumps(_constant(json.loads(text)), sort_keys=True).encode()
+        return json.dumps(_constant(json.loads(text), without), sort_keys=True).encode()
     if path.suffix == ".csv":
         rows = list(csv.DictReader(io.StringIO(path.read_text())))
-        return json.dumps(_constant(rows), sort_keys=True).encode()
+        return json.dumps(_constant(rows, without), sort_keys=True).encode()
     return path.read_bytes()
 
 
-def _constant(value: Any) -> Any:
+def _constant(value: Any, without: Sequence[str]) -> Any:
     """Leave out entries that differ between two equal runs."""
     if isinstance(value, dict):
-        kept = {k: v for k, v in value.items() if not any(word in k for word in VARYING)}
-        return {key: _constant(item) for key, item in kept.items()}
-    return [_constant(item) for item in value] if isinstance(value, list) else value
+        kept = {k: v for k, v in value.items() if not any(word in k for word in without)}
+        return {key: _constant(item, without) for key, item in kept.items()}
+    return [_constant(item, without) for item in value] if isinstance(value, list) else value
 
 
 def _tensors(value: Any) -> bytes:
