@@ -10,6 +10,7 @@ import torch
 from monai.bundle import ConfigParser
 from torch import nn
 
+from scripts.bundle.components import built
 from scripts.bundle.config_files import Config
 from scripts.bundle.model_file import NETWORK, ModelFile, bare
 from scripts.training.weights.trained_weights import TrainedWeights
@@ -28,8 +29,8 @@ def trained_network(config: Config, ckpt_path: Path, *, unchecked_model: bool = 
         ValueError: when it contains no weights, or those of another network or input.
     """
     parser = ConfigParser(config=dict(config))
-    network: nn.Module = parser.get_parsed_content(NETWORK)
-    settings = parser.get_parsed_content("model_settings") if "model_settings" in parser else None
+    network: nn.Module = built(parser, NETWORK)
+    settings = built(parser, "model_settings") if "model_settings" in parser else None
     TrainedWeights(network, ckpt_path, settings=settings, unchecked_model=unchecked_model).load()
     return network.eval()
 

@@ -213,6 +213,7 @@ def _rewrite_scan(place: Path) -> None:
 
 def _rewrite_xml(place: Path) -> None:
     path = place / "xml" / "0" / XML
+    ElementTree.register_namespace("", "http://www.nih.gov")
     tree = ElementTree.parse(path)
     tree.write(path, encoding="utf-8", xml_declaration=True)
 

@@ -18,6 +18,7 @@ from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 from monai.transforms import Compose, LoadImaged
 
+from scripts.bundle.components import built
 from scripts.bundle.record import sha256_of
 from scripts.bundle.training_scans import TrainingScans
 from scripts.prediction.network.engines import TRACED, Engine
@@ -100,7 +101,7 @@ class Model:
         self.trained_on: list[TrainingScans] = []  # of each network, once they are loaded
 
     def _built(self, name: str) -> Any:
-        return self.parser.get_parsed_content(name)
+        return built(self.parser, name)
 
     @cached_property
     def window_hu(self) -> tuple[float, float] | None:
