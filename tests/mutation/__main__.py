@@ -55,7 +55,10 @@ def outcomes(module: Path, names: Sequence[str]) -> dict[str, str]:
 
 
 def report(results: Mapping[Path, Mapping[str, str]]) -> None:
-    """Print a row for each module, and the names of the mutants that were not noticed."""
+    """Print a row for each module, and the mutants that were not noticed or ran out of time.
+
+    A mutant that runs out of time never ends, unless the machine was too busy for its tests.
+    """
     print(f"\n{'module':<44}{'mutants':>9}{'noticed':>9}{'survived':>9}")
     total: Counter[bool] = Counter()
     for module, statuses in results.items():
@@ -67,7 +70,7 @@ def report(results: Mapping[Path, Mapping[str, str]]) -> None:
     print(f"{share:.1f} % not noticed; to see one: .venv/bin/mutmut show NAME\n")
     for statuses in results.values():
         for name, status in statuses.items():
-            if status not in NOTICED:
+            if status != "killed":
                 print(f"{status}: {name}")
 
 
