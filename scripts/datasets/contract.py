@@ -154,6 +154,7 @@ class DataSet(ABC):
         phantom: name of the ``phantom`` command that makes a synthetic cohort; None if there is
             no such command.
         auditable: whether :meth:`audit` is implemented.
+        croppable: whether :meth:`crop` is implemented.
     """
 
     name: ClassVar[str]
@@ -168,6 +169,7 @@ class DataSet(ABC):
     shows_air: ClassVar[bool] = False
     phantom: ClassVar[str | None] = None
     auditable: ClassVar[bool] = False
+    croppable: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -260,5 +262,15 @@ class DataSet(ABC):
             source: the folder.
             output: folder for the same table as a file; None for none.
             jobs: scans read in parallel.
+        """
+        raise NotImplementedError(self.name)
+
+    def crop(self, source: Path, output: Path, *, jobs: int | None) -> list[Problem]:
+        """Write crops around single objects instead of preparing, and return the problems found.
+
+        Args:
+            source: the folder.
+            output: folder to write.
+            jobs: scans read in parallel; None for one for each core.
         """
         raise NotImplementedError(self.name)

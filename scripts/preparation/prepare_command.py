@@ -86,6 +86,8 @@ PATH_MEANINGS = {
     "source": "folder that holds the scans.",
     "output": "folder to write.",
     "audit": "only list the contents of the source; with an output, write the list too.",
+    "crops": "only write crops around the listed nodules, with the readers' votes, as a source of "
+    "prepare lidc_nodules.",
 }
 WRITTEN = (
     "Writes OUTPUT/datalist.json, scans/, volumes/, report.json and report.csv. A scan that cannot "
@@ -115,6 +117,8 @@ def prepare(dataset: str, **options: Any) -> None:
         problems = data_set.audit(source, output, jobs=jobs)
     elif output is None:
         raise ValueError("output: must name a folder to write, got nothing")
+    elif data_set.croppable and read_truth("crops", values["crops"]):
+        problems = data_set.crop(source, output, jobs=values["jobs"])
     else:
         problems = _prepare(data_set, source, output, values)
     if problems:
@@ -208,6 +212,7 @@ def signature_of(dataset: str) -> Signature:
     own = _own_options(data_set)
     types = {name: option.type for name, option in SHARED.items()}
     defaults: dict[str, Any] = {"audit": False} if data_set.auditable else {}
+    defaults |= {"crops": False} if data_set.croppable else {}
     defaults |= {
         name: Parameter.empty if option.default is MISSING else option.default
         for name, option in own.items()

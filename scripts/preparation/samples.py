@@ -79,8 +79,8 @@ def shared_entries(prepared: PreparedScan, data_set: DataSet) -> Sample:
 
 def listed(objects: Iterable[Mapping[str, Any]]) -> list[Sample]:
     """Return the entries of objects for samples and volumes."""
-    keys = ("id", "diameter_mm", "centre_lps_mm")
-    return [{key: item[key] for key in keys} for item in objects]
+    keys = ("id", "diameter_mm", "centre_lps_mm", "texture")
+    return [{key: item[key] for key in keys if key in item} for item in objects]
 
 
 def _object_samples(prepared: PreparedScan, options: SliceOptions) -> list[tuple[int, Sample]]:

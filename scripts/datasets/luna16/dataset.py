@@ -18,6 +18,7 @@ from scripts.datasets.luna16.annotations import (
 )
 from scripts.datasets.luna16.scans import Series, assign_subsets, find_cohort, patients_of
 from scripts.datasets.luna16.truth_files import find_truth_files
+from scripts.datasets.problems import Problem
 from scripts.storage.options import check_choice, check_whole
 
 READERS = 4  # radiologists who read each LIDC scan
@@ -66,6 +67,7 @@ class Luna16(DataSet):
     shows_air = True
     metric = "val_dice_per_slice"
     phantom = "luna16"
+    croppable = True
 
     label: str = "ball"
     outlines: Path | None = None
@@ -169,6 +171,18 @@ class Luna16(DataSet):
         """
         subsets = {scan.id: scan.group for scan in scans if isinstance(scan.group, int)}
         return assign_subsets(subsets, test_fold=test_fold)
+
+    def crop(self, source: Path, output: Path, *, jobs: int | None) -> list[Problem]:
+        """Write crops around the nodules of the list that the readers outlined, with their votes.
+
+        Raises:
+            ValueError, OSError: see :meth:`find`; without outlines, or for a disk error.
+        """
+        from scripts.datasets.luna16.crops import write_crops
+
+        if self.outlines is None:
+            raise ValueError("outlines: must be given for --crops, got nothing")
+        return write_crops(replace(self, label="readers").find(source), output, jobs)
 
     def depends_on(self, scan: Scan) -> Mapping[str, Any]:
         """Return rows and findings of the scan, and the options of its label."""

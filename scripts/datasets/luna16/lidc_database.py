@@ -27,13 +27,12 @@ from numpy.typing import NDArray
 
 from scripts.datasets.luna16.outlines import (
     LARGEST_NUMBER,
-    RATINGS,
     Outline,
     Outlines,
     ReaderNodule,
-    check_rating,
     share_voxel,
 )
+from scripts.datasets.ratings import RATINGS, check_rating
 
 SIGNATURE = b"SQLite format 3\x00"
 READERS = 4  # radiologists who read each scan; those without a nodule have no entry

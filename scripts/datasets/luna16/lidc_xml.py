@@ -19,12 +19,11 @@ from defusedxml.common import DefusedXmlException
 
 from scripts.datasets.luna16.outlines import (
     LARGEST_NUMBER,
-    RATINGS,
     Outline,
     Outlines,
     ReaderNodule,
-    check_rating,
 )
+from scripts.datasets.ratings import RATINGS, check_rating
 
 _SCALES = {name.lower(): name for name in RATINGS}
 

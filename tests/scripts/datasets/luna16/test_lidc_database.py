@@ -6,7 +6,8 @@ import pytest
 
 from scripts.datasets.luna16.lidc_database import LidcDatabase, is_database
 from scripts.datasets.luna16.lidc_xml import read_xml
-from scripts.datasets.luna16.outlines import RATINGS, Outline, Outlines, ReaderNodule
+from scripts.datasets.luna16.outlines import Outline, Outlines, ReaderNodule
+from scripts.datasets.ratings import RATINGS
 from tests.scripts.datasets.luna16.lidc_files import write_database
 from tests.scripts.datasets.luna16.test_outlines import UID, square
 

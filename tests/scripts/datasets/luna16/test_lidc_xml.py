@@ -1,7 +1,7 @@
 import pytest
 
 from scripts.datasets.luna16.lidc_xml import read_xml
-from scripts.datasets.luna16.outlines import RATINGS
+from scripts.datasets.ratings import RATINGS
 from tests.scripts.datasets.luna16.test_outlines import UID, nodule, roi, square, write_xml
 
 WRITTEN = {name: 1 + number % 5 for number, name in enumerate(RATINGS)}
