@@ -135,7 +135,7 @@ def cut_series(task: tuple[Scan, str, Path]) -> SeriesCrops:
             continue
         distance = float(np.linalg.norm(centres[number] - annotation.centre_lps_mm))
         name = f"{start}_R_{number + 1}.nii.gz"
-        row = {"file": name, "patient": scan.patient_id, "series_uid": scan.id}
+        row: Row = {"file": name, "patient": scan.patient_id, "series_uid": scan.id}
         row |= _cut(groups[number], hu, affine, name, output)
         row |= {"luna16_diameter_mm": round(annotation.diameter_mm, 2)}
         rows.append(row | {"luna16_distance_mm": round(distance, 2)})

@@ -183,7 +183,7 @@ def reader_voxels(
         if k is not None:
             lines.setdefault(k, []).append(outline)
     _, height, width = shape_zyx
-    flat = [np.zeros(0, np.int64)]
+    flat: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
     for k in sorted(lines):
         rows, columns = _inside(lines[k], (height, width))
         flat.append((k * height + rows) * width + columns)
