@@ -146,6 +146,11 @@ def crop_scan(task: CropTask) -> CropOutcome:
     return CropOutcome(task, tuple(record["samples"]), int(record["excluded"]))
 
 
+def lost_scan(task: CropTask, reason: str) -> CropOutcome:
+    """Report a scan whose process died."""
+    return CropOutcome(task, problem=Problem(task.uid, "", reason))
+
+
 def _known(task: CropTask, request: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return the record of an earlier run with the same request; None if there is none."""
     try:

@@ -21,6 +21,7 @@ from scripts.preparation.candidate_samples import (
     CropOutcome,
     CropTask,
     crop_scan,
+    lost_scan,
 )
 from scripts.storage.files import read_json, write_json
 from scripts.storage.locks import claimed
@@ -37,6 +38,7 @@ def candidates(
     candidates: str,
     output: str,
     *,
+    most: int = 100,
     size: int = 96,
     negatives: int = 8,
     seed: int = 0,
@@ -56,6 +58,7 @@ def candidates(
         candidates: candidates.csv of `predict`, of scans of all partitions; several files are
             separated by commas.
         output: folder to write.
+        most: number of candidates of a scan, the most probable; LUNA16's evaluation counts 100.
         size: rows and columns of a crop in pixels. Training turns and shifts crops and then takes
             their middle, 64 x 64: 96 leave no empty corners.
         negatives: least number of crops without a nodule of a training or validation scan.
@@ -68,6 +71,7 @@ def candidates(
         OSError: when a file does not exist, or the output cannot be written.
         SystemExit: 1 when a scan could not be used.
     """
+    check_whole("most", most, 1)
     check_whole("size", size, SMALLEST, LARGEST)
     check_whole("negatives", negatives, 0)
     check_whole("seed", seed, 0)
@@ -77,8 +81,9 @@ def candidates(
     options = CropOptions(size, negatives, seed)
     _refuse_other_data(target)
     volumes = {section: load_datalist(source, f"volumes/{section}") for section in PARTITIONS}
-    _check_kind(source)
-    known = _by_series(files)
+    if (kind := read_json(source).get("kind", "instances")) != "instances":
+        raise ValueError(f"prepared: must be a data set of single lesions, {prepared} has {kind}")
+    known = {uid: _most_probable(found, most) for uid, found in _by_series(files).items()}
     _print_strangers(known, volumes)
     tasks = [
         CropTask(volume, section, tuple(known.get(str(volume["series_uid"]), ())), target, options)
@@ -87,20 +92,11 @@ def candidates(
     ]
     with claimed(target):
         outcomes = _cut_all(tasks, jobs)
-        content = _datalist(outcomes, source, files, options, target)
+        content = _datalist(outcomes, source, files, options, target, most)
         write_json(target / "datalist.json", content)
     print("\n".join(_lines(outcomes, content, target)))
     if any(outcome.problem for outcome in outcomes):
         raise SystemExit(1)
-
-
-def _check_kind(source: Path) -> None:
-    kind = read_json(source).get("kind")
-    if kind != "instances":
-        raise ValueError(
-            f"prepared: must have labels of kind instances (single lesions), {source.parent} has "
-            f"{kind}"
-        )
 
 
 def _refuse_other_data(output: Path) -> None:
@@ -117,6 +113,10 @@ def _by_series(files: Sequence[Path]) -> dict[str, list[Candidate]]:
         for candidate in read_candidates(file):
             found.setdefault(candidate.series_uid, []).append(candidate)
     return found
+
+
+def _most_probable(found: Sequence[Candidate], most: int) -> list[Candidate]:
+    return sorted(found, key=lambda candidate: -candidate.probability)[:most]
 
 
 def _print_strangers(
@@ -148,7 +148,7 @@ def _cut_all(tasks: Sequence[CropTask], jobs: int) -> list[CropOutcome]:
     """Crop every scan, showing progress; the outcomes are in the order of the tasks."""
     done: dict[str, CropOutcome] = {}
     with tqdm(total=len(tasks), unit="scan", desc="crop", dynamic_ncols=True) as progress:
-        for outcome in work_through(crop_scan, tasks, jobs):
+        for outcome in work_through(crop_scan, tasks, jobs, lost=lost_scan):
             done[outcome.task.uid] = outcome
             progress.update()
             if outcome.problem is not None:
@@ -162,6 +162,7 @@ def _datalist(
     files: Sequence[Path],
     options: CropOptions,
     output: Path,
+    most: int,
 ) -> dict[str, Any]:
     """Return the content of the datalist: samples of each partition, and how they were made."""
     prepared = read_json(source)
@@ -177,6 +178,7 @@ def _datalist(
         candidates=[portable_path(file, output) for file in files],
         split=made.get("split"),
         seed=options.seed,
+        most=most,
         size=options.size,
         negatives=options.negatives,
         scans=sum(outcome.problem is None for outcome in outcomes),

@@ -53,6 +53,12 @@ def test_scan_that_cannot_be_read_then_left_out_by_name_and_exit_code(prepared, 
     assert content["training"]
 
 
+def test_many_candidates_then_the_most_probable_of_each_scan(prepared, found, tmp_path):
+    content = run(prepared, found, tmp_path / "crops", most=1)
+    of_scans = [s for section in PARTITIONS for s in content[section] if s["confidence"]]
+    assert [sample["confidence"] for sample in of_scans] == [0.9] * 4
+
+
 def test_candidates_of_other_scans_only_then_refused(prepared, tmp_path):
     write_candidates(tmp_path / "other.csv", [Candidate("9.9", (0.0, 0.0, 0.0), 0.5)])
     with pytest.raises(ValueError, match="none of the 4 prepared scans .* 1 series, such as 9.9"):
