@@ -9,22 +9,29 @@ from typing import Any
 import torch
 from torch.utils.data import WeightedRandomSampler
 
+from scripts.storage.options import check_whole
 
-def balanced_sampler(samples: Sequence[Mapping[str, Any]]) -> WeightedRandomSampler | None:
+
+def balanced_sampler(
+    samples: Sequence[Mapping[str, Any]], *, draws: int = 1
+) -> WeightedRandomSampler | None:
     """Draw every target equally often, with replacement.
 
-    An epoch has as many samples as if the rarest target were shown once on average, and each other
-    target as often: of few nodules and many vessels, other vessels are drawn in every epoch. The
-    order is a function of (seed, epoch), see :class:`scripts.training.determinism.EpochSeed`.
+    In an epoch each sample of the rarest target is drawn ``draws`` times on average, and each other
+    target as often altogether: of few nodules and many vessels, other vessels are drawn in every
+    epoch. The order is a function of (seed, epoch), see
+    :class:`scripts.training.determinism.EpochSeed`.
 
     Args:
         samples: of the training, each with its ``target``, one number per class.
+        draws: 1 or more; more for few samples, so that an epoch has enough batches.
 
     Returns:
         The sampler of a data loader; None for an empty list, with which nothing can run.
 
     Raises:
-        ValueError: when a sample has no target, or all have the same.
+        ValueError: when a sample has no target, or all have the same, or for another number of
+            draws.
 
     Example:
         >>> samples = [{"target": [1.0]}, {"target": [0.0]}, {"target": [0.0]}]
@@ -32,6 +39,7 @@ def balanced_sampler(samples: Sequence[Mapping[str, Any]]) -> WeightedRandomSamp
         >>> sampler.num_samples, sampler.weights.tolist()
         (2, [1.0, 0.5, 0.5])
     """
+    check_whole("draws", draws, 1)
     if not samples:
         return None
     without = [n for n, sample in enumerate(samples) if "target" not in sample]
@@ -48,4 +56,4 @@ def balanced_sampler(samples: Sequence[Mapping[str, Any]]) -> WeightedRandomSamp
             "nothing can be learnt; prepare samples of both kinds"
         )
     weights = torch.tensor([1 / counts[target] for target in targets], dtype=torch.float64)
-    return WeightedRandomSampler(weights.tolist(), len(counts) * min(counts.values()))
+    return WeightedRandomSampler(weights.tolist(), draws * len(counts) * min(counts.values()))

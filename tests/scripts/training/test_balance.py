@@ -26,6 +26,11 @@ def test_few_of_one_kind_then_the_other_kind_changes_from_epoch_to_epoch():
     assert first.isdisjoint(second)
 
 
+def test_draws_then_a_longer_epoch():
+    samples = samples_of(1, 0, 0, 0)
+    assert len(balanced_sampler(samples, draws=5)) == 5 * len(balanced_sampler(samples)) == 10
+
+
 def test_only_one_target_then_refused():
     with pytest.raises(ValueError, match=r"all 3 samples have the target \[1.0\]"):
         balanced_sampler(samples_of(1, 1, 1))
