@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
@@ -42,7 +43,7 @@ def match_findings(findings: list[Finding]) -> list[list[int]]:
 
 def cluster_findings(
     findings: list[Finding], voxels: int, min_readers: int
-) -> tuple[NDArray[np.uint8], dict[int, int]]:
+) -> tuple[NDArray[np.uint8], dict[int, list[int]]]:
     """Make the consensus instance map: number the voxels that enough readers outlined.
 
     A voxel in findings of two nodules goes to the nodule with more votes for it; with equal votes,
@@ -54,7 +55,8 @@ def cluster_findings(
         min_readers: number of readers who must have outlined a voxel, in any nodule.
 
     Returns:
-        (voxels,), 0 or the number of the nodule; and nodule -> number of readers who outlined it.
+        (voxels,), 0 or the number of the nodule; and nodule -> indices of its findings, one for
+        each reader who outlined it.
 
     Raises:
         ValueError: for more than 255 nodules.
@@ -69,7 +71,7 @@ def cluster_findings(
         total[np.unique(np.concatenate(own))] += 1
     instances = np.zeros(voxels, np.uint8)
     most = np.zeros(voxels, np.uint8)
-    readers: dict[int, int] = {}
+    members: dict[int, list[int]] = {}
     for number, group in enumerate(groups, start=1):
         indices, votes = np.unique(
             np.concatenate([findings[i][1] for i in group]), return_counts=True
@@ -77,12 +79,15 @@ def cluster_findings(
         wins = (votes > most[indices]) & (total[indices] >= min_readers)
         instances[indices[wins]] = number
         most[indices[wins]] = votes[wins]
-        readers[number] = len(group)
-    return instances, readers
+        members[number] = group
+    return instances, members
 
 
 def describe_instances(
-    instances: NDArray[np.uint8], readers: dict[int, int], affine: NDArray[np.float64]
+    instances: NDArray[np.uint8],
+    readers: Mapping[int, int],
+    affine: NDArray[np.float64],
+    ratings: Mapping[int, list[int]] | None = None,
 ) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:
     """Renumber instances from feet to head, and measure centre and diameter of each.
 
@@ -90,10 +95,11 @@ def describe_instances(
         instances: (Z, Y, X).
         readers: number in ``instances`` -> number of readers.
         affine: (4, 4), index (i, j, k) to LPS mm.
+        ratings: number in ``instances`` -> the readers' ratings of malignancy.
 
     Returns:
-        The instances renumbered 1..n, and ``id``, ``diameter_mm``, ``centre_lps_mm`` and
-        ``readers`` of each; nodules without a voxel are dropped.
+        The instances renumbered 1..n, and ``id``, ``diameter_mm``, ``centre_lps_mm``, ``readers``
+        and, of rated ones, ``malignancy`` of each; nodules without a voxel are dropped.
     """
     volume_mm3 = float(spacing_of(affine).prod())
     marked = np.argwhere(instances)
@@ -116,6 +122,7 @@ def describe_instances(
                 "diameter_mm": diameter_mm,
                 "centre_lps_mm": centre_mm,
                 "readers": count,
+                **({"malignancy": ratings[old]} if ratings and ratings[old] else {}),
             }
         )
     return table[instances], nodules

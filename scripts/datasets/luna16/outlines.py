@@ -117,8 +117,8 @@ def reader_instances(
 
     Returns:
         (Z, Y, X) in LPS order, 0 outside, k in nodule k, from feet to head; and for each k a dict
-        of ``id``, ``diameter_mm`` (of the ball of equal volume), ``centre_lps_mm`` and ``readers``
-        (number of readers who outlined it).
+        of ``id``, ``diameter_mm`` (of the ball of equal volume), ``centre_lps_mm``, ``readers``
+        (number of readers who outlined it) and ``malignancy`` (their ratings, if they gave any).
 
     Raises:
         ValueError: for ``min_readers`` below 1 or above the number of readers in the file; more
@@ -137,14 +137,20 @@ def reader_instances(
         logging.getLogger(__name__).warning(
             "%s: %d outlines lie on slices outside the volume", outlines.series_uid, missing
         )
-    findings = [
-        (number, voxels)
+    drawn = [
+        (number, voxels, nodule.characteristics.get("malignancy"))
         for number, nodules in enumerate(outlines.readers)
         for nodule in nodules
         if (voxels := reader_voxels(nodule, shape, affine)).size
     ]
-    instances, readers = cluster_findings(findings, int(np.prod(shape)), min_readers)
-    instances, nodules_out = describe_instances(instances.reshape(shape), readers, affine)
+    findings = [(number, voxels) for number, voxels, _ in drawn]
+    instances, members = cluster_findings(findings, int(np.prod(shape)), min_readers)
+    readers = {number: len(group) for number, group in members.items()}
+    ratings = {
+        number: [rating for i in group if (rating := drawn[i][2]) is not None]
+        for number, group in members.items()
+    }
+    instances, nodules_out = describe_instances(instances.reshape(shape), readers, affine, ratings)
     turned = to_lps(set_affine(sitk.GetImageFromArray(instances), affine))
     return sitk.GetArrayFromImage(turned), nodules_out
 

@@ -25,12 +25,12 @@ def test_cluster_when_two_nodules_touch_then_apart_and_every_agreed_voxel_kept()
         (1, span(0, 11)), (1, span(11, 20)),
         (2, span(0, 20)),
     ]  # fmt: skip
-    instances, readers = cluster_findings(findings, 30, 2)
+    instances, members = cluster_findings(findings, 30, 2)
     assert (instances[:20] > 0).all()
     assert not instances[20:].any()
     assert len(set(instances[:10])) == len(set(instances[11:20])) == 1
     assert instances[0] != instances[19]
-    assert sorted(readers.values()) == [2, 3]
+    assert sorted(members.values()) in ([[0, 2, 4], [1, 3]], [[0, 2], [1, 3, 4]])
 
 
 def test_cluster_when_readers_part_two_nodules_differently_then_the_smaller_keeps_the_voxels():
@@ -47,9 +47,9 @@ def test_cluster_when_min_readers_rises_then_fewer_voxels():
 
 
 def test_cluster_when_nothing_found_then_empty():
-    instances, readers = cluster_findings([], 5, 1)
+    instances, members = cluster_findings([], 5, 1)
     assert not instances.any()
-    assert readers == {}
+    assert members == {}
 
 
 def test_cluster_when_more_nodules_than_labels_then_refused():
@@ -70,6 +70,14 @@ def test_describe_when_several_then_numbered_from_the_feet_and_measured_in_mm():
     assert [n["readers"] for n in nodules] == [2, 4]
     assert nodules[1]["centre_lps_mm"] == [3.0, 3.0, -88.0]
     assert nodules[0]["diameter_mm"] == pytest.approx((6 / np.pi * 12) ** (1 / 3))
+
+
+def test_describe_when_rated_then_malignancy_of_those_that_have_ratings():
+    instances = np.zeros((2, 4, 4), np.uint8)
+    instances[0, 1, 1], instances[1, 1, 1] = 2, 1
+    _, nodules = describe_instances(instances, {1: 1, 2: 3}, np.eye(4), {1: [], 2: [5, 4, 4]})
+    assert nodules[0]["malignancy"] == [5, 4, 4]
+    assert "malignancy" not in nodules[1]
 
 
 def test_describe_when_on_one_slice_then_numbered_from_the_front_then_from_the_right():
