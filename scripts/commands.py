@@ -70,6 +70,10 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "scripts.evaluation.graph_cut_evaluation:evaluate_graph_cut",
         "evaluate segmentation by graph cut, a classical baseline",
     ),
+    ("suspicion",): Command(
+        "scripts.suspicion.suspicion_command:suspicion",
+        "compare classifiers of nodules by radiologists' suspicion of malignancy",
+    ),
     ("study",): Command(
         "scripts.study.study_command:study",
         "train and compare several methods over seeds, with statistics and a report",

@@ -16,6 +16,7 @@ FLOORS = (
     ("transforms",),
     ("datasets", "training"),
     ("preparation", "evaluation", "packaging", "commands"),
+    ("suspicion",),
     ("prediction", "study", "demo", "audit"),
     ("__main__",),
 )

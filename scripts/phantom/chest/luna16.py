@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
-from scripts.phantom.chest.series import Options, Record, make_series, series_of, series_uid
+from scripts.phantom.chest.series import (
+    VERSION,
+    Options,
+    Record,
+    make_series,
+    series_of,
+    series_uid,
+)
 from scripts.phantom.files import claim_folder
 from scripts.storage.files import write_text
-from scripts.storage.options import check_whole
+from scripts.storage.options import check_whole, read_truth
 from scripts.storage.output_folder import writing_into
 from scripts.storage.workers import work_through
 
@@ -31,6 +37,8 @@ def make_cohort(
     slices: int | None = None,
     nodule_min_mm: float = SMALLEST_MM,
     nodule_max_mm: float = LARGEST_MM,
+    suspicion: bool = False,
+    matched_sizes: bool = False,
     jobs: int = 1,
 ) -> None:
     """Write a synthetic cohort in LUNA16's layout.
@@ -47,6 +55,10 @@ def make_cohort(
         slices: slices per scan; by default as many as cover the chest at 0.7 to 2.5 mm.
         nodule_min_mm: smallest diameter, 3 or more.
         nodule_max_mm: largest diameter, 30 or less.
+        suspicion: draw suspicious (lobulated, spiculated) and unsuspicious (smooth) nodules, and
+            write lidc_xml/ with outlines and ratings of malignancy by four made-up readers.
+        matched_sizes: with suspicion, give both classes the same diameters; by default suspicious
+            nodules are larger.
         jobs: number of parallel processes.
 
     Raises:
@@ -55,8 +67,12 @@ def make_cohort(
         OutputError: when it cannot be written.
     """
     check_options(patients, size, slices, (nodule_min_mm, nodule_max_mm), seed, jobs)
-    options = Options(seed, size, slices, float(nodule_min_mm), float(nodule_max_mm))
-    folder = claim_folder(Path(output), asdict(options), patients, README)
+    classes = read_truth("suspicion", suspicion), read_truth("matched_sizes", matched_sizes)
+    if classes == (False, True):
+        raise ValueError("matched_sizes: needs --suspicion true, which draws two classes")
+    limits = float(nodule_min_mm), float(nodule_max_mm)
+    options = Options(seed, size, slices, *limits, VERSION, *classes)
+    folder = claim_folder(Path(output), options.record(), patients, README)
     tasks = [(folder, options, pair) for index in range(patients) for pair in series_of(index)]
     records = []
     with writing_into(folder):
@@ -101,11 +117,18 @@ def check_options(
 def write_tables(folder: Path, records: list[Record]) -> None:
     """Write annotations.csv, nodules.csv, seriesuids.csv and patients.csv."""
     nodules = [(record.seriesuid, nodule) for record in records for nodule in record.nodules]
+    classed = any(nodule.suspicious is not None for _, nodule in nodules)
     tables = {
         "annotations.csv": ["seriesuid,coordX,coordY,coordZ,diameter_mm"]
         + [f"{uid},{n.centre_text},{n.diameter_mm:.9g}" for uid, n in nodules],
-        "nodules.csv": ["seriesuid,id,kind,diameter_mm,volume_mm3"]
-        + [f"{uid},{n.id},{n.kind},{n.diameter_mm:.9g},{n.volume_mm3:.9g}" for uid, n in nodules],
+        "nodules.csv": [
+            f"seriesuid,id,kind,diameter_mm,volume_mm3{',suspicious' if classed else ''}"
+        ]
+        + [
+            f"{uid},{n.id},{n.kind},{n.diameter_mm:.9g},{n.volume_mm3:.9g}"
+            f"{f',{int(bool(n.suspicious))}' if classed else ''}"
+            for uid, n in nodules
+        ],
         "seriesuids.csv": [record.seriesuid for record in records],
         "patients.csv": ["seriesuid,patient_id"]
         + [f"{record.seriesuid},{record.patient_id}" for record in records],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,8 @@ KIND_SHARES = (0.36, 0.14, 0.12, 0.22, 0.16)
 # LUNA16's own list of 1,186: log of the diameter has mean 1.99 and deviation 0.47
 LOG_MEAN, LOG_DEVIATION = 1.97, 0.49
 TRIES = 400
+
+Shape = tuple[Points, Points, Points, Points, tuple[float, float], float]
 
 
 @dataclass(frozen=True)
@@ -61,11 +64,12 @@ class Nodule:
 
 @dataclass(frozen=True)
 class DrawnNodule:
-    """A nodule's voxels in one scan: index window (z, y, x), mask there and its kind."""
+    """A nodule's voxels in one scan: index window (z, y, x), mask there, its kind and class."""
 
     kind: str
     window: Window
     mask: NDArray[np.bool_]
+    suspicious: bool | None = None
 
 
 def draw_diameter(rng: np.random.Generator, low_mm: float, high_mm: float) -> float:
@@ -120,9 +124,7 @@ def draw_nodules(sites: Sites, rng: np.random.Generator) -> list[Nodule]:
     return nodules
 
 
-def draw_shape(
-    rng: np.random.Generator, kind: str, diameter_mm: float
-) -> tuple[Points, Points, Points, Points, tuple[float, float], float]:
+def draw_shape(rng: np.random.Generator, kind: str, diameter_mm: float) -> Shape:
     """Draw axes, lobes, their heights and sharpness, HU of body and core, and core size."""
     turn = np.linalg.qr(rng.standard_normal((3, 3)))[0]
     axes = turn @ np.diag(np.exp(rng.normal(0, 0.13, 3)))
@@ -138,6 +140,22 @@ def draw_shape(
     hu = (float(body.get(kind, rng.uniform(10, 60))), float(rng.uniform(10, 60)))
     core = float(rng.uniform(0.35, 0.6)) if kind == "part-solid" else 0.0
     return axes, unit(lobes), np.clip(heights, -0.3, 0.6), sharpness, hu, core
+
+
+def place_nodules(
+    sites: Sites, rng: np.random.Generator, planned: Iterable[tuple[float, Shape]]
+) -> dict[int, Nodule]:
+    """Place nodules of given diameters and shapes, as far as there is room for them.
+
+    Returns:
+        Position among the planned ones -> nodule.
+    """
+    placed: dict[int, Nodule] = {}
+    for number, (diameter, shape) in enumerate(planned):
+        site = find_site(sites, rng, "solid", diameter, list(placed.values()))
+        if site is not None:
+            placed[number] = Nodule("solid", site[0], diameter, site[1], *shape)
+    return placed
 
 
 def find_site(

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scripts.phantom.chest.chest import ChestPainter, airway_share, lung_labels
-from scripts.phantom.chest.nodules import DrawnNodule, Sites, draw_nodules, paint_nodule
+from scripts.phantom.chest.nodules import (
+    DrawnNodule,
+    Nodule,
+    Sites,
+    draw_nodules,
+    paint_nodule,
+    place_nodules,
+)
+from scripts.phantom.chest.suspicion import draw_looks, paired, plan_nodules, readers_xml
 from scripts.phantom.files import Geometry, write_image
 from scripts.phantom.outlines import Outlines
 from scripts.phantom.patient import draw_patient
@@ -22,13 +30,19 @@ from scripts.storage.files import write_text
 
 VERSION = 1  # of the drawings: increased when the same seed gives other images
 NAMESPACE = uuid.UUID("5f0d6f4e-2a77-4c1c-9c0d-0e8d3c1b7a16")
+XML_FOLDER = "lidc_xml"
 Number = TypeVar("Number", np.int16, np.uint8)
-PATIENT_STREAM, NODULE_STREAM, SCAN_STREAM = 0, 1, 2
+PATIENT_STREAM, NODULE_STREAM, SCAN_STREAM, PLAN_STREAM, READER_STREAM = 0, 1, 2, 3, 4
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options that the images of a cohort depend on."""
+    """The options that the images of a cohort depend on.
+
+    Args:
+        suspicion: whether nodules are of two classes, which readers rate.
+        matched_sizes: whether both classes have the same diameters.
+    """
 
     seed: int
     size: int
@@ -36,17 +50,32 @@ class Options:
     nodule_min_mm: float
     nodule_max_mm: float
     version: int = VERSION
+    suspicion: bool = False
+    matched_sizes: bool = False
+
+    def record(self) -> dict[str, Any]:
+        """Return the options for cohort.json; without the classes if there are none."""
+        classes = ("suspicion", "matched_sizes")
+        return {k: v for k, v in asdict(self).items() if self.suspicion or k not in classes}
 
 
 @dataclass(frozen=True)
 class NoduleRecord:
-    """A nodule of the tables; its centre (x, y, z) in LPS mm is that of the mask's voxels."""
+    """A nodule of the tables; its centre (x, y, z) in LPS mm is that of the mask's voxels.
+
+    ``suspicious`` is its class, None in a cohort without classes.
+    """
 
     id: int
     kind: str
     diameter_mm: float
     volume_mm3: float
     centre_lps_mm: tuple[float, float, float]
+    suspicious: bool | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Return the nodule for its series' record."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
     @property
     def centre_text(self) -> str:
@@ -82,7 +111,7 @@ def series_uid(seed: int, index: int, number: int) -> str:
 
 
 def make_series(task: tuple[Path, Options, tuple[int, int]]) -> Record:
-    """Write one series' image, lung map and masks, or read its record if they exist.
+    """Write one series' image, lung map, masks and readings, or read its record if they exist.
 
     Args:
         task: the cohort's folder, its options, and the numbers of patient and series.
@@ -93,15 +122,25 @@ def make_series(task: tuple[Path, Options, tuple[int, int]]) -> Record:
     scan_path = folder / f"subset{index % 10}" / f"{uid}.mhd"
     lung_path = folder / "seg-lungs-LUNA16" / f"{uid}.mhd"
     mask_path = folder / "masks" / f"{uid}.nii.gz"
+    xml_path = folder / XML_FOLDER / f"{uid}.xml"
     data = [scan_path.with_suffix(".raw"), lung_path.with_suffix(".raw")]
+    data += [xml_path] if options.suspicion else []
     if all(file.is_file() for file in [path, scan_path, lung_path, mask_path, *data]):
         return read_record(path)
-    image, lungs, masks, geometry, kinds = draw_series(options, index, number)
-    nodules = tuple(measure(masks == i, i, kind, geometry) for i, kind in enumerate(kinds, start=1))
+    image, lungs, masks, geometry, drawn = draw_series(options, index, number)
+    nodules = tuple(
+        replace(measure(masks == i, i, one.kind, geometry), suspicious=one.suspicious)
+        for i, one in enumerate(drawn, start=1)
+    )
     record = Record(uid, f"PHANTOM-{index:04d}", nodules)
     for file, array in ((scan_path, image), (lung_path, lungs), (mask_path, masks)):
         write_image(file, array, geometry)
-    write_text(path, json.dumps(asdict(record), indent=1) + "\n")
+    if options.suspicion:
+        readers = np.random.default_rng((options.seed, index, READER_STREAM, number))
+        classes = [bool(one.suspicious) for one in drawn]
+        write_text(xml_path, readers_xml(uid, masks, classes, geometry, readers))
+    content = {**asdict(record), "nodules": [nodule.record() for nodule in nodules]}
+    write_text(path, json.dumps(content, indent=1) + "\n")
     return record
 
 
@@ -117,8 +156,8 @@ def read_record(path: Path) -> Record:
 
 def draw_series(
     options: Options, index: int, number: int
-) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.uint8], Geometry, list[str]]:
-    """Draw one series: image, lung map and instance masks (Z, Y, X) as stored, geometry, kinds.
+) -> tuple[NDArray[np.int16], NDArray[np.uint8], NDArray[np.uint8], Geometry, list[DrawnNodule]]:
+    """Draw one series: image, lung map and instance masks (Z, Y, X) as stored, geometry, nodules.
 
     A patient's series share chest and nodules; position on the table and noise differ.
     """
@@ -135,15 +174,40 @@ def draw_series(
         diameters_mm=(options.nodule_min_mm, options.nodule_max_mm),
         heights_mm=shown_heights(patient.outlines, grid),
     )
-    nodules = draw_nodules(sites, disease)
-    drawn = [paint_nodule(clean, lungs, grid, nodule, disease) for nodule in nodules]
+    if options.suspicion:
+        classes, nodules = draw_classes(options, index, sites, disease)
+    else:
+        nodules = draw_nodules(sites, disease)
+        classes = [None] * len(nodules)
+    painted = [paint_nodule(clean, lungs, grid, nodule, disease) for nodule in nodules]
+    drawn = [replace(one, suspicious=c) for one, c in zip(painted, classes, strict=True)]
     labels = lung_labels(lungs, airway_share(patient, grid))
     image = scan(clean, grid, protocol, own)
     geometry = world_geometry(protocol, grid)
     masks = instance_map(drawn, grid)
     if flipped:
         image, labels, masks = run_backwards(image), run_backwards(labels), run_backwards(masks)
-    return image, labels, masks, geometry, [nodule.kind for nodule in drawn]
+    return image, labels, masks, geometry, drawn
+
+
+def draw_classes(
+    options: Options, index: int, sites: Sites, rng: np.random.Generator
+) -> tuple[list[bool | None], list[Nodule]]:
+    """Draw the nodules of a patient in a cohort of two classes, and the class of each."""
+    plan = np.random.default_rng((options.seed, index, PLAN_STREAM))
+    planned = plan_nodules(plan, sites.diameters_mm, matched_sizes=options.matched_sizes)
+    looks = [(one.diameter_mm, draw_looks(rng, suspicious=one.suspicious)) for one in planned]
+    placed = place_nodules(sites, rng, looks)
+    numbers = list(placed)
+    if options.matched_sizes:
+        numbers = paired(planned, numbers)
+    if not numbers:
+        low, high = sites.heights_mm
+        raise ValueError(
+            f"no nodules of the chosen sizes fit into the {high - low:.0f} mm of lung shown; lower "
+            "nodule_max_mm or raise slices"
+        )
+    return [planned[number].suspicious for number in numbers], [placed[n] for n in numbers]
 
 
 def shown_heights(outlines: Outlines, grid: Grid) -> tuple[float, float]:

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scripts.datasets.luna16.dataset import Luna16
 from scripts.phantom.chest.luna16 import make_cohort
+from scripts.suspicion.nodules import read_nodules
 from tests.scripts.phantom.conftest import OPTIONS, Cohort, array
 
 KEYS = [
@@ -217,3 +219,33 @@ def test_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
         make_cohort(str(tmp_path / "file"))
     with pytest.raises(OSError, match="cannot write into .*below: Not a directory"):
         make_cohort(str(tmp_path / "file" / "below"))
+
+
+def test_two_classes_then_rated_in_the_xml_and_named_in_the_table(tmp_path: Path) -> None:
+    classes = {"suspicion": True, "matched_sizes": True, "nodule_min_mm": 8, "nodule_max_mm": 14}
+    make_cohort(str(tmp_path), patients=1, seed=5, size=96, slices=60, **classes)
+    options = json.loads((tmp_path / "cohort.json").read_text())
+    assert (options["suspicion"], options["matched_sizes"]) == (True, True)
+    header, *lines = (tmp_path / "nodules.csv").read_text().splitlines()
+    rows = [dict(zip(header.split(","), line.split(","), strict=True)) for line in lines]
+    assert sorted(row["suspicious"] for row in rows[:2]) == ["0", "1"]
+    sizes = [float(row["diameter_mm"]) for row in rows]
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.05)
+    found = read_nodules(Luna16(label="readers", outlines=tmp_path / "lidc_xml"), tmp_path)
+    assert len(found.nodules) == len(rows)
+    means = sorted((np.mean(nodule.ratings), nodule.patient) for nodule in found.nodules)
+    assert means[0][0] < 3 < means[-1][0]
+
+
+def test_cohort_without_classes_then_no_trace_of_them(cohort: Cohort) -> None:
+    assert "suspicion" not in (cohort.folder / "cohort.json").read_text()
+    assert "suspicious" not in (cohort.folder / "nodules.csv").read_text()
+    assert not any(
+        "suspicious" in path.read_text() for path in cohort.folder.glob("records/*.json")
+    )
+    assert not (cohort.folder / "lidc_xml").exists()
+
+
+def test_matched_sizes_without_classes_then_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="matched_sizes: needs --suspicion true"):
+        make_cohort(str(tmp_path / "new"), patients=1, matched_sizes=True)

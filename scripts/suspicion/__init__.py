@@ -1,0 +1,1 @@
+"""Radiologists' suspicion of malignancy for each segmented nodule. Research only, no diagnosis."""

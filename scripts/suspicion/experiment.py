@@ -1,0 +1,215 @@
+"""The comparison: which features, from which outlines, tell suspicious nodules from others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.bundle.model_file import ModelFile
+from scripts.bundle.training_scans import TrainingScans
+from scripts.suspicion.crops import crop_scores
+from scripts.suspicion.cross_validation import Design, cross_validate
+from scripts.suspicion.feature_tables import (
+    Row,
+    Store,
+    network_table,
+    predicted_nodules,
+    radiomics_rows,
+)
+from scripts.suspicion.figures import Scored, auc
+from scripts.suspicion.network import Network, least_seen
+from scripts.suspicion.nodules import Nodule
+from scripts.suspicion.radiomics import FEATURES, SIZE, predictors
+from scripts.volumes.geometry import Floats
+
+SIZE_ONLY, RADIOMICS = "size only", "radiomics"
+PREDICTED = ", predicted outlines"
+CROPS = "classifier of crops"
+SHUFFLES = 10
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One way to tell nodules apart, on the nodules that it could be tried on.
+
+    Attributes:
+        name: of the row.
+        used: (all nodules,), which of them.
+        scored: these nodules with their out-of-fold probabilities.
+        seen: number of test patients, of these nodules, on which the network that segmented or
+            described their nodules had been trained; above 0 the figure may be too good.
+        unseen: (used nodules,), those whose patient no network of this row had been trained on.
+        basis: name of the row of size alone, for the same outlines.
+    """
+
+    name: str
+    used: NDArray[np.bool_]
+    scored: Scored
+    basis: str
+    seen: int = 0
+    unseen: NDArray[np.bool_] | None = None
+
+
+@dataclass
+class Experiment:
+    """All rows on one set of nodules.
+
+    Args:
+        nodules: with a label each.
+        design: labels and folds of these nodules.
+        scans_of: patient -> names of all scans of that patient.
+        store: of computed arrays.
+        jobs: processes for radiomics.
+
+    Attributes:
+        outcomes: the rows so far.
+        predicted: radiomics by predicted outlines; None for those of nodules that were not found.
+    """
+
+    nodules: Sequence[Nodule]
+    design: Design
+    scans_of: Mapping[str, Sequence[str]]
+    store: Store
+    jobs: int = 1
+    outcomes: list[Outcome] = field(default_factory=list)
+    predicted: list[Row | None] | None = None
+
+    @cached_property
+    def rows(self) -> list[Row | None]:
+        """Radiomics by the annotated outlines."""
+        return radiomics_rows(self.nodules, jobs=self.jobs)
+
+    @cached_property
+    def measured(self) -> NDArray[np.bool_]:
+        """(nodules,), which of them are large enough."""
+        return np.array([row is not None for row in self.rows])
+
+    def run_outlines(
+        self, rows: Sequence[Row | None], suffix: str = "", seen: Sequence[str] = ()
+    ) -> None:
+        """Add size alone and radiomics, from one kind of outlines.
+
+        Args:
+            rows: radiomics of every nodule; None for those without.
+            suffix: of the rows' names.
+            seen: patients whose outlines come from a network that was trained on them.
+        """
+        used = np.array([row is not None for row in rows])
+        kept = [row for row in rows if row is not None]
+        basis = f"{SIZE_ONLY}{suffix}"
+        for name, features in ((basis, [SIZE]), (f"{RADIOMICS}{suffix}", list(FEATURES))):
+            self._add(name, used, [predictors(kept, features)], basis=basis, seen=seen)
+
+    def run_encoder(self, network: Network, title: str) -> None:
+        """Add the features of an encoder without training on CT, alone and with radiomics."""
+        table = network_table(network, self.nodules, self.store)
+        self._run_network(title, dict.fromkeys(self.design.numbers, table), ())
+
+    def run_models(self, networks: Sequence[Network]) -> None:
+        """Add what segmentation networks say: predicted outlines, and features of their encoders.
+
+        Every nodule is outlined by a network that was not trained on its patient, and every fold is
+        described by a network that was not trained on its test patients, as far as there is one.
+        """
+        chosen, seen = [], set[str]()
+        for nodule in self.nodules:
+            own = {nodule.patient: self.scans_of[nodule.patient]}
+            network, known = least_seen(networks, own)
+            chosen.append((network, nodule))
+            seen |= set(known)
+        outlined = predicted_nodules(chosen, self.store)
+        rows = radiomics_rows([n for n in outlined if n.mask.any()], jobs=self.jobs)
+        measured = iter(rows)
+        self.predicted = [next(measured) if n.mask.any() else None for n in outlined]
+        self.run_outlines(self.predicted, PREDICTED, sorted(seen))
+        tables, trained_on = {}, set[str]()
+        for fold in self.design.numbers:
+            test = set(self.design.patients[self.design.folds == fold])
+            network, known = least_seen(networks, {p: self.scans_of[p] for p in test})
+            tables[fold] = network_table(network, self.nodules, self.store)
+            trained_on |= set(known)
+        self._run_network("segmentation network", tables, sorted(trained_on))
+
+    def _run_network(self, title: str, tables: Mapping[int, Floats], seen: Sequence[str]) -> None:
+        used = self.measured
+        own = predictors([row for row in self.rows if row is not None], list(FEATURES))
+        both = {fold: [own, table[used]] for fold, table in tables.items()}
+        alone = {fold: [table[used]] for fold, table in tables.items()}
+        self._add(f"features of {title}", used, alone, basis=SIZE_ONLY, seen=seen)
+        self._add(f"radiomics and {title}", used, both, basis=SIZE_ONLY, seen=seen)
+
+    def run_classifiers(self, models: Sequence[ModelFile]) -> None:
+        """Add networks trained from crop to suspicion, one for each fold.
+
+        Raises:
+            ValueError: when every one of them was trained on patients of a fold: its figure would
+                be that of the training.
+        """
+        scores = np.full(len(self.nodules), np.nan)
+        for fold in self.design.numbers:
+            test = self.design.folds == fold
+            scans = {s for p in set(self.design.patients[test]) for s in self.scans_of[p]}
+            fitting = [model for model in models if not TrainingScans.of(model).includes(scans)]
+            if not fitting:
+                raise ValueError(
+                    f"classifiers: each of the {len(models)} files was trained on patients of fold "
+                    f"{fold}; give one for each fold, trained on OUTPUT/crops/foldK"
+                )
+            tested = [n for n, chosen in zip(self.nodules, test, strict=True) if chosen]
+            scores[test] = crop_scores(fitting[0], tested)
+        used = self.measured
+        scored = self.design.scored(scores).part(used)
+        self.outcomes.append(Outcome(CROPS, used, scored, SIZE_ONLY))
+
+    def shuffled_auc(self) -> list[float]:
+        """Return the AUC of radiomics for labels dealt at random, several times."""
+        rows = [row for row in self.rows if row is not None]
+        table, part = predictors(rows, list(FEATURES)), self._part(self.measured)
+        areas = []
+        for seed in range(SHUFFLES):
+            design = part.shuffled(seed)
+            areas.append(auc(design.scored(cross_validate(design, [table]))).value)
+        return areas
+
+    def _part(self, used: NDArray[np.bool_]) -> Design:
+        design = self.design
+        return Design(design.labels[used], design.patients[used], design.folds[used], design.seed)
+
+    def _add(
+        self,
+        name: str,
+        used: NDArray[np.bool_],
+        tables: Sequence[Floats] | Mapping[int, Sequence[Floats]],
+        *,
+        basis: str,
+        seen: Sequence[str] = (),
+    ) -> None:
+        part = self._part(used)
+        scored = part.scored(cross_validate(part, tables))
+        known = np.isin(part.patients, list(seen))
+        count = len(np.unique(part.patients[known]))
+        self.outcomes.append(Outcome(name, used, scored, basis, count, ~known if count else None))
+
+
+def single_readers(nodules: Sequence[Nodule]) -> Scored | None:
+    """Return each reader's rating as a score against the median of the other readers.
+
+    Of nodules with four readers or more whose others do not end at indeterminate; None without any.
+    It says how well radiologists agree, on fewer nodules than the classifiers' figures.
+    """
+    labels, scores, patients = [], [], []
+    for nodule in nodules:
+        for number, rating in enumerate(nodule.ratings):
+            others = [*nodule.ratings[:number], *nodule.ratings[number + 1 :]]
+            if len(others) >= 3 and np.median(others) != 3:
+                labels.append(float(np.median(others)) > 3)
+                scores.append(float(rating))
+                patients.append(nodule.patient)
+    if not labels:
+        return None
+    folds = np.zeros(len(labels), np.int64)
+    return Scored(np.array(labels), np.array(scores), np.array(patients), folds)

