@@ -32,7 +32,7 @@ from scripts.prediction.one_series import (
     model_of,
     predict_study,
 )
-from scripts.prediction.predict_options import Options
+from scripts.prediction.predict_options import NODULE, Options
 from scripts.storage.files import write_json
 from scripts.storage.locks import LOCK, claimed
 from scripts.storage.output_folder import writing_into
@@ -218,6 +218,9 @@ def _check_model(options: Options, jobs: int, *, from_dicom: bool) -> None:
     _ = model.fainter_cleaning
     if from_dicom and {"seg", "rtstruct"} & set(options.products):
         check_codes(model.segments)
+    if options.suspicion is not None and all(rule.kind != NODULE for rule in model.segments):
+        kinds = ", ".join(rule.kind for rule in model.segments)
+        raise ValueError(f"suspicion: needs a bundle that segments nodules, got one for {kinds}")
     model.check_engine()
     if jobs > 1:
         model_of.cache_clear()  # each process has its own

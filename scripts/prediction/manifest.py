@@ -47,6 +47,8 @@ def fingerprint(model: Model, digest: str) -> str:
         parts["candidate_threshold"] = model.options.candidate_threshold
     if model.reducer is not None:
         parts[SECOND_STAGE] = model.reducer.record()
+    if model.options.suspicion is not None:
+        parts["suspicion"] = sha256_of(model.options.suspicion)
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -173,6 +173,7 @@ def _write_products(task: Task, prediction: Prediction, folder: Path, watch: Sto
 
         with watch.step("measure"):
             statistics = measure(prediction)
+            _add_suspicion(task, prediction, statistics)
     warnings, dicom = prediction.facts["warnings"], prediction
     if any(PRODUCTS[name].needs_dicom for name in names):
         dicom, note = with_largest_lesions(prediction)
@@ -186,6 +187,18 @@ def _write_products(task: Task, prediction: Prediction, folder: Path, watch: Sto
                 warnings.append(f"no {name} written: {error}")
             except ValueError as error:
                 raise ValueError(f"{name}: {error}{_without(name, names)}") from error
+
+
+def _add_suspicion(task: Task, prediction: Prediction, statistics: dict[str, Any]) -> None:
+    """Add the suspicion of each nodule, if a classifier was given."""
+    if task.options.suspicion is None:
+        return
+    from scripts.prediction.measures.suspicion import add_suspicion, classifier_of
+
+    classifier = classifier_of(task.options.suspicion)
+    known = names_of(task.source, prediction)
+    warning = add_suspicion(statistics, prediction, classifier, known)
+    prediction.facts["warnings"] += [warning] if warning else []
 
 
 def _without(name: str, names: Sequence[str]) -> str:

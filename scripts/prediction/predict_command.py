@@ -16,6 +16,7 @@ from scripts.prediction.predict_options import (
     check_flips,
     check_geometry,
     check_products,
+    check_suspicion,
     check_threshold,
 )
 from scripts.storage.options import check_whole, read_truth
@@ -37,6 +38,7 @@ def predict(
     flips: str | None = None,
     products: str | None = None,
     rtstruct: bool = False,
+    suspicion: str | None = None,
     device: str | None = None,
     engine: str | None = None,
     geometry: str = "refuse",
@@ -73,6 +75,8 @@ def predict(
         products: files to write, of mask, seg, rtstruct, statistics, candidates, overview, report,
             separated by commas; by default all but rtstruct.
         rtstruct: also write rtstruct.dcm, for DICOM sources.
+        suspicion: the suspicion.json of a classifier: adds how suspicious radiologists would find
+            each nodule (0 to 1) to the measurements and the page; not a diagnosis.
         device: cpu, cuda:0 ...; by default that of the config: a GPU if available.
         engine: software that runs the network: torch, or openvino, which runs on the CPU.
         jobs: number of studies predicted in parallel.
@@ -84,6 +88,7 @@ def predict(
     """
     check_whole("jobs", jobs, 1)
     share, chosen_engine = Share.of_torchrun(), check_engine(engine)
+    chosen_products = check_products(products, rtstruct=rtstruct)
     options = Options(
         bundle=Path(str(bundle)),
         config_files=check_files("config_file", config_file),
@@ -97,7 +102,8 @@ def predict(
         device=check_device(device) or _own_device(share, chosen_engine),
         engine=chosen_engine,
         geometry=check_geometry(geometry),
-        products=check_products(products, rtstruct=rtstruct),
+        products=chosen_products,
+        suspicion=check_suspicion(suspicion, chosen_products),
         progress=jobs == 1 and share.world == 1,
     )
     batch = predict_all(Path(str(source)), Path(str(output)), options, jobs=jobs)

@@ -16,6 +16,7 @@ from scripts.prediction.products import PRODUCTS, USUAL
 from scripts.storage.options import check_choice
 
 GEOMETRIES = ("refuse", "resample")
+NODULE = "nodule"  # the kind of segment whose suspicion is asked for
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Options:
         products: names of :data:`scripts.prediction.products.PRODUCTS`, in their order.
         geometry: what becomes of series that form no regular grid, one of :data:`GEOMETRIES`.
         progress: show progress within a CT.
+        suspicion: classifier of nodules, a suspicion.json; None for no suspicion.
     """
 
     bundle: Path
@@ -53,16 +55,23 @@ class Options:
     products: tuple[str, ...] = USUAL
     geometry: str = "refuse"
     progress: bool = False
+    suspicion: Path | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the options for the manifest, without folder names."""
-        names = {
+        names: dict[str, Any] = {
             "bundle": self.bundle.resolve().name,
             "config_files": [Path(name).name for name in self.config_files],
             "checkpoints": [Path(name).name for name in self.checkpoints],
             "reduce": Path(self.reduce).name if self.reduce else "",
         }
-        others = {key: value for key, value in asdict(self).items() if key != "progress"}
+        others = {
+            key: value
+            for key, value in asdict(self).items()
+            if key not in ("progress", "suspicion")
+        }
+        if self.suspicion is not None:
+            names["suspicion"] = self.suspicion.name
         return {**others, **names}
 
 
@@ -160,6 +169,24 @@ def check_file(name: str, value: object) -> str:
     if len(files) > 1:
         raise ValueError(f"{name}: must be one file, got {', '.join(files)}")
     return files[0] if files else ""
+
+
+def check_suspicion(value: object, products: Sequence[str]) -> Path | None:
+    """Read the file of a classifier of nodules, and check that its result is written.
+
+    Raises:
+        FileNotFoundError: when it does not exist.
+        ValueError: for a file of another kind, or products that do not contain the result.
+    """
+    if value is None or value == "":
+        return None
+    from scripts.suspicion.classifier_file import read_classifier
+
+    path = Path(str(value))
+    read_classifier(path)
+    if not {"statistics", "report"} & set(products):
+        raise ValueError("suspicion: is written with statistics and report; add one to products")
+    return path
 
 
 def check_device(value: object) -> str:

@@ -49,6 +49,7 @@ CSV_COLUMNS = (
     *("first_slice_number_1based", "last_slice_number_1based"),
     *("lung_side", "largest_component_share", "touches_edge", "probability", "mean_probability"),
 )
+SUSPICION_COLUMNS = ("suspicion", "suspicion_model")  # with predict --suspicion
 
 Box = tuple[slice, ...]
 
@@ -103,8 +104,14 @@ def write_statistics(statistics: dict[str, Any], folder: str | Path) -> None:
         folder: created if it does not exist.
     """
     write_json(Path(folder) / "statistics.json", statistics)
+    columns = (*CSV_COLUMNS, *(SUSPICION_COLUMNS if "suspicion" in statistics else ()))
     rows = [csv_row(one) for one in (*statistics["lesions"], *statistics["organs"])]
-    write_csv(Path(folder) / "statistics.csv", rows, columns=CSV_COLUMNS)
+    if "suspicion" in statistics:
+        measured = (*statistics["lesions"], *statistics["organs"])
+        for row, one in zip(rows, measured, strict=True):
+            values = one.get("suspicion"), statistics["suspicion"]["model"]
+            row |= dict(zip(SUSPICION_COLUMNS, values, strict=True))
+    write_csv(Path(folder) / "statistics.csv", rows, columns=columns)
 
 
 def csv_row(measured: dict[str, Any]) -> dict[str, Any]:

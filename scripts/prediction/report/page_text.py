@@ -26,6 +26,7 @@ TERMS = {
     "largest_component_share": "Largest component",
     "touches_edge": "Cut off at",
     "probability": "Confidence",
+    "suspicion": "Suspicion",
 }
 
 
@@ -104,6 +105,7 @@ def _lesion_table(statistics: dict[str, Any], *, with_side: bool) -> Table:
     head = (
         *(word, "Longest diameter, mm", "Perpen\u00addicular, mm", "Volume, mm\u00b3"),
         *("Mean \u00b1 SD, HU", *(["Lung"] if with_side else [])),
+        *(["Suspicion (0\u20131), no diagnosis"] if "suspicion" in statistics else []),
         *("Slice", "Centre x, y, z, mm (LPS)", *(["Confidence"] if with_confidence else [])),
     )
     rows = [
@@ -117,6 +119,7 @@ def _lesion_table(statistics: dict[str, Any], *, with_side: bool) -> Table:
                 number(one["volume_mm3"], 0),
                 _mean_and_sd(one),
                 *([_side(one)] if with_side else []),
+                *([_suspicion(one)] if "suspicion" in statistics else []),
                 str(one["diameter_slice_number_1based"]),
                 ", ".join(number(value, 1) for value in one["centre_lps_mm"]),
                 *([_confidence(one)] if with_confidence else []),
@@ -135,6 +138,10 @@ def _confidence(one: Mapping[str, Any]) -> str:
 
 def _side(one: Mapping[str, Any]) -> str:
     return DASH if one["lung_side"] == UNKNOWN else str(one["lung_side"])
+
+
+def _suspicion(one: Mapping[str, Any]) -> str:
+    return DASH if one["suspicion"] is None else number(one["suspicion"], 2)
 
 
 def _organ_table(organs: Sequence[Mapping[str, Any]]) -> Table:

@@ -16,6 +16,7 @@ from scripts.prediction.inventory import VOLUME_FILE, Inventory, Remark, Source
 from scripts.prediction.measures import statistics
 from scripts.prediction.one_series import FAILED, KEPT, PREDICTED, Outcome
 from scripts.storage.locks import LOCK
+from tests.scripts.prediction.measures.test_suspicion import write
 from tests.scripts.prediction.running import say, summary_of
 from tests.scripts.prediction.shapes import abdomen
 from tests.scripts.prediction.studies import (
@@ -67,6 +68,28 @@ def test_study_added_later_then_candidates_of_all_in_one_file(lung_options, tmp_
     assert [row.split(",")[0] for row in rows] == ["1.2.3", "1.2.4", "1.2.4"]
     assert say(lung_options, tmp_path / "in", tmp_path / "out", "--products", "mask") == 0
     assert not (tmp_path / "out" / "candidates.csv").exists()
+
+
+def test_suspicion_then_in_the_measurements_and_the_manifest_by_name_only(lung_options, tmp_path):
+    write_nifti(tmp_path / "in" / "a.nii.gz", bright_chest())
+    classifier = write(tmp_path / "secret" / "suspicion.json", scans=("a",))
+    output = tmp_path / "out"
+    assert say(lung_options, tmp_path / "in", output, "--suspicion", str(classifier)) == 0
+    statistics = json.loads((output / "a" / "statistics.json").read_text())
+    assert all(0 <= one["suspicion"] <= 1 for one in statistics["lesions"])
+    manifest = (output / "a" / "manifest.json").read_text()
+    assert "the suspicion classifier was trained on this scan" in manifest
+    assert "secret" not in manifest
+    assert "suspicion.json" in manifest
+    assert "no diagnosis" in (output / "a" / "report.html").read_text()
+
+
+def test_suspicion_of_organs_then_refused_before_anything_is_read(liver_options, tmp_path, capsys):
+    write_nifti(tmp_path / "in" / "a.nii.gz", abdomen())
+    classifier = write(tmp_path / "suspicion.json")
+    found = say(liver_options, tmp_path / "in", tmp_path / "out", "--suspicion", str(classifier))
+    assert found == 2
+    assert "suspicion: needs a bundle that segments nodules, got one for" in capsys.readouterr().err
 
 
 def test_candidates_of_organs_then_not_written(liver_options, tmp_path):

@@ -8,9 +8,11 @@ from scripts.prediction.predict_options import (
     check_flips,
     check_geometry,
     check_products,
+    check_suspicion,
     check_threshold,
     words_of,
 )
+from tests.scripts.prediction.measures.test_suspicion import write
 
 
 @pytest.mark.parametrize("given", ["x,y", ("x", "y"), ["y", "x"], " y , x "], ids=str)
@@ -71,3 +73,16 @@ def test_geometry_of_another_word_then_refused_with_the_words():
     assert check_geometry("resample") == "resample"
     with pytest.raises(ValueError, match="geometry: must be one of refuse, resample, got 'true'"):
         check_geometry("true")
+
+
+def test_suspicion_then_a_classifier_whose_result_is_written(tmp_path):
+    path = write(tmp_path / "suspicion.json")
+    assert check_suspicion(None, ()) is None
+    assert check_suspicion(str(path), ("mask", "report")) == path
+    with pytest.raises(ValueError, match="suspicion: is written with statistics and report"):
+        check_suspicion(path, ("mask", "seg"))
+    with pytest.raises(FileNotFoundError, match=r"suspicion: no such file: .*none\.json"):
+        check_suspicion(tmp_path / "none.json", ("report",))
+    options = Options(tmp_path, suspicion=path)
+    assert options.record()["suspicion"] == "suspicion.json"
+    assert "suspicion" not in Options(tmp_path).record()
