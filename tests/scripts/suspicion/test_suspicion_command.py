@@ -73,5 +73,7 @@ def test_options_when_invalid_then_refused_before_anything_is_read(tmp_path, opt
 
 
 def test_more_folds_than_patients_then_refused(source, tmp_path):
-    with pytest.raises(ValueError, match="folds: must be at most the number of patients .*12, got 50"):
+    with pytest.raises(
+        ValueError, match="folds: must be at most the number of patients .*12, got 50"
+    ):
         suspicion(str(source), str(tmp_path), folds=50)
