@@ -29,6 +29,7 @@ from scripts.evaluation.figures.summary import (
     nodule_table,
     summarise_classes,
     summarise_nodules,
+    textures_of,
 )
 from scripts.evaluation.pictures.chosen_slices import Candidate, Choice, choose_ranks
 from scripts.evaluation.pictures.class_drawing import write_classes
@@ -85,7 +86,7 @@ class Instances:
                 nodules=sum(len(result.nodules) for result in results),
                 contradicting_duplicates=sum(result.contradictions for result in results),
             ),
-            definitions=nodule_definitions(self.margin_mm),
+            definitions=nodule_definitions(self.margin_mm, rated=bool(textures_of(results))),
             settings={"margin_mm": self.margin_mm},
             tables=nodule_tables(results),
             metrics=headline(figures, NODULE_HEADLINES),

@@ -52,10 +52,12 @@ class Sphere:
     Args:
         diameter_mm: its diameter.
         centre_zyx: its centre as index (z, y, x) in the volume, with fractions; None if unknown.
+        texture: group of its texture, see :mod:`scripts.datasets.ratings`; empty if unknown.
     """
 
     diameter_mm: float
     centre_zyx: tuple[float, float, float] | None = None
+    texture: str = ""
 
 
 @dataclass(frozen=True)
@@ -257,7 +259,8 @@ def _excluded(facts: Sequence[Mapping[str, Any]], affine: Any) -> tuple[Sphere, 
 
 def _sphere(listed: Mapping[str, Any], affine: Any) -> Sphere:
     centre_mm, diameter_mm = listed.get("centre_lps_mm"), float(listed["diameter_mm"])
+    texture = str(listed.get("texture", ""))
     if centre_mm is None or affine is None:
-        return Sphere(diameter_mm)
+        return Sphere(diameter_mm, texture=texture)
     x, y, z = world_to_index(centre_mm, affine).tolist()
-    return Sphere(diameter_mm, (z, y, x))
+    return Sphere(diameter_mm, (z, y, x), texture)

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 from scripts.evaluation.figures.classes import Matrix, pixel_accuracy
 from scripts.evaluation.figures.confusion import Confusion
 from scripts.evaluation.figures.froc import RATES, Froc
-from scripts.evaluation.figures.nodules import size_group
 from scripts.evaluation.figures.surface import SurfaceDistance
 from scripts.evaluation.results import ClassSeries, NoduleSeries, SeriesResult, pooled_matrix
 
@@ -22,7 +21,7 @@ CONFUSION_COLUMNS = (*COUNT_COLUMNS, "dice", "iou", "sensitivity", "specificity"
 DISTANCE_COLUMNS = (*DISTANCES, "distance_kind")
 NODULE_COLUMNS = (
     *("series_uid", "patient", "nodule", "diameter_mm", "diameter_from", "size_group"),
-    *("slices", "detected", *CONFUSION_COLUMNS, *DISTANCE_COLUMNS),
+    *("texture", "slices", "detected", *CONFUSION_COLUMNS, *DISTANCE_COLUMNS),
 )
 SLICE_COLUMNS = ("series_uid", "patient", "slice", "nodules", *CONFUSION_COLUMNS)
 CANDIDATE_COLUMNS = ("candidates", "false_positives", "candidates_on_excluded")
@@ -92,7 +91,8 @@ def nodule_rows(result: NoduleSeries, patient: int) -> list[Row]:
             "nodule": nodule.nodule,
             "diameter_mm": round(nodule.diameter_mm, 3),
             "diameter_from": "annotation" if nodule.is_diameter_annotated else "mask",
-            "size_group": size_group(nodule.diameter_mm),
+            "size_group": nodule.size_group,
+            "texture": nodule.texture,
             "slices": nodule.slices,
             "detected": nodule.is_detected,
             **_figure_cells(nodule.confusion, nodule.distance),

@@ -23,10 +23,10 @@ from scripts.study.tables import (
     by_row,
     cost_table,
     given_position,
+    group_tables,
     lesion_word,
     main_table,
     row_names,
-    size_table,
     test_table,
 )
 from scripts.study.workshop import Workshop
@@ -68,7 +68,7 @@ def write_report(
     names = row_names(study, rows, _planned(study, cells))
     pictures = draw(study, cells, rows, names, (workshop, folder))
     main = main_table(study, rows, names, on_phantoms=source.data is None)
-    parts = [main, test_table(study, rows), size_table(study, rows)]
+    parts = [main, test_table(study, rows), *group_tables(study, rows)]
     parts += [cost_table(rows), pretraining_table(cells, workshop)]
     tables = [table for table in parts if table is not None and table.rows]
     facts = describe(study, cells, results, source, done=len(done))

@@ -37,6 +37,7 @@ class CaseValue:
         over: the value, or the numerator of a pooled figure.
         under: 1, or the denominator.
         size: size group of a lesion.
+        texture: group of its texture, if it was rated.
     """
 
     patient: str
@@ -44,6 +45,7 @@ class CaseValue:
     over: float
     under: float
     size: str = ""
+    texture: str = ""
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,7 @@ def _values(rows: Table, column: str, patients: Mapping[str, str]) -> list[CaseV
             _number(row[column]),
             1.0,
             row.get("size_group", ""),
+            row.get("texture", ""),
         )
         for row in rows
         if row[column] != ""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from scripts.datasets.ratings import TEXTURE_GROUPS
 from scripts.evaluation.figures.nodules import SIZE_GROUPS
 from scripts.study.choices import GRAPH_CUT, data_file
 from scripts.study.declaration import Study
@@ -161,27 +162,35 @@ def _signed(value: float) -> str:
     return NOTHING if math.isnan(value) else f"{value:+.3f}"
 
 
-def size_table(study: Study, rows: Rows) -> Table | None:
-    """Split the first figure by the size of the lesions; None if cases have no size."""
+def group_tables(study: Study, rows: Rows) -> list[Table | None]:
+    """Split the first figure by the size of the lesions, and by their texture where it is rated."""
+    return [
+        _group_table(study, rows, "size", SIZE_GROUPS),
+        _group_table(study, rows, "texture", TEXTURE_GROUPS),
+    ]
+
+
+def _group_table(study: Study, rows: Rows, kind: str, groups: Sequence[str]) -> Table | None:
+    """Split the first figure by a kind of groups; None if no case has one."""
     heading, figure = next(iter(study.figures.items()))
     body = []
     for name, results in rows.items():
         cases = [c for result in results for c in result.values[heading]]
-        if not any(case.size for case in cases):
+        if not any(getattr(case, kind) for case in cases):
             continue
         cells = [name]
-        for group in SIZE_GROUPS:
-            own = [case.over for case in cases if case.size == group]
+        for group in groups:
+            own = [case.over for case in cases if getattr(case, kind) == group]
             cells += [number(sum(own) / len(own) if own else None), str(len(own))]
         body.append(cells)
     headings = ["method"]
-    for group in SIZE_GROUPS:
+    for group in groups:
         headings += [group.replace("_", " "), "n"]
     if not body:
         return None
     lesion = lesion_word(study, [result for results in rows.values() for result in results])
     note = f"n counts a {lesion} once per seed that tested it."
-    return Table(f"{titled(heading, figure)} by size of the {lesion}", headings, body, (note,))
+    return Table(f"{titled(heading, figure)} by {kind} of the {lesion}", headings, body, (note,))
 
 
 def cost_table(rows: Rows) -> Table:

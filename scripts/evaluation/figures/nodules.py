@@ -56,6 +56,7 @@ class NoduleResult:
         confusion: counts inside its neighbourhood.
         distance: surface distances inside its neighbourhood, see :func:`stack_distance`.
         is_detected: whether it was hit, see :mod:`scripts.evaluation.figures.detection`.
+        texture: group of its texture, if it was rated; see :mod:`scripts.datasets.ratings`.
     """
 
     nodule: int
@@ -65,6 +66,12 @@ class NoduleResult:
     confusion: Confusion
     distance: SurfaceDistance
     is_detected: bool
+    texture: str = ""
+
+    @property
+    def size_group(self) -> str:
+        """The size group of its diameter."""
+        return size_group(self.diameter_mm)
 
 
 def evaluate_nodules(
@@ -94,6 +101,7 @@ def _evaluate(series: Series, nodule: int, neighbourhood: Box, is_detected: bool
         confusion=count_voxels(prediction, annotation, within=within),
         distance=stack_distance(prediction, annotation, rows=neighbourhood[0], series=series),
         is_detected=is_detected,
+        texture=annotated.texture if annotated else "",
     )
 
 

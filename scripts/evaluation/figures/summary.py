@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from scripts.datasets.ratings import TEXTURE_GROUPS
 from scripts.evaluation.figures.classes import pixel_accuracy
 from scripts.evaluation.figures.confusion import Confusion
 from scripts.evaluation.figures.froc import MOST_CANDIDATES
 from scripts.evaluation.figures.froc import RESAMPLES as FROC_RESAMPLES
 from scripts.evaluation.figures.intervals import RESAMPLES, Figure, mean, ratio_of_sums
-from scripts.evaluation.figures.nodules import SIZE_GROUPS, NoduleResult, size_group
+from scripts.evaluation.figures.nodules import SIZE_GROUPS, NoduleResult
 from scripts.evaluation.figures.surface import SurfaceDistance
 from scripts.evaluation.results import ClassSeries, NoduleSeries, SeriesResult
 from scripts.evaluation.tables import DISTANCES, OVERLAPS
@@ -71,9 +72,17 @@ FROC_DEFINITIONS = {
 }
 
 
-def nodule_definitions(margin_mm: float) -> dict[str, str]:
-    """Return the definitions of the figures of nodules, for neighbourhoods with a margin."""
+def nodule_definitions(margin_mm: float, *, rated: bool = False) -> dict[str, str]:
+    """Return the definitions of the figures of nodules, for neighbourhoods with a margin.
+
+    Args:
+        margin_mm: the margin.
+        rated: whether there are figures of nodules by their texture.
+    """
+    texture = "median of the readers' ratings of the texture: 5 solid, 1 ground glass, between "
+    groups = {"texture_groups": f"{texture}them part solid; other nodules were not rated"}
     return {
+        **(groups if rated else {}),
         "sensitivity": "TP/(TP+FN); undefined if nothing is annotated",
         "specificity": "TN/(FP+TN)",
         "dice": "2TP/(2TP+FP+FN); 1 if nothing is annotated or predicted, 0 for a prediction "
@@ -122,7 +131,8 @@ def summarise_nodules(results: Sequence[NoduleSeries], *, seed: int = 0) -> dict
         **_ratio_means("per_nodule", per_nodule, seed),
         **_distance_means("per_nodule", [(p, n.distance) for p, n in nodules], seed),
         "nodules_detected_share": _detected(nodules, seed),
-        **_by_size(nodules, seed),
+        **_by_group(nodules, SIZE_GROUPS, lambda nodule: nodule.size_group, seed),
+        **_by_group(nodules, textures_of(results), lambda nodule: nodule.texture, seed),
         **_ratio_means("per_slice", planes, seed),
         **_ratio_means("per_slice_with_nodule", occupied, seed),
         **_ratio_means("per_volume", volumes, seed),
@@ -187,10 +197,10 @@ def headline(figures: Mapping[str, Entry], names: Iterable[str] | None = None) -
 
 
 def nodule_table(figures: Mapping[str, Entry]) -> str:
-    """Lay the headline figures and those of the size groups out for a terminal."""
-    sizes = [f"dice_per_nodule_{group}_mean" for group in SIZE_GROUPS]
+    """Lay the headline figures and those of the groups out for a terminal."""
+    groups = [f"dice_per_nodule_{group}_mean" for group in (*SIZE_GROUPS, *TEXTURE_GROUPS)]
     rows = [("figure", "value", "  95 % interval", "n")]
-    for name in (*NODULE_HEADLINES, *sizes):
+    for name in (*NODULE_HEADLINES, *(name for name in groups if name in figures)):
         ends = figures[name]["interval_95"]
         interval = f"{ends[0]:.4f} - {ends[1]:.4f}" if ends else "-"
         value, n = figures[name]["value"], figures[name]["n"]
@@ -298,11 +308,22 @@ def _detected(nodules: Sequence[tuple[str, NoduleResult]], seed: int) -> Entry:
     return _entry(mean(detected, [patient for patient, _ in nodules], seed=seed))
 
 
-def _by_size(nodules: Sequence[tuple[str, NoduleResult]], seed: int) -> dict[str, Entry]:
-    """Compute Dice and the detected share of every size group."""
+def textures_of(results: Iterable[NoduleSeries]) -> Sequence[str]:
+    """Return the texture groups; none if no nodule has one."""
+    rated = any(nodule.texture for result in results for nodule in result.nodules)
+    return TEXTURE_GROUPS if rated else ()
+
+
+def _by_group(
+    nodules: Sequence[tuple[str, NoduleResult]],
+    groups: Sequence[str],
+    group_of: Callable[[NoduleResult], str],
+    seed: int,
+) -> dict[str, Entry]:
+    """Compute Dice and the detected share of every group."""
     entries = {}
-    for group in SIZE_GROUPS:
-        members = [(p, n) for p, n in nodules if size_group(n.diameter_mm) == group]
+    for group in groups:
+        members = [(p, n) for p, n in nodules if group_of(n) == group]
         cases = [(patient, nodule.confusion) for patient, nodule in members]
         dice = f"dice_per_nodule_{group}_mean"
         entries[dice] = _ratio_means(f"per_nodule_{group}", cases, seed)[dice]

@@ -30,11 +30,13 @@ def test_table_that_is_not_there_then_empty(tmp_path):
 
 
 def test_figure_per_nodule_then_a_value_a_nodule_and_undefined_ones_left_out(tmp_path):
-    header = "series_uid,nodule,dice,size_group"
-    write_csv(tmp_path / "per_nodule.csv", header, "1.1,1,0.5,small", "1.2,4,,large", "1.2,5,0.9,")
+    header = "series_uid,nodule,dice,size_group,texture"
+    write_csv(
+        tmp_path / "per_nodule.csv", header, "1.1,1,0.5,small,solid", "1.2,4,,large,", "1.2,5,0.9,,"
+    )
     values = case_values(tmp_path, "dice_per_nodule_mean", PATIENTS)
     assert values == [
-        CaseValue("p1", ("1.1", "1"), 0.5, 1.0, "small"),
+        CaseValue("p1", ("1.1", "1"), 0.5, 1.0, "small", "solid"),
         CaseValue("p2", ("1.2", "5"), 0.9, 1.0, ""),
     ]
 

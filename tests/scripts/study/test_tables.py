@@ -10,12 +10,12 @@ from scripts.study.tables import (
     by_row,
     cost_table,
     given_position,
+    group_tables,
     main_table,
     number,
     reference_of,
     row_names,
     seeds_words,
-    size_table,
 )
 from tests.scripts.study.studies import write_study
 
@@ -61,14 +61,30 @@ def test_reference_that_is_missing_then_the_first_row(study):
 
 
 def test_sizes_then_a_mean_of_each_group(study):
-    table = size_table(study, {"BSFT": [result("BSFT", 0.5, 0.7)]})
+    table, _ = group_tables(study, {"BSFT": [result("BSFT", 0.5, 0.7)]})
     (row,) = table.rows
     assert "0.600" in " ".join(row)
     assert table.title == "Dice per nodule by size of the nodule"
 
 
+def test_textures_then_a_table_of_their_own_where_nodules_were_rated(study):
+    cases = [
+        CaseValue(f"p{k}", (f"s{k}",), value, 1.0, "under_6_mm", texture)
+        for k, (value, texture) in enumerate([(0.9, "solid"), (0.7, "solid"), (0.2, "part_solid")])
+    ]
+    rated = result("BSFT", 0.5)
+    rated.values["Dice"][:] = cases
+    _, table = group_tables(study, {"BSFT": [rated]})
+    assert table.title == "Dice per nodule by texture of the nodule"
+    assert table.headings == ["method", "solid", "n", "part solid", "n", "ground glass", "n"]
+    ((_, *cells),) = table.rows
+    assert cells[:4] == ["0.800", "2", "0.200", "1"]
+    assert cells[5] == "0"
+    assert group_tables(study, {"BSFT": [result("BSFT", 0.5)]})[1] is None
+
+
 def test_sizes_of_lesions_of_another_class_then_in_its_words(study):
-    table = size_table(study, {"BSFT": [result("BSFT", 0.5, lesion="liver tumour")]})
+    table, _ = group_tables(study, {"BSFT": [result("BSFT", 0.5, lesion="liver tumour")]})
     assert table.title == "Dice per nodule by size of the liver tumour"
     assert table.notes == ("n counts a liver tumour once per seed that tested it.",)
 

@@ -69,6 +69,22 @@ def test_figures_of_size_groups_then_only_of_their_nodules():
     assert figures["dice_per_nodule_over_20_mm_mean"]["n"] == 0
 
 
+def test_figures_of_texture_groups_then_only_where_nodules_were_rated():
+    solid = lungs("a", columns=6, nodules={1: Sphere(8.0, texture="solid")})
+    results = [solid, lungs("b", columns=0, nodules={1: Sphere(8.0, texture="ground_glass")})]
+    figures = summarise_nodules([*results, lungs("c", columns=3)])
+    assert figures["dice_per_nodule_solid_mean"]["value"] == 1
+    assert figures["dice_per_nodule_ground_glass_mean"]["value"] == 0
+    assert figures["nodules_detected_share_solid"]["value"] == 1
+    assert figures["dice_per_nodule_part_solid_mean"]["n"] == 0
+    assert "dice_per_nodule_ground_glass_mean" in nodule_table(figures)
+    unrated = summarise_nodules([lungs("c", columns=3)])
+    assert not [name for name in unrated if "solid" in name or "glass" in name]
+    assert "solid" not in nodule_table(unrated)
+    assert "texture_groups" in nodule_definitions(5.0, rated=True)
+    assert "texture_groups" not in nodule_definitions(5.0)
+
+
 def test_false_positives_then_counted_per_scan():
     results = [lungs("a", columns=3, nodule=False), lungs("b", columns=6)]
     entry = summarise_nodules(results)["false_positives_per_scan_mean"]
