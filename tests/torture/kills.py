@@ -1,4 +1,8 @@
-"""Commands killed by SIGKILL at random moments: repeated, they give what an unbroken run gives."""
+"""Commands killed by SIGKILL at random moments: repeated, they give what an unbroken run gives.
+
+By chance all processes of a command are killed (as when a computer is switched off) or only the
+first one (as when the system runs out of memory), whose workers then see that it is gone.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +44,7 @@ TINY = {
     "stage_epochs": 2,
     "val_interval": 1,
     "checkpoint_interval": 1,
-    "num_workers": 0,
+    "num_workers": 1,
 }
 
 
@@ -168,20 +172,26 @@ def _killed(command: Command, folder: Path, chance: random.Random, kills: int) -
     whole = time.perf_counter() - started
     result = folder / "killed" / command.made
     moments = [chance.uniform(0.1, 0.95) * whole for _ in range(kills)]
+    alone = [chance.random() < 0.5 for _ in moments]
+    codes = []
     for number, moment in enumerate(moments):
         words = command.words(result) + (list(command.resumed) if number else [])
         process = start(words)
         try:
             process.wait(timeout=moment)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            (os.kill if alone[number] else os.killpg)(process.pid, signal.SIGKILL)
             process.wait()
+        codes.append(process.returncode)
     last = start([*command.words(result), *command.resumed])
     printed = last.communicate()[0]
-    said = f"{command.name}, killed after {', '.join(f'{m:.1f}' for m in moments)} s"
+    times = [f"{m:.1f} s{' alone' * one}" for m, one in zip(moments, alone, strict=True)]
+    said = f"{command.name}, killed after {', '.join(times)}"
     if last.returncode:
         return [f"{said}: exit code {last.returncode}: {printed.strip().splitlines()[-1:]}"]
     found = [f"{said}: {text}" for text in differences(folder / "unbroken", folder / "killed")]
+    if any(code > 0 for code in codes):
+        found.append(f"{said}: exit codes before the last run {codes}")
     shutil.rmtree(folder)
     print(f"  {said}: {len(found)} differences", flush=True)
     return found
