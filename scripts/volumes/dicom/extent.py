@@ -118,7 +118,20 @@ def _compressed(walk: _Walk, start: int, *, is_rle: bool) -> PixelExtent:
         last, items, at = (at + 8, length), items + 1, at + 8 + length
     if items < 2:  # the first item is the offset table
         return PixelExtent(start, at - start, f"truncated: no compressed pixels; {_CUT}")
-    return PixelExtent(start, at - start, _end_of_frame(walk, *last, is_rle=is_rle))
+    damage = _end_of_frame(walk, *last, is_rle=is_rle) or _end_of_file(walk, at)
+    return PixelExtent(start, at - start, damage)
+
+
+def _end_of_file(walk: _Walk, at: int) -> str:
+    """Return why items without a delimiter behind them are damaged.
+
+    If bytes are missing in the last item, its length reaches over the delimiter. Otherwise it ends
+    before the delimiter, of which a cut leaves the beginning.
+    """
+    delimiter = walk.packed_delimiter()
+    if walk.read(at - 8, 8) != delimiter and delimiter.startswith(walk.read(at, 8)):
+        return ""
+    return f"damaged: bytes are missing in its compressed pixels; {_CUT}"
 
 
 def _end_of_frame(walk: _Walk, start: int, length: int, *, is_rle: bool) -> str:
@@ -163,6 +176,10 @@ class _Walk:
     def read(self, at: int, count: int) -> bytes:
         self.file.seek(at)
         return self.file.read(min(count, max(0, self.size - at)))
+
+    def packed_delimiter(self) -> bytes:
+        """Return the bytes of the item that ends compressed pixels."""
+        return struct.pack(f"{self.order}HHL", DELIMITER >> 16, DELIMITER & 0xFFFF, 0)
 
     def item(self, at: int) -> tuple[int, int] | None:
         """Return tag and length of an item; None at the end of the file."""

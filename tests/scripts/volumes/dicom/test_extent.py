@@ -109,6 +109,15 @@ def test_bytes_inserted_into_compressed_pixels_then_refused_in_little_memory(tmp
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize("missing", [*range(1, 10), 100])
+@pytest.mark.parametrize("syntax", COMPRESSED.values(), ids=COMPRESSED)
+def test_bytes_missing_in_compressed_pixels_then_refused(tmp_path, syntax, missing):
+    path = written(tmp_path, syntax)
+    content = path.read_bytes()
+    path.write_bytes(content[: -120 - missing] + content[-120:])
+    assert damage_of(path)
+
+
 def test_elements_behind_the_pixels_then_no_damage(tmp_path):
     data = slice_dataset(GRID, 1, GRID.hu()[1], Encoding())
     data.add_new(0xFFFCFFFC, "OB", bytes(30))  # Data Set Trailing Padding
