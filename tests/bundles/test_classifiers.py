@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 
 from scripts.bundle.model_file import read_model, trained_network
+from scripts.prediction.network.reducer import Reducer
 from scripts.training.weights.trained_weights import load_weights
+from scripts.volumes.volume import Volume
 from tests.bundles.bundle_commands import SMALL, files_of, run_here
 from tests.scripts.datasets.prepared import AFFINE
 
 pytestmark = pytest.mark.usefixtures("_at_root")
 CROPS = "configs/classifiers/crops.json"
+CANDIDATES = "configs/classifiers/nodule_candidates.json"
 FULL = "configs/strategies/full.json"
 
 
@@ -39,6 +42,8 @@ def crops(tmp_path):
                 "patient_id": f"{section}{n}",
                 "affine_lps": AFFINE,
                 "target": [float(n % 2)],
+                "origin": "candidate",
+                "nodule": 1 if n % 2 else None,
             }
             for n in range(count)
         ]
@@ -64,6 +69,22 @@ def test_crops_then_a_classifier_that_tells_them_apart(crops, tiny_encoder, tmp_
     load_weights(network, model)
     assert network.definition["_target_"] == "custom_nets.classifier.TransferClassifier"
     assert len(model.record["data"]["cases"]) == 12
+
+
+def test_second_stage_then_keeps_the_nodules_of_the_validation_and_says_so(
+    crops, tiny_encoder, tmp_path
+):
+    train(crops, tmp_path / "run", tiny_encoder, FULL, CROPS, CANDIDATES, stage_epochs=8)
+    reducer = Reducer(tmp_path / "run" / "reducer.pt")
+    point = reducer.operating_point
+    assert (point["nodules"], point["nodules_kept"], point["keep"]) == (3, 3, 0.95)
+    assert (point["false_candidates"], point["false_removed"]) == (3, 3)
+    assert point["chosen_on"] == "validation (candidates)"
+    stack = np.load(crops / "validation" / "image.npy")
+    for number in range(6):
+        crop = Volume(stack[3 * number : 3 * number + 3], np.eye(4))
+        (probability,) = reducer.probabilities(crop, [[24.0, 24.0, 1.0]])
+        assert reducer.keeps(probability) == bool(number % 2)
 
 
 def test_two_targets_one_unknown_then_two_logits(crops, tiny_encoder, tmp_path):
