@@ -17,11 +17,10 @@ from torch import nn
 from custom_nets.state_dicts import read_content
 from scripts.training.engine_events import StageEvents, is_main_process, register
 from scripts.training.stage_checks import unwrapped
-from scripts.training.tensor_files import MODEL_FILE, write_tensors
+from scripts.training.tensor_files import MODEL_FILE, REDUCER_FILE, write_tensors
 
 logger = logging.getLogger(__name__)
 
-REDUCER_FILE = "reducer.pt"
 RECORD = "operating_point"
 """Entry of the model file."""
 AT_ONCE = 64  # crops that the network takes together

@@ -17,6 +17,8 @@ from scripts.storage.files import atomic_path, clear_leftovers, read_json, write
 
 MODEL_FILE = "model.pt"
 """Name of a run's result, as in MONAI's bundles."""
+REDUCER_FILE = "reducer.pt"
+"""Name of a second stage: the result with its operating point."""
 STAGE_FOLDER = "stages"
 OUTDATED = "outdated.json"
 
@@ -43,9 +45,14 @@ def mark_outdated(folder: Path) -> None:
     """List the results in a run's folder as those of an earlier run.
 
     Args:
-        folder: of ``model.pt``, and of ``stages/`` if the run kept the weights of stages.
+        folder: of ``model.pt``, of ``reducer.pt`` if there is one, and of ``stages/`` if the run
+            kept the weights of stages.
     """
-    files = [folder / MODEL_FILE, *sorted((folder / STAGE_FOLDER).glob("*.pt"))]
+    files = [
+        folder / MODEL_FILE,
+        folder / REDUCER_FILE,
+        *sorted((folder / STAGE_FOLDER).glob("*.pt")),
+    ]
     hashes = {str(f.relative_to(folder)): sha256_of(f) for f in files if f.is_file()}
     if hashes:
         write_json(folder / OUTDATED, hashes)

@@ -20,6 +20,7 @@ from scripts.bundle.record import sha256_of
 from scripts.bundle.training_scans import TrainingScans
 from scripts.training.operating_point import RECORD
 from scripts.training.precision import check_finite
+from scripts.training.tensor_files import refuse_outdated
 from scripts.training.weights.trained_weights import load_weights
 from scripts.transforms.candidate_crops import cut_crops
 from scripts.transforms.intensity import WindowHU
@@ -40,10 +41,11 @@ class Reducer:
 
     Raises:
         FileNotFoundError: when the file does not exist.
-        ValueError: when it is not such a file.
+        ValueError: when it is not such a file, or of an earlier run than that in its folder.
 
     Attributes:
         name: of the file.
+        sha256: of the file.
         threshold: least probability of a candidate that is kept.
         class_name: what it keeps, such as nodule.
         scans: of its training.
@@ -52,8 +54,9 @@ class Reducer:
     def __init__(self, path: str | Path, device: torch.device | str = "cpu") -> None:
         model = _read(Path(path))
         settings, point = dict(model.settings or {}), model.record[RECORD]
-        self.path, self.device, self.operating_point = model.path, torch.device(device), point
+        self.device, self.operating_point = torch.device(device), point
         self.name, self.threshold = model.path.name, float(point["threshold"])
+        self.sha256 = sha256_of(model.path)
         self.class_name = str(settings["class_names"][0])
         self.scans = TrainingScans.of(model)
         self._window = WindowHU(settings["window_hu"], outside=settings["outside_window"])
@@ -89,12 +92,13 @@ class Reducer:
 
     def record(self) -> dict[str, Any]:
         """Return file and operating point, for the manifest."""
-        return {"name": self.name, "sha256": sha256_of(self.path), **self.operating_point}
+        return {"name": self.name, "sha256": self.sha256, **self.operating_point}
 
 
 def _read(path: Path) -> ModelFile:
     try:
         model = read_model(path)
+        refuse_outdated(path)
     except (FileNotFoundError, ValueError) as error:
         raise type(error)(f"reduce: {str(error).removeprefix('ckpt_path: ')}") from error
     settings = model.settings or {}

@@ -6,6 +6,7 @@ from monai.utils import ImageMetaKey
 
 from custom_nets.encoders import ENCODERS
 from scripts.prediction.network.reducer import Reducer, RemoveCandidatesd, component_centres
+from scripts.training.tensor_files import mark_outdated
 from scripts.transforms.candidate_crops import cut_crops
 from scripts.transforms.intensity import WindowHU
 from scripts.volumes.formats.nifti import nifti_of
@@ -87,6 +88,13 @@ def test_file_without_operating_point_then_refused(tmp_path):
     torch.save(content, tmp_path / "model.pt")
     with pytest.raises(ValueError, match=r"reduce: .*model.pt has no operating point; give the re"):
         Reducer(tmp_path / "model.pt")
+
+
+def test_file_of_an_earlier_run_then_refused(tmp_path):
+    write_reducer(tmp_path / "reducer.pt", 0.5)
+    mark_outdated(tmp_path)
+    with pytest.raises(ValueError, match="reduce: .* is the result of an earlier run"):
+        Reducer(tmp_path / "reducer.pt")
 
 
 def test_segmentation_network_or_no_file_then_refused(tmp_path):
