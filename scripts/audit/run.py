@@ -14,7 +14,9 @@ from fire import decorators
 from fire.parser import DefaultParseValue
 
 from scripts.audit.arguments import check_argument, check_foreign_argument
-from scripts.bundle.config_files import load
+from scripts.bundle.components import naming_faults
+from scripts.bundle.compose import compose
+from scripts.bundle.config_files import files_below, load
 from scripts.bundle.ids import TRACKING_IDS
 from scripts.bundle.launch import check_ids, check_values, check_workflow, refuse_none
 from scripts.bundle.values import Values, as_word, values_of
@@ -67,12 +69,14 @@ def run_bundle(
     meant = {name: _meant(name, word, values) for name, word in given.items()}
     check_values(files, meant)
     check_workflow(files, str(run_id))
+    composed = compose(files, files_below(), overrides=meant)
     words = ["run", config_id, "--config_file", repr(files)]
     words += [f"--{name}={_word(given[name], value)}" for name, value in meant.items()]
     words += [] if tracking is None else ["--tracking", tracking]
     if "bundle_root" not in given and _is_elsewhere(values.own.get("bundle_root"), folder):
         words.append(f"--bundle_root={folder}")
-    _start(words, folder)
+    with naming_faults(composed):
+        _start(words, folder)
 
 
 def _split(word: str) -> tuple[str, str]:

@@ -27,6 +27,7 @@ from scripts.bundle.config_files import (
 )
 
 META = "_meta_"
+COMMAND = "the command line"  # in place of a file
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,10 @@ class Composition:
             id_ = id_.rpartition("::")[0]
         return self.origins.get(id_, self.files[0])
 
+    def place_of(self, id_: str) -> str:
+        """Return the file that set an id, and the id."""
+        return f"{self.file_of(id_)}: {id_}"
+
     def note(self, kind: str, id_: str, what: str, why: str, *, fatal: bool = True) -> None:
         """Add a remark about an id."""
         self.remarks.append(Remark(kind, self.file_of(id_), id_, what, why, fatal))
@@ -117,6 +122,8 @@ def compose(
             composition, _metadata_of(files, read) if metadata is None else metadata, read
         )
         ConfigParser(config=composition.config).update(dict(overrides or {}))
+        for name in overrides or {}:
+            _mark(composition, normalized(name), COMMAND, None, 0)
         limit(composition.config)
         composition.config = _resolved(composition, composition.config, "", read)
         limit(composition.config)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from scripts.bundle.components import why_not_built
 from scripts.bundle.compose import Composition, compose, merge
 from scripts.bundle.config_files import Config, MissingError, files_below, find, references_of, walk
 from scripts.bundle.ids import TRACKING_IDS, ArgumentCheck, refuse_unknown_ids
 from scripts.bundle.record import BundleRun
 from scripts.bundle.values import Values, values_of
-from scripts.storage.reasons import print_reason_last
+from scripts.storage.reasons import print_reason_last, reason_of
 
 NEEDED = {
     "training": "train::trainer",
@@ -36,12 +38,20 @@ def check_run() -> None:
     run = BundleRun.of_command(sys.argv)
     if run is None:
         return
-    print_reason_last()
+    print_reason_last(partial(_reason, run))
     for name in run.dropped:
         refuse_none(name, "--")
     check_workflow(run.config_file, str(run.arguments.get("run_id", "run")))
     check_ids(run.config_file, run.overrides, "--")
     check_values(run.config_file, run.overrides, "--")
+
+
+def _reason(run: BundleRun, error: BaseException) -> str:
+    """Return the reason why a run failed, with the place in its config files if they are it."""
+    try:
+        return why_not_built(error, run.composition()) or reason_of(error)
+    except ValueError:  # of the config, which is the error itself
+        return reason_of(error)
 
 
 def refuse_none(name: str, sign: str = "") -> None:

@@ -24,7 +24,7 @@ from monai.bundle.scripts import update_kwargs
 from monai.utils import ensure_tuple
 from monai.utils.misc import get_seed
 
-from scripts.bundle.compose import META, compose
+from scripts.bundle.compose import META, Composition, compose
 from scripts.bundle.config_files import files_below
 from scripts.bundle.values import values_of
 from scripts.storage.files import write_json, write_text
@@ -178,15 +178,18 @@ class BundleRun:
         References (``@id``) and expressions (``$...``) are kept. Overrides are those that were
         meant: ``false``, which MONAI passes on as text, is a boolean.
         """
+        return {META: {}, **self.composition().complete()}
+
+    def composition(self) -> Composition:
+        """Compose the files, the metadata and the overrides."""
         values = values_of(self.config_file)
         metadata = {**self._files_of_folder(), **self.arguments}.get("meta_file")
-        composition = compose(
+        return compose(
             self.config_file,
             files_below(),
             metadata=() if metadata is None else ensure_tuple(metadata),
             overrides={name: values.read(name, one) for name, one in self.overrides.items()},
         )
-        return {META: {}, **composition.complete()}
 
     def command(self, config_file: str | Path) -> str:
         """Return the command that repeats the run with its merged config in one file."""

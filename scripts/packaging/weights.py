@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,12 @@ from monai.bundle import ConfigParser
 from torch import nn
 
 from scripts.bundle.components import built
+from scripts.bundle.compose import Composition
 from scripts.bundle.config_files import Config
 from scripts.bundle.model_file import NETWORK, ModelFile, bare
 from scripts.training.weights.trained_weights import TrainedWeights
+
+SETTINGS = "model_settings"
 
 
 def trained_network(config: Config, ckpt_path: Path, *, unchecked_model: bool = False) -> nn.Module:
@@ -26,11 +30,13 @@ def trained_network(config: Config, ckpt_path: Path, *, unchecked_model: bool = 
 
     Raises:
         FileNotFoundError: when the file does not exist.
-        ValueError: when it contains no weights, or those of another network or input.
+        ValueError: when it contains no weights, or those of another network or input; for a config
+            whose network cannot be built.
     """
     parser = ConfigParser(config=dict(config))
-    network: nn.Module = built(parser, NETWORK)
-    settings = built(parser, "model_settings") if "model_settings" in parser else None
+    written = Composition(("configs/inference.json",), deepcopy(dict(config)))
+    network: nn.Module = built(parser, NETWORK, written)
+    settings = built(parser, SETTINGS, written) if SETTINGS in parser else None
     TrainedWeights(network, ckpt_path, settings=settings, unchecked_model=unchecked_model).load()
     return network.eval()
 

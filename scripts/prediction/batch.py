@@ -214,14 +214,12 @@ def _clear(output: Path) -> None:
 def _check_model(options: Options, jobs: int, *, from_dicom: bool) -> None:
     """Refuse an unusable model before any study is read."""
     model = model_of(options)
-    _ = model.preprocessing, model.segments, model.checkpoints, model.networks
-    _ = model.fainter_cleaning
+    model.check_parts()
     if from_dicom and {"seg", "rtstruct"} & set(options.products):
         check_codes(model.segments)
     if options.suspicion is not None and all(rule.kind != NODULE for rule in model.segments):
         kinds = ", ".join(rule.kind for rule in model.segments)
         raise ValueError(f"suspicion: needs a bundle that segments nodules, got one for {kinds}")
-    model.check_engine()
     if jobs > 1:
         model_of.cache_clear()  # each process has its own
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from types import TracebackType
 
 # of torch.utils.data: the traceback of a worker process as the message of a new error
@@ -36,10 +37,13 @@ def reason_of(error: BaseException) -> str:
     return " ".join(text.split())
 
 
-def print_reason_last() -> None:
+def print_reason_last(explain: Callable[[BaseException], str] = reason_of) -> None:
     """Let Python print the reason as the last line, after the traceback of an uncaught error.
 
     The traceback and the exit code stay as they are.
+
+    Args:
+        explain: returns the reason.
     """
     before = sys.excepthook
     if getattr(before, "prints_reason", False):
@@ -51,7 +55,7 @@ def print_reason_last() -> None:
         sys.stdout.flush()
         before(kind, error, traceback)
         if isinstance(error, Exception):
-            print(f"error: {reason_of(error)}", file=sys.stderr, flush=True)
+            print(f"error: {explain(error)}", file=sys.stderr, flush=True)
 
     hook.prints_reason = True  # type: ignore[attr-defined]
     sys.excepthook = hook

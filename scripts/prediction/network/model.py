@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +19,8 @@ from monai.data import MetaTensor
 from monai.transforms import Compose, LoadImaged
 
 from scripts.bundle.components import built
+from scripts.bundle.compose import Composition, compose
+from scripts.bundle.config_files import files_below
 from scripts.bundle.record import sha256_of
 from scripts.bundle.training_scans import TrainingScans
 from scripts.prediction.network.engines import TRACED, Engine
@@ -69,7 +71,8 @@ class Model:
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.parser = _read(options)
+        self.composition = _composed(options)
+        self.parser = _read(options, self.composition.files)
         missing = [name for name in NEEDED if name not in self.parser]
         if missing:
             raise ValueError(
@@ -101,7 +104,21 @@ class Model:
         self.trained_on: list[TrainingScans] = []  # of each network, once they are loaded
 
     def _built(self, name: str) -> Any:
-        return built(self.parser, name)
+        return built(self.parser, name, self.composition)
+
+    def check_parts(self) -> None:
+        """Build every part, and load the weights.
+
+        Raises:
+            ValueError: for a part that cannot be built, with its id and the file; weights that do
+                not fit; an engine that does not run on the device.
+            FileNotFoundError: for weights that do not exist.
+        """
+        _ = self.preprocessing, self.segments, self.checkpoints, self.networks
+        for name in ("inferer", "activation", "cleaning", "restoring"):
+            self._built(name)
+        _ = self.fainter_cleaning
+        self.check_engine()
 
     @cached_property
     def window_hu(self) -> tuple[float, float] | None:
@@ -142,8 +159,8 @@ class Model:
     @property
     def cleaning(self) -> Transformation:
         """Transforms from probabilities to a label map."""
-        built: Transformation = self._built("cleaning")
-        return built
+        cleaning: Transformation = self._built("cleaning")
+        return cleaning
 
     @cached_property
     def fainter_cleaning(self) -> Transformation | None:
@@ -191,8 +208,8 @@ class Model:
     @property
     def restoring(self) -> Transformation:
         """Transforms of the label map back to the geometry of the source."""
-        built: Transformation = self._built("restoring")
-        return built
+        restoring: Transformation = self._built("restoring")
+        return restoring
 
     @cached_property
     def segments(self) -> tuple[SegmentRule, ...]:
@@ -314,19 +331,27 @@ def _plain(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
 
 
-def _read(options: Options) -> ConfigParser:
-    """Read inference.json, its overlays and metadata.json."""
+def _composed(options: Options) -> Composition:
+    """Compose inference.json and its overlays, to check them and to know what each file sets."""
     base = options.bundle / "configs" / "inference.json"
     if not base.is_file():
         raise FileNotFoundError(
             f"bundle: no configs/inference.json in {options.bundle}; pass the folder of a bundle"
         )
+    try:
+        return compose([str(base), *options.config_files], files_below())
+    except ValueError as error:
+        raise ValueError(f"config_file: cannot be read: {error}") from error
+
+
+def _read(options: Options, files: Sequence[str]) -> ConfigParser:
+    """Read inference.json, its overlays and metadata.json, with the options of the command."""
     parser = ConfigParser()
     try:
-        parser.read_config([str(base), *options.config_files])
+        parser.read_config(list(files))
     except (ValueError, KeyError) as error:
         raise ValueError(f"config_file: cannot be read: {error}") from error
-    meta = base.with_name("metadata.json")
+    meta = Path(files[0]).with_name("metadata.json")
     if meta.is_file():
         parser.read_meta(str(meta))
     parser["bundle_root"] = str(options.bundle)

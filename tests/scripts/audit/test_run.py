@@ -143,6 +143,24 @@ def test_bundle_that_is_none_then_said(tmp_path, capsys):
     assert "must be a folder with configs/ in it" in said(capsys, "--bundle", tmp_path, "training")
 
 
+@pytest.mark.filterwarnings("ignore:.*config_file")
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ({"_target_": "torch.nn.Conv-1d"}, "_target_: torch.nn.Conv-1d does not exist; did you"),
+        ("@nothing", "@nothing refers to nothing"),
+        ("$1 +", "$1 +: SyntaxError"),
+    ],
+    ids=["class", "reference", "expression"],
+)
+def test_part_that_cannot_be_built_then_one_line_with_its_id_and_file(
+    bundle, tmp_path, capsys, value, reason
+):
+    overlay = write(tmp_path / "mine.json", {"rate": value})
+    message = said(capsys, "--bundle", bundle, "training", "--config_file", overlay)
+    assert message.splitlines()[-1].startswith(f"error: {overlay}: rate: {reason}")
+
+
 def test_file_that_the_config_needs_and_is_not_here_then_named(bundle, capsys):
     write(bundle / "configs" / "train.json", {"a": "%configs/none.json::a", "training": ["$@a"]})
     message = said(capsys, "--bundle", bundle, "training")

@@ -97,6 +97,28 @@ def test_command_that_is_right_then_passes_and_reasons_come_last(monkeypatch):
     assert getattr(sys.excepthook, "prints_reason", False)
 
 
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (
+            ModuleNotFoundError("Cannot locate class or function path: 'torch.nn.Conv-1d'."),
+            "{file}: loss: _target_: torch.nn.Conv-1d does not exist; did you mean torch.nn.Conv1d",
+        ),
+        (ValueError("dataset_dir: not found"), "dataset_dir: not found"),
+    ],
+    ids=["of the config", "another"],
+)
+def test_run_that_fails_then_its_last_line_names_the_part_of_the_config(
+    monkeypatch, tmp_path, capsys, error, reason
+):
+    overlay = write(tmp_path / "mine.json", {"loss": {"_target_": "torch.nn.Conv-1d"}})
+    run_words(monkeypatch, "training", "--config_file", repr([f"{LUNG}/train.json", str(overlay)]))
+    sys.excepthook(type(error), error, None)
+    assert (
+        capsys.readouterr().err.splitlines()[-1].startswith(f"error: {reason}".format(file=overlay))
+    )
+
+
 def test_process_that_is_no_command_then_not_checked(monkeypatch):
     before = sys.excepthook
     monkeypatch.setattr(sys, "argv", ["label_server"])

@@ -36,6 +36,11 @@ def test_weights_of_another_network_then_refused(trained):
         trained_network({**CONFIG, "out": 4}, trained[1])
 
 
+def test_config_whose_network_does_not_exist_then_named_by_its_id(trained):
+    with pytest.raises(ValueError, match=r"network_def: _target_: torch\.nn\.Conv-2d does not"):
+        trained_network({**CONFIG, "network_def": {"_target_": "torch.nn.Conv-2d"}}, trained[1])
+
+
 def test_config_with_another_window_then_refused_by_name(trained):
     with pytest.raises(ValueError, match=r"window_hu: the file has \[-1000, 400\], the config has"):
         trained_network({**CONFIG, "model_settings": {"window_hu": [-500, 100]}}, trained[1])

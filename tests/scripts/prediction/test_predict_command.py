@@ -7,6 +7,7 @@ import json
 import re
 import zipfile
 from contextlib import redirect_stdout
+from dataclasses import replace
 
 import numpy as np
 import pydicom
@@ -218,6 +219,34 @@ def test_wrong_option_then_refused_before_anything_is_written(
     write_nifti(tmp_path / "a.nii.gz", abdomen())
     assert say(liver_options, tmp_path / "a.nii.gz", tmp_path / "out", *given) == 2
     assert reason in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("overlay", "reason"),
+    [
+        (
+            '{"activation": {"_target_": "SimpleInfererr"}}',
+            "activation: _target_: SimpleInfererr does not exist; did you mean SimpleInferer",
+        ),
+        ('{"restoring": "@nothing"}', "restoring: @nothing refers to nothing"),
+        ('{"inferer": "$1 +"}', "inferer: $1 +: SyntaxError"),
+        ('{"inferer": 1, }', "cannot be read as a config"),
+        ("[1]", "must be a dictionary of ids, got list"),
+    ],
+    ids=["class", "reference", "expression", "damaged", "a list"],
+)
+def test_overlay_that_cannot_be_built_then_one_line_with_its_file_before_any_study(
+    liver_options, tmp_path, capsys, overlay, reason
+):
+    write_nifti(tmp_path / "a.nii.gz", abdomen())
+    file = tmp_path / "mine.json"
+    file.write_text(overlay)
+    options = replace(liver_options, config_files=(*liver_options.config_files, str(file)))
+    assert say(options, tmp_path / "a.nii.gz", tmp_path / "out", "--products", "mask") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].startswith("error: ")
+    assert f"{file}: {reason}" in lines[-1]
     assert not (tmp_path / "out").exists()
 
 
