@@ -39,6 +39,7 @@ LUNG_WINDOW = (-1200.0, 200.0)
 MANUAL_WIDTH, OURS_WIDTH = 2.8, 1.3
 TITLE_INCHES = 0.55
 LEAST_ZOOM_MM = 36.0
+ZOOM = 2.2  # times the size of the lesion
 
 
 def write_outlines(
@@ -147,20 +148,40 @@ def _draw_outlines(
 
 
 def _whole_view(panel: Panel) -> Extent:
-    """Return left, right, bottom and top in mm of a square around the body."""
+    """Return left, right, bottom and top in mm of a square around the body.
+
+    Without a body around the enlarged part, as in a crop of a lesion, it is around the whole slice.
+    """
     dense = ndimage.binary_opening(np.asarray(panel.image_hu, float) > -300, iterations=2)
     parts, count = ndimage.label(dense)
-    whole = np.ones(dense.shape, bool)
-    box = box_of(parts == np.bincount(parts.ravel())[1:].argmax() + 1 if count else whole)
-    return _square(panel, box, least_mm=0.0, grow=1.04)
+    whole = box_of(np.ones(dense.shape, bool))
+    body = box_of(parts == np.bincount(parts.ravel())[1:].argmax() + 1) if count else whole
+    view, part = (_square(panel, body, least_mm=0.0, grow=1.04), _part_to_enlarge(panel))
+    if part is None or _contains(view, _square(panel, part, least_mm=LEAST_ZOOM_MM, grow=ZOOM)):
+        return view
+    return _square(panel, whole, least_mm=0.0, grow=1.04)
+
+
+def _contains(outer: Extent, inner: Extent) -> bool:
+    """Return whether a square lies in another; both are left, right, bottom and top in mm."""
+    low = outer[0] <= inner[0] and outer[3] <= inner[3]
+    return low and inner[1] <= outer[1] and inner[2] <= outer[2]
+
+
+def _part_to_enlarge(panel: Panel) -> Box | None:
+    """Return the box of the nodule in question, else of all outlines; None without any."""
+    for mask in (panel.focus, panel.manual, panel.ours):
+        if mask is not None and mask.any():
+            return box_of(mask > 0)
+    return None
 
 
 def _zoom_view(panel: Panel) -> Extent:
     """Return left, right, bottom and top in mm of a square around the part to enlarge."""
-    for mask in (panel.focus, panel.manual, panel.ours):
-        if mask is not None and mask.any():
-            return _square(panel, box_of(mask > 0), least_mm=LEAST_ZOOM_MM, grow=2.2)
-    return _whole_view(panel)
+    part = _part_to_enlarge(panel)
+    if part is None:
+        return _whole_view(panel)
+    return _square(panel, part, least_mm=LEAST_ZOOM_MM, grow=ZOOM)
 
 
 def _square(panel: Panel, box: Box, *, least_mm: float, grow: float) -> Extent:

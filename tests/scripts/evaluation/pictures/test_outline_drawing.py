@@ -91,6 +91,21 @@ def test_zoom_is_centred_on_the_focus_in_mm() -> None:
     assert axes.get_ylim()[0] > axes.get_ylim()[1]  # anterior on top
 
 
+def test_crop_of_a_lesion_without_a_body_then_the_whole_slice_is_shown() -> None:
+    y, x = np.mgrid[:50, :60]
+    lesion = (x - 35) ** 2 + (y - 25) ** 2 < 8**2
+    image = np.where(lesion, 30, -850).astype(np.int16)
+    crop = make_panel(image_hu=image, manual=lesion, ours=lesion, spacing_mm=(1.0, 1.0))
+    whole = draw_outlines([crop]).axes[0]
+    assert whole.get_xlim()[0] <= 0
+    assert whole.get_xlim()[1] >= 60
+    assert whole.get_ylim()[1] <= 0
+    assert whole.get_ylim()[0] >= 50
+    body = draw_outlines([make_panel()]).axes[0]  # 88 of 128 columns
+    assert body.get_xlim()[0] > 0
+    assert body.get_xlim()[1] < 128 * 0.7
+
+
 @pytest.mark.parametrize(
     ("panels", "name", "window", "match"),
     [
