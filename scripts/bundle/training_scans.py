@@ -1,10 +1,14 @@
-"""The scans that a network was trained on: their spacing and, as salted hashes, their ids."""
+"""The scans that a network was trained, selected and tested on: spacing and hashed ids.
+
+The ids are salted hashes of the series UIDs, or of the names that the data set gives its cases.
+Patients are not hashed: their ids are short enough to be found by trying all of them.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +19,8 @@ from scripts.bundle.model_file import ModelFile
 PIXEL_FACTOR = 1.5
 """A network sees a lesion of 10 mm in the size of one of 15 mm; training varies sizes by 15 to 20 %
 (``scaling`` of train.json), and clinical pixels lie between 0.5 and 1 mm."""
+TRAINING, VALIDATION, TEST = "cases", "validation_cases", "test_cases"
+"""Entries of a model file's ``data`` with the hashes of the cases of each partition."""
 SLICE_FACTOR = 2.5
 """For networks that see neighbouring slices: from 1 or 2 mm to 5 mm, the neighbours are others."""
 
@@ -30,7 +36,10 @@ class TrainingScans:
         pixel_mm: smallest and largest distance of pixels; None if unknown.
         slice_mm: smallest and largest distance of slices; None if unknown, or of no effect on the
             network.
-        cases: hashes of the ids, see :func:`hashed_case`.
+        cases: hashes of the ids of the training cases, see :func:`hashed_ids`.
+        validation: those of the cases by which the best weights were chosen; None if unknown.
+        test: those of the cases that were set aside for the test; None if unknown.
+        test_cases: number of these cases, of which some have two ids.
         salt: of these hashes.
         labels: kinds of label.
     """
@@ -38,6 +47,9 @@ class TrainingScans:
     pixel_mm: tuple[float, ...] | None = None
     slice_mm: tuple[float, ...] | None = None
     cases: frozenset[str] = frozenset()
+    validation: frozenset[str] | None = None
+    test: frozenset[str] | None = None
+    test_cases: int | None = None
     salt: str = ""
     labels: tuple[str, ...] = ()
 
@@ -51,17 +63,51 @@ class TrainingScans:
             word in str(settings.get("input_kind")) for word in ("volume", "planes")
         )
         pixel, slices = data.get("pixel_mm"), data.get("slice_mm")
+        held_out = {
+            field: frozenset(data[name])
+            for field, name in (("validation", VALIDATION), ("test", TEST))
+            if name in data
+        }
         return cls(
-            tuple(pixel) if pixel else None,
-            tuple(slices) if slices and sees_neighbours else None,
-            frozenset(data.get("cases", ())),
-            str(data.get("salt", "")),
-            tuple(data.get("labels", ())),
+            pixel_mm=tuple(pixel) if pixel else None,
+            slice_mm=tuple(slices) if slices and sees_neighbours else None,
+            cases=frozenset(data.get(TRAINING, ())),
+            **held_out,
+            test_cases=data.get("partitions", {}).get("test", {}).get("cases"),
+            salt=str(data.get("salt", "")),
+            labels=tuple(data.get("labels", ())),
         )
+
+    def completed(self, datalist: Mapping[str, Any]) -> TrainingScans:
+        """Fill in validation and test of a file that lacks them, from the datalist of its training.
+
+        Args:
+            datalist: partition -> samples. Nothing is filled in from another one than that of the
+                training: its training cases must be exactly those of the file.
+        """
+        own = {hashed_case(case_id(sample), self.salt) for sample in datalist.get("training", ())}
+        if self.validation is not None or not own or own != self.cases:
+            return self
+        validation, test = (
+            frozenset(hashed_ids(datalist[name], self.salt)) for name in ("validation", "test")
+        )
+        count = len({case_id(sample) for sample in datalist["test"]})
+        return replace(self, validation=validation, test=test, test_cases=count)
 
     def includes(self, ids: Iterable[str]) -> bool:
         """Whether one of a scan's ids or names is that of a training case."""
-        return any(hashed_case(each, self.salt) in self.cases for each in ids)
+        return self._holds(self.cases, ids)
+
+    def was_selected_by(self, ids: Iterable[str]) -> bool:
+        """Whether one of a scan's ids or names is that of a validation case."""
+        return self._holds(self.validation or (), ids)
+
+    def set_aside(self, ids: Iterable[str]) -> bool:
+        """Whether one of a scan's ids or names is that of a test case."""
+        return self._holds(self.test or (), ids)
+
+    def _holds(self, hashes: Collection[str], ids: Iterable[str]) -> bool:
+        return any(hashed_case(each, self.salt) in hashes for each in ids)
 
     def spacing_warnings(self, spacings: Sequence[Spacing]) -> list[str]:
         """Return a warning for each spacing, of pixels and slices, far outside the training's.
@@ -135,6 +181,22 @@ def spacing_of_affine(affine: Any) -> Spacing:
 def case_id(sample: Mapping[str, Any]) -> str:
     """Return the id of a sample's scan."""
     return str(sample.get("series_uid") or sample.get("image"))
+
+
+def ids_of(sample: Mapping[str, Any]) -> list[str]:
+    """Return the id of a sample's scan and, for a part of a scan, the UID of the whole series.
+
+    >>> ids_of({"series_uid": "LIDC-IDRI-0003_R_2", "scan_uid": "1.3.6.1"})
+    ['LIDC-IDRI-0003_R_2', '1.3.6.1']
+    """
+    whole = sample.get("scan_uid")
+    return [case_id(sample), *([str(whole)] if whole else [])]
+
+
+def hashed_ids(samples: Iterable[Mapping[str, Any]], salt: str) -> list[str]:
+    """Return the sorted, salted hashes of all ids of samples, see :func:`ids_of`."""
+    ids = {each for sample in samples for each in ids_of(sample)}
+    return sorted(hashed_case(each, salt) for each in ids)
 
 
 def extent(values: Iterable[float]) -> list[float] | None:

@@ -40,6 +40,8 @@ class Scan:
         object_slices: estimated number of slices of each object; None if unknown before reading.
             Only the number of stored slices without an object depends on it.
         details: further input of the data set's ``read``; must be picklable.
+        scan_uid: for a part of a scan: SeriesInstanceUID of the whole scan, by which a network
+            trained on the part recognises the scan; None if ``id`` identifies the scan.
     """
 
     id: str
@@ -49,6 +51,7 @@ class Scan:
     group: int | str | None = None
     object_slices: tuple[float, ...] | None = None
     details: Any = None
+    scan_uid: str | None = None
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,8 @@ class DataSet(ABC):
             no such command.
         auditable: whether :meth:`audit` is implemented.
         croppable: whether :meth:`crop` is implemented.
+        cut_out: whether its cases are parts of scans around lesions: what is found in them says
+            nothing about false positives in whole scans.
     """
 
     name: ClassVar[str]
@@ -170,6 +175,7 @@ class DataSet(ABC):
     phantom: ClassVar[str | None] = None
     auditable: ClassVar[bool] = False
     croppable: ClassVar[bool] = False
+    cut_out: ClassVar[bool] = False
 
     @property
     @abstractmethod

@@ -20,7 +20,15 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.utils.enums import MetaKeys, SpaceKeys
 
-from scripts.bundle.training_scans import case_id, extent, hashed_case, spacings_of
+from scripts.bundle.training_scans import (
+    TEST,
+    TRAINING,
+    VALIDATION,
+    case_id,
+    extent,
+    hashed_ids,
+    spacings_of,
+)
 from scripts.datasets.missing_data import MissingData
 from scripts.datasets.shares import PARTITIONS
 from scripts.storage.files import read_json
@@ -31,6 +39,11 @@ logger = logging.getLogger(__name__)
 
 ARRAYS = ("image", "label", "lung")
 OPTIONAL_ARRAYS = ("lung",)  # not every data set has a lung field
+# entries of a datalist's provenance that say what its samples are, and no folder
+PREPARED_WITH = (
+    *("kind", "label", "min_readers", "objects", "tumour"),
+    *("slices", "every", "neighbours", "empty_share"),
+)
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -254,7 +267,7 @@ def training_data(
     class_names: Sequence[str] | None = None,
     kind: str | None = None,
 ) -> dict[str, Any]:
-    """Say what a network was trained on, without naming a case.
+    """Say what a network is trained, selected and to be tested on, without naming a case.
 
     Args:
         path: ``datalist.json``; samples of another source have none.
@@ -269,12 +282,14 @@ def training_data(
         kinds of label, the split, the seed, the number of samples, the smallest and largest
         distance of pixels and of slices in mm, and the hashes of the cases with
         their salt: who has a case can ask whether it was among them
-        (:func:`scripts.bundle.training_scans.hashed_case`). The salt
-        follows from all cases together, so that a training repeated writes the same.
+        (:class:`scripts.bundle.training_scans.TrainingScans`). The salt
+        follows from all training cases together, so that a training repeated writes the same.
+        With a datalist also the data set with the options of its preparation, the hashes of its
+        validation and test cases, and the numbers of samples, cases and patients.
 
     Example:
         >>> data = training_data("none.json", [{"series_uid": "1.2"}, {"series_uid": "1.2"}])
-        >>> data["samples"], data["cases"] == [hashed_case("1.2", data["salt"])]
+        >>> data["samples"], data["cases"] == hashed_ids([{"series_uid": "1.2"}], data["salt"])
         (2, True)
     """
     content = _read(Path(path)) if Path(path).is_file() else {}
@@ -292,7 +307,42 @@ def training_data(
         "pixel_mm": extent(pixel for pixel, _ in spacings),
         "slice_mm": extent(distance for _, distance in spacings),
         "salt": salt,
-        "cases": sorted(hashed_case(case, salt) for case in cases),
+        TRAINING: hashed_ids(samples, salt),
+        **(_held_out(content, samples, salt) if content else {}),
+    }
+
+
+def _held_out(
+    content: Mapping[str, Any], samples: Sequence[Mapping[str, Any]], salt: str
+) -> dict[str, Any]:
+    """Describe the data set of a training, and what is not for training.
+
+    Args:
+        content: the datalist.
+        samples: those trained on: slices, or whole volumes.
+        salt: of the hashes.
+    """
+    whole = bool(samples) and "slice" not in samples[0]
+    lists = content.get("volumes", {}) if whole else content
+    parts = {name: lists.get(name, []) for name in PARTITIONS} | {"training": samples}
+    known = content.get("provenance", {})
+    return {
+        VALIDATION: hashed_ids(parts["validation"], salt),
+        TEST: hashed_ids(parts["test"], salt),
+        "partitions": {name: _counted(entries) for name, entries in parts.items()},
+        "data_set": {
+            **({"name": content["name"]} if "name" in content else {}),
+            **{name: known[name] for name in PREPARED_WITH if name in known},
+        },
+    }
+
+
+def _counted(samples: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Count samples, cases and patients; a case without patient counts as one."""
+    return {
+        "samples": len(samples),
+        "cases": len({case_id(sample) for sample in samples}),
+        "patients": len({str(s.get("patient_id", case_id(s))) for s in samples}),
     }
 
 

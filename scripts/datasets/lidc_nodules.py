@@ -46,6 +46,7 @@ class LidcNodules(DataSet):
     label_kinds: ClassVar[tuple[str, ...]] = ("votes",)
     window_hu: ClassVar[tuple[float, float]] = (-1000.0, 400.0)
     shows_air: ClassVar[bool] = True
+    cut_out: ClassVar[bool] = True
     kind = "instances"
     metric = "val_dice_per_slice"
 
@@ -158,4 +159,9 @@ def _scan(source: Path, name: str, row: Mapping[str, str], *, with_place: bool) 
         details["ratings"] = ratings
     if with_place:
         details["corner_xy"] = tuple(int(row[column]) for column in PLACE)
-    return Scan(name, row["patient"], files, image_file=files[0], details=details)
+    return Scan(
+        *(name, row["patient"], files),
+        image_file=files[0],
+        details=details,
+        scan_uid=row["series_uid"],
+    )

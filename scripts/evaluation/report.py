@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,22 +14,21 @@ from ignite.engine import Engine
 
 from scripts.bundle.model_file import read_model
 from scripts.bundle.record import provenance, sha256_of
-from scripts.bundle.training_scans import TrainingScans, case_id, spacings_of
-from scripts.datasets.datalist import check_labels
+from scripts.bundle.training_scans import TrainingScans
+from scripts.datasets.datalist import PREPARED_WITH, check_labels
 from scripts.datasets.missing_data import MissingData
 from scripts.datasets.shares import PARTITIONS
 from scripts.evaluation.collection import Annotated, Case, CollectingHandler
 from scripts.evaluation.figures.summary import Entry
 from scripts.evaluation.series import Series, limited
 from scripts.evaluation.tables import Tables
+from scripts.evaluation.training_overlap import TrainingOverlap, doubts_of
 from scripts.storage.files import write_csv, write_json
 
 logger = logging.getLogger(__name__)
 
 # entries of the datalist's provenance that are needed to interpret the figures
-DATA_FACTS = (
-    *("label", "min_readers", "tumour", "split", "slices", "every", "neighbours", "empty_share"),
-)
+DATA_FACTS = (*PREPARED_WITH, "split")
 # entries of the summary's data that tell one evaluation from another
 IDENTITY = ("model_sha256", "datalist_sha256", "section", "only_sampled_slices")
 
@@ -99,8 +98,9 @@ class EvaluationReport(CollectingHandler):
             on volumes are compared with networks on slices; None for all slices.
         seed: seed of the bootstrap.
         model: file of the trained network. What makes the figures doubtful is logged, and listed
-            in the summary's ``warnings``: cases that the network was trained on, spacing or labels
-            that differ from its training's.
+            in the summary's ``warnings``: cases that the network was trained on or selected by,
+            spacing or labels that differ from its training's. ``remarks`` say how the cases differ
+            from the test set that was set aside at training, ``cases`` has the numbers.
         overwrite: replace the evaluation of another model, or of other data, in ``output_dir``.
 
     Raises:
@@ -174,41 +174,35 @@ class EvaluationReport(CollectingHandler):
         """Write the tables and the summary."""
         for name, (columns, rows) in evaluation.tables.items():
             write_csv(self.output_dir / f"{name}.csv", rows, columns=columns)
-        warnings = self._warnings()
+        overlap, warnings = self._compare()
+        remarks = [] if overlap is None else overlap.remarks(self.section)
         for warning in warnings:
             logger.warning("%s: %s", self.section, warning)
+        for remark in remarks:
+            logger.info("%s: %s", self.section, remark)
         summary = {
             "warnings": warnings,
+            "remarks": remarks,
             "figures": evaluation.figures,
             **evaluation.more,
             "counts": {**evaluation.counts, "cases_expected": len(self.collection.cases)},
             "definitions": evaluation.definitions,
             "settings": {**evaluation.settings, "bootstrap_seed": self.seed},
             "data": self._describe_data(),
+            "cases": None if overlap is None else asdict(overlap),
             "provenance": provenance(),
         }
         write_json(self.output_dir / "summary.json", summary)
 
-    def _warnings(self) -> list[str]:
-        """Compare the cases with those of the network's training."""
+    def _compare(self) -> tuple[TrainingOverlap | None, list[str]]:
+        """Compare the cases with those of the network's training; list what is doubtful."""
         if self.model is None or not self.model.is_file():
-            return []
+            return None, []
         scans, cases = TrainingScans.of(read_model(self.model)), self.collection.cases
-        series = {case_id(case) for case in cases}
-        known = sum(scans.includes([each]) for each in series)
-        warnings = scans.spacing_warnings(spacings_of(cases))
-        if known:
-            warnings.append(
-                f"{known} of {len(series)} scans are among those that the network was trained on"
-            )
-        kinds = {str(case["label_kind"]) for case in cases if "label_kind" in case}
-        others = sorted(kinds - set(scans.labels)) if scans.labels else []
-        if others:
-            warnings.append(
-                f"labels of kind {', '.join(others)}: the network was trained on "
-                f"{', '.join(scans.labels)}"
-            )
-        return warnings
+        if self.datalist is not None:
+            scans = scans.completed(json.loads(self.datalist.read_text(encoding="utf-8")))
+        overlap = TrainingOverlap.of(scans, cases)
+        return overlap, [*overlap.warnings(self.section), *doubts_of(scans, cases)]
 
     def _describe_data(self) -> dict[str, Any]:
         """Describe the evaluated data, and how they were labelled and split."""
@@ -223,11 +217,14 @@ class EvaluationReport(CollectingHandler):
             described["model_sha256"] = sha256_of(self.model)
         if self.datalist is None:
             return described
-        preparation = json.loads(self.datalist.read_text(encoding="utf-8")).get("provenance", {})
+        content = json.loads(self.datalist.read_text(encoding="utf-8"))
+        preparation = content.get("provenance", {})
         facts = {name: preparation[name] for name in DATA_FACTS if name in preparation}
         return {
             **described,
             "datalist": str(self.datalist),
             "datalist_sha256": sha256_of(self.datalist),
+            **({"data_set": content["name"]} if "name" in content else {}),
+            "scans_left_out": len(preparation.get("scans_left_out", ())),
             **facts,
         }

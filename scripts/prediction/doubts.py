@@ -64,6 +64,11 @@ def doubts(
             warnings.append(
                 "the network was trained on this scan: the result says nothing about other scans"
             )
+        elif scans.was_selected_by(names):
+            warnings.append(
+                "the network was selected by its result on this scan (validation): other scans "
+                "may be segmented worse"
+            )
     return list(dict.fromkeys([*warnings, *implausible(prediction)]))
 
 

@@ -65,6 +65,8 @@ def shared_entries(prepared: PreparedScan, data_set: DataSet) -> Sample:
         "spacing_mm": record["spacing_mm"],
         "label_kind": record["label_kind"],
     }
+    if prepared.scan.scan_uid is not None:
+        shared["scan_uid"] = prepared.scan.scan_uid
     if data_set.kind == "classes":
         known = record["known_classes"]
         shared["slices_in_volume"] = record["size"][2]

@@ -3,7 +3,7 @@ import pytest
 import SimpleITK as sitk
 
 from scripts.bundle.model_file import ModelFile
-from scripts.bundle.training_scans import TrainingScans, spacings_of
+from scripts.bundle.training_scans import TrainingScans, hashed_case, hashed_ids, spacings_of
 from scripts.datasets.datalist import training_data
 
 
@@ -61,3 +61,27 @@ def test_volumes_then_their_headers_are_read(tmp_path):
     sitk.WriteImage(image, str(tmp_path / "ct.nii.gz"))
     listed = [{"image": str(tmp_path / "ct.nii.gz")}, {"image": str(tmp_path / "none.nii.gz")}]
     assert spacings_of(listed) == [(pytest.approx(0.75), pytest.approx(2.5))]
+
+
+def hashed(*names):
+    return sorted(hashed_case(name, "s") for name in names)
+
+
+def test_older_file_when_the_datalist_is_its_own_then_completed_from_it():
+    scans = TrainingScans(cases=frozenset(hashed("a")), salt="s")
+    datalist = {name: [{"series_uid": name[0]}] for name in ("apart", "validation", "test")} | {
+        "training": [{"series_uid": "a", "scan_uid": "1.2"}]
+    }
+    completed = scans.completed(datalist)
+    assert completed.was_selected_by(["v"])
+    assert completed.set_aside(["t"])
+    assert completed.test_cases == 1
+    assert scans.completed(datalist | {"training": [{"series_uid": "b"}]}) == scans
+
+
+def test_part_of_a_scan_then_recognised_by_the_uid_of_the_scan():
+    sample = {"series_uid": "LIDC-IDRI-0003_R_2", "scan_uid": "1.2.3"}
+    scans = TrainingScans(cases=frozenset(hashed_ids([sample], "s")), salt="s")
+    assert scans.includes(["1.2.3"])
+    assert scans.includes(["LIDC-IDRI-0003_R_2"])
+    assert not scans.includes(["1.2.4"])

@@ -8,7 +8,8 @@ import torch
 from monai.data import DataLoader, Dataset, MetaTensor, list_data_collate
 from monai.transforms import Compose, RandFlipd
 
-from scripts.bundle.training_scans import hashed_case
+from scripts.bundle.model_file import ModelFile
+from scripts.bundle.training_scans import TrainingScans, hashed_case
 from scripts.datasets.datalist import (
     LoadSlicesd,
     check_labels,
@@ -247,3 +248,28 @@ def test_training_data_then_labels_and_hashed_cases_without_any_name(tmp_path):
     assert hashed_case("1.4", data["salt"]) not in data["cases"]
     assert "1.2" not in str(data["cases"])
     assert training_data(tmp_path / "none.json", samples[1:]) == data | {"samples": 2}
+
+
+def test_training_data_then_validation_and_test_cases_and_data_set_without_folders(tmp_path):
+    path = tmp_path / "datalist.json"
+    entries = {
+        name: [{"series_uid": uid, "patient_id": uid[0], "slice": 0} for uid in uids]
+        for name, uids in {
+            "training": ["a1", "a2"],
+            "validation": ["b"],
+            "test": ["c", "d"],
+        }.items()
+    }
+    entries["test"][0]["scan_uid"] = "1.2.3"
+    known = {"label": "readers", "min_readers": 2, "readers_xml": "/home/me", "split": {}}
+    path.write_text(json.dumps({"name": "luna16", **entries, "provenance": known}))
+    data = training_data(path, entries["training"])
+    scans = TrainingScans.of(ModelFile(path, {}, {}, {"data": data}))
+    asked = dict.fromkeys(("a1", "b"), (scans.includes, scans.was_selected_by, scans.set_aside))
+    assert [each(["a1"]) for each in asked["a1"]] == [True, False, False]
+    assert [each(["b"]) for each in asked["b"]] == [False, True, False]
+    asked_for = [scans.set_aside([name]) for name in ("d", "1.2.3", "e")]
+    assert asked_for == [True, True, False]
+    assert data["partitions"]["training"] == {"samples": 2, "cases": 2, "patients": 1}
+    assert (scans.test_cases, data["partitions"]["test"]["patients"]) == (2, 2)
+    assert data["data_set"] == {"name": "luna16", "label": "readers", "min_readers": 2}

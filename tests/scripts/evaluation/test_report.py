@@ -18,6 +18,7 @@ from monai.transforms import AsDiscreted, Compose
 from scripts.bundle.model_file import content_of
 from scripts.bundle.record import sha256_of
 from scripts.bundle.training_scans import case_id, hashed_case, spacings_of
+from scripts.datasets.datalist import training_data
 from scripts.evaluation.kinds import Instances
 from scripts.evaluation.report import EvaluationReport
 from tests.scripts.evaluation.scans import make_case, make_item
@@ -103,6 +104,7 @@ def test_summary_says_where_the_numbers_come_from(tmp_path: Path) -> None:
         "label_kinds": ["ball"],
         "datalist": str(datalist),
         "datalist_sha256": sha256_of(datalist),
+        "scans_left_out": 0,
         "label": "ball",
         "split": {"kind": "patient", "seed": 3},
     }
@@ -233,7 +235,7 @@ def test_listed_centres_are_in_place_in_a_volume_of_any_orientation(
 def test_evaluation_of_another_model_is_not_replaced_unless_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(EvaluationReport, "_warnings", lambda _: [])  # of a real model file
+    monkeypatch.setattr(EvaluationReport, "_compare", lambda _: (None, []))  # of a real model file
     out = tmp_path / "eval"
     first, second = tmp_path / "a.pt", tmp_path / "b.pt"
     first.write_text("a")
@@ -388,8 +390,31 @@ def test_cases_of_the_training_or_of_another_spacing_then_warned_of(
     pixel, _ = spacings_of(cases)[0]
     model = write_trained_model(tmp_path / "model.pt", cases[:1], 3 * pixel)
     run(report_of(cases, tmp_path, model=model), [make_item(0)], [make_item(1)])
-    spacing, trained, kind = read_summary(tmp_path)["warnings"]
+    trained, spacing, kind = read_summary(tmp_path)["warnings"]
     assert "pixels of 0.7 mm: the network was trained on 2.1 mm" in spacing
     assert trained == "1 of 2 scans are among those that the network was trained on"
     assert kind == "labels of kind readers: the network was trained on ball"
     assert caplog.text.count("test: labels of kind") == 1
+
+
+def test_cases_of_the_test_set_then_counted_and_others_remarked_on(tmp_path: Path) -> None:
+    """The model file says which cases were set aside; the evaluation which of them it has."""
+    cases = [make_case(0), make_case(1, patient="b"), make_case(2, patient="c")]
+    content = {"kind": "instances", "training": cases[:1], "validation": [], "test": cases[1:]}
+    (tmp_path / "datalist.json").write_text(json.dumps(content))
+    data = training_data(tmp_path / "datalist.json", cases[:1])
+    torch.save(content_of({"w": torch.zeros(1)}, {"in_channels": 1}, data), tmp_path / "model.pt")
+    model = tmp_path / "model.pt"
+    run(report_of([make_case(0), make_case(1, patient="b")], tmp_path, model=model), [make_item(0)])
+    summary = read_summary(tmp_path)
+    assert summary["cases"] == {
+        "evaluated": 2,
+        "of_training": 1,
+        "of_validation": 0,
+        "of_test": 1,
+        "not_evaluated": 1,
+    }
+    assert summary["remarks"] == [
+        "1 of 2 scans are not in the test set set aside at training",
+        "1 scans of the test set set aside at training are missing",
+    ]

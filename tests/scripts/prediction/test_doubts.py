@@ -84,3 +84,13 @@ def test_scan_of_the_training_then_said(parts):
     assert (
         "trained on this scan" in " ".join(doubts([scans], ORDINARY["nothing"], names))
     ) == known
+
+
+def test_scan_of_the_validation_then_said_unless_it_was_trained_on():
+    validation = frozenset({hashed_case("1.2.3", "salt")})
+    scans = TrainingScans(validation=validation, salt="salt")
+    (said,) = doubts([scans], ORDINARY["nothing"], ["1.2.3"])
+    assert "selected by its result on this scan (validation)" in said
+    assert doubts([scans], ORDINARY["nothing"], ["1.2.4"]) == []
+    (said,) = doubts([replace(scans, cases=validation)], ORDINARY["nothing"], ["1.2.3"])
+    assert "trained on this scan" in said

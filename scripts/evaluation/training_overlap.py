@@ -1,0 +1,89 @@
+"""Evaluated cases compared with those that the network was trained, selected and set aside for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scripts.bundle.training_scans import TrainingScans, case_id, ids_of, spacings_of
+from scripts.evaluation.collection import Case
+
+
+@dataclass(frozen=True)
+class TrainingOverlap:
+    """How many of the evaluated cases a network already knows.
+
+    Attributes:
+        evaluated: number of cases.
+        of_training: those that it was trained on; None if its file does not say.
+        of_validation: those by which its weights were chosen; None if its file does not say.
+        of_test: those of the test set that was set aside at training; None if its file does not
+            say.
+        not_evaluated: cases of that test set that are missing; None if its file does not say.
+    """
+
+    evaluated: int
+    of_training: int | None
+    of_validation: int | None
+    of_test: int | None
+    not_evaluated: int | None
+
+    @classmethod
+    def of(cls, scans: TrainingScans, cases: Sequence[Case]) -> TrainingOverlap:
+        """Compare cases with what a model file says."""
+        ids = {case_id(case): ids_of(case) for case in cases}.values()
+        in_test = None if scans.test is None else sum(scans.set_aside(each[:1]) for each in ids)
+        size = None if scans.test is None else scans.test_cases
+        return cls(
+            len(ids),
+            sum(map(scans.includes, ids)) if scans.cases else None,
+            None if scans.validation is None else sum(map(scans.was_selected_by, ids)),
+            in_test,
+            None if size is None or in_test is None else max(0, size - in_test),
+        )
+
+    def warnings(self, section: str) -> list[str]:
+        """Say which cases make the figures doubtful; ``section`` is the evaluated partition."""
+        warnings = []
+        if self.of_training:
+            warnings.append(
+                f"{self.of_training} of {self.evaluated} scans are among those that the network "
+                "was trained on"
+            )
+        if self.of_validation and section.endswith("test"):
+            warnings.append(
+                f"{self.of_validation} of {self.evaluated} scans are among those by which the "
+                "network's weights were chosen (validation)"
+            )
+        return warnings
+
+    def remarks(self, section: str) -> list[str]:
+        """Say how the test set differs from the one that was set aside at training."""
+        if self.of_test is None or not section.endswith("test"):
+            return []
+        others = self.evaluated - self.of_test
+        if not self.of_test:
+            return [f"none of the {others} scans is in the test set set aside at training"]
+        remarks = []
+        if others:
+            remarks.append(
+                f"{others} of {self.evaluated} scans are not in the test set set aside at training"
+            )
+        if self.not_evaluated:
+            remarks.append(
+                f"{self.not_evaluated} scans of the test set set aside at training are missing"
+            )
+        return remarks
+
+
+def doubts_of(scans: TrainingScans, cases: Sequence[Case]) -> list[str]:
+    """Warn of spacing and labels that differ from those of the training."""
+    warnings = scans.spacing_warnings(spacings_of(cases))
+    kinds = {str(case["label_kind"]) for case in cases if "label_kind" in case}
+    others = sorted(kinds - set(scans.labels)) if scans.labels else []
+    if others:
+        warnings.append(
+            f"labels of kind {', '.join(others)}: the network was trained on "
+            f"{', '.join(scans.labels)}"
+        )
+    return warnings
