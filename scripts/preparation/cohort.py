@@ -24,6 +24,7 @@ from scripts.preparation.partitions import (
 from scripts.preparation.prepare_options import SliceOptions, SplitOptions
 from scripts.preparation.samples import PreparedScan, choose_samples, mean_of_images
 from scripts.preparation.slices import empty_quotas, expected_slices
+from scripts.preparation.splits import ALL_TEST
 from scripts.storage.files import read_json, write_json
 from scripts.storage.locks import claimed
 from scripts.storage.options import check_whole, cores
@@ -128,8 +129,8 @@ def _prepare(listing: Listing, tasks: Sequence[CaseTask], request: Request) -> R
         lists = divide(samples, prepared, data_set, split, slices)
     except ValueError as error:
         raise _with_reasons(error, problems) from error
-    counted = data_set.kind == "instances"
-    mean = {} if counted else mean_of_images(lists["training"], request.output, request.window)
+    no_mean = data_set.kind == "instances" or split.kind == ALL_TEST
+    mean = {} if no_mean else mean_of_images(lists["training"], request.output, request.window)
     reused = sum(outcome.reused for outcome in outcomes.values())
     report = Report(
         *(request.output, data_set, split, listing, prepared, problems, lists),

@@ -200,11 +200,11 @@ def _known(report: Report) -> list[str]:
         known = ", ".join(f"{name} in {n}" for name, n in count["known_in_patients"].items())
         patients = f"{count['slices']} slices of {count['patients']} patients"
         lines.append(f"{partition}: {patients}" + (f" (known: {known})" if known else ""))
-    mean = report.mean
-    lines.append(
-        f"mean of the training images: {mean['hu']:.2f} HU, "
-        f"{mean['windowed']:.4f} after the window {mean['window_hu']}"
-    )
+    if mean := report.mean:
+        lines.append(
+            f"mean of the training images: {mean['hu']:.2f} HU, "
+            f"{mean['windowed']:.4f} after the window {mean['window_hu']}"
+        )
     return lines
 
 

@@ -33,9 +33,11 @@ class Split:
 
 
 FOLD_SPLITS = ("fold", "nodule_fold")
+ALL_TEST = "test_only"
 WHOLE_SPLITS = {
     "patient": Split("each patient in one partition"),
     "fold": Split("k folds by patient"),
+    ALL_TEST: Split("everyone in test, for a network that is already trained"),
 }
 SHARED_SPLITS: Mapping[Kind, Mapping[str, Split]] = {
     "instances": {

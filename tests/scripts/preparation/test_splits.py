@@ -19,15 +19,9 @@ PATIENTS = [f"3Dircadb1.{number}" for number in range(1, 21)]
 
 
 def test_splits_of_a_data_set_then_those_of_its_kind_and_its_own():
-    assert list(splits_of(Luna16)) == [
-        "patient",
-        "fold",
-        "nodule",
-        "nodule_fold",
-        "slice_block",
-        "subset",
-    ]
-    assert list(splits_of(Ircadb())) == ["patient", "fold", "slice_random", "slice_block"]
+    shared = ["patient", "fold", "test_only"]
+    assert list(splits_of(Luna16)) == [*shared, "nodule", "nodule_fold", "slice_block", "subset"]
+    assert list(splits_of(Ircadb())) == [*shared, "slice_random", "slice_block"]
 
 
 def test_leaking_and_untested_splits_then_said_so():
