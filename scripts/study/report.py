@@ -13,6 +13,7 @@ from scripts.storage.texts import markdown_text
 from scripts.study.cells import Cell, mixes_units
 from scripts.study.declaration import Study
 from scripts.study.drawings import draw_comparison, draw_curves, draw_same_slices
+from scripts.study.folders import COLUMNS, cell_rows
 from scripts.study.pretrainings import describe_pretrainings, pretraining_table
 from scripts.study.results import Result, collect, read_table
 from scripts.study.runner import failure_of, is_done
@@ -74,6 +75,8 @@ def write_report(
     facts = describe(study, cells, results, source, done=len(done))
     holes = [f"{cell.name}: {failure_of(cell, workshop)}" for cell in cells if cell not in done]
     write_csv(folder / "results.csv", csv_rows(study, results), columns=CSV_COLUMNS)
+    folders = cell_rows(cells, workshop, study.bundle.data.metric)
+    write_csv(folder / "cells.csv", folders, columns=COLUMNS)
     write_text(folder / "report.md", as_markdown(study, facts, holes, (tables, pictures)))
     inside = {title: embedded(folder / name) for title, name in pictures.items()}
     write_text(folder / "report.html", as_html(study, facts, holes, (tables, inside)))
