@@ -7,17 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-USE = """\
-# {name}, packaged
-
-Version {version}. {intended_use} See `configs/metadata.json` for the changes and for the packages
-that it needs, in the versions that it was created with.
-
-- Weights: {weights}
-- Laid over the bundle's configs: {overlays}
-
-## How to run it
-
+HOW_TO_RUN = """\
 It runs anywhere, without the repository that it was created in. Set the path of this folder:
 
 ```bash
@@ -44,12 +34,29 @@ import monai.bundle
 sys.path.insert(0, "/path/to/{name}")
 network = monai.bundle.load("{name}", bundle_dir="/path/to", workflow_type="inference")
 ```
+"""
+USE = """\
+# {name}, packaged
 
+Version {version}. {intended_use} See `configs/metadata.json` for the changes and for the packages
+that it needs, in the versions that it was created with.
+
+- Weights: {weights}
+- Laid over the bundle's configs: {overlays}
+
+## How to run it
+
+{how_to_run}
 Below is the bundle's documentation from its repository, where its commands are to be run.
 
 ---
 
 """
+
+
+def how_to_run(name: str) -> str:
+    """Return the commands that run a package, for its README; ``name`` is that of the bundle."""
+    return HOW_TO_RUN.format(name=name)
 
 
 def readme(name: str, metadata: dict[str, Any], *, weights: str, overlays: Sequence[str]) -> str:
@@ -63,6 +70,7 @@ def readme(name: str, metadata: dict[str, Any], *, weights: str, overlays: Seque
     """
     return USE.format(
         name=name,
+        how_to_run=how_to_run(name),
         version=metadata["version"],
         intended_use=metadata.get("intended_use", ""),
         weights=weights,

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,14 +93,8 @@ def package(
     check_targets(target, model_url)
     weights = Path(ckpt_path) if ckpt_path else folder / "models" / "model.pt"
     made = assemble(folder, files, ckpt_path=weights, unchecked_model=unchecked_model)
-    with _unfinished_folder(target) as work:
-        unpacked = Path(work) / folder.resolve().name
-        write_parts(made, unpacked)
-        channels = made.metadata["network_data_format"]["inputs"]["image"]["num_channels"]
-        exported = export_all(unpacked, made.network, channels=channels, **wanted)
-        if exported:
-            write_json(unpacked / "models" / "exports.json", exported)
-        location = place_weights(unpacked, target, model_url)
+
+    def document(unpacked: Path, location: str) -> None:
         head = readme(
             unpacked.name,
             made.metadata,
@@ -109,6 +103,37 @@ def package(
         )
         text = (folder / "docs" / "README.md").read_text(encoding="utf-8")
         write_text(unpacked / "docs" / "README.md", head + text)
+
+    write_package(made, target, document, model_url=model_url, exports=wanted)
+
+
+def write_package(
+    made: Package,
+    target: Path,
+    document: Callable[[Path, str], None],
+    *,
+    model_url: str | None,
+    exports: Mapping[str, bool],
+) -> None:
+    """Write a package as a zip, and print its size and the accuracy of its exports.
+
+    Args:
+        made: its content.
+        target: the zip.
+        document: writes the documents into the unpacked package, given the location of the
+            weights in words.
+        model_url: see :func:`package`.
+        exports: see :func:`scripts.packaging.exports.export_all`.
+    """
+    with _unfinished_folder(target) as work:
+        unpacked = Path(work) / made.bundle.resolve().name
+        write_parts(made, unpacked)
+        channels = made.metadata["network_data_format"]["inputs"]["image"]["num_channels"]
+        exported = export_all(unpacked, made.network, channels=channels, **exports)
+        if exported:
+            write_json(unpacked / "models" / "exports.json", exported)
+        location = place_weights(unpacked, target, model_url)
+        document(unpacked, location)
         write_zip(unpacked, target)
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, weights: {location}")
     for name, figures in exported.items():
