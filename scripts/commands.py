@@ -66,6 +66,10 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "scripts.evaluation.froc_command:froc",
         "score candidates by the rules of LUNA16: FROC, CPM",
     ),
+    ("evaluate",): Command(
+        "scripts.release.evaluate_command:evaluate",
+        "evaluate a trained model on further annotated scans, all of them as test set",
+    ),
     ("graph_cut",): Command(
         "scripts.evaluation.graph_cut_evaluation:evaluate_graph_cut",
         "evaluate segmentation by graph cut, a classical baseline",
@@ -85,6 +89,10 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ("package",): Command(
         "scripts.packaging.package_command:package",
         "pack a trained bundle into one zip that runs without this repository",
+    ),
+    ("release",): Command(
+        "scripts.release.release_command:release",
+        "pack a trained bundle with a model card of what it reached on a test set",
     ),
     ("audit",): Command(
         "scripts.audit.audit:audit",

@@ -17,7 +17,7 @@ FLOORS = (
     ("datasets", "training"),
     ("preparation", "evaluation", "packaging", "commands"),
     ("suspicion",),
-    ("prediction", "study", "demo", "audit"),
+    ("prediction", "study", "demo", "audit", "release"),
     ("__main__",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import runpy
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,7 @@ from scripts.bundle.components import naming_faults
 from scripts.bundle.compose import compose
 from scripts.bundle.config_files import files_below, load
 from scripts.bundle.ids import TRACKING_IDS
-from scripts.bundle.launch import check_ids, check_values, check_workflow, refuse_none
+from scripts.bundle.launch import check_ids, check_values, check_workflow, refuse_none, run_monai
 from scripts.bundle.values import Values, as_word, values_of
 
 CONFIG_OF = {
@@ -176,15 +174,4 @@ def _start(words: Sequence[str], folder: Path) -> None:
         sys.stdout.flush()
         first_path = str(folder.resolve())
         os.execv(sys.executable, [sys.executable, "-c", FRESH, first_path, *words])
-    with _command(["monai.bundle", *words]):
-        runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
-
-
-@contextmanager
-def _command(words: list[str]) -> Iterator[None]:
-    """Set ``sys.argv`` to the command that MONAI and the record of the run read."""
-    before, sys.argv = sys.argv, words
-    try:
-        yield
-    finally:
-        sys.argv = before
+    run_monai(words)

@@ -1,7 +1,8 @@
-"""Checks of a workflow's command before anything is built or downloaded."""
+"""Checks of a workflow's command before anything is built or downloaded, and its start."""
 
 from __future__ import annotations
 
+import runpy
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -52,6 +53,18 @@ def _reason(run: BundleRun, error: BaseException) -> str:
         return why_not_built(error, run.composition()) or reason_of(error)
     except ValueError:  # of the config, which is the error itself
         return reason_of(error)
+
+
+def run_monai(words: Sequence[str]) -> None:
+    """Run ``python -m monai.bundle WORDS`` in this process, as if it had been typed.
+
+    MONAI and the record of the run read the command from ``sys.argv``.
+    """
+    before, sys.argv = sys.argv, ["monai.bundle", *words]
+    try:
+        runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
+    finally:
+        sys.argv = before
 
 
 def refuse_none(name: str, sign: str = "") -> None:

@@ -323,7 +323,7 @@ def _held_out(
         salt: of the hashes.
     """
     whole = bool(samples) and "slice" not in samples[0]
-    lists = content.get("volumes", {}) if whole else content
+    lists = content["volumes"] if whole and "volumes" in content else content
     parts = {name: lists.get(name, []) for name in PARTITIONS} | {"training": samples}
     known = content.get("provenance", {})
     return {

@@ -1,0 +1,138 @@
+"""``python -m scripts evaluate``: a trained model on further scans, all of them as test set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from scripts.bundle.compose import compose
+from scripts.bundle.config_files import files_below
+from scripts.bundle.launch import run_monai
+from scripts.bundle.model_file import ModelFile, read_model
+from scripts.bundle.recipe import Recipe
+from scripts.datasets.known import data_set_class
+from scripts.preparation.prepare_command import prepare as prepare_scans
+from scripts.preparation.splits import ALL_TEST
+from scripts.release.headline import headline
+from scripts.release.trained_model import Preparation, bundle_of, model_file, preparation_of
+from scripts.storage.files import read_json
+from scripts.storage.output_folder import claim_output
+
+
+def evaluate(
+    model: str,
+    source: str,
+    output: str,
+    *,
+    bundle: str | None = None,
+    data_set: str | None = None,
+    config_file: str | Sequence[str] = (),
+    prepare: Mapping[str, Any] | None = None,
+    readers_xml: str | None = None,
+    masks: str | None = None,
+    jobs: int | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> None:
+    """Evaluate a trained model on annotated scans that it has not seen, all of them as test set.
+
+    The scans are prepared as those of its training were (label, slices, readers), with window and
+    masking from the model file, and evaluated by its bundle. Cases that it was trained on or
+    selected by are counted, by their hashed ids. Writes OUTPUT/summary.json, tables and pictures,
+    and OUTPUT/prepared. The same command resumes an interrupted run.
+
+    Args:
+        model: model.pt, the folder of a training, or a package (folder or zip, of which only the
+            weights are read).
+        source: folder of the scans, in the layout that ``prepare DATA_SET`` reads.
+        output: folder to write.
+        bundle: folder of the bundle; by default the one in bundles/ with the model's classes.
+        data_set: data set of the source, a name of ``prepare``; by default that of the training.
+        config_file: files of configs/data that the training used, if any.
+        prepare: options of ``prepare`` that differ from those of the training, such as
+            "{'slices':'all'}".
+        readers_xml: folder of the readers' outlines, for labels of kind readers.
+        masks: folder of instance masks, for labels of kind masks.
+        jobs: scans prepared in parallel.
+        seed: seed of the bootstrap, and of the draw of slices without a nodule.
+        overwrite: replace the evaluation of another model or of other scans in the output.
+
+    Raises:
+        ValueError: for an option that does not fit the model or the scans.
+        OSError: when the model or the source does not exist, or the output cannot be written.
+        SystemExit: 1 when some scans could not be used; the others are evaluated.
+    """
+    folder = Path(str(output))
+    claim_output(folder)
+    trained = read_model(model_file(Path(str(model)), folder))
+    chosen = bundle_of(trained, bundle)
+    how = preparation_of(trained, chosen, data_set)
+    files = (config_file,) if isinstance(config_file, str) else tuple(config_file)
+    recipe = Recipe(chosen.as_posix(), files)
+    given = {**(prepare or {}), "readers_xml": readers_xml, "masks": masks, "jobs": jobs}
+    options = {
+        **how.options,
+        "volumes": _reads_volumes(recipe),
+        "seed": seed,
+        **{name: value for name, value in given.items() if value is not None},
+        "split": ALL_TEST,
+    }
+    print(f"bundle: {chosen}, data set: {how.data_set}")
+    for line in how.assumed:
+        print(f"assumed: {line}")
+    complete = _prepared(how, source, folder / "prepared", options)
+    _run(recipe, trained, folder, seed=seed, overwrite=overwrite)
+    _show(read_json(folder / "summary.json"), how)
+    if not complete:
+        print(f"some scans could not be used: {folder / 'prepared' / 'report.csv'}")
+        raise SystemExit(1)
+
+
+def _reads_volumes(recipe: Recipe) -> bool:
+    """Whether the evaluation reads whole volumes instead of prepared slices."""
+    files = [f"{recipe.bundle}/configs/evaluate.json", *recipe.overlays]
+    return bool(compose(files, files_below()).complete().get("samples_prefix"))
+
+
+def _prepared(how: Preparation, source: str, folder: Path, options: Mapping[str, Any]) -> bool:
+    """Prepare the scans; return whether all of them could be used without an assumption."""
+    try:
+        prepare_scans(how.data_set, source=source, output=str(folder), **options)
+    except SystemExit:
+        return False
+    return True
+
+
+def _run(recipe: Recipe, trained: ModelFile, folder: Path, *, seed: int, overwrite: bool) -> None:
+    command = recipe.command(
+        "evaluating",
+        "evaluate",
+        bundle_root=recipe.bundle,
+        ckpt_path=trained.path,
+        dataset_dir=folder / "prepared",
+        output_dir=folder,
+        seed=seed,
+        overwrite=str(overwrite).lower(),
+    )
+    run_monai(command[2:])
+
+
+def _show(summary: Mapping[str, Any], how: Preparation) -> None:
+    case = "crop" if data_set_class(how.data_set).cut_out else "scan"
+    print("\n".join(["", *headline(summary, case=case)]))
+    for line in (*summary["warnings"], *summary["remarks"], *_unknown(summary["cases"])):
+        print(f"note: {line}")
+    known = summary["cases"]
+    if known["of_training"] == known["of_validation"] == 0:
+        print(f"none of the {known['evaluated']} {case}s was used for training or validation")
+
+
+def _unknown(cases: Mapping[str, Any]) -> list[str]:
+    """Say what cannot be checked, as the model file does not record it."""
+    uses = {"of_training": "trained on", "of_validation": "selected by (validation)"}
+    return [
+        f"the model file does not say which scans the network was {use}"
+        for name, use in uses.items()
+        if cases[name] is None
+    ]

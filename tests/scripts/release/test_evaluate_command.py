@@ -1,0 +1,84 @@
+"""A trained network on further scans by one command."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from scripts.release import evaluate_command
+from scripts.release.evaluate_command import evaluate
+from tests.bundles.config_files import ROOT
+
+pytestmark = pytest.mark.usefixtures("_at_root")
+
+
+def test_further_scans_then_figures_and_those_of_the_training_are_counted(
+    cohort, trained, tmp_path
+):
+    phantoms = cohort / "phantoms"
+    words = ["evaluate", "--model", trained / "training", "--source", phantoms]
+    words += ["--masks", phantoms / "masks", "--output", tmp_path / "out", "--jobs", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "scripts", *map(str, words)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    lists = json.loads((cohort / "prepared" / "datalist.json").read_text())
+    numbers = {
+        part: len({sample["series_uid"] for sample in lists[part]})
+        for part in ("training", "validation", "test")
+    }
+    assert summary["cases"] == {
+        "evaluated": sum(numbers.values()),
+        "of_training": numbers["training"],
+        "of_validation": numbers["validation"],
+        "of_test": numbers["test"],
+        "not_evaluated": 0,
+    }
+    assert summary["data"]["split"] == {"kind": "test_only", "seed": 0}
+    assert summary["data"]["label"] == "masks"
+    assert "Dice per nodule: " in done.stdout
+    assert "false positives per scan: " in done.stdout
+    assert f"note: {numbers['training']} of {sum(numbers.values())} scans" in done.stdout
+
+
+def test_scan_that_cannot_be_used_then_the_others_are_evaluated_and_exit_1(
+    cohort, trained, tmp_path, monkeypatch, capsys
+):
+    phantoms = tmp_path / "further"
+    shutil.copytree(cohort / "phantoms", phantoms)
+    lost = next(phantoms.glob("masks/*.nii.gz"))
+    lost.unlink()
+    summary = {"figures": {}, "warnings": [], "remarks": []}
+    summary["cases"] = {"evaluated": 7, "of_training": None, "of_validation": None}
+    ran = []
+
+    def run(words):
+        ran.extend(words)
+        (tmp_path / "out" / "summary.json").write_text(json.dumps(summary))
+
+    monkeypatch.setattr(evaluate_command, "run_monai", run)
+    with pytest.raises(SystemExit) as stop:
+        evaluate(
+            str(trained / "training" / "model.pt"),
+            str(phantoms),
+            str(tmp_path / "out"),
+            masks=str(phantoms / "masks"),
+            config_file="configs/losses/dice.json",
+            jobs=1,
+        )
+    assert stop.value.code == 1
+    datalist = json.loads((tmp_path / "out" / "prepared" / "datalist.json").read_text())
+    assert datalist["test"]
+    assert lost.name.removesuffix(".nii.gz") not in {s["series_uid"] for s in datalist["test"]}
+    assert ran[:2] == ["run", "evaluating"]
+    assert "configs/losses/dice.json" in ran[3]
+    printed = capsys.readouterr().out
+    assert "does not say which scans the network was trained on" in printed
+    assert "some scans could not be used" in printed
