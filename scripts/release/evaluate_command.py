@@ -29,7 +29,7 @@ def evaluate(
     data_set: str | None = None,
     config_file: str | Sequence[str] = (),
     prepare: Mapping[str, Any] | None = None,
-    readers_xml: str | None = None,
+    outlines: str | None = None,
     masks: str | None = None,
     jobs: int | None = None,
     seed: int = 0,
@@ -52,7 +52,7 @@ def evaluate(
         config_file: files of configs/data that the training used, if any.
         prepare: options of ``prepare`` that differ from those of the training, such as
             "{'slices':'all'}".
-        readers_xml: folder of the readers' outlines, for labels of kind readers.
+        outlines: the readers' outlines, as for ``prepare``, for labels of kind readers.
         masks: folder of instance masks, for labels of kind masks.
         jobs: scans prepared in parallel.
         seed: seed of the bootstrap, and of the draw of slices without a nodule.
@@ -70,7 +70,7 @@ def evaluate(
     how = preparation_of(trained, chosen, data_set)
     files = (config_file,) if isinstance(config_file, str) else tuple(config_file)
     recipe = Recipe(chosen.as_posix(), files)
-    given = {**(prepare or {}), "readers_xml": readers_xml, "masks": masks, "jobs": jobs}
+    given = {**(prepare or {}), "outlines": outlines, "masks": masks, "jobs": jobs}
     options = {
         **how.options,
         "volumes": _reads_volumes(recipe),

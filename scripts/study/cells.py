@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,16 @@ from monai.bundle import ConfigParser
 from scripts.bundle.ids import all_ids, refuse_unknown_ids
 from scripts.bundle.recipe import Recipe
 from scripts.bundle.record import sha256_of
+from scripts.preparation.splits import ALL_TEST
 from scripts.study.choices import GRAPH_CUT, OWN, data_file
 from scripts.study.declaration import Pretraining, Study
 from scripts.study.methods import Method
-from scripts.study.sample_sources import Source, prepared_task, pretraining_data_task
+from scripts.study.sample_sources import (
+    Source,
+    prepared_task,
+    pretraining_data_task,
+    test_task,
+)
 from scripts.study.workshop import Task
 
 EVERY_STAGE = "configs/handlers/every_stage.json"
@@ -91,22 +97,26 @@ def _cell(
         prepared_task(study, source, (label, method.split, seed), fold=fold)
         for label in (method.label, method.tested_label)
     )
+    tested = method
+    if source.test_data is not None:
+        tested_on = test_task(study, source, method.tested_label)
+        tested = replace(method, split=ALL_TEST)
     if method.network == GRAPH_CUT:
         words = ["-m", "scripts", "graph_cut", "--datalist", "<need0>/datalist.json"]
         words += ["--output", "<out>", "--section", "test"]
-        name = f"graph cut {method.split} {drawn(seed, fold)}"
+        name = f"graph cut {tested.split} {drawn(seed, fold)}"
         cut = Task("evaluations", name, tuple(words), (tested_on,))
         return Cell(method, seed, fold, None, {method.name: cut})
     weights = _weights_task(study, source, method, seed, trained_on)
     training = training_task(study, method, seed, (trained_on, *weights), known)
     stages = stage_names(study, method)
     if not stages:
-        evaluation = evaluation_task(study, method, seed, (training, tested_on), "model.pt")
+        evaluation = evaluation_task(study, tested, seed, (training, tested_on), "model.pt")
         return Cell(method, seed, fold, training, {method.name: evaluation})
     several = len(study.methods) > 1
     evaluations = {
         f"{method.name} · {stage}" if several else stage: evaluation_task(
-            study, method, seed, (training, tested_on), f"stages/stage_{number}.pt"
+            study, tested, seed, (training, tested_on), f"stages/stage_{number}.pt"
         )
         for number, stage in enumerate(stages, start=1)
     }

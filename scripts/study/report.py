@@ -97,6 +97,7 @@ def describe(
     facts = [
         f"Form: {'small' if study.small else 'full'}.",
         f"Run on: {source.describe(study.bundle, study.data)}.",
+        *_further_test(study, results, source),
         f"Labels: {', '.join(labels)}.",
         f"Splits: {', '.join(sorted({m.split for m in methods}))}.",
         f"Seeds: {', '.join(map(str, study.seeds))}; they determine "
@@ -110,6 +111,21 @@ def describe(
     facts += _limits(study, results)
     revisions = sorted({r.revision for r in results if r.revision})
     return [*facts, f"Software: {', '.join(revisions) or 'unknown'}."]
+
+
+def _further_test(study: Study, results: Sequence[Result], source: Source) -> list[str]:
+    """Describe a test set of further scans, and how many of them a network was trained on."""
+    if source.test_data is None:
+        return []
+    facts = [f"Tested on: all scans of {source.test_data}, in place of the test partitions."]
+    known = [r.summary.get("cases") or {} for r in results]
+    worst = max((cases.get("of_training") or 0 for cases in known), default=0)
+    if worst:
+        facts.append(
+            f"LEAK: up to {worst} of them are among those that a network was trained on; its "
+            "figures are too high."
+        )
+    return facts
 
 
 def _epochs(study: Study) -> str:

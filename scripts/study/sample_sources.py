@@ -12,6 +12,7 @@ from scripts.bundle.record import sha256_of
 from scripts.datasets.luna16.outline_files import outlines_path
 from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.prepare_command import signature_of
+from scripts.preparation.splits import ALL_TEST
 from scripts.study.choices import Bundle
 from scripts.study.declaration import Pretraining, Study
 from scripts.study.workshop import Task
@@ -108,11 +109,13 @@ class Source:
         label_folders: option of ``prepare`` -> folder of reference annotation outside ``data``, or
             database of it.
         pretraining_data: as ``data``, for a pretraining with separate data.
+        test_data: as ``data``, of which everything is the test set of every network.
     """
 
     data: Path | None = None
     label_folders: Mapping[str, Path] = field(default_factory=dict)
     pretraining_data: Path | None = None
+    test_data: Path | None = None
 
     @property
     def is_prepared(self) -> bool:
@@ -123,6 +126,11 @@ class Source:
     def of_pretraining(self) -> Source:
         """Source of a pretraining with separate data."""
         return Source(self.pretraining_data)
+
+    @property
+    def of_test(self) -> Source:
+        """Source of the test set, if it has its own."""
+        return Source(self.test_data, self.label_folders)
 
     def describe(self, bundle: Bundle, data: Mapping[str, Any]) -> str:
         """Describe the data of a study or its pretraining, which declares ``data``."""
@@ -149,6 +157,7 @@ def choose_source(
     masks: str | None,
     *,
     pretraining_data: str | None = None,
+    test_source: str | None = None,
 ) -> Source:
     """Return the source of the command line; the small form runs on phantoms without ``data``.
 
@@ -166,6 +175,7 @@ def choose_source(
             "or --small"
         )
     folders = {"data": data, "masks": masks, "pretraining_data": pretraining_data}
+    folders["test_source"] = test_source
     paths = {
         name: None if value in (None, PHANTOMS) else Path(str(value)).resolve()
         for name, value in folders.items()
@@ -176,12 +186,29 @@ def choose_source(
     label_folders = {} if paths["masks"] is None else {"masks": paths["masks"]}
     if outlines is not None:
         label_folders["outlines"] = outlines_path(outlines).resolve()
-    source = Source(paths["data"], label_folders, paths["pretraining_data"])
+    source = Source(paths["data"], label_folders, paths["pretraining_data"], paths["test_source"])
     if source.data is None and "phantoms" not in study.data:
         raise ValueError("data: the study declares no phantoms; give --data DIR")
     _check_labels(study, source)
     _check_pretraining_data(study, source)
+    _check_test_data(study, source)
     return source
+
+
+def _check_test_data(study: Study, source: Source) -> None:
+    """Refuse further test data that the study cannot use.
+
+    Raises:
+        ValueError: for a study without a test, or a label whose folder is not given.
+    """
+    if source.test_data is None:
+        return
+    if study.rows == "validated_stages":
+        raise ValueError("test_source: the rows of this study are validated, none is tested")
+    for kind, option in study.bundle.data.label_folders.items():
+        tested = kind in {method.tested_label for method in study.methods}
+        if tested and not source.of_test.is_prepared and option not in source.label_folders:
+            raise ValueError(f"{option}: the test set has labels of kind {kind}; give --{option}")
 
 
 def _check_pretraining_data(study: Study, source: Source) -> None:
@@ -227,6 +254,11 @@ def prepared_task(
 ) -> Task:
     """Make the step that prepares data of a ``kind``: label, split and seed; and a test fold."""
     return _prepared(study.bundle, study.data, source, kind, fold)
+
+
+def test_task(study: Study, source: Source, label: str) -> Task:
+    """Make the step that prepares the further test data; all seeds and folds share it."""
+    return _prepared(study.bundle, study.data, source.of_test, (label, ALL_TEST, 0))
 
 
 def pretraining_data_task(pretraining: Pretraining, source: Source, seed: int) -> Task | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from scripts.storage.locks import LOCK, locked
@@ -25,6 +26,7 @@ def study(
     masks: str | None = None,
     pretraining_data: str | None = None,
     imagenet_weights: str | None = None,
+    test_source: str | None = None,
     work: str | None = None,
 ) -> None:
     """Run a declared grid of trainings and evaluations, and update a report after each.
@@ -49,6 +51,9 @@ def study(
             phantoms by default.
         imagenet_weights: file of ImageNet weights for methods with the weights imagenet, instead of
             downloading those of torchvision.
+        test_source: folder of further scans of other patients, in the layout of the data set: all
+            of them are the test set of every row, in place of the study's own. Of a study with
+            test folds only the first is trained.
         work: folder of data, trainings and evaluations; studies with the same folder share their
             common steps. By default study_work next to the output.
 
@@ -62,7 +67,13 @@ def study(
     )
     if imagenet_weights is not None:
         declared = with_weights(declared, imagenet_weights)
-    source = choose_source(declared, data, outlines, masks, pretraining_data=pretraining_data)
+    if test_source is not None:
+        declared = replace(declared, folds=declared.folds[:1])
+    source = choose_source(
+        *(declared, data, outlines, masks),
+        pretraining_data=pretraining_data,
+        test_source=test_source,
+    )
     cells = make_cells(declared, source)
     folder = Path(output).resolve()
     steps = folder.parent / "study_work" if work is None else Path(work).resolve()

@@ -261,3 +261,17 @@ def test_shipped_tables_then_equal_training_for_every_method_and_the_papers_as_a
 def test_evaluation_then_replaces_what_a_killed_one_left(tmp_path):
     (evaluation,) = cells_of(tmp_path)[0].evaluations.values()
     assert "--overwrite true" in " ".join(evaluation.words)
+
+
+def test_further_test_data_then_the_same_training_and_all_of_them_tested_once(tmp_path):
+    methods = [{**STUDY["methods"][0], "split": "fold"}]
+    usual = cells_of(tmp_path, methods=methods, folds=[0, 1])
+    further = Source(test_data=tmp_path / "further")
+    cells = cells_of(tmp_path, further, methods=methods, folds=[0, 1])
+    assert [c.training.key for c in cells] == [c.training.key for c in usual]
+    tests = [task.needs[1] for cell in cells for task in cell.evaluations.values()]
+    assert len({task.key for task in tests}) == 1
+    words = " ".join(tests[0].words)
+    assert f"--source {tmp_path / 'further'}" in words
+    assert "--split test_only" in words
+    assert "test_fold" not in words

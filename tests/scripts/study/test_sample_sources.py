@@ -141,3 +141,20 @@ def test_fold_then_prepared_as_the_test_fold(tmp_path):
     task = prepared_task(study, Source(tmp_path), ("ball", "fold", 2), fold=4)
     assert "--test_fold 4" in " ".join(task.words)
     assert task.name == "luna16 ball fold 4 seed 2"
+
+
+def test_further_test_data_then_the_folder_of_all_rows_and_refused_if_nothing_is_tested(tmp_path):
+    source = choose_source(read(tmp_path), None, None, None, test_source=str(tmp_path))
+    assert source.of_test.data == tmp_path
+    with pytest.raises(FileNotFoundError, match="test_source: no such folder"):
+        choose_source(read(tmp_path), None, None, None, test_source=str(tmp_path / "gone"))
+    figures = {"Dice": "val_dice_per_slice"}
+    validated = read(tmp_path, rows="validated_stages", figures=figures, paper={})
+    with pytest.raises(ValueError, match="test_source: the rows of this study are validated"):
+        choose_source(validated, None, None, None, test_source=str(tmp_path))
+
+
+def test_further_test_data_with_masks_that_phantoms_would_bring_then_asked_for(tmp_path):
+    study = read(tmp_path, common={"label": "masks"})
+    with pytest.raises(ValueError, match="masks: the test set has labels of kind masks"):
+        choose_source(study, None, None, None, test_source=str(tmp_path))

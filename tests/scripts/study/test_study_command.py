@@ -6,7 +6,7 @@ import pytest
 
 from scripts.study import study_command
 from scripts.study.workshop import Workshop
-from tests.scripts.study.studies import Pretender, write_study
+from tests.scripts.study.studies import STUDY, Pretender, write_study
 
 
 def run_command_line(tmp_path, monkeypatch, pretender, **changes):
@@ -46,3 +46,18 @@ def test_command_with_a_wrong_name_then_nothing_is_written(tmp_path):
     with pytest.raises(ValueError, match="did you mean bsft"):
         study_command.study(str(path), str(tmp_path / "report"), small=True)
     assert not (tmp_path / "report").exists()
+
+
+def test_command_with_further_test_data_then_one_fold_and_said_in_the_report(tmp_path, monkeypatch):
+    monkeypatch.setattr(study_command, "Workshop", lambda place: Workshop(place, Pretender()))
+    methods = [{**STUDY["methods"][0], "split": "fold"}]
+    path = write_study(tmp_path, methods=methods, folds=[0, 1], paper={})
+    further = tmp_path / "further"
+    further.mkdir()
+    output = tmp_path / "report"
+    study_command.study(str(path), str(output), small=True, test_source=str(further))
+    assert f"Tested on: all scans of {further}" in (output / "report.md").read_text()
+    with (output / "cells.csv").open() as file:
+        (cell,) = csv.DictReader(file)
+    assert (cell["row"], cell["seed"], cell["fold"]) == ("BSFT", "0", "0")
+    assert list((tmp_path / "study_work" / "prepared").glob("*test_only*"))
