@@ -125,8 +125,7 @@ def _data(metadata: Mapping[str, Any], evidence: Evidence) -> list[str]:
     return [
         *_list(
             {
-                "Data set": title_of(trained_on),
-                "Source": metadata["data_source"],
+                "Data set": metadata["data_source"],
                 "Reference label of the training": label_of(data.get("labels"), readers),
                 "Split": split_of(data.get("split"), trained_on),
                 "Pixels of the training": _range(data.get("pixel_mm")),

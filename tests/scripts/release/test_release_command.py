@@ -10,8 +10,7 @@ from scripts.__main__ import main
 from scripts.bundle.model_file import read_model
 from scripts.bundle.record import sha256_of
 from scripts.release.release_command import release
-from tests.bundles.config_files import LUNG, ROOT
-from tests.scripts.packaging.packages import SCHEMA, say_elsewhere
+from tests.scripts.packaging.packages import LUNG, ROOT, SCHEMA, say_elsewhere
 
 pytestmark = pytest.mark.usefixtures("_at_root")
 
