@@ -15,7 +15,7 @@ from scripts.bundle.record import sha256_of
 from scripts.bundle.training_scans import hashed_case
 from scripts.storage.files import read_json, write_json
 from scripts.suspicion.logistic import Columns, Logistic
-from scripts.suspicion.radiomics import FEATURES, predictors, radiomics
+from scripts.suspicion.radiomics import FEATURES, SIZE, predictors, radiomics
 
 KIND = "radiologists' suspicion of a lung nodule"
 MEANING = (
@@ -32,7 +32,8 @@ class SuspicionClassifier:
         name: of its file, with the start of its SHA-256.
         features: names, in the order of its weights.
         model: scaling and weights.
-        worth: AUC with interval, numbers of nodules and patients, outlines, rule of the labels.
+        worth: AUC with interval, numbers of nodules and patients, outlines, rule of the labels, and
+            ``volume_mm3``: the smallest and the largest nodule of the training.
         cases: hashes of the scans that it was trained on, and their salt.
     """
 
@@ -54,9 +55,13 @@ class SuspicionClassifier:
             spacing_mm: along (z, y, x).
 
         Raises:
-            ValueError: for a nodule that is too small to be measured.
+            ValueError: for a nodule that is too small to be measured, or smaller or larger than
+                all of the training, about which the classifier knows nothing.
         """
         row = radiomics(hu, mask, spacing_mm)
+        low, high = self.worth.get(SIZE) or (0.0, np.inf)
+        if not low <= row[SIZE] <= high:
+            raise ValueError(f"mask: {row[SIZE]:.3g} mm³ is outside the training's {low} to {high}")
         return float(self.model.probabilities([predictors([row], self.features)])[0])
 
     def has_seen(self, names: Iterable[str]) -> bool:
@@ -65,15 +70,20 @@ class SuspicionClassifier:
 
 
 def write_classifier(
-    path: Path, model: Logistic, worth: Mapping[str, Any], scans: Iterable[str]
+    path: Path,
+    model: Logistic,
+    worth: Mapping[str, Any],
+    scans: Iterable[str],
+    features: Sequence[str] = tuple(FEATURES),
 ) -> None:
-    """Write a classifier of :data:`FEATURES`.
+    """Write a classifier of radiomics features.
 
     Args:
         path: of the file.
         model: trained on these features, in their order.
         worth: see :class:`SuspicionClassifier`.
         scans: ids of the scans it was trained on, stored as salted hashes.
+        features: names, of :data:`FEATURES`.
     """
     cases = sorted(set(scans))
     salt = hashlib.sha256("\n".join(cases).encode()).hexdigest()[:16]
@@ -85,7 +95,7 @@ def write_classifier(
         "features": [
             {"name": name, "mean": mean, "scale": scale, "weight": weight}
             for name, mean, scale, weight in zip(
-                FEATURES, columns.mean, columns.scale, model.weights, strict=True
+                features, columns.mean, columns.scale, model.weights, strict=True
             )
         ],
         "intercept": model.intercept,

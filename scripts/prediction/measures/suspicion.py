@@ -33,8 +33,8 @@ def add_suspicion(
 ) -> str | None:
     """Add ``suspicion``, 0 to 1, to every nodule of the statistics, in place.
 
-    It is null for a nodule that is too small to be measured, and for other lesions. The entry
-    ``suspicion`` of the statistics says what it is and what the classifier is worth.
+    It is null for a nodule smaller or larger than all of the training, and for other lesions. The
+    entry ``suspicion`` of the statistics says what it is and what the classifier is worth.
 
     Args:
         statistics: of :func:`scripts.prediction.measures.statistics.measure`.
@@ -55,7 +55,7 @@ def add_suspicion(
             inside = np.asarray(mask[box] == lesion["number"])
             try:
                 value = classifier.suspicion(hu[box], inside, view.spacing_mm)
-            except ValueError:  # too small to be measured
+            except ValueError:  # outside the sizes of the training
                 continue
             lesion["suspicion"] = round(value, DECIMALS)
     worth = classifier.worth
@@ -63,7 +63,7 @@ def add_suspicion(
     statistics["definitions"]["suspicion"] = (
         f"{MEANING}; {classifier.name}, trained on {worth.get('nodules')} nodules of "
         f"{worth.get('patients')} patients by {worth.get('outlines')} outlines; "
-        f"{_area(worth)}; empty for a nodule that is too small"
+        f"{_area(worth)}; empty for a nodule smaller or larger than all of these"
     )
     seen = classifier.has_seen(names)
     return "the suspicion classifier was trained on this scan" if seen else None

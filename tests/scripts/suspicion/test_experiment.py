@@ -8,6 +8,7 @@ from scripts.suspicion.experiment import (
     CROPS,
     PREDICTED,
     RADIOMICS,
+    SHAPE,
     SIZE_ONLY,
     Experiment,
     single_readers,
@@ -15,6 +16,7 @@ from scripts.suspicion.experiment import (
 from scripts.suspicion.feature_tables import Store
 from scripts.suspicion.figures import auc
 from scripts.suspicion.network import Network
+from scripts.suspicion.shape import SHAPE_FEATURES
 from tests.scripts.suspicion.networks import write_classifier_of_crops, write_unet
 from tests.scripts.suspicion.planted import planted
 
@@ -43,7 +45,7 @@ def by_name(experiment):
 def test_outlines_then_size_alone_beside_radiomics(experiment):
     experiment.run_outlines(experiment.rows)
     found = by_name(experiment)
-    assert list(found) == [SIZE_ONLY, RADIOMICS]
+    assert list(found) == [SIZE_ONLY, SHAPE, RADIOMICS]
     assert auc(found[RADIOMICS].scored).value > auc(found[SIZE_ONLY].scored).value
     assert found[RADIOMICS].unseen is None
 
@@ -102,3 +104,10 @@ def test_single_readers_then_each_against_the_median_of_the_others():
     assert len(scored.labels) <= 4 * len(nodules)
     assert auc(scored).value > 0.9
     assert single_readers([]) is None
+
+
+def test_nodules_without_ct_then_size_and_shape_only(experiment):
+    experiment.density = False
+    experiment.run_outlines(experiment.rows)
+    assert list(by_name(experiment)) == [SIZE_ONLY, SHAPE]
+    assert (experiment.best, experiment.features) == (SHAPE, list(SHAPE_FEATURES))

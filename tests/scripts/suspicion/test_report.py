@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts.suspicion.experiment import RADIOMICS, SIZE_ONLY, Experiment
+from scripts.suspicion.experiment import RADIOMICS, SHAPE, SIZE_ONLY, Experiment
 from scripts.suspicion.feature_tables import Store
 from scripts.suspicion.radiomics import FEATURES
 from scripts.suspicion.report import draw, summarise, write_tables
@@ -28,7 +28,7 @@ def read(path):
 
 def test_summary_then_figures_with_intervals_and_the_gain_over_size(experiment, nodules):
     found = summarise(experiment, 0)
-    assert list(found) == [SIZE_ONLY, RADIOMICS]
+    assert list(found) == [SIZE_ONLY, SHAPE, RADIOMICS]
     one = found[RADIOMICS]
     assert (one["nodules"], one["left_out"]) == (len(nodules) - 1, 1)
     gain = one["auc"]["value"] - found[SIZE_ONLY]["auc"]["value"]

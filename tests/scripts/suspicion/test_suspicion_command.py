@@ -42,6 +42,7 @@ def test_command_then_figures_a_classifier_and_what_was_left_out(source, tmp_pat
     assert worth["auc"] == rows["radiomics"]["auc"]["value"]
     assert worth["auc_of_size_alone"] == rows["size only"]["auc"]["value"]
     assert worth["outlines"] == "annotated"
+    assert 100 < worth["volume_mm3"][0] < worth["volume_mm3"][1] < 700
     assert {"figures.csv", "per_nodule.csv", "features.csv", "figures.png"} <= {
         path.name for path in tmp_path.iterdir()
     }
@@ -60,7 +61,9 @@ def test_crops_then_data_sets_for_a_classifier_and_nothing_else(source, tmp_path
     [
         ({"data_set": "ircadb"}, "data_set: must be one of lidc_nodules, luna16"),
         ({"data_set": "luna16"}, "outlines: luna16 needs"),
-        ({"outlines": "x"}, "outlines: lidc_nodules has its ratings in index.csv"),
+        ({"outlines": "x"}, "outlines: of lidc_nodules, ratings are in index.csv"),
+        ({"data_set": "outlines", "outlines": "x"}, "outlines: .* source is the database"),
+        ({"data_set": "outlines", "crops": True}, "outlines has no CTs"),
         ({"folds": 1}, "folds: must be a whole number"),
         ({"aggregate": "mode"}, "aggregate: must be one of"),
         ({"min_readers": 0}, "min_readers: must be"),

@@ -18,14 +18,14 @@ AFFINE = lps_affine((0.8, 0.8, 1.25), (-20.0, 12.0, -300.0))
 SHAPE = (30, 44, 52)
 
 
-def write(path, weight=-4.0, scans=("1.2",)):
+def write(path, weight=-4.0, scans=("1.2",), volumes=(10.0, 9000.0)):
     """A classifier that finds what is not round suspicious."""
     names = list(FEATURES)
     weights = np.zeros(len(names))
     weights[names.index("sphericity")] = weight
     columns = Columns(np.full(len(names), 0.9), np.full(len(names), 0.1))
     worth = {"auc": 0.91, "auc_interval_95": [0.88, 0.94], "nodules": 500, "patients": 300}
-    worth["outlines"] = "annotated"
+    worth |= {"outlines": "annotated", "volume_mm3": list(volumes)}
     write_classifier(path, Logistic((columns,), weights, 0.0, 1.0), worth, scans)
     return path
 
@@ -62,6 +62,14 @@ def test_nodule_when_tiny_then_null_and_the_others_measured(classifier):
     prediction.mask[2, 2, 2] = 1
     statistics = measure(prediction)
     add_suspicion(statistics, prediction, classifier)
+    assert [one["suspicion"] is None for one in statistics["lesions"]] == [True, False]
+
+
+def test_nodule_larger_than_all_of_the_training_then_null(tmp_path):
+    small = read_classifier(write(tmp_path / "small.json", volumes=(10.0, 480.0)))
+    prediction = two_nodules()  # of 524 and 415 mm3
+    statistics = measure(prediction)
+    add_suspicion(statistics, prediction, small)
     assert [one["suspicion"] is None for one in statistics["lesions"]] == [True, False]
 
 
