@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -70,7 +70,7 @@ class Series:
                 [positions[i] for i in order],
                 orientation,
                 first.required("PixelSpacing"),
-                names=[each.name for each in ordered],
+                names=_short_places(ordered),
             )
         except IrregularGridError as error:
             if not resample:
@@ -308,8 +308,16 @@ def _also(slices: Sequence[SliceFile]) -> str:
     return f" (likewise {_names(slices)})" if slices else ""
 
 
+def _short_places(slices: Sequence[SliceFile]) -> list[str]:
+    """Return the paths of slices below the folder that all of them are in."""
+    places = [PurePosixPath(each.place.replace("\\", "/")) for each in slices]
+    shared = set.intersection(*(set(place.parents) for place in places))
+    folder = max(shared, key=lambda one: len(one.parts))
+    return [str(place.relative_to(folder)) for place in places]
+
+
 def _names(slices: Iterable[SliceFile]) -> str:
     """Name the first few files of a list."""
-    names = [each.name for each in slices]
+    names = _short_places(list(slices))
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more

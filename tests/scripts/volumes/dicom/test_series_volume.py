@@ -8,7 +8,9 @@ from monai.transforms import LoadImage
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from scripts.volumes.dicom.series_volume import notes_on, read_series
+from scripts.storage.archive import ArchiveReader, Location
+from scripts.volumes.dicom.series_volume import Series, notes_on, read_series
+from scripts.volumes.dicom.slice import read_slice
 from scripts.volumes.geometry import affine_of, grid_difference, index_to_world
 from scripts.volumes.readers import read_image, read_volume
 
@@ -217,3 +219,12 @@ def test_folder_when_a_file_may_have_been_a_slice_then_refused_by_name(tmp_path,
     (folder / "IM0007").write_bytes(content)
     with pytest.raises(ValueError, match="ct/IM0007: .*; remove it, or copy it again"):
         read_image(folder)
+
+
+def test_phases_of_one_position_in_two_folders_then_named_with_their_folders(tmp_path):
+    folders = [write(tmp_path / name, [slice_dataset(k) for k in range(3)]) for name in "ab"]
+    with ArchiveReader() as reader:
+        files = [Location(path) for folder in folders for path in sorted(folder.iterdir())]
+        slices = [read_slice(reader, file) for file in files]
+    with pytest.raises(ValueError, match="slices: a/file90 and b/file90 have the same position"):
+        Series.of_ct(slices, str(tmp_path))
