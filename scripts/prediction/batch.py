@@ -136,7 +136,7 @@ def predict_all(source: Path, output: Path, options: Options, *, jobs: int = 1) 
             for line in lines_of(inventory):
                 print(line, flush=True)
         from_dicom = any(each.kind == DICOM_SERIES for each in inventory.sources)
-        _check_model(options, jobs, from_dicom=from_dicom)
+        _check_model(options, jobs, from_dicom=from_dicom, shown=share.is_first)
         if share.is_first:
             held.enter_context(claimed(output))
             refuse_foreign(output)
@@ -211,10 +211,12 @@ def _clear(output: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _check_model(options: Options, jobs: int, *, from_dicom: bool) -> None:
+def _check_model(options: Options, jobs: int, *, from_dicom: bool, shown: bool) -> None:
     """Refuse an unusable model before any study is read."""
     model = model_of(options)
     model.check_parts()
+    for note in model.notes if shown else ():
+        print(f"ckpt_path: {note}", flush=True)
     if from_dicom and {"seg", "rtstruct"} & set(options.products):
         check_codes(model.segments)
     if options.suspicion is not None and all(rule.kind != NODULE for rule in model.segments):

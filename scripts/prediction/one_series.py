@@ -129,6 +129,7 @@ def _predict_and_write(task: Task, ready: SourceAccess, digest: str, mark: str) 
     content = ready.read(resample=task.options.geometry == "resample")
     facts = facts_of(model, _warnings(task, content))
     prediction = predict_volume(model, content, study=task.source.name, facts=facts, watch=watch)
+    facts["warnings"] += model.notes
     facts["warnings"] += doubts(model.trained_on, prediction, names_of(task.source, prediction))
     with _study_folder(task.output, task.source.name) as folder:
         _write_products(task, prediction, folder, watch)

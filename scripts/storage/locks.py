@@ -140,8 +140,9 @@ def _lock(descriptor: int, path: Path, argument: str, *, wait: bool) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     except OSError as error:  # some network drives
         logger.warning(
-            "output: the drive of %s has no locks (%s); make sure that no other process writes "
+            "%s: the drive of %s has no locks (%s); make sure that no other process writes "
             "into this folder",
+            argument,
             path.parent,
             error.strerror,
         )

@@ -102,6 +102,7 @@ class Model:
         self.device: torch.device = self._built("device")
         self.engine = Engine(options.engine, self.device)
         self.trained_on: list[TrainingScans] = []  # of each network, once they are loaded
+        self.notes: list[str] = []  # on the files of the weights, once they are loaded
 
     def _built(self, name: str) -> Any:
         return built(self.parser, name, self.composition)
@@ -256,6 +257,7 @@ class Model:
             weights = TrainedWeights(each, path, **options)
             weights.load()
             self.trained_on.append(weights.scans)
+            self.notes += weights.notes
             each.eval()
         if self.reducer is not None:
             self.trained_on.append(self.reducer.scans)

@@ -44,6 +44,7 @@ class TrainedWeights:
 
     Attributes:
         scans: what the file says about the scans of its training, once it is loaded.
+        notes: how the file differs from one of this project, once it is loaded; one line each.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class TrainedWeights:
         self.unchecked_model = read_truth("unchecked_model", unchecked_model)
         self.fold_norms = fold_norms
         self.scans = TrainingScans()
+        self.notes: list[str] = []
         self._folded = self._warned = False
 
     def attach(self, engine: Engine) -> None:
@@ -99,24 +101,23 @@ class TrainedWeights:
         refuse_outdated(self.path)
         expected = settings_of(self.network, self.settings)
         check_settings(model, expected, unchecked_model=self.unchecked_model)
-        load_weights(self.network, model)
+        self.notes = load_weights(self.network, model)
         self.scans = TrainingScans.of(model)
         if self.fold_norms and isinstance(self.network, Freezable):
             logger.info("folded %d batch norms", fold_norms(self.network.eval()))
             self._folded = True
 
 
-def load_weights(network: torch.nn.Module, model: ModelFile) -> None:
-    """Load a model file's weights into a network, all of them or none.
-
-    Raises:
-        ValueError: when names or shapes of tensors differ, or values are not finite.
-    """
-    load_most(network, model, fresh=())
+def load_weights(network: torch.nn.Module, model: ModelFile) -> list[str]:
+    """Load a model file's weights into a network, all of them or none; see :func:`load_most`."""
+    return load_most(network, model, fresh=())
 
 
-def load_most(network: torch.nn.Module, model: ModelFile, *, fresh: Collection[str]) -> None:
+def load_most(network: torch.nn.Module, model: ModelFile, *, fresh: Collection[str]) -> list[str]:
     """Load a model file's weights except those named ``fresh``, which keep their values.
+
+    Returns:
+        A note on a prefix that the file's names have, for the reader of the results.
 
     Raises:
         ValueError: when names or shapes of the others differ, or values are not finite.
@@ -132,7 +133,7 @@ def load_most(network: torch.nn.Module, model: ModelFile, *, fresh: Collection[s
     if differing:
         raise ValueError(
             f"ckpt_path: {model.path} holds another network than the config describes: "
-            f"{len(differing)} of {len(names)} tensors differ, first {differing[0]!r}; give the "
+            f"{_shares(own, offered)}, first {differing[0]!r}; give the "
             "network's arguments that training used, e.g. --network_def::encoder densenet121"
         )
     refuse_non_finite(kept, f"ckpt_path: {model.path}")
@@ -141,9 +142,22 @@ def load_most(network: torch.nn.Module, model: ModelFile, *, fresh: Collection[s
         complete.__dict__["_metadata"] = {"": {KEY: model.definition}}
     with naming(f"ckpt_path: {model.path}"):
         network.load_state_dict(complete)
+    prefix = f"without the prefix {found.prefix}" if found.prefix else ""
     logger.info(
         "loaded %d tensors of %s%s%s",
-        *(len(kept), model.path),
-        f", without the prefix {found.prefix}" if found.prefix else "",
+        *(len(kept), model.path, f", {prefix}" if prefix else ""),
         f", {len(found.others)} unused: {in_short(found.others)}" if found.others else "",
     )
+    return [f"{Path(model.path).name}: its tensors were loaded {prefix}"] if prefix else []
+
+
+def _shares(own: Mapping[str, Any], offered: Mapping[str, Any]) -> str:
+    """Count the tensors of a network that a file lacks or has in other shapes, and its further."""
+    lacking = len(own.keys() - offered.keys())
+    other = sum(own[key] != offered[key] for key in own.keys() & offered.keys())
+    counts = ((lacking, "are missing"), (other, "have another shape"))
+    of_network = " and ".join(f"{count} {what}" for count, what in counts if count)
+    texts = [f"of the {len(own)} tensors of the network {of_network}"] if of_network else []
+    if further := len(offered.keys() - own.keys()):
+        texts.append(f"the file has {further} that the network has not")
+    return ", ".join(texts)

@@ -13,6 +13,7 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+import torch
 from PIL import Image
 
 from tests.scripts.datasets.ircadb.zips import write_files, zip_bytes
@@ -122,6 +123,20 @@ def test_manifest_then_says_what_made_it(predicted, lung_options):
     command = manifest["provenance"]["command"]
     assert "--source SOURCE --output OUTPUT" in command
     assert "/" not in command
+
+
+def test_weights_with_a_prefix_then_said_on_the_screen_and_in_the_manifest(
+    liver_options, tmp_path, capsys
+):
+    content = torch.load(liver_options.checkpoints[0], weights_only=True)
+    content["model"] = {f"module.{key}": tensor for key, tensor in content["model"].items()}
+    torch.save(content, tmp_path / "wrapped.pt")
+    options = replace(liver_options, checkpoints=(str(tmp_path / "wrapped.pt"),))
+    source = write_nifti(tmp_path / "a.nii.gz", abdomen())
+    assert say(options, source, tmp_path / "out", "--products", "mask") == 0
+    note = "wrapped.pt: its tensors were loaded without the prefix module."
+    assert f"ckpt_path: {note}" in capsys.readouterr().out
+    assert note in json.loads((tmp_path / "out" / "a" / "manifest.json").read_text())["warnings"]
 
 
 def texts_in(name, content):

@@ -98,6 +98,22 @@ def test_file_that_is_something_else_then_refused(tmp_path, make, reason):
         run(TrainedWeights(network(), tmp_path / "model.pt"))
 
 
+def test_weights_of_another_network_then_the_tensors_of_both_sides_counted(tmp_path):
+    trained = network()
+    content = torch.load(write(tmp_path / "model.pt", trained), weights_only=True)
+    names = list(content["model"])
+    del content["model"][names[0]]
+    content["model"][names[1]] = torch.zeros(7)
+    content["model"] |= {"a": torch.zeros(1), "b": torch.zeros(1), "c": torch.zeros(1)}
+    torch.save(content, tmp_path / "model.pt")
+    counts = (
+        f"of the {len(names)} tensors of the network 1 are missing and 1 have another shape, "
+        "the file has 3 that the network has not, first"
+    )
+    with pytest.raises(ValueError, match=counts):
+        run(TrainedWeights(network(), tmp_path / "model.pt", settings=SETTINGS))
+
+
 @pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "net.model."])
 def test_weights_written_under_a_wrapper_then_loaded_and_the_prefix_said(tmp_path, prefix, caplog):
     trained, fresh = network(), network()
@@ -105,9 +121,11 @@ def test_weights_written_under_a_wrapper_then_loaded_and_the_prefix_said(tmp_pat
     content["model"] = {f"{prefix}{key}": t for key, t in content["model"].items()}
     torch.save(content, tmp_path / "model.pt")
     with caplog.at_level("INFO"):
-        run(TrainedWeights(fresh, tmp_path / "model.pt", settings=SETTINGS))
+        handler = TrainedWeights(fresh, tmp_path / "model.pt", settings=SETTINGS)
+        run(handler)
     assert_equal(trained, fresh)
     assert f"without the prefix {prefix}" in caplog.text
+    assert handler.notes == [f"model.pt: its tensors were loaded without the prefix {prefix}"]
 
 
 def test_checkpoint_of_another_tool_then_its_weights_are_found(tmp_path, caplog):
