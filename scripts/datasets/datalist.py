@@ -20,6 +20,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.utils.enums import MetaKeys, SpaceKeys
 
+from scripts.bundle.record import sha256_of
 from scripts.bundle.training_scans import (
     TEST,
     TRAINING,
@@ -195,13 +196,17 @@ def are_plain_volumes(samples: Sequence[Mapping[str, Any]]) -> bool:
     return bool(samples) and all(set(sample) == {"image", "label"} for sample in samples)
 
 
-def identities(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
-    """Return a digest of the slices and labels of each partition, independent of paths.
+def identities(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, str]:
+    """Return digests of the slices of each partition and of their labels, independent of paths.
 
-    A run is not resumed with another digest: another split would leak test slices into training.
+    A run is not resumed with other ones: another split would leak test slices into training, and
+    with other labels under the same names it would learn something else.
 
     Args:
         samples: partition -> its entries, from :func:`load_datalist`.
+
+    Returns:
+        ``slices``, of the names in their order, and ``labels``, of the voxels.
 
     Example:
         >>> sample = {"series_uid": "1.2", "slice": 3, "label_kind": "ball", "image": "a.npy"}
@@ -211,12 +216,27 @@ def identities(samples: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
         >>> identities({"training": [sample]}) == identities({"test": [sample]})
         False
     """
-    identity = [
+    names = [
         (partition, sample.get("series_uid"), sample.get("slice"), sample.get("label_kind"))
         for partition in sorted(samples)
         for sample in samples[partition]
     ]
-    return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:16]
+    labels = hashlib.sha256()
+    for partition in sorted(samples):
+        for sample in samples[partition]:
+            labels.update(_label_of(sample))
+    digests = (hashlib.sha256(json.dumps(names).encode()), labels)
+    return dict(zip(("slices", "labels"), (one.hexdigest()[:16] for one in digests), strict=True))
+
+
+def _label_of(sample: Mapping[str, Any]) -> bytes:
+    """Return the label of a slice, or the digest of the file of a whole volume's."""
+    if "label" not in sample:
+        return b""
+    if "rows" not in sample:
+        return sha256_of(sample["label"]).encode()
+    rows = sample["rows"]
+    return read_rows(sample["label"], [rows[len(rows) // 2]], np.uint8).tobytes()
 
 
 def class_names_of(content: Mapping[str, Any]) -> list[str]:

@@ -13,7 +13,9 @@ from typing import Any
 import ignite.distributed as idist
 import numpy as np
 import torch
-from ignite.engine import Engine
+from ignite.engine import Engine, Events
+from ignite.metrics import Metric as IgniteMetric
+from monai.metrics import Metric
 from torch import nn
 
 SMALL = 64  # numbers of an array that are listed; larger ones are hashed
@@ -24,7 +26,7 @@ CHANGING = ("tracing", "_tracing", "affine", "_do_transform", "lazy", "training"
 
 
 def parts_of(trainer: Engine, evaluator: Engine | None = None) -> dict[str, Any]:
-    """Describe loss, inferer, optimiser, transforms and batches of the engines of a training.
+    """Describe loss, inferer, optimiser, transforms, metrics and batches of a training.
 
     Network, strategy and data are not described; their own handlers compare them.
 
@@ -54,6 +56,7 @@ def _of_engine(engine: Any) -> dict[str, Any]:
         "amp": getattr(engine, "amp", None),
         "postprocessing": getattr(engine, "postprocessing", None),
         "transforms": getattr(getattr(loader, "dataset", None), "transform", None),
+        "metrics": _metrics_of(engine) or None,
     }
     batch_size = getattr(loader, "batch_size", None)
     if batch_size is not None:
@@ -61,6 +64,18 @@ def _of_engine(engine: Any) -> dict[str, Any]:
         parts["drop_last"] = loader.drop_last
         parts["num_workers"] = loader.num_workers
     return {name: part for name, part in parts.items() if part is not None}
+
+
+def _metrics_of(engine: Engine) -> dict[str, IgniteMetric]:
+    """Return the metrics of an engine by the names that it reports them with."""
+    handlers = engine._event_handlers[Events.EPOCH_COMPLETED]
+    return {
+        name: metric
+        for handler, arguments, _ in handlers
+        if isinstance(metric := getattr(handler, "__self__", None), IgniteMetric)
+        for name in arguments
+        if isinstance(name, str)
+    }
 
 
 def described(value: Any, depth: int = 0) -> Any:
@@ -101,6 +116,8 @@ def _attributes(value: Any, depth: int) -> dict[str, Any]:
     if isinstance(value, nn.Module):
         own = {key: one for key, one in own.items() if not key.startswith("_")}
         own |= {**dict(value.named_buffers(recurse=False)), **dict(value.named_children())}
+    if isinstance(value, (IgniteMetric, Metric)):  # private attributes are what they have counted
+        own = {key: one for key, one in own.items() if not key.startswith("_")}
     kept = {
         key: one
         for key, one in own.items()

@@ -18,9 +18,10 @@ from custom_nets.fcn import TransferFCN
 from custom_nets.state_dicts import refuse_non_finite
 from custom_nets.unet import TransferUNet
 from scripts.bundle.model_file import NETWORK, ModelFile, check_settings, read_model, settings_of
+from scripts.bundle.record import sha256_of
 from scripts.storage.files import atomic_path
 from scripts.storage.options import read_truth
-from scripts.training.engine_events import finite_loss
+from scripts.training.engine_events import finite_loss, kept
 from scripts.training.stage_checks import unwrapped
 from scripts.training.weights.trained_weights import load_most
 
@@ -83,6 +84,8 @@ class StartingWeights:
             other_classes = any(f"{name}: " in message for name in HEAD) and not self.fresh_head
             hint = "; to keep all but the last layers, pass --fresh_head true"
             raise type(error)(f"{self.option}: {message}{hint if other_classes else ''}") from error
+        # compared when the run is resumed
+        kept(engine).settings[self.option] = sha256_of(self.path)
 
     def _load(self) -> None:
         model = read_model(self.path)

@@ -13,6 +13,7 @@ from scripts.bundle.training_scans import TrainingScans, hashed_case
 from scripts.datasets.datalist import (
     LoadSlicesd,
     check_labels,
+    identities,
     load_datalist,
     training_data,
     training_mean,
@@ -69,6 +70,26 @@ def test_edge_slice_then_repeated(datalist):
     image = LoadSlicesd()(second)["image"]
     assert torch.equal(image[0], image[1])
     assert not torch.equal(image[1], image[2])
+
+
+def test_identities_when_label_voxels_or_the_split_change_then_that_one_differs(datalist):
+    samples = load_datalist(datalist, "training")
+    before = identities({"training": samples})
+    label = np.load(samples[0]["label"])
+    label[1, 0, 0] += 1
+    np.save(samples[0]["label"], label)
+    changed = identities({"training": samples})
+    assert changed["labels"] != before["labels"]
+    assert changed["slices"] == before["slices"]
+    assert identities({"validation": samples})["slices"] != before["slices"]
+
+
+def test_identities_of_whole_volumes_then_of_their_label_files(tmp_path):
+    (tmp_path / "label.nii").write_bytes(b"a")
+    sample = {"image": "image.nii", "label": str(tmp_path / "label.nii")}
+    before = identities({"training": [sample]})
+    (tmp_path / "label.nii").write_bytes(b"b")
+    assert identities({"training": [sample]})["labels"] != before["labels"]
 
 
 def test_without_neighbours_then_the_slice_alone(datalist):

@@ -120,6 +120,10 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
         {"learning_rate": 0.01},
         r"strategy.stages\[0\].learning_rate: 0.02 then, 0.01 now",
     ),
+    "metric": (
+        {"ignore_empty": True},
+        "validation_metrics.val_dice.metric_fn.*ignore_empty: False then, True now",
+    ),
     "optimiser": ({"optimizer": torch.optim.AdamW}, "optimizer class: 'Adam' then, 'AdamW' now"),
 }
 

@@ -81,3 +81,13 @@ def test_engines_then_every_part_that_shapes_the_training(tmp_path):
     assert "lr" not in parts["optimizer"]  # of the stages, which compare it
     training.optimizer.defaults["betas"] = (0.5, 0.6)
     assert parts_of(trainer)["optimizer"] != parts["optimizer"]
+
+
+def test_metrics_when_they_have_counted_then_the_same_description_and_another_by_argument(tmp_path):
+    training = TinyTraining(tmp_path)
+    before = parts_of(training.trainer(), training.evaluator)["validation_metrics"]
+    training.evaluator.run()
+    assert parts_of(training.trainer(), training.evaluator)["validation_metrics"] == before
+    assert before["val_dice"]["metric_fn"]["ignore_empty"] is False
+    other = TinyTraining(tmp_path, ignore_empty=True)
+    assert parts_of(other.trainer(), other.evaluator)["validation_metrics"] != before

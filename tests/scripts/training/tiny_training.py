@@ -100,6 +100,7 @@ class TinyTraining:
         network: Callable[[], Freezable] = TinyNet,
         count: int = 6,
         loss: nn.Module | None = None,
+        ignore_empty: bool = False,
     ) -> None:
         torch.manual_seed(0)
         self.loss = loss or DiceLoss(sigmoid=True)
@@ -113,7 +114,7 @@ class TinyTraining:
             num_workers=workers,
             collate_fn=list_data_collate,
         )
-        self.evaluator = self._evaluator()
+        self.evaluator = self._evaluator(ignore_empty)
         self.stages = StagedFineTuning(
             self.network,
             self.optimizer,
@@ -127,10 +128,10 @@ class TinyTraining:
         self.validation = ValidationHandler(interval=val_interval, validator=self.evaluator)
         self.max_epochs = max_epochs or total_epochs(strategy, 2)
 
-    def _evaluator(self) -> SupervisedEvaluator:
+    def _evaluator(self, ignore_empty: bool) -> SupervisedEvaluator:
         after = Compose([Activationsd("pred", sigmoid=True), AsDiscreted("pred", threshold=0.5)])
         metric = IgniteMetricHandler(
-            metric_fn=DiceMetric(ignore_empty=False),
+            metric_fn=DiceMetric(ignore_empty=ignore_empty),
             output_transform=from_engine(["pred", "label"]),
         )
         return SupervisedEvaluator(

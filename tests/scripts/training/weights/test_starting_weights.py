@@ -5,6 +5,8 @@ from monai.engines import SupervisedTrainer
 
 from custom_nets.encoders import make_encoder
 from custom_nets.fcn import TransferFCN
+from scripts.bundle.record import sha256_of
+from scripts.training.engine_events import kept
 from scripts.training.weights.starting_weights import (
     CoarserWeights,
     EncoderWeights,
@@ -17,6 +19,17 @@ def test_whole_network_then_where_training_starts(tmp_path):
     trained, fresh = network(), network()
     run(StartingWeights(fresh, write(tmp_path / "model.pt", trained), settings=SETTINGS))
     assert_equal(trained, fresh)
+
+
+def test_file_then_its_content_is_compared_when_the_run_is_resumed(tmp_path):
+    hashes = []
+    for trained in (network(), network()):
+        engine = Engine(lambda engine, batch: None)
+        path = write(tmp_path / "model.pt", trained)
+        StartingWeights(network(), path, settings=SETTINGS).attach(engine)
+        engine.run([0])
+        hashes.append(kept(engine).settings["start_from"])
+    assert hashes[0] != hashes[1] == sha256_of(path)
 
 
 def test_mean_of_other_training_images_then_taken_with_the_weights(tmp_path):
