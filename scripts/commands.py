@@ -70,6 +70,10 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "scripts.release.evaluate_command:evaluate",
         "evaluate a trained model on further annotated scans, all of them as test set",
     ),
+    ("readers", "luna16"): Command(
+        "scripts.evaluation.readers.readers_command:readers_luna16",
+        "measure how LUNA16's readers agree, and what its labels are worth",
+    ),
     ("graph_cut",): Command(
         "scripts.evaluation.graph_cut_evaluation:evaluate_graph_cut",
         "evaluate segmentation by graph cut, a classical baseline",

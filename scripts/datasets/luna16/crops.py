@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from scripts.datasets.contract import Listing, Scan
-from scripts.datasets.luna16.agreement import Voxels, match_findings
 from scripts.datasets.luna16.annotations import Annotation
+from scripts.datasets.luna16.nodule_groups import Group, group_nodules
 from scripts.datasets.luna16.outline_files import read_outlines
-from scripts.datasets.luna16.outlines import ReaderNodule, reader_voxels
 from scripts.datasets.problems import Problem
 from scripts.datasets.ratings import RATINGS
 from scripts.storage.files import atomic_path, write_csv
@@ -55,21 +54,6 @@ class SeriesCrops:
 
     rows: list[Row]
     problems: list[Problem]
-
-
-@dataclass(frozen=True)
-class Group:
-    """One nodule: the readers' nodules that overlap, with the votes for each voxel.
-
-    Args:
-        nodules: what each reader outlined.
-        voxels: sorted flat indices of the voxels of any reader.
-        votes: number of readers of each of them.
-    """
-
-    nodules: tuple[ReaderNodule, ...]
-    voxels: Voxels
-    votes: NDArray[np.int64]
 
 
 def write_crops(listing: Listing, output: Path, jobs: int | None) -> list[Problem]:
@@ -120,13 +104,11 @@ def cut_series(task: tuple[Scan, str, Path]) -> SeriesCrops:
     scan, start, output = task
     try:
         image = read_image(scan.details.series.image)
-        groups = _groups(scan, image.GetSize()[::-1], affine_of(image))
-        if image.GetPixelID() != sitk.sitkInt16:
-            raise ValueError(f"must hold HU of 16 bits, got {image.GetPixelIDTypeAsString()}")
+        groups = _groups(scan, image)
     except (OSError, ValueError, RuntimeError) as error:
         return SeriesCrops([], [Problem(scan.id, "", " ".join(str(error).split()))])
     hu, affine = sitk.GetArrayViewFromImage(image), affine_of(image)
-    centres = [_centre(group, hu.shape, affine) for group in groups]
+    centres = [np.array(group.centre_mm) for group in groups]
     rows, problems = [], []
     for annotation, number in _own_groups(scan.details.annotations, centres).items():
         if number is None:
@@ -180,29 +162,14 @@ def crop_box(low: int, high: int, size: int, least: int = 0) -> tuple[int, int]:
     return max(low - margin, 0), min(high + margin + 1, size)
 
 
-def _groups(scan: Scan, shape: tuple[int, int, int], affine: NDArray[np.float64]) -> list[Group]:
+def _groups(scan: Scan, image: sitk.Image) -> list[Group]:
     """Return the nodules of a series, from feet to head."""
     file = scan.details.truth_file
     if file is None:
         raise FileNotFoundError("no outlines for this series: no file has its uid")
-    readers = read_outlines(file, scan.id).readers
-    nodules = [(number, nodule) for number, own in enumerate(readers) for nodule in own]
-    findings = [(number, reader_voxels(nodule, shape, affine)) for number, nodule in nodules]
-    groups = []
-    for members in match_findings(findings):
-        every = np.concatenate([findings[i][1] for i in members])
-        voxels, votes = np.unique(every, return_counts=True)
-        if voxels.size:
-            groups.append(Group(tuple(nodules[i][1] for i in members), voxels, votes))
-    return sorted(groups, key=lambda group: _centre(group, shape, affine).tolist()[::-1])
-
-
-def _centre(
-    group: Group, shape: tuple[int, ...], affine: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the centroid of the voxels of any reader, in LPS mm."""
-    index = np.array(np.unravel_index(group.voxels, shape)).mean(axis=1)
-    return index_to_world(index[::-1], affine)
+    if image.GetPixelID() != sitk.sitkInt16:
+        raise ValueError(f"must hold HU of 16 bits, got {image.GetPixelIDTypeAsString()}")
+    return group_nodules(read_outlines(file, scan.id), image.GetSize()[::-1], affine_of(image))
 
 
 def _own_groups(

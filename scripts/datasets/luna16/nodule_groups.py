@@ -1,0 +1,66 @@
+"""Nodules of one series: what its readers outlined, grouped by overlap, with votes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from scripts.datasets.luna16.agreement import Voxels, match_findings
+from scripts.datasets.luna16.outlines import Outlines, ReaderNodule, reader_voxels
+from scripts.volumes.geometry import index_to_world
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Group:
+    """One nodule: the readers' nodules that overlap, with the votes for each voxel.
+
+    Args:
+        nodules: what each reader outlined.
+        outlined: sorted flat indices of the voxels of each of them.
+        voxels: sorted flat indices of the voxels of any reader.
+        votes: number of readers of each of them.
+        centre_mm: centroid of these voxels in LPS mm.
+    """
+
+    nodules: tuple[ReaderNodule, ...]
+    outlined: tuple[Voxels, ...]
+    voxels: Voxels
+    votes: NDArray[np.int64]
+    centre_mm: tuple[float, float, float]
+
+    def agreed(self, readers: int) -> Voxels:
+        """Return the voxels that at least so many readers outlined."""
+        return self.voxels[self.votes >= readers]
+
+
+def group_nodules(
+    outlines: Outlines, shape_zyx: Shape, affine_lps: NDArray[np.float64]
+) -> list[Group]:
+    """Group the readers' nodules of a series, from feet to head; those without a voxel are omitted.
+
+    Args:
+        outlines: of the series.
+        shape_zyx: slices, rows and columns of the series as stored.
+        affine_lps: (4, 4), index (i, j, k) as stored to LPS mm.
+
+    Raises:
+        ValueError: for outlines that do not fit the series, see
+            :func:`scripts.datasets.luna16.outlines.reader_instances`.
+    """
+    every = [(number, one) for number, own in enumerate(outlines.readers) for one in own]
+    findings = [(number, reader_voxels(one, shape_zyx, affine_lps)) for number, one in every]
+    drawn = [i for i, (_, voxels) in enumerate(findings) if voxels.size]
+    groups = []
+    for members in match_findings([findings[i] for i in drawn]):
+        chosen = [drawn[member] for member in members]
+        outlined = tuple(findings[i][1] for i in chosen)
+        voxels, votes = np.unique(np.concatenate(outlined), return_counts=True)
+        index = np.array(np.unravel_index(voxels, shape_zyx)).mean(axis=1)
+        x, y, z = index_to_world(index[::-1], affine_lps).tolist()
+        nodules = tuple(every[i][1] for i in chosen)
+        groups.append(Group(nodules, outlined, voxels, votes, (x, y, z)))
+    return sorted(groups, key=lambda group: group.centre_mm[::-1])

@@ -1,0 +1,1 @@
+"""Facts about the labels of LUNA16: agreement of readers, drawn balls, losses, ratings."""
