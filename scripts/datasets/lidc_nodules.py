@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from scripts.bundle.record import sha256_of
 from scripts.datasets.contract import DataSet, Labelled, Listing, Scan
 from scripts.datasets.problems import Problem
 from scripts.datasets.ratings import RATINGS, read_ratings, texture_group
@@ -135,6 +134,8 @@ class LidcNodules(DataSet):
 
 @cache
 def _content(path: Path) -> str:
+    from scripts.bundle.record import sha256_of
+
     return sha256_of(path)
 
 
