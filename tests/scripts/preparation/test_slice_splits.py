@@ -115,6 +115,14 @@ def test_blocks_then_no_slice_within_the_gap_of_another_partition(gap):
     assert 0.5 < training / len(numbers) < 0.8
 
 
+def test_blocks_shorter_than_the_gap_then_some_left_out_whole():
+    partitions = assign_slice_blocks({"a": range(60)}, block=2, gap=3)
+    numbers = {number: partition for (_, number), partition in partitions.items()}
+    assert any({2 * k, 2 * k + 1}.isdisjoint(numbers) for k in range(30))
+    for number, partition in numbers.items():
+        assert {numbers.get(k, partition) for k in range(number - 3, number + 4)} == {partition}
+
+
 def test_short_patient_around_a_long_one_then_trains():
     partitions = assign_slice_blocks({"long": range(60), "short": range(15)}, block=10)
     assert {s for (name, _), s in partitions.items() if name == "short"} == {"training"}

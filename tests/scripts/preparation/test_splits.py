@@ -68,6 +68,12 @@ def test_nodules_of_the_paper_then_949_110_127():
     assert assign_nodules(names, seed=4) != partitions
 
 
+@pytest.mark.parametrize("count", range(3, 10))
+def test_few_nodules_then_every_partition_has_one(count):
+    partitions = assign_nodules([("a", number) for number in range(count)])
+    assert set(partitions.values()) == set(PARTITIONS)
+
+
 def test_two_nodules_then_refused():
     with pytest.raises(ValueError, match="at least 3 nodules, got 2"):
         assign_nodules([("a", 1), ("a", 2)])

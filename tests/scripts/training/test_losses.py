@@ -161,7 +161,7 @@ def test_sum_of_losses_then_each_counts_by_its_weight_and_passes_its_gradient_on
 @pytest.mark.parametrize(
     ("losses", "weights", "message"),
     [
-        ([], None, "losses: must name at least one loss"),
+        ([], None, "^losses: must name at least one loss, got none$"),
         ([nn.L1Loss()], [1, 2], r"weights: must be 1 numbers above 0.* got \[1.0, 2.0\]"),
         ([nn.L1Loss()], [0], "leave a loss out instead of weighting it 0"),
     ],

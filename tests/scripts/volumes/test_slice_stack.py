@@ -64,6 +64,16 @@ def test_one_slice_moved_sideways_then_refused():
         stack_affine(positions, AXIAL, (0.8, 0.7), names=list("abcd"))
 
 
+def test_thin_slice_moved_sideways_then_measured_by_its_thickness_not_by_its_pixels():
+    positions = places([0, 0.5, 1, 1.5])
+    positions[1, 0] += 0.2
+    with pytest.raises(ValueError, match="b lies 0.200 mm off the line"):
+        stack_affine(positions, AXIAL, (3.0, 3.0), names=list("abcd"))
+    thick = places([0, 5, 10, 15])
+    thick[1, 0] += 0.2
+    assert stack_affine(thick, AXIAL, (3.0, 3.0), names=list("abcd"))[2, 2] == 5
+
+
 def test_tilted_gantry_then_refused():
     with pytest.raises(ValueError, match="^slices: the axes must be perpendicular"):
         stack_affine(places([0, 2, 4]), TILTED, (0.8, 0.7), names=list("abc"))
