@@ -12,6 +12,7 @@ import argparse
 import configparser
 import json
 import random
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -24,6 +25,7 @@ from mutmut.utils.format_utils import get_mutant_name
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = ROOT / "mutants"
+SETTINGS = ROOT / "setup.cfg"
 # mutmut counts these as noticed: a test failed, or ran for many times its usual duration
 NOTICED = ("killed", "timeout", "segfault")
 
@@ -83,10 +85,13 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     options = parser.parse_args()
     settings = configparser.ConfigParser()
-    settings.read(ROOT / "setup.cfg")
+    settings.read(SETTINGS)
     listed = core_modules(settings["mutmut"])
     if unknown := [str(module) for module in options.modules if module not in listed]:
         raise SystemExit(f"not listed in setup.cfg, only_mutate: {', '.join(unknown)}")
+    settings_used = WORK / "setup.cfg"
+    if settings_used.is_file() and settings_used.read_bytes() != SETTINGS.read_bytes():
+        shutil.rmtree(WORK)  # mutmut would keep a module that is new on the list unchanged
     drawn = {m: sample(m, options.each, options.seed) for m in options.modules or listed}
     command = [str(Path(sys.executable).with_name("mutmut")), "run"]
     command += ["--max-children", str(options.processes)]
