@@ -111,9 +111,10 @@ def test_stage_when_it_begins_then_its_rates_are_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    parts = strategy(stage(["decoder", "block2"], epochs=1, learning_rates={"block2": 0.005}))
+    rates = {"block2": 0.005, "block1": 0.001}
+    parts = strategy(stage(["decoder", "block2", "block1"], epochs=1, learning_rates=rates))
     TinyTraining(tmp_path, strategy=parts).trainer().run()
-    assert "train; learning rate 0.02, block2 0.005\n" in caplog.text
+    assert "train; learning rate 0.02, block2 0.005, block1 0.001\n" in caplog.text
 
 
 def test_validation_when_the_network_gives_no_numbers_then_refused_with_stage_and_epoch(
