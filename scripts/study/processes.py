@@ -8,7 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,13 +41,13 @@ def run_command(words: Sequence[str], log: Path, lock: int) -> Outcome:
     so that no other process repeats its work meanwhile.
     """
     started = time.perf_counter()
-    with log.open("a") as sink:
+    with log.open("a") as sink, _copied(lock) as kept:
         process = subprocess.Popen(
             [sys.executable, *words],
             stdout=sink,
             stderr=subprocess.STDOUT,
             env=environment(os.environ),
-            pass_fds=(lock,),
+            pass_fds=(kept,),
             preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
         try:
@@ -58,6 +59,16 @@ def run_command(words: Sequence[str], log: Path, lock: int) -> Outcome:
     process.returncode = os.waitstatus_to_exitcode(status)
     unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss is in bytes or KiB
     return Outcome(process.returncode, time.perf_counter() - started, usage.ru_maxrss / unit)
+
+
+@contextmanager
+def _copied(lock: int) -> Iterator[int]:
+    """Yield another descriptor of a lock: a forked child closes the one that it knows."""
+    copy = os.dup(lock)
+    try:
+        yield copy
+    finally:
+        os.close(copy)
 
 
 def _end_with_parent() -> None:

@@ -1,5 +1,7 @@
 """A command runs as its own process: logged, measured, and ended with the one that started it."""
 
+import os
+
 from scripts.storage.locks import locked
 from scripts.study.processes import environment, run_command
 
@@ -12,6 +14,26 @@ def test_command_then_its_output_is_appended_and_its_exit_code_returned(tmp_path
     assert log.read_text() == "earlier\nsaid\n"
     assert outcome.code == 3
     assert 0 < outcome.seconds < 60
+
+
+HOLDS = """
+import os, sys
+lock = os.stat(sys.argv[1])
+for number in range(3, 64):
+    try:
+        print(os.path.samestat(os.fstat(number), lock))
+    except OSError:
+        pass
+"""
+
+
+def test_command_then_it_holds_the_lock_too(tmp_path):
+    log = tmp_path / "log.txt"
+    with locked(tmp_path / ".lock") as lock:
+        assert run_command(["-c", HOLDS, str(tmp_path / ".lock")], log, lock).code == 0
+        os.fstat(lock)  # still open here
+    assert "True" in log.read_text()
+    assert not (tmp_path / ".lock").exists()
 
 
 def test_command_that_is_killed_then_its_signal_as_a_negative_code(tmp_path):
