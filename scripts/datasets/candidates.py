@@ -92,8 +92,16 @@ def measure_candidates(
 
 def write_candidates(path: str | Path, candidates: Iterable[Candidate]) -> None:
     """Write candidates in LUNA16's format, those of a scan by falling probability, atomically."""
+    write_csv(path, candidate_rows(candidates), columns=COLUMNS)
+
+
+def candidate_rows(candidates: Iterable[Candidate]) -> list[dict[str, Any]]:
+    """Return one row per candidate, with :data:`COLUMNS`, those of a scan by falling probability.
+
+    Coordinates are rounded to 0.1 um, probabilities to nine decimals.
+    """
     ordered = sorted(candidates, key=lambda one: (one.series_uid, -one.probability))
-    write_csv(path, [_row(one) for one in ordered], columns=COLUMNS)
+    return [_row(one) for one in ordered]
 
 
 def _row(candidate: Candidate) -> dict[str, Any]:

@@ -15,13 +15,8 @@ from ignite.engine import Engine, Events
 from monai.data import MetaTensor
 
 from scripts.datasets.missing_data import MissingData
-from scripts.evaluation.series import (
-    EvaluatedSlices,
-    Instances,
-    PackedArray,
-    Series,
-    assemble_series,
-)
+from scripts.evaluation.packed_slices import PackedArray, PackedConfidence
+from scripts.evaluation.series import EvaluatedSlices, Instances, Series, assemble_series
 from scripts.storage.locks import LOCK, acquire, release
 from scripts.storage.output_folder import claim_output
 from scripts.training.engine_events import is_main_process
@@ -44,13 +39,20 @@ class SeriesCollection:
             "diameter_mm"}]) and ``slices_in_volume``.
         annotation: key of the annotation, if it is not ``instances``.
         classes: number of values of ``pred``, background included.
+        candidate_threshold: least probability of a voxel of a candidate; then the confidence of
+            candidates is kept of cases that have ``probability``, in the shape of ``pred``.
 
     Raises:
         ValueError: when there are no cases, or one lacks a required entry.
     """
 
     def __init__(
-        self, cases: Sequence[Case], *, annotation: str = "instances", classes: int = 2
+        self,
+        cases: Sequence[Case],
+        *,
+        annotation: str = "instances",
+        classes: int = 2,
+        candidate_threshold: float | None = None,
     ) -> None:
         if not cases and not isinstance(cases, MissingData):  # then a run is refused
             raise ValueError("cases: must not be empty; the data list has nothing in this section")
@@ -65,6 +67,7 @@ class SeriesCollection:
         self.cases = cases
         self.annotation = annotation
         self.classes = classes
+        self.candidate_threshold = candidate_threshold
         self._items: list[EvaluatedSlices] = []
 
     def clear(self) -> None:
@@ -126,18 +129,50 @@ class SeriesCollection:
                 f"{name}: must be whole numbers 0..255, case {index} has values from "
                 f"{float(instances.min()):g} to {float(instances.max()):g}; resample with nearest"
             )
+        stacks: tuple[npt.NDArray[Any], ...] = (predicted, labelled)
+        if (probability := self._probability(item)) is not None:
+            stacks = (*stacks, probability)
         if prediction.ndim == 3:
             first, spacing = _slice_geometry(index, self.cases[index])
-            stacks, listed = (predicted[None], labelled[None]), self.cases[index].get("affine_lps")
+            stacks = tuple(array[None] for array in stacks)
+            listed = self.cases[index].get("affine_lps")
             affine = None if listed is None else np.asarray(listed, float)
         else:
             first = 0
-            stacks, affine = _volume_stacks(index, (predicted, labelled), instances)
+            stacks, affine = _volume_stacks(index, stacks, instances)
             x, y, z = spacing_of(affine).tolist()
             spacing = (z, y, x)
-        packed = PackedArray.pack(stacks[0]), PackedArray.pack(stacks[1])
-        whole = prediction.ndim == 4
-        return EvaluatedSlices(index, first, *packed, spacing, whole=whole, affine_lps=affine)
+        return EvaluatedSlices(
+            index,
+            first,
+            PackedArray.pack(stacks[0]),
+            PackedArray.pack(stacks[1]),
+            spacing,
+            whole=prediction.ndim == 4,
+            affine_lps=affine,
+            confidence=None if probability is None else self._confidence(stacks[0], stacks[2]),
+        )
+
+    def _probability(self, item: Mapping[str, Any]) -> npt.NDArray[np.float32] | None:
+        """Return the probabilities of a case, if candidates are wanted and it has them."""
+        probability = item.get("probability")
+        if self.candidate_threshold is None or probability is None:
+            return None
+        if probability.shape != item["pred"].shape:
+            raise ValueError(
+                f"probability: must have the shape of pred {tuple(item['pred'].shape)}, got "
+                f"{tuple(probability.shape)}"
+            )
+        return np.asarray(_plain(probability)[0].float().numpy(), np.float32)
+
+    def _confidence(
+        self, masks: npt.NDArray[Any], probabilities: npt.NDArray[np.float32]
+    ) -> tuple[PackedConfidence, ...]:
+        threshold = float(self.candidate_threshold or 0)
+        return tuple(
+            PackedConfidence.pack(mask > 0, probability, threshold)
+            for mask, probability in zip(masks, probabilities, strict=True)
+        )
 
 
 class Annotated(Protocol):
@@ -151,12 +186,19 @@ class Annotated(Protocol):
     def values(self) -> int:
         """Number of values of a prediction, background included."""
 
+    @property
+    def candidate_threshold(self) -> float | None:
+        """Least probability of a voxel of a candidate; None without candidates."""
+
     def check(self, case: Case) -> None:
         """Raise a ValueError for a case that lacks an entry which the annotation needs."""
 
 
 class CollectingHandler(ABC):
     """Ignite handler that collects the cases of an evaluation and processes its series at the end.
+
+    Class attributes:
+        with_candidates: whether it needs the confidence of candidates.
 
     Args:
         cases: the list that the evaluated data set was created from.
@@ -167,8 +209,15 @@ class CollectingHandler(ABC):
         ValueError: for cases without the required entries.
     """
 
+    with_candidates = False
+
     def __init__(self, cases: Sequence[Case], output_dir: str | Path, kind: Annotated) -> None:
-        self.collection = SeriesCollection(cases, annotation=kind.annotation, classes=kind.values)
+        self.collection = SeriesCollection(
+            cases,
+            annotation=kind.annotation,
+            classes=kind.values,
+            candidate_threshold=kind.candidate_threshold if self.with_candidates else None,
+        )
         for case in cases:
             kind.check(case)
         self.output_dir = Path(output_dir)
@@ -208,9 +257,13 @@ class CollectingHandler(ABC):
         """Process the series of all processes; called in each process, only rank 0 writes files."""
 
 
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    return (tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor).detach().cpu()
+
+
 def _whole_numbers(tensor: torch.Tensor) -> Instances | None:
     """Return the only channel as uint8; None if that would change a value."""
-    plain = (tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor)[0].detach().cpu()
+    plain = _plain(tensor)[0]
     small = plain.to(torch.uint8)
     return small.numpy() if torch.equal(small.to(plain.dtype), plain) else None
 
@@ -225,12 +278,12 @@ def _slice_geometry(index: int, case: Case) -> tuple[int, tuple[float, float, fl
 
 
 def _volume_stacks(
-    index: int, arrays: tuple[Instances, Instances], instances: torch.Tensor
-) -> tuple[tuple[Instances, Instances], npt.NDArray[np.float64]]:
+    index: int, arrays: Sequence[npt.NDArray[Any]], instances: torch.Tensor
+) -> tuple[tuple[npt.NDArray[Any], ...], npt.NDArray[np.float64]]:
     """Reorient a volume's arrays to (z, y, x), towards head, posterior and left.
 
     Returns:
-        The two arrays; and (4, 4), their index (x, y, z) to LPS mm.
+        The arrays; and (4, 4), their index (x, y, z) to LPS mm.
     """
     if not isinstance(instances, MetaTensor):
         raise ValueError(
@@ -241,9 +294,9 @@ def _volume_stacks(
     transform = nib.orientations.ornt_transform(
         nib.orientations.io_orientation(affine), nib.orientations.axcodes2ornt("SPL")
     )
-    first, second = (nib.orientations.apply_orientation(array, transform) for array in arrays)
+    reordered = tuple(nib.orientations.apply_orientation(array, transform) for array in arrays)
     turned = affine @ nib.orientations.inv_ornt_aff(transform, arrays[0].shape)
-    return (first, second), lps_to_ras(turned)[:, [2, 1, 0, 3]]
+    return reordered, lps_to_ras(turned)[:, [2, 1, 0, 3]]
 
 
 def _of_all_processes(items: list[EvaluatedSlices]) -> list[EvaluatedSlices]:

@@ -16,8 +16,8 @@ from scripts.datasets.luna16.annotations import KnownSeries, read_annotations, r
 from scripts.datasets.luna16.scans import read_series_list
 from scripts.datasets.problems import Problem
 from scripts.evaluation.figures.froc import Froc, mark_scan, score
-from scripts.evaluation.figures.summary import FROC_DEFINITIONS
 from scripts.evaluation.pictures.froc_drawing import draw_froc
+from scripts.evaluation.scan_score import FROC_DEFINITIONS
 from scripts.evaluation.tables import FROC_COLUMNS, froc_rows
 from scripts.storage.files import write_csv, write_json
 from scripts.storage.locks import claimed
@@ -44,7 +44,8 @@ def froc(
         candidates: CSV with the columns seriesuid, coordX, coordY, coordZ, probability (LPS mm), of
             predict or of any other software.
         source: folder with LUNA16's lists annotations.csv, annotations_excluded.csv and
-            seriesuids.csv, or of the same format.
+            seriesuids.csv, or lists in the same format. Without the second no finding is excluded,
+            which is noted.
         output: folder to write into.
         seriesuids: list of the scans to score, one series UID a line, for example of one fold; by
             default all of SOURCE/seriesuids.csv. Scans without candidates count.
@@ -74,8 +75,9 @@ def froc(
         write_csv(target / "froc.csv", froc_rows(result), columns=FROC_COLUMNS)
         draw_froc(result, target / "froc.png", title=file.name)
         files = [file, *(folder / name for name in LISTS[:2]), series]
-        hashes = {path.name: sha256_of(path) for path in files}
-        write_json(target / "froc.json", _record(result, hashes, seed))
+        hashes = {path.name: sha256_of(path) for path in files if path.is_file()}
+        record = {"notes": reference.notes, "files_sha256": hashes, **_record(result)}
+        write_json(target / "froc.json", {**record, "provenance": provenance(seed=seed)})
     print("\n".join([*(f"note: {note}" for note in reference.notes), result.text()]))
     print(f"written to {target}")
 
@@ -101,16 +103,12 @@ def read_reference(folder: Path, series: Path) -> Reference:
     """Read LUNA16's lists for the scans of a list.
 
     Raises:
-        FileNotFoundError: for a list that does not exist.
+        FileNotFoundError: without a list of nodules, or of scans.
         ValueError: for a list that is empty or has a damaged row; a wrong list would give a wrong
             score.
     """
-    for name, path in (("source", folder / LISTS[0]), ("source", folder / LISTS[1])):
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"{name}: {folder} must hold {', '.join(LISTS)}; {path.name} is missing (without "
-                "excluded findings, a file with the header only)"
-            )
+    if not (folder / LISTS[0]).is_file():
+        raise FileNotFoundError(f"source: {folder} must hold {', '.join(LISTS)}; no {LISTS[0]}")
     scans = read_series_list(series)
     if scans is None:
         raise FileNotFoundError(
@@ -130,7 +128,10 @@ def read_reference(folder: Path, series: Path) -> Reference:
         for uid, rows in annotations.nodules.items()
     }
     excluded = {uid: [one.point for one in rows] for uid, rows in findings.findings.items()}
-    return Reference(tuple(sorted(scans)), nodules, excluded, [str(each) for each in problems])
+    notes = [str(each) for each in problems]
+    if not (folder / LISTS[1]).is_file():
+        notes.append(f"no {LISTS[1]} in {folder}: every candidate off the nodules counts as false")
+    return Reference(tuple(sorted(scans)), nodules, excluded, notes)
 
 
 def _refuse(problems: Sequence[Problem]) -> None:
@@ -183,13 +184,11 @@ def nameless(uid: str) -> str:
     return f"ct-{hashlib.sha256(uid.encode()).hexdigest()[:12]}"
 
 
-def _record(result: Froc, hashes: Mapping[str, str], seed: int) -> dict[str, Any]:
+def _record(result: Froc) -> dict[str, Any]:
     return {
         "cpm": result.cpm.value,
         "cpm_interval_95": result.cpm.ends,
         "froc": froc_rows(result),
         "counts": result.counts(),
         "definitions": FROC_DEFINITIONS,
-        "files_sha256": dict(hashes),
-        "provenance": provenance(seed=seed),
     }

@@ -37,6 +37,7 @@ from scripts.evaluation.pictures.drawing import Panel
 from scripts.evaluation.pictures.outline_drawing import LUNG_WINDOW, write_outlines
 from scripts.evaluation.report import Evaluation
 from scripts.evaluation.results import evaluate_classes, evaluate_instances, pooled_matrix
+from scripts.evaluation.scan_score import ScanScore
 from scripts.evaluation.series import Series
 from scripts.evaluation.tables import class_tables, nodule_tables
 
@@ -44,16 +45,19 @@ from scripts.evaluation.tables import class_tables, nodule_tables
 class Instances:
     """Nodules: figures for each nodule, slice and volume, and pooled; pictures of outlines.
 
-    Tables: ``per_nodule.csv``, ``per_slice.csv``, ``per_volume.csv``. ``overlays.png`` shows the
+    Tables: ``per_nodule.csv``, ``per_slice.csv``, ``per_volume.csv``; of whole scans with
+    probabilities also ``candidates.csv``, ``froc.csv`` and ``froc.png``. ``overlays.png`` shows the
     nodules with the best, the median and the worst Dice, the largest, and others at even intervals
     of rank, from best to worst.
 
     Args:
         margin_mm: margin of a nodule's neighbourhood, see
             :mod:`scripts.evaluation.figures.nodules`.
+        candidate_threshold: least probability of a voxel of a candidate, see
+            :mod:`scripts.evaluation.figures.series_candidates`.
 
     Raises:
-        ValueError: for a negative margin.
+        ValueError: for a negative margin, or a threshold that is no probability.
     """
 
     label_kind = "instances"
@@ -63,10 +67,15 @@ class Instances:
     picture = "overlays.png"
     window_hu = LUNG_WINDOW
 
-    def __init__(self, margin_mm: float = MARGIN_MM) -> None:
+    def __init__(self, margin_mm: float = MARGIN_MM, candidate_threshold: float = 0.1) -> None:
         if margin_mm < 0:
             raise ValueError(f"margin_mm: must be at least 0, got {margin_mm}")
+        if not 0 < candidate_threshold < 1:
+            raise ValueError(
+                f"candidate_threshold: must be between 0 and 1, got {candidate_threshold}"
+            )
         self.margin_mm = margin_mm
+        self.candidate_threshold: float | None = candidate_threshold
 
     def check(self, case: Case) -> None:
         """Accept every case."""
@@ -78,6 +87,9 @@ class Instances:
             for one in series
         ]
         figures = summarise_nodules(results, seed=seed)
+        crops = any(case.get("crop") for case in cases)
+        score = ScanScore(results, crops=crops, seed=seed)
+        first = score.headline(figures)
         return Evaluation(
             figures=figures,
             counts=counts(
@@ -87,10 +99,15 @@ class Instances:
                 contradicting_duplicates=sum(result.contradictions for result in results),
             ),
             definitions=nodule_definitions(self.margin_mm, rated=bool(textures_of(results))),
-            settings={"margin_mm": self.margin_mm},
-            tables=nodule_tables(results),
+            settings={
+                "margin_mm": self.margin_mm,
+                "candidate_threshold": self.candidate_threshold,
+            },
+            tables={**nodule_tables(results), **score.tables()},
             metrics=headline(figures, NODULE_HEADLINES),
-            shown=nodule_table(figures),
+            shown=f"{nodule_table(figures)}\n{first}",
+            more={"headline": first, "froc": score.record()},
+            drawings=score.drawings(),
         )
 
     def candidates(self, series: Series, case: Case) -> Iterable[Candidate]:
@@ -154,6 +171,7 @@ class Classes:
     """
 
     label_kind = "classes"
+    candidate_threshold = None
     picture = "pictures.png"
     window_hu = (-150.0, 250.0)
 

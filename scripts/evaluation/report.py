@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -46,6 +46,7 @@ class Evaluation:
         metrics: figures for an engine's metrics.
         shown: table of figures for the terminal.
         more: further entries of the summary.
+        drawings: file name -> function that draws it to a path.
     """
 
     figures: dict[str, Entry]
@@ -56,6 +57,7 @@ class Evaluation:
     metrics: dict[str, float]
     shown: str
     more: dict[str, Any] = field(default_factory=dict)
+    drawings: dict[str, Callable[[Path], None]] = field(default_factory=dict)
 
 
 class Measured(Annotated, Protocol):
@@ -107,6 +109,8 @@ class EvaluationReport(CollectingHandler):
         ValueError: for cases without the required entries, an unknown section, or a datalist
             with labels of another kind or other classes.
     """
+
+    with_candidates = True
 
     def __init__(
         self,
@@ -174,6 +178,8 @@ class EvaluationReport(CollectingHandler):
         """Write the tables and the summary."""
         for name, (columns, rows) in evaluation.tables.items():
             write_csv(self.output_dir / f"{name}.csv", rows, columns=columns)
+        for name, draw in evaluation.drawings.items():
+            draw(self.output_dir / name)
         overlap, warnings = self._compare()
         remarks = [] if overlap is None else overlap.remarks(self.section)
         for warning in warnings:
@@ -183,8 +189,8 @@ class EvaluationReport(CollectingHandler):
         summary = {
             "warnings": warnings,
             "remarks": remarks,
-            "figures": evaluation.figures,
             **evaluation.more,
+            "figures": evaluation.figures,
             "counts": {**evaluation.counts, "cases_expected": len(self.collection.cases)},
             "definitions": evaluation.definitions,
             "settings": {**evaluation.settings, "bootstrap_seed": self.seed},

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from scripts.datasets.candidates import Candidate
 from scripts.evaluation.figures.classes import (
     Matrix,
     class_confusion,
@@ -17,7 +18,13 @@ from scripts.evaluation.figures.classes import (
 )
 from scripts.evaluation.figures.confusion import Confusion, count_voxels
 from scripts.evaluation.figures.detection import Detection, detect
+from scripts.evaluation.figures.froc import Marks, mark_scan
 from scripts.evaluation.figures.nodules import NoduleResult, evaluate_nodules, stack_distance
+from scripts.evaluation.figures.series_candidates import (
+    excluded_points,
+    nodule_points,
+    series_candidates,
+)
 from scripts.evaluation.figures.surface import SurfaceDistance
 from scripts.evaluation.series import Series
 
@@ -61,6 +68,8 @@ class NoduleSeries(SeriesResult):
         volume: counts over all evaluated slices.
         distance: surface distances over all evaluated slices.
         detection: candidates, and the nodules that they hit.
+        candidates: with their confidence, also fainter ones; of whole scans only.
+        marks: these candidates by LUNA16's rules; None without confidence.
     """
 
     nodules: list[NoduleResult]
@@ -68,6 +77,8 @@ class NoduleSeries(SeriesResult):
     volume: Confusion
     distance: SurfaceDistance
     detection: Detection
+    candidates: tuple[Candidate, ...] = ()
+    marks: Marks | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +115,7 @@ def evaluate_instances(series: Series, *, margin_mm: float) -> NoduleSeries:
     ]
     rows = slice(0, len(series.slices))
     detection = detect(series)
+    candidates, marks = _marked(series)
     return NoduleSeries(
         **_extent(series),
         nodules=evaluate_nodules(series, detection.nodules, margin_mm=margin_mm),
@@ -111,7 +123,17 @@ def evaluate_instances(series: Series, *, margin_mm: float) -> NoduleSeries:
         volume=sum((confusion for _, _, confusion in planes), Confusion()),
         distance=stack_distance(series.prediction, annotation, rows=rows, series=series),
         detection=detection,
+        candidates=candidates,
+        marks=marks,
     )
+
+
+def _marked(series: Series) -> tuple[tuple[Candidate, ...], Marks | None]:
+    """Return the candidates of a whole scan, and what they lie on; none without confidence."""
+    if series.confidence is None or not series.is_whole:
+        return (), None
+    candidates = series_candidates(series)
+    return tuple(candidates), mark_scan(candidates, nodule_points(series), excluded_points(series))
 
 
 def evaluate_classes(series: Series, known: Sequence[bool]) -> ClassSeries:

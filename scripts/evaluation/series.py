@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,37 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from scripts.evaluation.figures.confusion import Mask
+from scripts.evaluation.packed_slices import PackedArray, PackedConfidence
 from scripts.volumes.geometry import world_to_index
 
 logger = logging.getLogger(__name__)
 
 Instances = npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class PackedArray:
-    """A compressed uint8 array; masks of small objects shrink a hundredfold."""
-
-    data: bytes
-    shape: tuple[int, ...]
-
-    @classmethod
-    def pack(cls, array: npt.NDArray[Any]) -> PackedArray:
-        """Compress an array of whole numbers 0..255.
-
-        Raises:
-            ValueError: for any other value.
-        """
-        small = np.ascontiguousarray(array, dtype=np.uint8)
-        if small.dtype != array.dtype and not np.array_equal(small, array):
-            raise ValueError(
-                f"array: must hold whole numbers 0..255, got {array.min()} to {array.max()}"
-            )
-        return cls(zlib.compress(small.tobytes(), 1), small.shape)
-
-    def unpack(self) -> Instances:
-        """Return the array."""
-        return np.frombuffer(zlib.decompress(self.data), np.uint8).reshape(self.shape)
 
 
 @dataclass(frozen=True)
@@ -72,6 +46,7 @@ class EvaluatedSlices:
         spacing_mm: z, y, x.
         whole: whether it is the whole volume.
         affine_lps: (4, 4), index (x, y, z) in the volume to LPS mm; None if unknown.
+        confidence: of each of the N slices; None if only the mask is known.
     """
 
     case: int
@@ -81,6 +56,7 @@ class EvaluatedSlices:
     spacing_mm: tuple[float, float, float]
     whole: bool
     affine_lps: npt.NDArray[np.float64] | None = None
+    confidence: tuple[PackedConfidence, ...] | None = None
 
 
 @dataclass
@@ -100,6 +76,8 @@ class Series:
         slices_in_volume: number of slices of the whole scan; None if unknown.
         duplicates: number of repeated evaluations of slices.
         contradictions: number of duplicates with a different prediction.
+        affine_lps: (4, 4), index (x, y, z) in the volume to LPS mm; None if unknown.
+        confidence: of each slice; None if only the masks are known.
     """
 
     uid: str
@@ -114,6 +92,8 @@ class Series:
     slices_in_volume: int | None = None
     duplicates: int = 0
     contradictions: int = 0
+    affine_lps: npt.NDArray[np.float64] | None = None
+    confidence: list[PackedConfidence] | None = None
 
     @property
     def is_whole(self) -> bool | None:
@@ -142,6 +122,7 @@ def limited(series: Iterable[Series], samples: Iterable[Mapping[str, Any]]) -> I
                 prediction=one.prediction[rows],
                 instances=one.instances[rows],
                 cases=[one.cases[row] for row in rows],
+                confidence=one.confidence and [one.confidence[row] for row in rows],
             )
 
 
@@ -202,6 +183,7 @@ def _stack(
             "%s: %d slices were evaluated twice with different predictions", uid, contradictions
         )
     order = sorted(planes)
+    confidences = [_confidence_at(items, planes[index][2], index) for index in order]
     whole = any(item.whole for item in items)
     facts = [cases[item.case] for item in items]
     affine = next((item.affine_lps for item in items if item.affine_lps is not None), None)
@@ -219,7 +201,17 @@ def _stack(
         slices_in_volume=len(order) if whole else next(iter(counts), None),
         duplicates=duplicates,
         contradictions=contradictions,
+        affine_lps=affine,
+        confidence=None if None in confidences else [one for one in confidences if one],
     )
+
+
+def _confidence_at(
+    items: Sequence[EvaluatedSlices], case: int, index: int
+) -> PackedConfidence | None:
+    """Return the confidence of a slice of the volume, as a case has it."""
+    item = next(item for item in items if item.case == case)
+    return None if item.confidence is None else item.confidence[index - item.first_slice]
 
 
 def _check_agreement(uid: str, items: Sequence[EvaluatedSlices]) -> None:

@@ -72,6 +72,8 @@ def shared_entries(prepared: PreparedScan, data_set: DataSet) -> Sample:
         shared["slices_in_volume"] = record["size"][2]
         shared["known_classes"] = known
         shared["class_known"] = [value in known for value in data_set.classes()]
+    if data_set.cut_out:
+        shared["crop"] = True
     if record.get("excluded"):
         keys = ("centre_lps_mm", "diameter_mm")
         points = [((x, y, z), diameter) for x, y, z, diameter in record["excluded"]]

@@ -9,6 +9,7 @@ import shutil
 import pytest
 import torch
 
+from scripts.evaluation.froc_command import froc
 from tests.bundles.bundle_commands import files_of, kill_when, run_words, say, start
 
 METRICS = ("dice", "iou", "sensitivity", "specificity")
@@ -96,6 +97,32 @@ def test_training_when_killed_and_its_recorded_config_resumed_then_bit_equal(tra
     assert {key: result[key] for key in expected} == expected
     assert untimed(tmp_path / "stages.csv") == untimed(trained / "training" / "stages.csv")
     shutil.rmtree(tmp_path)  # 900 MB
+
+
+def test_evaluating_whole_scans_then_luna16s_score_and_candidates_that_froc_takes(
+    trained, cohort, tmp_path
+):
+    asked = {"dataset_dir": cohort / "prepared", "output_dir": tmp_path / "evaluation"}
+    asked |= {"section": "training", "ckpt_path": trained / "training" / "model.pt"}
+    files = [*files_of("evaluate"), "configs/data/luna16_volumes.json"]
+    printed = say(*run_words("evaluating", files, asked))
+    summary = json.loads((tmp_path / "evaluation" / "summary.json").read_text())
+    assert summary["headline"] in printed
+    assert "false positives per scan, CPM" in summary["headline"]
+    scored = summary["froc"]
+    assert scored["counts"]["scans"] == summary["counts"]["series"]
+    assert scored["counts"]["nodules"] == summary["counts"]["nodules"]
+    assert 0 <= scored["cpm"] <= 1
+    assert len(rows_of(tmp_path / "evaluation" / "froc.csv")) == 7
+    assert (tmp_path / "evaluation" / "froc.png").read_bytes().startswith(b"\x89PNG")
+    froc(
+        str(tmp_path / "evaluation" / "candidates.csv"),
+        str(cohort / "phantoms"),
+        str(tmp_path / "froc"),
+    )
+    again = json.loads((tmp_path / "froc" / "froc.json").read_text())
+    assert again["counts"]["candidates"] == scored["counts"]["candidates"]
+    assert again["counts"]["scans"] == 10
 
 
 def test_evaluating_when_run_then_every_figure_and_a_row_for_every_case(trained, cohort, tmp_path):

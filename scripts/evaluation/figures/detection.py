@@ -50,6 +50,45 @@ class Detection:
     excluded: int
 
 
+@dataclass(frozen=True)
+class Components:
+    """Connected components of masks on the slices of a series.
+
+    Args:
+        labels: (R, Y, X), the number of the component; a row for each slice, and an empty one at
+            every gap between slices.
+        count: number of components.
+        rows: (N,) row of each slice.
+        slices: (N,) index of each slice in the volume.
+    """
+
+    labels: npt.NDArray[np.int32]
+    count: int
+    rows: npt.NDArray[np.int64]
+    slices: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, slices: npt.NDArray[np.int64], masks: Mask) -> Components:
+        """Find the components of masks (N, Y, X) on slices in ascending order."""
+        after_gap = np.concatenate([[False], np.diff(slices) != 1])
+        rows = np.arange(len(slices)) + np.cumsum(after_gap)
+        stack = np.zeros((int(rows[-1]) + 1, *masks.shape[1:]), bool)
+        stack[rows] = masks
+        labels, count = ndimage.label(stack, structure=np.ones((3, 3, 3)))
+        return cls(labels, count, rows, slices)
+
+    def centres(self) -> Points:
+        """Return the centres of mass, (count, 3): index (z, y, x) in the volume."""
+        slice_of_row = np.zeros(len(self.labels), np.int64)
+        slice_of_row[self.rows] = self.slices
+        z, y, x = np.nonzero(self.labels)
+        numbers = self.labels[z, y, x]
+        sizes = np.bincount(numbers, minlength=self.count + 1)[1:]
+        axes = (slice_of_row[z], y, x)
+        sums = [np.bincount(numbers, axis, self.count + 1)[1:] for axis in axes]
+        return np.stack(sums, axis=1) / sizes[:, None]
+
+
 def detect(series: Series) -> Detection:
     """Detect the nodules of a series."""
     centres = candidate_centres(series)
@@ -73,18 +112,7 @@ def detect(series: Series) -> Detection:
 
 def candidate_centres(series: Series) -> Points:
     """Return the centres of mass of the candidates, (N, 3): index (z, y, x) in the volume."""
-    after_gap = np.concatenate([[False], np.diff(series.slices) != 1])
-    rows = np.arange(len(series.slices)) + np.cumsum(after_gap)  # an empty slice at every gap
-    stack = np.zeros((int(rows[-1]) + 1, *series.prediction.shape[1:]), bool)
-    stack[rows] = series.prediction
-    components, count = ndimage.label(stack, structure=np.ones((3, 3, 3)))
-    slice_of_row = np.zeros(len(stack), np.int64)
-    slice_of_row[rows] = series.slices
-    z, y, x = np.nonzero(components)
-    numbers = components[z, y, x]
-    sizes = np.bincount(numbers, minlength=count + 1)[1:]
-    sums = [np.bincount(numbers, axis, count + 1)[1:] for axis in (slice_of_row[z], y, x)]
-    return np.stack(sums, axis=1) / sizes[:, None]
+    return Components.of(series.slices, series.prediction).centres()
 
 
 def nodule_spheres(series: Series) -> dict[int, Sphere]:

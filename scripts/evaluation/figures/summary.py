@@ -11,8 +11,6 @@ import numpy as np
 from scripts.datasets.ratings import TEXTURE_GROUPS
 from scripts.evaluation.figures.classes import pixel_accuracy
 from scripts.evaluation.figures.confusion import Confusion
-from scripts.evaluation.figures.froc import MOST_CANDIDATES
-from scripts.evaluation.figures.froc import RESAMPLES as FROC_RESAMPLES
 from scripts.evaluation.figures.intervals import RESAMPLES, Figure, mean, ratio_of_sums
 from scripts.evaluation.figures.nodules import SIZE_GROUPS, NoduleResult
 from scripts.evaluation.figures.surface import SurfaceDistance
@@ -52,23 +50,6 @@ CLASS_DEFINITIONS = {
     "undefined": "number of series without a value, which are not averaged",
     "confusion": "voxels; row: annotated class, column: predicted class",
     **_SHARED_DEFINITIONS,
-}
-
-
-FROC_DEFINITIONS = {
-    "candidate": "a suspected lesion: its position in mm and a probability, which only ranks it",
-    "hit": "a candidate that is closer to a nodule's centre than the nodule's radius; several hits "
-    "of a nodule count once, with the highest probability",
-    "false_positive": "a candidate that hits no nodule and no excluded finding (of 10 mm where its "
-    "diameter is unknown); one on an excluded finding only is neither",
-    "sensitivity": "hit nodules of all nodules, at a number of false positives per scan over all "
-    "scans, also those without nodules or candidates; linear between the points of the curve",
-    "limit": f"of a scan with more than {MOST_CANDIDATES} candidates those count that are more "
-    f"probable than number {MOST_CANDIDATES + 1}",
-    "cpm": "mean sensitivity at 1/8, 1/4, 1/2, 1, 2, 4 and 8 false positives per scan",
-    "probability": "the least probability that may count for at most so many false positives",
-    "interval_95": f"percentile bootstrap over scans, {FROC_RESAMPLES} resamples; those without a "
-    "nodule are left out",
 }
 
 

@@ -14,8 +14,9 @@ import numpy.typing as npt
 from ignite.engine import Engine
 
 from scripts.evaluation.collection import Annotated, Case, CollectingHandler
+from scripts.evaluation.packed_slices import PackedArray
 from scripts.evaluation.pictures.drawing import Panel
-from scripts.evaluation.series import PackedArray, Series
+from scripts.evaluation.series import Series
 from scripts.volumes.readers import read_volume
 
 logger = logging.getLogger(__name__)

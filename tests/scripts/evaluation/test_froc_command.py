@@ -90,8 +90,7 @@ def test_name_that_predict_gives_a_dicom_series_then_its_uid():
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("annotations.csv", None, "annotations.csv is missing"),
-        ("annotations_excluded.csv", None, "annotations_excluded.csv is missing"),
+        ("annotations.csv", None, "no annotations.csv"),
         ("seriesuids.csv", None, "no list of scans at"),
         ("seriesuids.csv", "seriesuid\n", "lists no scan"),
         ("annotations.csv", f"{HEADER}{ONE},0,0,north,6\n", "annotations.csv row 2: coordZ"),
@@ -112,6 +111,17 @@ def test_lists_that_cannot_be_trusted_then_refused(lists, tmp_path, name, conten
 def test_no_file_of_candidates_then_said(lists, tmp_path):
     with pytest.raises(FileNotFoundError, match="candidates: no such file"):
         froc(str(tmp_path / "none.csv"), str(lists), str(tmp_path / "out"))
+
+
+def test_no_list_of_excluded_findings_then_noted_and_their_candidates_false(
+    lists, tmp_path, capsys
+):
+    (lists / "annotations_excluded.csv").unlink()
+    froc(candidates(tmp_path), str(lists), str(tmp_path / "out"))
+    record = json.loads((tmp_path / "out" / "froc.json").read_text())
+    assert record["counts"]["false_positives"] == 3
+    assert "no annotations_excluded.csv" in record["notes"][0]
+    assert "note: no annotations_excluded.csv" in capsys.readouterr().out
 
 
 def test_duplicate_nodule_then_counted_once_and_noted(lists):

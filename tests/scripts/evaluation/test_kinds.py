@@ -9,9 +9,9 @@ import torch
 from ignite.engine import Engine
 
 from scripts.evaluation.kinds import Classes, Instances, slice_iou
+from scripts.evaluation.packed_slices import PackedArray
 from scripts.evaluation.pictures.chosen_slices import Candidate
 from scripts.evaluation.report import EvaluationReport
-from scripts.evaluation.series import PackedArray
 from tests.scripts.evaluation.scans import make_series
 
 NAMES = ["background", "liver", "bone", "kidney"]

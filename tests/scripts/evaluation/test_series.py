@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scripts.evaluation.series import EvaluatedSlices, PackedArray, Sphere, assemble_series
+from scripts.evaluation.packed_slices import PackedArray
+from scripts.evaluation.series import EvaluatedSlices, Sphere, assemble_series
 
 CASES: list[dict[str, Any]] = [
     {"series_uid": "1.2", "patient_id": "a", "nodules": [{"id": 1, "diameter_mm": 5.0}]},

@@ -2,10 +2,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from scripts.datasets.contract import Scan
 from scripts.datasets.datalist import LoadSlicesd
+from scripts.datasets.lidc_nodules import LidcNodules
+from scripts.datasets.luna16.dataset import Luna16
 from scripts.preparation.cohort import prepare_cohort
 from scripts.preparation.prepare_options import SliceOptions
-from scripts.preparation.samples import mean_of_images
+from scripts.preparation.samples import PreparedScan, mean_of_images, shared_entries
 from scripts.volumes.geometry import affine_of, to_lps
 from tests.scripts.datasets.luna16.cohort import every_sample, request
 
@@ -59,6 +62,13 @@ def test_slices_without_nodule_then_spread_evenly_over_the_scans(cohort, tmp_pat
     prepare_cohort(request(cohort, tmp_path / "out", slices=slices))
     empty = [s["series_uid"] for s in every_sample(tmp_path / "out") if not s["nodules"]]
     assert sorted(empty) == ["1.0", "1.1", "1.2", "1.3"]
+
+
+def test_crops_then_every_sample_says_so_and_those_of_scans_do_not():
+    scan = Scan("a", "p", ())
+    record = {"spacing_mm": [1, 1, 2], "label_kind": "votes"}
+    assert shared_entries(PreparedScan(scan, record), LidcNodules())["crop"] is True
+    assert "crop" not in shared_entries(PreparedScan(scan, record), Luna16())
 
 
 def test_mean_without_a_training_slice_then_refused(tmp_path):

@@ -2,9 +2,9 @@ import numpy as np
 import torch
 from ignite.engine import Engine
 
+from scripts.evaluation.packed_slices import PackedArray
 from scripts.evaluation.pictures.chosen_slices import Candidate
 from scripts.evaluation.pictures.same_slices import SameSlices, spread_by_size
-from scripts.evaluation.series import PackedArray
 
 PACKED = PackedArray.pack(np.zeros((2, 2)))
 
