@@ -120,6 +120,6 @@ def _remark(removed: Sequence[Scored], reducer: Reducer) -> list[str]:
     if not count:
         return []
     return [
-        f"the second stage removed {count} {reducer.class_name}{'s' * (count > 1)} of the mask "
-        f"with a probability below {reducer.threshold:.4f}; statistics.json lists them"
+        f"the second stage removed {count} candidate{'s' * (count > 1)} of the mask with a "
+        f"probability below {reducer.threshold:.4f}; statistics.json lists them"
     ]

@@ -87,7 +87,7 @@ def test_removed_lesion_then_listed_and_remarked(prediction):
     kept = [(one["segment_before"], one["probability"]) for one in facts[SECOND_STAGE]["kept"]]
     assert kept == [("nodule 1", 0.8), ("nodule 3", 0.5)]
     assert facts["warnings"][0] == "one before"
-    assert "removed 1 nodule of the mask with a probability below 0.5000" in facts["warnings"][1]
+    assert "removed 1 candidate of the mask with a probability below 0.5000" in facts["warnings"][1]
 
 
 def test_nothing_removed_from_the_mask_then_no_remark(prediction):
