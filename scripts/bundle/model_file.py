@@ -82,7 +82,7 @@ def content_of(
     Args:
         weights: the network's ``state_dict``.
         settings: see :func:`settings_of`.
-        data: training data, see :func:`scripts.datasets.datalist.training_data`.
+        data: training data, see :func:`scripts.datasets.training_data.training_data`.
     """
     return {
         "model": _described(weights, settings.get(NETWORK)),

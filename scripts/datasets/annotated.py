@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 
-from scripts.datasets.datalist import read_rows
 from scripts.datasets.missing_data import MissingData
+from scripts.datasets.stored_slices import read_rows
 
 logger = logging.getLogger(__name__)
 

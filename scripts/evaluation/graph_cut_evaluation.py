@@ -13,7 +13,8 @@ from monai.data import MetaTensor
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from scripts.datasets.datalist import LPS_TO_RAS, load_datalist, read_rows
+from scripts.datasets.datalist import load_datalist
+from scripts.datasets.stored_slices import LPS_TO_RAS, read_rows
 from scripts.evaluation.graph_cut import GraphCutOptions, segment_nodule
 from scripts.evaluation.kinds import Instances
 from scripts.evaluation.report import EvaluationReport

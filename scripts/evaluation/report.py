@@ -15,9 +15,10 @@ from ignite.engine import Engine
 from scripts.bundle.model_file import read_model
 from scripts.bundle.record import provenance, sha256_of
 from scripts.bundle.training_scans import TrainingScans
-from scripts.datasets.datalist import PREPARED_WITH, check_labels
+from scripts.datasets.datalist import check_labels, read_datalist
 from scripts.datasets.missing_data import MissingData
 from scripts.datasets.shares import PARTITIONS
+from scripts.datasets.training_data import PREPARED_WITH
 from scripts.evaluation.collection import Annotated, Case, CollectingHandler
 from scripts.evaluation.figures.summary import Entry
 from scripts.evaluation.series import Series, limited
@@ -130,8 +131,15 @@ class EvaluationReport(CollectingHandler):
         super().__init__(cases, output_dir, kind)
         self.kind = kind
         self.datalist = None if datalist is None else Path(datalist)
+        self._prepared: dict[str, Any] = {}
         if self.datalist is not None and not isinstance(cases, MissingData):
-            check_labels(self.datalist, kind=kind.label_kind, class_names=kind.class_names)
+            self._prepared = read_datalist(self.datalist)
+            check_labels(
+                self.datalist,
+                self._prepared,
+                kind=kind.label_kind,
+                class_names=kind.class_names,
+            )
         self.section = section
         self.slices = slices
         self.seed = seed
@@ -206,7 +214,7 @@ class EvaluationReport(CollectingHandler):
             return None, []
         scans, cases = TrainingScans.of(read_model(self.model)), self.collection.cases
         if self.datalist is not None:
-            scans = scans.completed(json.loads(self.datalist.read_text(encoding="utf-8")))
+            scans = scans.completed(self._prepared)
         overlap = TrainingOverlap.of(scans, cases)
         return overlap, [*overlap.warnings(self.section), *doubts_of(scans, cases)]
 
@@ -223,7 +231,7 @@ class EvaluationReport(CollectingHandler):
             described["model_sha256"] = sha256_of(self.model)
         if self.datalist is None:
             return described
-        content = json.loads(self.datalist.read_text(encoding="utf-8"))
+        content = self._prepared
         preparation = content.get("provenance", {})
         facts = {name: preparation[name] for name in DATA_FACTS if name in preparation}
         return {

@@ -36,7 +36,7 @@ OWN_WEIGHTS = "$@bundle_root + '/models/model.pt'"
 FOUND_ROOT = {"_target_": "scripts.packaging.location.bundle_root"}
 
 ARE_PLAIN = "scripts.datasets.datalist.are_plain_volumes"
-TRAINING_DATA = "scripts.datasets.datalist.training_data"
+TRAINING_DATA = "scripts.datasets.training_data.training_data"
 OF_TRAINING = ("encoder_weights",)
 LINE = 100  # of a JSON file
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from scripts.datasets.contract import DataSet, Scan
-from scripts.datasets.datalist import read_rows
+from scripts.datasets.stored_slices import read_rows
 from scripts.preparation.prepare_options import SliceOptions
 from scripts.preparation.slices import empty_count, object_slices
 from scripts.transforms.intensity import WindowHU

@@ -69,7 +69,8 @@ class StagedFineTuning:
         output_dir: folder of ``model.pt``.
         val_interval: epochs between validations, as in ``ValidationHandler``.
         settings: the config's ``model_settings``, which must be equal in evaluation and prediction.
-        data: description of the training data, see :func:`scripts.datasets.datalist.training_data`.
+        data: what the network is trained on, see
+            :func:`scripts.datasets.training_data.training_data`.
 
     Raises:
         ValueError: for a setting that would fail in any of the stages.

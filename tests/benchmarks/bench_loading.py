@@ -32,8 +32,9 @@ from monai.transforms import (
     SqueezeDimd,
 )
 
-from scripts.datasets.datalist import LoadSlicesd, load_datalist
+from scripts.datasets.datalist import load_datalist
 from scripts.datasets.luna16.dataset import Luna16
+from scripts.datasets.stored_slices import LoadSlicesd
 from scripts.preparation.cohort import Request, prepare_cohort
 from scripts.preparation.prepare_options import SliceOptions
 from scripts.transforms.crops import RandCropWithLabeld

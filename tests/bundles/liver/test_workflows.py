@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from scripts.datasets.datalist import LoadSlicesd
+from scripts.datasets.stored_slices import LoadSlicesd
 from scripts.volumes.readers import read_image
 from tests.bundles.bundle_commands import run_words, say
 from tests.bundles.liver.commands import files_of

@@ -4,7 +4,7 @@ import SimpleITK as sitk
 
 from scripts.bundle.model_file import ModelFile
 from scripts.bundle.training_scans import TrainingScans, hashed_case, hashed_ids, spacings_of
-from scripts.datasets.datalist import training_data
+from scripts.datasets.training_data import training_data
 
 
 def samples(*spacings):

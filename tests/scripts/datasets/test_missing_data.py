@@ -1,7 +1,8 @@
 import pytest
 
-from scripts.datasets.datalist import declared_samples, training_mean
+from scripts.datasets.datalist import declared_samples
 from scripts.datasets.missing_data import MissingData, require_data
+from scripts.datasets.training_data import training_mean
 
 
 def test_samples_of_a_missing_datalist_then_empty_until_a_run_asks_for_them(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from ignite.engine import Engine
 
+from scripts.datasets.shares import PARTITIONS
 from scripts.evaluation.kinds import Classes, Instances, slice_iou
 from scripts.evaluation.packed_slices import PackedArray
 from scripts.evaluation.pictures.chosen_slices import Candidate
@@ -133,7 +134,14 @@ def test_rows_then_hold_volumes_and_distances_in_mm(tmp_path):
 
 def test_summary_then_says_where_numbers_come_from_and_names_nobody(tmp_path):
     datalist = tmp_path / "datalist.json"
-    datalist.write_text(json.dumps({"provenance": {"split": {"kind": "fold"}, "tumour": False}}))
+    datalist.write_text(
+        json.dumps(
+            {
+                "provenance": {"split": {"kind": "fold"}, "tumour": False},
+                **{name: [] for name in PARTITIONS},
+            }
+        )
+    )
     two_patients(tmp_path / "out", datalist=datalist, section="validation", seed=4)
     summary = read_summary(tmp_path / "out")
     assert summary["data"]["split"] == {"kind": "fold"}

@@ -18,7 +18,8 @@ from monai.transforms import AsDiscreted, Compose
 from scripts.bundle.model_file import content_of
 from scripts.bundle.record import sha256_of
 from scripts.bundle.training_scans import case_id, hashed_case, spacings_of
-from scripts.datasets.datalist import training_data
+from scripts.datasets.shares import PARTITIONS
+from scripts.datasets.training_data import training_data
 from scripts.evaluation.kinds import Instances
 from scripts.evaluation.report import EvaluationReport
 from tests.scripts.evaluation.scans import make_case, make_item
@@ -92,7 +93,7 @@ def test_report_of_monais_evaluator_finds_instances_in_the_batch(tmp_path: Path)
 def test_summary_says_where_the_numbers_come_from(tmp_path: Path) -> None:
     datalist = tmp_path / "datalist.json"
     made = {"label": "ball", "split": {"kind": "patient", "seed": 3}, "source": "/secret"}
-    datalist.write_text(json.dumps({"provenance": made}))
+    datalist.write_text(json.dumps({"provenance": made, **{name: [] for name in PARTITIONS}}))
     report = report_of(
         [make_case(0)], tmp_path / "out", datalist=datalist, section="validation", seed=5
     )

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from scripts.datasets.candidates import Candidate
-from scripts.datasets.datalist import LoadSlicesd, load_datalist
+from scripts.datasets.datalist import load_datalist
+from scripts.datasets.stored_slices import LoadSlicesd
 from scripts.preparation.candidate_samples import CropOptions, CropTask, crop_scan
 from scripts.transforms.lung_field import lung_field
 from scripts.volumes.geometry import index_to_world

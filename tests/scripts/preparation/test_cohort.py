@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from scripts.datasets.datalist import LoadSlicesd, load_datalist
+from scripts.datasets.datalist import load_datalist
 from scripts.datasets.luna16.dataset import Luna16
 from scripts.datasets.shares import PARTITIONS
+from scripts.datasets.stored_slices import LoadSlicesd
 from scripts.preparation.cohort import prepare_cohort
 from scripts.preparation.prepare_command import command_of
 from scripts.storage.locks import LOCK, InUseError

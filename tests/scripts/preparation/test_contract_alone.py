@@ -6,9 +6,10 @@ import nibabel
 import numpy as np
 import pytest
 
-from scripts.datasets.datalist import LoadSlicesd, load_datalist
+from scripts.datasets.datalist import load_datalist
 from scripts.datasets.known import KNOWN
 from scripts.datasets.shares import PARTITIONS
+from scripts.datasets.stored_slices import LoadSlicesd
 from scripts.preparation.prepare_command import help_of, prepare, signature_of
 from tests.scripts.datasets.dataset_contract import DataSetContract
 from tests.scripts.preparation.made_up import AFFINE, ENTRY, MadeUp, write_boxes

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from scripts.datasets.datalist import LoadSlicesd, load_datalist
+from scripts.datasets.datalist import load_datalist
 from scripts.datasets.luna16.dataset import Luna16
 from scripts.datasets.shares import PARTITIONS
+from scripts.datasets.stored_slices import LoadSlicesd
 from scripts.preparation.cohort import Request, prepare_cohort
 from scripts.preparation.prepare_options import SliceOptions, SplitOptions
 from scripts.volumes.geometry import affine_of, grid_difference, world_to_index

@@ -3,9 +3,9 @@ import pytest
 import SimpleITK as sitk
 
 from scripts.datasets.contract import Scan
-from scripts.datasets.datalist import LoadSlicesd
 from scripts.datasets.lidc_nodules import LidcNodules
 from scripts.datasets.luna16.dataset import Luna16
+from scripts.datasets.stored_slices import LoadSlicesd
 from scripts.preparation.cohort import prepare_cohort
 from scripts.preparation.prepare_options import SliceOptions
 from scripts.preparation.samples import PreparedScan, mean_of_images, shared_entries

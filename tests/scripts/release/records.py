@@ -10,7 +10,7 @@ import torch
 
 from scripts.bundle.model_file import content_of
 from scripts.bundle.record import sha256_of
-from scripts.datasets.datalist import training_data
+from scripts.datasets.training_data import training_data
 from scripts.evaluation.figures.summary import NODULE_HEADLINES, nodule_definitions
 
 SETTINGS = {

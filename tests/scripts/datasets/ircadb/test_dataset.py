@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 from monai.data import list_data_collate
 
-from scripts.datasets.datalist import LoadSlicesd, load_datalist
+from scripts.datasets.datalist import load_datalist
 from scripts.datasets.ircadb.dataset import Ircadb
+from scripts.datasets.stored_slices import LoadSlicesd
 from scripts.preparation.prepare_command import command_of
 from tests.scripts.datasets.dataset_contract import DataSetContract
 from tests.scripts.datasets.ircadb.dicom_images import (
