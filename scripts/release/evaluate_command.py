@@ -70,7 +70,7 @@ def evaluate(
     how = preparation_of(trained, chosen, data_set)
     files = (config_file,) if isinstance(config_file, str) else tuple(config_file)
     recipe = Recipe(chosen.as_posix(), files)
-    given = {**(prepare or {}), "outlines": outlines, "masks": masks, "jobs": jobs}
+    given = {**_own_options(prepare), "outlines": outlines, "masks": masks, "jobs": jobs}
     options = {
         **how.options,
         "volumes": _reads_volumes(recipe),
@@ -87,6 +87,21 @@ def evaluate(
     if not complete:
         print(f"some scans could not be used: {folder / 'prepared' / 'report.csv'}")
         raise SystemExit(1)
+
+
+def _own_options(prepare: object) -> Mapping[str, Any]:
+    """Check the further options of ``prepare``.
+
+    Raises:
+        ValueError: for anything but a dictionary, or options that this command sets.
+    """
+    options = {} if prepare is None else prepare
+    if not isinstance(options, Mapping):
+        raise ValueError(f"prepare: must be a dictionary like {{'slices':'all'}}, got {prepare!r}")
+    for name in ("source", "output", "split"):
+        if name in options:
+            raise ValueError(f"prepare: {name} is set by evaluate; leave it out")
+    return options
 
 
 def _reads_volumes(recipe: Recipe) -> bool:

@@ -82,3 +82,19 @@ def test_scan_that_cannot_be_used_then_the_others_are_evaluated_and_exit_1(
     printed = capsys.readouterr().out
     assert "does not say which scans the network was trained on" in printed
     assert "some scans could not be used" in printed
+
+
+@pytest.mark.parametrize(
+    ("prepare", "match"),
+    [
+        ("slices=all", "prepare: must be a dictionary"),
+        ({"split": "patient"}, "prepare: split is set by evaluate"),
+        ({"slicess": "all"}, "slicess: not an option of prepare luna16"),
+    ],
+)
+def test_options_of_prepare_that_cannot_be_meant_then_refused(
+    cohort, trained, tmp_path, prepare, match
+):
+    model, phantoms = str(trained / "training"), str(cohort / "phantoms")
+    with pytest.raises(ValueError, match=match):
+        evaluate(model, phantoms, str(tmp_path / "out"), prepare=prepare)
