@@ -8,6 +8,7 @@ at least 43 pixels.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -22,8 +23,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from scripts.datasets.contract import Listing, Scan
-from scripts.datasets.luna16.annotations import Annotation
-from scripts.datasets.luna16.nodule_groups import Group, group_nodules
+from scripts.datasets.luna16.nodule_groups import Group, group_nodules, match_listed
 from scripts.datasets.luna16.outline_files import read_outlines
 from scripts.datasets.problems import Problem
 from scripts.datasets.ratings import RATINGS
@@ -108,14 +108,16 @@ def cut_series(task: tuple[Scan, str, Path]) -> SeriesCrops:
     except (OSError, ValueError, RuntimeError) as error:
         return SeriesCrops([], [Problem(scan.id, "", " ".join(str(error).split()))])
     hu, affine = sitk.GetArrayViewFromImage(image), affine_of(image)
-    centres = [np.array(group.centre_mm) for group in groups]
+    annotations = scan.details.annotations
+    listed = [(*annotation.centre_lps_mm, annotation.diameter_mm) for annotation in annotations]
+    own = match_listed(listed, [np.array(group.listed_centre_mm) for group in groups])
     rows, problems = [], []
-    for annotation, number in _own_groups(scan.details.annotations, centres).items():
+    for annotation, number in ((one, own.get(k)) for k, one in enumerate(annotations)):
         if number is None:
             reason = f"no reader's outline lies at the nodule of row {annotation.line}"
             problems.append(Problem(scan.id, "annotations.csv", reason, left_out=False))
             continue
-        distance = float(np.linalg.norm(centres[number] - annotation.centre_lps_mm))
+        distance = math.dist(groups[number].centre_mm, annotation.centre_lps_mm)
         name = f"{start}_R_{number + 1}.nii.gz"
         row: Row = {"file": name, "patient": scan.patient_id, "series_uid": scan.id}
         row |= _cut(groups[number], hu, affine, name, output)
@@ -170,23 +172,6 @@ def _groups(scan: Scan, image: sitk.Image) -> list[Group]:
     if image.GetPixelID() != sitk.sitkInt16:
         raise ValueError(f"must hold HU of 16 bits, got {image.GetPixelIDTypeAsString()}")
     return group_nodules(read_outlines(file, scan.id), image.GetSize()[::-1], affine_of(image))
-
-
-def _own_groups(
-    annotations: tuple[Annotation, ...], centres: list[NDArray[np.float64]]
-) -> dict[Annotation, int | None]:
-    """Give each listed nodule the nearest group within its radius; nearest pairs first."""
-    pairs = sorted(
-        (float(np.linalg.norm(centre - nodule.centre_lps_mm)), nodule.line, number)
-        for nodule in annotations
-        for number, centre in enumerate(centres)
-        if np.linalg.norm(centre - nodule.centre_lps_mm) < nodule.diameter_mm / 2
-    )
-    own: dict[int, int] = {}
-    for _, line, number in pairs:
-        if line not in own and number not in own.values():
-            own[line] = number
-    return {nodule: own.get(nodule.line) for nodule in annotations}
 
 
 def _cut(

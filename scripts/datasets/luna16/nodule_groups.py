@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.datasets.contract import Point
 from scripts.datasets.luna16.agreement import Voxels, match_findings
 from scripts.datasets.luna16.outlines import Outlines, ReaderNodule, reader_voxels
 from scripts.volumes.geometry import index_to_world
 
 Shape = tuple[int, int, int]
+Centre = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -24,13 +28,16 @@ class Group:
         voxels: sorted flat indices of the voxels of any reader.
         votes: number of readers of each of them.
         centre_mm: centroid of these voxels in LPS mm.
+        listed_centre_mm: mean of the centroids of the readers, which is how LUNA16's list places a
+            nodule.
     """
 
     nodules: tuple[ReaderNodule, ...]
     outlined: tuple[Voxels, ...]
     voxels: Voxels
     votes: NDArray[np.int64]
-    centre_mm: tuple[float, float, float]
+    centre_mm: Centre
+    listed_centre_mm: Centre
 
     def agreed(self, readers: int) -> Voxels:
         """Return the voxels that at least so many readers outlined."""
@@ -59,8 +66,39 @@ def group_nodules(
         chosen = [drawn[member] for member in members]
         outlined = tuple(findings[i][1] for i in chosen)
         voxels, votes = np.unique(np.concatenate(outlined), return_counts=True)
-        index = np.array(np.unravel_index(voxels, shape_zyx)).mean(axis=1)
-        x, y, z = index_to_world(index[::-1], affine_lps).tolist()
         nodules = tuple(every[i][1] for i in chosen)
-        groups.append(Group(nodules, outlined, voxels, votes, (x, y, z)))
+        centres = [_centroid(one, shape_zyx, affine_lps) for one in (voxels, *outlined)]
+        x, y, z = np.mean(centres[1:], axis=0).tolist()
+        groups.append(Group(nodules, outlined, voxels, votes, centres[0], (x, y, z)))
     return sorted(groups, key=lambda group: group.centre_mm[::-1])
+
+
+def match_listed(
+    listed: Sequence[Point], centres_mm: Sequence[NDArray[np.float64]]
+) -> dict[int, int]:
+    """Give each listed nodule the nearest group within its radius; nearest pairs first.
+
+    Args:
+        listed: centre in LPS mm and diameter of each nodule.
+        centres_mm: :attr:`Group.listed_centre_mm` of each group, in the same frame.
+
+    Returns:
+        Number of the listed nodule -> number of its group; those without one are missing.
+    """
+    pairs = sorted(
+        (distance, row, group)
+        for row, point in enumerate(listed)
+        for group, centre in enumerate(centres_mm)
+        if (distance := math.dist(point[:3], centre)) < point[3] / 2
+    )
+    own: dict[int, int] = {}
+    for _, row, group in pairs:
+        if row not in own and group not in own.values():
+            own[row] = group
+    return own
+
+
+def _centroid(voxels: Voxels, shape_zyx: Shape, affine_lps: NDArray[np.float64]) -> Centre:
+    index = np.array(np.unravel_index(voxels, shape_zyx)).mean(axis=1)
+    x, y, z = index_to_world(index[::-1], affine_lps).tolist()
+    return x, y, z

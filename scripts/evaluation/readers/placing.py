@@ -8,6 +8,7 @@ the right z tells which is which. A scan with a single listed nodule is shifted 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.datasets.contract import Point
-from scripts.datasets.luna16.nodule_groups import Group
+from scripts.datasets.luna16.nodule_groups import Group, match_listed
 
 Array = NDArray[np.float64]
 
@@ -51,13 +52,15 @@ def place(
     """
     if known is not None:
         direction, origin = known
-        return Placement(direction, origin, True, _own(listed, _moved(groups, direction, origin)))
+        return Placement(
+            direction, origin, True, match_listed(listed, _moved(groups, direction, origin))
+        )
     best = Placement(1, (0.0, 0.0), False, {})
     best_score = (0, 0.0)
     for direction, shift in _shifts(listed, groups):
         centres = _moved(groups, direction, shift)
-        own = _own(listed, centres)
-        distances = [_distance(listed[row], centres[group]) for row, group in own.items()]
+        own = match_listed(listed, centres)
+        distances = [math.dist(listed[row][:3], centres[group]) for row, group in own.items()]
         score = (len(own), -sum(distances))
         if score > best_score:
             best, best_score = Placement(direction, shift, False, own), score
@@ -85,8 +88,8 @@ def _shifts(
     for direction in (1, -1):
         for x, y, z, diameter in listed:
             for group in groups:
-                if abs(group.centre_mm[2] - z) < diameter / 2:
-                    shift = np.array([x, y]) - direction * np.array(group.centre_mm[:2])
+                if abs(group.listed_centre_mm[2] - z) < diameter / 2:
+                    shift = np.array([x, y]) - direction * np.array(group.listed_centre_mm[:2])
                     yield direction, (float(shift[0]), float(shift[1]))
 
 
@@ -95,7 +98,7 @@ def _refined(placement: Placement, listed: Sequence[Point], groups: Sequence[Gro
     if not placement.own:
         return placement
     x, y = np.median(_shifts_of(placement, listed, groups), axis=0).tolist()
-    own = _own(listed, _moved(groups, placement.direction, (x, y)))
+    own = match_listed(listed, _moved(groups, placement.direction, (x, y)))
     return Placement(placement.direction, (x, y), False, own)
 
 
@@ -103,33 +106,10 @@ def _shifts_of(
     placement: Placement, listed: Sequence[Point], groups: Sequence[Group]
 ) -> list[Array]:
     """Return the shift in x and y of each listed nodule that has a group."""
-    return [
-        np.array(listed[row][:2]) - placement.direction * np.array(groups[group].centre_mm[:2])
-        for row, group in placement.own.items()
-    ]
+    pairs = [(listed[row], groups[group].listed_centre_mm) for row, group in placement.own.items()]
+    return [np.array(point[:2]) - placement.direction * np.array(c[:2]) for point, c in pairs]
 
 
 def _moved(groups: Sequence[Group], direction: int, origin_mm: tuple[float, float]) -> list[Array]:
-    return [
-        np.array([*(direction * np.array(group.centre_mm[:2]) + origin_mm), group.centre_mm[2]])
-        for group in groups
-    ]
-
-
-def _distance(point: Point, centre: Array) -> float:
-    return float(np.linalg.norm(np.array(point[:3]) - centre))
-
-
-def _own(listed: Sequence[Point], centres: Sequence[Array]) -> dict[int, int]:
-    """Give each listed nodule the nearest group within its radius; nearest pairs first."""
-    pairs = sorted(
-        (distance, row, group)
-        for row, point in enumerate(listed)
-        for group, centre in enumerate(centres)
-        if (distance := _distance(point, centre)) < point[3] / 2
-    )
-    own: dict[int, int] = {}
-    for _, row, group in pairs:
-        if row not in own and group not in own.values():
-            own[row] = group
-    return own
+    centres = np.array([group.listed_centre_mm for group in groups]).reshape(-1, 3)
+    return list(centres * (direction, direction, 1) + (*origin_mm, 0))

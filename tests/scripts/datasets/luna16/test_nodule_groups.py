@@ -1,6 +1,6 @@
 import numpy as np
 
-from scripts.datasets.luna16.nodule_groups import group_nodules
+from scripts.datasets.luna16.nodule_groups import group_nodules, match_listed
 from scripts.datasets.luna16.outlines import Outline, ReaderNodule
 from tests.scripts.evaluation.readers.made_up import AFFINE, SHAPE, groups, nodule, outlines
 
@@ -16,6 +16,21 @@ def test_groups_then_from_feet_to_head_with_votes_and_centre():
     assert [len(v) for v in second.outlined] == [162, 162]
     assert (len(second.voxels), len(second.agreed(2)), len(second.agreed(3))) == (180, 144, 0)
     assert np.array_equal(second.agreed(1), second.voxels)
+
+
+def test_centre_of_the_list_then_the_mean_of_the_readers_and_not_of_their_voxels():
+    small = [nodule(name, 20, 20, (6,), half=2) for name in ("a", "b", "c")]
+    large = nodule("d", 24, 20, (5, 6, 7), half=6)
+    (group,) = groups(*([one] for one in (*small, large)))
+    assert group.listed_centre_mm == (10.5, 10.0, -88.0)
+    assert group.centre_mm == (12.0, 10.0, -88.0)
+
+
+def test_listed_nodules_then_each_the_nearest_group_within_its_radius():
+    centres = [np.array([0.0, 0, 0]), np.array([10.0, 0, 0])]
+    listed = [(1.0, 0.0, 0.0, 8.0), (0.5, 0.0, 0.0, 8.0), (13.0, 0.0, 0.0, 7.0)]
+    assert match_listed(listed, centres) == {1: 0, 2: 1}
+    assert match_listed([(13.0, 0.0, 0.0, 6.0)], centres) == {}
 
 
 def test_nodule_without_a_voxel_then_in_no_group():
