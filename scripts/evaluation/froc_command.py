@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from scripts.storage.options import check_whole
 
 LISTS = ("annotations.csv", "annotations_excluded.csv", "seriesuids.csv")
 _NAMED = 3  # unknown series named in the error
+_PATH_HASH = re.compile(r"-[0-9a-f]{8}$")  # that predict appends to names which several files share
 
 
 def froc(
@@ -145,8 +147,8 @@ def assign(
 ) -> dict[str, list[Candidate]]:
     """Return the candidates of each scan.
 
-    A DICOM series is also known by the name that ``predict`` gives it, which is derived from its
-    UID.
+    A scan is also known by the name that ``predict`` gives its study: of a DICOM series derived
+    from its UID, of a file with a hash of its path if others have its name.
 
     Args:
         candidates: of any scans.
@@ -154,16 +156,21 @@ def assign(
         name: of the candidates' file.
 
     Raises:
-        ValueError: for candidates of other scans, naming the first of these.
+        ValueError: for candidates of other scans, naming the first of these; for two studies of
+            one scan.
     """
     own = {**{nameless(uid): uid for uid in series}, **{uid: uid for uid in series}}
     assigned: dict[str, list[Candidate]] = defaultdict(list)
+    names_of: dict[str, set[str]] = defaultdict(set)
     unknown: dict[str, None] = {}
     for candidate in candidates:
-        if candidate.series_uid in own:
-            assigned[own[candidate.series_uid]].append(candidate)
-        else:
-            unknown[candidate.series_uid] = None
+        listed = candidate.series_uid
+        uid = own.get(listed) or own.get(_PATH_HASH.sub("", listed))
+        if uid is None:
+            unknown[listed] = None
+            continue
+        assigned[uid].append(candidate)
+        names_of[uid].add(listed)
     if unknown:
         names = ", ".join(list(unknown)[:_NAMED])
         more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
@@ -171,6 +178,12 @@ def assign(
             f"candidates: {name} has candidates of {len(unknown)} series that the list of scans "
             f"does not have: {names}{more}; give the list of the predicted scans with --seriesuids"
         )
+    for uid, names_in_file in names_of.items():
+        if len(names_in_file) > 1:
+            raise ValueError(
+                f"candidates: {name} has two studies of the scan {uid}: "
+                f"{' and '.join(sorted(names_in_file))}; keep the candidates of one"
+            )
     return assigned
 
 

@@ -87,6 +87,13 @@ def test_name_that_predict_gives_a_dicom_series_then_its_uid():
     assert list(assigned) == [ONE]
 
 
+def test_name_that_predict_gives_one_of_several_files_then_its_uid_and_two_of_a_scan_refused():
+    found = [Candidate(f"{ONE}-0a1b2c3d", (0, 0, 0), 0.5), Candidate(TWO, (0, 0, 0), 0.5)]
+    assert list(assign(found, [ONE, TWO], "mine.csv")) == [ONE, TWO]
+    with pytest.raises(ValueError, match=f"two studies of the scan {ONE}: "):
+        assign([*found, Candidate(ONE, (0, 0, 0), 0.5)], [ONE, TWO], "mine.csv")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
