@@ -31,11 +31,24 @@ def headline(summary: Mapping[str, Any], *, case: str = "scan") -> list[str]:
         ]
     dice, hits = figures["dice_per_nodule_mean"], figures["nodules_detected_share"]
     false = figures["false_positives_per_scan_mean"]
-    return [
+    counts = summary["counts"]
+    where = "" if counts["series_whole"] == counts["series"] else ", on the evaluated slices"
+    lines = [
         f"Dice per nodule: {with_interval(dice)} ({_basis(dice, 'nodules')})",
         f"nodules detected: {with_interval(hits)}",
-        f"false positives per {case}: {with_interval(false)} ({_basis(false, f'{case}s')})",
+        f"false positives per {case}{where}: {with_interval(false)} ({_basis(false, f'{case}s')})",
     ]
+    if (cpm := cpm_of(summary)) is not None:
+        lines.append(f"CPM of LUNA16: {with_interval(cpm)}")
+    return lines
+
+
+def cpm_of(summary: Mapping[str, Any]) -> Entry | None:
+    """Return LUNA16's score of whole scans as a figure; None where it was not computed."""
+    froc = summary.get("froc") or {}
+    if froc.get("cpm") is None:
+        return None
+    return {"value": froc["cpm"], "interval_95": froc.get("cpm_interval_95")}
 
 
 def with_interval(entry: Entry, *, digits: int = 3) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from scripts.datasets.shares import PARTITIONS
 from scripts.evaluation.figures.summary import NODULE_HEADLINES
 from scripts.release.evidence import Evidence
-from scripts.release.headline import PER_CLASS, groups, headline, with_interval
+from scripts.release.headline import PER_CLASS, cpm_of, groups, headline, with_interval
 from scripts.release.wording import (
     UNRECORDED,
     input_of,
@@ -57,6 +57,8 @@ def eval_metrics(evidence: Evidence) -> dict[str, Any]:
     for key in _main_figures(figures):
         metrics[key] = figures[key]["value"]
         metrics[f"{key}_interval_95"] = figures[key]["interval_95"]
+    if (cpm := cpm_of(evidence.summary)) is not None:
+        metrics |= {"cpm": cpm["value"], "cpm_interval_95": cpm["interval_95"]}
     return {**metrics, "test_patients": counts["patients"], "test_cases": counts["series"]}
 
 

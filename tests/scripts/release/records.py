@@ -70,7 +70,7 @@ def summary_of(run: Path, **changes: Any) -> dict[str, Any]:
         "warnings": [],
         "remarks": [],
         "figures": {name: figure(0.8) for name in (*NODULE_HEADLINES, *names)},
-        "counts": {"patients": 2, "series": 4, "slices": 9},
+        "counts": {"patients": 2, "series": 4, "slices": 9, "series_whole": 4},
         "definitions": nodule_definitions(5),
         "cases": {"evaluated": 4, "of_training": 0, "of_validation": 0, "of_test": 4}
         | {"not_evaluated": 0},
@@ -87,7 +87,9 @@ def summary_of(run: Path, **changes: Any) -> dict[str, Any]:
         "provenance": {"command": "/secret/command", "versions": {"torch": "2.1"}},
     }
     for name, entries in changes.items():
-        summary[name] = {**summary[name], **entries} if isinstance(entries, dict) else entries
+        summary[name] = (
+            {**(summary.get(name) or {}), **entries} if isinstance(entries, dict) else entries
+        )
     return summary
 
 

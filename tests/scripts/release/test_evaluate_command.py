@@ -44,7 +44,7 @@ def test_further_scans_then_figures_and_those_of_the_training_are_counted(
     assert summary["data"]["split"] == {"kind": "test_only", "seed": 0}
     assert summary["data"]["label"] == "masks"
     assert "Dice per nodule: " in done.stdout
-    assert "false positives per scan: " in done.stdout
+    assert "false positives per scan, on the evaluated slices: " in done.stdout
     assert f"note: {numbers['training']} of {sum(numbers.values())} scans" in done.stdout
 
 

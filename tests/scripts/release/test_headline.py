@@ -18,8 +18,20 @@ NODULES = {
 }
 
 
+WHOLE = {"series": 4, "series_whole": 4}
+
+
+def test_slices_then_false_positives_are_those_on_slices_and_whole_scans_have_a_cpm():
+    counts = {"series": 4, "series_whole": 1}
+    *_, false = headline({"figures": NODULES, "counts": counts, "froc": {"not_computed": "why"}})
+    assert false.startswith("false positives per scan, on the evaluated slices: 3.500")
+    froc = {"cpm": 0.75, "cpm_interval_95": [0.7, 0.8]}
+    *_, cpm = headline({"figures": NODULES, "counts": WHOLE, "froc": froc})
+    assert cpm == "CPM of LUNA16: 0.750 (95 % interval 0.700 to 0.800)"
+
+
 def test_nodules_then_dice_with_detections_and_false_positives():
-    dice, detected, false = headline({"figures": NODULES}, case="crop")
+    dice, detected, false = headline({"figures": NODULES, "counts": WHOLE}, case="crop")
     assert dice == (
         "Dice per nodule: 0.500 (95 % interval 0.100 to 0.900) (12 nodules of 5 patients)"
     )

@@ -93,6 +93,10 @@ def test_metrics_then_figures_intervals_and_their_basis(tmp_path):
     assert metrics["nodules_detected_share_interval_95"] == pytest.approx([0.7, 0.9])
     assert metrics["false_positives_per_scan_mean"] == 0.8
     assert (metrics["test_patients"], metrics["test_cases"]) == (2, 4)
+    assert "cpm" not in metrics
+    scored = evidence_of(tmp_path / "scored", froc={"cpm": 0.6, "cpm_interval_95": [0.5, 0.7]})
+    assert eval_metrics(scored)["cpm_interval_95"] == [0.5, 0.7]
+    assert "**CPM of LUNA16: 0.600 (95 % interval 0.500 to 0.700)**" in card_of(scored)
 
 
 def test_description_then_network_strategy_start_and_data(tmp_path):
