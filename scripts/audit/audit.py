@@ -42,7 +42,7 @@ from scripts.audit.static_values import DATA, path_sign
 from scripts.bundle.compose import META, Composition, compose
 from scripts.bundle.config_files import Read, load, normalized
 from scripts.storage.files import write_json
-from scripts.storage.options import check_choice
+from scripts.storage.options import check_choice, read_words
 
 CONFIGS = (".json", ".yaml", ".yml")
 NO_CONFIG = ("metadata", "large_files", "data_license")
@@ -86,7 +86,7 @@ def audit(
     """
     check_choice("fail_on", fail_on, THRESHOLDS)
     check_choice("policy", policy, POLICIES)
-    first, second = (_listed(given) for given in (config, diff))
+    first, second = (list(read_words("config", given)) for given in (config, diff))
     if bool(first) == bool(second):
         raise ValueError("config: give --config FILE [FILE ...], a folder or a zip; or --diff A B")
     if second:
@@ -109,14 +109,6 @@ def _read_overrides(words: Sequence[str]) -> dict[str, Any]:
     """Read ``id=value`` words, values as on MONAI's command line."""
     pairs = [word.partition("=") for word in words]
     return {normalized(name.strip()): DefaultParseValue(value) for name, _, value in pairs}
-
-
-def _listed(given: str | Sequence[str]) -> list[str]:
-    """Return an option's files as a list; commas separate files, as in MONAI's options."""
-    if isinstance(given, str):
-        is_one = Path(given).exists() or "," not in given
-        return [given] if is_one else [part.strip(" '\"[]") for part in given.split(",")]
-    return [str(one) for one in given]
 
 
 def _print_difference(sides: Sequence[str], json: str | None) -> list[Finding]:

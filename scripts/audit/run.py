@@ -18,6 +18,7 @@ from scripts.bundle.config_files import files_below, load
 from scripts.bundle.ids import TRACKING_IDS
 from scripts.bundle.launch import check_ids, check_values, check_workflow, refuse_none, run_monai
 from scripts.bundle.values import Values, as_word, values_of
+from scripts.storage.options import read_words
 
 CONFIG_OF = {
     "training": "train",
@@ -60,7 +61,7 @@ def run_bundle(
     folder = Path(bundle)
     given = dict(_split(str(word)) for word in overrides)
     config, config_id = find_config(folder, str(run_id))
-    files = [str(config), *_files(config_file)]
+    files = [str(config), *read_words("config_file", config_file)]
     check = check_foreign_argument if brings_python(folder) else check_argument
     check_ids(files, given, check_argument=check)
     values = values_of(files)
@@ -104,13 +105,6 @@ def _word(word: str, value: Any) -> str:
     """Return the word that MONAI reads as a value: the given one, if it is read so."""
     read = DefaultParseValue(word)
     return word if type(read) is type(value) and read == value else as_word(value)
-
-
-def _files(given: str | Sequence[str]) -> list[str]:
-    """Return the overlays as a list; commas separate files, as in MONAI's options."""
-    if isinstance(given, str):
-        return [part.strip(" '\"[]") for part in given.split(",") if part]
-    return [str(one) for one in given]
 
 
 def find_config(folder: Path, run_id: str) -> tuple[Path, str]:

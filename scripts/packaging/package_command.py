@@ -25,6 +25,7 @@ from scripts.packaging.weights import check_ports, trained_network, weights_file
 from scripts.packaging.zip_writer import write_zip
 from scripts.storage.files import PART, clear_leftovers, write_bytes, write_json, write_text
 from scripts.storage.locks import locked
+from scripts.storage.options import read_words
 from scripts.storage.output_folder import claim_output
 
 logger = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ def package(
         ValueError: for weights of another network, or a config that would not run elsewhere.
     """
     folder, target = Path(bundle), Path(output)
-    files = [config_file] if isinstance(config_file, str) else list(config_file)
+    files = list(read_words("config_file", config_file))
     wanted = {"torchscript": with_torchscript, "with_onnx": with_onnx}
     check_bundle(folder)
     check_targets(target, model_url)

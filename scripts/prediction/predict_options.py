@@ -13,7 +13,7 @@ import torch
 
 from scripts.bundle.config_files import advice_on_absent
 from scripts.prediction.products import PRODUCTS, USUAL
-from scripts.storage.options import check_choice
+from scripts.storage.options import check_choice, read_words
 
 GEOMETRIES = ("refuse", "resample")
 NODULE = "nodule"  # the kind of segment whose suspicion is asked for
@@ -75,25 +75,6 @@ class Options:
         return {**others, **names}
 
 
-def words_of(name: str, value: object) -> tuple[str, ...]:
-    """Read a list from the command line: ``a,b``, ``["a", "b"]`` or one word.
-
-    Raises:
-        ValueError: for anything else.
-
-    Example:
-        >>> words_of("flips", "x, y"), words_of("flips", ("x",)), words_of("flips", None)
-        (('x', 'y'), ('x',), ())
-    """
-    if value is None or value == "":
-        return ()
-    if isinstance(value, (str, Path)):
-        return tuple(word.strip() for word in str(value).split(",") if word.strip())
-    if isinstance(value, Sequence) and all(isinstance(word, (str, Path)) for word in value):
-        return tuple(map(str, value))
-    raise ValueError(f"{name}: must be words separated by commas, got {value!r}")
-
-
 def check_flips(value: object) -> tuple[str, ...]:
     """Read the axes to flip.
 
@@ -101,7 +82,7 @@ def check_flips(value: object) -> tuple[str, ...]:
         ValueError: for anything but x and y; z cannot be flipped, as the network has the slices
             above and below as channels.
     """
-    flips = words_of("flips", value)
+    flips = read_words("flips", value)
     if len(set(flips)) < len(flips) or not set(flips) <= {"x", "y"}:
         raise ValueError(f"flips: must be x, y or x,y, got {','.join(flips)!r}")
     return tuple(sorted(flips))
@@ -137,7 +118,7 @@ def check_products(value: object, *, rtstruct: bool = False) -> tuple[str, ...]:
     Raises:
         ValueError: for an unknown name.
     """
-    asked = words_of("products", value) or USUAL
+    asked = read_words("products", value) or USUAL
     unknown = [name for name in asked if name not in PRODUCTS]
     if unknown:
         raise ValueError(f"products: must be of {', '.join(PRODUCTS)}, got {', '.join(unknown)}")
@@ -151,7 +132,7 @@ def check_files(name: str, value: object) -> tuple[str, ...]:
     Raises:
         FileNotFoundError: naming the first that does not.
     """
-    files = words_of(name, value)
+    files = read_words(name, value)
     for file in files:
         if not os.path.isfile(file):
             raise FileNotFoundError(f"{name}: no such file: {file}; {advice_on_absent(Path(file))}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from pathlib import Path
 
 TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 NULLS = ("null", "none")
@@ -45,6 +46,33 @@ def read_truth(name: str, value: object) -> bool:
     if word not in TRUTHS:
         raise ValueError(f"{name}: must be true, false, yes, no, 1 or 0, got {value!r}")
     return TRUTHS[word]
+
+
+def read_words(name: str, value: object) -> tuple[str, ...]:
+    """Read a list from the command line: ``a,b``, ``["a", "b"]`` or one word.
+
+    An existing file whose name has a comma is one word.
+
+    Raises:
+        ValueError: for anything else.
+
+    Example:
+        >>> read_words("flips", "x, y"), read_words("flips", ("x",)), read_words("flips", None)
+        (('x', 'y'), ('x',), ())
+        >>> read_words("config_file", "['a.json','b.json']")
+        ('a.json', 'b.json')
+    """
+    if value is None or value == "":
+        return ()
+    if isinstance(value, (str, Path)):
+        text = str(value)
+        if os.path.exists(text):
+            return (text,)
+        words = (word.strip(" '\"[]") for word in text.split(","))
+        return tuple(word for word in words if word)
+    if isinstance(value, Sequence) and all(isinstance(word, (str, Path)) for word in value):
+        return tuple(map(str, value))
+    raise ValueError(f"{name}: must be words separated by commas, got {value!r}")
 
 
 def is_null(value: object) -> bool:

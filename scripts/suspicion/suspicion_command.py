@@ -15,7 +15,7 @@ from scripts.datasets.contract import DataSet
 from scripts.datasets.known import data_set_class
 from scripts.storage.files import write_json
 from scripts.storage.locks import claimed
-from scripts.storage.options import check_choice, check_whole, read_truth
+from scripts.storage.options import check_choice, check_whole, read_truth, read_words
 from scripts.storage.output_folder import writing_into
 from scripts.suspicion.classifier_file import MEANING, write_classifier
 from scripts.suspicion.crops import write_crops
@@ -89,8 +89,8 @@ def suspicion(
     chosen, folder = _data_set(data_set, outlines), Path(str(output))
     if chosen is None and (models or encoder_weights or classifiers or read_truth("crops", crops)):
         raise ValueError("data_set: outlines has no CTs, which networks and crops need")
-    networks = [Network.of_model(path) for path in _paths(models)]
-    trained = [read_model(path) for path in _paths(classifiers)]
+    networks = [Network.of_model(path) for path in read_words("models", models)]
+    trained = [read_model(path) for path in read_words("classifiers", classifiers)]
     encoder = Network.of_encoder(str(encoder_weights)) if encoder_weights else None
     with claimed(folder), writing_into(folder):
         found = _read(chosen, str(source), jobs)
@@ -110,12 +110,6 @@ def suspicion(
         if trained:
             experiment.run_classifiers(trained)
         _write(folder, experiment, found, rule, seed)
-
-
-def _paths(value: object) -> list[str]:
-    """Split file names at commas."""
-    parts = value if isinstance(value, (list, tuple)) else str(value or "").split(",")
-    return [str(part).strip() for part in parts if str(part).strip()]
 
 
 def _data_set(name: str, outlines: str | None) -> DataSet | None:

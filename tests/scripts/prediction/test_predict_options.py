@@ -10,8 +10,8 @@ from scripts.prediction.predict_options import (
     check_products,
     check_suspicion,
     check_threshold,
-    words_of,
 )
+from scripts.storage.options import read_words
 from tests.scripts.prediction.measures.test_suspicion import write
 
 
@@ -60,7 +60,7 @@ def test_missing_overlay_then_the_valid_ones_named(tmp_path):
 
 def test_numbers_where_words_belong_then_refused():
     with pytest.raises(ValueError, match="config_file: must be words"):
-        words_of("config_file", [1, 2])
+        read_words("config_file", [1, 2])
 
 
 def test_record_then_names_no_folder(tmp_path):
