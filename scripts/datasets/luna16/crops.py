@@ -110,7 +110,7 @@ def cut_series(task: tuple[Scan, str, Path]) -> SeriesCrops:
     hu, affine = sitk.GetArrayViewFromImage(image), affine_of(image)
     annotations = scan.details.annotations
     listed = [(*annotation.centre_lps_mm, annotation.diameter_mm) for annotation in annotations]
-    own = match_listed(listed, [np.array(group.listed_centre_mm) for group in groups])
+    own = match_listed(listed, groups, [np.array(group.listed_centre_mm) for group in groups])
     rows, problems = [], []
     for annotation, number in ((one, own.get(k)) for k, one in enumerate(annotations)):
         if number is None:

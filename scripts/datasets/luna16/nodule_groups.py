@@ -16,6 +16,7 @@ from scripts.volumes.geometry import index_to_world
 
 Shape = tuple[int, int, int]
 Centre = tuple[float, float, float]
+LISTED_READERS = 3  # LUNA16 lists nodules that at least so many readers accepted
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,11 @@ class Group:
     votes: NDArray[np.int64]
     centre_mm: Centre
     listed_centre_mm: Centre
+
+    @property
+    def is_listable(self) -> bool:
+        """Whether enough readers outlined it for LUNA16's list."""
+        return len(self.nodules) >= LISTED_READERS
 
     def agreed(self, readers: int) -> Voxels:
         """Return the voxels that at least so many readers outlined."""
@@ -74,25 +80,28 @@ def group_nodules(
 
 
 def match_listed(
-    listed: Sequence[Point], centres_mm: Sequence[NDArray[np.float64]]
+    listed: Sequence[Point], groups: Sequence[Group], centres_mm: Sequence[NDArray[np.float64]]
 ) -> dict[int, int]:
-    """Give each listed nodule the nearest group within its radius; nearest pairs first.
+    """Give each listed nodule the nearest group within its radius.
+
+    Nearest pairs first, but groups of enough readers for the list before the others.
 
     Args:
         listed: centre in LPS mm and diameter of each nodule.
-        centres_mm: :attr:`Group.listed_centre_mm` of each group, in the same frame.
+        groups: the groups of the series.
+        centres_mm: :attr:`Group.listed_centre_mm` of each group, in the frame of ``listed``.
 
     Returns:
         Number of the listed nodule -> number of its group; those without one are missing.
     """
     pairs = sorted(
-        (distance, row, group)
+        (not groups[group].is_listable, distance, row, group)
         for row, point in enumerate(listed)
         for group, centre in enumerate(centres_mm)
         if (distance := math.dist(point[:3], centre)) < point[3] / 2
     )
     own: dict[int, int] = {}
-    for _, row, group in pairs:
+    for _, _, row, group in pairs:
         if row not in own and group not in own.values():
             own[row] = group
     return own

@@ -53,15 +53,16 @@ def place(
     if known is not None:
         direction, origin = known
         return Placement(
-            direction, origin, True, match_listed(listed, _moved(groups, direction, origin))
+            direction, origin, True, match_listed(listed, groups, _moved(groups, direction, origin))
         )
     best = Placement(1, (0.0, 0.0), False, {})
-    best_score = (0, 0.0)
+    best_score = (0, 0, 0.0)
     for direction, shift in _shifts(listed, groups):
         centres = _moved(groups, direction, shift)
-        own = match_listed(listed, centres)
+        own = match_listed(listed, groups, centres)
         distances = [math.dist(listed[row][:3], centres[group]) for row, group in own.items()]
-        score = (len(own), -sum(distances))
+        listable = sum(groups[group].is_listable for group in own.values())
+        score = (len(own), listable, -sum(distances))
         if score > best_score:
             best, best_score = Placement(direction, shift, False, own), score
     return _refined(best, listed, groups)
@@ -98,7 +99,7 @@ def _refined(placement: Placement, listed: Sequence[Point], groups: Sequence[Gro
     if not placement.own:
         return placement
     x, y = np.median(_shifts_of(placement, listed, groups), axis=0).tolist()
-    own = match_listed(listed, _moved(groups, placement.direction, (x, y)))
+    own = match_listed(listed, groups, _moved(groups, placement.direction, (x, y)))
     return Placement(placement.direction, (x, y), False, own)
 
 

@@ -27,10 +27,11 @@ def test_centre_of_the_list_then_the_mean_of_the_readers_and_not_of_their_voxels
 
 
 def test_listed_nodules_then_each_the_nearest_group_within_its_radius():
+    found = groups([nodule("a", 20, 20, (2,)), nodule("b", 40, 20, (2,))])
     centres = [np.array([0.0, 0, 0]), np.array([10.0, 0, 0])]
     listed = [(1.0, 0.0, 0.0, 8.0), (0.5, 0.0, 0.0, 8.0), (13.0, 0.0, 0.0, 7.0)]
-    assert match_listed(listed, centres) == {1: 0, 2: 1}
-    assert match_listed([(13.0, 0.0, 0.0, 6.0)], centres) == {}
+    assert match_listed(listed, found, centres) == {1: 0, 2: 1}
+    assert match_listed([(13.0, 0.0, 0.0, 6.0)], found, centres) == {}
 
 
 def test_nodule_without_a_voxel_then_in_no_group():

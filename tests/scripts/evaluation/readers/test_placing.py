@@ -36,6 +36,15 @@ def test_single_nodule_then_shifted_exactly_onto_the_one_at_its_z(three):
     np.testing.assert_allclose(placed.origin_mm, ORIGIN)
 
 
+def test_nodule_of_too_few_readers_for_the_list_then_only_if_there_is_no_other():
+    three_readers = [[nodule(name, 20, 20, (2, 3))] for name in ("a", "b", "c")]
+    found = groups(*three_readers, [nodule("d", 40, 40, (2, 3))], [nodule("e", 40, 40, (8,))])
+    nearer = [k for k, group in enumerate(found) if len(group.nodules) == 3]
+    (x, y), z = ORIGIN, found[nearer[0]].centre_mm[2]
+    assert place([(x, y, z, 8.0)], found).own == {0: nearer[0]}
+    assert place([(x, y, found[-1].centre_mm[2], 8.0)], found).own == {0: 2}
+
+
 def test_position_that_is_known_then_used_with_the_error_of_the_estimate(three):
     points = [(x + 0.5, y, z, d) for x, y, z, d in listed(three)]
     placed = place(points, three, (1, ORIGIN))
