@@ -18,8 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from scripts.datasets.luna16.annotations import SYNONYMS, numbers
-from scripts.storage.csv_files import read_csv
+from scripts.storage.csv_files import SERIES_UID, read_csv
 from scripts.storage.files import write_csv
 from scripts.volumes.geometry import index_to_world
 
@@ -121,9 +120,9 @@ def read_candidates(path: str | Path) -> list[Candidate]:
     """
     path = Path(path)
     candidates = []
-    for row in read_csv(path, COLUMNS, synonyms=SYNONYMS):
+    for row in read_csv(path, COLUMNS, synonyms=SERIES_UID):
         try:
-            x, y, z, probability = numbers(row, COLUMNS[1:])
+            x, y, z, probability = row.numbers(COLUMNS[1:])
             if not (uid := row.get("seriesuid")):
                 raise ValueError("seriesuid is empty")
         except ValueError as error:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+# other names, in tables of series, of the column seriesuid
+SERIES_UID = dict.fromkeys(("series_uid", "SeriesInstanceUID", "uid"), "seriesuid")
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,28 @@ class Row:
             row = ",".join(self.cells)
             raise ValueError(f"must have {len(self.header)} cells, got {len(self.cells)}: {row!r}")
         return dict(zip(self.header, self.cells, strict=True))
+
+    def numbers(self, columns: Sequence[str]) -> list[float]:
+        """Return the cells of some columns as finite numbers.
+
+        Raises:
+            ValueError: naming the column and the cell that is not a number, empty, NaN or infinite;
+                for a row of another length than the header.
+
+        Example:
+            >>> Row(2, ("name", "x", "y"), ("a", "1.5", "-2")).numbers(["x", "y"])
+            [1.5, -2.0]
+        """
+        cells, values = self.named(), []
+        for name in columns:
+            try:
+                value = float(cells[name])
+            except ValueError:
+                raise ValueError(f"{name} must be a number, got {cells[name]!r}") from None
+            if not math.isfinite(value):
+                raise ValueError(f"{name} must be finite, got {cells[name]}")
+            values.append(value)
+        return values
 
 
 def read_csv(

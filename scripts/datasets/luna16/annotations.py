@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from scripts.datasets.problems import Problem
-from scripts.storage.csv_files import Row, read_csv
+from scripts.storage.csv_files import SERIES_UID, Row, read_csv
 
 COLUMNS = ("seriesuid", "coordX", "coordY", "coordZ", "diameter_mm")
 LIDC_ROOT = "1.3.6.1.4.1.14519.5.2.1.6279.6001."  # every LIDC-IDRI series uid starts with it
-SYNONYMS = dict.fromkeys(("series_uid", "SeriesInstanceUID", "uid"), "seriesuid")
 UNMEASURED_MM = 10.0  # diameter that LUNA16's evaluation assumes for findings without one
 SAME_PLACE_MM = 1e-3  # rows closer than this, with equal diameters, are duplicates
 
@@ -75,7 +74,7 @@ def read_annotations(path: str | Path, known: KnownSeries) -> AnnotationTable:
     """
     path = Path(path)
     table = AnnotationTable()
-    for row in read_csv(path, COLUMNS, synonyms=SYNONYMS):
+    for row in read_csv(path, COLUMNS, synonyms=SERIES_UID):
         uid = row.get("seriesuid")
         if uid in known.on_disk:
             _add_nodule(table, f"{path.name} row {row.line}", row)
@@ -90,7 +89,7 @@ def read_annotations(path: str | Path, known: KnownSeries) -> AnnotationTable:
 def _add_nodule(table: AnnotationTable, place: str, row: Row) -> None:
     uid = row.get("seriesuid")
     try:
-        x, y, z, diameter = numbers(row)
+        x, y, z, diameter = row.numbers(COLUMNS[1:])
         if diameter <= 0:
             raise ValueError(f"diameter_mm must be above 0, got {diameter:g}")
     except ValueError as error:
@@ -112,29 +111,6 @@ def _same(one: Annotation, other: Annotation) -> bool:
     return distance_mm < SAME_PLACE_MM and difference_mm < SAME_PLACE_MM
 
 
-def numbers(row: Row, columns: Sequence[str] = COLUMNS[1:]) -> list[float]:
-    """Convert cells of a row, by default its centre and its diameter, to finite numbers.
-
-    Raises:
-        ValueError: naming the column and the cell that is not a number, empty, NaN or infinite; for
-            a row of another length than the header.
-
-    Example:
-        >>> numbers(Row(2, COLUMNS, ("1.2", "1.5", "-2", "3", "4")))
-        [1.5, -2.0, 3.0, 4.0]
-    """
-    cells, values = row.named(), []
-    for name in columns:
-        try:
-            value = float(cells[name])
-        except ValueError:
-            raise ValueError(f"{name} must be a number, got {cells[name]!r}") from None
-        if not math.isfinite(value):
-            raise ValueError(f"{name} must be finite, got {cells[name]}")
-        values.append(value)
-    return values
-
-
 def read_patients(path: str | Path) -> dict[str, str]:
     """Read the patient of each series from a CSV with the columns ``seriesuid,patient_id``.
 
@@ -144,7 +120,7 @@ def read_patients(path: str | Path) -> dict[str, str]:
     """
     path = Path(path)
     patients: dict[str, str] = {}
-    for row in read_csv(path, ("seriesuid", "patient_id"), synonyms=SYNONYMS):
+    for row in read_csv(path, ("seriesuid", "patient_id"), synonyms=SERIES_UID):
         uid, patient = row.get("seriesuid"), row.get("patient_id")
         if len(row.cells) != len(row.header) or not uid or not patient:
             raise ValueError(
@@ -194,7 +170,7 @@ def read_findings(path: str | Path, uids: Collection[str]) -> FindingTable:
     if not path.is_file():
         return table
     try:
-        rows = read_csv(path, COLUMNS, synonyms=SYNONYMS)
+        rows = read_csv(path, COLUMNS, synonyms=SERIES_UID)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         table.problems.append(Problem("", path.name, f"not used: {reason}", left_out=False))
@@ -204,7 +180,7 @@ def read_findings(path: str | Path, uids: Collection[str]) -> FindingTable:
         if uid not in uids:
             continue
         try:
-            x, y, z, diameter = numbers(row)
+            x, y, z, diameter = row.numbers(COLUMNS[1:])
         except ValueError as error:
             place = f"{path.name} row {row.line}"
             table.problems.append(Problem(uid, place, str(error), left_out=False))
