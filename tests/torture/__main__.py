@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tests.torture.disks import full_disk, no_permission
 from tests.torture.garbage import damaged_inputs
-from tests.torture.kills import Workplace, killed_commands
+from tests.torture.kills import COMMANDS, Workplace, killed_commands
 
 PARTS = ("kills", "disks", "garbage")
 
@@ -21,6 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="of every random choice")
     parser.add_argument("--kills", type=int, default=3, help="kills of each command")
+    parser.add_argument("--commands", nargs="+", choices=COMMANDS, default=COMMANDS, help="to kill")
     parser.add_argument("--inputs", type=int, default=1000, help="damaged inputs")
     parser.add_argument("--first", type=int, default=0, help="number of the first damaged input")
     parser.add_argument("--keep", type=Path, help="folder for damaged inputs that fail")
@@ -33,7 +34,7 @@ def main() -> int:
             started = time.perf_counter()
             chance = random.Random(f"{options.seed} {part}")
             if part == "kills":
-                found = killed_commands(place, chance, kills=options.kills)
+                found = killed_commands(place, chance, kills=options.kills, names=options.commands)
             elif part == "disks":
                 found = [*full_disk(place), *no_permission(place)]
             else:

@@ -150,8 +150,13 @@ class Workplace:
         return [*words, "--data", "phantoms", "--work", str(out / "work")]
 
 
-def killed_commands(place: Workplace, chance: random.Random, *, kills: int) -> list[str]:
-    """Kill every command at random moments; return what differs from an unbroken run."""
+COMMANDS = ("prepare", "predict", "package", "study", "training")
+
+
+def killed_commands(
+    place: Workplace, chance: random.Random, *, kills: int, names: Sequence[str] = COMMANDS
+) -> list[str]:
+    """Kill commands at random moments; return what differs from an unbroken run."""
     commands = [
         Command("prepare", place.prepare),
         Command("predict", place.predict),
@@ -161,6 +166,8 @@ def killed_commands(place: Workplace, chance: random.Random, *, kills: int) -> l
     ]
     failures = []
     for command in commands:
+        if command.name not in names:
+            continue
         place.folder.joinpath(command.name).mkdir()
         failures += _killed(command, place.folder / command.name, chance, kills)
     return failures
