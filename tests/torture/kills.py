@@ -200,7 +200,7 @@ def _killed(command: Command, folder: Path, chance: random.Random, kills: int) -
     if any(code > 0 for code in codes):
         found.append(f"{said}: exit codes before the last run {codes}")
     shutil.rmtree(folder)
-    print(f"  {said}: {len(found)} differences", flush=True)
+    print("\n".join([f"  {said}: {len(found)} differences", *found]), flush=True)
     return found
 
 
