@@ -302,3 +302,10 @@ def test_the_norm_equals_torch_s_while_it_is_free() -> None:
         assert torch.equal(ours.train(mode)(image), theirs.train(mode)(image))
     for key, tensor in theirs.state_dict().items():
         assert torch.equal(ours.state_dict()[key], tensor)
+
+
+def test_batch_norm_with_a_momentum_of_zero_then_its_statistics_stay():
+    norm = FreezableBatchNorm2d(2, momentum=0.0).train()
+    norm(torch.full((3, 2, 4, 4), 5.0) + torch.arange(4.0))
+    assert norm.running_mean.tolist() == [0, 0]
+    assert norm.running_var.tolist() == [1, 1]

@@ -267,13 +267,13 @@ def _content(path: Path, folder: Path, without: Sequence[str]) -> bytes:
         return bytes(pydicom.dcmread(path).PixelData)
     if path.suffix == ".pt":
         return _tensors(torch.load(path, weights_only=True, map_location="cpu"))
+    if path.suffix not in (".json", ".csv"):
+        return path.read_bytes()
+    text = path.read_text().replace(str(folder.resolve()), "FOLDER")
     if path.suffix == ".json":
-        text = path.read_text().replace(str(folder.resolve()), "FOLDER")
         return json.dumps(_constant(json.loads(text), without), sort_keys=True).encode()
-    if path.suffix == ".csv":
-        rows = list(csv.DictReader(io.StringIO(path.read_text())))
-        return json.dumps(_constant(rows, without), sort_keys=True).encode()
-    return path.read_bytes()
+    rows = list(csv.DictReader(io.StringIO(text)))
+    return json.dumps(_constant(rows, without), sort_keys=True).encode()
 
 
 def _constant(value: Any, without: Sequence[str]) -> Any:
