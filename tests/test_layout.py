@@ -1,6 +1,7 @@
 """Imports run one way, and every folder holds what its name says."""
 
 import ast
+import configparser
 from collections import defaultdict
 from pathlib import Path
 
@@ -94,3 +95,13 @@ def test_bundle_then_holds_what_the_model_zoo_asks_for(bundle):
 def test_module_then_has_a_test_file_of_its_name(path):
     mirrored = ROOT / "tests" / path.relative_to(ROOT)
     assert mirrored.with_name(f"test_{path.stem.strip('_')}.py").is_file()
+
+
+def test_modules_that_make_mutate_changes_then_there_with_their_tests_on_the_list():
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg")
+    changed = settings["mutmut"]["only_mutate"].split()
+    listed = settings["mutmut"]["pytest_add_cli_args_test_selection"].split()
+    own = {f"tests/{Path(name).parent}/test_{Path(name).name}" for name in changed}
+    assert not [name for name in (*changed, *listed) if not (ROOT / name).is_file()]
+    assert not own - set(listed)
