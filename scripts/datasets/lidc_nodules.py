@@ -109,7 +109,7 @@ class LidcNodules(DataSet):
         details = dict(scan.details)
         corner_xy = details.pop("corner_xy", None)
         if self.ratings is not None:
-            from scripts.datasets.luna16.ratings import ratings_of_crop
+            from scripts.datasets.luna16.crop_ratings import ratings_of_crop
             from scripts.volumes.volume import turned
 
             stored = turned(votes, volume.affine_lps, file_affine)  # as the readers' pixels

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from scripts.bundle.model_file import ModelFile
 from scripts.bundle.training_scans import TrainingScans
-from scripts.suspicion.crops import crop_scores
 from scripts.suspicion.cross_validation import Design, cross_validate
 from scripts.suspicion.feature_tables import (
     Row,
@@ -22,9 +21,10 @@ from scripts.suspicion.feature_tables import (
 )
 from scripts.suspicion.figures import Scored, auc
 from scripts.suspicion.network import Network, least_seen
-from scripts.suspicion.nodules import Nodule
 from scripts.suspicion.radiomics import FEATURES, SIZE, predictors
+from scripts.suspicion.rated_nodules import Nodule
 from scripts.suspicion.shape import SHAPE_FEATURES
+from scripts.suspicion.training_crops import crop_scores
 from scripts.volumes.geometry import Floats
 
 SIZE_ONLY, SHAPE, RADIOMICS = "size only", "shape", "radiomics"

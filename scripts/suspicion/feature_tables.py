@@ -14,8 +14,8 @@ from tqdm import tqdm
 from scripts.storage.files import atomic_path
 from scripts.storage.workers import work_through
 from scripts.suspicion.network import Network
-from scripts.suspicion.nodules import Nodule
 from scripts.suspicion.radiomics import radiomics
+from scripts.suspicion.rated_nodules import Nodule
 from scripts.volumes.geometry import Floats
 
 FOLDER = "computed"

@@ -19,7 +19,7 @@ from custom_nets.framing import pad_to_stride
 from custom_nets.unet import TransferUNet
 from scripts.bundle.model_file import read_model, trained_network
 from scripts.bundle.training_scans import TrainingScans
-from scripts.suspicion.nodules import Nodule
+from scripts.suspicion.rated_nodules import Nodule
 from scripts.training.weights.trained_weights import load_weights
 from scripts.transforms.intensity import WindowHU
 from scripts.volumes.geometry import Floats

@@ -18,17 +18,17 @@ from scripts.storage.locks import claimed
 from scripts.storage.options import check_choice, check_whole, read_truth, read_words
 from scripts.storage.output_folder import writing_into
 from scripts.suspicion.classifier_file import MEANING, write_classifier
-from scripts.suspicion.crops import write_crops
 from scripts.suspicion.cross_validation import Design, patient_folds, train_classifier
 from scripts.suspicion.experiment import PREDICTED, Experiment, single_readers
 from scripts.suspicion.feature_tables import Store
 from scripts.suspicion.figures import auc
+from scripts.suspicion.labels import LabelRule
 from scripts.suspicion.network import Network
-from scripts.suspicion.nodules import RatedNodules, read_nodules
 from scripts.suspicion.outlined import read_outlined
 from scripts.suspicion.radiomics import FEATURES, SIZE, predictors
-from scripts.suspicion.ratings import LabelRule
-from scripts.suspicion.report import draw, summarise, write_tables
+from scripts.suspicion.rated_nodules import RatedNodules, read_nodules
+from scripts.suspicion.result_files import draw, summarise, write_tables
+from scripts.suspicion.training_crops import write_crops
 
 OUTLINES = "outlines"
 SOURCES = ("lidc_nodules", "luna16", OUTLINES)

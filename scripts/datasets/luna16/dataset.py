@@ -178,7 +178,7 @@ class Luna16(DataSet):
         Raises:
             ValueError, OSError: see :meth:`find`; without outlines, or for a disk error.
         """
-        from scripts.datasets.luna16.crops import write_crops
+        from scripts.datasets.luna16.nodule_crops import write_crops
 
         if self.outlines is None:
             raise ValueError("outlines: must be given for --crops, got nothing")

@@ -14,7 +14,7 @@ from scripts.prediction.measures.axial_view import axial_view
 from scripts.prediction.predict_options import NODULE
 from scripts.prediction.result import Prediction
 from scripts.suspicion.classifier_file import MEANING, SuspicionClassifier, read_classifier
-from scripts.suspicion.nodules import around
+from scripts.suspicion.rated_nodules import around
 
 DECIMALS = 3
 

@@ -7,8 +7,8 @@ import pytest
 
 from custom_nets.encoders import ENCODERS
 from scripts.suspicion.cross_validation import Design, patient_folds
+from scripts.suspicion.labels import LabelRule
 from scripts.suspicion.radiomics import radiomics
-from scripts.suspicion.ratings import LabelRule
 from tests.custom_nets.tiny import TinyEncoder
 from tests.scripts.suspicion.planted import planted
 

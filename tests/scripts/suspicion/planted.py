@@ -8,7 +8,7 @@ from scripts.phantom.chest.nodules import Nodule as Drawing
 from scripts.phantom.chest.nodules import paint_nodule
 from scripts.phantom.chest.suspicion import draw_looks, draw_ratings
 from scripts.phantom.solids import Grid
-from scripts.suspicion.nodules import Nodule
+from scripts.suspicion.rated_nodules import Nodule
 
 SPACING = (0.8, 0.8, 1.25)
 SHAPE = (26, 40, 40)

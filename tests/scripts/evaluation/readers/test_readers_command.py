@@ -7,7 +7,7 @@ from scripts.datasets.luna16.outlines import Outlines
 from scripts.evaluation.readers.readers_command import readers_luna16
 from tests.scripts.datasets.luna16.cohort import ORIGIN, TinyCohort
 from tests.scripts.datasets.luna16.lidc_files import write_database
-from tests.scripts.datasets.luna16.test_crops import outlined
+from tests.scripts.datasets.luna16.test_nodule_crops import outlined
 from tests.scripts.datasets.luna16.test_outlines import nodule, roi, square, write_xml
 
 LEVELS = [ORIGIN[2] + 2.5 * k for k in range(24)]

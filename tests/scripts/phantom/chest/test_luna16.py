@@ -10,7 +10,7 @@ import pytest
 
 from scripts.datasets.luna16.dataset import Luna16
 from scripts.phantom.chest.luna16 import make_cohort
-from scripts.suspicion.nodules import read_nodules
+from scripts.suspicion.rated_nodules import read_nodules
 from tests.scripts.phantom.conftest import OPTIONS, Cohort, array
 
 KEYS = [

@@ -8,7 +8,7 @@ import torch
 
 from scripts.bundle.model_file import read_model, trained_network
 from scripts.datasets.shares import leaks
-from scripts.suspicion.crops import SIDE, crop_of, crop_scores, write_crops
+from scripts.suspicion.training_crops import SIDE, crop_of, crop_scores, write_crops
 from tests.scripts.suspicion.networks import write_classifier_of_crops, write_unet
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from scripts.datasets.luna16.crop_ratings import ratings_of_crop
 from scripts.datasets.luna16.outlines import Outlines
-from scripts.datasets.luna16.ratings import ratings_of_crop
 from tests.scripts.datasets.luna16.lidc_files import write_database
 from tests.scripts.datasets.luna16.test_lidc_database import GIVEN, outlined
 from tests.scripts.datasets.luna16.test_outlines import UID

@@ -9,7 +9,7 @@ from PIL import Image
 from scripts.suspicion.experiment import RADIOMICS, SHAPE, SIZE_ONLY, Experiment
 from scripts.suspicion.feature_tables import Store
 from scripts.suspicion.radiomics import FEATURES
-from scripts.suspicion.report import draw, summarise, write_tables
+from scripts.suspicion.result_files import draw, summarise, write_tables
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.suspicion.ratings import LabelRule
+from scripts.suspicion.labels import LabelRule
 
 
 @pytest.mark.parametrize(

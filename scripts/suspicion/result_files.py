@@ -24,7 +24,7 @@ from scripts.suspicion.figures import (
     calibration,
     sensitivity_at_specificity,
 )
-from scripts.suspicion.nodules import Nodule, record_of
+from scripts.suspicion.rated_nodules import Nodule, record_of
 
 COLUMNS = ("classifier", "figure", "value", "low_95", "high_95", "nodules", "patients")
 FIGURES = ("auc", "auc_gain_over_size", "sensitivity_at_specificity_0.9", "brier", "auc_unseen")

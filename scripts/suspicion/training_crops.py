@@ -19,7 +19,7 @@ from skimage.util import crop as cut_edges
 from scripts.bundle.model_file import ModelFile, trained_network
 from scripts.storage.files import atomic_path, write_json
 from scripts.suspicion.cross_validation import Design
-from scripts.suspicion.nodules import Nodule
+from scripts.suspicion.rated_nodules import Nodule
 from scripts.training.weights.trained_weights import load_weights
 from scripts.transforms.intensity import WindowHU
 from scripts.volumes.geometry import Floats
