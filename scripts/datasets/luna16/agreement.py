@@ -87,7 +87,7 @@ def describe_instances(
     instances: NDArray[np.uint8],
     readers: Mapping[int, int],
     affine: NDArray[np.float64],
-    ratings: Mapping[int, list[int]] | None = None,
+    rated: Mapping[int, Mapping[str, Any]] | None = None,
 ) -> tuple[NDArray[np.uint8], list[dict[str, Any]]]:
     """Renumber instances from feet to head, and measure centre and diameter of each.
 
@@ -95,11 +95,11 @@ def describe_instances(
         instances: (Z, Y, X).
         readers: number in ``instances`` -> number of readers.
         affine: (4, 4), index (i, j, k) to LPS mm.
-        ratings: number in ``instances`` -> the readers' ratings of malignancy.
+        rated: number in ``instances`` -> entries from the readers' ratings, such as ``texture``.
 
     Returns:
         The instances renumbered 1..n, and ``id``, ``diameter_mm``, ``centre_lps_mm``, ``readers``
-        and, of rated ones, ``malignancy`` of each; nodules without a voxel are dropped.
+        and the entries of ``rated`` of each; nodules without a voxel are dropped.
     """
     volume_mm3 = float(spacing_of(affine).prod())
     marked = np.argwhere(instances)
@@ -122,7 +122,7 @@ def describe_instances(
                 "diameter_mm": diameter_mm,
                 "centre_lps_mm": centre_mm,
                 "readers": count,
-                **({"malignancy": ratings[old]} if ratings and ratings[old] else {}),
+                **(rated or {}).get(old, {}),
             }
         )
     return table[instances], nodules

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from skimage.draw import line, polygon
 
 from scripts.datasets.luna16.agreement import cluster_findings, describe_instances
+from scripts.datasets.ratings import texture_group
 from scripts.volumes.geometry import affine_of, set_affine, spacing_of, to_lps
 
 # An outline belongs to the slice nearest to its z, within this fraction of the spacing.
@@ -118,7 +119,8 @@ def reader_instances(
     Returns:
         (Z, Y, X) in LPS order, 0 outside, k in nodule k, from feet to head; and for each k a dict
         of ``id``, ``diameter_mm`` (of the ball of equal volume), ``centre_lps_mm``, ``readers``
-        (number of readers who outlined it) and ``malignancy`` (their ratings, if they gave any).
+        (number of readers who outlined it) and, if they rated it, ``malignancy`` (their ratings)
+        and ``texture`` (solid, part_solid or ground_glass, by the median).
 
     Raises:
         ValueError: for ``min_readers`` below 1 or above the number of readers in the file; more
@@ -138,7 +140,7 @@ def reader_instances(
             "%s: %d outlines lie on slices outside the volume", outlines.series_uid, missing
         )
     drawn = [
-        (number, voxels, nodule.characteristics.get("malignancy"))
+        (number, voxels, nodule.characteristics)
         for number, nodules in enumerate(outlines.readers)
         for nodule in nodules
         if (voxels := reader_voxels(nodule, shape, affine)).size
@@ -146,13 +148,18 @@ def reader_instances(
     findings = [(number, voxels) for number, voxels, _ in drawn]
     instances, members = cluster_findings(findings, int(np.prod(shape)), min_readers)
     readers = {number: len(group) for number, group in members.items()}
-    ratings = {
-        number: [rating for i in group if (rating := drawn[i][2]) is not None]
-        for number, group in members.items()
-    }
-    instances, nodules_out = describe_instances(instances.reshape(shape), readers, affine, ratings)
+    rated = {number: _rated([drawn[i][2] for i in group]) for number, group in members.items()}
+    instances, nodules_out = describe_instances(instances.reshape(shape), readers, affine, rated)
     turned = to_lps(set_affine(sitk.GetImageFromArray(instances), affine))
     return sitk.GetArrayFromImage(turned), nodules_out
+
+
+def _rated(characteristics: Sequence[Mapping[str, int]]) -> dict[str, Any]:
+    """Return the ratings of malignancy and the texture, without those that nobody rated."""
+    malignancy = [given["malignancy"] for given in characteristics if "malignancy" in given]
+    texture = [given["texture"] for given in characteristics if "texture" in given]
+    entries: dict[str, Any] = {"malignancy": malignancy} if malignancy else {}
+    return {**entries, "texture": texture_group(texture)} if texture else entries
 
 
 def _slice_of(

@@ -72,10 +72,12 @@ def test_describe_when_several_then_numbered_from_the_feet_and_measured_in_mm():
     assert nodules[0]["diameter_mm"] == pytest.approx((6 / np.pi * 12) ** (1 / 3))
 
 
-def test_describe_when_rated_then_malignancy_of_those_that_have_ratings():
+def test_describe_when_rated_then_the_entries_of_those_that_have_ratings():
     instances = np.zeros((2, 4, 4), np.uint8)
     instances[0, 1, 1], instances[1, 1, 1] = 2, 1
-    _, nodules = describe_instances(instances, {1: 1, 2: 3}, np.eye(4), {1: [], 2: [5, 4, 4]})
+    _, nodules = describe_instances(
+        instances, {1: 1, 2: 3}, np.eye(4), {2: {"malignancy": [5, 4, 4]}}
+    )
     assert nodules[0]["malignancy"] == [5, 4, 4]
     assert "malignancy" not in nodules[1]
 

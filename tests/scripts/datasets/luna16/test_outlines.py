@@ -139,6 +139,19 @@ def test_instances_when_nodules_touch_then_two_ids_from_feet_to_head(tmp_path):
     assert nodules[0]["diameter_mm"] == pytest.approx((6 / np.pi * 162 * 0.7**2 * 2) ** (1 / 3))
 
 
+def test_instances_when_rated_then_texture_by_the_median_and_each_rating_of_malignancy(tmp_path):
+    given = "<characteristics><texture>{}</texture><malignancy>{}</malignancy></characteristics>"
+    outline = roi(-44, square(14, 20, 5))
+    readers = [nodule("a", outline, ratings=given.format(*r)) for r in ((1, 4), (1, 5), (3, 2))]
+    outlines = read_xml(write_xml(tmp_path, *readers, nodule("b", outline)))
+    _, (found,) = reader_instances(outlines, image_with())
+    assert (found["texture"], found["malignancy"]) == ("ground_glass", [4, 5, 2])
+    _, (unrated,) = reader_instances(
+        read_xml(write_xml(tmp_path, nodule("b", outline))), image_with(), min_readers=1
+    )
+    assert not {"texture", "malignancy"} & set(unrated)
+
+
 def test_instances_when_outlines_lie_outside_the_volume_then_counted_and_told(tmp_path, caplog):
     rois = [roi(z, square(14, 20, 5)) for z in (-40, -38, -30, -52)]
     outlines = read_xml(write_xml(tmp_path, nodule("a", *rois)))
