@@ -115,12 +115,13 @@ def draw(outcomes: Sequence[Outcome], path: Path) -> None:
     left, right = picture.subplots(1, 2)
     colours = colormaps["tab10"].resampled(10)
     for number, outcome in enumerate(outcomes):
-        colour = colours(number % 10)
+        colour, style = colours(number % 10), ("-", "--", ":")[number // 10 % 3]
         area = auc(outcome.scored).value
-        left.plot(*_curve(outcome.scored), color=colour, label=f"{outcome.name}: {area:.3f}")
+        label = f"{outcome.name}: {area:.3f}"
+        left.plot(*_curve(outcome.scored), color=colour, linestyle=style, label=label)
         groups = calibration(outcome.scored)
         points = [[group[key] for group in groups] for key in ("predicted", "observed")]
-        right.plot(*points, "o-", color=colour, markersize=3)
+        right.plot(*points, marker="o", linestyle=style, color=colour, markersize=3)
     for axes in (left, right):
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=0.8, linestyle="--")
         axes.spines[["top", "right"]].set_visible(False)
