@@ -171,8 +171,8 @@ def _near_names(target: str) -> list[str]:
 
     Example:
         >>> import torch
-        >>> _near_names("torch.nn.Conv-1d")[0], _near_names("SimpleInfererr")
-        ('torch.nn.Conv1d', ['SimpleInferer'])
+        >>> _near_names("torch.nn.Conv-1d")[0], _near_names("SimpleInfererr")[0]
+        ('torch.nn.Conv1d', 'SimpleInferer')
     """
     if "." not in target:
         monai = [module for name, module in sys.modules.items() if name.startswith("monai.")]

@@ -192,7 +192,7 @@ def nameless(uid: str) -> str:
 
     Example:
         >>> nameless("1.2.3")
-        'ct-dbd319a5df77'
+        'ct-c47f5b18b8a4'
     """
     return f"ct-{hashlib.sha256(uid.encode()).hexdigest()[:12]}"
 

@@ -109,8 +109,9 @@ def trainable_anywhere(train: Config, read: Read, root: Path) -> Config:
 
 def _kind_of(train: Config) -> str | None:
     """Return the kind of labels that a training checks its data for."""
-    kinds = [part.get("kind") for _, part in walk(train) if _has_target(part, TRAINING_DATA)]
-    return kinds[0] if kinds and kinds[0] in FOR_LABEL else None
+    kinds = [str(part.get("kind")) for _, part in walk(train) if _has_target(part, TRAINING_DATA)]
+    kind = train.get(kinds[0].removeprefix("@"), kinds[0]) if kinds else None
+    return kind if kind in FOR_LABEL else None
 
 
 def _has_target(part: object, target: str) -> bool:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -81,27 +82,26 @@ def run_elsewhere(
 
     Args:
         program: Python's arguments.
-        folder: to stand in; the guard is written into its folder ``guard``.
+        folder: to stand in.
         python_path: further folders to import from.
         fails: whether it must fail, or must not.
     """
-    guard = folder / "guard"
-    guard.mkdir(exist_ok=True)
-    (guard / "sitecustomize.py").write_text(GUARD.format(root=str(ROOT)))
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(map(str, [guard, *python_path])),
-        "OMP_NUM_THREADS": "1",
-        "MONAI_FAIL_ON_DUPLICATE_CONFIG": "1",
-    }
-    done = subprocess.run(
-        [sys.executable, *map(str, program)],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    with tempfile.TemporaryDirectory() as guard:  # not in ``folder``, which may be a package
+        Path(guard, "sitecustomize.py").write_text(GUARD.format(root=str(ROOT)))
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(map(str, [guard, *python_path])),
+            "OMP_NUM_THREADS": "1",
+            "MONAI_FAIL_ON_DUPLICATE_CONFIG": "1",
+        }
+        done = subprocess.run(
+            [sys.executable, *map(str, program)],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
     printed = done.stdout + done.stderr
     assert bool(done.returncode) == fails, printed[-6000:]
     return printed

@@ -227,13 +227,19 @@ def test_all_patients_bad_then_refused_with_the_reason(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"split": "random"}, "split: must be one of patient, fold, slice_random, slice_block"),
+        (
+            {"split": "random"},
+            "split: must be one of patient, fold, test_only, slice_random, slice_block",
+        ),
         ({"slices": "liver"}, "slices: must be one of all, organ"),
         ({"every": 0}, "every: must be a whole number"),
         ({"neighbours": -1}, "neighbours: must be"),
         ({"split": "fold", "folds": 2}, "folds: must be"),
         ({"split": "fold", "test_fold": 5}, "test_fold: must be"),
-        ({"split": "fold", "folds": 6}, "folds: must be at most the number of patients, 4"),
+        (
+            {"split": "fold", "folds": 6},
+            "folds: must be at most the number of patients or nodules, 4",
+        ),
         ({"block": 0}, "block: must be"),
         ({"seed": "x"}, "seed: must be"),
         ({"tumour": "maybe"}, "tumour: must be true, false, yes, no, 1 or 0"),
