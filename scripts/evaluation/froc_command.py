@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bundle.record import provenance, sha256_of
-from scripts.datasets.candidates import Candidate, read_candidates
+from scripts.datasets.candidates import Candidate, read_candidates, study_name
 from scripts.datasets.contract import Point
 from scripts.datasets.luna16.annotations import KnownSeries, read_annotations, read_findings
 from scripts.datasets.luna16.scans import read_series_list
@@ -159,7 +158,7 @@ def assign(
         ValueError: for candidates of other scans, naming the first of these; for two studies of
             one scan.
     """
-    own = {**{nameless(uid): uid for uid in series}, **{uid: uid for uid in series}}
+    own = {**{study_name(uid): uid for uid in series}, **{uid: uid for uid in series}}
     assigned: dict[str, list[Candidate]] = defaultdict(list)
     names_of: dict[str, set[str]] = defaultdict(set)
     unknown: dict[str, None] = {}
@@ -185,16 +184,6 @@ def assign(
                 f"{' and '.join(sorted(names_in_file))}; keep the candidates of one"
             )
     return assigned
-
-
-def nameless(uid: str) -> str:
-    """Return the name that ``predict`` gives a DICOM series.
-
-    Example:
-        >>> nameless("1.2.3")
-        'ct-c47f5b18b8a4'
-    """
-    return f"ct-{hashlib.sha256(uid.encode()).hexdigest()[:12]}"
 
 
 def _record(result: Froc) -> dict[str, Any]:

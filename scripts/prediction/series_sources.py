@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
+from scripts.datasets.candidates import study_name
 from scripts.prediction.inventory import DICOM_SERIES, Inventory, Remark, Source
 from scripts.storage.archive import ArchiveReader, File
 from scripts.volumes.dicom.copies import copies_among
@@ -134,7 +133,7 @@ def _source(
         shown = f", volume {number} of {count} by {part.by}{value}"
     slices = tuple(member.slice for member in members if member.slice is not None)
     return Source(
-        name=f"ct-{_hash(uid)[:12]}" + (f"-{number}" if number else ""),
+        name=study_name(uid) + (f"-{number}" if number else ""),
         kind=DICOM_SERIES,
         location=f"{where} ({len(members)} slices, series {uid}{shown})",
         files=tuple(member.file for member in members),
@@ -153,7 +152,3 @@ def _with_folders(source: Source, inventory: Inventory) -> Source:
         notes=(*source.notes, *((note,) if unreadable else ())),
         left_out=inventory.left_out_of(folders),
     )
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(os.fsencode(text)).hexdigest()

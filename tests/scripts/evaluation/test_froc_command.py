@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from scripts.datasets.candidates import Candidate, write_candidates
-from scripts.evaluation.froc_command import assign, froc, nameless, read_reference
+from scripts.datasets.candidates import Candidate, study_name, write_candidates
+from scripts.evaluation.froc_command import assign, froc, read_reference
 from tests.scripts.evaluation.figures import luna16_rules
 
 HEADER = "seriesuid,coordX,coordY,coordZ,diameter_mm\n"
@@ -83,7 +83,7 @@ def test_candidates_of_unknown_series_then_refused_by_name(lists, tmp_path):
 
 
 def test_name_that_predict_gives_a_dicom_series_then_its_uid():
-    assigned = assign([Candidate(nameless(ONE), (0, 0, 0), 0.5)], [ONE, TWO], "mine.csv")
+    assigned = assign([Candidate(study_name(ONE), (0, 0, 0), 0.5)], [ONE, TWO], "mine.csv")
     assert list(assigned) == [ONE]
 
 
