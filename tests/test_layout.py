@@ -17,8 +17,9 @@ FLOORS = (
     ("transforms",),
     ("datasets", "training"),
     ("preparation", "evaluation", "packaging", "commands"),
-    ("suspicion",),
+    ("suspicion", "unsupervised"),
     ("prediction", "study", "demo", "audit", "release"),
+    ("retraining",),
     ("__main__",),
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

@@ -14,9 +14,10 @@ from scripts.bundle.ids import all_ids, refuse_unknown_ids
 from scripts.bundle.recipe import Recipe
 from scripts.bundle.record import sha256_of
 from scripts.preparation.splits import ALL_TEST
-from scripts.study.choices import GRAPH_CUT, OWN, data_file
+from scripts.study.choices import OWN, data_file
 from scripts.study.declaration import Pretraining, Study
 from scripts.study.methods import Method
+from scripts.study.procedures import option_names, read_derivation, read_procedure
 from scripts.study.sample_sources import (
     Source,
     prepared_task,
@@ -101,14 +102,18 @@ def _cell(
     if source.test_data is not None:
         tested_on = test_task(study, source, method.tested_label)
         tested = replace(method, split=ALL_TEST)
-    if method.network == GRAPH_CUT:
-        words = ["-m", "scripts", "graph_cut", "--datalist", "<need0>/datalist.json"]
-        words += ["--output", "<out>", "--section", "test"]
-        name = f"graph cut {tested.split} {drawn(seed, fold)}"
-        cut = Task("evaluations", name, tuple(words), (tested_on,))
-        return Cell(method, seed, fold, None, {method.name: cut})
+    if method.is_procedure:
+        known.update(method.settings)
+        step = procedure_task(method.network, tested, seed, (tested_on,))
+        return Cell(method, seed, fold, None, {method.name: step})
     weights = _weights_task(study, source, method, seed, trained_on)
+    if method.derived is not None:
+        trained_on = derived_task(study, method, seed, (trained_on, *weights), known)
+        tested_on = trained_on if read_derivation(method.derived).test else tested_on
     training = training_task(study, method, seed, (trained_on, *weights), known)
+    if method.evaluated_by is not None:
+        step = procedure_task(method.evaluated_by, tested, seed, (tested_on, training))
+        return Cell(method, seed, fold, training, {method.name: step})
     stages = stage_names(study, method)
     if not stages:
         evaluation = evaluation_task(study, tested, seed, (training, tested_on), "model.pt")
@@ -189,6 +194,52 @@ def _bundle_task(kind: str, name: str, run_id: str, config: str, parts: tuple[An
     )
 
 
+def procedure_task(name: str, method: Method, seed: int, needs: tuple[Task, ...]) -> Task:
+    """Make the step of a procedure; it needs prepared data, and a training if it takes a model."""
+    procedure = read_procedure(name)
+    of_command = option_names(procedure.command)
+    settings = {key: value for key, value in method.settings.items() if key in of_command}
+    model = "<need1>/model.pt" if len(needs) > 1 else None
+    words = procedure.words(seed, settings, model=model)
+    return Task("evaluations", f"{method.name} {method.split} seed {seed}", tuple(words), needs)
+
+
+def derived_task(
+    study: Study, method: Method, seed: int, needs: tuple[Task, ...], known: set[str]
+) -> Task:
+    """Make the step that derives the data of a row; it needs prepared data, maybe a pretraining.
+
+    Networks that it trains have the config files, settings and starting weights of the row, the
+    settings and weights in the last file.
+    """
+    derivation = read_derivation(str(method.derived))
+    data = method.data if derivation.data is None else derivation.data or None
+    base = replace(method, data=data)
+    config, *files = _training_files(study, base)
+    merged = merge([config, *files])
+    of_command = option_names(derivation.command)
+    options = {key: value for key, value in method.settings.items() if key in of_command}
+    known.update(options)
+    settings = fitting({**study.settings, **method.settings}, merged)
+    known.update(settings)
+    settings |= {"stage_epochs": stage_epochs(study.epochs), "seed": seed}
+    if method.encoder is not None:
+        settings["encoder"] = method.encoder
+    if "encoder_weights" in merged:
+        pretrained = len(needs) > 1
+        settings["encoder_weights"] = "<need1>/encoder.pt" if pretrained else method.weights
+    words = derivation.words(seed, options, bundle=study.bundle.folder, files=[*files, SETTINGS])
+    made_of = {"config": merged} if derivation.trains else {}
+    return Task(
+        "derived",
+        f"{derivation.name} {_network(method)} {method.split} seed {seed}",
+        tuple(words),
+        needs,
+        made_of,
+        {"settings.json": settings} if derivation.trains else {},
+    )
+
+
 def training_task(
     study: Study, method: Method, seed: int, needs: tuple[Task, ...], known: set[str]
 ) -> Task:
@@ -251,7 +302,7 @@ def evaluation_task(
 ) -> Task:
     """Make the evaluation step; ``weights`` is a path in the folder of the training."""
     config = f"{study.bundle.folder}/configs/evaluate.json"
-    files = [*study.files, *_data_files(method)]
+    files = [*study.files, *_data_files(method), *method.evaluation_files]
     if study.rows == "stages":
         files.append(SAME_SLICES)
     settings = fitting({**study.settings, **method.settings}, merge([config, *files]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,6 @@ from scripts.datasets.known import KNOWN, data_set_class
 from scripts.preparation.prepare_command import signature_of
 from scripts.preparation.splits import Split, splits_of
 
-GRAPH_CUT = "graph_cut"
 SCRATCH = "scratch"
 IMAGENET = "imagenet"
 OWN = "own"
@@ -161,6 +160,18 @@ def check_name(where: str, value: object, valid: Collection[str]) -> str:
     near = difflib.get_close_matches(str(value), list(valid), n=2)
     hint = f"; did you mean {' or '.join(near)}?" if near else "."
     raise ValueError(f"{where}: no {value!r}{hint} Valid are {', '.join(valid)}")
+
+
+def check_files(where: str, files: Sequence[str]) -> Sequence[str]:
+    """Return config files if they exist.
+
+    Raises:
+        FileNotFoundError: for the first that does not.
+    """
+    for file in files:
+        if not Path(file).is_file():
+            raise FileNotFoundError(f"{where}: no file {file} (from the repository's root)")
+    return files
 
 
 def check_keys(where: str, keys: Collection[str], valid: Collection[str]) -> None:

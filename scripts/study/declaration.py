@@ -18,6 +18,7 @@ from scripts.study.choices import (
     Bundle,
     bundle_of,
     bundles,
+    check_files,
     check_keys,
     check_name,
     named,
@@ -170,11 +171,26 @@ def with_weights(study: Study, file: str) -> Study:
     )
 
 
+def with_methods(study: Study, names: Sequence[str]) -> Study:
+    """Return a study of some of its methods; the reference is the first of them if left out.
+
+    Raises:
+        ValueError: for a name that is not one of its methods.
+    """
+    known = [method.name for method in study.methods]
+    chosen = {check_name("only", name, known) for name in names}
+    methods = tuple(method for method in study.methods if method.name in chosen)
+    reference = study.reference if study.reference in chosen else methods[0].name
+    return replace(study, methods=methods, reference=reference)
+
+
 def _small_form(content: Mapping[str, Any], file: str) -> dict[str, Any]:
     """Overlay the full form with the file that ``small`` is based on, and its own entries."""
     own = dict(content["small"])
     base = own.pop(BASE, None)
-    shared = {} if base is None else json.loads(Path(*_files(f"{file}: small", [base])).read_text())
+    shared = (
+        {} if base is None else json.loads(Path(*check_files(f"{file}: small", [base])).read_text())
+    )
     for where, entries in ((base, shared), (f"{file}: small", own)):
         check_keys(str(where), entries, [key for key in STUDY_KEYS if key != "small"])
     return merged(merged(content, shared), own)
@@ -220,8 +236,8 @@ def _study(content: Mapping[str, Any], name: str, *, small: bool) -> Study:
         seeds=_whole_numbers("seeds", content["seeds"]),
         folds=_folds(content, methods, rows),
         epochs=_epochs(content["epochs"]),
-        files=tuple(_files("files", content.get("files", ()))),
-        training_files=tuple(_files("training_files", content.get("training_files", ()))),
+        files=tuple(check_files("files", content.get("files", ()))),
+        training_files=tuple(check_files("training_files", content.get("training_files", ()))),
         settings=content.get("settings", {}),
         data=_data(data, bundle),
         pretrainings=pretrainings,
@@ -261,13 +277,6 @@ def _epochs(epochs: object) -> Mapping[str, int]:
     return epochs
 
 
-def _files(where: str, files: Sequence[str]) -> Sequence[str]:
-    for file in files:
-        if not Path(file).is_file():
-            raise FileNotFoundError(f"{where}: no file {file} (from the repository's root)")
-    return files
-
-
 def _data(data: Mapping[str, Any], bundle: Bundle, where: str = "data") -> Mapping[str, Any]:
     """Check the options of phantoms; those of ``prepare`` are checked with the data set."""
     if "phantoms" in data and bundle.phantom_options is None:
@@ -304,8 +313,8 @@ def _pretraining(
     if "config" not in declared:
         raise ValueError(f"{where}: lacks config")
     config, data = str(declared["config"]), declared.get("data")
-    _files(f"{where}: config", [config])
-    _files(f"{where}: files", declared.get("files", ()))
+    check_files(f"{where}: config", [config])
+    check_files(f"{where}: files", declared.get("files", ()))
     files, settings = tuple(declared.get("files", ())), declared.get("settings", {})
     if data is None:
         _check_reads(config, files, trained, where)

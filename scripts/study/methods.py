@@ -11,26 +11,34 @@ from typing import Any
 
 from custom_nets.encoders import ENCODERS
 from scripts.study.choices import (
-    GRAPH_CUT,
     OWN,
     SCRATCH,
     Bundle,
+    check_files,
     check_keys,
     check_name,
     named,
 )
+from scripts.study.procedures import (
+    DERIVATIONS,
+    PROCEDURES,
+    check_kind,
+    read_derivation,
+    read_procedure,
+)
 
 AXES = (
     *("network", "encoder", "strategy", "split", "label", "tested_label"),
-    *("loss", "optimiser", "data", "weights"),
+    *("loss", "optimiser", "data", "weights", "derived", "evaluated_by"),
 )
 DEFAULTS: Mapping[str, Any] = {
     "strategy": "bsft",
     "split": "patient",
     "weights": "imagenet",
     **dict.fromkeys(("encoder", "tested_label", "loss", "optimiser", "data")),
+    **dict.fromkeys(("derived", "evaluated_by")),
 }
-METHOD_KEYS = ("name", "settings", *AXES)
+METHOD_KEYS = ("name", "settings", "evaluation_files", *AXES)
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,8 @@ class Method:
 
     Args:
         name: of the row.
-        network: of configs/networks, or graph_cut.
+        network: of configs/networks; or of configs/procedures, for a method that is not trained by
+            the bundle.
         encoder: of the network; None for a network without one.
         strategy: of configs/strategies.
         split: kind of split.
@@ -50,7 +59,11 @@ class Method:
         data: of configs/data; None for that of the bundle.
         weights: of the encoder: imagenet, own (the study's key pretraining), the name of one of its
             pretrainings, none, or a file.
-        settings: ids of the configs and their values; they take precedence over the study's.
+        derived: of configs/derivations: the training data are made by it of the prepared ones.
+        evaluated_by: of configs/procedures: evaluates the trained network in place of the bundle.
+        settings: ids of the configs, or options of the procedure, and their values; they take
+            precedence over the study's.
+        evaluation_files: further config files of the evaluation only.
     """
 
     name: str
@@ -64,7 +77,15 @@ class Method:
     optimiser: str | None
     data: str | None
     weights: str
+    derived: str | None = None
+    evaluated_by: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
+    evaluation_files: tuple[str, ...] = ()
+
+    @property
+    def is_procedure(self) -> bool:
+        """Whether a command of its own does all of the method, without the bundle's training."""
+        return self.network in named(PROCEDURES)
 
 
 def read_methods(
@@ -112,10 +133,13 @@ def _expand(
         if not words:
             words = [str(chosen[axis]) for axis in AXES[:3] if chosen[axis] is not None]
         name = " · ".join(words)
-        if chosen["network"] == GRAPH_CUT or chosen["strategy"] == SCRATCH:
+        if chosen["network"] in named(PROCEDURES) or chosen["strategy"] == SCRATCH:
             chosen["weights"] = "none"
         _check_axes(chosen, bundle, where, pretrained)
-        methods.append(Method(name, **chosen, settings=axes.get("settings", {})))
+        files = tuple(axes.get("evaluation_files", ()))
+        check_files(f"{where}: evaluation_files", files)
+        settings = axes.get("settings", {})
+        methods.append(Method(name, **chosen, settings=settings, evaluation_files=files))
     return methods
 
 
@@ -124,7 +148,7 @@ def _check_axes(
 ) -> None:
     """Refuse unknown names, and combinations that are not possible."""
     valid = {
-        "network": [*named("configs/networks"), GRAPH_CUT],
+        "network": [*named("configs/networks"), *named(PROCEDURES)],
         "strategy": named("configs/strategies"),
         "split": bundle.splits,
         "label": bundle.labels,
@@ -132,19 +156,40 @@ def _check_axes(
         "loss": named(bundle.losses),
         "optimiser": named("configs/optimisers"),
         "data": named("configs/data"),
+        "derived": named(DERIVATIONS),
+        "evaluated_by": named(PROCEDURES),
     }
     for axis, names in valid.items():
         if chosen[axis] is not None:
             check_name(f"{where}: {axis}", chosen[axis], names)
     _check_weights(chosen["weights"], where, pretrained)
-    if chosen["network"] == GRAPH_CUT:
-        if bundle.data.kind != "instances":
-            raise ValueError(
-                f"{where}: graph_cut needs the centres of single lesions, which {bundle.data_set} "
-                "lacks"
-            )
-    else:
+    _check_commands(chosen, bundle, where)
+    if chosen["network"] not in named(PROCEDURES):
         _check_encoder(chosen, where)
+
+
+def _check_commands(chosen: Mapping[str, Any], bundle: Bundle, where: str) -> None:
+    """Refuse a procedure or derivation that does not fit the data or the rest of the row."""
+    alone = chosen["network"] in named(PROCEDURES)
+    if alone:
+        check_kind(where, read_procedure(chosen["network"]), bundle)
+        for axis in ("derived", "evaluated_by"):
+            if chosen[axis] is not None:
+                raise ValueError(
+                    f"{where}: {chosen['network']} is a command of its own; omit {axis}"
+                )
+    if chosen["evaluated_by"] is not None:
+        evaluating = read_procedure(chosen["evaluated_by"])
+        check_kind(where, evaluating, bundle)
+        if not evaluating.takes_model:
+            raise ValueError(f"{where}: evaluated_by: {evaluating.name} takes no trained network")
+    if chosen["derived"] is not None:
+        check_kind(where, read_derivation(chosen["derived"]), bundle)
+        if chosen["label"] != chosen["tested_label"]:
+            raise ValueError(
+                f"{where}: derived: data are derived with one label, got label {chosen['label']} "
+                f"and tested_label {chosen['tested_label']}"
+            )
 
 
 def _check_weights(weights: Any, where: str, pretrained: Collection[str]) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from scripts.storage.locks import LOCK, locked
 from scripts.storage.output_folder import claim_output, writing_into
 from scripts.study.cells import make_cells
-from scripts.study.declaration import read_study, with_weights
+from scripts.study.declaration import read_study, with_methods, with_weights
 from scripts.study.report import write_report
 from scripts.study.runner import failure_of, run_cells, share_of, wait_for_all
 from scripts.study.sample_sources import choose_source
@@ -28,6 +29,7 @@ def study(
     imagenet_weights: str | None = None,
     test_source: str | None = None,
     work: str | None = None,
+    only: str | Sequence[str] = (),
 ) -> None:
     """Run a declared grid of trainings and evaluations, and update a report after each.
 
@@ -56,6 +58,7 @@ def study(
             test folds only the first is trained.
         work: folder of data, trainings and evaluations; studies with the same folder share their
             common steps. By default study_work next to the output.
+        only: name of a row, or list of names: run these methods and no others.
 
     Raises:
         ValueError: for an invalid declaration or option, before anything runs.
@@ -65,6 +68,8 @@ def study(
     declared = read_study(
         config, small=small, paper_epochs=paper_epochs, with_data=data is not None
     )
+    if only:
+        declared = with_methods(declared, [only] if isinstance(only, str) else only)
     if imagenet_weights is not None:
         declared = with_weights(declared, imagenet_weights)
     if test_source is not None:

@@ -10,9 +10,10 @@ from typing import Any
 
 from scripts.datasets.ratings import TEXTURE_GROUPS
 from scripts.evaluation.figures.nodules import SIZE_GROUPS
-from scripts.study.choices import GRAPH_CUT, data_file
+from scripts.study.choices import data_file
 from scripts.study.declaration import Study
 from scripts.study.methods import Method
+from scripts.study.procedures import read_procedure
 from scripts.study.results import Result
 from scripts.study.statistics import Comparison, Estimate, compare, estimate
 
@@ -233,8 +234,9 @@ def lesion_word(study: Study, results: Iterable[Result]) -> str:
 
 def given_position(method: Method, lesion: str) -> str | None:
     """Describe what a method is given of the position of each lesion; None if nothing."""
-    if method.network == GRAPH_CUT:
-        return f"centre and diameter of each {lesion}"
+    name = method.network if method.is_procedure else method.evaluated_by
+    if name is not None and (given := read_procedure(name).given) is not None:
+        return given.format(lesion=lesion)
     if method.data is not None and REGION in json.loads(data_file(method.data).read_text()):
         return f"a box around each {lesion}"
     return None

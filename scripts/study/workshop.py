@@ -40,7 +40,8 @@ class Task:
             the parent of that, ``<need0>`` the result of the first task that it needs.
         needs: tasks that must be done before.
         made_of: other inputs that determine the result, such as the merged config.
-        files: JSON files to write into ``<here>`` before the command runs.
+        files: JSON files to write into ``<here>`` before the command runs; they may have the same
+            placeholders.
         resumable: whether the command has the options ``--resume`` and ``--overwrite``.
         given: folder of an existing result of the user; nothing is run.
     """
@@ -73,13 +74,20 @@ class Task:
 
     def command(self, work: Path) -> list[str]:
         """Words of the command, with the folders filled in."""
-        folders = {"out": str(self.out(work)), "here": str(self.folder(work))}
-        folders |= {f"need{i}": str(need.out(work)) for i, need in enumerate(self.needs)}
-        words = [PLACEHOLDER.sub(lambda match: folders[match[1]], word) for word in self.words]
+        words = [self._filled_in(word, work) for word in self.words]
         if not self.resumable:
             return words
         begun = any((self.out(work) / "checkpoints").glob("*.pt"))
         return [*words, *(("--resume", "true") if begun else ("--overwrite", "true"))]
+
+    def contents(self, work: Path) -> dict[str, Any]:
+        """Contents of the files, with the folders filled in."""
+        return {n: json.loads(self._filled_in(json.dumps(c), work)) for n, c in self.files.items()}
+
+    def _filled_in(self, text: str, work: Path) -> str:
+        folders = {"out": str(self.out(work)), "here": str(self.folder(work))}
+        folders |= {f"need{i}": str(need.out(work)) for i, need in enumerate(self.needs)}
+        return PLACEHOLDER.sub(lambda match: folders[match[1]], text)
 
 
 class TaskError(RuntimeError):
@@ -156,7 +164,7 @@ class Workshop:
 
     def _run(self, task: Task, folder: Path, lock: int) -> None:
         try:
-            for name, content in task.files.items():
+            for name, content in task.contents(self.work).items():
                 write_json(folder / name, content)
             print(f"  {task.kind}: {task.name}", flush=True)
             outcome = self.launch(task.command(self.work), folder / LOG, lock)

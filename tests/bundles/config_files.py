@@ -10,7 +10,10 @@ from monai.bundle import ConfigParser
 
 ROOT = Path(__file__).resolve().parents[2]
 LUNG = ROOT / "bundles" / "lung_nodule_ct_segmentation" / "configs"
-FRAGMENTS = sorted(set((ROOT / "configs").glob("*/*.json")) - set(ROOT.glob("configs/studies/*")))
+OF_STUDIES = ("studies", "procedures", "derivations")  # not laid over a config of a bundle
+FRAGMENTS = sorted(
+    path for path in (ROOT / "configs").glob("*/*.json") if path.parent.name not in OF_STUDIES
+)
 
 
 def names_of(folder: str) -> list[str]:

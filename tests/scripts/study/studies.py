@@ -111,3 +111,13 @@ class Pretender:
         elif "evaluating" in words or "graph_cut" in words:
             write_evaluation(out, 0.5 if "bsft" in str(log) else 0.4)
         return Outcome(0, 1.5, 123.0)
+
+
+def derive(
+    datalist: str, output: str, *, seed: int = 0, bundle: str, config_file: list[str], share: float
+) -> None:
+    """A command that would make other data, for the tests of derivations."""
+
+
+def tune(datalist: str, output: str, *, model: str, section: str = "test", seed: int = 0) -> None:
+    """A command that would evaluate a trained network, for the tests of procedures."""

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from scripts.study.choices import named
-from scripts.study.declaration import read_study, with_weights
+from scripts.study.declaration import read_study, with_methods, with_weights
 from tests.scripts.study.studies import SMALL, STUDY, write_study
 
 NETWORK = {"network": "unet", "encoder": "resnet34", "strategy": "bsft"}
@@ -113,3 +113,12 @@ def test_study_without_data_then_refused_unless_the_command_names_them(tmp_path)
     with pytest.raises(ValueError, match="lacks data; or give --data"):
         read_study(file)
     assert read_study(file, with_data=True).data == {}
+
+
+def test_some_rows_of_a_study_then_the_others_left_out_and_an_unknown_one_refused(tmp_path):
+    study = read_study(write_study(tmp_path))
+    assert [method.name for method in with_methods(study, ["BSFT"]).methods] == ["BSFT"]
+    other = with_methods(study, ["scratch"])
+    assert other.reference == "scratch"
+    with pytest.raises(ValueError, match="only: no 'scrach'; did you mean scratch"):
+        with_methods(study, ["scrach"])
