@@ -1,0 +1,1 @@
+"""Networks of the papers that the survey of CNNs in medical segmentation describes."""

@@ -1,0 +1,1 @@
+"""Training again with what a first network has found: context, self-training, adaptation."""

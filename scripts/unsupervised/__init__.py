@@ -1,0 +1,1 @@
+"""Learning without labels: layers trained one at a time, clusters of learned features."""
