@@ -13,14 +13,19 @@ from scripts.storage.files import read_json
 from scripts.volumes.geometry import is_inside, world_to_index
 from scripts.volumes.grids import difference_of_grids, stored_grid
 
+ANNOTATIONS = ("label", "nodules", "target", "class_known")
+"""What an entry says of the lesions or organs in its image."""
 
-def load_datalist(path: str | Path, section: str) -> list[dict[str, Any]]:
+
+def load_datalist(path: str | Path, section: str, *, labelled: bool = True) -> list[dict[str, Any]]:
     """Return the entries of one partition, with absolute paths and a number ``case`` each.
 
     Args:
         path: ``datalist.json``, written by ``python -m scripts prepare DATASET``.
         section: the partition: ``training``, ``validation`` or ``test`` for prepared slices;
             ``volumes/training`` and so on for whole volumes (``image`` and ``label``).
+        labelled: False for what learns from images alone: entries need no label, and those that
+            have one are returned without it and without their list of lesions.
 
     Raises:
         FileNotFoundError: when the datalist, or a file that it lists, does not exist.
@@ -37,7 +42,10 @@ def load_datalist(path: str | Path, section: str) -> list[dict[str, Any]]:
     if whole:
         _check_volumes(path, content)
     entries = content["volumes"][name] if whole else content[name]
-    files = ("image", "label") if whole else ARRAYS
+    files: tuple[str, ...] = ("image", "label") if whole else ARRAYS
+    if not labelled:
+        files = tuple(key for key in files if key != "label")
+        entries = [{k: v for k, v in one.items() if k not in ANNOTATIONS} for one in entries]
     required = [key for key in files if key not in OPTIONAL_ARRAYS]
     needed = required if whole else [*required, "rows", "slice", "affine_lps"]
     for number, entry in enumerate(entries):
@@ -46,12 +54,14 @@ def load_datalist(path: str | Path, section: str) -> list[dict[str, Any]]:
         if lacking:
             raise ValueError(f"{path}: {section}[{number}] lacks {', '.join(lacking)}")
     resolved = _resolve(path, section, entries, files)
-    if whole:
+    if whole and labelled:
         _check_grids(path, section, resolved)
     return resolved
 
 
-def declared_samples(path: str | Path, section: str) -> list[dict[str, Any]]:
+def declared_samples(
+    path: str | Path, section: str, *, labelled: bool = True
+) -> list[dict[str, Any]]:
     """Return the entries of one partition, for a config: see :func:`load_datalist`.
 
     Without data it returns :class:`~scripts.datasets.missing_data.MissingData`: the bundle can be
@@ -61,7 +71,7 @@ def declared_samples(path: str | Path, section: str) -> list[dict[str, Any]]:
         ValueError: see :func:`load_datalist`.
     """
     try:
-        return load_datalist(path, section)
+        return load_datalist(path, section, labelled=labelled)
     except FileNotFoundError as reason:
         return MissingData(reason)
 

@@ -103,3 +103,26 @@ def test_labels_of_another_kind_then_refused_with_the_way_out(tmp_path):
         check_labels(path, content, kind="instances")
     with pytest.raises(ValueError, match="this bundle takes instances"):
         training_data(path, load_datalist(path, "training"), kind="instances")
+
+
+def test_samples_when_unlabelled_are_asked_then_no_label_is_needed_or_given(datalist):
+    content = json.loads(datalist.read_text())
+    for entry in (*content["training"], *content["volumes"]["training"]):
+        del entry["label"]
+    datalist.write_text(json.dumps(content))
+    (datalist.parent / "scans" / "a" / "label.npy").unlink()
+    (datalist.parent / "a.nii.gz").unlink()
+    first, _ = load_datalist(datalist, "training", labelled=False)
+    assert "nodules" not in first
+    assert LoadSlicesd(["image", "lung"])(first)["image"].shape == (3, 6, 8)
+    (volume,) = load_datalist(datalist, "volumes/training", labelled=False)
+    assert sitk.ReadImage(volume["image"]).GetSize() == (8, 6, 64)
+    with pytest.raises(ValueError, match=r"training\[0\] lacks label"):
+        load_datalist(datalist, "training")
+
+
+def test_samples_when_labelled_and_unlabelled_are_asked_then_no_path_to_a_label(datalist):
+    assert all("label" in entry for entry in load_datalist(datalist, "training"))
+    unlabelled = load_datalist(datalist, "training", labelled=False)
+    assert len(unlabelled) == 2
+    assert not any({"label", "nodules"} & entry.keys() for entry in unlabelled)
