@@ -211,8 +211,8 @@ def match_nodules(
 ) -> dict[int, Annotation]:
     """Match each annotated nodule with an object of its own in a map.
 
-    An object may be that of a nodule if it has a voxel within the nodule's radius, or the voxel
-    nearest to its centre.
+    An object may be that of a nodule if it has a voxel within the nodule's radius, or within half
+    a voxel's diagonal of its centre.
 
     Args:
         instances: map in LPS order.
@@ -234,7 +234,10 @@ def match_nodules(
     for row, nodule in enumerate(annotations):
         _check_inside(nodule, affine, (width, height, depth))
         shape = (depth, height, width)
-        ball = ball_mask(shape, affine, nodule.centre_lps_mm, nodule.diameter_mm)
+        # at least half a voxel's diagonal: the centre of two voxels that touch at a corner is as
+        # near to two others
+        diameter = max(nodule.diameter_mm, float(np.linalg.norm(affine[:3, :3])))
+        ball = ball_mask(shape, affine, nodule.centre_lps_mm, diameter)
         near[row] = np.isin(numbers, instances[ball])
     graph = csr_matrix(near) if numbers else csr_matrix((len(annotations), 1), dtype=bool)
     own = maximum_bipartite_matching(graph, perm_type="column").tolist()

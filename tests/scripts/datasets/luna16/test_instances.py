@@ -173,6 +173,19 @@ def test_mask_with_numbers_then_kept_with_nodules_that_are_not_listed(tmp_path):
     assert [n["id"] for n in mask_instances(path, scan, listed(scan)[:1])[1]] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("columns", [(12, 13), (13, 12)])
+def test_mask_of_two_voxels_that_touch_at_a_corner_then_the_nodule_between_them(tmp_path, columns):
+    path, scan = masked(tmp_path, [])
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[8, (14, 15), columns] = 3
+    sitk.WriteImage(as_image(mask), path)
+    (between,) = listed(scan, [(12.5, 14.5, 8)], 0.5)
+    assert [n["id"] for n in mask_instances(path, scan, [between])[1]] == [3]
+    (other,) = listed(scan, [(14.5, 14.5, 8)], 0.5)
+    with pytest.raises(ValueError, match="none of its own for row 2"):
+        mask_instances(path, scan, [other])
+
+
 @pytest.mark.parametrize("value", [None, 1], ids=["numbered", "one value"])
 def test_mask_without_a_listed_nodule_then_refused_by_its_row(tmp_path, value):
     path, scan = masked(tmp_path, [(centre, 9.0) for centre in CENTRES[:2]], value)
