@@ -82,6 +82,10 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "scripts.suspicion.suspicion_command:suspicion",
         "compare classifiers of nodules by radiologists' suspicion of malignancy",
     ),
+    ("self_train", "classification"): Command(
+        "scripts.retraining.classification_command:self_train_classification",
+        "self-training of a classifier of nodules from few labels, and what it is worth",
+    ),
     ("study",): Command(
         "scripts.study.study_command:study",
         "train and compare several methods over seeds, with statistics and a report",

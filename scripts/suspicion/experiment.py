@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scripts.bundle.model_file import ModelFile
 from scripts.bundle.training_scans import TrainingScans
-from scripts.suspicion.cross_validation import Design, cross_validate
+from scripts.suspicion.cross_validation import Design, cross_validate, patient_folds
 from scripts.suspicion.feature_tables import (
     Row,
     Store,
@@ -20,9 +20,10 @@ from scripts.suspicion.feature_tables import (
     radiomics_rows,
 )
 from scripts.suspicion.figures import Scored, auc
+from scripts.suspicion.labels import LabelRule
 from scripts.suspicion.network import Network, least_seen
 from scripts.suspicion.radiomics import FEATURES, SIZE, predictors
-from scripts.suspicion.rated_nodules import Nodule
+from scripts.suspicion.rated_nodules import Nodule, RatedNodules
 from scripts.suspicion.shape import SHAPE_FEATURES
 from scripts.suspicion.training_crops import crop_scores
 from scripts.volumes.geometry import Floats
@@ -100,6 +101,11 @@ class Experiment:
     def measured(self) -> NDArray[np.bool_]:
         """(nodules,), which of them are large enough."""
         return np.array([row is not None for row in self.rows])
+
+    @property
+    def measured_design(self) -> Design:
+        """Labels and folds of these nodules."""
+        return self._part(self.measured)
 
     def run_outlines(
         self, rows: Sequence[Row | None], suffix: str = "", seen: Sequence[str] = ()
@@ -183,7 +189,7 @@ class Experiment:
     def shuffled_auc(self) -> list[float]:
         """Return the AUC of radiomics for labels dealt at random, several times."""
         rows = [row for row in self.rows if row is not None]
-        table, part = predictors(rows, self.features), self._part(self.measured)
+        table, part = predictors(rows, self.features), self.measured_design
         areas = []
         for seed in range(SHUFFLES):
             design = part.shuffled(seed)
@@ -208,6 +214,31 @@ class Experiment:
         known = np.isin(part.patients, list(seen))
         count = len(np.unique(part.patients[known]))
         self.outcomes.append(Outcome(name, used, scored, basis, count, ~known if count else None))
+
+
+def experiment_of(
+    found: RatedNodules, rule: LabelRule, store: Store, *, folds: int, seed: int, jobs: int
+) -> Experiment:
+    """Divide the nodules that have a label by patient.
+
+    Raises:
+        ValueError: when all of them have the same label, or there are fewer patients than folds.
+    """
+    labelled = [(nodule, rule.label(nodule.ratings)) for nodule in found.nodules]
+    used = [(nodule, label) for nodule, label in labelled if label is not None]
+    labels = np.array([label for _, label in used], bool)
+    if labels.all() or not labels.any():
+        raise ValueError(
+            f"source: needs suspicious and unsuspicious nodules, got {int(labels.sum())} and "
+            f"{int((~labels).sum())}"
+        )
+    scans_of: dict[str, list[str]] = {}
+    for nodule in found.nodules:
+        scans_of.setdefault(nodule.patient, []).append(nodule.scan_id)
+    patients = [nodule.patient for nodule, _ in used]
+    tested = patient_folds(patients, list(scans_of), folds=folds, seed=seed)
+    design = Design(labels, np.array(patients), tested, seed)
+    return Experiment([nodule for nodule, _ in used], design, scans_of, store, jobs=jobs)
 
 
 def single_readers(nodules: Sequence[Nodule]) -> Scored | None:

