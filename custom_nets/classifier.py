@@ -35,7 +35,7 @@ class TransferClassifier(Freezable):
         """Build the network.
 
         Args:
-            encoder: "vgg16", "resnet34", "inception_v3" or "densenet121".
+            encoder: a name of `custom_nets.encoders.ENCODERS`, such as "resnet34".
             in_channels: 1 (grey) or 3 (a slice repeated, or with its two neighbours).
             out_channels: number of classes, one logit each.
             weights: "none", "imagenet", a file or a URL: `custom_nets.encoders.weights`.

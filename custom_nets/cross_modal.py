@@ -85,7 +85,7 @@ class CrossModalUNet(Freezable):
         """Build the network.
 
         Args:
-            encoder: "vgg16", "resnet34", "inception_v3" or "densenet121", of both.
+            encoder: of both: a name of `custom_nets.encoders.ENCODERS`.
             in_channels: of each modality: 1 (grey) or 3.
             out_channels: maps of logits.
             weights: of both encoders: "none", "imagenet", a file or a URL.

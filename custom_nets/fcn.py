@@ -131,7 +131,7 @@ class TransferFCN(Freezable):
         """Build the network.
 
         Args:
-            encoder: "vgg16", "resnet34", "inception_v3" or "densenet121".
+            encoder: a name of `custom_nets.encoders.ENCODERS`, such as "resnet34".
             stride: of the finest map that is scored: 32, 16, 8 or 4.
             in_channels: 1 (grey) or 3 (a slice repeated, or with its two neighbours).
             out_channels: maps of logits, background included.

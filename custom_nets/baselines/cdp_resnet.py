@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from custom_nets.baselines.patches import NEAR, PLANES, check_patch, far_patch, near_patch
 from custom_nets.encoders.contract import initialise
-from custom_nets.encoders.resnet import ResidualUnit
+from custom_nets.encoders.resnet import BasicUnit
 from custom_nets.freezing import FreezableBatchNorm2d
 
 WIDTHS = (32, 64, 128)
@@ -27,7 +27,7 @@ class ResidualPathway(nn.Module):
         size, before = NEAR, widths[0]
         for index, width in enumerate(widths):
             stride = 2 if index else 1
-            layers.append(ResidualUnit(before, width, stride=stride))
+            layers.append(BasicUnit(before, width, stride=stride))
             size, before = (size + stride - 1) // stride, width
         self.units = nn.Sequential(*layers)
         self.features = nn.Sequential(

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from custom_nets.encoders.contract import initialise
-from custom_nets.encoders.resnet import ResidualUnit
+from custom_nets.encoders.resnet import BasicUnit
 
 WIDTHS = (64, 128, 256, 512, 1024)
 """Maps at full size and after each halving, as in the first U-Net."""
@@ -57,11 +57,11 @@ class ResidualUNet(nn.Module):
         self.stride = 2 ** (len(widths) - 1)
         ins = [in_channels, *widths[:-1]]
         self.down = nn.ModuleList(
-            ResidualUnit(before, width, stride=1) for before, width in zip(ins, widths, strict=True)
+            BasicUnit(before, width, stride=1) for before, width in zip(ins, widths, strict=True)
         )
         rising = list(zip(widths[:0:-1], widths[-2::-1], strict=True))
         self.up = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in rising)
-        self.joined = nn.ModuleList(ResidualUnit(2 * b, b, stride=1) for _, b in rising)
+        self.joined = nn.ModuleList(BasicUnit(2 * b, b, stride=1) for _, b in rising)
         self.head = nn.Conv2d(widths[0], out_channels, 1)
         initialise(self)
 

@@ -21,7 +21,7 @@ class Encoder(Freezable):
 
     name: ClassVar[str]
     block_channels: ClassVar[tuple[int, ...]]
-    block_strides: ClassVar[tuple[int, ...]] = (2, 4, 8, 16, 32)
+    block_strides: tuple[int, ...] = (2, 4, 8, 16, 32)
     normalisation: ClassVar[str] = "imagenet"
     """Inputs that the published weights expect: "imagenet" mean and std, or "half" (0.5, 0.5)."""
     norm_first: ClassVar[bool] = False

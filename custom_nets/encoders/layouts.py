@@ -16,6 +16,11 @@ INCEPTION = (
     *("Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d", "Mixed_6e"),
 )
 INCEPTION_END = ("Mixed_7a", "Mixed_7b", "Mixed_7c")
+GOOGLENET = (
+    *("conv1", "maxpool1", "conv2", "conv3", "maxpool2", "inception3a", "inception3b", "maxpool3"),
+    *("inception4a", "inception4b", "inception4c", "inception4d", "inception4e", "maxpool4"),
+    *("inception5a", "inception5b"),
+)
 DENSENET = (
     *("conv0", "norm0", "relu0", "pool0", "denseblock1", "transition1"),
     *("denseblock2", "transition2", "denseblock3", "transition3", "denseblock4", "norm5"),
@@ -56,7 +61,11 @@ CHILDREN = "an nn.Sequential over torchvision's children, as in RadImageNet's fi
 FEATURES = Layout("torchvision's `features` alone", {"features": ""})
 
 LAYOUTS: dict[str, tuple[Layout, ...]] = {
-    "resnet34": (Layout(CHILDREN, _numbered(*RESNET)),),
+    **{
+        name: (Layout(CHILDREN, _numbered(*RESNET)),)
+        for name in ("resnet34", "resnet38", "resnet50", "resnet101")
+    },
+    "googlenet": (Layout(CHILDREN, _numbered(*GOOGLENET)),),
     "inception_v3": (
         Layout(CHILDREN, _numbered(*INCEPTION, *INCEPTION_END)),
         Layout(CHILDREN, _numbered(*INCEPTION, "AuxLogits", *INCEPTION_END)),
@@ -79,6 +88,7 @@ def layouts_of(encoder: str) -> tuple[Layout, ...]:
 RESNETS: dict[tuple[tuple[int, ...], bool], str] = {
     ((2, 2, 2, 2), False): "ResNet-18",
     ((3, 4, 6, 3), False): "ResNet-34",
+    ((3, 3, 3, 3), True): "ResNet-38",
     ((3, 4, 6, 3), True): "ResNet-50",
     ((3, 4, 23, 3), True): "ResNet-101",
     ((3, 8, 36, 3), True): "ResNet-152",
@@ -95,6 +105,7 @@ OTHERS = {
     r"dwconv|layer_scale": "a ConvNeXt",
     r"_expand_conv|_conv_stem|conv_pw|features\.\d+\.\d+\.block\.": "an EfficientNet or MobileNet",
     r"Conv2d_1a_3x3\.|branch7x7dbl": "Inception-v3",
+    r"branch2\.0\.conv\.": "GoogLeNet",
 }
 
 

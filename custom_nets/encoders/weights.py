@@ -18,7 +18,6 @@ from torch import Tensor
 from custom_nets.encoders.layouts import PLAIN, Layout, layouts_of, looks_like
 from custom_nets.state_dicts import (
     UnreadableError,
-    Unwrapped,
     flattened,
     in_short,
     naming,
@@ -37,6 +36,9 @@ PUBLISHED = {
     "resnet34": "https://download.pytorch.org/models/resnet34-b627a593.pth",
     "inception_v3": "https://download.pytorch.org/models/inception_v3_google-0cc3c7bd.pth",
     "densenet121": "https://download.pytorch.org/models/densenet121-a639ec97.pth",
+    "resnet50": "https://download.pytorch.org/models/resnet50-0676ba61.pth",
+    "resnet101": "https://download.pytorch.org/models/resnet101-63fe2227.pth",
+    "googlenet": "https://download.pytorch.org/models/googlenet-1378be20.pth",
 }
 """ImageNet weight files (torchvision, BSD-3-Clause); the name ends in the start of the sha256."""
 
@@ -76,14 +78,14 @@ def load_encoder_weights(encoder: Encoder, weights: str) -> WeightReport:
     source = published_url(encoder.name) if weights == "imagenet" else weights
     path = weights_file(encoder.name, weights)
     tensors = read_tensors(path, encoder.name)
-    taken, layout = _copy(encoder, tensors, path)
-    report = WeightReport(len(taken.tensors), taken.others, source, file_sha256(path))
-    unused = f"{len(taken.others)} unused: {in_short(taken.others)}" if taken.others else "all used"
+    found = _copy(encoder, tensors, path)
+    report = WeightReport(len(found.tensors), found.unused, source, file_sha256(path))
+    unused = f"{len(found.unused)} unused: {in_short(found.unused)}" if found.unused else "all used"
     logger.info(
         "%s: %d tensors from %s (sha256 %s%s%s), %s",
         *(encoder.name, report.taken, source, report.sha256[:8]),
-        f", without the prefix {taken.prefix}" if taken.prefix else "",
-        f", {layout.title}" if layout.title else "",
+        f", without the prefix {found.prefix}" if found.prefix else "",
+        f", {found.layout.title}" if found.layout.title else "",
         unused,
     )
     return report
@@ -217,11 +219,30 @@ def read_tensors(path: Path, encoder_name: str) -> dict[str, Tensor]:
     return tensors
 
 
-def _copy(encoder: Encoder, tensors: dict[str, Tensor], path: Path) -> tuple[Unwrapped, Layout]:
+@dataclass(frozen=True)
+class _Found:
+    """An encoder's tensors in a file.
+
+    Attributes:
+        tensors: key of the encoder -> tensor.
+        prefix: as in `Unwrapped`.
+        unused: names of all other tensors.
+        surplus: those of them that lie in the encoder's own stages, as in a deeper network.
+        layout: of the file.
+    """
+
+    tensors: dict[str, Tensor]
+    prefix: str
+    unused: tuple[str, ...]
+    surplus: tuple[str, ...]
+    layout: Layout
+
+
+def _copy(encoder: Encoder, tensors: dict[str, Tensor], path: Path) -> _Found:
     """Copy tensors into the encoder, all or none."""
     wanted = encoder.state_dict()
-    taken, layout = _taken(encoder, {encoder.current_key(k): t for k, t in tensors.items()}, path)
-    offered = dict(taken.tensors)
+    found = _found(encoder, {encoder.current_key(k): t for k, t in tensors.items()}, path)
+    offered = dict(found.tensors)
     kernel = offered.get(encoder.first_kernel)
     if encoder.in_channels == 1 and kernel is not None and kernel.ndim == 4:
         offered[encoder.first_kernel] = kernel.sum(dim=1, keepdim=True)
@@ -233,6 +254,7 @@ def _copy(encoder: Encoder, tensors: dict[str, Tensor], path: Path) -> tuple[Unw
         if (key in offered and offered[key].shape != tensor.shape)
         or (key not in offered and not key.endswith(COUNTER))
     ]
+    wrong += [f"{name} (of no layer)" for name in found.surplus]
     if wrong:
         raise ValueError(
             f"{path} must hold every tensor of {encoder.name} in its shape; it looks like "
@@ -241,21 +263,23 @@ def _copy(encoder: Encoder, tensors: dict[str, Tensor], path: Path) -> tuple[Unw
         )
     refuse_non_finite(offered, path)
     encoder.load_state_dict({**wanted, **offered})
-    return taken, layout
+    return found
 
 
-def _taken(encoder: Encoder, tensors: dict[str, Tensor], path: Path) -> tuple[Unwrapped, Layout]:
+def _found(encoder: Encoder, tensors: dict[str, Tensor], path: Path) -> _Found:
     """Find the encoder's tensors under the wrapping and in the layout that give most of them."""
     keys = list(encoder.state_dict())
-    best: tuple[Unwrapped, Layout] = Unwrapped({}, "", tuple(tensors)), PLAIN
+    best = _Found({}, "", tuple(tensors), (), PLAIN)
     for layout in layouts_of(encoder.name):
         names = {layout.name_in_file(key): key for key in keys}
         with naming(path):
             inside = unwrap(tensors, [name for name in names if not name.endswith(COUNTER)])
         own = {names[name]: tensor for name, tensor in inside.tensors.items() if name in names}
-        if len(own) > len(best[0].tensors):
-            unused = (*(name for name in inside.tensors if name not in names), *inside.others)
-            best = Unwrapped(own, inside.prefix, unused), layout
+        if len(own) > len(best.tensors):
+            unused = tuple(name for name in inside.tensors if name not in names)
+            stages = {name.split(".")[0] for name in names}
+            surplus = tuple(name for name in unused if name.split(".")[0] in stages)
+            best = _Found(own, inside.prefix, (*unused, *inside.others), surplus, layout)
     return best
 
 

@@ -9,7 +9,6 @@ import pytest
 import torch
 from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser, ReferenceResolver
 
-from custom_nets.encoders import ENCODERS
 from custom_nets.framing import pad_to_stride
 from tests.bundles.config_files import (
     FRAGMENTS,
@@ -19,6 +18,7 @@ from tests.bundles.config_files import (
     parser_of,
     transfer_networks,
 )
+from tests.custom_nets.encoders import KINDS
 
 SHIPPED = [*FRAGMENTS, *sorted(ROOT.glob("bundles/*/configs/*.json"))]
 WORKFLOWS = ["train", "pretrain", "evaluate", "inference"]
@@ -122,7 +122,7 @@ def test_fragment_then_sets_only_ids_that_a_workflow_knows(path):
     assert asked <= known | own
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("encoder", KINDS)
 @pytest.mark.parametrize("network", transfer_networks())
 def test_network_and_every_strategy_then_combine(network, encoder):
     asked = {"encoder": encoder, "encoder_weights": "none"}

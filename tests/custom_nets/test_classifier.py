@@ -7,14 +7,14 @@ import torch
 from ignite.engine import Engine
 
 from custom_nets.classifier import TransferClassifier
-from custom_nets.encoders import ENCODERS
 from custom_nets.fcn import TransferFCN
 from custom_nets.unet import TransferUNet
 from scripts.training.weights.starting_weights import EncoderWeights
+from tests.custom_nets.encoders import KINDS
 from tests.custom_nets.training import moved_shares, snapshot, train
 
 scripted = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-every_encoder = pytest.mark.parametrize("encoder", list(ENCODERS))
+every_encoder = pytest.mark.parametrize("encoder", KINDS)
 
 
 def build(encoder: str, **options: object) -> TransferClassifier:

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from custom_nets.cross_modal import CrossModalUNet, Fusion
-from custom_nets.encoders import ENCODERS
+from tests.custom_nets.encoders import KINDS
 from tests.custom_nets.tiny import TinyEncoder
 from tests.custom_nets.training import moved_shares, snapshot, train
 
@@ -27,7 +27,7 @@ def batches(count=3):
 
 
 @pytest.mark.parametrize(
-    ("encoder", "in_channels"), [*((name, 3) for name in ENCODERS), ("resnet34", 1)]
+    ("encoder", "in_channels"), [*((name, 3) for name in KINDS), ("resnet34", 1)]
 )
 def test_image_of_any_size_then_logits_of_that_size(encoder, in_channels):
     network = build(encoder, in_channels=in_channels, out_channels=2).eval()

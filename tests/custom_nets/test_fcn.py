@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from custom_nets.encoders import ENCODERS
 from custom_nets.fcn import FCN_STRIDES, TransferFCN
 from custom_nets.normalisation import STATISTICS
+from tests.custom_nets.encoders import KINDS
 from tests.custom_nets.training import moved_shares, snapshot, train
 
 COARSE_TO_FINE = [(32, 16), (16, 8), (8, 4), (32, 4)]
@@ -41,7 +41,7 @@ def test_an_image_of_any_size_then_gives_logits_of_exactly_that_size(
     assert logits_of(network, torch.rand(2, 3, *size)).shape == (2, 4, *size)
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("encoder", KINDS)
 def test_every_encoder_then_scores_the_strides_down_to_the_one_asked(encoder: str) -> None:
     network = TransferFCN(encoder, stride=4, in_channels=1, out_channels=2, width=0).eval()
     assert logits_of(network, torch.rand(1, 1, 45, 37)).shape == (1, 2, 45, 37)

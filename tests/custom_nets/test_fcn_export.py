@@ -8,8 +8,8 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from custom_nets.encoders import ENCODERS
 from custom_nets.fcn import TransferFCN
+from tests.custom_nets.encoders import KINDS
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "networks"
 STRATEGIES = CONFIGS.parent / "strategies"
@@ -25,9 +25,7 @@ def scored(network: TransferFCN) -> TransferFCN:
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
-@pytest.mark.parametrize(
-    ("encoder", "width"), [("vgg16", 8), *((encoder, 0) for encoder in ENCODERS)]
-)
+@pytest.mark.parametrize(("encoder", "width"), [("vgg16", 8), *((encoder, 0) for encoder in KINDS)])
 def test_torchscript_then_equals_the_network_at_any_size(encoder: str, width: int) -> None:
     network = scored(TransferFCN(encoder, stride=4, in_channels=1, width=width))
     exported = torch.jit.script(network)
@@ -54,7 +52,7 @@ def test_onnx_then_equals_the_network_at_any_size(tiny: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("stride", [32, 16, 8, 4])
-@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("encoder", KINDS)
 def test_the_config_then_builds_every_encoder_at_every_stride(
     encoder: str, stride: int, tmp_path: Path
 ) -> None:

@@ -4,14 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from custom_nets.encoders import ENCODERS
 from custom_nets.unet import TransferUNet
+from tests.custom_nets.encoders import KINDS
 from tests.custom_nets.training import moved_shares, snapshot, train
 
 LIGHT = (16, 16, 8, 8, 8)
 scripted = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 exported = pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")
-every_encoder = pytest.mark.parametrize("encoder", list(ENCODERS))
+every_encoder = pytest.mark.parametrize("encoder", KINDS)
 
 
 def build(encoder: str, **options: object) -> TransferUNet:

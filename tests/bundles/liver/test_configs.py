@@ -8,11 +8,11 @@ import pytest
 import torch
 from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser, ReferenceResolver
 
-from custom_nets.encoders import ENCODERS
 from scripts.datasets.ircadb.dataset import Ircadb
 from scripts.datasets.ircadb.structures import class_names
 from tests.bundles.config_files import ROOT, transfer_networks
 from tests.bundles.liver.commands import LIVER
+from tests.custom_nets.encoders import KINDS
 
 WORKFLOWS = ["train", "pretrain", "evaluate", "inference"]
 SEVERAL = "configs/runtime/multi_gpu_train.json"
@@ -122,7 +122,7 @@ def test_metadata_then_names_the_classes_of_the_config():
     assert meta["version"] in meta["changelog"]
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("encoder", KINDS)
 @pytest.mark.parametrize("network", transfer_networks())
 def test_network_file_then_gives_a_map_for_every_class(network, encoder):
     parser = ConfigParser()

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from custom_nets.encoders import ENCODERS, make_encoder
+from custom_nets.encoders import make_encoder
 from custom_nets.encoders.contract import BLOCK_NAMES, Encoder, initialise, number_layers
 from custom_nets.freezing import FreezableBatchNorm2d
+from tests.custom_nets.encoders import KINDS
 from tests.custom_nets.tiny import TinyEncoder
 
 
@@ -31,7 +32,7 @@ def test_layers_when_norms_come_first_then_each_joins_the_convolution_after_it(c
     ]
 
 
-@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("known", [0, 2, 4])
 def test_continued_from_known_maps_then_equals_the_whole_forward(name, known):
     torch.manual_seed(0)
@@ -60,7 +61,7 @@ def test_blocks_then_have_the_five_names():
 
 
 def test_first_kernel_then_has_the_input_channels_on_its_second_axis():
-    for name in ENCODERS:
+    for name in KINDS:
         for in_channels in (1, 3):
             encoder = make_encoder(name, in_channels=in_channels)
             assert encoder.state_dict()[encoder.first_kernel].shape[1] == in_channels

@@ -11,9 +11,9 @@ from monai.networks.nets.flexible_unet import FLEXUNET_BACKBONE
 from custom_nets.encoders import ENCODERS
 from custom_nets.encoders.flexible_unet import PREFIX, TransferBackbone, register
 from custom_nets.encoders.weights import load_encoder_weights
-from tests.custom_nets.encoders import reference
+from tests.custom_nets.encoders import KINDS, reference
 
-BACKBONES = [PREFIX + name for name in ENCODERS]
+BACKBONES = [PREFIX + name for name in KINDS]
 
 
 @pytest.mark.parametrize("in_channels", [1, 3])
