@@ -15,12 +15,12 @@ DECODER = "decoder"
 """Name of the part that holds everything except the encoder."""
 
 
-class FreezableBatchNorm2d(nn.BatchNorm2d):
+class FreezableNorm(nn.modules.batchnorm._BatchNorm):
     """Batch norm whose statistics can be frozen even in training mode.
 
     Eval mode alone would be lost by a call of ``train()`` on an exported network, which does not
-    run `Freezable.train`; the flag ``frozen`` is part of the exported program. Maps (B, C, H, W) to
-    (B, C, H, W).
+    run `Freezable.train`; the flag ``frozen`` is part of the exported program. Maps (B, C, ...) to
+    (B, C, ...).
     """
 
     def __init__(self, channels: int, *, eps: float = 1e-5, momentum: float = 0.1) -> None:
@@ -43,6 +43,14 @@ class FreezableBatchNorm2d(nn.BatchNorm2d):
             self.momentum or 0.0,
             self.eps,
         )
+
+
+class FreezableBatchNorm2d(FreezableNorm, nn.BatchNorm2d):
+    """`FreezableNorm` of images (B, C, H, W)."""
+
+
+class FreezableBatchNorm3d(FreezableNorm, nn.BatchNorm3d):
+    """`FreezableNorm` of volumes (B, C, H, W, D)."""
 
 
 class Freezable(Defined):
@@ -189,7 +197,7 @@ def _release(module: nn.Module, released: bool, *, learns_statistics: bool) -> N
         if not released:
             parameter.grad = None
     for norm in module.modules():
-        if isinstance(norm, FreezableBatchNorm2d):
+        if isinstance(norm, FreezableNorm):
             norm.frozen = not learns_statistics
 
 

@@ -124,7 +124,7 @@ def number_layers(
 def initialise(network: nn.Module) -> None:
     """Draw He-normal kernels (He et al. 2015) and zero biases, for untrained ReLU networks."""
     for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+        if isinstance(module, nn.Conv2d | nn.Conv3d | nn.ConvTranspose2d | nn.ConvTranspose3d):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

@@ -24,9 +24,12 @@ from scripts.bundle.training_scans import (
 from scripts.datasets.datalist import check_labels, prepare_again, read_datalist
 from scripts.datasets.shares import PARTITIONS
 from scripts.datasets.stored_slices import read_rows
+from scripts.storage.options import read_truth
 
 logger = logging.getLogger(__name__)
 
+AUTO = "auto"
+THICK = 2.0  # slices this many pixels apart
 # entries of a datalist's provenance that say what its samples are, and no folder
 PREPARED_WITH = (
     *("kind", "label", "min_readers", "objects", "tumour"),
@@ -201,3 +204,24 @@ def training_mean(
             f"{prepare_again(content)} with --window_hu, or change the window of the config"
         )
     return float(mean["windowed"])
+
+
+def has_thick_slices(asked: bool | str, samples: Sequence[Mapping[str, Any]]) -> bool:
+    """Decide whether slices are so far apart that kernels should stay within a slice.
+
+    Args:
+        asked: true, false, or ``auto``: true if in most scans the slices are at least twice as far
+            apart as the pixels.
+        samples: of the training, see :func:`scripts.bundle.training_scans.spacings_of`.
+
+    Raises:
+        ValueError: for another word.
+
+    Example:
+        >>> has_thick_slices("auto", [{"series_uid": "1.2", "spacing_mm": [0.7, 0.7, 2.5]}])
+        True
+    """
+    if asked != AUTO:
+        return read_truth("thick_slices", asked)
+    ratios = [distance / pixel for pixel, distance in spacings_of(samples)]
+    return bool(ratios) and float(np.median(ratios)) >= THICK

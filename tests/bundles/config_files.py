@@ -31,8 +31,7 @@ def plain_networks() -> list[str]:
 
 
 def _is_plain(file: str) -> bool:
-    target = json.loads((ROOT / file).read_text())["network_def"]["_target_"]
-    return bool(target == "custom_nets.plain.PlainNetwork")
+    return "encoder" not in json.loads((ROOT / file).read_text())["network_def"]
 
 
 def parser_of(*files: Path | str, **overrides: Any) -> ConfigParser:

@@ -1,4 +1,4 @@
-"""The comparators of the papers' table 6, trained and evaluated by config alone."""
+"""Networks without a pretrained encoder, trained and evaluated by config alone."""
 
 import json
 import math
@@ -24,6 +24,10 @@ CASES = {
     "cf_cnn": (["luna16_nodule_patches"], NARROW_PATHS),
     "cdp_resnet": (["luna16_nodule_planes"], {**NARROW_PATHS, "patches_of_a_volume": 4}),
     "vnet": (["luna16_volume_patches"], {"volume_patch_size": [64, 64, 16]}),
+    "voxresnet": (
+        ["luna16_volume_two_windows"],
+        {"volume_patch_size": [32, 32, 16], "voxresnet_widths": [2, 4]},
+    ),
 }
 # MONAI's V-Net has one width, 45 million weights, and would take a minute; tests/custom_nets trains
 # it, here a narrow network stands in its place in the same file.
@@ -66,7 +70,7 @@ def first_two(cohort, tmp_path):
     return tmp_path
 
 
-def test_comparators_then_each_has_a_case_here():
+def test_networks_then_each_has_a_case_here():
     assert {file.split("/")[-1].removesuffix(".json") for file in plain_networks()} == set(CASES)
 
 

@@ -68,3 +68,21 @@ def test_whole_volumes_then_train_and_evaluate(train, abdomens, tiny_encoder, tm
     # an organ that one patient lacks is as unknown in its volume as in its slices
     assert counts["series_in_which_known"] == {"liver": 4, "bone": 4, "kidney": 3}
     assert (tmp_path / "evaluation" / "pictures.png").is_file()
+
+
+def test_patches_of_two_windows_then_a_deeply_supervised_network_trains_and_is_evaluated(
+    abdomens, tmp_path
+):
+    data = "configs/data/ircadb_volume_two_windows.json"
+    overlays = ["configs/networks/voxresnet.json", data, "configs/strategies/scratch.json"]
+    usual = {"dataset_dir": str(abdomens / "prepared"), "num_workers": 0}
+    usual |= {"volume_patch_size": [32, 32, 16]}
+    asked = {**usual, "stage_epochs": 1, "voxresnet_widths": [2, 2]}
+    run_here("training", files_of("train", *overlays), {**asked, "output_dir": str(tmp_path)})
+    (stage,) = json.loads((tmp_path / "stages.json").read_text())["stages"]
+    assert math.isfinite(stage["train_loss"])
+    asked = {**usual, "ckpt_path": str(tmp_path / "model.pt"), "pictures": 1}
+    asked |= {"section": "training", "output_dir": str(tmp_path / "evaluation")}
+    run_here("evaluating", files_of("evaluate", data), asked)
+    counts = json.loads((tmp_path / "evaluation" / "summary.json").read_text())["counts"]
+    assert counts["series_whole"] == counts["series"] == 4

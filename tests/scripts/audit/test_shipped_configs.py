@@ -42,6 +42,7 @@ def of_bundle(bundle, files):
         files = [file for file in files if "monai_label" not in file]  # packaged into train.json
     if bundle.stem == "pretrain":  # what is pretrained is an encoder
         files = [file for file in files if file not in plain_networks()]
+        files = [file for file in files if "network" not in json.loads(Path(file).read_text())]
     if bundle.stem in ("evaluate", "inference") or (bundle.stem == "pretrain" and not lung):
         files = [
             file for file in files if "networks/" not in file

@@ -6,7 +6,12 @@ import pytest
 from scripts.bundle.model_file import ModelFile
 from scripts.bundle.training_scans import TrainingScans, hashed_case
 from scripts.datasets.datalist import load_datalist
-from scripts.datasets.training_data import identities, training_data, training_mean
+from scripts.datasets.training_data import (
+    has_thick_slices,
+    identities,
+    training_data,
+    training_mean,
+)
 from tests.scripts.datasets.prepared import write_prepared
 
 
@@ -109,3 +114,28 @@ def test_training_data_then_validation_and_test_cases_and_data_set_without_folde
     assert data["partitions"]["training"] == {"samples": 2, "cases": 2, "patients": 1}
     assert (scans.test_cases, data["partitions"]["test"]["patients"]) == (2, 2)
     assert data["data_set"] == {"name": "luna16", "label": "readers", "min_readers": 2}
+
+
+def scan(uid, pixel, distance):
+    return {"series_uid": uid, "spacing_mm": [pixel, pixel, distance]}
+
+
+@pytest.mark.parametrize(
+    ("samples", "thick"),
+    [
+        ([scan("a", 0.7, 1.5)], True),
+        ([scan("a", 0.8, 1.5)], False),
+        ([scan("a", 0.7, 3), scan("a", 0.7, 3), scan("b", 0.7, 1), scan("c", 0.7, 1)], False),
+        ([], False),
+    ],
+    ids=["two pixels apart", "less", "most scans count", "no data"],
+)
+def test_thick_slices_then_as_far_apart_as_two_pixels_in_most_scans(samples, thick):
+    assert has_thick_slices("auto", samples) is thick
+    assert has_thick_slices("true", samples) is True
+    assert has_thick_slices(False, samples) is False
+
+
+def test_thick_slices_when_another_word_then_refused():
+    with pytest.raises(ValueError, match="thick_slices: must be true, false"):
+        has_thick_slices("perhaps", [])
