@@ -22,6 +22,8 @@ from scripts.suspicion.feature_tables import Store
 from scripts.suspicion.figures import auc
 from scripts.suspicion.labels import LabelRule
 from scripts.suspicion.network import Network
+from scripts.suspicion.pathology import MEANING as DIAGNOSES
+from scripts.suspicion.pathology import against_diagnoses, read_diagnoses
 from scripts.suspicion.radiomics import FEATURES, SIZE, predictors
 from scripts.suspicion.rated_nodules import RatedNodules
 from scripts.suspicion.rated_sources import rated_data_set, read_rated
@@ -40,6 +42,7 @@ def suspicion(
     models: str | None = None,
     encoder_weights: str | None = None,
     classifiers: str | None = None,
+    pathology: str | None = None,
     crops: bool = False,
     folds: int = 5,
     seed: int = 0,
@@ -68,6 +71,8 @@ def suspicion(
         encoder_weights: imagenet or a file: also features of a VGG-16 with these weights.
         classifiers: networks trained on OUTPUT/crops/foldK with configs/classifiers/crops.json, one
             for each fold, separated by commas.
+        pathology: CSV of patients' diagnoses, as TCIA publishes them for LIDC-IDRI: every row is
+            also compared with them. Nothing is trained on them.
         crops: write OUTPUT/crops, the data to train them on, and stop.
         folds: number of folds; those of `prepare --split fold` with the same seed.
         seed: of the folds.
@@ -84,6 +89,7 @@ def suspicion(
     chosen, folder = rated_data_set(data_set, outlines), Path(str(output))
     if chosen is None and (models or encoder_weights or classifiers or read_truth("crops", crops)):
         raise ValueError("data_set: outlines has no CTs, which networks and crops need")
+    diagnoses = None if pathology is None else read_diagnoses(Path(str(pathology)))
     networks = [Network.of_model(path) for path in read_words("models", models)]
     trained = [read_model(path) for path in read_words("classifiers", classifiers)]
     encoder = Network.of_encoder(str(encoder_weights)) if encoder_weights else None
@@ -104,14 +110,22 @@ def suspicion(
             experiment.run_models(networks)
         if trained:
             experiment.run_classifiers(trained)
-        _write(folder, experiment, found, rule, seed)
+        _write(folder, experiment, found, rule, seed, diagnoses)
 
 
 def _write(
-    folder: Path, experiment: Experiment, found: RatedNodules, rule: LabelRule, seed: int
+    folder: Path,
+    experiment: Experiment,
+    found: RatedNodules,
+    rule: LabelRule,
+    seed: int,
+    diagnoses: Mapping[str, bool] | None,
 ) -> None:
     """Write all files and print the figures."""
     rows = summarise(experiment, seed)
+    if diagnoses is not None:
+        for outcome in experiment.outcomes:
+            rows[outcome.name]["pathology"] = against_diagnoses(outcome, diagnoses, seed=seed)
     readers = single_readers(found.nodules)
     shuffled = experiment.shuffled_auc()
     counts = {**rule.count(n.ratings for n in found.nodules), "unrated": found.unrated}
@@ -121,6 +135,7 @@ def _write(
         "nodules": counts,
         "patients": len(np.unique(experiment.design.patients)),
         "classifiers": rows,
+        **({} if diagnoses is None else {"pathology": DIAGNOSES}),
         "shuffled_labels_auc": {"mean": float(np.mean(shuffled)), "each": shuffled},
         "one_reader_against_the_others_auc": asdict(auc(readers, seed=seed)) if readers else None,
         "features": {name: FEATURES[name] for name in experiment.features},
@@ -177,17 +192,36 @@ def _shown(rows: Mapping[str, Any], counts: Mapping[str, int], shuffled: float) 
         "radiologists' suspicion, not pathology; AUC by patient, with 95 % interval:",
         *(f"  {name}: {_line(row)}" for name, row in rows.items()),
         f"  labels shuffled: {shuffled:.3f}, the mean of several times",
+        *_diagnosed(rows),
         MEANING,
     ]
     return "\n".join(lines)
 
 
-def _line(row: Mapping[str, Any]) -> str:
-    area = row["auc"]
+def _diagnosed(rows: Mapping[str, Any]) -> list[str]:
+    """Describe the rows against diagnoses, if there are any."""
+    known = {name: row["pathology"] for name, row in rows.items() if "pathology" in row}
+    lines = [
+        f"  {name}: {_area(one['auc'])}; {one['malignant']} malignant, {one['benign']} benign"
+        for name, one in known.items()
+    ]
+    return (
+        ["against patients' diagnoses, AUC of the highest score of a patient:", *lines]
+        if lines
+        else []
+    )
+
+
+def _area(area: Mapping[str, Any]) -> str:
+    """Describe an AUC with its interval."""
     ends: Sequence[float] = area["interval_95"] or ()
     between = f" ({ends[0]:.3f}-{ends[1]:.3f})" if ends else ""
+    return f"{area['value']:.3f}{between}"
+
+
+def _line(row: Mapping[str, Any]) -> str:
     seen, unseen = row["patients_seen_by_the_network"], row.get("auc_unseen")
     others = f", on the others {unseen['value']:.3f}" if unseen and unseen["value"] else ""
     note = f"; the network was trained on {seen} of the patients{others}" if seen else ""
     missed = f"; {row['left_out']} nodules left out" if row["left_out"] else ""
-    return f"{area['value']:.3f}{between}{missed}{note}"
+    return f"{_area(row['auc'])}{missed}{note}"

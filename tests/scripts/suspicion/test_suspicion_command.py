@@ -48,6 +48,27 @@ def test_command_then_figures_a_classifier_and_what_was_left_out(source, tmp_pat
     }
 
 
+def test_diagnoses_then_every_row_is_compared_with_them_and_nothing_else_changes(
+    source, tmp_path, capsys
+):
+    suspicion(str(source), str(tmp_path / "without"), folds=3)
+    patients = sorted({nodule.patient for nodule in planted(12, seed=3, limits_mm=(8.0, 10.0))})
+    table = tmp_path / "diagnoses.csv"
+    lines = [f"{patient},{number % 3}" for number, patient in enumerate(patients)]
+    table.write_text("\n".join(["TCIA Patient ID,Diagnosis at the Patient Level", *lines]))
+    suspicion(str(source), str(tmp_path / "with"), folds=3, pathology=str(table))
+    assert "against patients' diagnoses" in capsys.readouterr().out
+    with_, without = (
+        json.loads((tmp_path / name / "summary.json").read_text()) for name in ("with", "without")
+    )
+    assert "two years of follow-up" in with_["pathology"]
+    for name, row in with_["classifiers"].items():
+        compared = row.pop("pathology")
+        assert row == without["classifiers"][name]
+        assert (compared["benign"], compared["malignant"]) == (4, 4)
+        assert 0 <= compared["auc"]["value"] <= 1
+
+
 def test_crops_then_data_sets_for_a_classifier_and_nothing_else(source, tmp_path):
     suspicion(str(source), str(tmp_path), folds=3, crops=True)
     assert sorted(path.name for path in (tmp_path / "crops").iterdir()) == [
