@@ -78,6 +78,14 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "scripts.evaluation.graph_cut_evaluation:evaluate_graph_cut",
         "evaluate segmentation by graph cut, a classical baseline",
     ),
+    ("sae", "train"): Command(
+        "scripts.unsupervised.sae_training_command:train",
+        "train a stacked auto-encoder on patches, without labels",
+    ),
+    ("sae", "segment"): Command(
+        "scripts.unsupervised.sae_segmentation_command:segment",
+        "label voxels by examples of other patients, from features of patches",
+    ),
     ("suspicion",): Command(
         "scripts.suspicion.suspicion_command:suspicion",
         "compare classifiers of nodules by radiologists' suspicion of malignancy",
