@@ -38,7 +38,7 @@ class TransferClassifier(Freezable):
             encoder: a name of `custom_nets.encoders.ENCODERS`, such as "resnet34".
             in_channels: 1 (grey) or 3 (a slice repeated, or with its two neighbours).
             out_channels: number of classes, one logit each.
-            weights: "none", "imagenet", a file or a URL: `custom_nets.encoders.weights`.
+            weights: "none", "imagenet", "coco", a file or a URL: `custom_nets.encoders.weights`.
             normalise: as for `custom_nets.unet.TransferUNet`.
 
         Raises:

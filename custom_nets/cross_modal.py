@@ -88,7 +88,7 @@ class CrossModalUNet(Freezable):
             encoder: of both: a name of `custom_nets.encoders.ENCODERS`.
             in_channels: of each modality: 1 (grey) or 3.
             out_channels: maps of logits.
-            weights: of both encoders: "none", "imagenet", a file or a URL.
+            weights: of both encoders: "none", "imagenet", "coco", a file or a URL.
             fusion: "concat" (and a 1x1 convolution) or "sum".
             norm: of the decoder: "batch", "instance", "group" or "none".
             decoder_channels: widths of the five up steps, deepest first; None halves at each.

@@ -20,7 +20,7 @@ SOURCES = ("weights", "fully_connected")
 LEARNT = ("normalise",)
 """Arguments whose numbers belong to the weights: the mean of their training images."""
 
-TRAINING_ONLY = ("dropout",)
+TRAINING_ONLY = ("dropout", "skip_dropout")
 """Arguments without an effect on a trained network."""
 
 KEY = "definition"

@@ -38,16 +38,14 @@ FCN_STRIDES = (32, 16, 8, 4)
 SKIP_SCORE = re.compile(r"decoder\.steps\.\d+\.score\.")
 """Start of the keys of a skip's scores in a ``state_dict``."""
 
-DOUBLINGS = 5
-"""From 1/32 of the image to its full size."""
-
 
 class FusingStep(nn.Module):
     """Class scores upsampled to twice the size, plus the scores of the encoder's map there."""
 
-    def __init__(self, channels: int, *, skip_channels: int) -> None:
+    def __init__(self, channels: int, *, skip_channels: int, dropout: float = 0.0) -> None:
         """Upsample ``channels`` scores; those of the skip start at zero; 0 channels for no skip."""
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         self.up = BilinearDoubling(channels)
         self.score: nn.Conv2d | None = None
         if skip_channels:
@@ -60,29 +58,40 @@ class FusingStep(nn.Module):
         """Map (B, C, H, W) and (B, skip_channels, 2H, 2W) to (B, C, 2H, 2W)."""
         doubled: Tensor = self.up(x)
         if self.score is not None and skip is not None:
-            doubled = doubled + self.score(skip)
+            doubled = doubled + self.score(self.dropout(skip))
         return doubled
 
 
 class FusingDecoder(nn.Module):
-    """1x1 scores of the deepest map, doubled five times, plus the scores of the skips."""
+    """1x1 scores of the deepest map, doubled to full size, plus the scores of the skips."""
 
     def __init__(
-        self, in_channels: int, skip_channels: Sequence[int], out_channels: int, *, dropout: float
+        self,
+        in_channels: int,
+        skip_channels: Sequence[int],
+        out_channels: int,
+        *,
+        doublings: int,
+        dropouts: tuple[float, float],
     ) -> None:
-        """Score ``in_channels`` maps and, deepest first, the skips at 1/16, 1/8 and 1/4."""
+        """Score ``in_channels`` maps and, deepest first, the skips.
+
+        The first skip is twice as large as the deepest map, and so on; ``doublings`` lead to full
+        size. ``dropouts`` are the shares dropped before the deepest map's scores and the skips'.
+        """
         super().__init__()
-        self.dropout = nn.Dropout(dropout)
+        deepest, skips = dropouts
+        self.dropout = nn.Dropout(deepest)
         self.score = nn.Conv2d(in_channels, out_channels, 1)
         initialise(self.score)
-        unscored = [0] * (DOUBLINGS - len(skip_channels))
+        unscored = [0] * (doublings - len(skip_channels))
         self.steps = nn.ModuleList(
-            FusingStep(out_channels, skip_channels=channels)
+            FusingStep(out_channels, skip_channels=channels, dropout=skips)
             for channels in [*skip_channels, *unscored]
         )
 
     def forward(self, deepest: Tensor, skips: list[Tensor]) -> Tensor:
-        """Map the map at 1/32 and the skips, fine to coarse, to logits at full size."""
+        """Map the deepest map and the skips, fine to coarse, to logits at full size."""
         x: Tensor = self.score(self.dropout(deepest))
         for index, step in enumerate(self.steps):
             skip = skips[-1 - index] if index < len(skips) else None
@@ -102,6 +111,14 @@ class TransferFCN(Freezable):
     after the last skip, where the original upsamples by 8, 16 or 32 in one step. So FCN-32s to
     FCN-4s differ only in the skips' scores, which start at zero: a network that continues a coarser
     one (`load_coarser`) computes the same function at first.
+
+    With a bottleneck ResNet, stride 8 and ``skip_dropout`` it is FCRN (Yu, Chen, Dou, Qin, Heng,
+    IEEE Transactions on Medical Imaging 36(4), 994-1004, 2017), whose scores combine the maps at
+    strides 32, 16 and 8. Which maps these are, and the dropout of 0.5 before each score, could not
+    be compared with the paper; doubling step by step, as here for all, is our choice.
+
+    A residual encoder with an ``output_stride`` below 32 has its deepest map there, and only finer
+    maps are skips.
 
     Inputs are normalised inside. The liver paper subtracts the mean of its training images: give
     that number as ``normalise``, and it becomes part of the weights.
@@ -127,6 +144,8 @@ class TransferFCN(Freezable):
         width: int | None = None,
         dropout: float = 0.5,
         normalise: str | float | None = None,
+        output_stride: int | None = None,
+        skip_dropout: float | None = None,
     ) -> None:
         """Build the network.
 
@@ -135,33 +154,43 @@ class TransferFCN(Freezable):
             stride: of the finest map that is scored: 32, 16, 8 or 4.
             in_channels: 1 (grey) or 3 (a slice repeated, or with its two neighbours).
             out_channels: maps of logits, background included.
-            weights: "none", "imagenet", a file or a URL: `custom_nets.encoders.weights`.
+            weights: "none", "imagenet", "coco", a file or a URL: `custom_nets.encoders.weights`.
             fully_connected: conv6 and conv7 "file" (from ``weights``; VGG-16), "fresh" (random) or
                 "none" (left out); None: see `custom_nets.fully_connected.choose_origin`.
             width: channels of conv6 and conv7; only 4096 (120 million weights) comes from a file.
             dropout: share of maps' values dropped after conv6 and before the coarsest score.
             normalise: "imagenet", "half", "none", or the mean of the training images; None takes
                 what the published weights expect: `custom_nets.normalisation`.
+            output_stride: of the deepest map of a residual encoder: 32, 16 or 8; None: the usual.
+            skip_dropout: share of maps' values dropped before the skips' scores; None: none.
 
         Raises:
             ValueError: an option is not among those named here, or contradicts another.
         """
         super().__init__()
-        self.stride, self.in_channels = _checked_stride(stride), in_channels
+        self.stride, self.in_channels = stride, in_channels
         origin, width = choose_origin(
             encoder, weights, fully_connected=fully_connected, width=width
         )
         self.definition["width"] = width  # where its default depends on the weights
-        self.encoder = make_encoder(encoder, in_channels=in_channels, weights=weights)
+        self.encoder = make_encoder(
+            encoder, in_channels=in_channels, weights=weights, output_stride=output_stride
+        )
         self.normalise = make_normalisation(normalise, self.encoder.normalisation, in_channels)
-        self.pools = self.encoder.block_strides[-1] < STRIDE
-        self.skips = FCN_STRIDES.index(stride)
+        self.pools = self.encoder.block_strides[0] == 1
+        coarsest = output_stride or STRIDE
+        self.finest = len(FCN_STRIDES) - FCN_STRIDES.index(_checked_stride(stride, coarsest))
+        self.skips = FCN_STRIDES.index(stride) - FCN_STRIDES.index(coarsest)
         *channels, deepest = self.encoder.block_channels
         self.fully_connected = make_fully_connected(
             deepest, origin, width=width, weights=weights, dropout=dropout
         )
         self.decoder = FusingDecoder(
-            width or deepest, channels[::-1][: self.skips], out_channels, dropout=dropout
+            width or deepest,
+            channels[self.finest : self.finest + self.skips][::-1],
+            out_channels,
+            doublings=coarsest.bit_length() - 1,
+            dropouts=(dropout, skip_dropout or 0.0),
         )
         others = ["decoder"] if self.fully_connected is None else ["fully_connected", "decoder"]
         parts = prefix_parts(self.encoder.parts, "encoder")
@@ -174,7 +203,8 @@ class TransferFCN(Freezable):
             ValueError: the number of channels is not ``in_channels``.
         """
         x, back = pad_to_stride(x, self.in_channels)
-        maps = self.encoder(self.normalise(x))[4 - self.skips :]
+        maps = self.encoder(self.normalise(x))
+        maps = maps[self.finest : self.finest + self.skips] + maps[-1:]
         if self.pools:
             maps = [F.max_pool2d(block, 2) for block in maps]
         deepest = maps.pop()
@@ -215,10 +245,14 @@ class TransferFCN(Freezable):
         return tuple(new)
 
 
-def _checked_stride(stride: int) -> int:
-    if stride not in FCN_STRIDES:
+def _checked_stride(stride: int, coarsest: int) -> int:
+    """Return the stride of the finest scored map, which no stride above the coarsest can be."""
+    valid = [one for one in FCN_STRIDES if one <= coarsest]
+    if stride not in valid:
+        deepest = f" with output_stride {coarsest}" if coarsest < STRIDE else ""
         raise ValueError(
-            f"stride must be one of {', '.join(map(str, FCN_STRIDES))}; got {stride!r}; choose one"
+            f"stride must be one of {', '.join(map(str, valid))}{deepest}; got {stride!r}; "
+            "choose one"
         )
     return stride
 

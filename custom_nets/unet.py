@@ -47,7 +47,7 @@ class TransferUNet(Freezable):
             encoder: a name of `custom_nets.encoders.ENCODERS`, such as "resnet34".
             in_channels: 1 (grey) or 3 (a slice repeated, or with its two neighbours).
             out_channels: maps of logits.
-            weights: "none", "imagenet", a file or a URL: `custom_nets.encoders.weights`.
+            weights: "none", "imagenet", "coco", a file or a URL: `custom_nets.encoders.weights`.
             norm: of the decoder: "batch", "instance", "group" or "none".
             decoder_channels: widths of the five up steps, deepest first; None halves at each.
             normalise: mean and std that turn [0, 1] into what the encoder expects: "imagenet",

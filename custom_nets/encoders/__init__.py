@@ -36,7 +36,7 @@ def make_encoder(
     Args:
         name: of `ENCODERS`.
         in_channels: 1 or 3.
-        weights: "none" (random), "imagenet", a file, or a URL with a hash: see
+        weights: "none" (random), "imagenet", "coco", a file, or a URL with a hash: see
             `custom_nets.encoders.weights.load_encoder_weights`.
         output_stride: 32, 16 or 8, of the deepest map, for a residual network: see
             `custom_nets.encoders.resnet.ResNetEncoder`; None leaves the encoder as it is.

@@ -42,6 +42,28 @@ PUBLISHED = {
 }
 """ImageNet weight files (torchvision, BSD-3-Clause); the name ends in the start of the sha256."""
 
+COCO = {
+    "resnet50": "https://download.pytorch.org/models/fcn_resnet50_coco-1167a1af.pth",
+    "resnet101": "https://download.pytorch.org/models/fcn_resnet101_coco-7ecb50ca.pth",
+}
+"""Torchvision's FCNs, trained to segment the photographs of COCO into PASCAL VOC's 21 classes."""
+
+COCO_DEEPLAB = {
+    "resnet50": "https://download.pytorch.org/models/deeplabv3_resnet50_coco-cd0a2569.pth",
+    "resnet101": "https://download.pytorch.org/models/deeplabv3_resnet101_coco-586e9e4e.pth",
+}
+"""The same of torchvision's DeepLab-v3 networks.
+
+All of them have stages 3 and 4 dilated (``output_stride`` 8); the weights fit other strides too.
+"""
+
+NAMED: dict[str, dict[str, str]] = {
+    "imagenet": PUBLISHED,
+    "coco": COCO,
+    "coco_deeplab": COCO_DEEPLAB,
+}
+"""Published files by the word that asks for them; of each file only the encoder is taken."""
+
 COUNTER = "num_batches_tracked"
 """End of the names that old weight files lack; it has no effect on the features."""
 
@@ -61,11 +83,11 @@ class WeightReport:
 def load_encoder_weights(encoder: Encoder, weights: str) -> WeightReport:
     """Fill an encoder in place.
 
-    ``weights`` is "none" (no change), "imagenet" (the published file, downloaded once into
-    the cache of torch.hub), the path of a weights file (a ``state_dict``, or a dictionary with
-    "encoder" and "state_dict" as our pretraining writes), or an http(s) or file URL with a sha256
-    in the name (``...-<hex>.pth``) or after it (``#sha256=<hex>``). An encoder of one input channel
-    gets the sum of the three colour kernels.
+    ``weights`` is "none" (no change), a word of `NAMED` such as "imagenet" (a published file,
+    downloaded once into the cache of torch.hub), the path of a weights file (a ``state_dict``, or a
+    dictionary with "encoder" and "state_dict" as our pretraining writes), or an http(s) or file URL
+    with a sha256 in the name (``...-<hex>.pth``) or after it (``#sha256=<hex>``). An encoder of one
+    input channel gets the sum of the three colour kernels.
 
     Raises:
         FileNotFoundError: no such file.
@@ -75,7 +97,7 @@ def load_encoder_weights(encoder: Encoder, weights: str) -> WeightReport:
     """
     if weights == "none":
         return WeightReport(0, (), "none", "")
-    source = published_url(encoder.name) if weights == "imagenet" else weights
+    source = published_url(encoder.name, weights) if weights in NAMED else weights
     path = weights_file(encoder.name, weights)
     tensors = read_tensors(path, encoder.name)
     found = _copy(encoder, tensors, path)
@@ -92,34 +114,39 @@ def load_encoder_weights(encoder: Encoder, weights: str) -> WeightReport:
 
 
 def weights_file(encoder_name: str, weights: str) -> Path:
-    """Return the local file for "imagenet", a path or a URL, downloaded if necessary.
+    """Return the local file for a word of `NAMED`, a path or a URL, downloaded if necessary.
 
     Raises:
         FileNotFoundError: no such file.
         ConnectionError, ValueError: as `fetch`.
     """
-    source = published_url(encoder_name) if weights == "imagenet" else weights
+    source = published_url(encoder_name, weights) if weights in NAMED else weights
     path = fetch(source) if "://" in source else Path(source)
     if not path.is_file():
         raise FileNotFoundError(
-            f"weights must be 'none', 'imagenet', a URL or an existing file; got {weights!r}, "
+            f"weights must be 'none', {', '.join(map(repr, NAMED))}, a URL or an existing file; "
+            f"got {weights!r}, "
             f"and there is no file {path}; correct the path"
         )
     return path
 
 
-def published_url(encoder_name: str) -> str:
-    """Return the address of an encoder's ImageNet weights.
+def published_url(encoder_name: str, weights: str) -> str:
+    """Return the address of an encoder's weights of a word of `NAMED`.
+
+    >>> published_url("resnet50", "coco")
+    'https://download.pytorch.org/models/fcn_resnet50_coco-1167a1af.pth'
 
     Raises:
         ValueError: none are known.
     """
-    if encoder_name not in PUBLISHED:
+    urls = NAMED[weights]
+    if encoder_name not in urls:
         raise ValueError(
-            f"no ImageNet weights are published for {encoder_name!r}, only for "
-            f"{', '.join(PUBLISHED)}; set weights to a file, a URL or 'none'"
+            f"no weights {weights!r} are published for {encoder_name!r}, only for "
+            f"{', '.join(urls)}; set weights to a file, a URL or 'none'"
         )
-    return PUBLISHED[encoder_name]
+    return urls[encoder_name]
 
 
 def fetch(url: str) -> Path:

@@ -24,6 +24,7 @@ LABELS = {
     "classes": "masks of the source",
 }
 UNRECORDED = "not recorded"
+NAMED_STARTS = {"imagenet": "ImageNet", "coco": "COCO (FCN)", "coco_deeplab": "COCO (DeepLab)"}
 UNKNOWN_START = "initial weights that are not recorded"
 
 
@@ -48,8 +49,8 @@ def start_of(config: Mapping[str, Any]) -> str:
     given, whole = config.get("encoder_weights"), config.get("start_from")
     if isinstance(whole, str) and not is_null(whole):
         return f"a trained network, {_file_name(whole)}"
-    if given == "imagenet":
-        return "the published ImageNet weights of the encoder (torchvision)"
+    if given in NAMED_STARTS:
+        return f"the published {NAMED_STARTS[given]} weights of the encoder (torchvision)"
     if "encoder_weights" not in config or str(given).startswith(("$", "@")):
         return UNKNOWN_START
     if is_null(given):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from custom_nets.encoders import ENCODERS
+from custom_nets.encoders.weights import NAMED, published_url
 from scripts.study.choices import (
     OWN,
     SCRATCH,
@@ -57,8 +58,8 @@ class Method:
         loss: of configs/losses (class_losses); None for that of the bundle.
         optimiser: of configs/optimisers; None for that of the bundle.
         data: of configs/data; None for that of the bundle.
-        weights: of the encoder: imagenet, own (the study's key pretraining), the name of one of its
-            pretrainings, none, or a file.
+        weights: of the encoder: imagenet, coco, coco_deeplab, own (the study's key pretraining),
+            the name of one of its pretrainings, none, or a file.
         derived: of configs/derivations: the training data are made by it of the prepared ones.
         evaluated_by: of configs/procedures: evaluates the trained network in place of the bundle.
         settings: ids of the configs, or options of the procedure, and their values; they take
@@ -195,7 +196,7 @@ def _check_commands(chosen: Mapping[str, Any], bundle: Bundle, where: str) -> No
 def _check_weights(weights: Any, where: str, pretrained: Collection[str]) -> None:
     if weights == OWN and OWN not in pretrained:
         raise ValueError(f"{where}: weights are own, but the study declares no pretraining")
-    valid_weights = ("imagenet", *pretrained, "none", "a file")
+    valid_weights = (*NAMED, *pretrained, "none", "a file")
     if weights not in valid_weights[:-1] and not Path(str(weights)).is_file():
         check_name(f"{where}: weights", weights, valid_weights)
 
@@ -204,6 +205,8 @@ def _check_encoder(chosen: Mapping[str, Any], where: str) -> None:
     """Refuse an encoder, or a strategy of stages, for a network without encoder."""
     if takes_encoder(chosen["network"]):
         check_name(f"{where}: encoder", chosen["encoder"], list(ENCODERS))
+        if chosen["weights"] in NAMED:
+            _check_published(chosen, where)
     elif chosen["encoder"] is not None:
         raise ValueError(f"{where}: {chosen['network']} has no encoder; omit encoder")
     elif chosen["strategy"] != SCRATCH:
@@ -211,6 +214,14 @@ def _check_encoder(chosen: Mapping[str, Any], where: str) -> None:
             f"{where}: {chosen['network']} has no pretrained encoder and is trained as a whole: "
             f"its strategy must be {SCRATCH}, got {chosen['strategy']}"
         )
+
+
+def _check_published(chosen: Mapping[str, Any], where: str) -> None:
+    """Refuse weights that nobody has published for an encoder, before anything is trained."""
+    try:
+        published_url(chosen["encoder"], chosen["weights"])
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
 
 
 def takes_encoder(network: str) -> bool:

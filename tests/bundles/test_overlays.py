@@ -10,7 +10,7 @@ from mlflow import MlflowClient
 from monai.utils import path_to_sqlite_uri
 
 from tests.bundles.bundle_commands import SMALL, files_of, run_here
-from tests.bundles.config_files import ROOT, names_of
+from tests.bundles.config_files import names_of
 from tests.custom_nets.tiny import TinyEncoder
 
 pytestmark = [
@@ -79,12 +79,11 @@ def test_losses_then_each_is_another(train):
 def test_optimisers_then_each_steps_another_way_at_the_rate_of_the_stage(train):
     weights = []
     for optimiser in names_of("optimisers"):
-        made = json.loads((ROOT / optimiser).read_text())["optimizer"]["_target_"]
-        folder = train("configs/strategies/frozen_then_thaw.json", optimiser, name=made)
+        folder = train("configs/strategies/frozen_then_thaw.json", optimiser, name=optimiser[19:-5])
         rates = [stage["learning_rates"]["decoder"] for stage in stages_of(folder)]
         assert rates == pytest.approx([5e-4, 5e-5, 5e-6])  # from small.json
         weights.append(model_of(folder)["decoder.head.weight"])
-    assert len(weights) == 3
+    assert len(weights) == 4
     assert all(not torch.equal(a, b) for a, b in itertools.combinations(weights, 2))
 
 

@@ -182,6 +182,68 @@ def test_another_stride_then_is_refused(stride: int) -> None:
         TransferFCN("resnet34", stride=stride)
 
 
+@pytest.mark.parametrize(("output_stride", "stride"), [(8, 16), (16, 32), (8, 32)])
+def test_a_stride_coarser_than_the_deepest_map_then_is_refused(
+    output_stride: int, stride: int
+) -> None:
+    with pytest.raises(ValueError, match=f"8, 4 with output_stride {output_stride}; got {stride}"):
+        TransferFCN("resnet34", stride=stride, output_stride=output_stride)
+
+
+@pytest.mark.parametrize(
+    ("output_stride", "stride", "blocks"),
+    [(None, 8, [5, 4, 3]), (16, 8, [5, 3]), (16, 4, [5, 3, 2]), (8, 8, [5]), (8, 4, [5, 2])],
+)
+def test_logits_then_those_recomputed_from_the_scores_of_the_maps(
+    output_stride: int | None, stride: int, blocks: list[int]
+) -> None:
+    """The maps of FCRN, and of dilated networks; each block listed is finer than the last."""
+    torch.manual_seed(0)
+    options = {"stride": stride, "output_stride": output_stride, "skip_dropout": 0.5}
+    network = stirred(TransferFCN("resnet38", in_channels=1, out_channels=2, **options))
+    image = torch.rand(1, 1, 64, 96)
+    state = network.state_dict()
+    with torch.no_grad():
+        maps = network.encoder(network.normalise(image))
+        deepest, *skips = (maps[block - 1] for block in blocks)
+        x = F.conv2d(deepest, state["decoder.score.weight"], state["decoder.score.bias"])
+        for step in range((output_stride or 32).bit_length() - 1):
+            x = F.pad(x, [1, 1, 1, 1], mode="replicate")
+            x = F.conv_transpose2d(x, state[f"decoder.steps.{step}.up.weight"], stride=2, padding=3)
+            if step < len(skips):
+                score = f"decoder.steps.{step}.score"
+                x = x + F.conv2d(skips[step], state[f"{score}.weight"], state[f"{score}.bias"])
+    torch.testing.assert_close(logits_of(network, image), x, rtol=1e-5, atol=1e-5)
+    scores = {key.rpartition(".")[0] for key in state if "score" in key}
+    assert len(scores) == len(blocks)
+
+
+def test_skip_dropout_then_acts_in_training_on_every_score_and_never_afterwards(tiny: str) -> None:
+    network = stirred(TransferFCN(tiny, stride=8, skip_dropout=0.5, dropout=0.0))
+    plain = TransferFCN(tiny, stride=8, dropout=0.0)
+    plain.load_state_dict(network.state_dict())
+    image = torch.rand(1, 3, 64, 64)
+    assert torch.equal(logits_of(network, image), logits_of(plain.eval(), image))
+    dropped = [module.p for module in network.modules() if isinstance(module, torch.nn.Dropout)]
+    assert dropped == [0.0, *[0.5] * 5]
+    for dropout in (step.dropout for step in list(network.decoder.steps)[:2]):
+        dropout.train()
+        assert not torch.equal(logits_of(network, image), logits_of(plain, image))
+        dropout.eval()
+
+
+def test_a_file_without_the_newer_arguments_then_still_loads_but_not_into_a_dilated_network() -> (
+    None
+):
+    state = TransferFCN("resnet34").state_dict()
+    for entry in state._metadata.values():
+        for name in ("output_stride", "skip_dropout"):
+            entry.get("definition", {}).pop(name, None)
+    TransferFCN("resnet34", skip_dropout=0.5).load_state_dict(state)
+    with pytest.raises(ValueError, match="output_stride: the file has None, the config has 16"):
+        TransferFCN("resnet34", output_stride=16).load_state_dict(state)
+
+
 def test_another_number_of_channels_then_is_refused(tiny: str) -> None:
     network = TransferFCN(tiny, in_channels=3)
     with pytest.raises(ValueError, match=r"input must be \(B, 3, H, W\); got \[1, 1, 32, 32\]"):

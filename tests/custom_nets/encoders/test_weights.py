@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,19 @@ import torch
 from torch import Tensor
 
 from custom_nets.encoders import ENCODERS, make_encoder
-from custom_nets.encoders.weights import PUBLISHED, WeightReport, load_encoder_weights, split_hash
+from custom_nets.encoders.weights import (
+    NAMED,
+    PUBLISHED,
+    WeightReport,
+    load_encoder_weights,
+    split_hash,
+)
+from tests.custom_nets.encoders import reference
 from tests.custom_nets.tiny import TinyEncoder
 
 FIRST = "blocks.0.0.weight"
 Publish = Callable[..., str]
+Shapes = dict[str, tuple[int, ...]]
 
 
 @pytest.fixture(autouse=True)
@@ -183,7 +192,7 @@ def test_a_file_that_is_no_weights_file_is_refused(
 def test_a_path_without_a_file_is_refused_with_the_alternatives(
     source: TinyEncoder, name: str
 ) -> None:
-    with pytest.raises(FileNotFoundError, match=f"'none', 'imagenet', a URL .* got '{name}'"):
+    with pytest.raises(FileNotFoundError, match=f"'none', 'imagenet', .*, a URL .* got '{name}'"):
         load_encoder_weights(source, name)
 
 
@@ -235,6 +244,95 @@ def test_a_damaged_file_in_the_cache_is_refused_by_name(
         load_encoder_weights(TinyEncoder(3), url)
 
 
+def head(at: str, kernel: tuple[int, ...], *, norm: bool = True) -> Shapes:
+    """Shapes of a convolution and its batch norm, or its bias, in a file of torchvision."""
+    conv, _, index = at.rpartition(".")
+    after = f"{conv}.{int(index) + 1}"
+    parts = ("weight", "bias", "running_mean", "running_var")
+    others = (
+        {f"{after}.{part}": kernel[:1] for part in parts} if norm else {f"{at}.bias": kernel[:1]}
+    )
+    counter = {f"{after}.num_batches_tracked": ()} if norm else {}
+    return {f"{at}.weight": kernel, **others, **counter}
+
+
+def segmentation_file(kind: str, encoder: str) -> dict[str, Tensor]:
+    """A file with torchvision's names and shapes; the values of each tensor follow its name."""
+    keys = reference.figures(encoder)["keys"]
+    shapes: Shapes = {f"backbone.{key}": tuple(shape) for key, shape in keys.items()}
+    if kind == "coco":
+        shapes |= head("classifier.0", (512, 2048, 3, 3))
+        shapes |= head("classifier.4", (21, 512, 1, 1), norm=False)
+    else:
+        shapes |= head("classifier.0.convs.0.0", (256, 2048, 1, 1))
+        for branch in (1, 2, 3):
+            shapes |= head(f"classifier.0.convs.{branch}.0", (256, 2048, 3, 3))
+        shapes |= head("classifier.0.convs.4.1", (256, 2048, 1, 1))
+        shapes |= head("classifier.0.project.0", (256, 1280, 1, 1))
+        shapes |= head("classifier.1", (256, 256, 3, 3))
+        shapes |= head("classifier.4", (21, 256, 1, 1), norm=False)
+    shapes |= head("aux_classifier.0", (256, 1024, 3, 3))
+    shapes |= head("aux_classifier.4", (21, 256, 1, 1), norm=False)
+    return {key: torch.tensor(value_of(key)).expand(shape) for key, shape in shapes.items()}
+
+
+def value_of(key: str) -> float:
+    return 1 + zlib.crc32(key.encode()) % 2**20 / 2**20
+
+
+@pytest.mark.parametrize(
+    ("kind", "encoder", "parameters"),
+    [  # the numbers of parameters are those of torchvision's table
+        ("coco", "resnet50", 35322218),
+        ("coco_deeplab", "resnet50", 42004074),
+        ("coco", "resnet101", 54314346),
+    ],
+)
+def test_file_of_a_segmentation_network_fills_the_encoder_and_only_classifiers_are_unused(
+    kind: str,
+    encoder: str,
+    parameters: int,
+    publish: Publish,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    content = segmentation_file(kind, encoder)
+    statistics = ("running_mean", "running_var", "num_batches_tracked")
+    learnt = [t.numel() for key, t in content.items() if not key.endswith(statistics)]
+    assert sum(learnt) == parameters
+    url = publish(content)
+    monkeypatch.setitem(NAMED[kind], encoder, url)
+    monkeypatch.setattr("custom_nets.encoders.contract.initialise", lambda _network: None)
+    target = ENCODERS[encoder](3)
+    with caplog.at_level(logging.INFO, logger="custom_nets.encoders.weights"):
+        report = load_encoder_weights(target, kind)
+    assert report.taken == len(target.state_dict())
+    assert report.taken + len(report.skipped) == len(content)
+    assert {name.split(".")[0] for name in report.skipped} == {"classifier", "aux_classifier"}
+    for key, tensor in target.state_dict().items():
+        assert (tensor == torch.tensor(value_of(f"backbone.{key}")).to(tensor.dtype)).all(), key
+    assert f"without the prefix backbone.), {len(report.skipped)} unused: classifier" in caplog.text
+
+
+def test_coco_weights_are_those_of_torchvisions_files_and_their_hash_is_checked(
+    publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stated = {
+        kind: {name: split_hash(url)[1] for name, url in NAMED[kind].items()} for kind in NAMED
+    }
+    assert stated["coco"] == {"resnet50": "1167a1af", "resnet101": "7ecb50ca"}
+    assert stated["coco_deeplab"] == {"resnet50": "cd0a2569", "resnet101": "586e9e4e"}
+    changed = publish(segmentation_file("coco", "resnet50"), digest="1167a1af")
+    monkeypatch.setitem(NAMED["coco"], "resnet50", changed)
+    with pytest.raises(ValueError, match="must have a sha256 that starts with 1167a1af"):
+        make_encoder("resnet50", weights="coco")
+
+
+def test_coco_weights_of_an_encoder_without_them_are_refused_with_those_that_have_them() -> None:
+    with pytest.raises(ValueError, match="'coco' are published for 'vgg16', only for resnet50, r"):
+        make_encoder("vgg16", weights="coco")
+
+
 @pytest.mark.parametrize("name", list(PUBLISHED))
 def test_imagenet_without_a_network_says_what_to_do_and_builds_nothing(
     name: str, cache: Path
@@ -268,5 +366,5 @@ def test_an_unknown_encoder_is_refused_with_the_valid_names() -> None:
 
 @pytest.mark.parametrize("name", ["tiny", "resnet38"])
 def test_an_encoder_without_a_published_file_says_so(name: str, tiny: str) -> None:
-    with pytest.raises(ValueError, match=f"no ImageNet weights are published for '{name}', only"):
+    with pytest.raises(ValueError, match=f"no weights 'imagenet' are published for '{name}', only"):
         make_encoder(name, weights="imagenet")

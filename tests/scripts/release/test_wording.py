@@ -9,6 +9,7 @@ from scripts.release.wording import UNRECORDED, input_of, label_of, network_of, 
     ("config", "words"),
     [
         ({"encoder_weights": "imagenet"}, "the published ImageNet weights of the encoder"),
+        ({"encoder_weights": "coco"}, "the published COCO (FCN) weights of the encoder"),
         ({"encoder_weights": "none"}, "random weights"),
         ({"encoder_weights": "https://a.org/x/enc.pth#sha256=0"}, "of the file enc.pth"),
         ({"encoder_weights": "imagenet", "start_from": "/home/me/model.pt"}, "network, model.pt"),

@@ -8,7 +8,7 @@ from tests.scripts.study.studies import write_study
 NETWORK = {"network": "unet", "encoder": "resnet34", "strategy": "bsft"}
 WRONG = {
     "network": ([{**NETWORK, "network": "unett"}], "did you mean unet"),
-    "encoder": ([{**NETWORK, "encoder": "resnet43"}], "did you mean resnet34"),
+    "encoder": ([{**NETWORK, "encoder": "resnet43"}], "did you mean resnet38 or resnet34"),
     "encoder of none": (
         [{**NETWORK, "network": "unet_plain", "strategy": "scratch"}],
         "unet_plain has no encoder",
@@ -21,7 +21,14 @@ WRONG = {
     "no network": ([{"strategy": "bsft"}], "lacks network"),
     "same names": ([NETWORK, NETWORK], "more than once"),
     "own weights": ([{**NETWORK, "weights": "own"}], "declares no pretraining"),
-    "weights": ([{**NETWORK, "weights": "organ"}], "no 'organ'. Valid are imagenet, none, a file"),
+    "weights": (
+        [{**NETWORK, "weights": "organ"}],
+        "no 'organ'. Valid are imagenet, .*, none, a file",
+    ),
+    "weights that nobody published": (
+        [{**NETWORK, "encoder": "resnet38", "weights": "imagenet"}],
+        r"methods\[0\]: no weights 'imagenet' are published for 'resnet38', only for",
+    ),
     "a plain network with stages": (
         [{"network": "unet_plain", "strategy": "bsft"}],
         "its strategy must be scratch",
