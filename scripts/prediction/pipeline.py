@@ -90,8 +90,9 @@ def predict_volume(
         data = model.preprocessing(data, start=1)
     with watch.step("network"):
         data["pred"] = model.probabilities(data[KEY])
-    data[KEY] = _emptied(data[KEY])
     with watch.step("postprocess"):
+        data = dict(model.refining(data))
+        data[KEY] = _emptied(data[KEY])
         cleaned = model.restoring(model.cleaning(dict(data)))
         labels = _zyx(cleaned["pred"], np.uint8)
         lungs = _zyx(cleaned["lung"], np.bool_) if "lung" in cleaned else None

@@ -118,7 +118,7 @@ class Model:
         _ = self.preprocessing, self.segments, self.checkpoints, self.networks
         for name in ("inferer", "activation", "cleaning", "restoring"):
             self._built(name)
-        _ = self.fainter_cleaning
+        _ = self.refining, self.fainter_cleaning
         self.check_engine()
 
     @cached_property
@@ -156,6 +156,16 @@ class Model:
                 f"preprocessing: must begin with LoadImaged, begins with {type(first).__name__}"
             )
         return transforms
+
+    @cached_property
+    def refining(self) -> Transformation:
+        """Transforms of the probabilities of the whole volume, of the mean over networks and flips.
+
+        A bundle without the id ``refining`` has none.
+        """
+        steps = self._built("refining") if "refining" in self.parser else []
+        refining: Transformation = Compose(steps)
+        return refining
 
     @property
     def cleaning(self) -> Transformation:

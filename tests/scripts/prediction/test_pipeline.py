@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -25,6 +26,7 @@ from tests.scripts.prediction.studies import (
 
 pytestmark = pytest.mark.usefixtures("_at_the_root")
 TURNED = ORDERS[19]
+WALK = "configs/postprocessing/random_walk.json"
 
 
 def inferred(options, source, folder, **overrides):
@@ -194,3 +196,51 @@ def test_values_that_are_no_hu_then_refused(liver_options, tmp_path, values, rea
     if not reason.startswith("16-bit"):
         known = Model(replace(liver_options, check_hu=False))
         assert (predict_volume(known, tmp_path / "scan.nii.gz", study="scan").hu == 40).all()
+
+
+def noisy(drawn, inside, hu):
+    """The same CT with single voxels in it that the network takes for another class."""
+    hit = np.random.default_rng(0).random(drawn.hu.shape) < 0.1
+    drawn.hu[hit & inside] = hu
+    return drawn
+
+
+def walking(options, folder, beta):
+    """Options with the random walk, at another similarity."""
+    soft = folder / "soft.json"
+    soft.write_text(json.dumps({"random_walk::beta": beta}))
+    return replace(options, config_files=(*options.config_files, WALK, str(soft)))
+
+
+@pytest.mark.parametrize("order", [((0, 1, 2), (1, 1, 1)), TURNED], ids=["LPS", "turned"])
+def test_random_walk_then_on_the_volume_and_its_probabilities_are_the_candidates(
+    lung_options, tmp_path, order
+):
+    drawn = bright_chest(order=order)
+    source = write_nifti(tmp_path / "scan.nii.gz", noisy(drawn, drawn.mask > 0, 175))
+    plain = predict_volume(Model(lung_options), source, study="scan")
+    options = walking(lung_options, tmp_path, 5.0)
+    found = predict_volume(Model(options), source, study="scan")
+    mask = inferred(options, source, tmp_path / "inferred")
+    np.testing.assert_array_equal(found.mask > 0, mask > 0)
+    holes = (drawn.hu == 175) & (drawn.mask > 0)
+    assert holes.sum() >= 3
+    assert not plain.mask[holes].any()
+    assert (found.mask[holes] > 0).mean() > 0.5
+    assert [one.name for one in found.segments] == ["nodule 1", "nodule 2", "nodule 3"]
+    means = [[one.mean_probability for one in p.segments] for p in (plain, found)]
+    assert means[0] != means[1]
+    assert all(0.5 < one.mean_probability <= one.probability <= 1 for one in found.segments)
+
+
+def test_random_walk_of_organs_then_mask_equals_that_of_run_inferring(liver_options, tmp_path):
+    drawn = abdomen()
+    noisy(drawn, drawn.mask == 1, 212)
+    source = write_nifti(tmp_path / "scan.nii.gz", drawn)
+    options = walking(liver_options, tmp_path, 5.0)
+    found = predict_volume(Model(options), source, study="scan")
+    np.testing.assert_array_equal(found.mask, inferred(options, source, tmp_path / "inferred"))
+    plain = predict_volume(Model(liver_options), source, study="scan")
+    bone = (drawn.hu == 212) & (plain.mask == 2)
+    assert bone.sum() > 5
+    assert (found.mask[bone] == 1).mean() > 0.5
