@@ -24,6 +24,7 @@ CASES = {
     "cf_cnn": (["luna16_nodule_patches"], NARROW_PATHS),
     "cdp_resnet": (["luna16_nodule_planes"], {**NARROW_PATHS, "patches_of_a_volume": 4}),
     "vnet": (["luna16_volume_patches"], {"volume_patch_size": [64, 64, 16]}),
+    "multi_scale_cnn": ([], {"multi_scale_widths": [2, 3, 4]}),
     "voxresnet": (
         ["luna16_volume_two_windows"],
         {"volume_patch_size": [32, 32, 16], "voxresnet_widths": [2, 4]},
