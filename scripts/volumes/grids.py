@@ -35,14 +35,20 @@ def stored_grid(path: str | Path) -> Grid:
         ValueError: naming the file, for a header that cannot be read, or not of one 3D volume.
     """
     try:
-        size, affine_ras = _header(Path(path))
-        orientation = nibabel.orientations.io_orientation(affine_ras)
+        stored = _header(Path(path))
+        nibabel.orientations.io_orientation(stored.affine)
     except Exception as error:  # of a damaged header, in either of two libraries
         reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
         raise ValueError(f"{path}: its header cannot be read: {reason[0].strip()}") from error
-    if len(size) != 3:
-        raise ValueError(f"{path}: must be one 3D volume, got size {size}")
-    turn = nibabel.orientations.ornt_transform(orientation, LPS)
+    if len(stored.size) != 3:
+        raise ValueError(f"{path}: must be one 3D volume, got size {stored.size}")
+    return grid_in_lps(stored)
+
+
+def grid_in_lps(grid: Grid) -> Grid:
+    """Return a grid (affine to RAS mm) in LPS index order, with its affine to LPS mm."""
+    size, affine_ras = grid
+    turn = nibabel.orientations.ornt_transform(nibabel.orientations.io_orientation(affine_ras), LPS)
     affine = lps_to_ras(affine_ras @ nibabel.orientations.inv_ornt_aff(turn, size))
     return Grid(tuple(int(size[axis]) for axis in np.argsort(turn[:, 0])), affine)
 
