@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
@@ -140,7 +140,7 @@ def predict_all(source: Path, output: Path, options: Options, *, jobs: int = 1) 
         if share.is_first:
             held.enter_context(claimed(output))
             refuse_foreign(output)
-            _clear(output)
+            clear_unfinished(output)
         gather(None)  # no process starts before the folder is cleared
         threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else 0
         mine = inventory.sources[share.rank :: share.world]
@@ -177,18 +177,25 @@ def lines_of(inventory: Inventory) -> Iterator[str]:
         yield f"refused: {remarks[0]}{also}"
 
 
-def refuse_foreign(output: Path) -> None:
-    """Refuse an output folder with files that predict did not write.
+def refuse_foreign(
+    output: Path, made_by: str = MADE_BY, files: Collection[str] = (SUMMARY, CANDIDATES)
+) -> None:
+    """Refuse an output folder with files that a command did not write.
+
+    Args:
+        output: the folder.
+        made_by: the command.
+        files: names of what it writes besides the studies' folders.
 
     Raises:
         ValueError: naming the first of them.
     """
     for path in sorted(output.iterdir()):
-        ours = path.name in (SUMMARY, CANDIDATES, LOCK) or path.name.startswith(LEFTOVERS)
-        if not ours and not is_ours(path):
+        ours = path.name in (*files, LOCK) or path.name.startswith(LEFTOVERS)
+        if not ours and not is_ours(path, made_by):
             raise ValueError(
-                f"output: {output} holds {path.name}, which predict did not write; give a new "
-                "folder, or one of an earlier run"
+                f"output: {output} holds {path.name}, which {made_by.rpartition(' ')[2]} did not "
+                "write; give a new folder, or one of an earlier run"
             )
 
 
@@ -203,7 +210,7 @@ def _join_candidates(output: Path, batch: Batch) -> None:
         (output / CANDIDATES).unlink(missing_ok=True)
 
 
-def _clear(output: Path) -> None:
+def clear_unfinished(output: Path) -> None:
     """Remove unfinished folders of a run that was killed."""
     for path in output.iterdir():
         if path.name.startswith(LEFTOVERS):

@@ -52,18 +52,18 @@ def fingerprint(model: Model, digest: str) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """Read the manifest of a study's folder; None if predict did not write one."""
+def read_manifest(folder: Path, made_by: str = MADE_BY) -> dict[str, Any] | None:
+    """Read the manifest of a study's folder; None if this command did not write one."""
     try:
         content = read_json(folder / NAME)
     except (OSError, ValueError):
         return None
-    return content if content.get("made_by") == MADE_BY else None
+    return content if content.get("made_by") == made_by else None
 
 
-def is_ours(folder: Path) -> bool:
-    """Whether predict may replace a study's folder: it wrote it, or its manifest is damaged."""
-    if read_manifest(folder) is not None:
+def is_ours(folder: Path, made_by: str = MADE_BY) -> bool:
+    """Whether a command may replace a study's folder: it wrote it, or its manifest is damaged."""
+    if read_manifest(folder, made_by) is not None:
         return True
     try:
         names = {path.name for path in folder.iterdir()}
@@ -107,6 +107,7 @@ def facts_of(model: Model, warnings: tuple[str, ...]) -> dict[str, Any]:
         "lesion_kinds": [rule.kind for rule in model.segments if rule.numbered],
         "window_hu": model.window_hu,
         "warnings": list(warnings),
+        "assisted": model.assisted,
     }
 
 
@@ -117,7 +118,7 @@ def write_manifest(folder: Path, model: Model, prediction: Prediction, **made: A
         folder: of the study, with all products.
         model: the bundle with its options.
         prediction: of the study.
-        made: fingerprint, source, seconds, peak_memory_mb.
+        made: fingerprint, source, seconds, peak_memory_mb; entries of another command than predict.
     """
     files = sorted(path for path in folder.iterdir() if path.name != NAME)
     size = prediction.mask.shape[::-1]
@@ -145,8 +146,8 @@ def write_manifest(folder: Path, model: Model, prediction: Prediction, **made: A
             for path in files
         ],
         **made,
-        "provenance": nameless_provenance(model.options),
     }
+    content.setdefault("provenance", nameless_provenance(model.options))
     write_json(folder / NAME, content)
 
 

@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +22,7 @@ from scripts.prediction.doubts import doubts, names_of
 from scripts.prediction.inventory import Source
 from scripts.prediction.limits import LimitError, with_largest_lesions
 from scripts.prediction.manifest import (
+    MADE_BY,
     facts_of,
     fingerprint,
     is_finished,
@@ -112,7 +113,7 @@ def predict_study(task: Task) -> Outcome:
         if is_finished(folder, mark):
             return _kept(task, folder, time.perf_counter() - begun)
         with open_source(task.source) as ready:
-            prediction = _predict_and_write(task, ready, digest, mark)
+            prediction = write_study(task, model_of(task.options), ready, made_from(digest, mark))
     except OutputError:
         raise
     except Exception as error:  # an error in one CT must not stop the others
@@ -123,25 +124,53 @@ def predict_study(task: Task) -> Outcome:
     return Outcome(task.source.name, PREDICTED, spent, warnings=warnings, segments=count)
 
 
-def _predict_and_write(task: Task, ready: SourceAccess, digest: str, mark: str) -> Prediction:
-    """Predict a source that is ready to be read; write all products and the manifest."""
-    watch, model = Stopwatch(), model_of(task.options)
+def made_from(digest: str, mark: str) -> dict[str, Any]:
+    """Return the entries of a manifest that identify what a study was made from."""
+    return {"digest": digest, "fingerprint": mark}
+
+
+def write_study(
+    task: Task,
+    model: Model,
+    ready: SourceAccess,
+    made: Mapping[str, Any],
+    further: Callable[[Prediction, Path], Mapping[str, Any]] | None = None,
+) -> Prediction:
+    """Predict a source that is ready to be read; write all products and the manifest.
+
+    Args:
+        task: the study.
+        model: its bundle.
+        ready: its source.
+        made: see :func:`made_from`; and ``made_by``, for another command than predict.
+        further: writes further files into the study's folder, and returns further entries of its
+            manifest.
+
+    Raises:
+        OutputError: when the output cannot be written.
+        ValueError: for a CT that is refused, or a product that cannot be made of it.
+    """
+    watch = Stopwatch()
     content = ready.read(resample=task.options.geometry == "resample")
     facts = facts_of(model, _warnings(task, content))
     prediction = predict_volume(model, content, study=task.source.name, facts=facts, watch=watch)
     facts["warnings"] += model.notes
     facts["warnings"] += doubts(model.trained_on, prediction, names_of(task.source, prediction))
-    with _study_folder(task.output, task.source.name) as folder:
+    entries = {key: value for key, value in made.items() if key != "digest"}
+    made_by = str(made.get("made_by", MADE_BY))
+    with _study_folder(task.output, task.source.name, made_by) as folder:
         _write_products(task, prediction, folder, watch)
         with _disk_errors(task.output):
+            if further is not None:
+                entries |= further(prediction, folder)
             write_manifest(
                 folder,
                 model,
                 prediction,
-                fingerprint=mark,
-                source=source_record(task.source, digest),
+                source=source_record(task.source, made["digest"]),
                 seconds=watch.seconds,
                 peak_memory_mb=peak_memory_mb(),
+                **entries,
             )
     return prediction
 
@@ -225,17 +254,18 @@ def _disk_errors(output: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _study_folder(output: Path, name: str) -> Iterator[Path]:
+def _study_folder(output: Path, name: str, made_by: str) -> Iterator[Path]:
     """Yield a temporary folder, which replaces the study's folder when the block succeeds.
 
     Raises:
         OutputError: when it cannot be made or renamed.
-        ValueError: when the study's folder was not made by predict.
+        ValueError: when the study's folder was not made by this command.
     """
     target, tag = output / name, secrets.token_hex(4)
     part, old = output / f"{PART}{tag}-{name}", output / f"{OLD}{tag}-{name}"
-    if target.exists() and not is_ours(target):
-        raise ValueError(f"{name}: a folder of that name in the output was not made by predict")
+    if target.exists() and not is_ours(target, made_by):
+        command = made_by.rpartition(" ")[2]
+        raise ValueError(f"{name}: a folder of that name in the output was not made by {command}")
     try:
         with writing_into(output):
             part.mkdir()

@@ -22,19 +22,26 @@ class Algorithm:
         weights: first digits of the hash of the weights, of an ensemble those of each; they
             identify the trained model.
         software_version: of this software.
+        assisted: whether a reader took part, as by a hand-drawn slice.
     """
 
     name: str
     version: str
     weights: str
     software_version: str
+    assisted: bool = False
+
+    @property
+    def type(self) -> str:
+        """The type of algorithm, in DICOM's words (PS3.3, C.8.20.2 and C.8.8.5)."""
+        return "SEMIAUTOMATIC" if self.assisted else "AUTOMATIC"
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Algorithm:
         """Read a prediction's facts.
 
         These are ``bundle`` (a name) or ``metadata`` (the bundle's metadata.json), ``version``,
-        and ``weights_sha256`` (one or several hashes). Missing facts are ``unknown``.
+        ``weights_sha256`` (one or several hashes), and ``assisted``. Missing facts are ``unknown``.
 
         Example:
             >>> Algorithm.of({"bundle": "lung nodules"}).version
@@ -46,6 +53,7 @@ class Algorithm:
             version=long_string(facts.get("version") or metadata.get("version")),
             weights=long_string(_starts_of(facts.get("weights_sha256"))),
             software_version=_software_version(),
+            assisted=bool(facts.get("assisted")),
         )
 
 

@@ -145,7 +145,7 @@ def _description(segment: Segment, code: SegmentClass, algorithm: Algorithm) -> 
         segment_label=long_string(segment.name),
         segmented_property_category=code.category,
         segmented_property_type=code.type,
-        algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues(algorithm.type),
         algorithm_identification=highdicom.AlgorithmIdentificationSequence(
             name=algorithm.name,
             family=codes.cid7162.ArtificialIntelligence,

@@ -62,14 +62,17 @@ def write_structure_set(prediction: Prediction, path: Path) -> None:
 def _structure_set(prediction: Prediction, segments: Sequence[Segment]) -> Dataset:
     """Make the object."""
     source = read_source(prediction)
-    structures = _empty_object(source[0], Algorithm.of(prediction.facts))
+    algorithm = Algorithm.of(prediction.facts)
+    structures = _empty_object(source[0], algorithm)
     frame = source[0].FrameOfReferenceUID
     references = [
         _image_reference(image, each)
         for image, each in zip(source, prediction.dicom_slices, strict=True)
     ]
     structures.ReferencedFrameOfReferenceSequence = [_frame_reference(source[0], references)]
-    structures.StructureSetROISequence = [_structure(segment, frame) for segment in segments]
+    structures.StructureSetROISequence = [
+        _structure(segment, frame, algorithm) for segment in segments
+    ]
     mask = prediction.mask_on_slices()
     boxes = dict(enumerate(ndimage.find_objects(mask, len(segments)), start=1))
     contours: list[Dataset] = []
@@ -155,12 +158,12 @@ def _image_reference(image: Dataset, each: SliceFile) -> Dataset:
     return reference
 
 
-def _structure(segment: Segment, frame: str) -> Dataset:
+def _structure(segment: Segment, frame: str, algorithm: Algorithm) -> Dataset:
     structure = Dataset()
     structure.ROINumber = segment.number
     structure.ReferencedFrameOfReferenceUID = frame
     structure.ROIName = long_string(segment.name)
-    structure.ROIGenerationAlgorithm = "AUTOMATIC"
+    structure.ROIGenerationAlgorithm = algorithm.type
     return structure
 
 

@@ -60,6 +60,9 @@ class Model:
 
     Each is built at its first use by MONAI's ConfigParser, as in ``run inferring``.
 
+    Class attributes:
+        assisted: whether a reader took part in its segmentations.
+
     Args:
         options: bundle, overlays, checkpoints, thresholds, device, engine.
 
@@ -68,6 +71,8 @@ class Model:
         ValueError: for a config that cannot be read or lacks an id, a threshold if the config has
             none, or an engine that is not available or does not run on the device.
     """
+
+    assisted = False
 
     def __init__(self, options: Options) -> None:
         self.options = options
@@ -303,7 +308,7 @@ class Model:
         Raises:
             ValueError: when logits are not finite.
         """
-        activation, inferer = self._built("activation"), self._built("inferer")
+        inferer = self._built("inferer")
         passes = list(itertools.product(self.networks, flipped_axes(image, self.options.flips)))
         total = torch.zeros(())
         with torch.no_grad():
@@ -311,13 +316,19 @@ class Model:
                 inputs = torch.flip(image.as_tensor(), axes) if axes else image.as_tensor()
                 logits = check_finite(_plain(inferer(inputs[None].to(self.device), network))[0])
                 del inputs
-                for part in torch.split(logits, SLICES_AT_ONCE, dim=-1):  # in place, for memory
-                    part.copy_(_plain(activation({"pred": part})["pred"]))
+                self.activated(logits)
                 one = (torch.flip(logits, axes) if axes else logits).cpu()
                 del logits
                 total = one if total.ndim == 0 else total.add_(one)
         mean = total.div_(len(passes)) if len(passes) > 1 else total
         return MetaTensor(mean, meta=deepcopy(image.meta))
+
+    def activated(self, logits: torch.Tensor) -> torch.Tensor:
+        """Convert logits (K, D1, D2, D3) to probabilities, in place, for memory."""
+        activation = self._built("activation")
+        for part in torch.split(logits, SLICES_AT_ONCE, dim=-1):
+            part.copy_(_plain(activation({"pred": part})["pred"]))
+        return logits
 
 
 def flipped_axes(image: MetaTensor, flips: tuple[str, ...]) -> list[list[int]]:
