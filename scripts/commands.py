@@ -62,6 +62,14 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "scripts.prediction.predict_command:predict",
         "segment CTs: NIfTI mask, DICOM SEG, RTSTRUCT, measurements, HTML report",
     ),
+    ("adapt",): Command(
+        "scripts.retraining.adapt_command:adapt",
+        "segment a CT with a network that is adapted to it by one hand-drawn slice",
+    ),
+    ("adapt", "evaluate"): Command(
+        "scripts.retraining.adapt_evaluation:evaluate_adaptation",
+        "evaluate the adaptation by one annotated slice on the volumes of a datalist",
+    ),
     ("froc",): Command(
         "scripts.evaluation.froc_command:froc",
         "score candidates by the rules of LUNA16: FROC, CPM",
