@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -77,8 +79,9 @@ def test_drawing_then_in_the_result_and_in_the_notes(model):
 
 
 def test_next_patient_then_as_if_it_were_the_first(model):
-    drawn, image = abdomen(), None
+    drawn = abdomen()
     image = image_of(model, drawn)
+    model.tuning = replace(model.tuning, deep=step("deep", ["all"], 3, 0.03))
     model.begin(drawing_of(drawn, 12))
     first = model.probabilities(image).as_tensor()
     model.begin(drawing_of(drawn, 8))
