@@ -64,12 +64,17 @@ def make_cells(study: Study, source: Source) -> list[Cell]:
         ValueError: for a setting that is in none of the configs.
     """
     known: set[str] = set()
+    draw = (study.seeds[0], next(iter(study.folds), None))
+    others = [_cell(study, source, method, draw, known) for method in study.left_out]
     cells = [
         _cell(study, source, method, (seed, fold), known)
         for seed in study.seeds
         for fold in study.folds or (None,)
         for method in study.methods
     ]
+    for cell in (*others, *cells):  # the study's settings may be those of rows that are left out
+        for task in cell.evaluations.values():
+            known.update(task.files.get("settings.json", {}))
     settings = {**study.settings, **{k: v for m in study.methods for k, v in m.settings.items()}}
     unread = [name for name in settings if name not in known]
     if unread:
@@ -288,9 +293,9 @@ def reads_volumes(method: Method) -> bool:
 def mixes_units(study: Study) -> bool:
     """Return whether some methods are evaluated on volumes and others on slices.
 
-    All of them are then evaluated on the same slices.
+    All of them are then evaluated on the same slices; also if some of the rows are run alone.
     """
-    return len({reads_volumes(method) for method in study.methods}) > 1
+    return len({reads_volumes(method) for method in (*study.methods, *study.left_out)}) > 1
 
 
 def _network(method: Method) -> str:

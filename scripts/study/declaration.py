@@ -86,6 +86,7 @@ class Study:
         data: ``prepare`` and ``phantoms``: options of those commands.
         pretrainings: by the name that methods use for their weights.
         paper: source, note and rows of the paper's figures.
+        left_out: the methods that are not to be run.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Study:
     data: Mapping[str, Any]
     pretrainings: Mapping[str, Pretraining]
     paper: Mapping[str, Any]
+    left_out: tuple[Method, ...] = ()
 
 
 def read_study(
@@ -180,8 +182,9 @@ def with_methods(study: Study, names: Sequence[str]) -> Study:
     known = [method.name for method in study.methods]
     chosen = {check_name("only", name, known) for name in names}
     methods = tuple(method for method in study.methods if method.name in chosen)
+    others = tuple(method for method in study.methods if method.name not in chosen)
     reference = study.reference if study.reference in chosen else methods[0].name
-    return replace(study, methods=methods, reference=reference)
+    return replace(study, methods=methods, left_out=others, reference=reference)
 
 
 def _small_form(content: Mapping[str, Any], file: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from scripts.study.cells import make_cells, stage_epochs
-from scripts.study.declaration import read_study, with_weights
+from scripts.study.declaration import read_study, with_methods, with_weights
 from scripts.study.sample_sources import Source, choose_source
 from tests.scripts.study.studies import STUDY, write_datalist, write_study
 
@@ -234,6 +234,32 @@ def test_networks_on_volumes_beside_those_on_slices_then_evaluated_on_the_same_s
     (alone,) = cells_of(tmp_path, methods=methods[1:], reference="V-Net", paper={})
     (evaluation,) = alone.evaluations.values()
     assert "only_sampled_slices" not in evaluation.files["settings.json"]
+
+
+def test_rows_that_are_run_alone_then_the_same_steps_with_settings_of_all_rows(tmp_path):
+    changes = {"methods": [STUDY["methods"][0], {**VOLUMES, "name": "V-Net"}]}
+    changes["settings"] = {"volume_patch_size": [32, 32, 16], "decoder_norm": "group"}
+    study = read_study(write_study(tmp_path, **changes))
+    for number, whole in enumerate(make_cells(study, Source())):
+        name = study.methods[number].name
+        (alone,) = make_cells(with_methods(study, [name]), Source())
+        assert alone.training.key == whole.training.key
+        assert alone.evaluations[name].key == whole.evaluations[name].key
+    misspelt = read_study(write_study(tmp_path, **{**changes, "settings": {"batch_sise": 2}}))
+    with pytest.raises(ValueError, match="did you mean batch_size"):
+        make_cells(with_methods(misspelt, ["BSFT"]), Source())
+
+
+def test_settings_of_files_of_the_evaluation_then_given_to_it_and_one_training(tmp_path):
+    walk = {"evaluation_files": ["configs/postprocessing/random_walk.json"]}
+    walk["settings"] = {"random_walk::beta": 30.0}
+    plain = STUDY["methods"][0]
+    first, second = cells_of(tmp_path, methods=[plain, {**plain, **walk, "name": "walk"}])
+    assert second.training.key == first.training.key
+    (before,), (after,) = first.evaluations.values(), second.evaluations.values()
+    assert after.key != before.key
+    assert after.files["settings.json"] == walk["settings"]
+    assert walk["evaluation_files"][0] in str(after.words)
 
 
 @pytest.mark.parametrize(("stages", "samples", "batch"), [(1, 20, 8), (5, 20, 8), (1, 8, 8)])
