@@ -16,7 +16,7 @@ from scripts.bundle.record import sha256_of
 from scripts.preparation.splits import ALL_TEST
 from scripts.study.choices import OWN, data_file
 from scripts.study.declaration import Pretraining, Study
-from scripts.study.methods import Method
+from scripts.study.methods import Method, network_file, takes_encoder
 from scripts.study.procedures import option_names, read_derivation, read_procedure
 from scripts.study.sample_sources import (
     Source,
@@ -335,15 +335,20 @@ def _weights_task(
     if declared is None:
         return ()
     data = pretraining_data_task(declared, source, seed) or trained_on
-    return (pretraining_task(declared, str(method.encoder), seed, data),)
+    return (pretraining_task(declared, method, seed, data),)
 
 
-def pretraining_task(declared: Pretraining, encoder: str, seed: int, data: Task) -> Task:
-    """Make the step that pretrains an encoder; methods with the same encoder share it."""
-    files = list(declared.files)
+def pretraining_task(declared: Pretraining, method: Method, seed: int, data: Task) -> Task:
+    """Make the step that pretrains the encoder of a method; methods with the same one share it."""
+    own = [] if takes_encoder(method.network) else [network_file(method.network)]
+    files = [*own, *declared.files]
+    merged = merge([declared.config, *files])
+    refuse_unknown_ids(merged, declared.settings)
     settings = dict(declared.settings)
-    refuse_unknown_ids(merge([declared.config, *files]), settings)
-    overrides = {"dataset_dir": "<need0>", "seed": str(seed), "encoder": encoder}
-    name = " ".join([*([] if declared.name == OWN else [declared.name]), encoder, f"seed {seed}"])
+    overrides = {"dataset_dir": "<need0>", "seed": str(seed)}
+    if method.encoder is not None:
+        overrides["encoder"] = method.encoder
+    learner = method.encoder or method.network
+    name = " ".join([*([] if declared.name == OWN else [declared.name]), learner, f"seed {seed}"])
     parts = (files, settings, (data,), overrides)
     return _bundle_task("pretraining", name, "pretraining", declared.config, parts)

@@ -12,6 +12,7 @@ from typing import Any
 from custom_nets.encoders import ENCODERS
 from custom_nets.encoders.weights import NAMED, published_url
 from scripts.study.choices import (
+    IMAGENET,
     OWN,
     SCRATCH,
     Bundle,
@@ -209,6 +210,12 @@ def _check_encoder(chosen: Mapping[str, Any], where: str) -> None:
             _check_published(chosen, where)
     elif chosen["encoder"] is not None:
         raise ValueError(f"{where}: {chosen['network']} has no encoder; omit encoder")
+    elif takes_weights(chosen["network"]):
+        if chosen["weights"] == IMAGENET:
+            raise ValueError(
+                f"{where}: weights: none are published for {chosen['network']}; name one of the "
+                "study's pretrainings, a file, or none"
+            )
     elif chosen["strategy"] != SCRATCH:
         raise ValueError(
             f"{where}: {chosen['network']} has no pretrained encoder and is trained as a whole: "
@@ -226,5 +233,20 @@ def _check_published(chosen: Mapping[str, Any], where: str) -> None:
 
 def takes_encoder(network: str) -> bool:
     """Whether a network has a pretrained encoder, selected by the id ``encoder``."""
-    content = json.loads(Path(f"configs/networks/{network}.json").read_text(encoding="utf-8"))
-    return "encoder" in content["network_def"]
+    return "encoder" in _arguments_of(network)
+
+
+def takes_weights(network: str) -> bool:
+    """Whether a network, or its encoder, starts from pretrained weights."""
+    return "weights" in _arguments_of(network)
+
+
+def network_file(network: str) -> str:
+    """Return the config file of a network."""
+    return f"configs/networks/{network}.json"
+
+
+def _arguments_of(network: str) -> Mapping[str, Any]:
+    content = json.loads(Path(network_file(network)).read_text(encoding="utf-8"))
+    arguments: Mapping[str, Any] = content["network_def"]
+    return arguments

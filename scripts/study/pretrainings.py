@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from scripts.datasets.known import data_set_class
 from scripts.preparation.splits import splits_of
 from scripts.study.cells import Cell
-from scripts.study.declaration import Study
+from scripts.study.declaration import Pretraining, Study
 from scripts.study.sample_sources import Source
 from scripts.study.tables import Table, number
 from scripts.study.workshop import Task, Workshop
 
 RESTORING = "bundles/lung_nodule_ct_segmentation/configs/pretrain.json"
+LAYERWISE = "configs/pretrainings/"  # files that make it a pretraining of one layer at a time
 FIGURES = "metrics.csv"  # of a pretraining that validates: lines of a name and a value
 
 
@@ -26,10 +27,18 @@ def describe_pretrainings(study: Study, source: Source) -> list[str]:
             where = "the data of the training"
             if one.bundle is not None:
                 where = source.of_pretraining.describe(one.bundle, one.data)
-            how = " It restores hidden parts of slices and sees no label."
-            how = how if one.config == RESTORING else ""
-            descriptions.append(f"Weights {name}: pretrained by {one.config} on {where}.{how}")
+            by = " with ".join([one.config, *(file for file in one.files if LAYERWISE in file)])
+            descriptions.append(f"Weights {name}: pretrained by {by} on {where}.{_how(one)}")
     return descriptions
+
+
+def _how(pretraining: Pretraining) -> str:
+    """Describe a pretraining without labels; empty for others."""
+    if any(LAYERWISE in file for file in pretraining.files):
+        return " Its layers are trained one after the other and see no label."
+    if pretraining.config == RESTORING:
+        return " It restores hidden parts of slices and sees no label."
+    return ""
 
 
 def pretraining_table(cells: Sequence[Cell], workshop: Workshop) -> Table | None:

@@ -14,6 +14,7 @@ from torch import nn
 
 from custom_nets.classifier import TransferClassifier
 from custom_nets.definition import LEARNT, TRAINING_ONLY, Defined, head_of
+from custom_nets.encoders import Encoder
 from custom_nets.fcn import TransferFCN
 from custom_nets.state_dicts import refuse_non_finite
 from custom_nets.unet import TransferUNet
@@ -167,15 +168,26 @@ class EncoderWeights:
 
     def __call__(self, engine: Engine) -> None:
         """Write the file."""
-        encoder = self.network.encoder
-        refuse_non_finite(encoder.state_dict(), f"epoch {engine.state.epoch}: the encoder")
-        content = {
-            "encoder": encoder.name,
-            "state_dict": {key: t.detach().cpu() for key, t in encoder.state_dict().items()},
-            "epoch": engine.state.epoch,
-        }
-        with atomic_path(self.path) as part:
-            torch.save(content, part)
-        logger.info(
-            "epoch %d: wrote the %s encoder to %s", content["epoch"], encoder.name, self.path
-        )
+        write_encoder(self.network.encoder, self.path, epoch=engine.state.epoch)
+
+
+def write_encoder(encoder: Encoder, path: Path, *, epoch: int) -> None:
+    """Write an encoder's weights so that ``encoder_weights: FILE`` reads them.
+
+    Args:
+        encoder: the network's.
+        path: the file, replaced atomically.
+        epoch: the number of epochs done.
+
+    Raises:
+        ValueError: when a weight is not finite.
+    """
+    refuse_non_finite(encoder.state_dict(), f"epoch {epoch}: the encoder")
+    content = {
+        "encoder": encoder.name,
+        "state_dict": {key: t.detach().cpu() for key, t in encoder.state_dict().items()},
+        "epoch": epoch,
+    }
+    with atomic_path(path) as part:
+        torch.save(content, part)
+    logger.info("epoch %d: wrote the %s encoder to %s", epoch, encoder.name, path)

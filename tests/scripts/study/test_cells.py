@@ -301,3 +301,19 @@ def test_further_test_data_then_the_same_training_and_all_of_them_tested_once(tm
     assert f"--source {tmp_path / 'further'}" in words
     assert "--split test_only" in words
     assert "test_fold" not in words
+
+
+def test_network_with_weights_of_its_own_then_pretrained_with_its_file_and_no_encoder(tmp_path):
+    sparse = {**PRETRAINING, "files": ["configs/pretrainings/sparse.json"]}
+    rows = [{"network": "csae", "strategy": "csae", "weights": "sparse"}]
+    rows.append({"network": "unet", "encoder": "resnet34", "weights": "sparse"})
+    changes = {"methods": rows, "pretrainings": {"sparse": sparse}}
+    own, transferred = (cell.training for cell in cells_of(tmp_path, **changes))
+    first, second = own.needs[1], transferred.needs[1]
+    files = [" ".join(step.words) for step in (first, second)]
+    assert "configs/networks/csae.json" in files[0]
+    assert "configs/networks/csae.json" not in files[1]
+    assert "configs/pretrainings/sparse.json" in files[0]
+    assert "--encoder" not in first.words
+    assert second.words[second.words.index("--encoder") + 1] == "resnet34"
+    assert own.words[own.words.index("--encoder_weights") + 1] == "<need1>/encoder.pt"

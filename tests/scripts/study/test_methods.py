@@ -25,13 +25,21 @@ WRONG = {
         [{**NETWORK, "weights": "organ"}],
         "no 'organ'. Valid are imagenet, .*, none, a file",
     ),
-    "weights that nobody published": (
+    "weights of a network with its own": (
         [{**NETWORK, "encoder": "resnet38", "weights": "imagenet"}],
         r"methods\[0\]: no weights 'imagenet' are published for 'resnet38', only for",
     ),
     "a plain network with stages": (
         [{"network": "unet_plain", "strategy": "bsft"}],
         "its strategy must be scratch",
+    ),
+    "weights that nobody published": (
+        [{"network": "csae", "strategy": "csae", "weights": "imagenet"}],
+        "weights: none are published for csae; name one of the study's pretrainings",
+    ),
+    "encoder of a network with its own": (
+        [{"network": "csae", "encoder": "resnet34", "strategy": "csae", "weights": "none"}],
+        "csae has no encoder",
     ),
 }
 
@@ -49,3 +57,11 @@ def test_lists_in_a_method_then_multiplied_out_and_named_after_them(tmp_path):
         *("patient · dice", "patient · soft_jaccard", "nodule · dice", "nodule · soft_jaccard")
     ]
     assert methods[2].split == "nodule"
+
+
+def test_network_with_weights_of_its_own_then_any_strategy_and_pretraining(tmp_path):
+    start = {"config": "bundles/lung_nodule_ct_segmentation/configs/pretrain.json"}
+    rows = [{"network": "csae", "strategy": ["csae", "full"], "weights": ["none", "sparse"]}]
+    study = read_study(write_study(tmp_path, methods=rows, pretrainings={"sparse": start}))
+    chosen = {(method.strategy, method.weights) for method in study.methods}
+    assert chosen == {("csae", "none"), ("csae", "sparse"), ("full", "none"), ("full", "sparse")}
