@@ -17,6 +17,8 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from monai.utils.enums import MetaKeys, SpaceKeys
 
+from scripts.transforms.partial_labels import UNKNOWN_VOXEL
+
 ARRAYS = ("image", "label", "lung")
 OPTIONAL_ARRAYS = ("lung",)  # not every data set has a lung field
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -37,7 +39,9 @@ class LoadSlicesd(MapTransform):
 
     Returns:
         image float32 HU; label uint8 (1, H, W), value k is nodule k of the scan, or class k; lung
-        uint8 0/1. If the sample lists which classes are annotated in its patient, also
+        uint8 0/1. A sample with an ``unknown_value`` has an int16 label, in which that value is
+        replaced by :data:`~scripts.transforms.partial_labels.UNKNOWN_VOXEL`. If the sample lists
+        which classes are annotated in its patient, also
         ``class_known``: bool (number of classes,); an unknown class is labelled background.
         If it states a ``target`` for the whole image, also that: float32 (K,), 1, 0 or
         :data:`~scripts.transforms.class_presence.UNKNOWN` for each class.
@@ -73,6 +77,9 @@ class LoadSlicesd(MapTransform):
                 )
             wanted = rows if key == "image" and self.neighbours else centre
             array = read_rows(data[key], wanted, np.float32 if key == "image" else np.uint8)
+            if key == "label" and "unknown_value" in data:
+                unknown = array == data["unknown_value"]
+                array = np.where(unknown, np.int16(UNKNOWN_VOXEL), array)
             meta = {
                 MetaKeys.SPACE: SpaceKeys.RAS,
                 MetaKeys.ORIGINAL_CHANNEL_DIM: 0,

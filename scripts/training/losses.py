@@ -5,13 +5,18 @@ For partial labels see :mod:`scripts.transforms.partial_labels`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from monai.data import MetaTensor
 from torch import nn
 
+from scripts.transforms.partial_labels import UNKNOWN_VOXEL
+
 UNKNOWN = ("merge", "ignore")
+SURELY_NOT = -100.0
+"""Logit of voxels that are left out: its probability, and its cross-entropy with 0, are 0."""
 
 
 class MarginalCrossEntropy(nn.Module):
@@ -42,6 +47,8 @@ class MarginalCrossEntropy(nn.Module):
         >>> candidates = torch.tensor([1, 0, 0, 1]).view(1, 4, 1, 1)
         >>> round(MarginalCrossEntropy()(logits, candidates).exp().item(), 4)
         2.0
+
+    A voxel whose candidates are all classes, of which nothing is known, has no loss.
     """
 
     def __init__(
@@ -98,6 +105,7 @@ class MarginalDice(nn.Module):
 
     The probabilities of unknown classes count as background, as in
     :class:`MarginalCrossEntropy`; an unknown class has no Dice and is not part of the average.
+    Voxels of which nothing is known, so that every class is a candidate, are left out.
 
     Args:
         smooth: added to numerator and denominator, for classes that are not in an image.
@@ -125,6 +133,9 @@ class MarginalDice(nn.Module):
             )
         chosen = _plain(candidates).flatten(2).float()
         probable = _plain(logits).float().flatten(2).softmax(dim=1)
+        nothing = chosen.amin(dim=1, keepdim=True) > 0
+        nothing &= ~nothing.all(dim=2, keepdim=True)  # an image without any organ outlined
+        chosen, probable = chosen.masked_fill(nothing, 0), probable.masked_fill(nothing, 0)
         several = chosen.sum(dim=1, keepdim=True) > 1
         known = ~((chosen > 0) & several).any(dim=2)[:, 1:]
         shared = (probable * chosen).sum(dim=2)[:, 1:]
@@ -144,6 +155,44 @@ class MarginalDiceCrossEntropy(nn.Module):
         """Add the two for (B, C, ...) logits and candidates."""
         total: torch.Tensor = self.dice(logits, candidates) + self.cross_entropy(logits, candidates)
         return total
+
+
+class KnownVoxels(nn.Module):
+    """A loss of one logit, of the voxels whose label is known only.
+
+    Unknown voxels count as background that the network is sure of: they add nothing to overlaps,
+    sizes and cross-entropies, and have no gradient. Means over voxels stay means over all of them.
+
+    Args:
+        loss: maps (logits, labels) to one number, and takes logits through a sigmoid.
+
+    Example:
+        >>> loss = KnownVoxels(nn.BCEWithLogitsLoss(reduction="sum"))
+        >>> round(loss(torch.zeros(1, 1, 3), torch.tensor([[[1.0, 0.0, -1.0]]])).exp().item(), 4)
+        4.0
+    """
+
+    def __init__(self, loss: nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the loss of (B, 1, ...) logits and labels: 1, 0, or ``UNKNOWN_VOXEL``."""
+        plain = _plain(labels)
+        unknown = plain == UNKNOWN_VOXEL
+        scores = _plain(logits).masked_fill(unknown, SURELY_NOT)
+        value: torch.Tensor = self.loss(scores, plain.masked_fill(unknown, 0))
+        return value
+
+
+def loss_of_known(loss: nn.Module, samples: Sequence[Mapping[str, Any]]) -> nn.Module:
+    """Return the loss to train on some samples with: of known voxels, if any has unknown ones.
+
+    Args:
+        loss: of one logit.
+        samples: entries of a datalist; those with an ``unknown_value`` may have unknown voxels.
+    """
+    return KnownVoxels(loss) if any("unknown_value" in one for one in samples) else loss
 
 
 class SumOfLosses(nn.Module):

@@ -4,7 +4,7 @@ An organ without annotation is part of the background of the label map. The labe
 voxel is therefore a set of candidates, background and each class that is unknown in the patient;
 an annotated voxel has one candidate. Sets are tensors (C, ...), 1 for a candidate class. A one-hot
 label is the case without unknown classes, so that losses, augmentation and collation treat both
-alike.
+alike. A voxel of which nothing is known, :data:`UNKNOWN_VOXEL`, has every class as a candidate.
 
 Source: labels as sets of candidates, Cour, Sapp, Taskar, Journal of Machine Learning Research 12,
 2011; for organs outlined in part of the data, Fang and Yan, IEEE Transactions on Medical Imaging
@@ -22,12 +22,17 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
+UNKNOWN_VOXEL = -1
+"""Value of a label where nothing is known, such as where the network that gave it was unsure.
+
+A training does not learn from these voxels."""
+
 
 def candidate_classes(label: torch.Tensor, class_known: torch.Tensor) -> torch.Tensor:
     """Convert class values to sets of candidates.
 
     Args:
-        label: (1, ...), the class of each voxel, 0 for background.
+        label: (1, ...), the class of each voxel, 0 for background, or :data:`UNKNOWN_VOXEL`.
         class_known: bool (C,), whether each class was annotated in the patient.
 
     Returns:
@@ -45,6 +50,8 @@ def candidate_classes(label: torch.Tensor, class_known: torch.Tensor) -> torch.T
                 [0, 0, 1, 0]], dtype=torch.uint8)
     """
     values = label.long()
+    anything = values == UNKNOWN_VOXEL
+    values = values.masked_fill(anything, 0)
     known = torch.as_tensor(class_known, dtype=torch.bool, device=label.device)
     if values.shape[0] != 1 or not known[0]:
         raise ValueError(
@@ -60,7 +67,24 @@ def candidate_classes(label: torch.Tensor, class_known: torch.Tensor) -> torch.T
         )
     numbers = torch.arange(len(known), device=label.device).view(-1, *[1] * (values.ndim - 1))
     unknown = (~known).view_as(numbers) & (values == 0)
-    return ((numbers == values) | unknown).to(torch.uint8)
+    return ((numbers == values) | unknown | anything).to(torch.uint8)
+
+
+def lesion_label(label: torch.Tensor) -> torch.Tensor:
+    """Convert numbers of lesions to 1 inside any of them and 0 outside, as a loss takes them.
+
+    Args:
+        label: (1, ...), the number of each voxel's lesion, 0 for none, or :data:`UNKNOWN_VOXEL`.
+
+    Returns:
+        float32 of the same shape; unknown voxels stay unknown.
+
+    Example:
+        >>> lesion_label(torch.tensor([[0, 1, 3, UNKNOWN_VOXEL]]))
+        tensor([[ 0.,  1.,  1., -1.]])
+    """
+    unknown = label < 0  # not == -1, which is true of 255 in a label of 8 bits
+    return (label > 0).float().masked_fill(unknown, UNKNOWN_VOXEL)
 
 
 def known_classes(candidates: torch.Tensor) -> torch.Tensor:
@@ -161,3 +185,14 @@ class CandidateClassesd(KnownClassesd):
     def convert(self, label: torch.Tensor, class_known: torch.Tensor) -> torch.Tensor:
         """Convert (1, ...) class values to (C, ...) candidates."""
         return candidate_classes(label, class_known)
+
+
+class LesionLabeld(MapTransform):
+    """Dictionary form of :func:`lesion_label`, for data of single lesions."""
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Convert every key; a MetaTensor keeps its affine."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            result[key] = lesion_label(torch.as_tensor(result[key]))
+        return result

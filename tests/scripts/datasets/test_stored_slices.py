@@ -98,3 +98,12 @@ def test_lung_when_the_scans_have_none_then_said_how_to_train_without(tmp_path):
         ValueError, match="lung: scan .* without one; train .* --lung_masking False"
     ):
         LoadSlicesd()(sample)
+
+
+def test_label_with_a_value_for_unknown_then_these_voxels_are_unknown(datalist):
+    first = load_datalist(datalist, "training")[0]
+    stored = np.load(first["label"])[1].astype(int)
+    label = LoadSlicesd("label")({**first, "unknown_value": 7})["label"]
+    assert label.dtype == torch.int16
+    np.testing.assert_array_equal(label[0], np.where(stored == 7, -1, stored))
+    assert LoadSlicesd("label")(first)["label"].dtype == torch.uint8

@@ -1,14 +1,17 @@
 import pytest
 import torch
+from monai.losses import DiceCELoss
 from torch import nn
 
 from scripts.training.losses import (
+    KnownVoxels,
     MarginalCrossEntropy,
     MarginalDice,
     MarginalDiceCrossEntropy,
     SumOfLosses,
+    loss_of_known,
 )
-from scripts.transforms.partial_labels import candidate_classes
+from scripts.transforms.partial_labels import UNKNOWN_VOXEL, candidate_classes
 
 KNOWN = torch.tensor([True] * 4)
 NO_KIDNEY = torch.tensor([True, True, True, False])
@@ -170,3 +173,69 @@ def test_sum_of_losses_then_each_counts_by_its_weight_and_passes_its_gradient_on
 def test_sum_of_losses_when_arguments_make_no_sense_then_refused(losses, weights, message):
     with pytest.raises(ValueError, match=message):
         SumOfLosses(losses, weights=weights)
+
+
+LESION = DiceCELoss(sigmoid=True, batch=True, squared_pred=True)
+
+
+def test_lesion_loss_when_all_is_known_then_that_of_the_loss(logits):
+    label = (LABEL > 0).float().expand(2, 1, 2, 3)
+    assert torch.equal(KnownVoxels(LESION)(logits[:, :1], label), LESION(logits[:, :1], label))
+
+
+def test_lesion_loss_when_voxels_are_unknown_then_those_as_if_they_were_not_there(logits):
+    label = (LABEL > 0).float().expand(2, 1, 2, 3).clone()
+    label[..., 1] = UNKNOWN_VOXEL  # the middle column
+    kept = [0, 2]
+    dice = DiceCELoss(sigmoid=True, batch=True, squared_pred=True, lambda_ce=0.0)
+    found = KnownVoxels(dice)(logits[:, :1], label)
+    torch.testing.assert_close(found, dice(logits[:, :1, :, kept], label[..., kept]))
+    summed = nn.BCEWithLogitsLoss(reduction="sum")
+    found = KnownVoxels(summed)(logits[:, :1], label)
+    torch.testing.assert_close(found, summed(logits[:, :1, :, kept], label[..., kept]))
+
+
+def test_lesion_loss_when_voxels_are_unknown_then_they_have_no_gradient(logits):
+    label = torch.zeros(2, 1, 2, 3)
+    label[..., 1] = UNKNOWN_VOXEL
+    KnownVoxels(LESION)(logits[:, :1], label).backward()
+    assert not logits.grad[:, :1, :, 1].any()
+    assert logits.grad[:, :1, :, [0, 2]].all()
+
+
+def test_loss_of_known_voxels_then_for_samples_with_a_value_for_unknown_only():
+    assert loss_of_known(LESION, [{"image": "a.npy"}]) is LESION
+    chosen = loss_of_known(LESION, [{"image": "a.npy"}, {"unknown_value": 255}])
+    assert isinstance(chosen, KnownVoxels)
+    assert chosen.loss is LESION
+
+
+@pytest.mark.parametrize("loss", [MarginalDice(), MarginalCrossEntropy("ignore")])
+def test_class_loss_when_nothing_is_known_of_voxels_then_as_if_they_were_not_there(logits, loss):
+    label = LABEL.clone()
+    label[..., 1] = UNKNOWN_VOXEL
+    kept = [0, 2]
+    found = loss(logits, candidates(NO_KIDNEY, label))
+    torch.testing.assert_close(
+        found, loss(logits[..., kept], candidates(NO_KIDNEY, LABEL[..., kept]))
+    )
+    found.backward()
+    assert not logits.grad[..., 1].any()
+
+
+def test_merging_loss_when_nothing_is_known_of_voxels_then_they_have_none(logits):
+    label = LABEL.clone()
+    label[..., 1] = UNKNOWN_VOXEL
+    loss = MarginalCrossEntropy()(logits, candidates(KNOWN, label))
+    rest = MarginalCrossEntropy()(logits[..., [0, 2]], candidates(KNOWN, LABEL[..., [0, 2]]))
+    torch.testing.assert_close(loss, rest * 2 / 3)
+    loss.backward()
+    assert logits.grad[..., 1].abs().max() < 1e-7
+
+
+def test_dice_when_no_class_is_known_in_an_image_then_it_has_no_part(logits):
+    none = torch.tensor([True, False, False, False])
+    both = torch.stack(
+        [candidate_classes(torch.zeros_like(LABEL), none), candidate_classes(LABEL, KNOWN)]
+    )
+    torch.testing.assert_close(MarginalDice()(logits, both), MarginalDice()(logits[1:], both[1:]))

@@ -2,7 +2,13 @@ import pytest
 import torch
 from monai.data import MetaTensor
 
-from scripts.transforms.partial_labels import CandidateClassesd, candidate_classes, known_classes
+from scripts.transforms.partial_labels import (
+    UNKNOWN_VOXEL,
+    CandidateClassesd,
+    LesionLabeld,
+    candidate_classes,
+    known_classes,
+)
 
 ALL = torch.tensor([True] * 4)
 NO_KIDNEY = torch.tensor([True, True, True, False])
@@ -29,9 +35,9 @@ def test_known_classes_then_are_found_again_in_the_candidates(known):
     assert torch.equal(known_classes(candidate_classes(label, known)), known)
 
 
-@pytest.mark.parametrize("value", [3, 4, -1])
+@pytest.mark.parametrize("value", [3, 4, -2])
 def test_label_of_an_unknown_class_or_of_none_then_is_refused(value):
-    with pytest.raises(ValueError, match=rf"label: must be of the known .* \[0, {value}\]|\[-1, 0"):
+    with pytest.raises(ValueError, match=rf"label: must be of the known .* \[0, {value}\]|\[-2, 0"):
         candidate_classes(torch.tensor([[0, value]]), NO_KIDNEY)
 
 
@@ -63,3 +69,26 @@ def test_sample_of_other_classes_then_is_refused(sample):
 def test_one_class_then_is_refused():
     with pytest.raises(ValueError, match="classes: must be at least 2"):
         CandidateClassesd("label", 1)
+
+
+def test_voxel_of_which_nothing_is_known_then_may_be_any_class():
+    label = torch.tensor([[UNKNOWN_VOXEL, 0, 2]])
+    assert candidate_classes(label, ALL).T.tolist() == [[1, 1, 1, 1], [1, 0, 0, 0], [0, 0, 1, 0]]
+    assert candidate_classes(label, NO_KIDNEY)[:, 0].tolist() == [1, 1, 1, 1]
+    assert candidate_classes(label[:, :1], NO_KIDNEY)[:, 0].tolist() == [1, 1, 1, 1]
+
+
+def test_label_of_lesions_then_one_inside_any_and_unknown_voxels_stay_unknown():
+    affine = torch.diag(torch.tensor([2.0, 3.0, 4.0, 1.0], dtype=torch.float64))
+    label = MetaTensor(torch.tensor([[[0, 1], [7, UNKNOWN_VOXEL]]], dtype=torch.int16), affine)
+    sample = {"label": label, "instances": label}
+    found = LesionLabeld("label")(sample)
+    assert found["label"].tolist() == [[[0.0, 1.0], [1.0, float(UNKNOWN_VOXEL)]]]
+    assert found["label"].dtype == torch.float32
+    assert torch.equal(found["label"].affine, affine)
+    assert found["instances"] is label
+
+
+def test_label_of_lesions_when_the_largest_number_then_inside_one():
+    label = torch.tensor([[0, 254, 255]], dtype=torch.uint8)
+    assert LesionLabeld("label")({"label": label})["label"].tolist() == [[0.0, 1.0, 1.0]]
