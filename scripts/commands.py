@@ -98,6 +98,10 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "scripts.suspicion.suspicion_command:suspicion",
         "compare classifiers of nodules by radiologists' suspicion of malignancy",
     ),
+    ("self_train", "segmentation"): Command(
+        "scripts.retraining.segmentation_command:self_train_segmentation",
+        "self-training of a segmentation network from few labelled patients: a data set",
+    ),
     ("self_train", "classification"): Command(
         "scripts.retraining.classification_command:self_train_classification",
         "self-training of a classifier of nodules from few labels, and what it is worth",

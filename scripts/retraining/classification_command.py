@@ -19,8 +19,8 @@ from scripts.retraining.few_labels import (
     given_labels,
     run_trials,
     scored_rows,
-    verdict,
 )
+from scripts.retraining.gains import verdict
 from scripts.storage.files import write_csv, write_json
 from scripts.storage.locks import claimed
 from scripts.storage.options import check_whole

@@ -181,18 +181,3 @@ def given_labels(design: Design, trials: Sequence[Trial], *, seed: int) -> dict[
         name: mean((labels == truth)[used].tolist(), people[used].tolist(), seed=seed)
         for name, (labels, used) in chosen.items()
     }
-
-
-def verdict(gain: Figure) -> str:
-    """Say what a gain shows: only an interval on one side of zero shows any.
-
-    Example:
-        >>> verdict(Figure(0.02, 500, 300, (0.005, 0.04), None))
-        'helped'
-        >>> verdict(Figure(0.02, 500, 300, (-0.005, 0.04), None))
-        'did not help: no difference is shown'
-    """
-    low, high = gain.interval_95 or (-np.inf, np.inf)
-    if low > 0:
-        return "helped"
-    return "did harm" if high < 0 else "did not help: no difference is shown"

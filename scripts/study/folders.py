@@ -31,7 +31,9 @@ def cell_rows(cells: Iterable[Cell], workshop: Workshop, metric: str) -> list[di
             "row": row,
             "seed": cell.seed,
             "fold": cell.fold,
-            "validation": None if training is None else _best(training / "stages.csv", metric),
+            "validation": None
+            if training is None
+            else best_validation(training / "stages.csv", metric),
             "training": training,
             "evaluation": evaluation.out(workshop.work),
         }
@@ -42,8 +44,13 @@ def cell_rows(cells: Iterable[Cell], workshop: Workshop, metric: str) -> list[di
     ]
 
 
-def _best(stages: Path, metric: str) -> float | None:
-    """Return the value of the stage that was kept."""
+def best_validation(stages: Path, metric: str) -> float | None:
+    """Return a figure of the validation at the stage that was kept.
+
+    Args:
+        stages: ``stages.csv`` of a training.
+        metric: its column.
+    """
     if not stages.is_file():
         return None
     with stages.open(newline="", encoding="utf-8") as file:

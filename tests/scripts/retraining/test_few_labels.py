@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 
-from scripts.evaluation.figures.intervals import Figure
 from scripts.retraining.co_training import CoTraining
 from scripts.retraining.few_labels import (
     ALL,
@@ -16,8 +15,8 @@ from scripts.retraining.few_labels import (
     given_labels,
     run_trials,
     scored_rows,
-    verdict,
 )
+from scripts.retraining.gains import verdict
 from scripts.suspicion.cross_validation import Design
 from scripts.suspicion.figures import auc
 from tests.scripts.retraining.simulated import noise, simulated
@@ -133,13 +132,3 @@ def test_scored_rows_when_several_draws_then_each_is_compared_within_itself(comp
     once, twice = auc(scored_rows(design, trials[:1])[SELF]), auc(rows[SELF])
     assert twice.value == pytest.approx(once.value)
     assert twice.interval_95 == pytest.approx(once.interval_95)  # no more patients than before
-
-
-def test_verdict_then_by_the_side_of_zero_of_the_interval():
-    def gain(low, high):
-        return Figure((low + high) / 2, 9, 9, (low, high), None)
-
-    assert verdict(gain(0.01, 0.02)) == "helped"
-    assert verdict(gain(-0.02, -0.01)) == "did harm"
-    assert verdict(gain(-0.01, 0.03)).startswith("did not help")
-    assert verdict(Figure(0.1, 1, 1, None, "one patient")).startswith("did not help")

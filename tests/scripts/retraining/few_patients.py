@@ -1,0 +1,69 @@
+"""Prepared slices of a few patients: bright discs, whose labels only some patients need."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+SIZE = 32
+AFFINE = [[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 2.0, 0], [0, 0, 0, 1]]
+PARTITIONS = {"training": ("A", "B", "C", "D"), "validation": ("V",), "test": ("T",)}
+SLICES = 3
+
+
+def write_patients(folder: Path, *, classes: bool = False, unlabelled: str = "") -> Path:
+    """Write the patients of every partition; return the datalist.
+
+    Args:
+        folder: to write into.
+        classes: labels of organs, in place of single lesions.
+        unlabelled: patients whose label file does not exist.
+    """
+    content = {
+        name: [entry for patient in patients for entry in _patient(folder, patient, classes)]
+        for name, patients in PARTITIONS.items()
+    }
+    names = ["background", "liver", "bone", "kidney"] if classes else ["background", "nodule"]
+    content |= {
+        "name": "ircadb" if classes else "luna16",
+        "kind": "classes" if classes else "instances",
+        "classes": {str(value): name for value, name in enumerate(names)},
+        "training_mean": {"windowed": 0.2, "window_hu": [-150, 250], "outside_window": "clip"},
+        "provenance": {"slices": "central", "split": {"kind": "patient", "seed": 0}, "seed": 0},
+    }
+    for patient in unlabelled:
+        (folder / "scans" / patient / "label.npy").unlink()
+    path = folder / "datalist.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+def _patient(folder: Path, patient: str, classes: bool) -> list[dict]:
+    rng = np.random.default_rng(ord(patient))
+    scan = folder / "scans" / patient
+    scan.mkdir(parents=True)
+    y, x = np.mgrid[:SIZE, :SIZE]
+    label = np.zeros((SLICES, SIZE, SIZE), np.uint8)
+    for row in range(SLICES):
+        centre, radius = rng.uniform(10, SIZE - 10, 2), rng.uniform(4, 7)
+        label[row] = np.hypot(y - centre[0], x - centre[1]) < radius
+    hu = np.where(label > 0, 100, -700) + rng.normal(0, 30, label.shape)
+    np.save(scan / "image.npy", hu.astype(np.int16))
+    np.save(scan / "label.npy", label)
+    np.save(scan / "lung.npy", np.ones_like(label))
+    return [_entry(patient, row, classes) for row in range(SLICES)]
+
+
+def _entry(patient: str, row: int, classes: bool) -> dict:
+    keys = ("image", "label") if classes else ("image", "label", "lung")
+    entry = {key: f"scans/{patient}/{key}.npy" for key in keys}
+    rows = [max(row - 1, 0), row, min(row + 1, SLICES - 1)]
+    place = {"rows": rows, "slice": row, "spacing_mm": [1.0, 1.0, 2.0], "affine_lps": AFFINE}
+    names = {"series_uid": f"1.{ord(patient)}", "patient_id": patient, "label_kind": "masks"}
+    if classes:
+        known = [True, True, True, patient in "AV"]
+        return {**entry, **place, **names, "class_known": known, "classes_shown": [0, 1]}
+    nodule = {"id": 1, "diameter_mm": 10.0, "centre_lps_mm": [16.0, 16.0, 2.0 * row]}
+    return {**entry, **place, **names, "nodules": [nodule]}
