@@ -94,6 +94,14 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "scripts.unsupervised.sae_segmentation_command:segment",
         "label voxels by examples of other patients, from features of patches",
     ),
+    ("cluster",): Command(
+        "scripts.unsupervised.cluster_command:cluster",
+        "divide one CT into clusters of learned patch features, without annotations",
+    ),
+    ("cluster", "evaluate"): Command(
+        "scripts.unsupervised.cluster_evaluation:evaluate_clusters",
+        "compare the clusters of each test volume with its annotated classes",
+    ),
     ("suspicion",): Command(
         "scripts.suspicion.suspicion_command:suspicion",
         "compare classifiers of nodules by radiologists' suspicion of malignancy",
