@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from custom_nets.encoders.weights import NAMED
 from scripts.bundle.data_set import declared_data_set
 from scripts.commands import COMMANDS, sketch
 from scripts.datasets.contract import DataSet, Kind
@@ -23,7 +24,7 @@ from scripts.preparation.splits import Split, splits_of
 SCRATCH = "scratch"
 IMAGENET = "imagenet"
 OWN = "own"
-WEIGHTS = (IMAGENET, OWN, "none")
+WEIGHTS = (*NAMED, OWN, "none")
 BUNDLES = "bundles"
 LOSSES: Mapping[Kind, str] = {"instances": "configs/losses", "classes": "configs/class_losses"}
 # of `prepare`: set by the study itself, or on its command line

@@ -34,7 +34,7 @@ STARTS = {"organs": ORGANS}
         ({"bundle": "liver_ct_segmentation", "pretraining": {"config": LUNG}}, "sample_transforms"),
         ({"pretraining": {"config": "configs/none.json"}}, "no file configs/none.json"),
         ({"files": ["configs/runtime/none.json"]}, "no file configs/runtime/none.json"),
-        ({"pretrainings": {"imagenet": ORGANS}}, "one word other than imagenet, own, none"),
+        ({"pretrainings": {"imagenet": ORGANS}}, "one word other than imagenet, coco, .*, own, none"),
         ({"pretrainings": {"the organs": ORGANS}}, "got 'the organs'"),
         ({"pretrainings": {"organs": {}}}, "pretrainings: organs: lacks config"),
         ({"pretrainings": {"organs": {**ORGANS, "dat": {}}}}, "did you mean data"),
@@ -50,7 +50,7 @@ STARTS = {"organs": ORGANS}
         ),
         (
             {"pretrainings": STARTS, "methods": [{**NETWORK, "weights": "organ"}]},
-            r"did you mean organs\? Valid are imagenet, organs, none, a file",
+            r"did you mean organs\? Valid are imagenet, .*, organs, none, a file",
         ),
     ],
 )

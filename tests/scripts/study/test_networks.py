@@ -19,7 +19,7 @@ from tests.scripts.study.studies import SMALL
 def pretrained(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Encoders as a pretraining writes them."""
     folder = tmp_path_factory.mktemp("encoders")
-    for name in ("vgg16", "resnet34", "inception_v3", "densenet121"):
+    for name in ("vgg16", "resnet34", "inception_v3", "densenet121", "resnet50"):
         torch.save(make_encoder(name, in_channels=3).state_dict(), folder / f"{name}.pt")
     return {path.stem: path for path in folder.iterdir()}
 
