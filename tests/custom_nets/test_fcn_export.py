@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,25 @@ def test_the_config_then_builds_every_encoder_at_every_stride(
     assert (network.stride, network.encoder.name) == (stride, encoder)
     assert (network.fully_connected is None) == (encoder != "vgg16")
     assert network.eval()(torch.rand(1, 1, 32, 32)).shape == (1, 3, 32, 32)
+
+
+@pytest.mark.parametrize(("asked", "steps"), [(None, 5), ("null", 5), (16, 4), (8, 3)])
+def test_the_config_of_fcrn_then_scores_three_maps_with_dropout_or_fewer_if_dilated(
+    asked: object, steps: int, tmp_path: Path
+) -> None:
+    optional = {"_target_": "scripts.bundle.values.read_optional", "normalise": None}
+    (tmp_path / "bundle.json").write_text(json.dumps({"optional": optional}))
+    parser = ConfigParser()
+    parser.read_config([str(tmp_path / "bundle.json"), str(CONFIGS / "fcrn.json")])
+    parser.update({"in_channels": 1, "out_channels": 3, "encoder_weights": "none"})
+    assert (parser["encoder"], parser["stride"], parser["output_stride"]) == ("resnet50", 8, None)
+    parser.update({"encoder": "resnet38", "output_stride": asked})
+    network = parser.get_parsed_content("network_def")
+    scored = [step.score.in_channels for step in network.decoder.steps if step.score is not None]
+    assert (len(network.decoder.steps), scored) == (steps, [1024, 512][5 - steps :])
+    shares = [step.dropout.p for step in network.decoder.steps]
+    assert (network.decoder.dropout.p, shares) == (0.5, [0.5] * steps)
+    assert network.eval()(torch.rand(1, 1, 40, 33)).shape == (1, 3, 40, 33)
 
 
 @pytest.mark.parametrize("path", sorted(STRATEGIES.glob("*.json")), ids=lambda path: path.stem)

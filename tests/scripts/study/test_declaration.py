@@ -34,7 +34,10 @@ STARTS = {"organs": ORGANS}
         ({"bundle": "liver_ct_segmentation", "pretraining": {"config": LUNG}}, "sample_transforms"),
         ({"pretraining": {"config": "configs/none.json"}}, "no file configs/none.json"),
         ({"files": ["configs/runtime/none.json"]}, "no file configs/runtime/none.json"),
-        ({"pretrainings": {"imagenet": ORGANS}}, "one word other than imagenet, coco, .*, own, none"),
+        (
+            {"pretrainings": {"imagenet": ORGANS}},
+            "one word other than imagenet, .*, own, none",
+        ),
         ({"pretrainings": {"the organs": ORGANS}}, "got 'the organs'"),
         ({"pretrainings": {"organs": {}}}, "pretrainings: organs: lacks config"),
         ({"pretrainings": {"organs": {**ORGANS, "dat": {}}}}, "did you mean data"),
