@@ -47,6 +47,14 @@ class StartingWeights:
         unchecked_model: accept a file without its training settings, with a warning.
         fresh_head: keep the config's random last layers, for other classes or another number of
             them than the file's; everything else is loaded.
+        other_domain: start from a network of another domain, such as another organ: its window, its
+            masking and its classes may differ and are not compared, and the last layers are fresh.
+            The network itself and its number of input channels must be the same.
+
+    Source:
+        Chen, Zheng, Park, Heng, Zhou, MICCAI 2016, 487-495: a network that segments natural images,
+        all but its last layer, as the start of one that segments ultrasound. That the input may
+        differ in nothing but its meaning is our choice.
     """
 
     option = "start_from"
@@ -60,12 +68,14 @@ class StartingWeights:
         settings: Mapping[str, Any] | None = None,
         unchecked_model: bool | str = False,
         fresh_head: bool | str = False,
+        other_domain: bool | str = False,
     ) -> None:
         self.network: Any = unwrapped(network)
         self.path = Path(path)
         self.settings = dict(settings or {})
         self.unchecked_model = read_truth("unchecked_model", unchecked_model)
-        self.fresh_head = read_truth("fresh_head", fresh_head)
+        self.other_domain = read_truth("other_domain", other_domain)
+        self.fresh_head = read_truth("fresh_head", fresh_head) or self.other_domain
 
     def attach(self, engine: Engine) -> None:
         """Load when ``engine`` starts."""
@@ -83,8 +93,10 @@ class StartingWeights:
         except (FileNotFoundError, ValueError) as error:
             message = str(error).removeprefix("ckpt_path: ")
             other_classes = any(f"{name}: " in message for name in HEAD) and not self.fresh_head
-            hint = "; to keep all but the last layers, pass --fresh_head true"
-            raise type(error)(f"{self.option}: {message}{hint if other_classes else ''}") from error
+            hint = "; to keep all but the last layers, pass --fresh_head true" * other_classes
+            if any(f"{name}: the file has" in message for name in self._input()):
+                hint += "; a network of another domain is the start with --other_domain true"
+            raise type(error)(f"{self.option}: {message}{hint}") from error
         # compared when the run is resumed
         kept(engine).settings[self.option] = sha256_of(self.path)
 
@@ -92,11 +104,28 @@ class StartingWeights:
         model = read_model(self.path)
         expected = settings_of(self.network, self.settings)
         ignored = (*self.ignored, *(HEAD if self.fresh_head else ()))
+        if self.other_domain:
+            ignored = (*ignored, *self._input())
+            self._log_differences(model.settings or {}, expected)
         check_settings(model, expected, unchecked_model=self.unchecked_model, ignoring=ignored)
         self._load_weights(model)
         if model.settings is not None and expected[NETWORK] is not None:
             saved = model.settings[NETWORK]
             self.network.definition.update({name: saved[name] for name in LEARNT if name in saved})
+
+    def _input(self) -> tuple[str, ...]:
+        """Name the settings of the input that a network of another domain may differ in."""
+        return tuple(name for name in self.settings if name != "in_channels")
+
+    def _log_differences(self, stored: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+        """Log how the file's input differs from the config's."""
+        differing = [
+            f"{name}: {stored.get(name)!r} there, {expected[name]!r} here"
+            for name in self._input()
+            if stored.get(name) != expected[name]
+        ]
+        if differing:
+            logger.info("other_domain: %s", "; ".join(differing))
 
     def _load_weights(self, model: ModelFile) -> None:
         fresh = self._head() if self.fresh_head else ()

@@ -127,6 +127,33 @@ def test_fresh_head_then_other_differences_are_refused_as_ever(tmp_path):
         run(StartingWeights(network(out_channels=2), tmp_path / "model.pt", fresh_head=True))
 
 
+ORGANS = {**SETTINGS, "window_hu": [-150, 250], "class_names": ["background", "liver", "bone"]}
+NODULES = {**SETTINGS, "lung_masking": True, "class_names": ["background", "nodule"]}
+
+
+def test_network_of_another_domain_then_all_but_its_head_on_request_only(tmp_path, caplog):
+    trained, other = network(out_channels=3), network(out_channels=1)
+    path = write(tmp_path / "organs.pt", trained, ORGANS)
+    with pytest.raises(ValueError, match=r"window_hu: the file has \[-150, 250\].*--other_domain"):
+        run(StartingWeights(other, path, settings=NODULES, fresh_head=True))
+    before = {key: tensor.clone() for key, tensor in other.state_dict().items()}
+    with caplog.at_level("INFO"):
+        run(StartingWeights(other, path, settings=NODULES, other_domain="true"))
+    head = {"decoder.head.weight", "decoder.head.bias"}
+    for key, tensor in other.state_dict().items():
+        assert torch.equal(tensor, before[key] if key in head else trained.state_dict()[key]), key
+    assert "their random values stay decoder.head.weight, decoder.head.bias" in caplog.text
+    assert "other_domain: window_hu: [-150, 250] there, [-1000, 400] here" in caplog.text
+    assert "lung_masking: None there, True here" in caplog.text
+
+
+def test_network_of_another_domain_with_another_encoder_then_refused_with_both(tmp_path):
+    path = write(tmp_path / "organs.pt", network("resnet34", out_channels=3), ORGANS)
+    told = "encoder: the file has 'resnet34', the config has 'tiny'"
+    with pytest.raises(ValueError, match=told):
+        run(StartingWeights(network(), path, settings=NODULES, other_domain=True))
+
+
 def test_other_kind_of_normalisation_then_refused_as_it_is_not_among_the_weights(tmp_path):
     write(tmp_path / "model.pt", network(normalise="half"))
     with pytest.raises(ValueError, match="normalise: the file has 'half', the config has 'none'"):
