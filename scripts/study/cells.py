@@ -195,7 +195,7 @@ def _bundle_task(kind: str, name: str, run_id: str, config: str, parts: tuple[An
         needs,
         made_of,
         {"settings.json": settings},
-        resumable=kind == "trainings",
+        resumable=run_id == "training",
     )
 
 
@@ -230,9 +230,10 @@ def derived_task(
     settings |= {"stage_epochs": stage_epochs(study.epochs), "seed": seed}
     if method.encoder is not None:
         settings["encoder"] = method.encoder
-    if "encoder_weights" in merged:
-        pretrained = len(needs) > 1
-        settings["encoder_weights"] = "<need1>/encoder.pt" if pretrained else method.weights
+    if len(needs) > 1:
+        settings |= study.pretrainings[method.weights].start()
+    elif "encoder_weights" in merged:
+        settings["encoder_weights"] = method.weights
     words = derivation.words(seed, options, bundle=study.bundle.folder, files=[*files, SETTINGS])
     made_of = {"config": merged} if derivation.trains else {}
     return Task(
@@ -261,7 +262,7 @@ def training_task(
     if method.encoder is not None:
         overrides["encoder"] = method.encoder
     if len(needs) > 1:
-        overrides["encoder_weights"] = "<need1>/encoder.pt"
+        overrides |= study.pretrainings[method.weights].start()
     elif "encoder_weights" in merged:
         overrides["encoder_weights"] = method.weights
     name = f"{_network(method)} {method.strategy} {method.label} {method.split} seed {seed}"
@@ -339,7 +340,7 @@ def _weights_task(
 
 
 def pretraining_task(declared: Pretraining, method: Method, seed: int, data: Task) -> Task:
-    """Make the step that pretrains the encoder of a method; methods with the same one share it."""
+    """Make the step that pretrains for a method; methods with the same encoder share it."""
     own = [] if takes_encoder(method.network) else [network_file(method.network)]
     files = [*own, *declared.files]
     merged = merge([declared.config, *files])
@@ -351,4 +352,5 @@ def pretraining_task(declared: Pretraining, method: Method, seed: int, data: Tas
     learner = method.encoder or method.network
     name = " ".join([*([] if declared.name == OWN else [declared.name]), learner, f"seed {seed}"])
     parts = (files, settings, (data,), overrides)
-    return _bundle_task("pretraining", name, "pretraining", declared.config, parts)
+    run_id = "training" if declared.segments else "pretraining"
+    return _bundle_task("pretraining", name, run_id, declared.config, parts)

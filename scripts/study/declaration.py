@@ -41,7 +41,10 @@ BASE = "based_on"  # key of a small form: the file with the entries that it shar
 
 @dataclass(frozen=True)
 class Pretraining:
-    """A run that pretrains an encoder, once per encoder and seed.
+    """A run that pretrains an encoder, or a whole network of another domain, once for each seed.
+
+    If its config is a bundle's ``train.json``, rows start from that network, all but its last
+    layers; otherwise from the encoder.
 
     Args:
         name: ``own``, or the name by which methods refer to its weights.
@@ -58,6 +61,18 @@ class Pretraining:
     settings: Mapping[str, Any]
     bundle: Bundle | None
     data: Mapping[str, Any]
+
+    @property
+    def segments(self) -> bool:
+        """Whether it trains a whole network."""
+        return self.config.endswith("/train.json")
+
+    def start(self) -> dict[str, str]:
+        """Return the settings of a training that starts from its result."""
+        if not self.segments:
+            return {"encoder_weights": "<need1>/encoder.pt"}
+        start = {"start_from": "<need1>/model.pt", "other_domain": "true"}
+        return {**start, "encoder_weights": "none"}
 
 
 @dataclass(frozen=True)
