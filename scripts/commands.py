@@ -54,6 +54,10 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "scripts.preparation.candidates_command:candidates",
         "cut crops of a network's candidates, to train a second stage on",
     ),
+    ("domains",): Command(
+        "scripts.preparation.domain_lists:join_domains",
+        "join prepared data sets for one network with a head for each",
+    ),
     ("run",): Command(
         "scripts.audit.run:run_bundle",
         "run a workflow of a bundle with MONAI, after checking the overrides",
@@ -125,6 +129,10 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ("package",): Command(
         "scripts.packaging.package_command:package",
         "pack a trained bundle into one zip that runs without this repository",
+    ),
+    ("domain_model",): Command(
+        "scripts.packaging.domain_model:write_domain",
+        "write one domain of a network for several as a model by itself",
     ),
     ("release",): Command(
         "scripts.release.release_command:release",
