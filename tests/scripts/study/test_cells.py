@@ -93,6 +93,20 @@ def test_named_pretraining_then_a_row_of_its_own_on_its_own_phantoms(tmp_path):
     assert len({training.key for training in found.values()}) == 3
 
 
+def test_network_of_another_organ_then_trained_whole_and_started_from_without_its_head(tmp_path):
+    config = "bundles/liver_ct_segmentation/configs/train.json"
+    whole = {"config": config, "files": ["configs/networks/unet.json"]}
+    training = named_starts(tmp_path, **whole, settings={"stage_epochs": 1})["organs"]
+    words, organs = training.words, training.needs[1]
+    assert words[words.index("--start_from") + 1] == "<need1>/model.pt"
+    assert words[words.index("--other_domain") + 1] == "true"
+    assert words[words.index("--encoder_weights") + 1] == "none"
+    assert organs.words[:4] == ("-m", "monai.bundle", "run", "training")
+    assert organs.resumable
+    assert organs.kind == "pretraining"
+    assert organs.files["settings.json"] == {"stage_epochs": 1}
+
+
 def test_data_of_a_pretraining_when_changed_then_another_key_of_its_trainings_alone(tmp_path):
     other = {"phantoms": {"patients": 7, "size": 64}}
     before, after = named_starts(tmp_path), named_starts(tmp_path, data=other)
