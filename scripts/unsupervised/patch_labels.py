@@ -109,10 +109,13 @@ class PatchMatching:
         return labels
 
     def _vote(self, feature: Features, chosen: NDArray[np.int64]) -> int:
+        labels = self.labels[chosen]
+        if (labels == labels[0]).all():  # whatever the weights
+            return int(labels[0])
         weights = sparse_weights(feature, self.features[chosen].T, self.penalty)
         if not weights.any():
-            return int(self.labels[chosen[0]])
-        sums = [weights[self.labels[chosen] == value].sum() for value in self.values]
+            return int(labels[0])
+        sums = [weights[labels == value].sum() for value in self.values]
         return int(self.values[int(np.argmax(sums))])
 
 
