@@ -72,11 +72,13 @@ class PatchShape:
         Returns:
             (N, values): window by window, each slice by slice and row by row.
         """
-        deep, wide = self.slices // 2, self.size // 2
-        padded = np.pad(hu, ((deep, deep), (wide, wide), (wide, wide)), mode="edge")
-        sizes = (self.slices, self.size, self.size)
-        views = np.lib.stride_tricks.sliding_window_view(padded, sizes)
-        found = torch.from_numpy(views[tuple(voxels.T)].reshape(len(voxels), -1))
+        reach = (self.slices // 2, self.size // 2, self.size // 2)
+        row, y, x = (
+            (voxels[:, [axis]] + np.arange(-most, most + 1)).clip(0, hu.shape[axis] - 1)
+            for axis, most in enumerate(reach)
+        )
+        around = hu[row[:, :, None, None], y[:, None, :, None], x[:, None, None, :]]
+        found = torch.from_numpy(around.reshape(len(voxels), -1))
         windows = [WindowHU(window, outside="clip")(found) for window in self.windows_hu]
         patches: Patches = torch.cat(windows, dim=1).numpy()
         return patches

@@ -54,30 +54,30 @@ def region_of(case: Case, stack: CTStack, kind: str) -> Region:
 
 def _boxes(nodules: Sequence[Mapping[str, Any]], stack: CTStack) -> Region:
     """Return the voxels in boxes around nodules; one in two boxes is the nearer nodule's."""
-    nearest = np.full(stack.hu.shape, np.inf)
-    places = np.zeros((*stack.hu.shape, 3))
-    for nodule in nodules:
-        centre, radius = stack.index_of(nodule["centre_lps_mm"]), nodule["diameter_mm"] / 2
-        _check_inside(nodule, centre, stack)
-        reach = max(REACH * radius, radius + ROOM_MM) / stack.spacing_mm
-        low = np.maximum(np.ceil(centre - reach), [stack.rows.start, 0, 0]).astype(int)
-        ends = [stack.rows.stop, *stack.hu.shape[1:]]
-        high = np.minimum(np.floor(centre + reach) + 1, ends).astype(int)
-        if (low >= high).any():  # listed in a slice that its ball only touches
-            continue
-        box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
-        index = np.stack(np.meshgrid(*map(np.arange, low, high), indexing="ij"), axis=-1)
-        place = (index - centre) * stack.spacing_mm / radius
-        distance = np.linalg.norm(place, axis=-1)
-        nearer = distance < nearest[box]
-        nearest[box] = np.where(nearer, distance, nearest[box])
-        places[box] = np.where(nearer[..., None], place, places[box])
-    voxels = np.argwhere(np.isfinite(nearest))
-    return Region(voxels, places[tuple(voxels.T)])
+    boxes = [_box(nodule, stack) for nodule in nodules]
+    voxels = np.concatenate([box.voxels for box in boxes] or [np.zeros((0, 3), np.int64)])
+    place = np.concatenate([box.place for box in boxes] or [np.zeros((0, 3))])
+    by_distance = np.argsort(np.linalg.norm(place, axis=1), kind="stable")
+    numbers = np.ravel_multi_index(tuple(voxels[by_distance].T), stack.hu.shape)
+    nearest = by_distance[np.unique(numbers, return_index=True)[1]]
+    return Region(voxels[nearest], place[nearest])
+
+
+def _box(nodule: Mapping[str, Any], stack: CTStack) -> Region:
+    """Return the voxels in the box around one nodule; none where its slices are not segmented."""
+    centre, radius = stack.index_of(nodule["centre_lps_mm"]), nodule["diameter_mm"] / 2
+    _check_inside(nodule, centre, stack)
+    reach = max(REACH * radius, radius + ROOM_MM) / stack.spacing_mm
+    low = np.maximum(np.ceil(centre - reach), [stack.rows.start, 0, 0]).astype(int)
+    ends = [stack.rows.stop, *stack.hu.shape[1:]]
+    high = np.minimum(np.floor(centre + reach) + 1, ends).astype(int)
+    index = np.stack(np.meshgrid(*map(np.arange, low, high), indexing="ij"), axis=-1)
+    voxels = index.reshape(-1, 3)
+    return Region(voxels, (voxels - centre) * stack.spacing_mm / radius)
 
 
 def _check_inside(nodule: Mapping[str, Any], centre: NDArray[np.float64], stack: CTStack) -> None:
-    """Refuse a nodule whose centre is beside the slices, above or below is its own affair."""
+    """Refuse a nodule whose centre is beside the slices; it may be above or below them."""
     size = np.array(stack.hu.shape[1:])
     if not ((centre[1:] > -0.5) & (centre[1:] < size - 0.5)).all():
         raise ValueError(

@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 
+from scripts.preparation.prepare_command import prepare
 from scripts.unsupervised.sae_segmentation_command import Labelling, segment
 from scripts.unsupervised.sae_training_command import train
 from tests.scripts.unsupervised.patch_cohort import write_cohort
@@ -147,3 +148,20 @@ def test_command_line_then_segments_without_a_warning(balls, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "dice_per_nodule_mean" in done.stdout
     assert "arning" not in done.stderr
+
+
+@pytest.mark.real
+def test_real_nodules_then_as_the_readers_by_examples_of_other_patients(real_data, tmp_path):
+    source = real_data / "lidc_nodules"
+    rows = [row.split(",") for row in (source / "index.csv").read_text().split()]
+    firsts = {row[1]: ",".join(row) for row in reversed(rows[1:80])}  # a nodule a patient
+    chosen = [firsts[patient] for patient in sorted(firsts)][:20]
+    (tmp_path / "crops").mkdir()
+    (tmp_path / "crops/index.csv").write_text("\n".join([",".join(rows[0]), *chosen]) + "\n")
+    for name in ("image", "votes"):
+        (tmp_path / "crops" / name).symlink_to(source / name)
+    options = {"source": str(tmp_path / "crops"), "output": str(tmp_path / "data")}
+    prepare("lidc_nodules", **options, slices="all", shares="3:1:1")
+    datalist = str(tmp_path / "data" / "datalist.json")
+    segment(datalist, str(tmp_path / "out"), features="pca", patch_size=5, patches=2000)
+    assert dice(tmp_path / "out") > 0.7
