@@ -118,6 +118,10 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "scripts.retraining.classification_command:self_train_classification",
         "self-training of a classifier of nodules from few labels, and what it is worth",
     ),
+    ("context_maps",): Command(
+        "scripts.retraining.context_command:context_maps",
+        "add an earlier network's probability maps to prepared data, for a second network",
+    ),
     ("study",): Command(
         "scripts.study.study_command:study",
         "train and compare several methods over seeds, with statistics and a report",

@@ -8,7 +8,7 @@ from typing import Any
 
 from scripts.datasets.missing_data import MissingData
 from scripts.datasets.shares import PARTITIONS
-from scripts.datasets.stored_slices import ARRAYS, OPTIONAL_ARRAYS
+from scripts.datasets.stored_slices import ARRAYS, CONTEXT, OPTIONAL_ARRAYS
 from scripts.storage.files import read_json
 from scripts.volumes.geometry import is_inside, world_to_index
 from scripts.volumes.grids import difference_of_grids, stored_grid
@@ -120,11 +120,13 @@ def _check_grids(path: Path, section: str, entries: Sequence[Mapping[str, Any]])
     for entry in entries:
         name = f"{path}: {section}: {entry.get('series_uid', entry['image'])}"
         grid = stored_grid(entry["image"])
-        if difference := difference_of_grids(grid, stored_grid(entry["label"])):
-            raise ValueError(
-                f"{name}: label {entry['label']} is not on the grid of its image: {difference}; "
-                "prepare the data again"
-            )
+        maps = [(f"{CONTEXT} map", file) for file in entry.get(CONTEXT, ())]
+        for what, file in [("label", entry["label"]), *maps]:
+            if difference := difference_of_grids(grid, stored_grid(file)):
+                raise ValueError(
+                    f"{name}: {what} {file} is not on the grid of its image: {difference}; "
+                    "prepare the data again"
+                )
         for nodule in entry.get("nodules", ()):
             centre = nodule.get("centre_lps_mm")
             if centre is not None and not is_inside(world_to_index(centre, grid.affine), grid.size):
@@ -144,14 +146,10 @@ def _resolve(
 ) -> list[dict[str, Any]]:
     """Make paths absolute, check that the files exist, and number the entries."""
     resolved = [
-        {
-            **entry,
-            **{key: str(path.parent / entry[key]) for key in keys if key in entry},
-            "case": case,
-        }
+        {**with_files_of(path.parent, entry, keys), "case": case}
         for case, entry in enumerate(entries)
     ]
-    files = sorted({entry[key] for entry in resolved for key in keys if key in entry})
+    files = sorted({file for entry in resolved for file in files_of(entry, keys)})
     missing = [file for file in files if not Path(file).is_file()]
     if missing:
         raise FileNotFoundError(
@@ -160,6 +158,21 @@ def _resolve(
             f"after moving the scans themselves, prepare again"
         )
     return resolved
+
+
+def with_files_of(
+    folder: Path, entry: Mapping[str, Any], keys: Sequence[str] = ARRAYS
+) -> dict[str, Any]:
+    """Return an entry of a datalist in ``folder``, the paths of its files absolute."""
+    resolved: dict[str, Any] = {key: str(folder / entry[key]) for key in keys if key in entry}
+    if CONTEXT in entry:
+        resolved[CONTEXT] = [str(folder / file) for file in entry[CONTEXT]]
+    return {**entry, **resolved}
+
+
+def files_of(entry: Mapping[str, Any], keys: Sequence[str] = ARRAYS) -> list[str]:
+    """List the files of an entry: its arrays or volumes, and its context maps."""
+    return [*(entry[key] for key in keys if key in entry), *entry.get(CONTEXT, ())]
 
 
 def are_plain_volumes(samples: Sequence[Mapping[str, Any]]) -> bool:

@@ -21,6 +21,12 @@ from scripts.transforms.partial_labels import UNKNOWN_VOXEL
 
 ARRAYS = ("image", "label", "lung")
 OPTIONAL_ARRAYS = ("lung",)  # not every data set has a lung field
+CONTEXT = "context"  # probability maps of an earlier network, a list of files, one for each class
+CERTAIN = 255  # stored value of the probability 1
+ADVICE = {
+    "lung": "train and evaluate with --lung_masking False",
+    CONTEXT: "make the maps with python -m scripts context_maps",
+}
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
@@ -33,18 +39,18 @@ class LoadSlicesd(MapTransform):
     affine (RAS, mm) maps (h, w, 0) of this slice to the patient.
 
     Args:
-        keys: one or more of ``image``, ``label``, ``lung``.
+        keys: one or more of ``image``, ``label``, ``lung``, ``context``.
         neighbours: whether the image is (2n + 1, H, W), lowest slice first, or the slice alone,
             (1, H, W).
 
     Returns:
         image float32 HU; label uint8 (1, H, W), value k is nodule k of the scan, or class k; lung
-        uint8 0/1. A sample with an ``unknown_value`` has an int16 label, in which that value is
-        replaced by :data:`~scripts.transforms.partial_labels.UNKNOWN_VOXEL`. If the sample lists
-        which classes are annotated in its patient, also
-        ``class_known``: bool (number of classes,); an unknown class is labelled background.
-        If it states a ``target`` for the whole image, also that: float32 (K,), 1, 0 or
-        :data:`~scripts.transforms.class_presence.UNKNOWN` for each class.
+        uint8 0/1; context float32 (number of classes, H, W), probabilities. A sample with an
+        ``unknown_value`` has an int16 label, in which that value is replaced by
+        :data:`~scripts.transforms.partial_labels.UNKNOWN_VOXEL`. If the sample lists which classes
+        are annotated in its patient, also ``class_known``: bool (number of classes,); an unknown
+        class is labelled background. If it states a ``target`` for the whole image, also that:
+        float32 (K,), 1, 0 or :data:`~scripts.transforms.class_presence.UNKNOWN` for each class.
 
     Raises:
         FileNotFoundError: when an array does not exist.
@@ -54,36 +60,28 @@ class LoadSlicesd(MapTransform):
 
     def __init__(self, keys: KeysCollection = ARRAYS, *, neighbours: bool = True) -> None:
         super().__init__(keys)
-        unknown = [key for key in self.keys if key not in ARRAYS]
+        valid = (*ARRAYS, CONTEXT)
+        unknown = [key for key in self.keys if key not in valid]
         if unknown:
-            raise ValueError(f"keys: must be of {', '.join(ARRAYS)}, got {unknown}")
+            raise ValueError(f"keys: must be of {', '.join(valid)}, got {unknown}")
         self.neighbours = neighbours
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Read the rows of each key."""
         rows = list(data["rows"])
-        centre = [rows[len(rows) // 2]]
         affine = slice_affine_ras(data["affine_lps"], data["slice"])
         loaded: dict[Hashable, Any] = {}
         for key in self.keys:
             if key not in data:
-                advice = (
-                    "train and evaluate with --lung_masking False"
-                    if key in OPTIONAL_ARRAYS
-                    else "it is for classification (configs/classifiers)"
-                )
                 raise ValueError(
-                    f"{key}: scan {data.get('series_uid')} was prepared without one; {advice}"
+                    f"{key}: scan {data.get('series_uid')} was prepared without one; "
+                    f"{ADVICE.get(key, 'it is for classification (configs/classifiers)')}"
                 )
-            wanted = rows if key == "image" and self.neighbours else centre
-            array = read_rows(data[key], wanted, np.float32 if key == "image" else np.uint8)
-            if key == "label" and "unknown_value" in data:
-                unknown = array == data["unknown_value"]
-                array = np.where(unknown, np.int16(UNKNOWN_VOXEL), array)
+            array = self._read(key, data, rows)
             meta = {
                 MetaKeys.SPACE: SpaceKeys.RAS,
                 MetaKeys.ORIGINAL_CHANNEL_DIM: 0,
-                "filename_or_obj": str(data[key]),
+                "filename_or_obj": str(data[key][0] if key == CONTEXT else data[key]),
             }
             loaded[key] = MetaTensor(torch.from_numpy(array), affine=affine, meta=meta)
         if "case" in data:
@@ -93,6 +91,27 @@ class LoadSlicesd(MapTransform):
         if "target" in data:
             loaded["target"] = torch.tensor(data["target"], dtype=torch.float32)
         return loaded
+
+    def _read(
+        self, key: Hashable, data: Mapping[Hashable, Any], rows: Sequence[int]
+    ) -> np.ndarray[Any, Any]:
+        """Return the array (C, H, W) of one key."""
+        centre = [rows[len(rows) // 2]]
+        if key == CONTEXT:
+            return _context(data[key], centre)
+        if key == "image":
+            return read_rows(data[key], rows if self.neighbours else centre, np.float32)
+        array = read_rows(data[key], centre, np.uint8)
+        if key == "label" and "unknown_value" in data:
+            unknown = array == data["unknown_value"]
+            array = np.where(unknown, np.int16(UNKNOWN_VOXEL), array)
+        return array
+
+
+def _context(paths: Sequence[str], row: Sequence[int]) -> np.ndarray[Any, Any]:
+    """Return the probabilities (number of classes, H, W) of one slice."""
+    maps = [read_rows(path, row, np.float32) for path in paths]
+    return np.asarray(np.concatenate(maps) / np.float32(CERTAIN))
 
 
 def read_rows(path: str | Path, rows: Sequence[int], dtype: Any) -> np.ndarray[Any, Any]:

@@ -73,7 +73,7 @@ def test_array_cut_short_or_with_fewer_rows_then_named(datalist):
 
 
 def test_key_that_is_not_prepared_then_refused():
-    with pytest.raises(ValueError, match="keys: must be of image, label, lung, got"):
+    with pytest.raises(ValueError, match="keys: must be of image, label, lung, context, got"):
         LoadSlicesd(("image", "mask"))
 
 
@@ -107,3 +107,8 @@ def test_label_with_a_value_for_unknown_then_these_voxels_are_unknown(datalist):
     assert label.dtype == torch.int16
     np.testing.assert_array_equal(label[0], np.where(stored == 7, -1, stored))
     assert LoadSlicesd("label")(first)["label"].dtype == torch.uint8
+
+
+def test_context_when_no_maps_were_made_then_told_how(datalist):
+    with pytest.raises(ValueError, match="context: scan a was .* scripts context_maps"):
+        LoadSlicesd(["image", "context"])(load_datalist(datalist, "training")[0])
