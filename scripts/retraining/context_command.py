@@ -15,12 +15,15 @@ from pathlib import Path
 
 from scripts.bundle.recipe import Recipe
 from scripts.datasets.datalist import read_datalist
+from scripts.datasets.stored_slices import CONTEXT
 from scripts.retraining.context_rounds import DATALIST, Round, run_round
 from scripts.retraining.fold_networks import absolute
 from scripts.storage.files import write_json
 from scripts.storage.locks import claimed
 from scripts.storage.options import check_whole
 from scripts.study.workshop import Workshop
+
+PREDICTION, EARLIER = "prediction.json", "earlier_models"
 
 
 def context_maps(
@@ -40,7 +43,8 @@ def context_maps(
     training patients, without that fold, and once on all of them. The maps of a training patient
     come from the network that was not trained on it; those of validation and test from the one
     trained on all. Writes OUTPUT/datalist.json, the prepared data with these maps, which the files
-    configs/data/*_context.json read as further channels of the input. With more rounds such
+    configs/data/*_context.json read as further channels of the input, and OUTPUT/prediction.json, a
+    config file that names the networks of all patients, for ``predict``. With more rounds such
     networks are trained in turn, each on the maps of the round before. The same command resumes
     an interrupted run.
 
@@ -76,6 +80,8 @@ def context_maps(
             recipe = Recipe(Path(bundle).as_posix(), _ordered(files, further, number))
             one = Round(number, recipe, folder / f"round{number}", seed, context_folds)
             content = run_round(one, content, Workshop(folder / "work"))
+        models = [each["models"]["all"] for each in content[CONTEXT]]
+        write_json(folder / PREDICTION, {EARLIER: models})
         write_json(folder / DATALIST, content)
     print(f"{rounds} round(s), {context_folds} folds; written to {folder / DATALIST}")
 

@@ -71,7 +71,9 @@ def run_round(one: Round, content: Content, workshop: Workshop) -> dict[str, Any
                 _replace(place, network, partition, writer, one.folder / "maps" / partition)
     if not any(made.values()):
         raise ValueError("datalist: has no samples of the kind that the config reads (volumes?)")
-    return {**with_lists(content, made), CONTEXT: _described(one, networks, models)}
+    earlier = content.get(CONTEXT, [])
+    described = [*earlier, _described(one, networks, models)]
+    return {**with_lists(content, made), CONTEXT: described}
 
 
 def _trained(one: Round, network: FoldNetwork, workshop: Workshop) -> Path:
@@ -106,7 +108,7 @@ def _replace(
 def _described(
     one: Round, networks: Sequence[FoldNetwork], models: Sequence[Path]
 ) -> Mapping[str, Any]:
-    """Return how the maps were made, for the datalist."""
+    """Return how the maps of a round were made, for the datalist."""
     pairs = list(zip(networks, models, strict=True))
     return {
         "round": one.number,

@@ -22,9 +22,9 @@ from scripts.bundle.recipe import Recipe
 from scripts.bundle.record import sha256_of
 from scripts.bundle.training_scans import TrainingScans, ids_of
 from scripts.datasets.stored_slices import CERTAIN, CONTEXT
+from scripts.prediction.network.earlier_networks import class_probabilities
 from scripts.storage.files import atomic_path, read_json, write_json
 from scripts.training.inferers import CentreVoxelInferer
-from scripts.training.precision import check_finite
 from scripts.training.weights.trained_weights import load_weights
 from scripts.volumes.formats.nifti import nifti_of
 from scripts.volumes.geometry import lps_to_ras, reverse_axes
@@ -89,17 +89,12 @@ class MapWriter:
 
     @torch.no_grad()
     def probabilities(self, sample: Sample) -> MetaTensor:
-        """Return the probability of each class, (K, ...), with the affine of the input.
-
-        One class (lesions) is a sigmoid; several are a softmax over all, background first.
-        """
+        """Return the probability of each class, (K, ...), with the affine of the input."""
         blind = {key: value for key, value in sample.items() if key != "nodules"}
         item: Any = self._transforms({**blind, "label": sample["image"]})
         image = item["image"]
         logits = self._inferer(image.as_tensor()[None].to(self._device), self._network)[0]
-        logits = check_finite(torch.as_tensor(logits).cpu().float())
-        scores = torch.sigmoid(logits) if len(logits) == 1 else torch.softmax(logits, dim=0)
-        return MetaTensor(scores, affine=image.affine)
+        return MetaTensor(class_probabilities(logits), affine=image.affine)
 
     def write(self, entries: Sequence[Sample], folder: Path) -> list[dict[str, Any]]:
         """Write the maps of one scan, unless they are there; return its entries with their files.

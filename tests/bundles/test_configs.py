@@ -116,6 +116,7 @@ def test_fragment_then_sets_only_ids_that_a_workflow_knows(path):
     known = set().union(*workflows)
     text = path.read_text()
     own = {key for key in json.loads(text) if f"@{key}" in text} | {"volume_transforms"}
+    own |= {"context_channels"}  # of a network's file
     own |= {"slices_of_a_volume"}  # of transforms that the file takes from another
     own |= {"initialize", "finalize"}
     asked = {key.removeprefix("+").split("::")[0] for key in json.loads(text)}

@@ -40,6 +40,8 @@ def of_bundle(bundle, files):
     if bundle.stem != "train":
         files = [file for file in files if "::" not in "".join(json.loads(Path(file).read_text()))]
         files = [file for file in files if "monai_label" not in file]  # packaged into train.json
+    if bundle.stem != "inference":  # transforms of a CT to predict
+        files = [f for f in files if "preprocessing" not in json.loads(Path(f).read_text())]
     if bundle.stem == "pretrain":  # what is pretrained is an encoder
         files = [file for file in files if file not in plain_networks()]
         files = [file for file in files if "network" not in json.loads(Path(file).read_text())]

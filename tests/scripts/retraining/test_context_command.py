@@ -4,6 +4,7 @@ from functools import partial
 import pytest
 
 import scripts.retraining.context_command as command
+from scripts.bundle.model_file import read_model
 from scripts.datasets.datalist import load_datalist
 from scripts.study.workshop import Workshop
 from tests.scripts.retraining.patients import PretendedTrainings, recipe_for, write_patients
@@ -54,6 +55,8 @@ def test_two_rounds_then_networks_of_the_second_read_the_maps_of_the_first(run, 
             for file in e["context"]}  # fmt: skip
     assert all("/round1/maps/training/" in file for file in maps)
     entries = load_datalist(tmp_path / "out" / "datalist.json", "volumes/test")
+    models = json.loads((tmp_path / "out" / "prediction.json").read_text())["earlier_models"]
+    assert [read_model(model).settings["network_def"]["in_channels"] for model in models] == [2, 6]
     assert all("/round2/maps/test/" in file for file in entries[0]["context"])
 
 

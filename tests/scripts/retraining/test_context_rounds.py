@@ -65,7 +65,7 @@ def test_description_then_says_which_network_made_which_maps(content, tmp_path):
     trainings = PretendedTrainings(volumes=False)
     one = round_of(tmp_path, volumes=False)
     made = run_round(one, content, Workshop(tmp_path / "work", trainings))
-    described = made["context"]
+    (described,) = made["context"]
     assert (described["round"], described["folds"]) == (1, 2)
     assert set(described["fold_of_patient"]) == {"P1", "P2", "P3", "P4"}
     for entry in content["training"]:
