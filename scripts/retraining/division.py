@@ -92,14 +92,15 @@ class Division:
 
 
 def divide(
-    datalist: Path, labelled_patients: int | Sequence[str] | None, *, seed: int = 0
+    datalist: Path, labelled_patients: int | float | Sequence[str] | None, *, seed: int = 0
 ) -> Division:
     """Divide the training patients of a data set before anything is learnt.
 
     Args:
         datalist: ``datalist.json`` of prepared slices.
-        labelled_patients: their number, drawn at random (more of them include the fewer ones of the
-            same seed), or their names; None for all whose entries name a label.
+        labelled_patients: their number, or below 1 their share of the training patients, drawn at
+            random (more of them include the fewer ones of the same seed); or their names; None for
+            all whose entries name a label.
         seed: of the draw.
 
     Raises:
@@ -116,6 +117,8 @@ def divide(
     without = {_patient(entry) for entry in content["training"] if "label" not in entry}
     everyone = sorted({_patient(entry) for entry in content["training"]})
     possible = [name for name in everyone if name not in without]
+    if isinstance(labelled_patients, float):
+        labelled_patients = max(1, round(labelled_patients * len(everyone)))
     if labelled_patients is None:
         chosen = possible
     elif isinstance(labelled_patients, int):

@@ -56,8 +56,9 @@ def self_train_segmentation(
         bundle: folder of the bundle; by default that for the labels of the datalist: nodules or
             organs.
         config_file: config files laid over its train.json, separated by commas.
-        labelled_patients: number of training patients whose labels are used, drawn at random, or
-            their names, separated by commas; by default all that have a label file in the datalist.
+        labelled_patients: number of training patients whose labels are used, or a share of them
+            such as 25%, drawn at random; or their names, separated by commas; by default all that
+            have a label in the datalist.
         rounds: largest number of rounds in which labels are given; 0 writes the data set of the
             labelled patients alone.
         sure: probability from which a voxel gets a label; others are left out of the loss.
@@ -98,10 +99,23 @@ def self_train_segmentation(
     print("\n".join([*report.lines(), f"written: {folder}"]))
 
 
-def _patients(value: Any) -> int | tuple[str, ...] | None:
-    """Read the labelled patients: a number, names, or None."""
+def _patients(value: Any) -> int | float | tuple[str, ...] | None:
+    """Read the labelled patients: a number, a share, names, or None.
+
+    Raises:
+        ValueError: for a share that is not above 0 % and below 100 %.
+
+    Example:
+        >>> _patients(3), _patients("25%"), _patients("P1,P2")
+        (3, 0.25, ('P1', 'P2'))
+    """
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
         return value
+    if isinstance(value, str) and value.strip().endswith("%"):
+        digits = value.strip().removesuffix("%").strip()
+        if not digits.isdecimal() or not 0 < int(digits) < 100:
+            raise ValueError(f"labelled_patients: must be 1% to 99%, got {value!r}")
+        return int(digits) / 100
     return read_words("labelled_patients", value)
 
 

@@ -22,6 +22,8 @@ def test_number_of_patients_then_so_many_and_more_include_the_fewer_ones(datalis
     assert set(drawn[0].labelled) < set(drawn[1].labelled) < set(drawn[2].labelled)
     for one in drawn:
         assert sorted([*one.labelled, *one.unlabelled]) == ["A", "B", "C", "D"]
+    assert divide(datalist, 0.5, seed=3) == drawn[1]
+    assert divide(datalist, 0.01, seed=3) == drawn[0]  # at least one
     assert len({divide(datalist, 1, seed=seed).labelled for seed in range(8)}) > 1
 
 

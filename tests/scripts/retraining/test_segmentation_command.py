@@ -123,6 +123,7 @@ def test_command_when_compared_then_figures_of_given_labels_and_of_the_test(
         ({"rounds": -1}, "rounds: must be a whole number"),
         ({"sure": 0.4}, "sure: must be above 0.5"),
         ({"labelled_patients": 4}, "labelled_patients: must leave"),
+        ({"labelled_patients": "100%"}, "labelled_patients: must be 1% to 99%, got '100%'"),
         ({"seed": -1}, "seed: must be a whole number"),
     ],
 )
