@@ -8,13 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 
 from scripts.volumes.geometry import Floats
 
 Labels = NDArray[np.bool_]
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
-"""C, the inverse of the penalty's weight, as in LIBLINEAR and scikit-learn."""
-STEPS = 50
+"""C, the inverse of the penalty's weight, as in scikit-learn."""
+STEPS, TOLERANCE = 100, 1e-8
 LEAST_PROBABILITY = 1e-6  # so that one certain error does not decide a choice
 Folds = Sequence[NDArray[np.bool_]]
 
@@ -93,41 +94,16 @@ def fit(
 
 
 def minimise(inputs: Floats, labels: Labels, strength: float) -> tuple[Floats, float]:
-    """Return weights and intercept by Newton's method; the intercept is not penalised.
+    """Return weights and intercept; the intercept is not penalised.
 
     Raises:
         ValueError: when all labels are equal.
     """
     if labels.all() or not labels.any():
         raise ValueError(f"labels: must be of both kinds to train on, got {len(labels)} equal ones")
-    design = np.column_stack([inputs, np.ones(len(inputs))])
-    penalty = np.append(np.ones(inputs.shape[1]), 0.0) / strength
-    share = labels.mean()
-    solution = np.append(np.zeros(inputs.shape[1]), np.log(share / (1 - share)))
-    loss = _objective(design, labels, penalty, solution)
-    for _ in range(STEPS):
-        p = expit(design @ solution)
-        gradient = design.T @ (p - labels) + penalty * solution
-        curvature = (design * (p * (1 - p))[:, None]).T @ design
-        step = np.linalg.solve(curvature + np.diag(penalty + 1e-10), gradient)
-        size = 1.0
-        while size > 1e-6:
-            candidate = solution - size * step
-            lower = _objective(design, labels, penalty, candidate)
-            if lower <= loss:
-                break
-            size /= 2
-        done = loss - lower < 1e-12 * (1 + abs(loss))
-        solution, loss = candidate, lower
-        if done:
-            break
-    return solution[:-1], float(solution[-1])
-
-
-def _objective(design: Floats, labels: Labels, penalty: Floats, solution: Floats) -> float:
-    logits = design @ solution
-    losses = np.logaddexp(0.0, np.where(labels, -logits, logits))
-    return float(losses.sum() + 0.5 * penalty @ solution**2)
+    model = LogisticRegression(C=strength, solver="newton-cholesky", tol=TOLERANCE, max_iter=STEPS)
+    model.fit(inputs, labels)
+    return np.asarray(model.coef_[0], float), float(model.intercept_[0])
 
 
 def choose_strength(
