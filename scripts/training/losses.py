@@ -195,6 +195,55 @@ def loss_of_known(loss: nn.Module, samples: Sequence[Mapping[str, Any]]) -> nn.M
     return KnownVoxels(loss) if any("unknown_value" in one for one in samples) else loss
 
 
+class SensitivityRatio(nn.Module):
+    """Mean squared error over lesion voxels and over all others, weighted against each other.
+
+    ``r sum(S (S - y)^2) / sum(S) + (1 - r) sum((1 - S) (S - y)^2) / sum(1 - S)`` with the mask S
+    and the probabilities y, over all voxels of a batch; without lesion voxels only the second term
+    counts. Lesions weigh the same however small they are, so that a probability of 0.5 has no
+    meaning: the threshold has to be chosen (:mod:`scripts.training.chosen_threshold`).
+
+    Args:
+        ratio: r, the sensitivity ratio; 0.05 could not be checked in the paper.
+
+    Raises:
+        ValueError: for a ratio that is not between 0 and 1.
+
+    Source:
+        Brosch et al., IEEE TMI 35(5), 1229-1239, 2016.
+
+    Example:
+        >>> certain = torch.tensor([40.0, -40.0, 40.0])  # probabilities 1, 0, 1
+        >>> round(SensitivityRatio(0.25)(certain, torch.tensor([1.0, 1.0, 0.0])).item(), 4)
+        0.875
+    """
+
+    def __init__(self, ratio: float = 0.05) -> None:
+        super().__init__()
+        if not 0 < ratio < 1:
+            raise ValueError(f"sensitivity_ratio: must be between 0 and 1, got {ratio}")
+        self.ratio = ratio
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Return the loss of (B, 1, ...) logits and labels 0 and 1.
+
+        Raises:
+            ValueError: when the shapes differ.
+        """
+        if logits.shape != labels.shape:
+            raise ValueError(
+                f"labels: must have the shape of the logits {tuple(logits.shape)}, got "
+                f"{tuple(labels.shape)}"
+            )
+        scores = _plain(logits)
+        lesion = _plain(labels).to(scores)
+        error = (lesion - scores.sigmoid()).square()
+        missed = (lesion * error).sum() / lesion.sum().clamp_min(1)
+        other = 1 - lesion
+        false = (other * error).sum() / other.sum().clamp_min(1)
+        return self.ratio * missed + (1 - self.ratio) * false
+
+
 class SumOfLosses(nn.Module):
     """Sum of losses of the same logits and labels, each times its weight.
 

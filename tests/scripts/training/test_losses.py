@@ -8,6 +8,7 @@ from scripts.training.losses import (
     MarginalCrossEntropy,
     MarginalDice,
     MarginalDiceCrossEntropy,
+    SensitivityRatio,
     SumOfLosses,
     loss_of_known,
 )
@@ -239,3 +240,28 @@ def test_dice_when_no_class_is_known_in_an_image_then_it_has_no_part(logits):
         [candidate_classes(torch.zeros_like(LABEL), none), candidate_classes(LABEL, KNOWN)]
     )
     torch.testing.assert_close(MarginalDice()(logits, both), MarginalDice()(logits[1:], both[1:]))
+
+
+def test_sensitivity_ratio_then_the_formula_and_its_gradient_by_finite_differences() -> None:
+    torch.manual_seed(0)
+    logits = torch.randn(2, 1, 3, 3, dtype=torch.float64, requires_grad=True)
+    labels = torch.zeros(2, 1, 3, 3, dtype=torch.float64)
+    labels[0, 0, 0] = 1
+    loss = SensitivityRatio(0.2)
+    y = logits.sigmoid().detach()
+    expected = 0.2 * ((1 - y[labels == 1]) ** 2).mean() + 0.8 * (y[labels == 0] ** 2).mean()
+    assert loss(logits, labels).item() == pytest.approx(expected.item())
+    assert torch.autograd.gradcheck(lambda x: loss(x, labels), (logits,))
+
+
+def test_sensitivity_ratio_when_there_is_no_lesion_then_the_others_alone() -> None:
+    logits = torch.zeros(1, 1, 2, 2)
+    loss = SensitivityRatio(0.2)(logits, torch.zeros_like(logits))
+    assert loss.item() == pytest.approx(0.8 * 0.25)
+
+
+def test_sensitivity_ratio_when_wrong_then_refused() -> None:
+    with pytest.raises(ValueError, match="sensitivity_ratio: must be between 0 and 1, got 1"):
+        SensitivityRatio(1)
+    with pytest.raises(ValueError, match="labels: must have the shape"):
+        SensitivityRatio()(torch.zeros(1, 1, 2), torch.zeros(1, 1, 3))
