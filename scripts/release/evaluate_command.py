@@ -49,7 +49,8 @@ def evaluate(
         output: folder to write.
         bundle: folder of the bundle; by default the one in bundles/ with the model's classes.
         data_set: data set of the source, a name of ``prepare``; by default that of the training.
-        config_file: files of configs/data that the training used, if any.
+        config_file: files of configs/data that the training used, if any; and of
+            configs/postprocessing.
         prepare: options of ``prepare`` that differ from those of the training, such as
             "{'slices':'all'}".
         outlines: the readers' outlines, as for ``prepare``, for labels of kind readers.
