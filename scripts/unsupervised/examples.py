@@ -9,8 +9,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.unsupervised.ct_stacks import Case, read_label, read_stack
-from scripts.unsupervised.patches import Patches, PatchReader, chosen_evenly, near_border
-from scripts.unsupervised.regions import Region, region_of
+from scripts.unsupervised.patches import (
+    Mask,
+    Patches,
+    PatchReader,
+    Voxels,
+    chosen_evenly,
+    most_of_a_slice,
+    near_border,
+    some_of_both,
+)
+from scripts.unsupervised.regions import region_of
 
 Labels = NDArray[np.uint8]
 
@@ -48,39 +57,56 @@ def read_examples(
     Raises:
         ValueError: when no two labels are among them.
     """
-    learnt = _known_anywhere(cases)
-    regions = [_labelled(case, reader, kind, learnt) for case in cases]
-    chosen = chosen_evenly([near for _, _, near in regions], count, seed)
-    patches, places, labels = [], [], []
-    for case, (region, values, _), picked in zip(cases, regions, chosen, strict=True):
-        if len(picked):
-            hu = read_stack(case, reader.shape.slices).hu
-            patches.append(reader.read(hu, region.voxels[picked]))
-            places.append(region.place[picked])
-            labels.append(values[picked])
-    found = np.unique(np.concatenate(labels)) if labels else np.zeros(0)
-    if len(found) < 2:
+    learnt, most = _known_anywhere(cases), most_of_a_slice(len(cases))
+    draws = (np.random.default_rng([seed, number]) for number in range(len(cases)))
+    labelled = []
+    for case, random in zip(cases, draws, strict=True):
+        voxels = _labelled(case, reader, kind, learnt)
+        labelled.append(voxels.take(some_of_both(voxels.near, most, random)))
+    chosen = chosen_evenly([voxels.near for voxels in labelled], count, seed)
+    taken = [voxels.take(picked) for voxels, picked in zip(labelled, chosen, strict=True)]
+    labels = np.concatenate([voxels.labels for voxels in taken])
+    if len(np.unique(labels)) < 2:
         raise ValueError(
             f"datalist: the {len(cases)} training slices must have voxels of two labels at least, "
-            f"got {found.tolist()}"
+            f"got {np.unique(labels).tolist()}"
         )
-    return Examples(np.concatenate(patches), np.concatenate(places), np.concatenate(labels))
+    patches = [
+        reader.read(read_stack(case, reader.shape.slices).hu, voxels.voxels)
+        for case, voxels in zip(cases, taken, strict=True)
+    ]
+    return Examples(
+        np.concatenate(patches), np.concatenate([voxels.place for voxels in taken]), labels
+    )
 
 
-def _labelled(
-    case: Case, reader: PatchReader, kind: str, learnt: Sequence[bool]
-) -> tuple[Region, Labels, NDArray[np.bool_]]:
-    """Return the usable voxels of a case's region, their labels, and which are near a border."""
+@dataclass(frozen=True)
+class _Labelled:
+    """Voxels of a slice (N, 3) with place, label, and whether a border of the labels is near."""
+
+    voxels: Voxels
+    place: NDArray[np.float64]
+    labels: Labels
+    near: Mask
+
+    def take(self, chosen: NDArray[np.int64] | Mask) -> _Labelled:
+        """Return some of the voxels."""
+        return _Labelled(
+            self.voxels[chosen], self.place[chosen], self.labels[chosen], self.near[chosen]
+        )
+
+
+def _labelled(case: Case, reader: PatchReader, kind: str, learnt: Sequence[bool]) -> _Labelled:
+    """Return the usable voxels of a case's region."""
     stack = read_stack(case, reader.shape.slices)
     region, label = region_of(case, stack, kind), read_label(case)
     near = near_border(label, stack.spacing_mm[1:].tolist())
     index = tuple((region.voxels - [stack.rows.start, 0, 0]).T)
     values = label[index]
     usable = (values > 0) | _background_is_known(case, learnt)
-    chosen = Region(region.voxels[usable], region.place[usable])
     if kind == "instances":
         values = (values > 0).astype(np.uint8)
-    return chosen, values[usable], near[index][usable]
+    return _Labelled(region.voxels, region.place, values, near[index]).take(usable)
 
 
 def _known_anywhere(cases: Sequence[Case]) -> list[bool]:

@@ -24,8 +24,8 @@ WINDOWS_HU = ((-1000.0, 400.0), (-150.0, 250.0))
 """Lung and soft tissue, in place of the two images of one patient that Guo et al. put together."""
 BORDER_MM = 5.0
 """Half of the patches are drawn within this distance of a labelled border, in the slice."""
-MOST_OF_A_SLICE = 4000
-"""Voxels of a slice that are kept while patches are drawn."""
+MOST_OF_A_SLICE, MOST_OF_ALL = 4000, 4_000_000
+"""Voxels near a border, and as many others, that are kept until all slices have been read."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class PatchShape:
             for axis, most in enumerate(reach)
         )
         around = hu[row[:, :, None, None], y[:, None, :, None], x[:, None, None, :]]
-        found = torch.from_numpy(around.reshape(len(voxels), -1))
+        found = torch.from_numpy(around.reshape(len(voxels), self.slices * self.size**2))
         windows = [WindowHU(window, outside="clip")(found) for window in self.windows_hu]
         patches: Patches = torch.cat(windows, dim=1).numpy()
         return patches
@@ -135,9 +135,9 @@ class PatchReader:
 
     def standardise(self, patches: Patches) -> Patches:
         """Standardise (N, values) window by window."""
-        windows = patches.reshape(len(patches), len(self.mean), -1)
+        windows = patches.reshape(len(patches), len(self.mean), self.shape.values // len(self.mean))
         mean, deviation = np.array([self.mean, self.deviation], np.float32)[..., None]
-        standard: Patches = ((windows - mean) / deviation).reshape(len(patches), -1)
+        standard: Patches = ((windows - mean) / deviation).reshape(patches.shape)
         return standard
 
     def read(self, hu: Hu, voxels: Voxels) -> Patches:
@@ -204,7 +204,8 @@ def draw_patches(cases: Sequence[Case], shape: PatchShape, count: int, seed: int
         ValueError: for no cases, or for none with a voxel to draw.
     """
     draws = (np.random.default_rng([seed, number]) for number in range(len(cases)))
-    places = [_places(case, shape, random) for case, random in zip(cases, draws, strict=True)]
+    most = most_of_a_slice(len(cases))
+    places = [_places(case, shape, most, random) for case, random in zip(cases, draws, strict=True)]
     picked = chosen_evenly([near for _, near in places], count, seed)
     if not sum(map(len, picked)):
         raise ValueError(f"datalist: none of the {len(cases)} training slices has a voxel to draw")
@@ -217,17 +218,38 @@ def draw_patches(cases: Sequence[Case], shape: PatchShape, count: int, seed: int
     return Drawn(np.concatenate(found), near)
 
 
-def _places(case: Case, shape: PatchShape, random: np.random.Generator) -> tuple[Voxels, Mask]:
+def _places(
+    case: Case, shape: PatchShape, most: int, random: np.random.Generator
+) -> tuple[Voxels, Mask]:
     """Return some voxels of a slice's field, and which are near a border."""
     stack = read_stack(case, shape.slices)
     label = read_label(case)
     field = field_of(case, stack) | (label > 0)
     near = near_border(label, stack.spacing_mm[1:].tolist())
-    both = (np.argwhere(field & near), np.argwhere(field & ~near))
-    some = [random.permutation(voxels)[:MOST_OF_A_SLICE] for voxels in both]
-    voxels = np.concatenate(some)
+    voxels, near_each = np.argwhere(field), near[field]
     voxels[:, 0] += stack.rows.start
-    return voxels, np.arange(len(voxels)) < len(some[0])
+    some = some_of_both(near_each, most, random)
+    return voxels[some], near_each[some]
+
+
+def most_of_a_slice(slices: int) -> int:
+    """Return how many voxels near a border, and how many others, a slice may keep.
+
+    >>> most_of_a_slice(40), most_of_a_slice(8000)
+    (4000, 500)
+    """
+    return max(1, min(MOST_OF_A_SLICE, MOST_OF_ALL // max(slices, 1)))
+
+
+def some_of_both(near: Mask, most: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """Return the indices of at most so many voxels near a border, then of as many others.
+
+    >>> some = some_of_both(np.arange(9) < 6, 4, np.random.default_rng(0))
+    >>> len(some), set(some[:4]) < set(range(6)), sorted(some[4:].tolist())
+    (7, True, [6, 7, 8])
+    """
+    both = (np.flatnonzero(near), np.flatnonzero(~near))
+    return np.concatenate([random.permutation(index)[:most] for index in both])
 
 
 def chosen_evenly(near: Sequence[Mask], count: int, seed: int) -> list[NDArray[np.int64]]:

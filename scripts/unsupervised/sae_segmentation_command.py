@@ -195,10 +195,19 @@ def _report(datalist: str, output: str, section: str, seed: int) -> EvaluationRe
 
 
 def _train(file: Path, training: Training, datalist: str) -> None:
-    """Train the auto-encoder of this output, unless an earlier run has."""
+    """Train the auto-encoder of this output, unless an earlier run has.
+
+    Raises:
+        ValueError: for one that was trained otherwise, which is not replaced.
+    """
     if is_trained_with(file, training, datalist):
         print(f"already trained: {file}")
         return
+    if file.exists():
+        raise ValueError(
+            f"output: {file} was trained with other settings or data; give another output, or "
+            f"--autoencoder {file} to use it"
+        )
     model = train_autoencoder(datalist, training)
     write_autoencoder(file, model, datalist)
     print(shown(model.figures))

@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
+
+from scripts.volumes.geometry import set_affine
 
 SHAPE, SPACING = (3, 40, 44), (1.0, 1.5, 2.0)  # rows, y, x; mm along x, y, z
 AFFINE = np.diag([*SPACING, 1.0]) + np.outer([-20.0, -30.0, -50.0, 0], [0, 0, 0, 1])
@@ -35,7 +38,16 @@ def write_cohort(folder: Path, *, kind: str = "instances", patients: int = 6) ->
         place = {"rows": [0, 1, 2], "slice": SLICE, "spacing_mm": list(SPACING)}
         names = {"series_uid": f"s{number}", "patient_id": f"p{number}", "label_kind": "masks"}
         samples.append({**arrays, **place, **names, "affine_lps": AFFINE.tolist(), **entries})
+    stored = np.load(folder / samples[-1]["image"]), np.load(folder / samples[-1]["label"])
+    for name, array in zip(("image", "label"), stored, strict=True):
+        volume = sitk.GetImageFromArray(array)
+        placed = AFFINE + np.outer([0, 0, SLICE - 1, 0], [0, 0, 0, SPACING[2]])
+        sitk.WriteImage(set_affine(volume, placed), folder / f"{name}.nii.gz")
+    listed = ("series_uid", "patient_id", "label_kind", "nodules", "crop")
+    whole = {name: samples[-1][name] for name in listed if name in samples[-1]}
+    whole |= {"image": "image.nii.gz", "label": "label.nii.gz"}
     content = {
+        "volumes": {"training": [], "validation": [], "test": [whole]},
         "name": "folder",
         "kind": kind,
         "training": samples[:-2],

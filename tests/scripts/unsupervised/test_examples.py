@@ -25,6 +25,15 @@ def test_nodules_then_voxels_of_their_boxes_labelled_0_and_1(tmp_path):
     assert np.linalg.norm(found.place[found.labels == 0], axis=1).min() > 0.99
 
 
+def test_slice_without_a_nodule_then_without_a_voxel(tmp_path):
+    cases = load_datalist(write_cohort(tmp_path), "training")
+    found = read_examples(
+        [{**cases[0], "nodules": []}, cases[1]], READER, "instances", count=99, seed=0
+    )
+    alone = read_examples([cases[1]], READER, "instances", count=99, seed=0)
+    assert len(found.labels) == len(alone.labels)
+
+
 def test_organs_then_each_class_and_its_hu(tmp_path):
     cases = load_datalist(write_cohort(tmp_path, kind="classes"), "training")
     found = read_examples(cases, READER, "classes", count=2000, seed=0)
@@ -45,6 +54,13 @@ def test_class_annotated_nowhere_then_background_is_background(tmp_path):
     cases = load_datalist(write_cohort(tmp_path, kind="classes"), "training")
     partly = [{**case, "class_known": [True, True, False]} for case in cases]
     assert (read_examples(partly, READER, "classes", count=500, seed=0).labels == 0).any()
+
+
+def test_many_slices_then_some_voxels_of_each_are_kept(tmp_path, monkeypatch):
+    cases = load_datalist(write_cohort(tmp_path, kind="classes"), "training")
+    monkeypatch.setattr("scripts.unsupervised.patches.MOST_OF_ALL", 400)
+    found = read_examples(cases, READER, "classes", count=10**6, seed=0)
+    assert len(found.labels) == 4 * 2 * 100
 
 
 def test_one_label_only_then_refused(tmp_path):

@@ -15,6 +15,7 @@ from scripts.unsupervised.patches import (
 from tests.scripts.unsupervised.patch_cohort import write_cohort
 
 WINDOW = ((0.0, 100.0),)
+NO_VOXELS = np.zeros((0, 3), np.int64)
 
 
 @pytest.fixture
@@ -30,6 +31,12 @@ def test_patch_then_the_windowed_values_around_its_voxel():
     assert patch[:27] == pytest.approx(np.clip(around / 100, 0, 1), abs=1e-6)
     assert patch[27:] == pytest.approx((around + 50) / 200, abs=1e-6)
     assert shape.values == len(patch) == 54
+
+
+def test_no_voxels_then_no_patches():
+    shape = PatchShape(3, 3, WINDOW)
+    found = PatchReader(shape, (0.0,), (1.0,)).read(np.zeros((3, 8, 9), np.float32), NO_VOXELS)
+    assert found.shape == (0, shape.values)
 
 
 def test_patch_at_a_corner_then_outermost_voxels_repeated():

@@ -95,6 +95,22 @@ def test_second_run_then_its_auto_encoder_used_again(balls, tmp_path, capsys):
     assert "already trained" in capsys.readouterr().out
 
 
+def test_other_settings_than_those_of_the_file_in_the_output_then_refused(balls, tmp_path):
+    segment(balls, str(tmp_path), **QUICK)
+    before = (tmp_path / "sae.pt").read_bytes()
+    with pytest.raises(ValueError, match="output: .*sae.pt was trained with other settings"):
+        segment(balls, str(tmp_path), **{**QUICK, "epochs": 1})
+    assert (tmp_path / "sae.pt").read_bytes() == before
+
+
+def test_whole_volumes_then_the_nodule_in_all_its_slices(tmp_path):
+    path = write_cohort(tmp_path)
+    options = {"features": "raw", "section": "volumes/test", **QUICK}
+    segment(str(path), str(tmp_path / "out"), **options)
+    assert dice(tmp_path / "out") > 0.7
+    assert summary_of(tmp_path / "out")["counts"]["slices"] == 3
+
+
 def test_given_file_then_the_same_result_as_in_one_go(balls, tmp_path):
     segment(balls, str(tmp_path / "one"), **QUICK)
     train(balls, str(tmp_path / "sae.pt"), **QUICK)
