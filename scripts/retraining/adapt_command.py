@@ -56,7 +56,7 @@ def adapt(
     check_hu: bool = True,
     threshold: float | None = None,
     deep_iterations: int = 50,
-    deep_rate: float = 1e-4,
+    deep_rate: float = 3e-5,
     shallow_iterations: int = 5,
     shallow_rate: float = 1e-5,
     shallow_parts: str = "decoder",

@@ -46,7 +46,7 @@ def evaluate_adaptation(
     tunings: str = "none,deep,both",
     only_sampled_slices: bool = False,
     deep_iterations: int = 50,
-    deep_rate: float = 1e-4,
+    deep_rate: float = 3e-5,
     shallow_iterations: int = 5,
     shallow_rate: float = 1e-5,
     images: int = 1,
