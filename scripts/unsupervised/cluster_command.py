@@ -46,7 +46,7 @@ def cluster(
     window_hu: tuple[float, float] | None = None,
     dimensions: int = 2,
     patch: int = 27,
-    stride: int = 3,
+    stride: int | None = None,
     patches: int = 2000,
     periods: int = 5,
     epochs: int = 2,
@@ -72,7 +72,8 @@ def cluster(
             without its lowest and highest half per cent.
         dimensions: 2 (patches of three slices) or 3 (cubes, as in the paper; for a GPU).
         patch: edge of a patch in pixels, at least 12.
-        stride: distance of patches in pixels, and edge of the cells that get one label.
+        stride: distance of patches in pixels, and edge of the cells that get one label; by default
+            3, or the least with at most 60,000 patches.
         patches: number of patches to train on.
         periods: how often patches are clustered and the network is trained, at least 2.
         epochs: in each period.
@@ -153,7 +154,7 @@ def read_reference(path: str, image: Volume) -> NDArray[np.uint8]:
         OSError: when it cannot be read.
     """
     classes = read_volume(path)
-    if difference := grid_difference(image.to_image(), classes.to_image()):
+    if difference := grid_difference(image.in_lps().to_image(), classes.in_lps().to_image()):
         raise ValueError(
             f"reference: {path} must be on the grid of the image: {difference}; resample it with "
             "nearest neighbours"
@@ -207,6 +208,7 @@ def _summary(
     options: ClusterOptions,
     source: Volume,
 ) -> dict[str, Any]:
+    settings = {**asdict(options), "window_hu": ready.window_hu, "stride": ready.stride}
     return {
         "note": "clusters without names, found without annotations; not for diagnosis",
         "methods": {
@@ -218,7 +220,7 @@ def _summary(
             for name, labels in found.items()
         },
         "definitions": DEFINITIONS if scores else {},
-        "settings": {**asdict(options), "window_hu": list(ready.window_hu)},
+        "settings": settings,
         "notes_of_the_image": list(source.notes),
         "provenance": provenance(seed=options.seed),
     }

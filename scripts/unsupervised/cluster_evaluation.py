@@ -151,7 +151,7 @@ def evaluate_clusters(
     clusters: int = 3,
     region: str = "body",
     patch: int = 27,
-    stride: int = 3,
+    stride: int | None = None,
     patches: int = 2000,
     periods: int = 5,
     epochs: int = 2,
@@ -171,7 +171,8 @@ def evaluate_clusters(
         clusters: number of clusters, 2 to 5.
         region: part of the CT: body, lung, their boxes body_box and lung_box, or all.
         patch: for jule, edge of a patch in pixels, at least 12.
-        stride: for jule, distance of patches in pixels, and edge of the cells of one label.
+        stride: for jule, distance of patches in pixels, and edge of the cells of one label; by
+            default 3, or the least with at most 60,000 patches.
         patches: for jule, number of patches to train on.
         periods: for jule, how often patches are clustered and the network is trained.
         epochs: for jule, in each period.

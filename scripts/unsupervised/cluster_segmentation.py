@@ -29,6 +29,7 @@ from scripts.unsupervised.patch_grid import (
     bounding_box,
     grid_steps,
     region_named,
+    usual_stride,
 )
 from scripts.volumes.volume import Volume
 
@@ -48,7 +49,8 @@ class ClusterOptions:
             highest half per cent.
         dimensions: of the patches: 2 (three slices as channels) or 3.
         patch: edge of a patch in pixels.
-        stride: distance of patches in pixels, and edge of the cells that get one label.
+        stride: distance of patches in pixels, and edge of the cells that get one label; None for
+            :func:`scripts.unsupervised.patch_grid.usual_stride`.
         patches: number of patches to train on.
         jule: settings of the training.
         device: of the network.
@@ -63,7 +65,7 @@ class ClusterOptions:
     window_hu: tuple[float, float] | None = None
     dimensions: int = 2
     patch: int = 27
-    stride: int = 3
+    stride: int | None = None
     patches: int = 2000
     jule: JuleOptions = field(default_factory=JuleOptions)
     device: str = "cpu"
@@ -76,7 +78,8 @@ class ClusterOptions:
         check_whole("dimensions", self.dimensions, 2, 3)
         check_whole("patch", self.patch, 1)
         kernel_for(self.patch)
-        check_whole("stride", self.stride, 1, self.patch)
+        if self.stride is not None:
+            check_whole("stride", self.stride, 1, self.patch)
         check_whole("patches", self.patches, 10)
         check_whole("periods", self.jule.periods, 2)
         check_whole("epochs", self.jule.epochs, 1)
@@ -92,12 +95,14 @@ class Prepared:
         region: (Z, Y, X).
         window_hu: lowest and highest HU.
         spacing_mm: along x, y, z.
+        stride: of the patches.
     """
 
     values: NDArray[np.int32]
     region: Mask
     window_hu: tuple[float, float]
     spacing_mm: tuple[float, float, float]
+    stride: int
 
 
 def prepared(volume: Volume, options: ClusterOptions) -> Prepared:
@@ -118,7 +123,8 @@ def prepared(volume: Volume, options: ClusterOptions) -> Prepared:
     if not window[0] < window[1]:
         raise ValueError(f"window_hu: must be low < high, got {window[0]:g} to {window[1]:g}")
     values = np.rint(np.clip(volume.hu.astype(np.float32), *window)).astype(np.int32)
-    return Prepared(values, region, window, volume.spacing_mm)
+    stride = options.stride or usual_stride(region, volume.spacing_mm)
+    return Prepared(values, region, window, volume.spacing_mm, stride)
 
 
 def by_jule(
@@ -140,12 +146,12 @@ def by_jule(
     box = bounding_box(ready.region)  # patches may reach beyond the region, not beyond its box
     low, high = ready.window_hu
     image = ((ready.values[box] - low) / (high - low)).astype(np.float32)
-    grid = PatchGrid(ready.region[box], grid_steps(options.stride, ready.spacing_mm))
+    grid = PatchGrid(ready.region[box], grid_steps(ready.stride, ready.spacing_mm))
     centres = grid.centres()
     if len(centres) < 10 * options.clusters:
         raise ValueError(
             f"region, stride: {options.region} has {len(centres)} patches at a stride of "
-            f"{options.stride}, must have at least {10 * options.clusters}"
+            f"{ready.stride}, must have at least {10 * options.clusters}"
         )
     rng = np.random.default_rng(options.seed)
     chosen = rng.choice(len(centres), min(options.patches, len(centres)), replace=False)
@@ -153,11 +159,11 @@ def by_jule(
     network = _network(patches, options)
     learn_features(
         *(network, patches, centres[chosen], options.jule),
-        reach=options.stride,
+        reach=ready.stride,
         rng=rng,
         told=told,
     )
-    told(f"features of {len(centres)} patches")
+    told(f"features of {len(centres)} patches, {ready.stride} pixels apart")
     features = features_of(network, patches, centres)
     means = KMeans(options.clusters, n_init=RESTARTS, random_state=options.seed)
     labels = np.zeros(ready.region.shape, np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from scripts.transforms.mask_closing import Mask, fill
 from scripts.volumes.volume import Volume
 
 REGIONS = ("body", "body_box", "lung", "lung_box", "all")
+USUAL_STRIDE, MOST_CELLS = 3, 60_000
 Indices = NDArray[np.int64]
 
 
@@ -75,6 +77,23 @@ def grid_steps(stride: int, spacing_mm: Sequence[float]) -> tuple[int, int, int]
         ((3, 3, 3), (1, 3, 3))
     """
     return max(1, round(stride * spacing_mm[0] / spacing_mm[2])), stride, stride
+
+
+def usual_stride(region: Mask, spacing_mm: Sequence[float]) -> int:
+    """Return the stride of Moriya et al., 3, or the least with at most 60,000 cells.
+
+    Args:
+        region: (Z, Y, X).
+        spacing_mm: along x, y, z.
+
+    Example:
+        >>> usual_stride(np.ones((10, 90, 90), bool), (1, 1, 3))
+        3
+    """
+    voxels, stride = int(region.sum()), USUAL_STRIDE
+    while voxels / math.prod(grid_steps(stride, spacing_mm)) > MOST_CELLS:
+        stride += 1
+    return stride
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import normalized_mutual_info_score
 
 from scripts.unsupervised.cluster_scores import agreement
 
@@ -43,6 +44,7 @@ def test_scores_when_all_matchings_are_tried_then_the_best(clusters, classes):
     score = agreement(found, truth)
     assert sum(score.dice.values()) == pytest.approx(best_sum_by_trial(found, truth))
     assert score.nmi == pytest.approx(nmi_by_hand(found, truth))
+    assert score.nmi == pytest.approx(normalized_mutual_info_score(truth, found))
     assert len(set(score.cluster_of.values())) == len(score.cluster_of) == min(clusters, classes)
     right = sum(((truth == n) & (found == c)).sum() for n, c in score.cluster_of.items())
     assert score.accuracy == right / 400

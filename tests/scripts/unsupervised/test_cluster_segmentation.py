@@ -65,7 +65,7 @@ def test_same_seed_then_same_labels_and_another_seed_others():
 def test_progress_then_told():
     _, _, lines = textures_by_jule()
     assert lines[0].startswith("period 1: 300 clusters of 300 patches")
-    assert lines[-1] == "features of 2560 patches"
+    assert lines[-1] == "features of 2560 patches, 3 pixels apart"
 
 
 @pytest.mark.parametrize("clusters", [2, 4, 5])
@@ -92,6 +92,14 @@ def test_window_given_then_values_clipped():
 def test_equal_values_then_refused():
     with pytest.raises(ValueError, match="window_hu: must be low < high, got 7 to 7"):
         prepared(Volume(np.full((4, 30, 30), 7, np.int16), np.eye(4)), options())
+
+
+def test_stride_by_default_then_three_or_more_for_large_regions():
+    small, large = (Volume(np.zeros(shape, np.int16), np.eye(4)) for shape in ((9, 90, 90),
+                    (150, 150, 120)))  # fmt: skip
+    strides = [prepared(volume, options(window_hu=(-1.0, 1.0))).stride for volume in (small, large)]
+    assert strides == [3, 4]
+    assert prepared(large, options(window_hu=(-1.0, 1.0), stride=7)).stride == 7
 
 
 def test_region_with_few_patches_then_refused_with_their_number():
