@@ -110,6 +110,15 @@ def test_rounds_then_the_region_shrinks_and_the_last_probabilities_are_the_prior
     assert not np.array_equal(after[1], after[2])
 
 
+def test_border_that_moves_towards_sure_voxels_then_they_keep_their_probabilities():
+    prior = np.where(np.arange(16) < 8, 0.04 * (np.arange(16) % 2), 1.0).astype(np.float32)
+    image = np.where(np.arange(16) < 6, 0.0, 1.0)
+    after = RandomWalk(gamma=0.001)(prior[None], image, (1,))[0]
+    assert (after > 0.5).argmax() == 6
+    assert np.array_equal(after[:5], prior[:5])
+    assert after[5] != prior[5]
+
+
 def test_walk_when_all_voxels_are_sure_and_of_one_class_then_nothing_changes():
     background = np.full((1, 6, 6, 4), 0.01, np.float32)
     assert np.array_equal(RandomWalk()(background, np.zeros((6, 6, 4)), SPACING), background)
