@@ -4,7 +4,7 @@
 
 Reads the volumes of a prepared phantom cohort (bench_few_labels.py says how to make one). The RBMs
 learn from random patches of the training volumes. Both starts are trained on the same patches with
-a nodule, by the sensitivity ratio and AdaDelta; after each epoch the threshold is chosen on the
+a nodule, by the sensitivity ratio and Adam; after each epoch the threshold is chosen on the
 training patches, and the Dice is pooled over patches with a nodule of other patients.
 """
 
@@ -105,7 +105,7 @@ def curve(weights: str, data: Pair, tested: Pair, *, epochs: int, seed: int) -> 
     """Return the Dice on the tested patches after each epoch of training."""
     torch.manual_seed(seed)
     network = ConvolutionalEncoderNetwork(weights=weights, **SHAPE)  # type: ignore[arg-type]
-    optimizer, loss = torch.optim.Adadelta(network.parameters(), lr=1.0), SensitivityRatio()
+    optimizer, loss = torch.optim.Adam(network.parameters(), lr=3e-3), SensitivityRatio()
     found = []
     for _ in range(epochs):
         for chosen in torch.randperm(len(data[0])).split(8):

@@ -83,7 +83,7 @@ def test_optimisers_then_each_steps_another_way_at_the_rate_of_the_stage(train):
         rates = [stage["learning_rates"]["decoder"] for stage in stages_of(folder)]
         assert rates == pytest.approx([5e-4, 5e-5, 5e-6])  # from small.json
         weights.append(model_of(folder)["decoder.head.weight"])
-    assert len(weights) == 4
+    assert len(weights) == 5
     assert all(not torch.equal(a, b) for a, b in itertools.combinations(weights, 2))
 
 
