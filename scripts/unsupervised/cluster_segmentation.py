@@ -25,6 +25,7 @@ from scripts.unsupervised.jule import JuleOptions, features_of, learn_features
 from scripts.unsupervised.patch_grid import (
     REGIONS,
     ImagePatches,
+    Indices,
     PatchGrid,
     bounding_box,
     grid_steps,
@@ -146,6 +147,7 @@ def by_jule(
     box = bounding_box(ready.region)  # patches may reach beyond the region, not beyond its box
     low, high = ready.window_hu
     image = ((ready.values[box] - low) / (high - low)).astype(np.float32)
+    patches = ImagePatches(image, options.patch, options.dimensions)
     grid = PatchGrid(ready.region[box], grid_steps(ready.stride, ready.spacing_mm))
     centres = grid.centres()
     if len(centres) < 10 * options.clusters:
@@ -153,22 +155,30 @@ def by_jule(
             f"region, stride: {options.region} has {len(centres)} patches at a stride of "
             f"{ready.stride}, must have at least {10 * options.clusters}"
         )
-    rng = np.random.default_rng(options.seed)
-    chosen = rng.choice(len(centres), min(options.patches, len(centres)), replace=False)
-    patches = ImagePatches(image, options.patch, options.dimensions)
-    network = _network(patches, options)
-    learn_features(
-        *(network, patches, centres[chosen], options.jule),
-        reach=ready.stride,
-        rng=rng,
-        told=told,
-    )
+    network = _trained(patches, centres, ready.stride, options, told)
     told(f"features of {len(centres)} patches, {ready.stride} pixels apart")
     features = features_of(network, patches, centres)
     means = KMeans(options.clusters, n_init=RESTARTS, random_state=options.seed)
     labels = np.zeros(ready.region.shape, np.uint8)
     labels[box] = grid.project(means.fit_predict(features) + 1)
     return from_dark_to_bright(labels, ready.values)
+
+
+def _trained(
+    patches: ImagePatches,
+    centres: Indices,
+    reach: int,
+    options: ClusterOptions,
+    told: Callable[[str], None],
+) -> PatchEmbedding:
+    """Return a network trained on some of the patches."""
+    rng = np.random.default_rng(options.seed)
+    chosen = rng.choice(len(centres), min(options.patches, len(centres)), replace=False)
+    network = _network(patches, options)
+    learn_features(
+        *(network, patches, centres[chosen], options.jule), reach=reach, rng=rng, told=told
+    )
+    return network
 
 
 def _network(patches: ImagePatches, options: ClusterOptions) -> PatchEmbedding:

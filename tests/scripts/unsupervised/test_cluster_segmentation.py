@@ -75,6 +75,12 @@ def test_number_of_clusters_then_honoured(method, clusters):
     assert np.unique(labels).tolist() == list(range(1, clusters + 1))
 
 
+def test_cubes_then_clusters_of_every_voxel_and_not_those_of_slices():
+    cubes = tiny(by_jule, dimensions=3)
+    assert np.unique(cubes).tolist() == [1, 2, 3]
+    assert not np.array_equal(cubes, tiny(by_jule))
+
+
 def test_window_by_default_then_range_of_the_region_without_its_ends():
     hu = np.arange(1000, dtype=np.int16).reshape(10, 10, 10)
     ready = prepared(Volume(hu, np.eye(4)), options())
