@@ -261,14 +261,15 @@ def read_autoencoder(path: str | Path) -> AutoEncoder:
         raise FileNotFoundError(
             f"autoencoder: no file {path}; `python -m scripts sae train` writes one"
         )
-    model = read_model(path)
+    wrong = f"autoencoder: {path} is no auto-encoder of patches, as `sae train` writes it"
+    try:
+        model = read_model(path)
+    except ValueError as error:
+        raise ValueError(wrong) from error
     settings = model.settings or {}
     definition = settings.get(NETWORK) or {}
     if definition.get("_target_") != TARGET or PATCHES not in settings:
-        raise ValueError(
-            f"autoencoder: {path} is no auto-encoder of patches; `python -m scripts sae train` "
-            "writes one"
-        )
+        raise ValueError(wrong)
     arguments = {name: value for name, value in definition.items() if name != "_target_"}
     network, reader = StackedAutoEncoder(**arguments), PatchReader.of_settings(settings[PATCHES])
     if network.inputs != reader.shape.values:

@@ -117,6 +117,9 @@ def test_other_files_then_refused_by_name(file, tmp_path):
     torch.save({"model": {"a": torch.zeros(1)}, "settings": {}}, tmp_path / "other.pt")
     with pytest.raises(ValueError, match="other.pt is no auto-encoder of patches"):
         read_autoencoder(tmp_path / "other.pt")
+    (tmp_path / "text.pt").write_text("no tensors")
+    with pytest.raises(ValueError, match="autoencoder: .*text.pt is no auto-encoder of patches"):
+        read_autoencoder(tmp_path / "text.pt")
     content = torch.load(file, weights_only=True)
     content["settings"]["patches"]["shape"]["size"] = 5
     torch.save(content, tmp_path / "wrong.pt")
