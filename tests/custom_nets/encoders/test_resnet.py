@@ -19,7 +19,12 @@ from custom_nets.encoders.resnet import (
 from tests.custom_nets.encoders import reference
 from tests.custom_nets.encoders.encoder_contract import EncoderContract, ReferenceContract
 
-UNITS = {"resnet34": (3, 4, 6, 3), "resnet38": (3, 3, 3, 3), "resnet50": (3, 4, 6, 3)}
+UNITS = {
+    "resnet34": (3, 4, 6, 3),
+    "resnet38": (3, 3, 3, 3),
+    "resnet50": (3, 4, 6, 3),
+    "resnet101": (3, 4, 23, 3),
+}
 
 
 class Recomputed:
@@ -119,18 +124,24 @@ def test_layers_of_a_bottleneck_network_then_three_for_each_unit_and_two(name, u
     assert f"resnet{layers}" == name
 
 
-def test_parameters_of_resnet50_then_the_sum_of_its_layers():
+@pytest.mark.parametrize(
+    ("name", "known"),  # of torchvision's tables, less the classifier; less a unit of 128, 3 of 256
+    [
+        *(("resnet50", 25557032 - 2049000), ("resnet101", 44549160 - 2049000)),
+        ("resnet38", 25557032 - 2049000 - 280064 - 3 * 1117184),
+    ],
+)
+def test_parameters_of_a_bottleneck_network_then_the_sum_of_its_layers(name, known):
     """Stem; for each unit 1x1 from c to w, 3x3 of w, 1x1 to 4w, and norms 2(w + w + 4w);
     for each stage a projection from its input to 4w with its norm."""
     total = 3 * 64 * 49 + 2 * 64
     channels = 64
-    for width, units in zip((64, 128, 256, 512), UNITS["resnet50"], strict=True):
+    for width, units in zip((64, 128, 256, 512), UNITS[name], strict=True):
         total += channels * 4 * width + 2 * 4 * width
         for _ in range(units):
             total += channels * width + 9 * width**2 + 4 * width**2 + 12 * width
             channels = 4 * width
-    assert total == 23508032  # 25557032 of torchvision's table, less the 2049000 of its classifier
-    assert sum(p.numel() for p in ENCODERS["resnet50"](3).parameters()) == total
+    assert sum(p.numel() for p in ENCODERS[name](3).parameters()) == total == known
 
 
 @pytest.mark.parametrize(
