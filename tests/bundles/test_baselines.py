@@ -23,6 +23,11 @@ CASES = {
     "tong_unet": ([], {"residual_unet_widths": [4, 4, 8]}),
     "cf_cnn": (["luna16_nodule_patches"], NARROW_PATHS),
     "cdp_resnet": (["luna16_nodule_planes"], {**NARROW_PATHS, "patches_of_a_volume": 4}),
+    "csae": ([], {"csae_widths": [2, 2, 2]}),
+    "cen_s": (
+        ["luna16_volume_patches"],
+        {"volume_patch_size": [32, 32, 16], "cen_filters": 2, "cen_kernel": [3, 3, 3]},
+    ),
     "vnet": (["luna16_volume_patches"], {"volume_patch_size": [64, 64, 16]}),
     "multi_scale_cnn": ([], {"multi_scale_widths": [2, 3, 4]}),
     "voxresnet": (
