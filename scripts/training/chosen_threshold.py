@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from ignite.engine import Engine
+from ignite.metrics import Metric
 from monai.data import DataLoader, Dataset, MetaTensor
 from torch import Tensor, nn
 
@@ -45,6 +46,37 @@ def best_threshold(lesion: Tensor, other: Tensor) -> tuple[float, float]:
     best = torch.nonzero(dice == dice.max()).flatten()
     edge = best[len(best) // 2] * (2 * LARGEST_LOGIT / BINS) - LARGEST_LOGIT
     return torch.sigmoid(edge).item(), dice.max().item()
+
+
+def counts_by_logit(logits: Tensor, label: Tensor) -> Tensor:
+    """Count the voxels of lesions (label 1) and all others (0) by logit: (2, :data:`BINS`)."""
+    held = logits.detach().float().cpu().clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
+    kinds = ((label == 1).cpu(), (label == 0).cpu())
+    counts = [torch.histc(held[kind], BINS, -LARGEST_LOGIT, LARGEST_LOGIT) for kind in kinds]
+    return torch.stack(counts).double()
+
+
+class BestDice(Metric):
+    """Ignite metric: the highest Dice over all voxels that any threshold of probabilities gives.
+
+    To choose the best epoch where 0.5 has no meaning.
+
+    Args:
+        output_transform: from the engine's output to pairs of lists: probabilities and labels.
+    """
+
+    def reset(self) -> None:
+        """Forget all voxels."""
+        self._counts = torch.zeros(2, BINS, dtype=torch.float64)
+
+    def update(self, output: tuple[Sequence[Tensor], Sequence[Tensor]]) -> None:
+        """Count the voxels of each image."""
+        for probability, label in zip(*output, strict=True):
+            self._counts += counts_by_logit(_plain(probability).float().logit(), _plain(label))
+
+    def compute(self) -> float:
+        """Return the Dice; see :func:`best_threshold`."""
+        return best_threshold(*self._counts)[1]
 
 
 class ChosenThreshold:
@@ -117,9 +149,7 @@ class ChosenThreshold:
                     f"{list(logits.shape)} for a label {list(label.shape)}; leave ChosenThreshold "
                     "out"
                 )
-            for kind, counted in enumerate((label == 1, label == 0)):
-                chosen = logits.float().cpu()[counted.cpu()].clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
-                counts[kind] += torch.histc(chosen, BINS, -LARGEST_LOGIT, LARGEST_LOGIT)
+            counts += counts_by_logit(logits, label)
         return best_threshold(counts[0], counts[1])
 
 

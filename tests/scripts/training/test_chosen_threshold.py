@@ -12,7 +12,13 @@ from monai.inferers import SimpleInferer
 from torch import Tensor, nn
 
 from scripts.bundle.model_file import content_of, trained_settings
-from scripts.training.chosen_threshold import BINS, LARGEST_LOGIT, ChosenThreshold, best_threshold
+from scripts.training.chosen_threshold import (
+    BINS,
+    LARGEST_LOGIT,
+    BestDice,
+    ChosenThreshold,
+    best_threshold,
+)
 from scripts.training.engine_events import StageEvents
 from scripts.training.tensor_files import MODEL_FILE
 
@@ -105,3 +111,17 @@ def test_network_of_two_logits_then_refused(tmp_path: Path) -> None:
 def test_data_without_lesion_then_refused() -> None:
     with pytest.raises(ValueError, match="training: has no lesion voxel"):
         best_threshold(torch.zeros(BINS), torch.ones(BINS))
+
+
+def test_best_dice_then_that_of_the_best_threshold_over_all_images(tmp_path: Path) -> None:
+    network, metric = Offset(), BestDice()
+    metric.reset()
+    for sample in samples():
+        with torch.no_grad():
+            probability = network(sample["image"][None])[0].sigmoid()
+        metric.update(([probability], [sample["label"]]))
+    assert metric.compute() == pytest.approx(chosen(tmp_path, network).choose()[1], abs=0.01)
+    metric.reset()
+    certain = torch.tensor([0.0, 1.0])
+    metric.update(([certain], [certain]))
+    assert metric.compute() == 1
