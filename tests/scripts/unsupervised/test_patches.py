@@ -33,6 +33,13 @@ def test_patch_then_the_windowed_values_around_its_voxel():
     assert shape.values == len(patch) == 54
 
 
+def test_patch_wider_than_deep_then_each_slice_by_rows():
+    hu = np.arange(3 * 8 * 9, dtype=np.float32).reshape(3, 8, 9)
+    shape = PatchShape(5, 1, ((0.0, 1000.0),))
+    (patch,) = shape.cut(hu, np.array([[1, 4, 5]]))
+    assert 1000 * patch == pytest.approx(hu[1, 2:7, 3:8].ravel(), abs=1e-3)
+
+
 def test_no_voxels_then_no_patches():
     shape = PatchShape(3, 3, WINDOW)
     found = PatchReader(shape, (0.0,), (1.0,)).read(np.zeros((3, 8, 9), np.float32), NO_VOXELS)
@@ -73,6 +80,14 @@ def test_drawn_patches_then_half_within_5_mm_of_the_border(cases):
     drawn = draw_patches(cases, PatchShape(3, 3, ((-1000.0, 400.0),)), 400, seed=0)
     assert drawn.patches.shape == (400, 27)
     assert drawn.near == 200
+
+
+def test_drawn_patches_then_around_voxels_of_the_middle_row(cases, tmp_path):
+    rows = np.repeat(np.array([-900, 0, 300], np.int16), 40 * 44).reshape(3, 40, 44)
+    np.save(tmp_path / "rows.npy", rows)
+    case = {**cases[0], "image": tmp_path / "rows.npy"}
+    found = draw_patches([case], PatchShape(1, 3, ((-1000.0, 1000.0),)), 20, 0).patches
+    assert 2000 * found - 1000 == pytest.approx(np.tile([-900, 0, 300], (20, 1)), abs=1e-2)
 
 
 def test_same_seed_then_the_same_patches_and_another_seed_others(cases):
