@@ -160,8 +160,9 @@ class Returning(nn.Module):
         side = (kernel_size[0], kernel_size[1], kernel_size[2])
         self.up2 = nn.ConvTranspose3d(filters, filters, side)
         self.up1 = nn.ConvTranspose3d(2 * filters, out_channels, side)
+        nn.init.kaiming_normal_(self.up2.weight.transpose(0, 1), nonlinearity="relu")
+        nn.init.zeros_(self.up1.weight)  # large first logits would have no gradient
         for layer in (self.up2, self.up1):
-            nn.init.kaiming_normal_(layer.weight.transpose(0, 1), nonlinearity="relu")
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     def start_from(self, encoder: ConvolutionalPathway) -> None:

@@ -25,7 +25,7 @@ def network(**options: object) -> ConvolutionalEncoderNetwork:
     small = {"filters": 3, "kernel_size": (3, 3, 1)}
     made = ConvolutionalEncoderNetwork(**{**small, **options})  # type: ignore[arg-type]
     for parameter in made.parameters():
-        if parameter.dim() == 1:
+        if parameter.dim() == 1 or not parameter.any():
             nn.init.normal_(parameter)
     return made.eval()
 
