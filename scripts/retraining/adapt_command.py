@@ -58,7 +58,7 @@ def adapt(
     deep_iterations: int = 50,
     deep_rate: float = 3e-5,
     shallow_iterations: int = 5,
-    shallow_rate: float = 1e-5,
+    shallow_rate: float = 1e-6,
     shallow_parts: str = "decoder",
     images: int = 1,
     seed: int = 0,

@@ -48,7 +48,7 @@ def evaluate_adaptation(
     deep_iterations: int = 50,
     deep_rate: float = 3e-5,
     shallow_iterations: int = 5,
-    shallow_rate: float = 1e-5,
+    shallow_rate: float = 1e-6,
     images: int = 1,
     device: str | None = None,
     seed: int = 0,
