@@ -105,7 +105,7 @@ def curve(weights: str, data: Pair, tested: Pair, *, epochs: int, seed: int) -> 
     """Return the Dice on the tested patches after each epoch of training."""
     torch.manual_seed(seed)
     network = ConvolutionalEncoderNetwork(weights=weights, **SHAPE)  # type: ignore[arg-type]
-    optimizer, loss = torch.optim.Adam(network.parameters(), lr=3e-3), SensitivityRatio()
+    optimizer, loss = torch.optim.Adam(network.parameters(), lr=1e-4), SensitivityRatio()
     found = []
     for _ in range(epochs):
         for chosen in torch.randperm(len(data[0])).split(8):
