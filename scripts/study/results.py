@@ -16,7 +16,7 @@ from scripts.evaluation.figures.summary import FRACTIONS
 from scripts.storage.texts import cell_text
 from scripts.study.cells import Cell
 from scripts.study.declaration import Study
-from scripts.study.workshop import Workshop
+from scripts.study.workshop import Task, Workshop
 
 TABLES = {"_per_nodule_mean": "per_nodule", "_per_slice_mean": "per_slice"}
 DETECTIONS = {
@@ -136,10 +136,15 @@ def _revision(git: Mapping[str, Any]) -> str | None:
     return f"{git['revision'][:12]}{' with changes' if git['dirty'] else ''}"
 
 
+def evaluated_data(evaluation: Task) -> Task:
+    """Return the step whose data an evaluation reads; it may also need a training."""
+    return next(need for need in reversed(evaluation.needs) if need.kind != "trainings")
+
+
 def _result(study: Study, cell: Cell, workshop: Workshop, row: str) -> Result:
     task = cell.evaluations[row]
     out = task.out(workshop.work)
-    datalist = task.needs[-1].out(workshop.work) / "datalist.json"
+    datalist = evaluated_data(task).out(workshop.work) / "datalist.json"
     content = json.loads(datalist.read_text(encoding="utf-8"))
     patients = patients_of(content)
     return Result(

@@ -5,7 +5,16 @@ import math
 
 import pytest
 
-from scripts.study.results import CaseValue, Result, case_values, collect, patients_of, read_table
+from scripts.study.results import (
+    CaseValue,
+    Result,
+    case_values,
+    collect,
+    evaluated_data,
+    patients_of,
+    read_table,
+)
+from scripts.study.workshop import Task
 
 PATIENTS = {"1.1": "p1", "1.2": "p2"}
 
@@ -23,6 +32,12 @@ def test_datalist_then_the_patient_of_every_series_of_slices_and_volumes(tmp_pat
     }
     (tmp_path / "datalist.json").write_text(json.dumps(content))
     assert patients_of(json.loads((tmp_path / "datalist.json").read_text())) == PATIENTS
+
+
+def test_evaluation_with_a_training_before_or_after_its_data_then_the_data():
+    data, training = Task("prepared", "data"), Task("trainings", "network")
+    for needs in ((training, data), (data, training), (data,)):
+        assert evaluated_data(Task("evaluations", "row", needs=needs)) is data
 
 
 def test_table_that_is_not_there_then_empty(tmp_path):
