@@ -79,7 +79,7 @@ def test_parameters_then_the_sum_of_the_layers():
         (["conv1"], {"block1"}),
         (["all"], {"block1", "block2", "block3", "decoder"}),
     ],
-    ids=str,
+    ids=["decoder", "decoder and block3", "one layer", "all"],
 )
 def test_parts_when_released_then_train_alone(released, moved):
     torch.manual_seed(0)
