@@ -1,5 +1,6 @@
 """Convolutional encoder network with a shortcut, CEN-s (Brosch 2016)."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -88,9 +89,12 @@ class ConvolutionalEncoderNetwork(Freezable):
     IEEE TMI 35(5), 1229-1239, 2016. From its abstract: two interconnected pathways, pretrained as
     convolutional RBMs, with a shortcut. Could not be checked: 32 filters; average pooling; that the
     weights of the way back start as those of the way forth, transposed, with the RBM's visible
-    biases. Our choice: kernels 9 x 9 x 3 for CT slices thicker than 2 mm, 7 x 7 x 7 for thinner
+    bias. Our choice: kernels 9 x 9 x 3 for CT slices thicker than 2 mm, 7 x 7 x 7 for thinner
     ones, in place of those for MR images; unpooling that repeats values; halves of the first
-    kernels for both inputs of the last layer; padding of volumes of other sizes.
+    kernels for both inputs of the last layer; padding of volumes of other sizes; the bias of the
+    last layer, by which each voxel starts with the probability ``first_probability``. Under
+    :class:`scripts.training.losses.SensitivityRatio` its ratio is the best constant; from 0.5, the
+    many inputs of the last layer are first driven down together until no voxel has a gradient.
 
     >>> network = ConvolutionalEncoderNetwork(filters=2, kernel_size=(3, 3, 3))
     >>> tuple(network.eval()(torch.rand(1, 1, 20, 19, 9)).shape)
@@ -104,6 +108,7 @@ class ConvolutionalEncoderNetwork(Freezable):
         out_channels: int = 1,
         filters: int = 32,
         kernel_size: Sequence[int] = (9, 9, 3),
+        first_probability: float = 0.05,
         weights: str = "none",
     ) -> None:
         """Build the network.
@@ -113,6 +118,7 @@ class ConvolutionalEncoderNetwork(Freezable):
             out_channels: maps of logits.
             filters: maps of each layer.
             kernel_size: of each layer, along (H, W, D).
+            first_probability: of every voxel at the start, by the last bias alone.
             weights: of the way forth, from which the way back starts too: "none", or a file that
                 the pretraining as RBMs wrote.
 
@@ -122,6 +128,10 @@ class ConvolutionalEncoderNetwork(Freezable):
         super().__init__()
         if out_channels < 1:
             raise ValueError(f"out_channels must be at least 1; got {out_channels}; raise it")
+        if not 0 < first_probability < 1:
+            raise ValueError(
+                f"first_probability must be between 0 and 1; got {first_probability}; correct it"
+            )
         self.encoder = ConvolutionalPathway(in_channels, filters, kernel_size)
         self.in_channels = in_channels
         self.kernel = [int(side) for side in kernel_size]
@@ -131,6 +141,8 @@ class ConvolutionalEncoderNetwork(Freezable):
         load_encoder_weights(self.encoder, weights)
         if weights != "none":
             self.decoder.start_from(self.encoder)
+        first_logit = math.log(first_probability / (1 - first_probability))
+        nn.init.constant_(self.decoder.up1.bias, first_logit)  # type: ignore[arg-type]
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_channels, H, W, D) in [0, 1] to logits (B, out_channels, H, W, D).
@@ -162,17 +174,15 @@ class Returning(nn.Module):
         self.up1 = nn.ConvTranspose3d(2 * filters, out_channels, side)
         nn.init.kaiming_normal_(self.up2.weight.transpose(0, 1), nonlinearity="relu")
         nn.init.zeros_(self.up1.weight)  # large first logits would have no gradient
-        for layer in (self.up2, self.up1):
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.up2.bias)  # type: ignore[arg-type]
 
     def start_from(self, encoder: ConvolutionalPathway) -> None:
-        """Start from the transposed weights of the way forth and the RBMs' visible biases."""
+        """Start from the transposed weights of the way forth and the second RBM's visible bias."""
         with torch.no_grad():
             self.up2.weight.copy_(encoder.conv2.weight)
             self.up2.bias.copy_(encoder.visible2)  # type: ignore[union-attr]
             half = encoder.conv1.weight.mean(dim=1, keepdim=True) / 2
             self.up1.weight.copy_(torch.cat([half, half]).expand_as(self.up1.weight))
-            self.up1.bias.fill_(encoder.visible1.mean())  # type: ignore[union-attr]
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Map the maps of both convolutions to logits of the size of their input."""

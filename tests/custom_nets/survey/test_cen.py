@@ -126,10 +126,17 @@ def test_rbms_then_train_the_network_and_both_ways_start_from_their_file(tmp_pat
     deep, shortcut = started.decoder.up1.weight.split(3)
     for half in (deep[:, :1], deep[:, 1:], shortcut[:, :1]):
         assert torch.equal(half, encoder.conv1.weight / 2)
-    assert torch.equal(started.decoder.up1.bias, encoder.visible1.expand(2))
+    assert torch.equal(started.decoder.up1.bias.sigmoid(), torch.full((2,), 0.05))
     assert isinstance(taken, ConvolutionalEncoderNetwork)
     with pytest.raises(ValueError, match="conv1.weight .* must be"):
         network(weights=str(file), filters=4)
+
+
+def test_voxels_at_the_start_then_of_the_first_probability_whatever_the_image() -> None:
+    made = ConvolutionalEncoderNetwork(filters=3, kernel_size=(3, 3, 1), first_probability=0.2)
+    with torch.no_grad():
+        probabilities = made(torch.rand(1, 1, 12, 14, 4)).sigmoid()
+    torch.testing.assert_close(probabilities, torch.full((1, 1, 12, 14, 4), 0.2))
 
 
 def test_images_then_divided_by_the_deviation_before_the_first_layer() -> None:
@@ -144,6 +151,7 @@ def test_images_then_divided_by_the_deviation_before_the_first_layer() -> None:
         ({"kernel_size": (3, 3)}, "kernel_size must be three numbers"),
         ({"filters": 0}, "filters at least 1; got"),
         ({"out_channels": 0}, "out_channels must be at least 1"),
+        ({"first_probability": 1.0}, "first_probability must be between 0 and 1"),
         ({"in_channels": 2}, "in_channels must be 1"),
         ({"weights": "imagenet"}, "are published for 'cen_s'"),
     ],
