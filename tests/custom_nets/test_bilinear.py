@@ -27,7 +27,7 @@ def test_trained_then_its_kernel_moves_and_classes_may_mix() -> None:
 
 
 def test_five_doublings_then_keep_a_pixel_at_the_centre_of_its_block() -> None:
-    decoder = FusingDecoder(1, [], 1, dropout=0.0)
+    decoder = FusingDecoder(1, [], 1, doublings=5, dropouts=(0.0, 0.0))
     torch.nn.init.ones_(decoder.score.weight)
     deepest = torch.zeros(1, 1, 7, 9)
     deepest[0, 0, 3, 4] = 1
@@ -40,7 +40,7 @@ def test_five_doublings_then_keep_a_pixel_at_the_centre_of_its_block() -> None:
 
 
 def test_a_constant_then_stays_constant_to_the_border() -> None:
-    decoder = FusingDecoder(1, [], 1, dropout=0.0)
+    decoder = FusingDecoder(1, [], 1, doublings=5, dropouts=(0.0, 0.0))
     torch.nn.init.ones_(decoder.score.weight)
     with torch.no_grad():
         logits = decoder(torch.full((1, 1, 2, 3), 4.0), [])

@@ -59,7 +59,7 @@ def test_optimisers_then_each_steps_another_way(train):
     folders = [train(frozen, file, name=file[19:-5]) for file in names_of("optimisers")]
     models = [torch.load(f / "model.pt", weights_only=True)["model"] for f in folders]
     weights = {tuple(model["decoder.score.weight"].flatten().tolist()) for model in models}
-    assert len(weights) == len(folders) == 4
+    assert len(weights) == len(folders) > 1
 
 
 def test_unet_then_trains_by_its_file_alone(train):

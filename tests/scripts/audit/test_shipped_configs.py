@@ -50,6 +50,7 @@ def of_bundle(bundle, files):
             file for file in files if "networks/" not in file
         ]  # the model file's, a classifier
     foreign = ["luna16", "lung", "ct_vol", "monai_label.json"]
+    foreign += ["nodules_and_organs", "sensitivity_ratio"]
     if lung:
         foreign = ["fcn", "ircadb", "abdomen", "class_losses", "monai_label_organs"]
     return [file for file in files if not any(word in file for word in foreign)]

@@ -59,6 +59,8 @@ def test_boolean_and_null_ids_then_never_used_but_through_their_reading(file):
 @pytest.mark.parametrize("file", [o for o in OVERLAYS if Path(o).stem not in PACKAGED])
 @pytest.mark.parametrize("folder", [LUNG, LIVER])
 def test_shipped_overlay_then_its_values_accepted(folder, file):
+    if folder == LIVER and "nodules_and_organs" in file:
+        pytest.skip("its domains are trained by the lung bundle")
     workflow = HOME.get(file.rpartition("/")[2].removesuffix(".json"), "train")
     check_values([f"{folder}/{workflow}.json", file], {})
 

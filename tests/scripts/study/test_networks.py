@@ -33,7 +33,7 @@ def test_small_form_then_every_network_can_be_built(name: str, pretrained: dict[
         parser = ConfigParser(dict(cell.training.made_of["config"]))
         parser.update(dict(cell.training.files["settings.json"]))
         weights = "none"
-        if len(cell.training.needs) > 1:
+        if len(cell.training.needs) > 1 and cell.method.encoder is not None:
             weights = str(pretrained[str(cell.method.encoder)])
         parser["encoder_weights"] = weights
         parser["encoder"] = cell.method.encoder

@@ -58,8 +58,10 @@ EXPECTED = {
     "scratch": [{"all"}],
     "frozen_then_thaw": [{"decoder"}, {"all"}, {"all"}],
     "discriminative": [{"all"}],
+    "csae": [{"decoder"}, {"all"}],
+    "rate_steps": [{"all"}, {"all"}, {"all"}],
 }
-OWN_PACE = ["frozen_then_thaw"]
+OWN_PACE = ["frozen_then_thaw", "csae", "rate_steps"]
 
 
 def test_shipped_strategies_when_listed_then_each_is_expected_here() -> None:
