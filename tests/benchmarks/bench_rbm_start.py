@@ -4,8 +4,8 @@
 
 Reads the volumes of a prepared phantom cohort (bench_few_labels.py says how to make one). The RBMs
 learn from random patches of the training volumes. Both starts are trained on the same patches with
-a nodule, by the sensitivity ratio and Adam; after each epoch the threshold is chosen on the
-training patches, and the Dice is pooled over patches with a nodule of other patients.
+a nodule, by the sensitivity ratio and Adam or AdaDelta; after each epoch the threshold is chosen on
+the training patches, and the Dice is pooled over patches with a nodule of other patients.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -28,6 +29,10 @@ from scripts.unsupervised.layerwise import train_layers
 SIZE = (32, 32, 12)
 SHAPE = {"filters": 8, "kernel_size": (7, 7, 3)}
 Pair = tuple[Tensor, Tensor]
+OPTIMISERS = {
+    "adam": partial(torch.optim.Adam, lr=1e-4),
+    "adadelta": partial(torch.optim.Adadelta, lr=1.0),
+}
 
 
 def volumes(datalist: str, *sections: str) -> list[Pair]:
@@ -101,11 +106,13 @@ def counts(logits: Tensor, masks: Tensor) -> tuple[Tensor, Tensor]:
     return lesion, other
 
 
-def curve(weights: str, data: Pair, tested: Pair, *, epochs: int, seed: int) -> list[float]:
+def curve(
+    weights: str, data: Pair, tested: Pair, *, epochs: int, seed: int, optimiser: str
+) -> list[float]:
     """Return the Dice on the tested patches after each epoch of training."""
     torch.manual_seed(seed)
     network = ConvolutionalEncoderNetwork(weights=weights, **SHAPE)  # type: ignore[arg-type]
-    optimizer, loss = torch.optim.Adam(network.parameters(), lr=1e-4), SensitivityRatio()
+    optimizer, loss = OPTIMISERS[optimiser](network.parameters()), SensitivityRatio()
     found = []
     for _ in range(epochs):
         for chosen in torch.randperm(len(data[0])).split(8):
@@ -124,6 +131,7 @@ def main() -> None:
     parser.add_argument("datalist")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--optimiser", choices=OPTIMISERS, default="adam")
     parser.add_argument("--output", type=Path, default=Path("rbm_start"))
     asked = parser.parse_args()
     asked.output.mkdir(parents=True, exist_ok=True)
@@ -136,7 +144,8 @@ def main() -> None:
         data, tested = (patches(pairs, 64, seed, nodules=True) for pairs in (training, others))
         file = pretrained(training, patches(others, 32, 99, nodules=False)[0], seed, asked.output)
         for name, weights in (("random", "none"), ("RBMs", file)):
-            found = curve(weights, data, tested, epochs=asked.epochs, seed=seed)
+            settings = {"epochs": asked.epochs, "seed": seed, "optimiser": asked.optimiser}
+            found = curve(weights, data, tested, **settings)
             curves[name].append(found)
             print(f"seed {seed}, {name}: {' '.join(f'{value:.2f}' for value in found)}", flush=True)
     means = {name: [statistics.mean(v) for v in zip(*c, strict=True)] for name, c in curves.items()}
