@@ -26,10 +26,12 @@ from scripts.packaging.package_command import TASK
 from scripts.storage.files import write_text
 from scripts.storage.output_folder import portable_path
 
-SHIPPED: Mapping[Kind, str] = {
+SHIPPED: Mapping[str, str] = {
     "instances": "bundles/lung_nodule_ct_segmentation",
     "classes": "bundles/liver_ct_segmentation",
 }
+"""The bundle for each kind of labels."""
+
 WORKFLOWS = ("train", "evaluate", "inference")
 FROM_MODEL = "$@trained["  # a value that evaluation and inference take from the trained network
 COPIED = ("LICENSE", "configs/logging.conf")

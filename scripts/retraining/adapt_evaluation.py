@@ -16,6 +16,7 @@ from scripts.datasets.datalist import class_names_of, load_datalist, read_datali
 from scripts.datasets.stored_slices import LPS_TO_RAS
 from scripts.evaluation.kinds import Classes, Instances
 from scripts.evaluation.report import EvaluationReport
+from scripts.packaging.new_bundle import SHIPPED
 from scripts.prediction.pipeline import predict_volume
 from scripts.prediction.predict_options import Options, check_device, check_file, check_files
 from scripts.retraining.adapt_command import stage
@@ -27,12 +28,6 @@ from scripts.storage.locks import claimed
 from scripts.storage.options import check_choice, check_whole, read_words
 from scripts.volumes.volume import Volume, turned
 from scripts.volumes.volume_files import read_volume_file
-
-BUNDLES = {
-    "instances": "bundles/lung_nodule_ct_segmentation",
-    "classes": "bundles/liver_ct_segmentation",
-}
-"""The bundle for a kind of labels, unless another is named."""
 
 
 def evaluate_adaptation(
@@ -88,9 +83,9 @@ def evaluate_adaptation(
     cases = load_datalist(datalist, f"volumes/{section}")
     content = read_datalist(Path(datalist))
     kind = str(content.get("kind"))
-    check_choice(f"{datalist}: kind", kind, BUNDLES)
+    check_choice(f"{datalist}: kind", kind, SHIPPED)
     options = Options(
-        bundle=Path(str(bundle or BUNDLES[kind])),
+        bundle=Path(str(bundle or SHIPPED[kind])),
         config_files=check_files("config_file", config_file),
         checkpoints=(check_file("model", model),),
         device=check_device(device),
@@ -123,11 +118,16 @@ def evaluate_adaptation(
         for case, row in tqdm(list(zip(cases, drawn, strict=True)), desc="adapt", unit="volume"):
             add_case(adapted, case, row, reports)
         for arm, report in reports.items():
-            evaluation = report.evaluate(report.collection.series())
-            report.output_dir.mkdir(parents=True, exist_ok=True)
-            report.write(evaluation)
-            print(f"tuning {arm}, without the drawn slices:\n{evaluation.shown}")
+            _write(arm, report)
     print(f"written to {output}")
+
+
+def _write(arm: str, report: EvaluationReport) -> None:
+    """Write the report of one tuning and print its headline."""
+    evaluation = report.evaluate(report.collection.series())
+    report.output_dir.mkdir(parents=True, exist_ok=True)
+    report.write(evaluation)
+    print(f"tuning {arm}, without the drawn slices:\n{evaluation.shown}")
 
 
 def check_tunings(value: object) -> tuple[str, ...]:

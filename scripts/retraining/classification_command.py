@@ -178,14 +178,9 @@ def _shown(
         "radiologists' suspicion, not pathology; 95 % intervals over patients:"
     ]
     for name, row in figures.items():
-        parts = (f"{key.replace('_', ' ')} {_number(figure)}" for key, figure in row.items())
+        parts = (f"{key.replace('_', ' ')} {figure.shown}" for key, figure in row.items())
         lines.append(f"  {name}: {'; '.join(parts)}")
-    lines += [f"  {SHOWN[name]}: {_number(figure)}" for name, figure in worth.items()]
+    lines += [f"  {SHOWN[name]}: {figure.shown}" for name, figure in worth.items()]
     says = summary["self_training"]
     lines.append(f"self-training, by accuracy: {says['accuracy_gain']}; by AUC: {says['auc_gain']}")
     return "\n".join(lines)
-
-
-def _number(figure: Figure) -> str:
-    ends = figure.interval_95
-    return f"{figure.value:.3f}" + (f" ({ends[0]:.3f} to {ends[1]:.3f})" if ends else "")

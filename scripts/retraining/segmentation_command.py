@@ -8,6 +8,7 @@ from typing import Any
 
 from scripts.bundle.recipe import Recipe
 from scripts.bundle.record import provenance
+from scripts.packaging.new_bundle import SHIPPED
 from scripts.retraining.division import Division, divide
 from scripts.retraining.pseudo_labels import PseudoLabels
 from scripts.retraining.segmentation_report import ALL, FEW, SELF, Report
@@ -19,11 +20,6 @@ from scripts.storage.locks import claimed
 from scripts.storage.options import check_whole, read_words
 from scripts.storage.output_folder import writing_into
 from scripts.study.workshop import TaskError, Workshop
-
-BUNDLES = {
-    "instances": "bundles/lung_nodule_ct_segmentation",
-    "classes": "bundles/liver_ct_segmentation",
-}
 
 
 def self_train_segmentation(
@@ -76,7 +72,7 @@ def self_train_segmentation(
     division = divide(Path(str(datalist)), _patients(labelled_patients), seed=seed)
     how = PseudoLabels.of(division, sure)
     kind = str(division.content.get("kind", "instances"))
-    recipe = Recipe(str(bundle or BUNDLES[kind]), read_words("config_file", config_file))
+    recipe = Recipe(str(bundle or SHIPPED[kind]), read_words("config_file", config_file))
     maps, folder = SliceMaps(files_of(recipe)), Path(str(output)).resolve()
     with claimed(folder), writing_into(folder):
         steps = TrainingSteps(recipe, Workshop(folder / "steps"), seed, maps.key_metric)

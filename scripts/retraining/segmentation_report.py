@@ -179,22 +179,17 @@ class Report:
         ]
         for one in self.rounds[1:]:
             found = pooled_dice(self.given.get(one.number, []), seed=self.seed)
-            shown = ", ".join(f"{name} {_number(figure)}" for name, figure in found.items())
+            shown = ", ".join(f"{name} {figure.shown}" for name, figure in found.items())
             lines.append(f"  round {one.number}: Dice of given labels: {shown or 'not known'}")
         lines.append(f"by validation, self-training {self.by_validation}")
         for row, counts in self.tested.items():
             found = pooled_dice(counts, seed=self.seed)
-            shown = ", ".join(f"{name} {_number(figure)}" for name, figure in found.items())
+            shown = ", ".join(f"{name} {figure.shown}" for name, figure in found.items())
             lines.append(f"  test, {row}: Dice {shown}")
         for name, says in self.test_verdicts.items():
-            lines.append(f"on the test, gain {name} {_number(self.gains(SELF)[name])}: {says}")
+            lines.append(f"on the test, gain {name} {self.gains(SELF)[name].shown}: {says}")
         return [*lines, *(f"note: {remark}" for remark in self.remarks)]
 
 
 def _plain(figures: Mapping[str, Figure]) -> dict[str, Any]:
     return {name: asdict(figure) for name, figure in figures.items()}
-
-
-def _number(figure: Figure) -> str:
-    ends = figure.interval_95
-    return f"{figure.value:.3f}" + (f" ({ends[0]:.3f} to {ends[1]:.3f})" if ends else "")

@@ -30,6 +30,17 @@ class Figure:
     interval_95: tuple[float, float] | None
     reason: str | None
 
+    @property
+    def shown(self) -> str:
+        """Value and interval for the screen.
+
+        Example:
+            >>> Figure(0.8244, 465, 265, (0.809, 0.837), None).shown
+            '0.824 (0.809 to 0.837)'
+        """
+        ends = self.interval_95
+        return f"{self.value:.3f}" + (f" ({ends[0]:.3f} to {ends[1]:.3f})" if ends else "")
+
 
 def ratio_of_sums(
     numerators: Sequence[float],
