@@ -3,29 +3,18 @@
 import csv
 import json
 
-import nibabel
 import numpy as np
 import pytest
 
 from scripts.retraining.classification_command import self_train_classification
-from scripts.volumes.formats.nifti import nifti_of
-from tests.scripts.suspicion.planted import planted
+from tests.scripts.suspicion.planted import planted, write_crops
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     """A folder of crops as lidc_nodules has them."""
-    folder = tmp_path_factory.mktemp("crops")
-    rows = ["file,patient,series_uid,readers,malignancy,luna16_diameter_mm"]
-    for number, nodule in enumerate(planted(18, seed=3, limits_mm=(8.0, 10.0))):
-        name = f"{nodule.patient}_{number}.nii.gz"
-        for kind, array in (("image", nodule.hu), ("votes", nodule.mask.astype(np.uint8) * 3)):
-            (folder / kind).mkdir(exist_ok=True)
-            nibabel.save(nifti_of(array, nodule.affine_lps), folder / kind / name)
-        given = "|".join(map(str, nodule.ratings))
-        rows.append(f"{name},{nodule.patient},1.{number},{len(nodule.ratings)},{given},9")
-    (folder / "index.csv").write_text("\n".join(rows) + "\n")
-    return folder
+    nodules = planted(18, seed=3, limits_mm=(8.0, 10.0))
+    return write_crops(tmp_path_factory.mktemp("crops"), nodules)
 
 
 def test_command_then_figures_and_every_given_label(source, tmp_path, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import nibabel
 import numpy as np
 
 from scripts.phantom.chest.nodules import Nodule as Drawing
@@ -9,6 +10,7 @@ from scripts.phantom.chest.nodules import paint_nodule
 from scripts.phantom.chest.suspicion import draw_looks, draw_ratings
 from scripts.phantom.solids import Grid
 from scripts.suspicion.rated_nodules import Nodule
+from scripts.volumes.formats.nifti import nifti_of
 
 SPACING = (0.8, 0.8, 1.25)
 SHAPE = (26, 40, 40)
@@ -47,3 +49,17 @@ def draw(rng, patient, diameter, *, suspicious):
         affine_lps=np.diag([*SPACING, 1.0]),
         diameter_mm=diameter,
     )
+
+
+def write_crops(folder, nodules):
+    """Write nodules as a source of lidc_nodules: image/, votes/ and index.csv."""
+    rows = ["file,patient,series_uid,readers,malignancy,luna16_diameter_mm"]
+    for number, nodule in enumerate(nodules):
+        name = f"{nodule.patient}_{number}.nii.gz"
+        for kind, array in (("image", nodule.hu), ("votes", nodule.mask.astype(np.uint8) * 3)):
+            (folder / kind).mkdir(exist_ok=True)
+            nibabel.save(nifti_of(array, nodule.affine_lps), folder / kind / name)
+        given = "|".join(map(str, nodule.ratings))
+        rows.append(f"{name},{nodule.patient},1.{number},{len(nodule.ratings)},{given},9")
+    (folder / "index.csv").write_text("\n".join(rows) + "\n")
+    return folder

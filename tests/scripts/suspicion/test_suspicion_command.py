@@ -1,32 +1,21 @@
 """The command: what it writes, prints and refuses."""
 
 import json
+from dataclasses import replace
 
-import nibabel
-import numpy as np
 import pytest
 
 from scripts.suspicion.classifier_file import read_classifier
 from scripts.suspicion.suspicion_command import suspicion
-from scripts.volumes.formats.nifti import nifti_of
-from tests.scripts.suspicion.planted import planted
+from tests.scripts.suspicion.planted import planted, write_crops
 
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     """A folder of crops as lidc_nodules has them, and one nodule of two readers."""
-    folder = tmp_path_factory.mktemp("crops")
-    rows = ["file,patient,series_uid,readers,malignancy,luna16_diameter_mm"]
-    for number, nodule in enumerate(planted(12, seed=3, limits_mm=(8.0, 10.0))):
-        name = f"{nodule.patient}_{number}.nii.gz"
-        for kind, array in (("image", nodule.hu), ("votes", nodule.mask.astype(np.uint8) * 3)):
-            (folder / kind).mkdir(exist_ok=True)
-            nibabel.save(nifti_of(array, nodule.affine_lps), folder / kind / name)
-        ratings = nodule.ratings if number else nodule.ratings[:2]
-        given = "|".join(map(str, ratings))
-        rows.append(f"{name},{nodule.patient},1.{number},{len(ratings)},{given},9")
-    (folder / "index.csv").write_text("\n".join(rows) + "\n")
-    return folder
+    first, *others = planted(12, seed=3, limits_mm=(8.0, 10.0))
+    nodules = [replace(first, ratings=first.ratings[:2]), *others]
+    return write_crops(tmp_path_factory.mktemp("crops"), nodules)
 
 
 def test_command_then_figures_a_classifier_and_what_was_left_out(source, tmp_path, capsys):
