@@ -225,15 +225,8 @@ def derived_task(
     of_command = option_names(derivation.command)
     options = {key: value for key, value in method.settings.items() if key in of_command}
     known.update(options)
-    settings = fitting({**study.settings, **method.settings}, merged)
-    known.update(settings)
-    settings |= {"stage_epochs": stage_epochs(study.epochs), "seed": seed}
-    if method.encoder is not None:
-        settings["encoder"] = method.encoder
-    if len(needs) > 1:
-        settings |= study.pretrainings[method.weights].start()
-    elif "encoder_weights" in merged:
-        settings["encoder_weights"] = method.weights
+    settings = _settings(study, method, merged, known)
+    settings |= {"seed": seed, **_start(study, method, merged, pretrained=len(needs) > 1)}
     words = derivation.words(seed, options, bundle=study.bundle.folder, files=[*files, SETTINGS])
     made_of = {"config": merged} if derivation.trains else {}
     return Task(
@@ -255,18 +248,28 @@ def training_task(
     """
     config, *files = _training_files(study, method)
     merged = merge([config, *files])
-    settings = fitting({**study.settings, **method.settings}, merged)
-    known.update(settings)
-    settings["stage_epochs"] = stage_epochs(study.epochs)
+    settings = _settings(study, method, merged, known)
     overrides = {"dataset_dir": "<need0>", "seed": str(seed)}
-    if method.encoder is not None:
-        overrides["encoder"] = method.encoder
-    if len(needs) > 1:
-        overrides |= study.pretrainings[method.weights].start()
-    elif "encoder_weights" in merged:
-        overrides["encoder_weights"] = method.weights
+    overrides |= _start(study, method, merged, pretrained=len(needs) > 1)
     name = f"{_network(method)} {method.strategy} {method.label} {method.split} seed {seed}"
     return _bundle_task("trainings", name, "training", config, (files, settings, needs, overrides))
+
+
+def _settings(study: Study, method: Method, merged: Any, known: set[str]) -> dict[str, Any]:
+    """Return the settings of a training that its merged config has, and add their ids to known."""
+    settings = fitting({**study.settings, **method.settings}, merged)
+    known.update(settings)
+    return {**settings, "stage_epochs": stage_epochs(study.epochs)}
+
+
+def _start(study: Study, method: Method, merged: Any, *, pretrained: bool) -> dict[str, str]:
+    """Return the ids by which a training gets its encoder and starting weights."""
+    encoder = {} if method.encoder is None else {"encoder": method.encoder}
+    if pretrained:
+        return {**encoder, **study.pretrainings[method.weights].start()}
+    if "encoder_weights" in merged:
+        return {**encoder, "encoder_weights": method.weights}
+    return encoder
 
 
 def stage_epochs(epochs: Mapping[str, int]) -> int | str:
