@@ -67,11 +67,11 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "segment CTs: NIfTI mask, DICOM SEG, RTSTRUCT, measurements, HTML report",
     ),
     ("adapt",): Command(
-        "scripts.retraining.adapt_command:adapt",
+        "scripts.retraining.adapt.command:adapt",
         "segment a CT with a network that is adapted to it by one hand-drawn slice",
     ),
     ("adapt", "evaluate"): Command(
-        "scripts.retraining.adapt_evaluation:evaluate_adaptation",
+        "scripts.retraining.adapt.evaluation:evaluate_adaptation",
         "evaluate the adaptation by one annotated slice on the volumes of a datalist",
     ),
     ("froc",): Command(
@@ -91,19 +91,19 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "evaluate segmentation by graph cut, a classical baseline",
     ),
     ("sae", "train"): Command(
-        "scripts.unsupervised.sae_training_command:train",
+        "scripts.unsupervised.sae.training_command:train",
         "train a stacked auto-encoder on patches, without labels",
     ),
     ("sae", "segment"): Command(
-        "scripts.unsupervised.sae_segmentation_command:segment",
+        "scripts.unsupervised.sae.segmentation_command:segment",
         "label voxels by examples of other patients, from features of patches",
     ),
     ("cluster",): Command(
-        "scripts.unsupervised.cluster_command:cluster",
+        "scripts.unsupervised.clusters.command:cluster",
         "divide one CT into clusters of learned patch features, without annotations",
     ),
     ("cluster", "evaluate"): Command(
-        "scripts.unsupervised.cluster_evaluation:evaluate_clusters",
+        "scripts.unsupervised.clusters.evaluation:evaluate_clusters",
         "compare the clusters of each test volume with its annotated classes",
     ),
     ("suspicion",): Command(
@@ -111,15 +111,15 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "compare classifiers of nodules by radiologists' suspicion of malignancy",
     ),
     ("self_train", "segmentation"): Command(
-        "scripts.retraining.segmentation_command:self_train_segmentation",
+        "scripts.retraining.self_training.segmentation_command:self_train_segmentation",
         "self-training of a segmentation network from few labelled patients: a data set",
     ),
     ("self_train", "classification"): Command(
-        "scripts.retraining.classification_command:self_train_classification",
+        "scripts.retraining.self_training.classification_command:self_train_classification",
         "self-training of a classifier of nodules from few labels, and what it is worth",
     ),
     ("context_maps",): Command(
-        "scripts.retraining.context_command:context_maps",
+        "scripts.retraining.context.command:context_maps",
         "add an earlier network's probability maps to prepared data, for a second network",
     ),
     ("study",): Command(

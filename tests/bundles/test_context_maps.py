@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-import scripts.retraining.context_command as command
+import scripts.retraining.context.command as command
 from scripts.datasets.datalist import load_datalist
 from scripts.study.processes import Outcome
 from scripts.study.workshop import Workshop

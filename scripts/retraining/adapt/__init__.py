@@ -1,0 +1,1 @@
+"""Adaptation of a trained network to one patient, along a sequence of slices or scans."""

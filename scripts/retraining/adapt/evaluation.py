@@ -1,0 +1,224 @@
+"""``python -m scripts adapt evaluate``: what one hand-drawn slice is worth on annotated volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from scripts.datasets.datalist import class_names_of, load_datalist, read_datalist
+from scripts.datasets.stored_slices import LPS_TO_RAS
+from scripts.evaluation.kinds import Classes, Instances
+from scripts.evaluation.report import EvaluationReport
+from scripts.packaging.new_bundle import SHIPPED
+from scripts.prediction.pipeline import predict_volume
+from scripts.prediction.predict_options import Options, check_device, check_file, check_files
+from scripts.retraining.adapt.adapted_model import ARMS, AdaptedModel
+from scripts.retraining.adapt.command import stage
+from scripts.retraining.adapt.drawn_slice import Drawing
+from scripts.retraining.adapt.reference_figures import class_map
+from scripts.retraining.adapt.sequence_tuning import Tuning
+from scripts.storage.locks import claimed
+from scripts.storage.options import check_choice, check_whole, read_words
+from scripts.volumes.volume import Volume, turned
+from scripts.volumes.volume_files import read_volume_file
+
+
+def evaluate_adaptation(
+    datalist: str,
+    output: str,
+    *,
+    model: str,
+    section: str = "test",
+    bundle: str | None = None,
+    config_file: str | None = None,
+    tunings: str = "none,deep,both",
+    only_sampled_slices: bool = False,
+    deep_iterations: int = 50,
+    deep_rate: float = 3e-5,
+    shallow_iterations: int = 5,
+    shallow_rate: float = 1e-6,
+    images: int = 1,
+    device: str | None = None,
+    seed: int = 0,
+) -> None:
+    """Adapt a network to each volume of a section by one annotated slice, and evaluate the others.
+
+    The slice with the largest annotated area stands for the hand-drawn one; of organs, that of the
+    first class that is annotated. It is left out of the figures, also of those without tuning.
+    Writes the usual report of the last tuning into OUTPUT, of the others into OUTPUT/<tuning>.
+
+    Args:
+        datalist: ``datalist.json`` with volumes, as ``prepare --volumes true`` writes it.
+        output: folder to write into.
+        model: file of trained weights, of a 2D network.
+        section: training, validation or test.
+        bundle: the bundle's folder; by default that for nodules, or that for organs.
+        config_file: overlays of its inference.json, separated by commas.
+        tunings: what is compared, of none, deep (on the drawn slice) and both (also along the
+            others), separated by commas; the last one is the result.
+        only_sampled_slices: evaluate only the slices that the datalist lists as samples, as for
+            networks that are evaluated on slices.
+        deep_iterations: of the tuning on the drawn slice.
+        deep_rate: learning rate of it.
+        shallow_iterations: on each following slice.
+        shallow_rate: learning rate of them.
+        images: augmented copies of the drawn slice in each iteration.
+        device: cpu, cuda:0 ...; by default that of the config.
+        seed: of the augmentation, and of the bootstrap for the intervals.
+
+    Raises:
+        ValueError: for an invalid option, or a bundle that cannot be adapted.
+        FileNotFoundError: when a file does not exist.
+    """
+    arms = check_tunings(tunings)
+    check_whole("images", images, 1)
+    section = section.removeprefix("volumes/")
+    cases = load_datalist(datalist, f"volumes/{section}")
+    content = read_datalist(Path(datalist))
+    kind = str(content.get("kind"))
+    check_choice(f"{datalist}: kind", kind, SHIPPED)
+    options = Options(
+        bundle=Path(str(bundle or SHIPPED[kind])),
+        config_files=check_files("config_file", config_file),
+        checkpoints=(check_file("model", model),),
+        device=check_device(device),
+    )
+    tuning = Tuning(
+        stage("deep", ("all",), deep_iterations, deep_rate),
+        stage("shallow", ("decoder",), shallow_iterations, shallow_rate),
+        images=images,
+        seed=seed,
+    )
+    adapted = AdaptedModel(options, tuning)
+    adapted.check_parts()
+    drawn = [largest_slice(case) for case in cases]
+    sampled = load_datalist(datalist, section) if only_sampled_slices else None
+    others = other_slices(cases, drawn, sampled)
+    with claimed(Path(output)):
+        reports = {}
+        for arm in arms:
+            folder = Path(output) if arm == arms[-1] else Path(output) / arm
+            reports[arm] = EvaluationReport(
+                cases,
+                folder,
+                kind=Instances() if adapted.lesions else Classes(class_names_of(content)),
+                datalist=datalist,
+                section=f"volumes/{section}",
+                slices=others,
+                seed=seed,
+                model=model,
+            )
+        for case, row in tqdm(list(zip(cases, drawn, strict=True)), desc="adapt", unit="volume"):
+            add_case(adapted, case, row, reports)
+        for arm, report in reports.items():
+            _write(arm, report)
+    print(f"written to {output}")
+
+
+def _write(arm: str, report: EvaluationReport) -> None:
+    """Write the report of one tuning and print its headline."""
+    evaluation = report.evaluate(report.collection.series())
+    report.output_dir.mkdir(parents=True, exist_ok=True)
+    report.write(evaluation)
+    print(f"tuning {arm}, without the drawn slices:\n{evaluation.shown}")
+
+
+def check_tunings(value: object) -> tuple[str, ...]:
+    """Read what is compared.
+
+    Raises:
+        ValueError: for an unknown word, one twice, or none.
+    """
+    arms = read_words("tunings", value)
+    if not arms or len(set(arms)) < len(arms) or not set(arms) <= set(ARMS):
+        raise ValueError(f"tunings: must be of {', '.join(ARMS)}, each once, got {value!r}")
+    return arms
+
+
+def largest_slice(case: Mapping[str, Any]) -> int:
+    """Return the slice, in LPS order, with the largest annotated area of the first class.
+
+    Raises:
+        ValueError: for a volume in which nothing is annotated.
+    """
+    labels, _ = _label_of(case)
+    if not labels.any():
+        raise ValueError(
+            f"{case.get('series_uid', case['label'])}: nothing is annotated, so that there is no "
+            "slice to adapt to; leave the scan out, or prepare again with scans that have labels"
+        )
+    first = labels == labels[labels > 0].min() if "class_known" in case else labels > 0
+    return int(first.sum(axis=(1, 2)).argmax())
+
+
+def other_slices(
+    cases: Sequence[Mapping[str, Any]],
+    drawn: Sequence[int],
+    sampled: Sequence[Mapping[str, Any]] | None,
+) -> list[dict[str, Any]]:
+    """List the slices that are evaluated: all but the drawn ones, or the sampled ones of them.
+
+    Args:
+        cases: the volumes.
+        drawn: the drawn slice of each, in LPS order.
+        sampled: samples with ``series_uid`` and ``slice``; None for every slice.
+    """
+    left_out = {str(case["series_uid"]): row for case, row in zip(cases, drawn, strict=True)}
+    if sampled is None:
+        sampled = [
+            {"series_uid": case["series_uid"], "slice": k}
+            for case in cases
+            for k in range(len(_label_of(case)[0]))
+        ]
+    return [
+        dict(one)
+        for one in sampled
+        if left_out.get(str(one["series_uid"]), one["slice"]) != one["slice"]
+    ]
+
+
+def add_case(
+    model: AdaptedModel,
+    case: Mapping[str, Any],
+    row: int,
+    reports: Mapping[str, EvaluationReport],
+) -> None:
+    """Predict a volume with every tuning, and add the results to the reports."""
+    labels, affine = _label_of(case)
+    drawing = np.zeros_like(labels)
+    drawing[row] = np.minimum(labels[row], 1) if model.lesions else labels[row]
+    model.begin(Drawing(drawing, affine, None, model.class_names, model.lesions))
+    for arm, report in reports.items():
+        model.arm = arm
+        prediction = predict_volume(model, Path(case["image"]), study="adapted")
+        classes = turned(class_map(prediction, model.class_names), prediction.affine)
+        report.collection.add(
+            [
+                {
+                    "pred": _tensor(classes, affine),
+                    report.collection.annotation: _tensor(labels, affine),
+                    "case": case["case"],
+                }
+            ]
+        )
+
+
+def _label_of(case: Mapping[str, Any]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Return the annotation of a volume (Z, Y, X) in LPS order, and its affine."""
+    volume: Volume = read_volume_file(Path(case["label"])).in_lps()
+    return np.asarray(volume.hu, np.uint8), volume.affine_lps
+
+
+def _tensor(array: NDArray[np.uint8], affine: NDArray[np.float64]) -> MetaTensor:
+    """Return (1, Z, Y, X) with its affine to RAS mm."""
+    return MetaTensor(
+        torch.from_numpy(array[None].copy()),
+        affine=torch.from_numpy(LPS_TO_RAS @ affine[:, [2, 1, 0, 3]]),
+    )

@@ -1,0 +1,1 @@
+"""Auto-context: probability maps of an earlier network, out of fold, as further input."""

@@ -1,0 +1,1 @@
+"""Self-training: few labelled cases give labels to others, which are trained on in turn."""

@@ -1,0 +1,1 @@
+"""Segmentation by clusters of features that are learned from the image itself."""

@@ -1,0 +1,1 @@
+"""Stacked auto-encoders of patches, and labels of voxels by their features."""
