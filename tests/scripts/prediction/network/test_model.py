@@ -1,26 +1,18 @@
-"""A bundle's network as predict builds it: weights, flips, hashes, what is missing."""
+"""A bundle's networks as predict builds them: weights, flips, the second stage."""
 
-import json
 import shutil
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
 
 from custom_nets.encoders import ENCODERS
 from scripts.prediction.network.model import Model, flipped_axes
-from scripts.prediction.pipeline import predict_volume
-from scripts.prediction.predict_options import Options
 from tests.bundles.model_files import write_model
 from tests.custom_nets.tiny import TinyEncoder
 from tests.scripts.prediction.network.second_stages import write_reducer
-from tests.scripts.prediction.studies import (
-    bright_chest,
-    one_convolution,
-    write_nifti,
-)
+from tests.scripts.prediction.studies import one_convolution
 
 pytestmark = pytest.mark.usefixtures("_at_the_root")
 
@@ -60,22 +52,6 @@ def test_flipped_axes_then_those_of_the_world_not_of_the_array():
     assert flipped_axes(image, ()) == [[]]
 
 
-def test_threshold_where_the_config_has_none_then_refused(liver_options):
-    with pytest.raises(ValueError, match="threshold: this bundle takes the most probable class"):
-        Model(replace(liver_options, threshold=0.4))
-    with pytest.raises(ValueError, match="candidate_threshold: this bundle takes the most"):
-        Model(replace(liver_options, candidate_threshold=0.05))
-    assert Model(liver_options).fainter_cleaning is None
-
-
-def test_candidate_threshold_then_at_most_that_of_the_mask(lung_options):
-    with pytest.raises(ValueError, match="at most the mask's threshold 0.5, got 0.6"):
-        _ = Model(replace(lung_options, candidate_threshold=0.6)).fainter_cleaning
-    assert Model(replace(lung_options, candidate_threshold=0.5)).fainter_cleaning is None
-    assert Model(replace(lung_options, threshold=0.05)).fainter_cleaning is None
-    assert Model(lung_options).fainter_cleaning is not None
-
-
 def test_second_stage_then_of_the_lesions_of_the_bundle(
     lung_options, liver_options, tmp_path, monkeypatch
 ):
@@ -90,43 +66,6 @@ def test_second_stage_then_of_the_lesions_of_the_bundle(
         _ = Model(replace(lung_options, reduce=str(tmp_path / "other.pt"))).reducer
     with pytest.raises(ValueError, match="reduce: the config of this bundle has no id `reducer`"):
         Model(replace(liver_options, reduce=str(tmp_path / "reducer.pt")))
-
-
-def test_config_hash_then_of_what_is_predicted_not_of_places(lung_options, tmp_path):
-    plain = Model(lung_options).config_sha256
-    (tmp_path / "moved.json").write_text('{"output_dir": "elsewhere"}')
-    (tmp_path / "window.json").write_text('{"window_hu": [-900, 300]}')
-    for name, same in (("moved", True), ("window", False)):
-        files = (*lung_options.config_files, str(tmp_path / f"{name}.json"))
-        assert (Model(replace(lung_options, config_files=files)).config_sha256 == plain) is same
-    assert Model(replace(lung_options, threshold=0.4)).config_sha256 != plain
-    assert Model(replace(lung_options, progress=True)).config_sha256 == plain
-
-
-def test_bundle_without_an_id_then_named(tmp_path):
-    (tmp_path / "configs").mkdir()
-    (tmp_path / "configs" / "inference.json").write_text('{"device": "cpu"}')
-    with pytest.raises(ValueError, match="has no id preprocessing, network, inferer"):
-        Model(Options(tmp_path))
-    with pytest.raises(FileNotFoundError, match="no configs/inference.json in"):
-        Model(Options(tmp_path / "nowhere"))
-
-
-def test_flattened_bundle_from_any_folder_then_the_same_mask(lung_options, tmp_path, monkeypatch):
-    source = write_nifti(tmp_path / "scan.nii.gz", bright_chest())
-    model = Model(lung_options)
-    expected = predict_volume(model, source, study="scan")
-    configs = tmp_path / "packaged" / "configs"
-    configs.mkdir(parents=True)
-    kept = {key: value for key, value in model.config.items() if key != "_meta_"}
-    (configs / "inference.json").write_text(json.dumps(kept))
-    monkeypatch.chdir(tmp_path)
-    flat = Options(tmp_path / "packaged", checkpoints=lung_options.checkpoints, device="cpu")
-    found = predict_volume(Model(flat), source, study="scan")
-    np.testing.assert_array_equal(found.mask, expected.mask)
-    assert Model(flat).config_sha256 == model.config_sha256
-    with pytest.raises(ValueError, match="refer to files of the repository that were not found"):
-        Model(lung_options)
 
 
 def test_missing_weights_then_said_where(lung_options, tmp_path):

@@ -1,0 +1,222 @@
+"""The parts of a bundle for prediction: those of its inference.json, with overlays and options."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from monai.bundle import ConfigParser
+from monai.transforms import Compose, LoadImaged
+
+from scripts.bundle.components import built
+from scripts.bundle.compose import Composition, compose
+from scripts.bundle.config_files import files_below
+from scripts.prediction.network.segments import SegmentRule
+from scripts.prediction.predict_options import Options
+
+NEEDED = (
+    *("preprocessing", "network", "inferer", "activation", "cleaning", "restoring"),
+    *("segments", "ckpt_path", "device"),
+)
+# paths, and ids for running the bundle with monai.bundle: they do not affect the mask
+PLACES = {
+    *("_meta_", "imports", "bundle_root", "dataset_dir", "output_dir", "ckpt_path", "device"),
+    *("dataset", "dataloader", "saving", "postprocessing", "handlers", "evaluator"),
+    *("progress", "run", "inferring", "reducer", "reducing"),
+}
+CANDIDATE_THRESHOLD = 0.1  # least probability of a voxel of a candidate, unless another is asked
+
+Transformation = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class BundleParts:
+    """The components of a bundle's ``configs/inference.json``, with overlays.
+
+    Each is built at its first use by MONAI's ConfigParser, as in ``run inferring``.
+
+    Args:
+        options: bundle, overlays, checkpoints, thresholds, device.
+
+    Raises:
+        FileNotFoundError: when the bundle has no such file.
+        ValueError: for a config that cannot be read or lacks an id, or a threshold if the config
+            has none.
+    """
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.composition = _composed(options)
+        self.parser = _read(options, self.composition.files)
+        missing = [name for name in NEEDED if name not in self.parser]
+        if missing:
+            raise ValueError(
+                f"bundle: {options.bundle}/configs/inference.json has no id "
+                f"{', '.join(missing)}; predict reads preprocessing, network, post-processing "
+                "and segments from it"
+            )
+        if options.threshold is not None:
+            if "threshold" not in self.parser:
+                raise ValueError(
+                    "threshold: this bundle takes the most probable class of each voxel and its "
+                    "config has no id `threshold`; omit the option"
+                )
+            self.parser["threshold"] = options.threshold
+        if options.candidate_threshold is not None and "threshold" not in self.parser:
+            raise ValueError(
+                "candidate_threshold: this bundle takes the most probable class of each voxel and "
+                "its config has no id `threshold`; omit the option"
+            )
+        if options.reduce:
+            if "reducer" not in self.parser:
+                raise ValueError(
+                    "reduce: the config of this bundle has no id `reducer`; omit the option"
+                )
+            self.parser["reducer"] = options.reduce
+        self.config = _without_macros(self.parser)
+        self.device: torch.device = self._built("device")
+
+    def _built(self, name: str) -> Any:
+        return built(self.parser, name, self.composition)
+
+    @cached_property
+    def window_hu(self) -> tuple[float, float] | None:
+        """The input window in HU; None if the config does not have a single one."""
+        if "window_hu" not in self.parser:
+            return None
+        low, high = self._built("window_hu")
+        return float(low), float(high)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The bundle's metadata.json."""
+        content: dict[str, Any] = self.parser.get("_meta_", {})
+        return content
+
+    @cached_property
+    def config_sha256(self) -> str:
+        """SHA-256 of the merged config, without paths of files."""
+        kept = {key: value for key, value in self.config.items() if key not in PLACES}
+        text = json.dumps(kept, sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    @cached_property
+    def preprocessing(self) -> Compose:
+        """Transforms from a path to the network's input; the first is LoadImaged.
+
+        Raises:
+            ValueError: for another first transform.
+        """
+        transforms: Compose = self._built("preprocessing")
+        first = transforms.transforms[0] if transforms.transforms else None
+        if not isinstance(first, LoadImaged):
+            raise ValueError(
+                f"preprocessing: must begin with LoadImaged, begins with {type(first).__name__}"
+            )
+        return transforms
+
+    @cached_property
+    def refining(self) -> Transformation:
+        """Transforms of the probabilities of the whole volume, of the mean over networks and flips.
+
+        A bundle without the id ``refining`` has none.
+        """
+        steps = self._built("refining") if "refining" in self.parser else []
+        refining: Transformation = Compose(steps)
+        return refining
+
+    @property
+    def cleaning(self) -> Transformation:
+        """Transforms from probabilities to a label map."""
+        cleaning: Transformation = self._built("cleaning")
+        return cleaning
+
+    @cached_property
+    def fainter_cleaning(self) -> Transformation | None:
+        """The cleaning at the candidates' threshold; None if that is the mask's, or there is none.
+
+        Raises:
+            ValueError: for a candidate threshold above the mask's.
+        """
+        if "threshold" not in self.parser:
+            return None
+        of_mask, asked = float(self._built("threshold")), self.options.candidate_threshold
+        lower = min(CANDIDATE_THRESHOLD, of_mask) if asked is None else asked
+        if lower > of_mask:
+            raise ValueError(
+                f"candidate_threshold: must be at most the mask's threshold {of_mask:g}, "
+                f"got {lower:g}"
+            )
+        if lower == of_mask:
+            return None
+        parser = ConfigParser(deepcopy(self.parser.get()))
+        parser["threshold"] = lower
+        built: Transformation = parser.get_parsed_content("cleaning")
+        return built
+
+    @property
+    def restoring(self) -> Transformation:
+        """Transforms of the label map back to the geometry of the source."""
+        restoring: Transformation = self._built("restoring")
+        return restoring
+
+    @cached_property
+    def segments(self) -> tuple[SegmentRule, ...]:
+        """The meaning of each label."""
+        rules: tuple[SegmentRule, ...] = self._built("segments")
+        return rules
+
+
+def _composed(options: Options) -> Composition:
+    """Compose inference.json and its overlays, to check them and to know what each file sets."""
+    base = options.bundle / "configs" / "inference.json"
+    if not base.is_file():
+        raise FileNotFoundError(
+            f"bundle: no configs/inference.json in {options.bundle}; pass the folder of a bundle"
+        )
+    try:
+        return compose([str(base), *options.config_files], files_below())
+    except ValueError as error:
+        raise ValueError(f"config_file: cannot be read: {error}") from error
+
+
+def _read(options: Options, files: Sequence[str]) -> ConfigParser:
+    """Read inference.json, its overlays and metadata.json, with the options of the command."""
+    parser = ConfigParser()
+    try:
+        parser.read_config(list(files))
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"config_file: cannot be read: {error}") from error
+    meta = Path(files[0]).with_name("metadata.json")
+    if meta.is_file():
+        parser.read_meta(str(meta))
+    parser["bundle_root"] = str(options.bundle)
+    if options.checkpoints:
+        parser["ckpt_path"] = options.checkpoints[0]  # the config reads its settings
+    if options.device:
+        parser["device"] = f"$torch.device({options.device!r})"
+    if "progress" in parser:
+        parser["progress"] = options.progress
+    return parser
+
+
+def _without_macros(parser: ConfigParser) -> dict[str, Any]:
+    """Return the config with every ``%file::id`` replaced.
+
+    Raises:
+        ValueError: for a macro whose file does not exist.
+    """
+    try:
+        parser.resolve_macro_and_relative_ids()
+    except (ValueError, OSError, KeyError) as error:
+        raise ValueError(
+            f"bundle: its configs refer to files of the repository that were not found: {error}; "
+            "run the command in the repository's root, or use the packaged bundle"
+        ) from error
+    config: dict[str, Any] = parser.get()
+    return json.loads(json.dumps(config, default=str))  # type: ignore[no-any-return]
