@@ -16,6 +16,7 @@ from custom_nets.classifier import TransferClassifier
 from custom_nets.definition import LEARNT, TRAINING_ONLY, Defined, head_of
 from custom_nets.encoders import Encoder
 from custom_nets.fcn import TransferFCN
+from custom_nets.normalisation import InputNormalisation, make_normalisation
 from custom_nets.state_dicts import refuse_non_finite
 from custom_nets.unet import TransferUNet
 from scripts.bundle.model_file import NETWORK, ModelFile, check_settings, read_model, settings_of
@@ -49,7 +50,8 @@ class StartingWeights:
             them than the file's; everything else is loaded.
         other_domain: start from a network of another domain, such as another organ: its window, its
             masking and its classes may differ and are not compared, and the last layers are fresh.
-            The network itself and its number of input channels must be the same.
+            The network itself and its number of input channels must be the same; how the input is
+            normalised is taken from the file.
 
     Source:
         Chen, Zheng, Park, Heng, Zhou, MICCAI 2016, 487-495: a network that segments natural images,
@@ -107,6 +109,8 @@ class StartingWeights:
         if self.other_domain:
             ignored = (*ignored, *self._input())
             self._log_differences(model.settings or {}, expected)
+            self._take_normalisation(model)
+            expected = settings_of(self.network, self.settings)
         check_settings(model, expected, unchecked_model=self.unchecked_model, ignoring=ignored)
         self._load_weights(model)
         if model.settings is not None and expected[NETWORK] is not None:
@@ -126,6 +130,24 @@ class StartingWeights:
         ]
         if differing:
             logger.info("other_domain: %s", "; ".join(differing))
+
+    def _take_normalisation(self, model: ModelFile) -> None:
+        """Normalise the input as the file's network does: its first layers have learnt from that.
+
+        One network may subtract the mean of its training images, the other the published one.
+        """
+        own = getattr(self.network, "normalise", None)
+        if not isinstance(own, InputNormalisation) or model.settings is None:
+            return
+        kind = (model.settings.get(NETWORK) or {}).get("normalise")
+        if kind == self.network.definition["normalise"]:
+            return
+        encoders = (each for each in self.network.modules() if isinstance(each, Encoder))
+        usual = next(encoders).normalisation
+        taken = make_normalisation(kind, usual, own.mean.shape[1])
+        self.network.normalise = taken.to(own.mean.device)
+        self.network.definition["normalise"] = kind
+        logger.info("other_domain: the input is normalised as there: %s", kind or usual)
 
     def _load_weights(self, model: ModelFile) -> None:
         fresh = self._head() if self.fresh_head else ()

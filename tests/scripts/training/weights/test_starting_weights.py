@@ -147,6 +147,19 @@ def test_network_of_another_domain_then_all_but_its_head_on_request_only(tmp_pat
     assert "lung_masking: None there, True here" in caplog.text
 
 
+@pytest.mark.parametrize(("there", "here"), [(0.25, None), (None, 0.25), ("half", 0.5)])
+def test_network_of_another_domain_then_its_input_is_normalised_as_there(tmp_path, there, here):
+    trained, other = network(normalise=there, out_channels=3), network(normalise=here)
+    path = write(tmp_path / "organs.pt", trained, ORGANS)
+    run(StartingWeights(other, path, settings=NODULES, other_domain=True))
+    image = torch.rand(1, 3, 32, 32)
+    torch.testing.assert_close(other.normalise(image), trained.normalise(image))
+    assert other.definition["normalise"] == there
+    again = network(normalise=here)
+    run(StartingWeights(again, path, settings=NODULES, other_domain=True))
+    again.load_state_dict(other.state_dict())  # as a resumed run does
+
+
 def test_network_of_another_domain_with_another_encoder_then_refused_with_both(tmp_path):
     path = write(tmp_path / "organs.pt", network("resnet34", out_channels=3), ORGANS)
     told = "encoder: the file has 'resnet34', the config has 'tiny'"
