@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from ignite.engine import Engine, Events
 from monai.data import MetaTensor
+from monai.utils import convert_to_tensor
 
 from scripts.datasets.missing_data import MissingData
 from scripts.evaluation.packed_slices import PackedArray, PackedConfidence
@@ -258,7 +259,7 @@ class CollectingHandler(ABC):
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:
-    return (tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor).detach().cpu()
+    return convert_to_tensor(tensor).detach().cpu()  # type: ignore[no-any-return]
 
 
 def _whole_numbers(tensor: torch.Tensor) -> Instances | None:

@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from ignite.engine import Engine
 from ignite.metrics import Metric
-from monai.data import DataLoader, Dataset, MetaTensor
+from monai.data import DataLoader, Dataset
+from monai.utils import convert_to_tensor
 from torch import Tensor, nn
 
 from custom_nets.state_dicts import read_content
@@ -72,7 +73,9 @@ class BestDice(Metric):
     def update(self, output: tuple[Sequence[Tensor], Sequence[Tensor]]) -> None:
         """Count the voxels of each image."""
         for probability, label in zip(*output, strict=True):
-            self._counts += counts_by_logit(_plain(probability).float().logit(), _plain(label))
+            self._counts += counts_by_logit(
+                convert_to_tensor(probability).float().logit(), convert_to_tensor(label)
+            )
 
     def compute(self) -> float:
         """Return the Dice; see :func:`best_threshold`."""
@@ -141,8 +144,9 @@ class ChosenThreshold:
         network.eval()
         counts = torch.zeros(2, BINS, dtype=torch.float64)
         for batch in DataLoader(self.dataset, batch_size=1):
-            logits = _plain(self.inferer(_plain(batch["image"]).to(self.device), network))
-            label = _plain(batch["label"])
+            image = convert_to_tensor(batch["image"]).to(self.device)
+            logits = convert_to_tensor(self.inferer(image, network))
+            label = convert_to_tensor(batch["label"])
             if logits.shape != label.shape:
                 raise ValueError(
                     f"threshold: can be chosen for networks of one logit; got "
@@ -151,7 +155,3 @@ class ChosenThreshold:
                 )
             counts += counts_by_logit(logits, label)
         return best_threshold(counts[0], counts[1])
-
-
-def _plain(tensor: Tensor) -> Tensor:
-    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from monai.data import MetaTensor
+from monai.utils import convert_to_tensor
 from torch import nn
 
 from scripts.transforms.partial_labels import UNKNOWN_VOXEL
@@ -77,8 +77,8 @@ class MarginalCrossEntropy(nn.Module):
                 f"candidates: must have the shape of the logits {tuple(logits.shape)}, got "
                 f"{tuple(candidates.shape)}; labels go through CandidateClassesd"
             )
-        chosen = _plain(candidates).bool()
-        scores = _plain(logits).float()
+        chosen = convert_to_tensor(candidates).bool()
+        scores: torch.Tensor = convert_to_tensor(logits).float()
         candidate_scores = scores.masked_fill(~chosen, -torch.inf).logsumexp(dim=1)
         loss = scores.logsumexp(dim=1) - candidate_scores
         weights = self._voxel_weights(chosen, loss)
@@ -131,8 +131,8 @@ class MarginalDice(nn.Module):
                 f"candidates: must have the shape of the logits {tuple(logits.shape)}, got "
                 f"{tuple(candidates.shape)}; labels go through CandidateClassesd"
             )
-        chosen = _plain(candidates).flatten(2).float()
-        probable = _plain(logits).float().flatten(2).softmax(dim=1)
+        chosen: torch.Tensor = convert_to_tensor(candidates).flatten(2).float()
+        probable: torch.Tensor = convert_to_tensor(logits).float().flatten(2).softmax(dim=1)
         nothing = chosen.amin(dim=1, keepdim=True) > 0
         nothing &= ~nothing.all(dim=2, keepdim=True)  # an image without any organ outlined
         chosen, probable = chosen.masked_fill(nothing, 0), probable.masked_fill(nothing, 0)
@@ -178,9 +178,9 @@ class KnownVoxels(nn.Module):
 
     def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the loss of (B, 1, ...) logits and labels: 1, 0, or ``UNKNOWN_VOXEL``."""
-        plain = _plain(labels)
+        plain = convert_to_tensor(labels)
         unknown = plain == UNKNOWN_VOXEL
-        scores = _plain(logits).masked_fill(unknown, SURELY_NOT)
+        scores = convert_to_tensor(logits).masked_fill(unknown, SURELY_NOT)
         value: torch.Tensor = self.loss(scores, plain.masked_fill(unknown, 0))
         return value
 
@@ -235,8 +235,8 @@ class SensitivityRatio(nn.Module):
                 f"labels: must have the shape of the logits {tuple(logits.shape)}, got "
                 f"{tuple(labels.shape)}"
             )
-        scores = _plain(logits)
-        lesion = _plain(labels).to(scores)
+        scores: torch.Tensor = convert_to_tensor(logits)
+        lesion = convert_to_tensor(labels).to(scores)
         error = (lesion - scores.sigmoid()).square()
         missed = (lesion * error).sum() / lesion.sum().clamp_min(1)
         other = 1 - lesion
@@ -278,7 +278,3 @@ class SumOfLosses(nn.Module):
         """Add the losses of (B, C, ...) logits and labels."""
         pairs = zip(self.weights, self.losses, strict=True)
         return torch.stack([weight * loss(logits, labels) for weight, loss in pairs]).sum()
-
-
-def _plain(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor

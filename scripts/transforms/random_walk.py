@@ -15,6 +15,7 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
+from monai.utils import convert_to_tensor
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -145,7 +146,7 @@ class RandomWalkd(MapTransform):
         result = dict(data)
         for key in self.key_iterator(result):
             scores = result[key]
-            refined = self._refined(_plain(scores), data)
+            refined = self._refined(convert_to_tensor(scores), data)
             if isinstance(scores, MetaTensor):
                 history = scores.applied_operations
                 refined = MetaTensor(refined, meta=scores.meta, applied_operations=history)
@@ -181,7 +182,7 @@ class RandomWalkd(MapTransform):
                 f"{self.channel}"
             )
         lengths = np.linalg.norm(np.asarray(image.affine.cpu(), float)[:3, :3], axis=0)
-        plain = _plain(image)[self.channel].float().cpu().numpy()
+        plain = convert_to_tensor(image)[self.channel].float().cpu().numpy()
         return plain, tuple(lengths[: len(shape)].tolist())
 
 
@@ -247,7 +248,3 @@ def _check_number(name: str, value: object, rule: str, allowed: Callable[[float]
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not np.isfinite(value) or not allowed(value):  # type: ignore[call-overload,arg-type]
         raise ValueError(f"random_walk: {name} must be a number {rule}, got {value!r}")
-
-
-def _plain(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor

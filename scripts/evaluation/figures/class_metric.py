@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from ignite.metrics import Metric
 from ignite.metrics.metric import reinit__is_reduced, sync_all_reduce
-from monai.data import MetaTensor
 from monai.handlers import from_engine
+from monai.utils import convert_to_tensor
 
 from scripts.evaluation.figures.classes import class_confusion, confusion_matrix, pixel_accuracy
 from scripts.transforms.partial_labels import known_classes
@@ -69,9 +69,9 @@ class ClassFigure(Metric):
     def update(self, output: Pairs) -> None:
         """Count the voxels of some images."""
         for prediction, candidates in zip(*output, strict=True):
-            known = known_classes(_plain(candidates))
+            known = known_classes(convert_to_tensor(candidates))
             # background is the first of several candidates
-            annotation = _plain(candidates).to(torch.uint8).max(dim=0).indices
+            annotation = convert_to_tensor(candidates).to(torch.uint8).max(dim=0).indices
             matrix = confusion_matrix(
                 self._class_values(prediction), annotation.cpu().numpy(), known.tolist()
             )
@@ -80,7 +80,7 @@ class ClassFigure(Metric):
 
     def _class_values(self, prediction: torch.Tensor) -> np.ndarray[Any, np.dtype[np.int64]]:
         """Reduce (C, ...) logits or (1, ...) values to the values (...)."""
-        plain = _plain(prediction).detach()
+        plain = convert_to_tensor(prediction).detach()
         if len(plain) not in (1, len(self.class_names)):
             raise ValueError(
                 f"pred: must have 1 or {len(self.class_names)} channels, got {len(plain)}"
@@ -98,10 +98,6 @@ class ClassFigure(Metric):
         known = [value for value in self.values if self._known[value] > 0]
         figures = [getattr(class_confusion(matrix, value), self.figure) for value in known]
         return float(np.mean(figures)) if figures else float("nan")
-
-
-def _plain(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor
 
 
 def class_metrics(class_names: Sequence[str]) -> dict[str, ClassFigure]:
