@@ -236,8 +236,8 @@ class SensitivityRatio(nn.Module):
                 f"{tuple(labels.shape)}"
             )
         scores: torch.Tensor = convert_to_tensor(logits)
-        lesion = convert_to_tensor(labels).to(scores)
-        error = (lesion - scores.sigmoid()).square()
+        lesion: torch.Tensor = convert_to_tensor(labels).to(scores)
+        error: torch.Tensor = (lesion - scores.sigmoid()).square()
         missed = (lesion * error).sum() / lesion.sum().clamp_min(1)
         other = 1 - lesion
         false = (other * error).sum() / other.sum().clamp_min(1)
