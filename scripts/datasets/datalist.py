@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +168,37 @@ def with_files_of(
     if CONTEXT in entry:
         resolved[CONTEXT] = [str(folder / file) for file in entry[CONTEXT]]
     return {**entry, **resolved}
+
+
+def lists_of(content: Mapping[str, Any]) -> Iterator[tuple[str, str, Sequence[Mapping[str, Any]]]]:
+    """Yield the lists of a datalist: prefix (empty or ``volumes/``), partition, entries."""
+    for prefix, lists in (("", content), ("volumes/", content.get("volumes", {}))):
+        for partition in PARTITIONS:
+            if partition in lists:
+                yield prefix, partition, lists[partition]
+
+
+def with_lists(
+    content: Mapping[str, Any], lists: Mapping[tuple[str, str], Sequence[Mapping[str, Any]]]
+) -> dict[str, Any]:
+    """Return a datalist with some of its lists replaced: (prefix, partition) -> entries."""
+    result = dict(content)
+    if "volumes" in content:
+        result["volumes"] = dict(content["volumes"])
+    for (prefix, partition), entries in lists.items():
+        (result["volumes"] if prefix else result)[partition] = list(entries)
+    return result
+
+
+def absolute(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the datalist of a folder with absolute paths, so that it can be written elsewhere."""
+    return with_lists(
+        content,
+        {
+            (prefix, partition): [with_files_of(folder, entry) for entry in entries]
+            for prefix, partition, entries in lists_of(content)
+        },
+    )
 
 
 def files_of(entry: Mapping[str, Any], keys: Sequence[str] = ARRAYS) -> list[str]:

@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scripts.bundle.recipe import Recipe
-from scripts.datasets.datalist import read_datalist
+from scripts.datasets.datalist import absolute, read_datalist
 from scripts.datasets.stored_slices import CONTEXT
-from scripts.retraining.context.fold_networks import absolute
 from scripts.retraining.context.rounds import DATALIST, Round, run_round
 from scripts.storage.files import write_json
 from scripts.storage.locks import claimed

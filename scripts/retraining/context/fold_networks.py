@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -13,8 +13,7 @@ from scripts.bundle.config_files import files_below
 from scripts.bundle.recipe import Recipe
 from scripts.bundle.record import sha256_of
 from scripts.bundle.training_scans import case_id
-from scripts.datasets.datalist import with_files_of
-from scripts.datasets.shares import PARTITIONS
+from scripts.datasets.datalist import lists_of, with_lists
 from scripts.study.workshop import Task
 
 Entry = Mapping[str, Any]
@@ -45,37 +44,6 @@ class FoldNetwork:
 def patient_of(entry: Entry) -> str:
     """Return the patient of a sample; a scan without one counts as a patient."""
     return str(entry.get("patient_id", case_id(entry)))
-
-
-def lists_of(content: Content) -> Iterator[tuple[str, str, Sequence[Entry]]]:
-    """Yield the lists of a datalist: prefix (empty or ``volumes/``), partition, entries."""
-    for prefix, lists in (("", content), ("volumes/", content.get("volumes", {}))):
-        for partition in PARTITIONS:
-            if partition in lists:
-                yield prefix, partition, lists[partition]
-
-
-def with_lists(
-    content: Content, lists: Mapping[tuple[str, str], Sequence[Entry]]
-) -> dict[str, Any]:
-    """Return a datalist with some of its lists replaced: (prefix, partition) -> entries."""
-    result = dict(content)
-    if "volumes" in content:
-        result["volumes"] = dict(content["volumes"])
-    for (prefix, partition), entries in lists.items():
-        (result["volumes"] if prefix else result)[partition] = list(entries)
-    return result
-
-
-def absolute(content: Content, folder: Path) -> dict[str, Any]:
-    """Return the datalist of a folder with absolute paths, so that it can be written elsewhere."""
-    return with_lists(
-        content,
-        {
-            (prefix, partition): [with_files_of(folder, entry) for entry in entries]
-            for prefix, partition, entries in lists_of(content)
-        },
-    )
 
 
 def assign_folds(patients: Collection[str], count: int, *, seed: int) -> list[frozenset[str]]:

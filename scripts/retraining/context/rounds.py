@@ -11,15 +11,14 @@ from tqdm import tqdm
 
 from scripts.bundle.recipe import Recipe
 from scripts.bundle.training_scans import case_id
+from scripts.datasets.datalist import lists_of, with_lists
 from scripts.datasets.stored_slices import CONTEXT
 from scripts.retraining.context.fold_networks import (
     Content,
     Entry,
     FoldNetwork,
     fold_networks,
-    lists_of,
     training_task,
-    with_lists,
 )
 from scripts.retraining.context.probability_maps import MapWriter
 from scripts.storage.files import write_json

@@ -3,9 +3,8 @@ import json
 import pytest
 
 from scripts.bundle.recipe import Recipe
-from scripts.datasets.datalist import load_datalist, read_datalist
+from scripts.datasets.datalist import absolute, load_datalist, read_datalist
 from scripts.retraining.context.fold_networks import (
-    absolute,
     assign_folds,
     fold_networks,
     patient_of,

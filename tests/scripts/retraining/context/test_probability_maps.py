@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 
 from scripts.bundle.recipe import Recipe
-from scripts.datasets.datalist import load_datalist, read_datalist
+from scripts.datasets.datalist import absolute, load_datalist, read_datalist
 from scripts.datasets.stored_slices import LoadSlicesd
-from scripts.retraining.context.fold_networks import absolute
 from scripts.retraining.context.probability_maps import MapWriter
 from scripts.volumes.grids import difference_of_grids, stored_grid
 from tests.scripts.retraining.patients import (

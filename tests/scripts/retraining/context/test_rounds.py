@@ -6,8 +6,8 @@ from scipy.special import logit
 
 from scripts.bundle.model_file import read_model
 from scripts.bundle.training_scans import TrainingScans
-from scripts.datasets.datalist import read_datalist
-from scripts.retraining.context.fold_networks import absolute, patient_of
+from scripts.datasets.datalist import absolute, read_datalist
+from scripts.retraining.context.fold_networks import patient_of
 from scripts.retraining.context.rounds import Round, run_round
 from scripts.study.processes import Outcome
 from scripts.study.workshop import Workshop
