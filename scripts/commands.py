@@ -58,6 +58,10 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "scripts.preparation.domain_lists:join_domains",
         "join prepared data sets for one network with a head for each",
     ),
+    ("shuffle_labels",): Command(
+        "scripts.preparation.shuffled_labels:shuffle_labels",
+        "give training images the labels of other patients: a control, which must fail",
+    ),
     ("run",): Command(
         "scripts.audit.run:run_bundle",
         "run a workflow of a bundle with MONAI, after checking the overrides",

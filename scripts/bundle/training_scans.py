@@ -27,6 +27,14 @@ SLICE_FACTOR = 2.5
 Spacing = tuple[float, float]
 """Distance of the pixels and of the slices in mm."""
 
+SHUFFLED = "shuffled"
+"""Kind of labels of a control: training images have the labels of other patients."""
+
+CONTROL = (
+    "the network is a control: it was trained on the labels of other patients, and its results say "
+    "what position alone gives"
+)
+
 
 @dataclass(frozen=True)
 class TrainingScans:
@@ -77,6 +85,11 @@ class TrainingScans:
             salt=str(data.get("salt", "")),
             labels=tuple(data.get("labels", ())),
         )
+
+    @property
+    def is_control(self) -> bool:
+        """Whether the network was trained on labels of other patients, and must fail."""
+        return SHUFFLED in self.labels
 
     def completed(self, datalist: Mapping[str, Any]) -> TrainingScans:
         """Fill in validation and test of a file that lacks them, from the datalist of its training.

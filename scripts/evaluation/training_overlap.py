@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scripts.bundle.training_scans import TrainingScans, case_id, ids_of, spacings_of
+from scripts.bundle.training_scans import CONTROL, TrainingScans, case_id, ids_of, spacings_of
 from scripts.evaluation.collection import Case
 
 
@@ -81,7 +81,9 @@ def doubts_of(scans: TrainingScans, cases: Sequence[Case]) -> list[str]:
     warnings = scans.spacing_warnings(spacings_of(cases))
     kinds = {str(case["label_kind"]) for case in cases if "label_kind" in case}
     others = sorted(kinds - set(scans.labels)) if scans.labels else []
-    if others:
+    if scans.is_control:
+        warnings.append(CONTROL)
+    elif others:
         warnings.append(
             f"labels of kind {', '.join(others)}: the network was trained on "
             f"{', '.join(scans.labels)}"

@@ -16,6 +16,7 @@ from torch import nn
 
 from scripts.bundle.config_files import Config, files_below, read_config
 from scripts.bundle.model_file import NETWORK, ModelFile, read_model, trained_settings
+from scripts.bundle.training_scans import TrainingScans
 from scripts.packaging.configs import ADDITION, as_json, packaged_configs, settled
 from scripts.packaging.documents import large_files, overlay_names, readme
 from scripts.packaging.exports import export_all
@@ -191,6 +192,11 @@ def assemble(
     """Compute the content of a package, before anything is written."""
     root = Path.cwd()
     model = read_model(ckpt_path)
+    if TrainingScans.of(model).is_control:
+        raise ValueError(
+            f"ckpt_path: {ckpt_path} is a control, trained on shuffled labels, and must not be "
+            "used; give a network that was trained on its own labels"
+        )
     settings = trained_settings(ckpt_path, folder / "configs" / "train.json")
     configs = {
         name: config if name == ADDITION else settled(config, settings)

@@ -9,7 +9,7 @@ from pathlib import PurePath
 import numpy as np
 from scipy import ndimage
 
-from scripts.bundle.training_scans import TrainingScans
+from scripts.bundle.training_scans import CONTROL, TrainingScans
 from scripts.prediction.inventory import Source
 from scripts.prediction.measures.axial_view import axial_view
 from scripts.prediction.result import Prediction, Segment
@@ -60,6 +60,8 @@ def doubts(
     warnings = []
     for scans in trained_on:
         warnings += scans.spacing_warnings([(max(pixels), distance)])
+        if scans.is_control:
+            warnings.append(CONTROL)
         if scans.includes(names):
             warnings.append(
                 "the network was trained on this scan: the result says nothing about other scans"

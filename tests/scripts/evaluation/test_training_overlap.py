@@ -2,8 +2,8 @@
 
 import pytest
 
-from scripts.bundle.training_scans import TrainingScans, hashed_case
-from scripts.evaluation.training_overlap import TrainingOverlap
+from scripts.bundle.training_scans import CONTROL, TrainingScans, hashed_case
+from scripts.evaluation.training_overlap import TrainingOverlap, doubts_of
 
 CASES = [{"series_uid": name, "slice": number} for name in "abc" for number in (1, 2)]
 
@@ -52,3 +52,9 @@ def test_other_cases_than_the_test_set_then_remarked_on(test, words):
     remarks = overlap.remarks("volumes/test")
     assert len(remarks) == len(words)
     assert all(word in remark for word, remark in zip(words, remarks, strict=True))
+
+
+def test_network_that_learnt_labels_of_other_patients_then_called_a_control():
+    cases = [{**case, "label_kind": "masks"} for case in CASES]
+    assert doubts_of(TrainingScans(labels=("shuffled",)), cases) == [CONTROL]
+    assert doubts_of(TrainingScans(labels=("masks",)), cases) == []

@@ -104,6 +104,15 @@ def test_weights_without_settings_then_refused_unless_accepted_unchecked(pack, t
         pack(ckpt_path=tmp_path / "theirs.pt")
 
 
+def test_control_with_shuffled_labels_then_refused(pack, tmp_path, checkpoint):
+    content = torch.load(checkpoint, weights_only=True)
+    content["data"] = {**content.get("data", {}), "labels": ["shuffled"]}
+    torch.save(content, tmp_path / "control.pt")
+    with pytest.raises(ValueError, match="is a control, trained on shuffled labels"):
+        pack("control.zip", ckpt_path=tmp_path / "control.pt")
+    assert not (tmp_path / "control.zip").exists()
+
+
 def test_weights_then_alone_and_loadable_without_code(bundle, checkpoint):
     packaged = torch.load(bundle / "models" / "model.pt", weights_only=True)
     trained = torch.load(checkpoint, weights_only=True)["model"]
