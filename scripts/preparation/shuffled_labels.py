@@ -42,10 +42,10 @@ def shuffle_labels(datalist: str, output: str, *, seed: int = 0) -> None:
     """Write a prepared data set whose training and validation images have other patients' labels.
 
     For a control: a network that is trained on it must fail on the test partition, whose labels
-    stay as they are. Each patient gets the labels of one other patient of training or validation. Where
-    sizes differ, the label is stretched to its new image. Images are not copied. The labels are
-    named ``shuffled``; evaluation warns of a network that was trained on them, and ``package`` and
-    ``release`` refuse it.
+    stay as they are. Each patient gets the labels of one other patient of training or validation.
+    Where sizes differ, the label is stretched to its new image. Images are not copied. The labels
+    are named ``shuffled``; evaluation warns of a network that was trained on them, and ``package``
+    and ``release`` refuse it.
 
     Args:
         datalist: datalist.json of ``prepare``: slices, and whole volumes if there are any.
