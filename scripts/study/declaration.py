@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from custom_nets.encoders import ENCODERS
 from scripts.preparation.splits import FOLD_SPLITS
 from scripts.storage.files import read_json
 from scripts.storage.options import check_whole
@@ -163,29 +164,48 @@ def read_study(
     return _study(content, file.stem, small=small)
 
 
-def with_weights(study: Study, file: str) -> Study:
-    """Return a study whose methods with the weights ``imagenet`` read them from a file.
+def with_weights(study: Study, given: str) -> Study:
+    """Return a study whose methods with the weights ``imagenet`` read them from files.
+
+    Args:
+        study: the study.
+        given: a file, if all these methods have one encoder; or encoder=file, separated by commas:
+            methods with other encoders keep the published weights.
 
     Raises:
-        FileNotFoundError: when the file does not exist.
-        ValueError: when no method has these weights, or several encoders do.
+        FileNotFoundError: when a file does not exist.
+        ValueError: when no method has these weights, or of which encoder a file is is not said.
     """
-    if not Path(file).is_file():
-        raise FileNotFoundError(f"imagenet_weights: no file {file}")
     encoders = sorted({str(m.encoder) for m in study.methods if m.weights == IMAGENET})
-    if len(encoders) != 1:
-        raise ValueError(
-            "imagenet_weights: one file serves the methods of one encoder with the weights "
-            f"{IMAGENET}; {study.name} has those of {', '.join(encoders) or 'none'}"
-        )
-    path = str(Path(file).resolve())
+    files = _weight_files(given, encoders, study.name)
     return replace(
         study,
         methods=tuple(
-            replace(method, weights=path) if method.weights == IMAGENET else method
+            replace(method, weights=files[str(method.encoder)])
+            if method.weights == IMAGENET and method.encoder in files
+            else method
             for method in study.methods
         ),
     )
+
+
+def _weight_files(given: str, encoders: Sequence[str], study: str) -> dict[str, str]:
+    """Return encoder -> absolute path."""
+    pairs = [word.partition("=") for word in given.split(",")]
+    named_files = all(equals and name in ENCODERS for name, equals, _ in pairs)
+    files = (
+        {name: path for name, _, path in pairs} if named_files else dict.fromkeys(encoders, given)
+    )
+    for path in files.values() or [given]:
+        if not Path(path).is_file():
+            raise FileNotFoundError(f"imagenet_weights: no file {path}")
+    if set(files) - set(encoders) or not files or (not named_files and len(files) > 1):
+        raise ValueError(
+            f"imagenet_weights: the methods of {study} with the weights {IMAGENET} have the "
+            f"encoders {', '.join(encoders) or 'none'}; give encoder=FILE for some of these, "
+            f"separated by commas, got {given}"
+        )
+    return {name: str(Path(path).resolve()) for name, path in files.items()}
 
 
 def with_methods(study: Study, names: Sequence[str]) -> Study:

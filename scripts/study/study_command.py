@@ -52,7 +52,8 @@ def study(
         pretraining_data: the source, or a prepared folder, of a pretraining with separate data;
             phantoms by default.
         imagenet_weights: file of ImageNet weights for methods with the weights imagenet, instead of
-            downloading those of torchvision.
+            downloading those of torchvision; if they have several encoders, encoder=FILE for some
+            of them, separated by commas.
         test_source: folder of further scans of other patients, in the layout of the data set: all
             of them are the test set of every row, in place of the study's own. Of a study with
             test folds only the first is trained.

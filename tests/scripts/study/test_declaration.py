@@ -91,7 +91,10 @@ def test_shipped_study_then_can_be_read(name):
 def test_small_form_of_a_shipped_study_then_takes_minutes(name):
     study = read_study(f"configs/studies/{name}.json", small=True)
     assert len(study.seeds) <= 2
-    assert study.data["phantoms"]["size"] <= 128
+    if study.bundle.phantom_options is None:  # real data only: one draw
+        assert len(study.seeds) * len(study.folds) == 1
+    else:
+        assert study.data["phantoms"]["size"] <= 128
 
 
 def test_file_of_imagenet_weights_then_read_by_the_methods_that_start_from_them(tmp_path):
@@ -104,8 +107,23 @@ def test_file_of_imagenet_weights_then_read_by_the_methods_that_start_from_them(
         with_weights(study, str(tmp_path / "other.pth"))
     both = [{**NETWORK, "encoder": ["resnet34", "vgg16"], "weights": "imagenet"}]
     several = read_study(write_study(tmp_path, methods=both, reference="resnet34"))
-    with pytest.raises(ValueError, match="has those of resnet34, vgg16"):
+    with pytest.raises(ValueError, match="have the encoders resnet34, vgg16; give encoder=FILE"):
         with_weights(several, str(file))
+
+
+def test_files_of_imagenet_weights_when_each_names_its_encoder_then_others_keep_the_published(
+    tmp_path,
+):
+    file = tmp_path / "weights.pth"
+    file.write_bytes(b"1")
+    encoders = [{**NETWORK, "encoder": ["resnet34", "vgg16"], "weights": "imagenet"}]
+    study = read_study(write_study(tmp_path, methods=encoders, reference="resnet34"))
+    chosen = with_weights(study, f"vgg16={file}")
+    assert [m.weights for m in chosen.methods] == ["imagenet", str(file)]
+    both = with_weights(study, f"vgg16={file},resnet34={file}")
+    assert [m.weights for m in both.methods] == [str(file)] * 2
+    with pytest.raises(ValueError, match="have the encoders resnet34, vgg16; .* got densenet121="):
+        with_weights(study, f"densenet121={file}")
 
 
 def test_study_without_data_then_refused_unless_the_command_names_them(tmp_path):
