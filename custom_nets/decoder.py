@@ -10,6 +10,7 @@ import torch
 from monai.networks.layers.factories import Norm
 from torch import Tensor, nn
 
+from custom_nets.bilinear import BilinearDoubling
 from custom_nets.freezing import FreezableBatchNorm2d
 
 NORMS = ("batch", "instance", "group", "none")
@@ -38,7 +39,11 @@ class UpStep(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Up steps from the deepest map to full resolution, and a 1x1 convolution to logits."""
+    """Up steps from the deepest map to full resolution, and a 1x1 convolution to logits.
+
+    With ``stride`` 2 the last step is left out: logits of half the resolution are doubled by a
+    learned upsampling that starts as bilinear interpolation.
+    """
 
     def __init__(
         self,
@@ -48,16 +53,21 @@ class Decoder(nn.Module):
         *,
         widths: Sequence[int] | None = None,
         norm: str = "batch",
+        stride: int = 1,
     ) -> None:
         """Build one up step for each of ``skip_channels``, deepest first; 0 means no skip.
 
-        ``widths`` are the channels of the steps; None halves the channels at each.
+        ``widths`` are the channels of the steps; None halves the channels at each. ``stride`` is 1,
+        or 2 for one step less.
 
         Raises:
-            ValueError: the norm is unknown, widths and steps differ in number, or there is no
-                output.
+            ValueError: the norm or the stride is unknown, widths and steps differ in number, or
+                there is no output.
         """
         super().__init__()
+        if stride not in (1, 2):
+            raise ValueError(f"decoder_stride must be 1 or 2; got {stride!r}; choose one of them")
+        skip_channels = skip_channels[: len(skip_channels) + 1 - stride]
         steps = len(skip_channels)
         if widths is None:
             widths = [in_channels // 2**step for step in range(1, steps + 1)]
@@ -74,6 +84,7 @@ class Decoder(nn.Module):
             for before, width, skip in zip(ins, widths, skip_channels, strict=True)
         )
         self.head = nn.Conv2d(widths[-1], out_channels, 1)
+        self.doubling = BilinearDoubling(out_channels) if stride == 2 else nn.Identity()
 
     def forward(self, deepest: Tensor, skips: list[Tensor]) -> Tensor:
         """Map the deepest map and the skips, fine to coarse, to (B, out_channels, H, W)."""
@@ -81,7 +92,7 @@ class Decoder(nn.Module):
         for index, step in enumerate(self.steps):
             skip = skips[-1 - index] if index < len(skips) else None
             x = step(x, skip)
-        logits: Tensor = self.head(x)
+        logits: Tensor = self.doubling(self.head(x))
         return logits
 
 

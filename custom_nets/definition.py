@@ -84,6 +84,9 @@ def network_differences(
 ) -> list[str]:
     """List the differing arguments of two networks, except those for the source of the weights.
 
+    An argument that a definition lacks, as in a file from before the argument existed, has its
+    default.
+
     Args:
         stored: definition in a file.
         asked: definition of a config.
@@ -97,8 +100,10 @@ def network_differences(
     if stored.get(TARGET) != asked.get(TARGET):
         return [unequal(f"{where}::{TARGET}", stored.get(TARGET), asked.get(TARGET))]
     differences: list[str] = []
+    usual = _defaults(str(asked.get(TARGET)))
     for name in {**stored, **asked}:
-        pair, title = (stored.get(name), asked.get(name)), f"{where}::{name}"
+        values = ({**usual, **definition}.get(name) for definition in (stored, asked))
+        pair, title = tuple(values), f"{where}::{name}"
         numbers = all(isinstance(value, (int, float)) for value in pair)
         ignored = name in ignoring and (name not in LEARNT or numbers)
         if name in SOURCES or ignored or pair[0] == pair[1]:
@@ -108,6 +113,17 @@ def network_differences(
         else:
             differences.append(unequal(title, *pair))
     return differences
+
+
+def _defaults(target: str) -> dict[str, Any]:
+    """Return the defaults of a network's arguments; none for a class that is not trusted."""
+    cls = _class(target) if TRUSTED.fullmatch(target) else None
+    parameters = {} if cls is None else inspect.signature(cls).parameters
+    return {
+        name: parameter.default
+        for name, parameter in parameters.items()
+        if parameter.default is not inspect.Parameter.empty
+    }
 
 
 def unequal(name: str, stored: Any, asked: Any) -> str:

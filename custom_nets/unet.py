@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -21,7 +22,8 @@ class TransferUNet(Freezable):
     The encoder's deepest map (1/32) is upsampled in five steps: a transposed convolution doubles
     its size and halves its channels, the encoder block of that size is concatenated, and two 3x3
     convolutions follow. Only VGG-16 has a block at full resolution; for the others the last step
-    has no skip.
+    has no skip. With ``decoder_stride`` 2 the last step, the most expensive one, is replaced by a
+    learned upsampling of the logits.
     Parts for freezing are the encoder's blocks and "decoder".
 
     >>> import torch
@@ -40,6 +42,7 @@ class TransferUNet(Freezable):
         norm: str = "batch",
         decoder_channels: Sequence[int] | None = None,
         normalise: str | float | None = None,
+        decoder_stride: int = 1,
     ) -> None:
         """Build the network.
 
@@ -49,10 +52,13 @@ class TransferUNet(Freezable):
             out_channels: maps of logits.
             weights: "none", "imagenet", "coco", a file or a URL: `custom_nets.encoders.weights`.
             norm: of the decoder: "batch", "instance", "group" or "none".
-            decoder_channels: widths of the five up steps, deepest first; None halves at each.
+            decoder_channels: widths of the five up steps (four with ``decoder_stride`` 2), deepest
+                first; None halves at each.
             normalise: mean and std that turn [0, 1] into what the encoder expects: "imagenet",
                 "half" (0.5 and 0.5), "none", or the mean of the training images as a number; None
                 takes what the published weights expect: `custom_nets.normalisation`.
+            decoder_stride: 1, or 2 for a decoder of four steps that ends at half the resolution;
+                its logits are doubled by a learned upsampling.
 
         Raises:
             ValueError: an option is not among those named here.
@@ -63,9 +69,8 @@ class TransferUNet(Freezable):
         channels, self.in_channels = self.encoder.block_channels, in_channels
         self.pools_deepest = self.encoder.block_strides[-1] < STRIDE
         skips = channels[::-1] if self.pools_deepest else (*channels[-2::-1], 0)
-        self.decoder = Decoder(
-            channels[-1], skips, out_channels, widths=decoder_channels, norm=norm
-        )
+        shape: dict[str, Any] = {"widths": decoder_channels, "norm": norm, "stride": decoder_stride}
+        self.decoder = Decoder(channels[-1], skips, out_channels, **shape)
         initialise(self.decoder)
         parts = prefix_parts(self.encoder.parts, "encoder")
         self.name_parts({**parts, DECODER: {DECODER: ["decoder"]}})

@@ -41,6 +41,21 @@ def test_decoder_then_each_step_takes_the_skip_of_its_size():
     assert logits.shape == (1, 2, 32, 48)
 
 
+def test_decoder_that_ends_at_half_resolution_then_starts_as_bilinear_interpolation_of_its_logits():
+    torch.manual_seed(0)
+    decoder = Decoder(8, [6, 5, 3], 2, widths=[4, 3], stride=2).eval()
+    assert [step.up.out_channels for step in decoder.steps] == [4, 3]
+    skips = [torch.rand(1, 3, 32, 48), torch.rand(1, 5, 16, 24), torch.rand(1, 6, 8, 12)]
+    halves = []
+    decoder.head.register_forward_hook(lambda _module, _args, logits: halves.append(logits))
+    with torch.no_grad():
+        logits = decoder(torch.rand(1, 8, 4, 6), skips)
+    assert halves[0].shape == (1, 2, 16, 24)
+    expected = F.interpolate(halves[0], scale_factor=2, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(logits, expected)
+    assert decoder.doubling.weight.requires_grad
+
+
 def test_widths_when_not_given_then_halve_at_each_step():
     steps = Decoder(64, [1, 1, 0], 1).steps
     assert [step.up.out_channels for step in steps] == [32, 16, 8]
@@ -52,9 +67,10 @@ def test_widths_when_not_given_then_halve_at_each_step():
         ({"widths": [4]}, r"decoder_channels must be 2 positive widths, .* got \[4\]"),
         ({"widths": [4, 0]}, r"decoder_channels must be 2 positive widths, .* got \[4, 0\]"),
         ({"out_channels": 0}, "out_channels must be at least 1; got 0"),
+        ({"stride": 4}, "decoder_stride must be 1 or 2; got 4"),
         ({"norm": "layer"}, "norm must be one of batch, instance, group, none; got 'layer'"),
     ],
-    ids=["too few widths", "width of 0", "no output", "unknown norm"],
+    ids=["too few widths", "width of 0", "no output", "stride of 4", "unknown norm"],
 )
 def test_decoder_when_arguments_make_no_network_then_refused(arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -7,13 +7,14 @@ from torch import nn
 
 from custom_nets.classifier import TransferClassifier
 from custom_nets.cross_modal import CrossModalUNet
-from custom_nets.definition import build_network, head_of
+from custom_nets.definition import build_network, head_of, network_differences
 from custom_nets.fcn import TransferFCN
 from custom_nets.plain import PlainNetwork
 from custom_nets.unet import TransferUNet
 
 WIDTHS = (4, 4, 4, 4, 4)
 NETWORKS = {
+    "fast unet": lambda tiny: TransferUNet(tiny, decoder_channels=WIDTHS[1:], decoder_stride=2),
     "unet": lambda tiny: TransferUNet(tiny, norm="group", decoder_channels=WIDTHS, normalise=0.3),
     "fcn": lambda tiny: TransferFCN(tiny, stride=4, out_channels=3),
     "fcn with fully connected": lambda tiny: TransferFCN(tiny, width=8, fully_connected="fresh"),
@@ -101,3 +102,13 @@ def test_head_then_the_last_layers_only(tiny, name):
     head = head_of(network)
     assert 0 < len(head) < len(network.state_dict()) / 2
     assert all(name.startswith(("decoder", "score", "network.final")) for name in head)
+
+
+def test_argument_that_an_older_file_lacks_then_its_default(tiny):
+    network = TransferUNet(tiny, decoder_channels=WIDTHS)
+    older = {k: v for k, v in network.definition.items() if k != "decoder_stride"}
+    assert network_differences(older, network.definition) == []
+    assert network_differences(network.definition, older) == []
+    other = {**network.definition, "decoder_stride": 2}
+    told = ["network_def::decoder_stride: the file has 1, the config has 2"]
+    assert network_differences(older, other) == told

@@ -50,6 +50,24 @@ def test_bsft_stages_move_only_what_they_release(encoder: str) -> None:
     assert shares == {**frozen, "block5": 1, "decoder": 1}
 
 
+@pytest.mark.parametrize(("encoder", "joined"), [("vgg16", 512), ("resnet34", 256)])
+def test_network_that_ends_at_half_resolution_then_its_last_step_is_left_out(encoder, joined):
+    network = build(encoder, decoder_channels=None, decoder_stride=2, out_channels=2)
+    whole = build(encoder, decoder_channels=None, out_channels=2)
+    assert [step.up.out_channels for step in network.decoder.steps] == [256, 128, 64, 32]
+    assert network.decoder.steps[0].convolutions[0].in_channels == 256 + joined
+    own, usual = (sum(p.numel() for p in net.parameters()) for net in (network, whole))
+    last = whole.decoder.steps[-1]
+    # its doubling has 2 x 2 kernels of 4 x 4; its head sees 32 maps instead of 16, for 2 classes
+    assert usual - own == sum(p.numel() for p in last.parameters()) - 2 * 2 * 16 - 2 * 16
+    with torch.no_grad():
+        assert network(torch.rand(1, 3, 45, 70)).shape == (1, 2, 45, 70)
+    network.set_trainable(["decoder"])
+    before = snapshot(network)
+    train(network, [torch.rand(2, 3, 64, 64) for _ in range(2)])
+    assert moved_shares(network, before)["decoder"] == 1
+
+
 @pytest.mark.parametrize(
     ("encoder", "widths", "joined"),
     [
@@ -115,7 +133,7 @@ def test_padding_by_repetition_keeps_what_is_inside(tiny: str) -> None:
 )
 def test_the_decoder_s_norm_is_the_one_chosen(tiny: str, norm: str, kind: type[nn.Module]) -> None:
     network = build(tiny, norm=norm)
-    found = [m for m in network.decoder.modules() if isinstance(m, kind)]
+    found = [m for m in network.decoder.steps.modules() if isinstance(m, kind)]
     assert len(found) == 10
     network.set_trainable(["decoder"])
     before = snapshot(network)
