@@ -19,6 +19,7 @@ from fire.helptext import HelpText
 from fire.trace import FireTrace
 
 from scripts.commands import COMMANDS, sketch, written
+from scripts.storage.late_imports import late_imports
 from scripts.storage.options import read_truth
 from scripts.storage.reasons import first_cause, reason_of
 
@@ -158,7 +159,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     refuse_unknown_options(sketched, options)
     try:
-        command = sketched if words[0] == "prepare" else resolve(COMMANDS[words].target)
+        with late_imports():
+            command = sketched if words[0] == "prepare" else resolve(COMMANDS[words].target)
         function = with_booleans_read(command)
         fire.Fire(function, command=options, name=f"{NAME} {' '.join(words)}")
     except (ValueError, OSError, RuntimeError) as error:
