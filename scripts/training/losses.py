@@ -188,11 +188,15 @@ class KnownVoxels(nn.Module):
 def loss_of_known(loss: nn.Module, samples: Sequence[Mapping[str, Any]]) -> nn.Module:
     """Return the loss to train on some samples with: of known voxels, if any has unknown ones.
 
+    Losses of organs leave unknown voxels out by themselves, as sets of all candidates.
+
     Args:
-        loss: of one logit.
-        samples: entries of a datalist; those with an ``unknown_value`` may have unknown voxels.
+        loss: of one logit, or of organs.
+        samples: entries of a datalist; those with an ``unknown_value`` may have unknown voxels,
+            those with ``class_known`` are of organs.
     """
-    return KnownVoxels(loss) if any("unknown_value" in one for one in samples) else loss
+    lesions = any("unknown_value" in one and "class_known" not in one for one in samples)
+    return KnownVoxels(loss) if lesions else loss
 
 
 class SensitivityRatio(nn.Module):

@@ -196,3 +196,27 @@ class LesionLabeld(MapTransform):
         for key in self.key_iterator(result):
             result[key] = lesion_label(torch.as_tensor(result[key]))
         return result
+
+
+class UnknownVoxelsd(MapTransform):
+    """Replace a sample's ``unknown_value`` in its labels by :data:`UNKNOWN_VOXEL`.
+
+    For whole volumes; of slices :class:`scripts.datasets.stored_slices.LoadSlicesd` does it. Labels
+    of samples without that entry stay as they are; others become int16, a MetaTensor with its
+    affine.
+
+    Example:
+        >>> sample = {"label": torch.tensor([[0, 1, 255]]), "unknown_value": 255}
+        >>> UnknownVoxelsd("label")(sample)["label"].tolist()
+        [[0, 1, -1]]
+    """
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        """Convert every key."""
+        result = dict(data)
+        value = data.get("unknown_value")
+        for key in self.key_iterator(result) if value is not None else ():
+            label = torch.as_tensor(result[key])
+            unknown = label == value
+            result[key] = label.to(torch.int16).masked_fill(unknown, UNKNOWN_VOXEL)
+        return result

@@ -10,8 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from scripts.datasets.datalist import read_datalist
-from scripts.datasets.shares import PARTITIONS, leaks
+from scripts.datasets.datalist import (
+    absolute,
+    lists_of,
+    prepare_again,
+    read_datalist,
+    with_lists,
+)
+from scripts.datasets.shares import leaks
 from scripts.datasets.stored_slices import ARRAYS
 from scripts.storage.files import write_json
 from scripts.storage.output_folder import portable_path
@@ -21,7 +27,7 @@ IMAGE_KEYS = (
     *("image", "lung", "series_uid", "patient_id", "spacing_mm", "affine_lps", "rows", "slice"),
     "slices_in_volume",
 )
-"""What an entry without annotation says of its slice: everything else stays withheld."""
+"""What an entry without annotation says of its image: everything else stays withheld."""
 LABEL_KIND = "pseudo"
 
 Entry = dict[str, Any]
@@ -39,17 +45,29 @@ class Division:
         content: of this file.
         labelled: training patients whose labels are used.
         unlabelled: the other training patients.
+        prefix: of the lists that get labels: empty for slices, ``volumes/`` for whole volumes.
     """
 
     path: Path
     content: Mapping[str, Any]
     labelled: tuple[str, ...]
     unlabelled: tuple[str, ...]
+    prefix: str = ""
 
     def entries(self, patients: Sequence[str], *, partition: str = "training") -> list[Entry]:
-        """Return the entries of some patients, with absolute paths."""
+        """Return the entries of some patients, slices or volumes, with absolute paths."""
         chosen = set(patients)
-        return [e for e in self._absolute(self.content[partition]) if _patient(e) in chosen]
+        listed = self._lists()[self.prefix, partition]
+        return [entry for entry in listed if _patient(entry) in chosen]
+
+    def everyone(self, partition: str) -> list[Entry]:
+        """Return all entries of a partition, with absolute paths."""
+        return self._lists()[self.prefix, partition]
+
+    @property
+    def unit(self) -> str:
+        """What gets a label: slice or volume."""
+        return "volume" if self.prefix else "slice"
 
     def images(self) -> list[Entry]:
         """Return the entries of the unlabelled patients, without anything that annotation says."""
@@ -63,50 +81,57 @@ class Division:
     def write(self, folder: Path, training: Sequence[Entry], record: Mapping[str, Any]) -> Path:
         """Write a data set with other training samples, and return its datalist.
 
-        Whole volumes of unlabelled patients are left out, as only slices get labels.
+        Of the other kind, volumes where slices get labels or the reverse, only those of labelled
+        patients remain.
 
         Args:
             folder: to write into.
             training: entries with absolute paths.
             record: what they are, for the provenance.
         """
-        content = dict(self.content)
-        for partition in PARTITIONS:
-            entries = training if partition == "training" else self._absolute(content[partition])
-            content[partition] = [_portable(entry, folder) for entry in entries]
-        if "volumes" in content:
-            volumes = {p: self._absolute(e) for p, e in content["volumes"].items()}
-            known = set(self.labelled)
-            volumes["training"] = [v for v in volumes["training"] if _patient(v) in known]
-            content["volumes"] = volumes
+        lists = {
+            (prefix, partition): entries
+            if partition != "training"
+            else [entry for entry in entries if _patient(entry) in set(self.labelled)]
+            for (prefix, partition), entries in self._lists().items()
+        }
+        lists[self.prefix, "training"] = list(training)
+        portable = {key: [_portable(e, folder) for e in entries] for key, entries in lists.items()}
+        content = with_lists(self.content, portable)
         content["provenance"] = {**content.get("provenance", {}), "self_training": dict(record)}
         write_json(folder / FILE, content)
         return folder / FILE
 
-    def _absolute(self, entries: Sequence[Mapping[str, Any]]) -> list[Entry]:
-        folder = Path(os.path.abspath(self.path.parent))
-        return [
-            {**one, **{key: str(folder / one[key]) for key in ARRAYS if key in one}}
-            for one in entries
-        ]
+    def _lists(self) -> dict[tuple[str, str], list[Entry]]:
+        """Return all lists: prefix and partition -> entries with absolute paths."""
+        content = absolute(self.content, Path(os.path.abspath(self.path.parent)))
+        return {
+            (prefix, name): [dict(entry) for entry in entries]
+            for prefix, name, entries in lists_of(content)
+        }
 
 
 def divide(
-    datalist: Path, labelled_patients: int | float | Sequence[str] | None, *, seed: int = 0
+    datalist: Path,
+    labelled_patients: int | float | Sequence[str] | None,
+    *,
+    seed: int = 0,
+    prefix: str = "",
 ) -> Division:
     """Divide the training patients of a data set before anything is learnt.
 
     Args:
-        datalist: ``datalist.json`` of prepared slices.
+        datalist: ``datalist.json`` of prepared slices, or volumes.
         labelled_patients: their number, or below 1 their share of the training patients, drawn at
             random (more of them include the fewer ones of the same seed); or their names; None for
             all whose entries name a label.
         seed: of the draw.
+        prefix: of the lists that get labels: empty for slices, ``volumes/`` for whole volumes.
 
     Raises:
         FileNotFoundError: when there is no datalist.
-        ValueError: when a patient is in several partitions, or no patient would be left labelled
-            or unlabelled.
+        ValueError: when there are no volumes, a patient is in several partitions, or no patient
+            would be left labelled or unlabelled.
     """
     content = read_datalist(datalist)
     if both := leaks(content):
@@ -114,8 +139,14 @@ def divide(
             f"datalist: {len(both)} patients are in several partitions of {datalist}, the first: "
             f"{both[0]}; prepare again with --split patient"
         )
-    without = {_patient(entry) for entry in content["training"] if "label" not in entry}
-    everyone = sorted({_patient(entry) for entry in content["training"]})
+    if prefix and "volumes" not in content:
+        raise ValueError(
+            f"datalist: {datalist} lists no volumes, which the networks of config_file read; "
+            f"{prepare_again(content)} with --volumes true"
+        )
+    training = content["volumes"]["training"] if prefix else content["training"]
+    without = {_patient(entry) for entry in training if "label" not in entry}
+    everyone = sorted({_patient(entry) for entry in training})
     possible = [name for name in everyone if name not in without]
     if isinstance(labelled_patients, float):
         labelled_patients = max(1, round(labelled_patients * len(everyone)))
@@ -135,7 +166,7 @@ def divide(
             f"training patients, {len(possible)} of them with labels, got {got}"
         )
     unlabelled = tuple(name for name in everyone if name not in chosen)
-    return Division(datalist, content, tuple(sorted(chosen)), unlabelled)
+    return Division(datalist, content, tuple(sorted(chosen)), unlabelled, prefix)
 
 
 def _patient(entry: Mapping[str, Any]) -> str:

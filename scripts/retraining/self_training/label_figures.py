@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,17 @@ from numpy.typing import NDArray
 from scripts.datasets.stored_slices import read_rows
 from scripts.evaluation.figures.intervals import Figure, ratio_of_sums
 from scripts.retraining.self_training.pseudo_labels import UNKNOWN_VALUE, PseudoLabels, middle_row
+from scripts.volumes.geometry import reverse_axes
+from scripts.volumes.volume_files import read_volume_file
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Voxels of one class in one slice, of a given label against the drawn one.
+    """Voxels of one class in one slice or volume, of a given label against the drawn one.
 
     Attributes:
-        patient: of the slice.
-        series: of the slice.
+        patient: of the slice or volume.
+        series: likewise.
         name: of the class.
         tp: voxels of the class in both, of the known ones.
         fp: voxels of the class in the given label only.
@@ -51,12 +54,12 @@ def count_voxels(
     entry: Mapping[str, Any],
     names: Sequence[str],
 ) -> list[Counts]:
-    """Compare one slice with its drawn label, class by class.
+    """Compare one slice or volume with its drawn label, class by class.
 
     Args:
-        given: (H, W), class of each voxel; ``UNKNOWN_VALUE`` where there is none.
-        drawn: (H, W), class of each voxel; of single lesions their numbers.
-        entry: of the slice; classes that were not drawn in its patient are left out.
+        given: class of each voxel; ``UNKNOWN_VALUE`` where there is none.
+        drawn: of the same shape, class of each voxel; of single lesions their numbers.
+        entry: of the slice or volume; classes that were not drawn in its patient are left out.
         names: of the classes, background first; of single lesions two.
     """
     lesions = "class_known" not in entry
@@ -90,15 +93,24 @@ def compare_files(
     labelled: Iterable[Mapping[str, Any]], drawn: Sequence[Mapping[str, Any]], names: Sequence[str]
 ) -> list[Counts]:
     """Compare stored pseudo-labels with the drawn labels that had been withheld, if there are."""
-    truth = {(one["image"], middle_row(one)): one for one in drawn}
+    truth = {_place(one): one for one in drawn}
     rows = []
     for entry in labelled:
-        own = truth.get((entry["image"], middle_row(entry)))
-        if own is None:
-            continue
-        given, wanted = (read_rows(e["label"], [middle_row(e)], np.uint8)[0] for e in (entry, own))
-        rows += count_voxels(given, wanted, own, names)
+        own = truth.get(_place(entry))
+        if own is not None:
+            rows += count_voxels(read_label(entry), read_label(own), own, names)
     return rows
+
+
+def _place(entry: Mapping[str, Any]) -> tuple[str, int | None]:
+    return entry["image"], middle_row(entry) if "rows" in entry else None
+
+
+def read_label(entry: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """Return the stored label of a slice, (H, W), or of a volume, (Z, Y, X) in LPS index order."""
+    if "rows" in entry:
+        return np.asarray(read_rows(entry["label"], [middle_row(entry)], np.uint8)[0])
+    return read_volume_file(Path(entry["label"])).in_lps().hu.astype(np.uint8)
 
 
 def compare_maps(
@@ -109,14 +121,15 @@ def compare_maps(
     """Compare a network's most probable classes, all voxels of them, with the drawn labels."""
     rows = []
     for entry, probabilities in maps:
-        drawn = read_rows(entry["label"], [middle_row(entry)], np.uint8)[0]
         given = how.classes(probabilities).argmax(dim=0).numpy()
-        rows += count_voxels(given, drawn, entry, names)
+        if "rows" not in entry:
+            given = reverse_axes(given)
+        rows += count_voxels(given, read_label(entry), entry, names)
     return rows
 
 
 def pooled_dice(rows: Sequence[Counts], *, seed: int) -> dict[str, Figure]:
-    """Return Dice of each class over all voxels of all slices, with an interval over patients."""
+    """Return Dice of each class over all voxels, with an interval over patients."""
     figures = {}
     for name in dict.fromkeys(row.name for row in rows):
         chosen = [row for row in rows if row.name == name]

@@ -1,4 +1,4 @@
-"""The probability maps of a trained network for prepared slices, which need no labels."""
+"""The probability maps of a trained network for slices or whole volumes, which need no labels."""
 
 from __future__ import annotations
 
@@ -10,35 +10,34 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
-from monai.transforms import Compose
+from monai.transforms import Compose, Orientation
 from torch import nn
 
 from scripts.bundle.model_file import read_model, trained_network
 from scripts.training.weights.trained_weights import load_weights
 from scripts.transforms.unlabelled import without_labels
+from scripts.volumes.geometry import lps_to_ras
+from scripts.volumes.grids import Grid, difference_of_grids, stored_grid
 
 SLICES_AT_ONCE = 8
 
 
-class SliceMaps:
+class NetworkMaps:
     """A trained network with the transforms of the config that it was trained with.
 
     Args:
         files: config files of the training, in order.
 
-    Raises:
-        ValueError: for a network of whole volumes.
+    Attributes:
+        prefix: of the lists of a datalist that it reads: empty for slices, ``volumes/``.
     """
 
     def __init__(self, files: Sequence[str | Path]) -> None:
         self.parser = ConfigParser(ConfigParser.load_config_files([str(file) for file in files]))
-        if self.parser.get("samples_prefix", ""):
-            raise ValueError(
-                "config_file: must be of a network of slices, got one of whole volumes; the slices "
-                "of a prepared data set are what gets labels"
-            )
+        self.prefix = str(self.parser.get("samples_prefix", ""))
         self.transform = Compose(without_labels(self._built("sample_transforms")))
         self.inferer = self._built("validate::inferer")
+        self.to_lps = Orientation(axcodes="LPS")
         self.device = self._built("device")
 
     @property
@@ -54,14 +53,18 @@ class SliceMaps:
     def probabilities(
         self, model: Path, entries: Sequence[Mapping[str, Any]]
     ) -> Iterator[tuple[Mapping[str, Any], torch.Tensor]]:
-        """Yield each entry with its probabilities (C, H, W); one channel for single lesions.
+        """Yield each entry with its probabilities; one channel for single lesions.
+
+        They are (C, H, W) of a slice; of a volume (C, X, Y, Z) in LPS index order, on the grid of
+        its image.
 
         Args:
             model: file of the trained network.
             entries: with absolute paths; no label is read.
 
         Raises:
-            ValueError: for a file without the settings of a network.
+            ValueError: for a file without the settings of a network, or a config that changes the
+                grid of volumes.
         """
         content = read_model(model)
         if content.settings is None:
@@ -69,6 +72,9 @@ class SliceMaps:
         network = trained_network(content.settings)
         load_weights(network, content)
         network = network.to(self.device).eval()
+        if self.prefix:
+            yield from ((entry, self._of_volume(network, entry)) for entry in entries)
+            return
         for _, group in groupby(entries, key=lambda entry: entry["image"]):
             listed = list(group)  # slices of one stack have one size
             for start in range(0, len(listed), SLICES_AT_ONCE):
@@ -79,8 +85,27 @@ class SliceMaps:
         """Return the probabilities (B, C, H, W) of slices of one size."""
         images = [torch.as_tensor(self.transform(dict(entry))["image"]) for entry in part]
         batch = torch.stack([_plain(image) for image in images]).to(self.device)
-        logits = _plain(self.inferer(batch, network)).float().cpu()
-        return logits.sigmoid() if logits.shape[1] == 1 else logits.softmax(dim=1)
+        return _probabilities(self.inferer(batch, network))
+
+    def _of_volume(self, network: nn.Module, entry: Mapping[str, Any]) -> torch.Tensor:
+        """Return the probabilities (C, X, Y, Z) of a volume."""
+        image = self.transform(dict(entry))["image"]
+        found = _probabilities(self.inferer(_plain(image)[None].to(self.device), network))[0]
+        turned = self.to_lps(MetaTensor(found, affine=image.affine, meta=image.meta))
+        grid = stored_grid(entry["image"])
+        if difference := difference_of_grids(
+            grid, Grid(tuple(turned.shape[1:]), lps_to_ras(turned.affine.numpy()))
+        ):
+            raise ValueError(
+                f"config_file: {entry['image']}: its map is not on its grid: {difference}; "
+                "sample_transforms must neither crop nor resample"
+            )
+        return _plain(turned)
+
+
+def _probabilities(logits: torch.Tensor) -> torch.Tensor:
+    scores = _plain(logits).float().cpu()
+    return scores.sigmoid() if scores.shape[1] == 1 else scores.softmax(dim=1)
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:

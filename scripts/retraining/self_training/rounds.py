@@ -19,8 +19,8 @@ from typing import Any
 
 from scripts.bundle.record import sha256_of
 from scripts.retraining.self_training.division import Division, Entry
+from scripts.retraining.self_training.network_maps import NetworkMaps
 from scripts.retraining.self_training.pseudo_labels import PseudoLabels, write_pseudo_labels
-from scripts.retraining.self_training.slice_maps import SliceMaps
 from scripts.retraining.self_training.training_steps import TrainingSteps
 from scripts.storage.files import read_json, write_json
 
@@ -64,7 +64,7 @@ class SelfTraining:
 
     division: Division
     steps: TrainingSteps
-    maps: SliceMaps
+    maps: NetworkMaps
     how: PseudoLabels
     folder: Path
 
@@ -107,7 +107,11 @@ class SelfTraining:
         """Give labels by the network of the round before, unless it did in an earlier run."""
         folder = self.folder / str(number)
         images = self.division.images()
-        key = {"model_sha256": sha256_of(before.model), "slices": len(images), **asdict(self.how)}
+        key = {
+            "model_sha256": sha256_of(before.model),
+            f"{self.division.unit}s": len(images),
+            **asdict(self.how),
+        }
         record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
         if record.get("key") == plain_key(key):
             return list(record["entries"])

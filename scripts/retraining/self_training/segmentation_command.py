@@ -8,12 +8,13 @@ from typing import Any
 
 from scripts.bundle.recipe import Recipe
 from scripts.bundle.record import provenance
+from scripts.datasets.datalist import read_datalist
 from scripts.packaging.new_bundle import SHIPPED
 from scripts.retraining.self_training.division import Division, divide
+from scripts.retraining.self_training.network_maps import NetworkMaps
 from scripts.retraining.self_training.pseudo_labels import PseudoLabels
 from scripts.retraining.self_training.rounds import MODEL, SelfTraining, best_of
 from scripts.retraining.self_training.segmentation_report import ALL, FEW, SELF, Report
-from scripts.retraining.self_training.slice_maps import SliceMaps
 from scripts.retraining.self_training.training_steps import TrainingSteps, files_of
 from scripts.storage.files import write_json
 from scripts.storage.locks import claimed
@@ -36,10 +37,11 @@ def self_train_segmentation(
 ) -> None:
     """Self-training of a segmentation network from few labelled patients.
 
-    Trains on the labelled patients, labels the slices of the other training patients by what the
-    network is sure of, trains again on both, and repeats that until the validation falls. Writes
-    datalist.json, a prepared data set with the labels of the best round, on which any network can
-    be trained (--dataset_dir OUTPUT), and summary.json, rounds.csv and given_labels.csv. The same
+    Trains on the labelled patients, labels the other training patients by what the network is sure
+    of, trains again on both, and repeats that until the validation falls. A network of slices gives
+    labels to slices, one of volumes (configs/data/..._volume...) to volumes. Writes datalist.json,
+    a prepared data set with the labels of the best round, on which any network of the kind can be
+    trained (--dataset_dir OUTPUT), and summary.json, rounds.csv and given_labels.csv. The same
     command resumes an interrupted run.
 
     Labels of unlabelled patients are read for the report only, where they exist; those of the test
@@ -69,11 +71,12 @@ def self_train_segmentation(
     """
     check_whole("rounds", rounds, 0)
     check_whole("seed", seed, 0)
-    division = divide(Path(str(datalist)), _patients(labelled_patients), seed=seed)
-    how = PseudoLabels.of(division, sure)
-    kind = str(division.content.get("kind", "instances"))
+    path, folder = Path(str(datalist)), Path(str(output)).resolve()
+    kind = str(read_datalist(path).get("kind", "instances"))
     recipe = Recipe(str(bundle or SHIPPED[kind]), read_words("config_file", config_file))
-    maps, folder = SliceMaps(files_of(recipe)), Path(str(output)).resolve()
+    maps = NetworkMaps(files_of(recipe))
+    division = divide(path, _patients(labelled_patients), seed=seed, prefix=maps.prefix)
+    how = PseudoLabels.of(division, sure)
     with claimed(folder), writing_into(folder):
         steps = TrainingSteps(recipe, Workshop(folder / "steps"), seed, maps.key_metric)
         training = SelfTraining(division, steps, maps, how, folder / "rounds")

@@ -18,9 +18,9 @@ from scripts.retraining.self_training.label_figures import (
     pooled_dice,
     unknown_share,
 )
+from scripts.retraining.self_training.network_maps import NetworkMaps
 from scripts.retraining.self_training.pseudo_labels import PseudoLabels
 from scripts.retraining.self_training.rounds import Round
-from scripts.retraining.self_training.slice_maps import SliceMaps
 from scripts.storage.files import write_csv
 
 FEW, SELF, ALL = "few labels", "few labels and self-training", "all labels"
@@ -71,10 +71,9 @@ class Report:
         """Names of the classes, background first."""
         return class_names_of(self.division.content) or ["background", "lesion"]
 
-    def test(self, models: Mapping[str, Path], maps: SliceMaps, how: PseudoLabels) -> None:
+    def test(self, models: Mapping[str, Path], maps: NetworkMaps, how: PseudoLabels) -> None:
         """Test networks on the test partition, whose labels are read here only."""
-        patients = {str(entry["patient_id"]) for entry in self.division.content[TEST]}
-        entries = self.division.entries(sorted(patients), partition=TEST)
+        entries = self.division.everyone(TEST)
         for row, model in models.items():
             found = maps.probabilities(model, entries)
             self.tested[row] = compare_maps(found, self.names, how)
@@ -120,6 +119,7 @@ class Report:
         content = self.division.content
         slices = content.get("provenance", {}).get("slices", "all")
         by_annotation = content.get("kind", "instances") == "instances" or slices != "all"
+        by_annotation &= not self.division.prefix
         remarks = [CHOSEN_SLICES.format(slices=slices)] if by_annotation else []
         if not self.given and len(self.rounds) > 1:
             remarks.append("the unlabelled patients have no labels to compare the given ones with")
@@ -148,13 +148,13 @@ class Report:
         return {
             "round": one.number,
             "validation": one.validation,
-            "slices_with_given_labels": len(one.given),
+            f"{self.division.unit}s_with_given_labels": len(one.given),
             "dice_of_given_labels": _plain(pooled_dice(counts, seed=self.seed)),
             "unknown_share": unknown_share(counts) if counts else None,
         }
 
     def write_tables(self, folder: Path) -> None:
-        """Write rounds.csv, and given_labels.csv: voxels of each slice, class and round."""
+        """Write rounds.csv, and given_labels.csv: voxels of each image, class and round."""
         rows = []
         for one in self.rounds:
             line = self._round(one)

@@ -1,10 +1,11 @@
-"""Prepared slices of a few patients: bright discs, whose labels only some patients need."""
+"""Prepared slices and volumes of a few patients: bright discs, whose labels only some need."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
+import nibabel
 import numpy as np
 
 SIZE = 32
@@ -13,13 +14,16 @@ PARTITIONS = {"training": ("A", "B", "C", "D"), "validation": ("V",), "test": ("
 SLICES = 3
 
 
-def write_patients(folder: Path, *, classes: bool = False, unlabelled: str = "") -> Path:
+def write_patients(
+    folder: Path, *, classes: bool = False, unlabelled: str = "", volumes: bool = False
+) -> Path:
     """Write the patients of every partition; return the datalist.
 
     Args:
         folder: to write into.
         classes: labels of organs, in place of single lesions.
         unlabelled: patients whose label file does not exist.
+        volumes: whole volumes too, stored from left to right and back to front.
     """
     content = {
         name: [entry for patient in patients for entry in _patient(folder, patient, classes)]
@@ -33,8 +37,14 @@ def write_patients(folder: Path, *, classes: bool = False, unlabelled: str = "")
         "training_mean": {"windowed": 0.2, "window_hu": [-150, 250], "outside_window": "clip"},
         "provenance": {"slices": "central", "split": {"kind": "patient", "seed": 0}, "seed": 0},
     }
+    if volumes:
+        content["volumes"] = {
+            name: [_volume(folder, patient, classes) for patient in patients]
+            for name, patients in PARTITIONS.items()
+        }
     for patient in unlabelled:
-        (folder / "scans" / patient / "label.npy").unlink()
+        for name in ("label.npy", "label.nii.gz"):
+            (folder / "scans" / patient / name).unlink(missing_ok=True)
     path = folder / "datalist.json"
     path.write_text(json.dumps(content))
     return path
@@ -67,3 +77,16 @@ def _entry(patient: str, row: int, classes: bool) -> dict:
         return {**entry, **place, **names, "class_known": known, "classes_shown": [0, 1]}
     nodule = {"id": 1, "diameter_mm": 10.0, "centre_lps_mm": [16.0, 16.0, 2.0 * row]}
     return {**entry, **place, **names, "nodules": [nodule]}
+
+
+def _volume(folder: Path, patient: str, classes: bool) -> dict:
+    scan = folder / "scans" / patient
+    for name in ("image", "label"):
+        array = np.load(scan / f"{name}.npy").transpose(2, 1, 0)  # (X, Y, Z), index order LPS
+        nibabel.save(nibabel.Nifti1Image(array, np.diag([-1.0, -1, 2, 1])), scan / f"{name}.nii.gz")
+        turned = nibabel.as_closest_canonical(nibabel.load(scan / f"{name}.nii.gz"))  # RAS
+        nibabel.save(turned, scan / f"{name}.nii.gz")
+    entry = _entry(patient, 0, classes)
+    of_slice = ("rows", "slice", "affine_lps", "lung", "nodules", "classes_shown")
+    files = {name: f"scans/{patient}/{name}.nii.gz" for name in ("image", "label")}
+    return {**{k: v for k, v in entry.items() if k not in of_slice}, **files}

@@ -204,6 +204,11 @@ def test_lesion_loss_when_voxels_are_unknown_then_they_have_no_gradient(logits):
     assert logits.grad[:, :1, :, [0, 2]].all()
 
 
+def test_loss_of_known_voxels_of_organs_then_the_loss_itself():
+    organs = [{"unknown_value": 255, "class_known": [True, True]}]
+    assert loss_of_known(LESION, organs) is LESION
+
+
 def test_loss_of_known_voxels_then_for_samples_with_a_value_for_unknown_only():
     assert loss_of_known(LESION, [{"image": "a.npy"}]) is LESION
     chosen = loss_of_known(LESION, [{"image": "a.npy"}, {"unknown_value": 255}])

@@ -101,3 +101,22 @@ def test_entries_when_all_are_labelled_then_with_their_own_labels(datalist):
     assert [one["patient_id"] for one in division.all_labelled()] == [
         p for p in "ABCD" for _ in "123"
     ]
+
+
+def test_volumes_then_they_get_labels_and_slices_of_others_are_left_out(tmp_path):
+    datalist = write_patients(tmp_path / "prepared", volumes=True)
+    division = divide(datalist, ["A", "B"], prefix="volumes/")
+    images = division.images()
+    assert [one["patient_id"] for one in images] == ["C", "D"]
+    assert all(one["image"].endswith(".nii.gz") and "label" not in one for one in images)
+    given = [{**one, "label": "given.nii.gz"} for one in images]
+    own = division.entries(division.labelled)
+    made = json.loads(division.write(tmp_path / "out", [*own, *given], {}).read_text())
+    assert [one["patient_id"] for one in made["volumes"]["training"]] == ["A", "B", "C", "D"]
+    assert {one["patient_id"] for one in made["training"]} == {"A", "B"}
+    assert {one["patient_id"] for one in made["test"]} == {"T"}
+
+
+def test_data_set_without_volumes_then_refused(datalist):
+    with pytest.raises(ValueError, match="lists no volumes, .* --volumes true"):
+        divide(datalist, 2, prefix="volumes/")

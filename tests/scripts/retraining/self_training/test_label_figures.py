@@ -10,6 +10,7 @@ from scripts.retraining.self_training.label_figures import (
     compare_maps,
     count_voxels,
     pooled_dice,
+    read_label,
     unknown_share,
 )
 from scripts.retraining.self_training.pseudo_labels import (
@@ -78,3 +79,21 @@ def test_maps_then_the_most_probable_class_of_all_voxels(tmp_path):
     (row,) = compare_maps([(entry, probabilities)], LESION, PseudoLabels())
     assert (row.tp, row.fp, row.fn, row.unknown) == (int(drawn.sum()), 0, 0, 0)
     assert row.voxels == SIZE * SIZE
+
+
+def test_volumes_then_each_voxel_with_the_one_at_its_place(tmp_path):
+    datalist = write_patients(tmp_path / "prepared", volumes=True)
+    division = divide(datalist, ["A", "B"], prefix="volumes/")
+    drawn = division.entries(division.unlabelled)
+    truth = [read_label(one) > 0 for one in drawn]  # (Z, Y, X)
+    maps = [
+        (image, torch.from_numpy(mask.transpose(2, 1, 0)[None].astype(np.float32)))
+        for image, mask in zip(division.images(), truth, strict=True)
+    ]
+    stacks = [np.load(tmp_path / "prepared" / "scans" / p / "label.npy") > 0 for p in "CD"]
+    assert all(np.array_equal(*pair) for pair in zip(truth, stacks, strict=True))
+    entries = write_pseudo_labels(maps, tmp_path / "labels", PseudoLabels())
+    rows = compare_files(entries, drawn, LESION)
+    assert [(row.tp, row.fp, row.fn) for row in rows] == [(int(m.sum()), 0, 0) for m in truth]
+    labelled = [(entry, found) for entry, (_, found) in zip(drawn, maps, strict=True)]
+    assert compare_maps(labelled, LESION, PseudoLabels()) == rows

@@ -1,4 +1,4 @@
-"""Probability maps of slices: the network's own, in the order of the slices, without labels."""
+"""Probability maps of slices and volumes: the network's own, in their order, without labels."""
 
 import json
 
@@ -8,10 +8,10 @@ import torch
 from custom_nets.unet import TransferUNet
 from scripts.datasets.stored_slices import read_rows
 from scripts.retraining.self_training.division import divide
-from scripts.retraining.self_training.slice_maps import SliceMaps
+from scripts.retraining.self_training.network_maps import NetworkMaps
 from tests.bundles.config_files import LUNG, ROOT
 from tests.bundles.model_files import write_model
-from tests.scripts.retraining.few_patients import SIZE, write_patients
+from tests.scripts.retraining.few_patients import SIZE, SLICES, write_patients
 
 LIVER = ROOT / "bundles" / "liver_ct_segmentation"
 SMALL = {"decoder_channels": [8, 8, 8, 8, 8], "num_workers": 0, "encoder": "tiny"}
@@ -41,7 +41,7 @@ def test_maps_then_the_networks_own_for_each_slice_with_its_neighbours(
     network = tiny_network(1)
     model = write_model(tmp_path / "model.pt", network, LUNG, {"lung_masking": False})
     images = division.images()
-    found = list(SliceMaps(files).probabilities(model, images))
+    found = list(NetworkMaps(files).probabilities(model, images))
     assert [entry for entry, _ in found] == images
     for entry, probabilities in found:
         assert probabilities.shape == (1, SIZE, SIZE)
@@ -56,7 +56,7 @@ def test_maps_then_the_networks_own_for_each_slice_with_its_neighbours(
 def test_maps_of_organs_then_probabilities_of_all_classes(tiny_encoder, tmp_path):
     division = divide(write_patients(tmp_path / "prepared", classes=True, unlabelled="BCD"), ["A"])
     (tmp_path / "small.json").write_text(json.dumps(SMALL))
-    maps = SliceMaps([LIVER / "configs" / "train.json", tmp_path / "small.json"])
+    maps = NetworkMaps([LIVER / "configs" / "train.json", tmp_path / "small.json"])
     assert maps.key_metric == "val_iou_pooled"
     model = write_model(tmp_path / "model.pt", tiny_network(4), LIVER / "configs")
     for _, probabilities in maps.probabilities(model, division.images()):
@@ -65,13 +65,26 @@ def test_maps_of_organs_then_probabilities_of_all_classes(tiny_encoder, tmp_path
 
 
 def test_figure_of_the_validation_then_that_of_the_config(files):
-    assert SliceMaps(files).key_metric == "val_dice_per_slice"
+    assert NetworkMaps(files).key_metric == "val_dice_per_slice"
 
 
-def test_network_of_volumes_then_refused(files, tmp_path):
-    (tmp_path / "volumes.json").write_text(json.dumps({"samples_prefix": "volumes/"}))
-    with pytest.raises(ValueError, match="config_file: must be of a network of slices"):
-        SliceMaps([*files, tmp_path / "volumes.json"])
+def test_maps_of_volumes_then_the_networks_own_in_the_order_of_the_patient(
+    tiny_encoder, files, tmp_path
+):
+    datalist = write_patients(tmp_path / "prepared", unlabelled="CDT", volumes=True)
+    slices, whole = (divide(datalist, ["A", "B"], prefix=prefix) for prefix in ("", "volumes/"))
+    network = tiny_network(1)
+    model = write_model(tmp_path / "model.pt", network, LUNG, {"lung_masking": False})
+    maps = NetworkMaps([*files, ROOT / "configs" / "data" / "luna16_volumes.json"])
+    images = whole.images()
+    found = list(maps.probabilities(model, images))
+    assert [entry for entry, _ in found] == images
+    of_slices = [one for _, one in NetworkMaps(files).probabilities(model, slices.images())]
+    for number, (_, probabilities) in enumerate(found):  # (1, X, Y, Z); slices are (1, Y, X)
+        assert probabilities.shape == (1, SIZE, SIZE, SLICES)
+        for row in range(SLICES):
+            expected = of_slices[number * SLICES + row].transpose(1, 2)
+            torch.testing.assert_close(probabilities[..., row], expected, atol=1e-4, rtol=0)
 
 
 def test_file_without_settings_then_refused(tiny_encoder, files, tmp_path):
@@ -79,4 +92,4 @@ def test_file_without_settings_then_refused(tiny_encoder, files, tmp_path):
     (tmp_path / "prepared").mkdir()
     images = divide(write_patients(tmp_path / "data"), ["A"]).images()
     with pytest.raises(ValueError, match="model: .* does not say of which network it is"):
-        list(SliceMaps(files).probabilities(tmp_path / "bare.pt", images))
+        list(NetworkMaps(files).probabilities(tmp_path / "bare.pt", images))

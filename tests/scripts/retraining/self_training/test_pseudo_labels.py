@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigParser
+from monai.transforms import Compose
 
+from scripts.datasets.datalist import load_datalist
 from scripts.datasets.stored_slices import LoadSlicesd
 from scripts.retraining.self_training.division import divide
 from scripts.retraining.self_training.pseudo_labels import (
@@ -13,7 +16,15 @@ from scripts.retraining.self_training.pseudo_labels import (
     write_pseudo_labels,
 )
 from scripts.transforms.partial_labels import UNKNOWN_VOXEL
-from tests.scripts.retraining.few_patients import SIZE, write_patients
+from tests.bundles.config_files import ROOT
+from tests.scripts.retraining.few_patients import SIZE, SLICES, write_patients
+
+LUNG_TRAINING = "bundles/lung_nodule_ct_segmentation/configs/train.json"
+LIVER_TRAINING = "bundles/liver_ct_segmentation/configs/train.json"
+
+
+def parser_of(*files):
+    return ConfigParser(ConfigParser.load_config_files([str(ROOT / file) for file in files]))
 
 
 def test_lesion_then_known_where_the_network_is_sure_of_either():
@@ -71,6 +82,28 @@ def test_stored_labels_then_loaded_as_training_samples_with_unknown_voxels(tmp_p
     stack = np.load(entries[0]["label"])
     assert stack.shape == np.load(entries[0]["image"]).shape
     assert (stack[1] == UNKNOWN_VALUE).all()  # the slice that is no sample
+
+
+@pytest.mark.parametrize("classes", [False, True], ids=["lesions", "organs"])
+def test_stored_volume_then_a_training_sample_on_its_grid_with_unknown_voxels(tmp_path, classes):
+    datalist = write_patients(tmp_path / "prepared", classes=classes, volumes=True)
+    division = divide(datalist, ["A", "B"], prefix="volumes/")
+    probabilities = torch.full((4 if classes else 1, SIZE, SIZE, SLICES), 0.02 if classes else 0.5)
+    probabilities[-1, 3] = 0.97  # x = 3
+    probabilities[0, 5] = 0.97 if classes else 0.01
+    how = PseudoLabels.of(division, 0.9)
+    given = write_pseudo_labels(
+        ((one, probabilities) for one in division.images()), tmp_path / "labels", how
+    )
+    written = division.write(tmp_path / "out", [*division.entries(["A"]), *given], {})
+    entry = load_datalist(written, "volumes/training")[-1]  # which compares the grids
+    data = "ircadb_volumes" if classes else "luna16_volumes"
+    parser = parser_of(LIVER_TRAINING if classes else LUNG_TRAINING, f"configs/data/{data}.json")
+    sample = Compose(parser.get_parsed_content("sample_transforms"))(entry)
+    label = sample["label"][0].as_tensor()  # (Y, X, Z): H to posterior, W to the left
+    assert (label[:, 3] == (3 if classes else 1)).all()
+    assert (label[:, 5] == 0).all()
+    assert (label == UNKNOWN_VOXEL).sum() == SIZE * (SIZE - 2) * SLICES
 
 
 def test_entry_of_organs_then_with_the_classes_that_can_be_known():

@@ -11,8 +11,8 @@ from monai.transforms import Compose
 from custom_nets.unet import TransferUNet
 from scripts.datasets.datalist import load_datalist
 from scripts.retraining.self_training import segmentation_command
+from scripts.retraining.self_training.network_maps import NetworkMaps
 from scripts.retraining.self_training.segmentation_command import self_train_segmentation
-from scripts.retraining.self_training.slice_maps import SliceMaps
 from scripts.study.processes import Outcome
 from scripts.study.workshop import Workshop
 from scripts.training.losses import KnownVoxels
@@ -33,7 +33,9 @@ def write_training(words, log, lock):
     network = TransferUNet(
         "tiny", in_channels=3, out_channels=1, weights="none", decoder_channels=[8] * 5
     )
-    load = Compose(SliceMaps([LUNG / "train.json"]).parser.get_parsed_content("sample_transforms"))
+    load = Compose(
+        NetworkMaps([LUNG / "train.json"]).parser.get_parsed_content("sample_transforms")
+    )
     samples = [load(one) for one in load_datalist(datalist, "training")]
     images, labels = (torch.stack([s[key].as_tensor() for s in samples]) for key in KEYS)
     optimiser = torch.optim.Adam(network.parameters(), lr=0.02)
