@@ -217,6 +217,6 @@ class UnknownVoxelsd(MapTransform):
         value = data.get("unknown_value")
         for key in self.key_iterator(result) if value is not None else ():
             label = torch.as_tensor(result[key])
-            unknown = label == value
+            unknown = torch.eq(label, value)
             result[key] = label.to(torch.int16).masked_fill(unknown, UNKNOWN_VOXEL)
         return result
