@@ -91,7 +91,7 @@ class NetworkMaps:
         """Return the probabilities (C, X, Y, Z) of a volume."""
         image = self.transform(dict(entry))["image"]
         found = _probabilities(self.inferer(_plain(image)[None].to(self.device), network))[0]
-        turned = self.to_lps(MetaTensor(found, affine=image.affine, meta=image.meta))
+        turned = self.to_lps(MetaTensor(found, meta=image.meta))
         grid = stored_grid(entry["image"])
         if difference := difference_of_grids(
             grid, Grid(tuple(turned.shape[1:]), lps_to_ras(turned.affine.numpy()))

@@ -8,6 +8,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
+from tests.bundles.config_files import ROOT
+
 SIZE = 32
 AFFINE = [[1.0, 0, 0, 0], [0, 1.0, 0, 0], [0, 0, 2.0, 0], [0, 0, 0, 1]]
 PARTITIONS = {"training": ("A", "B", "C", "D"), "validation": ("V",), "test": ("T",)}
@@ -90,3 +92,17 @@ def _volume(folder: Path, patient: str, classes: bool) -> dict:
     of_slice = ("rows", "slice", "affine_lps", "lung", "nodules", "classes_shown")
     files = {name: f"scans/{patient}/{name}.nii.gz" for name in ("image", "label")}
     return {**{k: v for k, v in entry.items() if k not in of_slice}, **files}
+
+
+def lesion_volumes(path: Path) -> Path:
+    """Write luna16_volumes.json without the lung field, which such small volumes do not have."""
+    content = json.loads((ROOT / "configs" / "data" / "luna16_volumes.json").read_text())
+    content["sample_transforms"] = [
+        {**one, "keys": [key for key in one["keys"] if key != "lung"]}
+        if isinstance(one["keys"], list)
+        else one
+        for one in content["sample_transforms"]
+        if not one["_target_"].endswith("LungFieldd")
+    ]
+    path.write_text(json.dumps(content))
+    return path

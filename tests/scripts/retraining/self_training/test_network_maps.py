@@ -11,7 +11,7 @@ from scripts.retraining.self_training.division import divide
 from scripts.retraining.self_training.network_maps import NetworkMaps
 from tests.bundles.config_files import LUNG, ROOT
 from tests.bundles.model_files import write_model
-from tests.scripts.retraining.few_patients import SIZE, SLICES, write_patients
+from tests.scripts.retraining.few_patients import SIZE, SLICES, lesion_volumes, write_patients
 
 LIVER = ROOT / "bundles" / "liver_ct_segmentation"
 SMALL = {"decoder_channels": [8, 8, 8, 8, 8], "num_workers": 0, "encoder": "tiny"}
@@ -75,7 +75,7 @@ def test_maps_of_volumes_then_the_networks_own_in_the_order_of_the_patient(
     slices, whole = (divide(datalist, ["A", "B"], prefix=prefix) for prefix in ("", "volumes/"))
     network = tiny_network(1)
     model = write_model(tmp_path / "model.pt", network, LUNG, {"lung_masking": False})
-    maps = NetworkMaps([*files, ROOT / "configs" / "data" / "luna16_volumes.json"])
+    maps = NetworkMaps([*files, lesion_volumes(tmp_path / "volumes.json")])
     images = whole.images()
     found = list(maps.probabilities(model, images))
     assert [entry for entry, _ in found] == images

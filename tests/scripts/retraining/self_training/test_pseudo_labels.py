@@ -16,15 +16,13 @@ from scripts.retraining.self_training.pseudo_labels import (
     write_pseudo_labels,
 )
 from scripts.transforms.partial_labels import UNKNOWN_VOXEL
-from tests.bundles.config_files import ROOT
-from tests.scripts.retraining.few_patients import SIZE, SLICES, write_patients
+from tests.bundles.config_files import LUNG, ROOT
+from tests.scripts.retraining.few_patients import SIZE, SLICES, lesion_volumes, write_patients
 
-LUNG_TRAINING = "bundles/lung_nodule_ct_segmentation/configs/train.json"
-LIVER_TRAINING = "bundles/liver_ct_segmentation/configs/train.json"
-
-
-def parser_of(*files):
-    return ConfigParser(ConfigParser.load_config_files([str(ROOT / file) for file in files]))
+ORGANS = (
+    ROOT / "bundles" / "liver_ct_segmentation" / "configs" / "train.json",
+    ROOT / "configs" / "data" / "ircadb_volumes.json",
+)
 
 
 def test_lesion_then_known_where_the_network_is_sure_of_either():
@@ -97,8 +95,10 @@ def test_stored_volume_then_a_training_sample_on_its_grid_with_unknown_voxels(tm
     )
     written = division.write(tmp_path / "out", [*division.entries(["A"]), *given], {})
     entry = load_datalist(written, "volumes/training")[-1]  # which compares the grids
-    data = "ircadb_volumes" if classes else "luna16_volumes"
-    parser = parser_of(LIVER_TRAINING if classes else LUNG_TRAINING, f"configs/data/{data}.json")
+    lesions = (LUNG / "train.json", lesion_volumes(tmp_path / "volumes.json"))
+    files = [str(file) for file in (ORGANS if classes else lesions)]
+    parser = ConfigParser(ConfigParser.load_config_files(files))
+    parser["lung_masking"] = False
     sample = Compose(parser.get_parsed_content("sample_transforms"))(entry)
     label = sample["label"][0].as_tensor()  # (Y, X, Z): H to posterior, W to the left
     assert (label[:, 3] == (3 if classes else 1)).all()
