@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -63,27 +63,38 @@ class SlicewiseInferer(Inferer):
             return images
         plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
         slices = plain.movedim(-1, 1)  # (B, D, C, H, W)
-        starts = range(0, slices.shape[1], self.slices_at_once)
-        logits = torch.empty(0)
-        for start in tqdm(starts, disable=not self.progress):
-            part = slices[:, start : start + self.slices_at_once]
-            rows, columns = self._box(part)
+        parts = slices.split(self.slices_at_once, dim=1)
+        boxes, logits, start = self._boxes(parts), torch.empty(0), 0
+        for part, (rows, columns) in tqdm(
+            zip(parts, boxes, strict=True), total=len(parts), disable=not self.progress
+        ):
             scores = network(part[..., rows, columns].flatten(0, 1), *args, **kwargs)
             if start == 0:
                 shape = (*slices.shape[:2], scores.shape[1], *slices.shape[-2:])
                 logits = slices.new_full(shape, OUTSIDE_LOGIT)
-            logits[:, start : start + part.shape[1], :, rows, columns] = scores.reshape(
+            end = start + part.shape[1]
+            logits[:, start:end, :, rows, columns] = scores.reshape(
                 *part.shape[:2], *scores.shape[1:]
             )
+            start = end
         result: torch.Tensor = convert_to_dst_type(logits.movedim(1, -1), inputs)[0]
         return result
 
-    def _box(self, slices: torch.Tensor) -> tuple[slice, slice]:
-        """Return the rows and columns of slices (..., H, W) that the network gets."""
+    def _boxes(self, parts: Sequence[torch.Tensor]) -> list[tuple[slice, slice]]:
+        """Return the rows and columns that the network gets of each batch of slices (..., H, W).
+
+        All are found before the first batch: reading them in between, a GPU would stand still
+        during the preparation of each batch.
+        """
         if self.grid is None:
-            return slice(None), slice(None)
-        occupied = (slices != 0).flatten(0, -3).any(dim=0)
-        return self._between_lines(occupied.any(dim=1)), self._between_lines(occupied.any(dim=0))
+            return [(slice(None), slice(None))] * len(parts)
+        occupied = [(part != 0).flatten(0, -3).any(dim=0) for part in parts]
+        rows = torch.stack([one.any(dim=1) for one in occupied]).cpu()
+        columns = torch.stack([one.any(dim=0) for one in occupied]).cpu()
+        return [
+            (self._between_lines(row), self._between_lines(column))
+            for row, column in zip(rows, columns, strict=True)
+        ]
 
     def _between_lines(self, occupied: torch.Tensor) -> slice:
         """Return the range along one axis; one cell of the grid if nothing is occupied."""

@@ -4,6 +4,7 @@ import pytest
 import torch
 from monai.data import MetaTensor
 from monai.inferers import SimpleInferer, SliceInferer
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from custom_nets.folding import fold_norms
 from custom_nets.unet import TransferUNet
@@ -164,6 +165,32 @@ def test_slicewise_on_a_grid_with_several_slices_at_once_then_one_box_for_all():
     with torch.no_grad():
         SlicewiseInferer(slices_at_once=3, grid=16)(volume, network)
     assert network.sizes == [(128, 160)]
+
+
+class Operations(TorchDispatchMode):
+    """Names of torch's operations, in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def test_slicewise_on_a_grid_then_nothing_is_read_from_the_device_between_batches():
+    network = torch.nn.Conv2d(1, 1, 3, padding=1).eval()
+    volume = torch.zeros(1, 1, 96, 128, 5)
+    for number in range(5):
+        volume[..., 20 * number, 20, number] = 1
+    with torch.no_grad(), Operations() as operations:
+        SlicewiseInferer(slices_at_once=2, grid=16)(volume, network)
+    names = operations.names
+    first = names.index("convolution")
+    assert names.count("convolution") == 3
+    assert "nonzero" in names[:first]
+    assert not {"nonzero", "_local_scalar_dense", "item"} & set(names[first:])
 
 
 def test_slicewise_when_the_grid_is_below_1_then_refused():
