@@ -215,8 +215,10 @@ class UnknownVoxelsd(MapTransform):
         """Convert every key."""
         result = dict(data)
         value = data.get("unknown_value")
-        for key in self.key_iterator(result) if value is not None else ():
+        if value is None:
+            return result
+        for key in self.key_iterator(result):
             label = torch.as_tensor(result[key])
-            unknown = torch.eq(label, value)
+            unknown = torch.eq(label, int(value))
             result[key] = label.to(torch.int16).masked_fill(unknown, UNKNOWN_VOXEL)
         return result
