@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,12 @@ from scripts.bundle.recipe import Recipe
 from scripts.bundle.record import sha256_of
 from scripts.preparation.splits import ALL_TEST
 from scripts.study.choices import OWN, data_file
-from scripts.study.declaration import Pretraining, Study
-from scripts.study.methods import Method, network_file, takes_encoder
+from scripts.study.declaration import OtherDomain, Pretraining, Study
+from scripts.study.methods import Method, domains_of, network_file, takes_encoder
 from scripts.study.procedures import option_names, read_derivation, read_procedure
 from scripts.study.sample_sources import (
     Source,
+    other_domain_task,
     prepared_task,
     pretraining_data_task,
     test_task,
@@ -29,6 +30,8 @@ from scripts.study.workshop import Task
 EVERY_STAGE = "configs/handlers/every_stage.json"
 SAME_SLICES = "configs/handlers/same_slices.json"
 SETTINGS = "<here>/settings.json"
+BATCHES = "max(1, -(-len(@train::dataset::data) // @batch_size))"
+"""Updates of an epoch: of a network for several domains, their batches have samples of each."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Cell:
         fold: the test fold; None for a split with a single test partition.
         training: None for a method that is not trained.
         evaluations: row -> step; several if the rows are stages.
+        others: row -> evaluation of the same network on the other domain that it learnt.
     """
 
     method: Method
@@ -48,6 +52,12 @@ class Cell:
     fold: int | None
     training: Task | None
     evaluations: Mapping[str, Task]
+    others: Mapping[str, Task] = field(default_factory=dict)
+
+    @property
+    def steps(self) -> tuple[Task, ...]:
+        """All evaluations."""
+        return (*self.evaluations.values(), *self.others.values())
 
     @property
     def name(self) -> str:
@@ -73,7 +83,7 @@ def make_cells(study: Study, source: Source) -> list[Cell]:
         for method in study.methods
     ]
     for cell in (*others, *cells):  # the study's settings may be those of rows that are left out
-        for task in cell.evaluations.values():
+        for task in cell.steps:
             known.update(task.files.get("settings.json", {}))
     settings = {**study.settings, **{k: v for m in study.methods for k, v in m.settings.items()}}
     unread = [name for name in settings if name not in known]
@@ -112,6 +122,11 @@ def _cell(
         step = procedure_task(method.network, tested, seed, (tested_on,))
         return Cell(method, seed, fold, None, {method.name: step})
     weights = _weights_task(study, source, method, seed, trained_on)
+    if study.other_domain is not None and domains_of(method.network):
+        other_data = other_domain_task(study.other_domain, source, seed)
+        needs = (joined_task(study.other_domain, trained_on, other_data), *weights)
+        training = training_task(study, method, seed, needs, known)
+        return _of_domains(study, (method, tested), (seed, fold), training, (tested_on, other_data))
     if method.derived is not None:
         trained_on = derived_task(study, method, seed, (trained_on, *weights), known)
         tested_on = trained_on if read_derivation(method.derived).test else tested_on
@@ -131,6 +146,46 @@ def _cell(
         for number, stage in enumerate(stages, start=1)
     }
     return Cell(method, seed, fold, training, evaluations)
+
+
+def joined_task(other: OtherDomain, own_data: Task, other_data: Task) -> Task:
+    """Make the step that joins the data of both domains."""
+    lists = f"{other.own}=<need0>/datalist.json,{other.name}=<need1>/datalist.json"
+    words = ("-m", "scripts", "domains", "--domains", lists, "--output", "<out>")
+    return Task("joined", f"{other.own} and {other.name}", words, (own_data, other_data))
+
+
+def _of_domains(
+    study: Study,
+    methods: tuple[Method, Method],
+    draw: tuple[int, int | None],
+    training: Task,
+    data: tuple[Task, Task],
+) -> Cell:
+    """Make the cell of a network for several domains, each evaluated by its own bundle.
+
+    Args:
+        study: the study.
+        methods: the row as trained, and as tested.
+        draw: seed and fold.
+        training: of the network.
+        data: to test on, of the study's domain and of the other one.
+    """
+    other, (method, tested), (seed, fold) = study.other_domain, methods, draw
+    assert other is not None
+    alone = replace(tested, data=None)  # its settings are in the model file
+    pairs = []
+    for domain, bundle, tested_on in zip(
+        (other.own, other.name), (study.bundle, other.bundle), data, strict=True
+    ):
+        words = ["-m", "scripts", "domain_model", "--model", "<need0>/model.pt"]
+        words += ["--domain", domain, "--bundle", bundle.folder, "--output", "<out>/model.pt"]
+        name = f"{domain} of {_network(method)} seed {seed}"
+        model = Task("models", name, tuple(words), (training,))
+        holding = replace(study, bundle=bundle)
+        pairs.append(evaluation_task(holding, alone, seed, (model, tested_on), "model.pt"))
+    first, second = ({method.name: step} for step in pairs)
+    return Cell(method, seed, fold, training, first, second)
 
 
 def stage_names(study: Study, method: Method) -> list[str]:
@@ -259,7 +314,8 @@ def _settings(study: Study, method: Method, merged: Any, known: set[str]) -> dic
     """Return the settings of a training that its merged config has, and add their ids to known."""
     settings = fitting({**study.settings, **method.settings}, merged)
     known.update(settings)
-    return {**settings, "stage_epochs": stage_epochs(study.epochs)}
+    batches = "len(@train::dataloader)" if "domains" in merged else BATCHES
+    return {**settings, "stage_epochs": stage_epochs(study.epochs, batches)}
 
 
 def _start(study: Study, method: Method, merged: Any, *, pretrained: bool) -> dict[str, str]:
@@ -272,18 +328,21 @@ def _start(study: Study, method: Method, merged: Any, *, pretrained: bool) -> di
     return encoder
 
 
-def stage_epochs(epochs: Mapping[str, int]) -> int | str:
+def stage_epochs(epochs: Mapping[str, int], batches: str = BATCHES) -> int | str:
     """Return the epochs of a stage: a number, or an expression of the training's config.
 
     Updates are divided among the stages, and rounded to whole epochs: an epoch of whole volumes
     has fewer updates than one of their slices.
+
+    Args:
+        epochs: of the study.
+        batches: expression of the number of updates in an epoch.
     """
     if "per_stage" in epochs:
         return epochs["per_stage"]
     if "total" in epochs:
         return f"$max(1, {epochs['total']} // len(@strategy['stages']))"
-    of_an_epoch = "max(1, -(-len(@train::dataset::data) // @batch_size))"
-    return f"$max(1, round({epochs['updates']} / len(@strategy['stages']) / {of_an_epoch}))"
+    return f"$max(1, round({epochs['updates']} / len(@strategy['stages']) / {batches}))"
 
 
 def reads_volumes(method: Method) -> bool:

@@ -25,7 +25,7 @@ from scripts.study.choices import (
     named,
 )
 from scripts.study.figures import check_figures
-from scripts.study.methods import Method, read_methods
+from scripts.study.methods import Method, domains_of, read_methods
 
 ROWS = ("methods", "stages", "validated_stages")
 PAPER_KEYS = ("source", "note", "rows", "epochs")
@@ -33,7 +33,7 @@ EPOCHS = ("updates", "total", "per_stage")
 STUDY_KEYS = (
     *("title", "question", "bundle", "data_set", "rows", "reference", "figures", "common"),
     *("methods", "seeds", "folds", "epochs", "files", "training_files", "settings", "data"),
-    *("pretraining", "pretrainings", "paper", "small"),
+    *("pretraining", "pretrainings", "other_domain", "paper", "small"),
 )
 DATA_KEYS = ("prepare", "phantoms")
 NEEDED = ("title", "question", "bundle", "figures", "methods", "seeds", "epochs", "data")
@@ -77,6 +77,25 @@ class Pretraining:
 
 
 @dataclass(frozen=True)
+class OtherDomain:
+    """A second data set that networks for several domains learn together with the study's own.
+
+    Args:
+        own: name of the study's data in the config of these networks, such as nodules.
+        name: of the other domain, such as organs.
+        bundle: of the other domain, by which its network is evaluated.
+        data: ``prepare`` and ``phantoms``: options of those commands.
+        figures: heading -> name in the summary of its evaluation.
+    """
+
+    own: str
+    name: str
+    bundle: Bundle
+    data: Mapping[str, Any]
+    figures: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Study:
     """A declared study.
 
@@ -103,6 +122,7 @@ class Study:
         pretrainings: by the name that methods use for their weights.
         paper: source, note and rows of the paper's figures.
         left_out: the methods that are not to be run.
+        other_domain: a second data set, for networks that learn several domains.
     """
 
     name: str
@@ -124,6 +144,7 @@ class Study:
     pretrainings: Mapping[str, Pretraining]
     paper: Mapping[str, Any]
     left_out: tuple[Method, ...] = ()
+    other_domain: OtherDomain | None = None
 
 
 def read_study(
@@ -261,6 +282,7 @@ def _study(content: Mapping[str, Any], name: str, *, small: bool) -> Study:
     methods = read_methods(content, bundle, pretrained=tuple(pretrainings))
     names = [method.name for method in methods]
     rows = check_name("rows", content.get("rows", "methods"), ROWS)
+    other = _other_domain(content.get("other_domain"), methods, bundle)
     return Study(
         name=name,
         small=small,
@@ -280,6 +302,7 @@ def _study(content: Mapping[str, Any], name: str, *, small: bool) -> Study:
         data=_data(data, bundle),
         pretrainings=pretrainings,
         paper=_paper(content.get("paper", {}), content["figures"]),
+        other_domain=other,
     )
 
 
@@ -396,6 +419,36 @@ def _bundle_with_data(config: str, data: Mapping[str, Any], trained: Bundle, whe
         raise ValueError(f"{where}: data lack phantoms")
     _data(data, holding, f"{where}: data")
     return holding
+
+
+def _other_domain(
+    declared: Mapping[str, Any] | None, methods: Sequence[Method], trained: Bundle
+) -> OtherDomain | None:
+    """Read the second data set of networks for several domains.
+
+    Raises:
+        ValueError: for such a network without it, an incomplete declaration, or names that are not
+            those of the network's domains.
+    """
+    joint = [method for method in methods if domains_of(method.network)]
+    if declared is None:
+        if joint:
+            raise ValueError(
+                f"other_domain: {joint[0].name} learns {' and '.join(domains_of(joint[0].network))}"
+                "; declare the data of the other one"
+            )
+        return None
+    keys = ("own", "name", "bundle", "data", "figures")
+    check_keys("other_domain", declared, keys)
+    if lacking := [key for key in keys if key not in declared]:
+        raise ValueError(f"other_domain: lacks {', '.join(lacking)}")
+    for method in joint:
+        for key in keys[:2]:
+            check_name(f"other_domain: {key}", declared[key], domains_of(method.network))
+    config = f"bundles/{check_name('other_domain: bundle', declared['bundle'], bundles())}/configs"
+    holding = _bundle_with_data(config, declared["data"], trained, "other_domain")
+    figures = check_figures(declared["figures"], holding.data.kind, "methods")
+    return OtherDomain(declared["own"], declared["name"], holding, declared["data"], figures)
 
 
 def _paper(paper: Mapping[str, Any], figures: Mapping[str, str]) -> Mapping[str, Any]:

@@ -241,6 +241,19 @@ def takes_weights(network: str) -> bool:
     return "weights" in _arguments_of(network)
 
 
+def domains_of(network: str) -> tuple[str, ...]:
+    """Return the domains that a network learns together; none for a network of one.
+
+    Example:
+        >>> domains_of("multi_domain"), domains_of("unet")
+        (('nodules', 'organs'), ())
+    """
+    if network in named(PROCEDURES):
+        return ()
+    content = json.loads(Path(network_file(network)).read_text(encoding="utf-8"))
+    return tuple(content.get("domains", ()))
+
+
 def network_file(network: str) -> str:
     """Return the config file of a network."""
     return f"configs/networks/{network}.json"

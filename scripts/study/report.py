@@ -15,7 +15,7 @@ from scripts.study.declaration import Study
 from scripts.study.drawings import draw_comparison, draw_curves, draw_same_slices
 from scripts.study.folders import COLUMNS, cell_rows
 from scripts.study.pretrainings import describe_pretrainings, pretraining_table
-from scripts.study.results import Result, collect, read_table
+from scripts.study.results import Result, collect, collect_others, read_table
 from scripts.study.runner import failure_of, is_done
 from scripts.study.sample_sources import Source
 from scripts.study.tables import (
@@ -23,6 +23,7 @@ from scripts.study.tables import (
     Table,
     by_row,
     cost_table,
+    domain_table,
     given_position,
     group_tables,
     lesion_word,
@@ -69,7 +70,9 @@ def write_report(
     names = row_names(study, rows, _planned(study, cells))
     pictures = draw(study, cells, rows, names, (workshop, folder))
     main = main_table(study, rows, names, on_phantoms=source.data is None)
-    parts = [main, test_table(study, rows), *group_tables(study, rows)]
+    others = by_row(collect_others(study, cells, workshop))
+    parts = [main, domain_table(study, others), test_table(study, rows)]
+    parts += group_tables(study, rows)
     parts += [cost_table(rows), pretraining_table(cells, workshop)]
     tables = [table for table in parts if table is not None and table.rows]
     facts = describe(study, cells, results, source, done=len(done))
@@ -105,12 +108,22 @@ def describe(
         _epochs(study),
         f"Encoder weights: {', '.join(sorted({m.weights for m in methods}))}.",
         *describe_pretrainings(study, source),
+        *_domains(study, source),
         f"Done: {done} of {len(cells)} trainings and methods, "
         f"{len({(r.row, r.seed) for r in results})} results.",
     ]
     facts += _limits(study, results)
     revisions = sorted({r.revision for r in results if r.revision})
     return [*facts, f"Software: {', '.join(revisions) or 'unknown'}."]
+
+
+def _domains(study: Study, source: Source) -> list[str]:
+    """Describe the other domain that networks for several domains learn."""
+    if study.other_domain is None:
+        return []
+    other = study.other_domain
+    where = source.of_pretraining.describe(other.bundle, other.data)
+    return [f"Domain {other.name}: learnt together with {other.own}, on {where}."]
 
 
 def _further_test(study: Study, results: Sequence[Result], source: Source) -> list[str]:

@@ -110,6 +110,19 @@ def _of_cell(study: Study, cell: Cell, workshop: Workshop) -> list[Result]:
     ]
 
 
+def collect_others(study: Study, cells: Sequence[Cell], workshop: Workshop) -> list[Result]:
+    """Read the evaluations of networks for several domains on the other domain."""
+    if study.other_domain is None:
+        return []
+    of_domain = replace(study, figures=study.other_domain.figures)
+    return [
+        _result(of_domain, replace(cell, evaluations=cell.others), workshop, row)
+        for cell in cells
+        for row, task in cell.others.items()
+        if workshop.record(task) is not None
+    ]
+
+
 def _joined(first: Result, other: Result) -> Result:
     """Add the cases of another test fold."""
     values = {heading: [*cases, *other.values[heading]] for heading, cases in first.values.items()}

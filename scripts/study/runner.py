@@ -66,18 +66,18 @@ def run_cell(cell: Cell, workshop: Workshop) -> None:
     """
     if cell.training is not None:
         workshop.do(cell.training)
-    for evaluation in cell.evaluations.values():
+    for evaluation in cell.steps:
         workshop.do(evaluation)
 
 
 def is_done(cell: Cell, workshop: Workshop) -> bool:
     """Whether all evaluations of a cell are finished."""
-    return all(workshop.record(task) is not None for task in cell.evaluations.values())
+    return all(workshop.record(task) is not None for task in cell.steps)
 
 
 def failure_of(cell: Cell, workshop: Workshop) -> str | None:
     """Return why a cell is not finished; None if it is."""
-    missing = [task for task in cell.evaluations.values() if workshop.record(task) is None]
+    missing = [task for task in cell.steps if workshop.record(task) is None]
     if not missing:
         return None
     return workshop.failure(missing[0]) or "not run yet"

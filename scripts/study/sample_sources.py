@@ -14,7 +14,7 @@ from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.prepare_command import signature_of
 from scripts.preparation.splits import ALL_TEST
 from scripts.study.choices import Bundle
-from scripts.study.declaration import Pretraining, Study
+from scripts.study.declaration import OtherDomain, Pretraining, Study
 from scripts.study.workshop import Task
 
 PHANTOMS = "phantoms"
@@ -216,10 +216,13 @@ def _check_pretraining_data(study: Study, source: Source) -> None:
         return
     used = [study.pretrainings.get(name) for name in {m.weights for m in study.methods}]
     needed = {p.bundle.data_set: p.bundle for p in used if p is not None and p.bundle is not None}
+    if study.other_domain is not None:
+        needed[study.other_domain.bundle.data_set] = study.other_domain.bundle
     if len(needed) != 1:
         raise ValueError(
-            "pretraining_data: must be for pretrainings with data of one data set, those of the "
-            f"methods of {study.name} have {' and '.join(sorted(needed)) or 'no separate data'}"
+            "pretraining_data: must be for pretrainings or a domain with data of one data set, "
+            f"those of the methods of {study.name} have "
+            f"{' and '.join(sorted(needed)) or 'no separate data'}"
         )
     (bundle,) = needed.values()
     folder = source.pretraining_data
@@ -265,8 +268,16 @@ def pretraining_data_task(pretraining: Pretraining, source: Source, seed: int) -
     """Make the step that prepares a pretraining's separate data, split by patient."""
     if pretraining.bundle is None:
         return None
-    kind = (pretraining.bundle.labels[0], "patient", seed)
-    return _prepared(pretraining.bundle, pretraining.data, source.of_pretraining, kind)
+    return _of_another_bundle(pretraining.bundle, pretraining.data, source, seed)
+
+
+def other_domain_task(other: OtherDomain, source: Source, seed: int) -> Task:
+    """Make the step that prepares the data of the other domain, split by patient."""
+    return _of_another_bundle(other.bundle, other.data, source, seed)
+
+
+def _of_another_bundle(bundle: Bundle, data: Mapping[str, Any], source: Source, seed: int) -> Task:
+    return _prepared(bundle, data, source.of_pretraining, (bundle.labels[0], "patient", seed))
 
 
 def _prepared(

@@ -90,6 +90,26 @@ def main_table(
     return Table("Paper and ours", [*headings, "seeds, patients, cases"], body, tuple(notes))
 
 
+def domain_table(study: Study, rows: Rows) -> Table | None:
+    """List the figures of the other domain; None for a study of one domain."""
+    other = study.other_domain
+    if other is None or not rows:
+        return None
+    headings = ["method"]
+    for heading, name in other.figures.items():
+        headings += [titled(heading, name), "95 % interval"]
+    body = []
+    for name, results in rows.items():
+        cells = [name]
+        for heading in other.figures:
+            _, value, interval, _ = _figure_cells(estimate(results, heading), None)
+            cells += [value, interval]
+        body.append([*cells, seeds_words(results)])
+    note = f"The same networks on the test patients of {other.bundle.data_set}."
+    title = f"The other domain: {other.name}"
+    return Table(title, [*headings, "seeds, patients, cases"], body, (note,))
+
+
 def titled(heading: str, name: str) -> str:
     """Return the heading of a figure with the average that it is, as its name says.
 

@@ -331,3 +331,46 @@ def test_network_with_weights_of_its_own_then_pretrained_with_its_file_and_no_en
     assert "--encoder" not in first.words
     assert second.words[second.words.index("--encoder") + 1] == "resnet34"
     assert own.words[own.words.index("--encoder_weights") + 1] == "<need1>/encoder.pt"
+
+
+DOMAINS = {
+    "own": "nodules",
+    "name": "organs",
+    "bundle": "liver_ct_segmentation",
+    "figures": {"Dice": "dice_liver_per_volume_mean"},
+    "data": {"phantoms": {"patients": 5}},
+}
+JOINT = {
+    **{"name": "both", "network": "multi_domain", "encoder": "resnet34", "strategy": "full"},
+    **{"data": "nodules_and_organs", "settings": {"batch_size": 16}},
+}
+
+
+def test_network_of_two_domains_then_trained_on_both_and_each_tested_by_its_own_bundle(tmp_path):
+    (cell,) = cells_of(tmp_path, methods=[JOINT], other_domain=DOMAINS, epochs={"updates": 60})
+    joined = cell.training.needs[0]
+    nodules, organs = joined.needs
+    assert (nodules.words[3], organs.words[3]) == ("luna16", "ircadb")
+    assert joined.words[4] == "nodules=<need0>/datalist.json,organs=<need1>/datalist.json"
+    assert "len(@train::dataloader)" in cell.training.files["settings.json"]["stage_epochs"]
+    pairs = [(cell.evaluations, nodules, "lung_nodule"), (cell.others, organs, "liver")]
+    for evaluations, data, bundle in pairs:
+        model, tested_on = evaluations["both"].needs
+        assert tested_on == data
+        assert model.needs == (cell.training,)
+        assert f"bundles/{bundle}_ct_segmentation" in model.words
+        assert f"bundles/{bundle}_ct_segmentation" in " ".join(evaluations["both"].words)
+        assert "nodules_and_organs" not in " ".join(evaluations["both"].words)
+    assert cell.steps == (cell.evaluations["both"], cell.others["both"])
+
+
+def test_updates_of_a_network_of_two_domains_then_as_many_as_its_batches(tmp_path):
+    from scripts.transforms.domains import DomainBatches
+
+    (cell,) = cells_of(tmp_path, methods=[JOINT], other_domain=DOMAINS, epochs={"updates": 60})
+    samples = [{"domain": "nodules"}] * 20 + [{"domain": "organs"}] * 80
+    batches = DomainBatches(samples, 16)
+    expression = cell.training.files["settings.json"]["stage_epochs"].removeprefix("$")
+    plain = expression.replace("@train::dataloader", "batches").replace("@strategy", "strategy")
+    found = eval(plain, {"batches": batches, "strategy": {"stages": [0]}})
+    assert found * len(batches) == 60

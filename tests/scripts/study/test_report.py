@@ -83,3 +83,25 @@ def test_page_then_loads_nothing_and_names_no_patient(report):
     assert "http://" not in page
     assert "https://" not in page
     assert not re.search(r">p\d<", page)
+
+
+def test_network_of_two_domains_then_a_table_of_the_other_one(tmp_path):
+    other = {
+        **{"own": "nodules", "name": "organs", "bundle": "liver_ct_segmentation"},
+        **{"figures": {"Dice liver": "dice_liver_per_volume_mean"}},
+        "data": {"phantoms": {"patients": 5}},
+    }
+    joint = {"name": "both", "network": "multi_domain", "encoder": "resnet34", "strategy": "full"}
+    study = read_study(write_study(tmp_path, methods=[joint], other_domain=other))
+    cells, shop = make_cells(study, Source()), Workshop(tmp_path / "work", Pretender())
+    run_cells(cells, shop, lambda: None)
+    (evaluation,) = cells[0].others.values()
+    rows = [f"1.{k},liver,True,{dice}" for k, dice in enumerate((0.8, 0.9))]
+    table = "\n".join(["series_uid,name,known,dice", *rows, "1.0,bone,True,0.1"])
+    (evaluation.out(shop.work) / "per_class.csv").write_text(table)
+    write_report(study, cells, shop, tmp_path, source=Source())
+    text = (tmp_path / "report.md").read_text()
+    assert "The other domain: organs" in text
+    assert re.search(r"\| both \| 0\.850 \| .* \| 1, 2, 2 \|", text)
+    assert "Domain organs: learnt together with nodules, on synthetic phantoms" in text
+    assert "dice_per_nodule_mean" in text
