@@ -4,16 +4,19 @@
         --nodule_min_mm 14 --nodule_max_mm 30
     python -m scripts prepare luna16 --source phantoms --output prepared --label masks \
         --masks phantoms/masks --slices all --shares 6:2:2
-    python -m tests.benchmarks.bench_few_labels prepared/datalist.json --labelled 1 --seeds 3
+    python -m tests.benchmarks.bench_few_labels prepared/datalist.json --labelled 1 2 4 all
 
 The layers learn from the slices of all training patients; then both starts are trained on the same
-crops of the first ``labelled`` patients: the last layer alone, then everything at a tenth of the
-rate, in equal numbers of steps. Dice is pooled over the slices of validation and test patients.
+crops of ``labelled`` patients, each number with the patients of the smaller ones: the last layer
+alone, then everything at a tenth of the rate, in equal numbers of steps. Dice is pooled over the
+slices of validation and test patients. Each seed begins with another patient. The interval of the
+gain is that of Student's t over the seeds.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import statistics
 import time
 from collections.abc import Iterator, Sequence
@@ -22,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from monai.losses import DiceCELoss
 from monai.transforms import Compose, MaskIntensityd
+from scipy.stats import t as student
 from torch import Tensor
 
 from custom_nets.survey.csae import ConvolutionalSparseNetwork
@@ -125,10 +129,23 @@ def dice(network: ConvolutionalSparseNetwork, data: Slices) -> float:
     return float(2 * (found * data.masks).sum() / total)
 
 
+def interval(gains: Sequence[float]) -> str:
+    """Show the mean of gains with its 95 % interval.
+
+    >>> interval([0.1, 0.2, 0.3])
+    '0.200 (-0.048 to 0.448)'
+    """
+    mean = statistics.mean(gains)
+    if len(gains) < 2:
+        return f"{mean:.3f} (one seed)"
+    reach = student.ppf(0.975, len(gains) - 1) * statistics.stdev(gains) / len(gains) ** 0.5
+    return f"{mean:.3f} ({mean - reach:.3f} to {mean + reach:.3f})"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("datalist")
-    parser.add_argument("--labelled", type=int, default=1)
+    parser.add_argument("--labelled", nargs="+", default=["1"], help="numbers of patients, or all")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=80)
     asked = parser.parse_args()
@@ -137,20 +154,25 @@ def main() -> None:
         Slices(asked.datalist, "validation", "test"),
     )
     patients = sorted(set(training.patients))
-    gains = []
+    counts = [len(patients) if word == "all" else int(word) for word in asked.labelled]
+    found: dict[int, list[list[float]]] = {count: [] for count in counts}
     for seed in range(asked.seeds):
         start = seed % len(patients)
-        labelled = (patients[start:] + patients[:start])[: asked.labelled]
-        crops = training.crops(labelled, 48, seed)
-        found = []
-        for pretrained in (False, True):
-            network = started(training.images, pretrained=pretrained, seed=seed)
-            tuned(network, crops, steps=asked.steps, seed=seed)
-            found.append(dice(network, tested))
-        gains.append(found[1] - found[0])
-        print(f"seed {seed}, {', '.join(labelled)}: random {found[0]:.3f}, CSAE {found[1]:.3f}")
-    error = statistics.stdev(gains) / len(gains) ** 0.5 if len(gains) > 1 else float("nan")
-    print(f"mean gain {statistics.mean(gains):.3f}, standard error {error:.3f}", flush=True)
+        order = patients[start:] + patients[:start]
+        starts = [started(training.images, pretrained=p, seed=seed) for p in (False, True)]
+        for count in counts:
+            crops = training.crops(order[:count], 48, seed)
+            pair = []
+            for network in map(copy.deepcopy, starts):
+                tuned(network, crops, steps=asked.steps, seed=seed)
+                pair.append(dice(network, tested))
+            found[count].append(pair)
+            print(f"seed {seed}, {count} labelled: random {pair[0]:.3f}, CSAE {pair[1]:.3f}")
+    print("| labelled patients | random start | CSAE | gain |\n|---|---|---|---|")
+    for count, pairs in found.items():
+        means = [statistics.mean(side) for side in zip(*pairs, strict=True)]
+        gain = interval([csae - random for random, csae in pairs])
+        print(f"| {count} | {means[0]:.3f} | {means[1]:.3f} | {gain} |", flush=True)
 
 
 if __name__ == "__main__":
