@@ -107,8 +107,7 @@ class Bench:
             lines = str(error).strip().splitlines() or [""]
             self._fail(name, f"{type(error).__name__}: {lines[0][:300]}")
             return
-        if "peak_memory_mb" not in row and part != "training":
-            row["peak_memory_mb"] = self._peak_mb()
+        row.setdefault("peak_memory_mb", self._peak_mb())
         self.rows.append(row)
         print(f"{name}: {row['seconds']:.4f} s", flush=True)
 

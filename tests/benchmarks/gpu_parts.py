@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
+import resource
 import subprocess
 import sys
 import time
@@ -233,32 +233,51 @@ def small_training(bench: Bench, folder: Path) -> dict[str, float]:
     words = LUNG.recipe.command(
         *("training", "train"), dataset_dir=prepared, output_dir=output, device=device, **more
     )
-    command(bench, *words)
+    peak = command(bench, *words)
     done = time.perf_counter()
     with (output / "history.csv").open(newline="") as file:
         epochs = [float(row["seconds"]) for row in csv.DictReader(file)]
-    return {"seconds": done - ready, "preparation": ready - started, "epochs": sum(epochs)}
+    seconds = {"seconds": done - ready, "preparation": ready - started, "epochs": sum(epochs)}
+    return {**seconds, "peak_memory_mb": peak}
 
 
-def command(bench: Bench, *words: str) -> None:
+def command(bench: Bench, *words: str) -> float:
     """Run Python with these arguments, within the time that is left.
+
+    Returns:
+        The largest memory in MB that was in use meanwhile: of the card, with the process's context
+        on it, more than before; or on a CPU of any child so far.
 
     Raises:
         RuntimeError: with the last line, when it fails.
+        TimeoutError: when the time is over.
     """
-    left = max(bench.deadline - time.monotonic(), 1)
-    threads = {"OMP_NUM_THREADS": str(torch.get_num_threads())}
-    done = subprocess.run(
-        [sys.executable, *words],
-        capture_output=True,
-        text=True,
-        timeout=left,
-        env={**os.environ, **threads},
-        check=False,
+    before = peak = in_use_mb(bench.device)
+    process = subprocess.Popen(
+        [sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["no message"]
-        raise RuntimeError(f"{' '.join(words[:5])} ended with {done.returncode}: {lines[-1]}")
+    while True:
+        try:
+            _, messages = process.communicate(timeout=0.2)
+            break
+        except subprocess.TimeoutExpired:
+            peak = max(peak, in_use_mb(bench.device))
+            if time.monotonic() > bench.deadline:
+                process.kill()
+                process.communicate()
+                raise TimeoutError(f"{' '.join(words[:5])}: out of time, see --minutes") from None
+    if process.returncode:
+        lines = messages.strip().splitlines() or ["no message"]
+        raise RuntimeError(f"{' '.join(words[:5])} ended with {process.returncode}: {lines[-1]}")
+    return peak - before if bench.device.type == "cuda" else in_use_mb(bench.device)
+
+
+def in_use_mb(device: torch.device) -> float:
+    """Return the memory in use on a card by any process, or the most that any child has taken."""
+    if device.type == "cuda":
+        free, total = torch.cuda.mem_get_info(device)
+        return (total - free) / 1e6
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
 PARTS: Mapping[str, Callable[[Bench, Path], None]] = {

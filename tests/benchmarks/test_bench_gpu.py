@@ -68,6 +68,16 @@ def test_a_bench_out_of_time_then_nothing_begins():
     assert bench.failures == ["ct, a CT, plain: not measured: out of time, see --minutes"]
 
 
+def test_a_command_that_fails_or_lasts_too_long_then_told():
+    bench = bench_gpu.Bench(torch.device("cpu"), bench_gpu.QUICK, deadline=float("inf"))
+    with pytest.raises(RuntimeError, match="ended with 1: ValueError: no data"):
+        gpu_parts.command(bench, "-c", "raise ValueError('no data')")
+    assert gpu_parts.command(bench, "-c", "pass") > 1
+    bench.deadline = 0.0
+    with pytest.raises(TimeoutError, match="out of time"):
+        gpu_parts.command(bench, "-c", "import time; time.sleep(60)")
+
+
 def test_stages_then_the_released_blocks_train_and_no_other(monkeypatch):
     seen = []
 
