@@ -27,6 +27,7 @@ from custom_nets.definition import (
     unequal,
 )
 from custom_nets.state_dicts import UnreadableError, flattened, read_content
+from scripts.bundle.data_files import ID, KIND, advice
 from scripts.bundle.record import versions
 from scripts.storage.files import plain
 
@@ -36,10 +37,10 @@ NETWORK = "network_def"
 CHANGEABLE = ("threshold",)
 """Settings that may be changed for a trained network: a difference is logged, not refused."""
 
-HINTS = {
-    "input_kind": "; add the file of configs/data that training used",
-    NETWORK: "; leave the network's settings out, they are in the file",
-}
+DESCRIPTIVE = (ID,)
+"""Settings that say how the input is made, see :mod:`scripts.bundle.data_files`: not compared."""
+
+HINT = "leave the network's settings out, they are in the file"
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,7 @@ def check_settings(
     Raises:
         ValueError: with each difference; or for a file without settings.
     """
+    asked = {name: value for name, value in asked.items() if name not in DESCRIPTIVE}
     if model.settings is None:
         _refuse_unknown_settings(model, asked, unchecked_model)
         return
@@ -198,10 +200,14 @@ def check_settings(
             )
     wrong = {name: difference for name, difference in differences.items() if difference}
     if wrong:
-        hint = next((HINTS[name] for name in wrong if name in HINTS), "")
+        hint = "use the settings of the file"
+        if KIND in wrong:
+            hint = advice(model.settings)
+        elif NETWORK in wrong:
+            hint = HINT
         raise ValueError(
             f"ckpt_path: {model.path} was trained with other settings than the config's: "
-            f"{'; '.join(wrong.values())}{hint or '; use the settings of the file'}"
+            f"{'; '.join(wrong.values())}; {hint}"
         )
 
 

@@ -6,6 +6,7 @@ import difflib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from monai.bundle import ConfigParser
@@ -24,6 +25,7 @@ from scripts.bundle.config_files import (
     walk,
 )
 from scripts.bundle.model_file import NETWORK
+from scripts.packaging.overlays import check_inputs, overlays_of
 
 WORKFLOWS = ("train", "evaluate", "inference")
 ADDITION = "multi_gpu_train"  # laid over train.json to train with several processes
@@ -42,7 +44,11 @@ LINE = 100  # of a JSON file
 
 
 def packaged_configs(
-    bundle: Path, overlays: Sequence[str | Path], *, root: Path
+    bundle: Path,
+    overlays: Sequence[str | Path],
+    *,
+    root: Path,
+    settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Config]:
     """Return the configs of a package, by name without suffix.
 
@@ -55,10 +61,12 @@ def packaged_configs(
         bundle: folder of the bundle.
         overlays: config files, later ones win.
         root: folder that file names in macros are relative to.
+        settings: of the trained network, see :func:`scripts.packaging.overlays.overlays_of`.
 
     Raises:
         FileNotFoundError: when the bundle lacks a workflow.
-        ValueError: for a missing file, or an overlay with an id that no workflow of the bundle has.
+        ValueError: for a missing file, an overlay with an id that no workflow of the bundle has, or
+            workflows with another input than the network's.
     """
     folder = bundle / "configs"
     missing = [name for name in WORKFLOWS if not (folder / f"{name}.json").is_file()]
@@ -68,10 +76,12 @@ def packaged_configs(
     read = files_below(root)
     made = {file.stem: flatten(read_config(file, read), read) for file in files}
     addition = flatten(read_config(root / RUNTIME / f"{ADDITION}.json", read), read)
+    for name in made:
+        for _, overlay in overlays_of(name, overlays, settings, read=read, root=root):
+            made[name] = _with_overlay(name, made[name], overlay)
     for file in overlays:
-        overlay = flatten(read_config(file, read), read)
-        _refuse_unknown(str(file), overlay, list(made.values()))
-        made = {name: _with_overlay(name, config, overlay) for name, config in made.items()}
+        _refuse_unknown(str(file), flatten(read_config(file, read), read), list(made.values()))
+    check_inputs({name: made[name] for name in WORKFLOWS}, settings)
     made["train"] = trainable_anywhere(made["train"], read, root)
     packaged = {name: {**made[name], "bundle_root": FOUND_ROOT} for name in WORKFLOWS}
     return {**packaged, ADDITION: addition}
@@ -118,7 +128,7 @@ def _has_target(part: object, target: str) -> bool:
     return isinstance(part, dict) and part.get(TARGET) == target
 
 
-def settled(config: Config, settings: Mapping[str, Any]) -> Config:
+def settled(config: Config, settings: Mapping[str, Any], *, stored: bool = True) -> Config:
     """Replace the references of a config to a model file by the settings in that file.
 
     The packaged config is then complete in itself, for readers and for other programs, and training
@@ -127,6 +137,7 @@ def settled(config: Config, settings: Mapping[str, Any]) -> Config:
     Args:
         config: flattened config, with overlays.
         settings: settings of a model file, see :mod:`scripts.bundle.model_file`.
+        stored: whether they are the file's; otherwise a network that an overlay defines is kept.
     """
     definition = settings[NETWORK]
     if TRAINED not in config:
@@ -138,6 +149,8 @@ def settled(config: Config, settings: Mapping[str, Any]) -> Config:
     if isinstance(network, dict) and network.get("settings") == f"@{TRAINED}":
         asked = {key: v for key, v in network.items() if key not in (TARGET, "settings")}
         made[NETWORK] = _component({**definition, **asked})
+    elif stored and isinstance(network, dict) and network.get(TARGET) == definition.get(TARGET):
+        made[NETWORK] = _component(definition)  # of the file of configs/networks, for the training
     return made
 
 

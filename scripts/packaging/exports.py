@@ -20,13 +20,17 @@ from torch import nn
 
 from custom_nets.folding import FoldedCopy
 from scripts.bundle.record import sha256_of
+from scripts.packaging.network_format import VOLUME, spatial_dims
 from scripts.storage.files import atomic_path
 from scripts.storage.options import read_truth
 
 TOLERANCE = 1e-3  # largest difference of logits, relative to the largest one if that is above 1
 SEED = 0
-SHAPES = ((1, 64, 64), (2, 50, 70), (1, 256, 192))  # batch, height, width
-EXAMPLE = (2, 64, 96)  # all different, so that axes are not confused
+SHAPES = {
+    2: ((1, 64, 64), (2, 50, 70), (1, 256, 192)),  # batch, height, width
+    VOLUME: ((1, 32, 32, 32), (2, 27, 38, 21), (1, 56, 40, 48)),  # and slices
+}
+EXAMPLE = {2: (2, 64, 96), VOLUME: (2, 32, 48, 24)}  # all different: axes cannot be confused
 WRITTEN_BY_TORCH = ("version", "byteorder", ".data/serialization_id")
 CONSTANTS = re.compile(r"(?:^  \w+ : Final\[.*\] = .*\n)+", re.MULTILINE)
 
@@ -90,7 +94,7 @@ def _in_order(lines: re.Match[str]) -> str:
 
 
 def export_onnx(network: nn.Module, path: Path, *, channels: int) -> Path:
-    """Export a network with input ``image`` and output ``pred``, for any batch and image size.
+    """Export a network with input ``image`` and output ``pred``, for any batch and size.
 
     The exporter's notes on source files on this machine are removed.
 
@@ -102,14 +106,14 @@ def export_onnx(network: nn.Module, path: Path, *, channels: int) -> Path:
     Raises:
         ValueError: when torch cannot export it.
     """
-    batch, height, width = EXAMPLE
-    free = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
+    batch, *sides = EXAMPLE[spatial_dims(network)]
+    free = dict.fromkeys((0, *range(2, 2 + len(sides))), torch.export.Dim.DYNAMIC)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # from the exporter about its own code
             model = convert_to_onnx(
                 network,
-                [torch.zeros(batch, channels, height, width)],
+                [torch.zeros(batch, channels, *sides)],
                 input_names=["image"],
                 output_names=["pred"],
                 dynamic_shapes=(free,),
@@ -163,7 +167,7 @@ def compared(
     network: nn.Module,
     *,
     channels: int,
-    shapes: Sequence[Sequence[int]] = SHAPES,
+    shapes: Sequence[Sequence[int]] | None = None,
 ) -> dict[str, Any]:
     """Compare the logits of an exported network with those of the eager float32 network.
 
@@ -171,7 +175,7 @@ def compared(
         exported: the network loaded from the file.
         network: the network that was exported.
         channels: number of input channels.
-        shapes: batch, height and width of each random image in [0, 1].
+        shapes: batch and sides of each random image in [0, 1]; None for :data:`SHAPES`.
 
     Returns:
         Largest difference and logit, tolerance, and the images compared.
@@ -180,9 +184,10 @@ def compared(
         ValueError: when the shapes differ, or the logits by more than :data:`TOLERANCE`.
     """
     random = torch.Generator().manual_seed(SEED)
+    shapes = SHAPES[spatial_dims(network)] if shapes is None else shapes
     largest, logit = 0.0, 0.0
-    for batch, height, width in shapes:
-        image = torch.rand(batch, channels, height, width, generator=random)
+    for batch, *sides in shapes:
+        image = torch.rand(batch, channels, *sides, generator=random)
         with torch.no_grad():
             expected, actual = network(image), _run(exported, image)
         if actual.shape != expected.shape:
@@ -202,7 +207,7 @@ def compared(
         "largest_logit": logit,
         "tolerance": TOLERANCE * max(1.0, logit),
         "compared_with": "the network in PyTorch, eager, float32, on the CPU",
-        "images": [[batch, channels, height, width] for batch, height, width in shapes],
+        "images": [[batch, channels, *sides] for batch, *sides in shapes],
         "seed": SEED,
     }
 
@@ -213,7 +218,7 @@ def _run(exported: Network, image: torch.Tensor) -> torch.Tensor:
         return exported(image)
     except Exception as error:
         raise ValueError(
-            f"export: cannot be run on images of {list(image.shape)} (B, C, H, W): "
+            f"export: cannot be run on images of {list(image.shape)} (B, C, H, W, ...): "
             f"{' '.join(str(error).split())[:300]}; it is not packaged, leave the option out"
         ) from error
 

@@ -22,7 +22,14 @@ from scripts.packaging.documents import large_files, overlay_names, readme
 from scripts.packaging.exports import export_all
 from scripts.packaging.metadata import packaged_metadata
 from scripts.packaging.modules import foreign_modules, needed_files
-from scripts.packaging.weights import check_ports, trained_network, weights_file
+from scripts.packaging.network_format import described
+from scripts.packaging.weights import (
+    check_ports,
+    check_trainable,
+    trained_network,
+    weights_file,
+    with_earlier,
+)
 from scripts.packaging.zip_writer import write_zip
 from scripts.storage.files import PART, clear_leftovers, write_bytes, write_json, write_text
 from scripts.storage.locks import locked
@@ -199,9 +206,12 @@ def assemble(
         )
     settings = trained_settings(ckpt_path, folder / "configs" / "train.json")
     configs = {
-        name: config if name == ADDITION else settled(config, settings)
-        for name, config in packaged_configs(folder, overlays, root=root).items()
+        name: config
+        if name == ADDITION
+        else settled(config, settings, stored=model.settings is not None)
+        for name, config in packaged_configs(folder, overlays, root=root, settings=settings).items()
     }
+    model = with_earlier(model, configs["inference"])
     sources = needed_files(configs.values(), root=SOURCES)
     metadata = packaged_metadata(
         read_config(folder / "configs" / "metadata.json", files_below()),
@@ -209,6 +219,8 @@ def assemble(
         class_names=_channel_names(configs["inference"]),
     )
     network = trained_network(configs["inference"], ckpt_path, unchecked_model=unchecked_model)
+    check_trainable(network, configs["train"])
+    metadata = described(metadata, network, configs["inference"])
     check_ports(network, metadata)
     return Package(folder, configs, metadata, sources, network, model)
 

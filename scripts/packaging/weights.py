@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,13 @@ from torch import nn
 from scripts.bundle.components import built
 from scripts.bundle.compose import Composition
 from scripts.bundle.config_files import Config
-from scripts.bundle.model_file import NETWORK, ModelFile, bare
+from scripts.bundle.held_models import held_models, holding
+from scripts.bundle.model_file import NETWORK, ModelFile, bare, read_model
+from scripts.packaging.network_format import VOLUME, spatial_dims
 from scripts.training.weights.trained_weights import TrainedWeights
 
-SETTINGS = "model_settings"
+SETTINGS, EARLIER, SIDE_LOSS = "model_settings", "earlier_models", "SideOutputLoss"
+SIDES = {2: (64, 64), VOLUME: (32, 32, 32)}  # voxels of an image on which a network is tried
 
 
 def trained_network(config: Config, ckpt_path: Path, *, unchecked_model: bool = False) -> nn.Module:
@@ -63,7 +68,7 @@ def check_ports(network: nn.Module, metadata: dict[str, Any]) -> None:
     stated = formats["outputs"]["pred"]["num_channels"]
     try:
         with torch.no_grad():
-            outputs = network(torch.zeros(1, inputs, 64, 64)).shape[1]
+            outputs = network(torch.zeros(1, inputs, *SIDES[spatial_dims(network)])).shape[1]
     except (RuntimeError, ValueError) as error:
         raise ValueError(
             f"metadata.json: states {inputs} input channels, which the network refuses: {error}"
@@ -72,4 +77,44 @@ def check_ports(network: nn.Module, metadata: dict[str, Any]) -> None:
         raise ValueError(
             f"metadata.json: states {stated} output channels, the network has {outputs}; change "
             "num_channels and channel_def of pred"
+        )
+
+
+def with_earlier(model: ModelFile, inference: Config) -> ModelFile:
+    """Return a model file that holds the earlier networks whose maps its own network reads.
+
+    Those that the config names (``earlier_models``, as ``context_maps`` writes them) win over those
+    that the file holds. The names, of files of this machine, are removed from the config.
+
+    Args:
+        model: the trained network.
+        inference: flattened config; changed.
+
+    Raises:
+        FileNotFoundError: when a named network does not exist.
+        ValueError: when the config needs earlier networks, and there are none.
+    """
+    if EARLIER not in inference:
+        return model
+    named, inference[EARLIER] = inference[EARLIER], []
+    if named:
+        return replace(model, record={**model.record, **holding([read_model(n) for n in named])})
+    if not held_models(model):
+        raise ValueError(
+            f"{EARLIER}: {model.path} does not hold the networks whose maps it reads; add the "
+            "prediction.json that context_maps wrote to --config_file"
+        )
+    return model
+
+
+def check_trainable(network: nn.Module, train: Config) -> None:
+    """Check that the loss of a training suits a network that has several outputs in training.
+
+    Raises:
+        ValueError: with the file to add.
+    """
+    if hasattr(network, "side_scores") and SIDE_LOSS not in json.dumps(train, default=str):
+        raise ValueError(
+            f"config_file: a {type(network).__name__} is trained by the losses of its side "
+            "outputs; add configs/networks/voxresnet.json, so that train.json of the package works"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from functools import cached_property
@@ -17,9 +18,13 @@ from monai.transforms import Compose, LoadImaged
 from scripts.bundle.components import built
 from scripts.bundle.compose import Composition, compose
 from scripts.bundle.config_files import files_below
+from scripts.bundle.data_files import KIND, advice, data_files
 from scripts.prediction.network.segments import SegmentRule
 from scripts.prediction.predict_options import Options
 
+logger = logging.getLogger(__name__)
+
+TRAINED = "trained"  # settings of the model file
 NEEDED = (
     *("preprocessing", "network", "inferer", "activation", "cleaning", "restoring"),
     *("segments", "ckpt_path", "device"),
@@ -38,48 +43,85 @@ Transformation = Callable[[dict[str, Any]], dict[str, Any]]
 class BundleParts:
     """The components of a bundle's ``configs/inference.json``, with overlays.
 
-    Each is built at its first use by MONAI's ConfigParser, as in ``run inferring``.
+    Each is built at its first use by MONAI's ConfigParser, as in ``run inferring``. An input other
+    than slices of one window (volumes, maps of earlier networks) has its own file of
+    ``configs/data``; if no overlay gives it, the one that the model file names is taken.
 
     Args:
         options: bundle, overlays, checkpoints, thresholds, device.
 
     Raises:
         FileNotFoundError: when the bundle has no such file.
-        ValueError: for a config that cannot be read or lacks an id, or a threshold if the config
-            has none.
+        ValueError: for a config that cannot be read or lacks an id, a threshold if the config
+            has none, or an input that is not the trained network's.
     """
 
     def __init__(self, options: Options) -> None:
         self.options = options
-        self.composition = _composed(options)
-        self.parser = _read(options, self.composition.files)
+        self._read_config(options.config_files)
+        self._add_data_files()
+        self.device: torch.device = self._built("device")
+
+    def _read_config(self, overlays: Sequence[str]) -> None:
+        """Read inference.json with overlays and options; nothing is built."""
+        self.composition = _composed(self.options.bundle, overlays)
+        self.parser = _read(self.options, self.composition.files)
         missing = [name for name in NEEDED if name not in self.parser]
         if missing:
             raise ValueError(
-                f"bundle: {options.bundle}/configs/inference.json has no id "
+                f"bundle: {self.options.bundle}/configs/inference.json has no id "
                 f"{', '.join(missing)}; predict reads preprocessing, network, post-processing "
                 "and segments from it"
             )
-        if options.threshold is not None:
-            if "threshold" not in self.parser:
+        self._set_options()
+        self.config = _without_macros(self.parser)
+
+    def _set_options(self) -> None:
+        """Write thresholds and second stage of the command into the config."""
+        options = self.options
+        for name in ("threshold", "candidate_threshold"):
+            if getattr(options, name) is not None and "threshold" not in self.parser:
                 raise ValueError(
-                    "threshold: this bundle takes the most probable class of each voxel and its "
+                    f"{name}: this bundle takes the most probable class of each voxel and its "
                     "config has no id `threshold`; omit the option"
                 )
+        if options.threshold is not None:
             self.parser["threshold"] = options.threshold
-        if options.candidate_threshold is not None and "threshold" not in self.parser:
-            raise ValueError(
-                "candidate_threshold: this bundle takes the most probable class of each voxel and "
-                "its config has no id `threshold`; omit the option"
-            )
         if options.reduce:
             if "reducer" not in self.parser:
                 raise ValueError(
                     "reduce: the config of this bundle has no id `reducer`; omit the option"
                 )
             self.parser["reducer"] = options.reduce
-        self.config = _without_macros(self.parser)
-        self.device: torch.device = self._built("device")
+
+    def _add_data_files(self) -> None:
+        """Lay the file that the network's input needs under the user's, if none is there yet.
+
+        Raises:
+            ValueError: when the input stays another one than that of the training.
+        """
+        if TRAINED not in self.parser or KIND not in self.parser:
+            return
+        trained: dict[str, Any] = self._built(TRAINED)
+        wanted = trained.get(KIND)
+        if wanted is None or self._built(KIND) == wanted:
+            return
+        found = data_files(trained)
+        if found.prediction:
+            self._read_config((found.prediction, *self.options.config_files))
+            own = [id_ for id_ in found.numbers if self._is_of(found.prediction, id_)]
+            for id_ in own:
+                self.parser[id_] = self.composition.config[id_] = found.numbers[id_]
+            self.config = _without_macros(self.parser)
+            logger.info("config_file: %s, which the trained network needs", found.prediction)
+        if (here := self._built(KIND)) != wanted:
+            raise ValueError(
+                f"ckpt_path: {self._built('ckpt_path')} was trained on {wanted!r}, the config "
+                f"makes {here!r} of a CT; {advice(trained)}"
+            )
+
+    def _is_of(self, file: str, id_: str) -> bool:
+        return id_ in self.composition.config and self.composition.file_of(id_) == file
 
     def _built(self, name: str) -> Any:
         return built(self.parser, name, self.composition)
@@ -172,15 +214,15 @@ class BundleParts:
         return rules
 
 
-def _composed(options: Options) -> Composition:
+def _composed(bundle: Path, overlays: Sequence[str]) -> Composition:
     """Compose inference.json and its overlays, to check them and to know what each file sets."""
-    base = options.bundle / "configs" / "inference.json"
+    base = bundle / "configs" / "inference.json"
     if not base.is_file():
         raise FileNotFoundError(
-            f"bundle: no configs/inference.json in {options.bundle}; pass the folder of a bundle"
+            f"bundle: no configs/inference.json in {bundle}; pass the folder of a bundle"
         )
     try:
-        return compose([str(base), *options.config_files], files_below())
+        return compose([str(base), *overlays], files_below())
     except ValueError as error:
         raise ValueError(f"config_file: cannot be read: {error}") from error
 

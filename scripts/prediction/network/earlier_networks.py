@@ -12,7 +12,8 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from torch import nn
 
-from scripts.bundle.model_file import check_settings, read_model, trained_network
+from scripts.bundle.held_models import held_models
+from scripts.bundle.model_file import ModelFile, check_settings, read_model, trained_network
 from scripts.training.precision import check_finite
 from scripts.training.weights.trained_weights import load_weights
 
@@ -29,14 +30,18 @@ class EarlierNetworksd(MapTransform):
 
     Args:
         keys: images (C, ...).
-        models: files of the networks, in order, those of all training patients.
+        models: files of the networks, in order, those of all training patients; if there are
+            none, those that ``holder`` holds are taken.
         inferer: that applies each of them.
         settings: the config's ``model_settings``; window, masking and classes must be those of
             every network.
+        holder: model file of the network that reads the maps, see
+            :mod:`scripts.bundle.held_models`; it may not exist yet.
         device: on which they run.
 
     Raises:
-        ValueError: when no network is named.
+        FileNotFoundError: when a named network does not exist.
+        ValueError: when no network is named or held.
     """
 
     def __init__(
@@ -46,15 +51,21 @@ class EarlierNetworksd(MapTransform):
         inferer: Callable[..., Any],
         *,
         settings: Mapping[str, Any],
+        holder: str | Path = "",
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(keys)
-        if isinstance(models, (str, Path)) or not models:
+        if isinstance(models, (str, Path)):
+            raise ValueError(f"earlier_models: must be a list of files, got {models!r}")
+        self.holder = Path(holder)
+        self.models = [read_model(model) for model in models]
+        if not models and self.holder.is_file():
+            self.models = held_models(read_model(self.holder))
+        if not self.models and (self.holder.is_file() or not str(holder)):
             raise ValueError(
-                "earlier_models: must list the networks whose maps are read, got "
-                f"{models!r}; context_maps writes them into prediction.json, a config file"
+                f"earlier_models: must list the networks whose maps are read, which {holder} does "
+                "not hold; context_maps writes them into prediction.json, a config file"
             )
-        self.models = [Path(model) for model in models]
         self.inferer, self.settings, self.device = inferer, dict(settings), torch.device(device)
         self._networks: list[nn.Module] = []
 
@@ -62,9 +73,11 @@ class EarlierNetworksd(MapTransform):
         """Append the maps to each image.
 
         Raises:
-            FileNotFoundError: when a network does not exist.
+            FileNotFoundError: when the model file that should hold the networks does not exist.
             ValueError: for a network with other settings, or another number of channels.
         """
+        if not self.models:
+            read_model(self.holder)  # says that it does not exist
         if not self._networks:
             self._networks = [self._loaded(model) for model in self.models]
         result = dict(data)
@@ -79,8 +92,7 @@ class EarlierNetworksd(MapTransform):
             )
         return result
 
-    def _loaded(self, path: Path) -> nn.Module:
-        model = read_model(path)
+    def _loaded(self, model: ModelFile) -> nn.Module:
         check_settings(model, self.settings, ignoring=OF_THE_NETWORK)
         network = trained_network(model.settings or {})
         load_weights(network, model)

@@ -19,7 +19,14 @@ from custom_nets.fcn import TransferFCN
 from custom_nets.normalisation import InputNormalisation, make_normalisation
 from custom_nets.state_dicts import refuse_non_finite
 from custom_nets.unet import TransferUNet
-from scripts.bundle.model_file import NETWORK, ModelFile, check_settings, read_model, settings_of
+from scripts.bundle.model_file import (
+    DESCRIPTIVE,
+    NETWORK,
+    ModelFile,
+    check_settings,
+    read_model,
+    settings_of,
+)
 from scripts.bundle.record import sha256_of
 from scripts.storage.files import atomic_path
 from scripts.storage.options import read_truth
@@ -119,7 +126,7 @@ class StartingWeights:
 
     def _input(self) -> tuple[str, ...]:
         """Name the settings of the input that a network of another domain may differ in."""
-        return tuple(name for name in self.settings if name != "in_channels")
+        return tuple(n for n in self.settings if n not in ("in_channels", *DESCRIPTIVE))
 
     def _log_differences(self, stored: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
         """Log how the file's input differs from the config's."""

@@ -1,0 +1,53 @@
+"""Model files inside a model file: the earlier networks whose maps a network reads (auto-context).
+
+A network that reads the probability maps of others is of no use without them. Its ``model.pt``
+therefore holds them, weights and settings, in their order, and so does its package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from scripts.bundle.model_file import ModelFile, bare
+from scripts.storage.files import plain
+
+ID = "earlier"
+
+
+def held_models(model: ModelFile) -> list[ModelFile]:
+    """Return the earlier networks that a model file holds, in their order; often none.
+
+    Raises:
+        ValueError: when the entry is damaged.
+    """
+    held = []
+    for number, content in enumerate(model.record.get(ID, ()), 1):
+        if not isinstance(content, Mapping) or not isinstance(content.get("model"), Mapping):
+            raise ValueError(
+                f"ckpt_path: {model.path} holds an earlier network {number} without weights; train "
+                "the network again"
+            )
+        record = {key: content[key] for key in content if key not in ("model", "settings")}
+        path = model.path.with_name(f"{model.path.name} (earlier network {number})")
+        held.append(ModelFile(path, dict(content["model"]), content.get("settings"), record))
+    return held
+
+
+def holding(models: Sequence[ModelFile]) -> dict[str, Any]:
+    """Return the entry of a model file that holds these, without those that they hold themselves.
+
+    Example:
+        >>> holding([])
+        {'earlier': []}
+    """
+    return {
+        ID: [
+            {
+                **plain({key: value for key, value in one.record.items() if key != ID}),
+                "model": dict(bare(one, one.weights)),
+                "settings": one.settings,
+            }
+            for one in models
+        ]
+    }

@@ -1,0 +1,88 @@
+"""What a package's metadata say of its network's input and output: slices or patches of volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+from monai.bundle import ConfigParser
+from torch import nn
+
+from scripts.bundle.config_files import Config
+
+VOLUME = 3
+PATCH, WINDOW, SECOND, CLASSES = "volume_patch_size", "window_hu", "second_window_hu", "class_names"
+
+
+def spatial_dims(network: nn.Module) -> int:
+    """Return 2 for a network of slices (B, C, H, W), 3 for one of volumes (B, C, H, W, D).
+
+    Example:
+        >>> spatial_dims(nn.Conv3d(1, 1, 3)), spatial_dims(nn.Sequential(nn.Conv2d(1, 1, 3)))
+        (3, 2)
+    """
+    kernels = [m for m in network.modules() if isinstance(m, (nn.Conv3d, nn.ConvTranspose3d))]
+    return VOLUME if kernels else 2
+
+
+def described(metadata: Config, network: nn.Module, inference: Config) -> Config:
+    """Return metadata that describe the input of this network.
+
+    The bundle's own describe one of three slices. A network of volumes reads patches of them, in
+    one window or two; both kinds may also read the maps of earlier networks.
+
+    Args:
+        metadata: of the bundle, with the names of the classes.
+        network: the trained network.
+        inference: flattened config of its inference.
+    """
+    updated = deepcopy(metadata)
+    inputs = updated["network_data_format"]["inputs"]["image"]
+    outputs = updated["network_data_format"]["outputs"]["pred"]
+    total = getattr(network, "in_channels", inputs["num_channels"])
+    told = _told(inference)
+    if spatial_dims(network) == VOLUME:
+        patch = list(told.get(PATCH, ["*"] * VOLUME))
+        for one in (inputs, outputs):
+            one.update(spatial_shape=patch, is_patch_data=True, spatial_dims=VOLUME)
+        names = [f"volume, {_window(told[key])}" for key in (WINDOW, SECOND) if key in told]
+    else:
+        names = list(inputs["channel_def"].values())
+        names = names if total >= len(names) else ["slice"]
+    if total > len(names):
+        names += [f"probability of {name}, by an earlier network" for name in _maps(outputs)]
+    if total == len(names):
+        channels = {str(number): name for number, name in enumerate(names)}
+        if channels != inputs["channel_def"]:
+            inputs.update(num_channels=total, channel_def=channels)
+            updated.update(_in_words(updated, network, names))
+    return updated
+
+
+def _in_words(metadata: Config, network: nn.Module, channels: Sequence[str]) -> dict[str, str]:
+    """Return the entries that describe network and input to a reader."""
+    kind = "patches of volumes" if spatial_dims(network) == VOLUME else "slices"
+    text = f"{len(channels)} channels: {'; '.join(channels)}; windows mapped to [0, 1]"
+    return {
+        "description": f"{metadata.get('task', 'Segmentation')} by a {type(network).__name__} on "
+        f"{kind} of {text}.",
+        "image_classes": text,
+    }
+
+
+def _told(inference: Config) -> dict[str, Any]:
+    """Return the numbers of a config that describe the input."""
+    parser = ConfigParser(config=dict(inference))
+    return {
+        key: parser.get_parsed_content(key) for key in (PATCH, WINDOW, SECOND) if key in inference
+    }
+
+
+def _window(limits_hu: Sequence[float]) -> str:
+    return f"{limits_hu[0]:g} to {limits_hu[1]:g} HU"
+
+
+def _maps(outputs: Mapping[str, Any]) -> list[str]:
+    """Return the classes of an earlier network's maps, which are those of this one."""
+    return [str(name) for name in outputs["channel_def"].values()]
