@@ -14,8 +14,9 @@ from typing import Any
 
 from torch import nn
 
+from custom_nets.definition import Defined
 from scripts.bundle.config_files import Config, files_below, read_config
-from scripts.bundle.model_file import NETWORK, ModelFile, read_model, trained_settings
+from scripts.bundle.model_file import ModelFile, read_model, trained_settings
 from scripts.bundle.training_scans import TrainingScans
 from scripts.packaging.configs import ADDITION, as_json, packaged_configs, settled
 from scripts.packaging.documents import large_files, overlay_names, readme
@@ -212,25 +213,26 @@ def assemble(
         for name, config in packaged_configs(folder, overlays, root=root, settings=settings).items()
     }
     model = with_earlier(model, configs["inference"])
+    network = trained_network(configs["inference"], ckpt_path, unchecked_model=unchecked_model)
+    check_trainable(network, configs["train"])
     sources = needed_files(configs.values(), root=SOURCES)
     metadata = packaged_metadata(
         read_config(folder / "configs" / "metadata.json", files_below()),
         modules=foreign_modules(sources, root=SOURCES),
-        class_names=_channel_names(configs["inference"]),
+        class_names=_channel_names(configs["inference"], network),
     )
-    network = trained_network(configs["inference"], ckpt_path, unchecked_model=unchecked_model)
-    check_trainable(network, configs["train"])
     metadata = described(metadata, network, configs["inference"])
     check_ports(network, metadata)
     return Package(folder, configs, metadata, sources, network, model)
 
 
-def _channel_names(inference: Config) -> list[str] | None:
+def _channel_names(inference: Config, network: nn.Module) -> list[str] | None:
     """Return the names of the network's output channels; a single one is the foreground class."""
-    names, network = inference.get("class_names"), inference[NETWORK]
-    if not isinstance(names, list) or not isinstance(network, dict):
+    names = inference.get("class_names")
+    if not isinstance(names, list):
         return None
-    return names[-int(network.get("out_channels", len(names))) :]
+    known = network.definition if isinstance(network, Defined) else {}
+    return names[-int(known.get("out_channels", len(names))) :]
 
 
 def write_parts(made: Package, unpacked: Path) -> None:

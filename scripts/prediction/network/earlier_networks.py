@@ -17,7 +17,7 @@ from scripts.bundle.model_file import ModelFile, check_settings, read_model, tra
 from scripts.training.precision import check_finite
 from scripts.training.weights.trained_weights import load_weights
 
-OF_THE_NETWORK = ("network_def", "input_kind", "in_channels")
+OF_THE_NETWORK = ("network_def", "input_kind", "in_channels", "threshold")
 """Settings by which an earlier network differs from the one that reads its maps."""
 
 

@@ -3,7 +3,8 @@ import torch
 from monai.data import MetaTensor
 from monai.inferers import SimpleInferer
 
-from scripts.bundle.model_file import content_of, settings_of
+from scripts.bundle.held_models import holding
+from scripts.bundle.model_file import content_of, read_model, settings_of
 from scripts.prediction.network.earlier_networks import EarlierNetworksd
 from tests.scripts.retraining.patients import constant_network
 
@@ -57,8 +58,26 @@ def test_network_of_another_window_then_refused(models):
 
 @pytest.mark.parametrize("none", [[], "model.pt"], ids=["none", "no list"])
 def test_no_networks_then_refused_with_where_to_find_them(none):
-    with pytest.raises(ValueError, match="earlier_models: must list .* prediction.json"):
+    with pytest.raises(ValueError, match="earlier_models: must "):
         transform(none)
+
+
+def test_no_networks_then_those_that_the_model_file_holds(models, tmp_path):
+    asked = {"settings": {**SETTINGS, "in_channels": 6, "input_kind": "round 3"}}
+    holder = tmp_path / "second.pt"
+    torch.save({"model": {"a": torch.zeros(1)}, "settings": {}}, holder)
+    with pytest.raises(ValueError, match=r"second.pt does not hold; .* prediction.json"):
+        EarlierNetworksd("image", [], SimpleInferer(), holder=holder, **asked)
+    held = holding([read_model(model) for model in models])
+    torch.save({"model": {"a": torch.zeros(1)}, "settings": {}, **held}, holder)
+    made = EarlierNetworksd("image", [], SimpleInferer(), holder=holder, **asked)
+    before = image()
+    found = made({"image": before})["image"]
+    expected = transform(models)({"image": before})["image"]
+    assert torch.equal(found.as_tensor(), expected.as_tensor())
+    later = EarlierNetworksd("image", [], SimpleInferer(), holder=tmp_path / "none.pt", **asked)
+    with pytest.raises(FileNotFoundError, match=r"no trained network at .*none\.pt"):
+        later({"image": before})
 
 
 def test_network_that_is_not_there_then_said(tmp_path):
