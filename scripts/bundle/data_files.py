@@ -10,14 +10,21 @@ taken from it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 ID, TRAINING, PREDICTION = "data_files", "training", "prediction"
 KIND = "input_kind"
+_NETWORK = "network_def"
 _NAME = re.compile(r"configs/data/\w+\.json")
-_DOMAINS = "domains"
+_OTHER = {
+    "domains": "write the network of one domain with python -m scripts domain_model, and use that "
+    "file",
+    "crops": "a classifier of crops is for predict --reduce or --suspicion, or for evaluating with "
+    "the config of its training",
+}
+"""Kinds of input that no file of ``configs/data`` makes of a CT -> what to do."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +72,24 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
+def refuse_other_bundle(settings: Mapping[str, Any], own: Collection[str]) -> None:
+    """Refuse a network that needs its own files, and was trained with another bundle.
+
+    Args:
+        settings: of the model file.
+        own: names of the settings of this bundle.
+
+    Raises:
+        ValueError: with the settings that this bundle does not have.
+    """
+    others = sorted(settings.keys() - {*own, _NETWORK})
+    if settings.get(ID) and others:
+        raise ValueError(
+            f"ckpt_path: the network was trained with the settings {', '.join(others)}, which this "
+            "bundle does not have; name the bundle of its training"
+        )
+
+
 def advice(settings: Mapping[str, Any]) -> str:
     """Say which files of ``configs/data`` make the input that the settings of a model file name.
 
@@ -72,10 +97,8 @@ def advice(settings: Mapping[str, Any]) -> str:
         >>> advice({"data_files": {"training": "configs/data/luna16_nodule_patches.json"}})[-57:]
         'for a CT there is none: such networks are evaluated only'
     """
-    if settings.get(KIND) == _DOMAINS:
-        return (
-            "write the network of one domain with python -m scripts domain_model, and use that file"
-        )
+    if other := _OTHER.get(str(settings.get(KIND))):
+        return other
     found = data_files(settings)
     if not found.training:
         return (

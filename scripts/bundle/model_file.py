@@ -268,15 +268,23 @@ def _settings_of_config(file: Path) -> dict[str, Any]:
     return {NETWORK: network, **parser.get_parsed_content("model_settings")}
 
 
-def trained_network(settings: Mapping[str, Any], **asked: Any) -> nn.Module:
+def trained_network(
+    settings: Mapping[str, Any], *, input_kind: str | None = None, **asked: Any
+) -> nn.Module:
     """Build the network that a model file describes, with random weights.
 
     Args:
         settings: result of :func:`trained_settings`.
+        input_kind: of the config, if it is to be that of the network.
         asked: arguments that replace the file's, for files without settings;
             :func:`check_settings` refuses arguments that differ from those of the trained network.
 
     Raises:
-        ValueError: when it is not a network of this project.
+        ValueError: when it is not a network of this project, or one for another input.
     """
+    if input_kind is not None and settings.get(KIND, input_kind) != input_kind:
+        raise ValueError(
+            f"ckpt_path: the network was trained on {settings[KIND]!r}, the config gives it "
+            f"{input_kind!r}; {advice(settings)}"
+        )
     return build_network({**settings[NETWORK], **plain(asked)})

@@ -24,6 +24,7 @@ from scripts.bundle.config_files import (
     references_of,
     walk,
 )
+from scripts.bundle.data_files import KIND
 from scripts.bundle.model_file import NETWORK
 from scripts.packaging.overlays import check_inputs, overlays_of
 
@@ -40,6 +41,7 @@ FOUND_ROOT = {"_target_": "scripts.packaging.location.bundle_root"}
 ARE_PLAIN = "scripts.datasets.datalist.are_plain_volumes"
 TRAINING_DATA = "scripts.datasets.training_data.training_data"
 OF_TRAINING = ("encoder_weights",)
+OF_THE_FILE = (TARGET, "settings", KIND)  # of a network_def that is read from the model file
 LINE = 100  # of a JSON file
 
 
@@ -147,7 +149,7 @@ def settled(config: Config, settings: Mapping[str, Any], *, stored: bool = True)
     made = {key: _settled(value, settings) for key, value in config.items() if key != TRAINED}
     network = config[NETWORK]
     if isinstance(network, dict) and network.get("settings") == f"@{TRAINED}":
-        asked = {key: v for key, v in network.items() if key not in (TARGET, "settings")}
+        asked = {key: v for key, v in network.items() if key not in OF_THE_FILE}
         made[NETWORK] = _component({**definition, **asked})
     elif stored and isinstance(network, dict) and network.get(TARGET) == definition.get(TARGET):
         made[NETWORK] = _component(definition)  # of the file of configs/networks, for the training

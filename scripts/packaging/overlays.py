@@ -15,7 +15,15 @@ from monai.bundle import ConfigParser
 
 from scripts.bundle.compose import flatten
 from scripts.bundle.config_files import Config, Read, read_config
-from scripts.bundle.data_files import ID, KIND, PREDICTION, TRAINING, advice, data_files
+from scripts.bundle.data_files import (
+    ID,
+    KIND,
+    PREDICTION,
+    TRAINING,
+    advice,
+    data_files,
+    refuse_other_bundle,
+)
 
 DATA = Path("configs", "data")
 INFERENCE = "inference"
@@ -66,8 +74,9 @@ def check_inputs(configs: Mapping[str, Config], settings: Mapping[str, Any]) -> 
         settings: of the trained network.
 
     Raises:
-        ValueError: with the workflow, both kinds, and the files to add.
+        ValueError: with the workflow, both kinds, and the files to add; for another bundle.
     """
+    refuse_other_bundle(settings, configs["train"].get("model_settings", ()))
     wanted = settings.get(KIND)
     for name, config in configs.items():
         if wanted is None or KIND not in config:

@@ -18,7 +18,7 @@ from monai.transforms import Compose, LoadImaged
 from scripts.bundle.components import built
 from scripts.bundle.compose import Composition, compose
 from scripts.bundle.config_files import files_below
-from scripts.bundle.data_files import KIND, advice, data_files
+from scripts.bundle.data_files import KIND, advice, data_files, refuse_other_bundle
 from scripts.prediction.network.segments import SegmentRule
 from scripts.prediction.predict_options import Options
 
@@ -106,6 +106,7 @@ class BundleParts:
         wanted = trained.get(KIND)
         if wanted is None or self._built(KIND) == wanted:
             return
+        refuse_other_bundle(trained, self.config.get("model_settings", ()))
         found = data_files(trained)
         if found.prediction:
             self._read_config((found.prediction, *self.options.config_files))

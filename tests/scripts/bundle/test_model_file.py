@@ -110,3 +110,11 @@ def test_settings_that_are_no_dictionary_then_refused(tmp_path):
     torch.save({"model": {}, "settings": "all"}, tmp_path / "model.pt")
     with pytest.raises(ValueError, match="settings is a str"):
         read_model(tmp_path / "model.pt")
+
+
+def test_network_of_another_input_then_refused_before_it_is_built():
+    files = {"training": "configs/data/luna16_nodule_patches.json"}
+    settings = {"input_kind": "patches of a slice", "data_files": files, "network_def": {}}
+    said = "on 'patches of a slice', the config gives it 'window'; add for training .* evaluated"
+    with pytest.raises(ValueError, match=said):
+        trained_network(settings, input_kind="window")

@@ -57,8 +57,15 @@ def test_network_of_slices_then_the_files_that_are_given(laid):
 
 
 def test_other_input_then_refused_with_the_workflow_and_the_files():
-    check_inputs({"train": {"input_kind": "volume"}, "multi_gpu_train": {}}, SETTINGS)
+    own = {"model_settings": SETTINGS, "input_kind": "volume"}
+    check_inputs({"train": own, "multi_gpu_train": {}}, SETTINGS)
     check_inputs({"train": {"input_kind": "window"}}, {})
-    configs = {"evaluate": {"input_kind": "$'win' + @rest", "rest": "dow"}}
+    configs = {"train": own, "evaluate": {"input_kind": "$'win' + @rest", "rest": "dow"}}
     with pytest.raises(ValueError, match=f"evaluate.json gives the network 'window'.*{TRAINING}"):
         check_inputs(configs, SETTINGS)
+
+
+def test_network_of_another_bundle_then_refused():
+    own = {"model_settings": SETTINGS, "input_kind": "volume"}
+    with pytest.raises(ValueError, match="settings lung_masking, which this bundle does not have"):
+        check_inputs({"train": own}, SETTINGS | {"lung_masking": True})
