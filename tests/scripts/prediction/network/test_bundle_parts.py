@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from scripts.prediction.network.bundle_parts import BundleParts
 from scripts.prediction.network.model import Model
 from scripts.prediction.pipeline import predict_volume
 from scripts.prediction.predict_options import Options
-from tests.scripts.prediction.studies import bright_chest, write_nifti
+from tests.bundles.model_files import write_model
+from tests.scripts.prediction.studies import ROOT, bright_chest, write_nifti
 
 pytestmark = pytest.mark.usefixtures("_at_the_root")
 
@@ -68,3 +70,23 @@ def test_flattened_bundle_from_any_folder_then_the_same_mask(lung_options, tmp_p
     assert Model(flat).config_sha256 == model.config_sha256
     with pytest.raises(ValueError, match="refer to files of the repository that were not found"):
         Model(lung_options)
+
+
+def test_file_that_the_model_file_names_then_laid_under_those_of_the_user(lung_options, tmp_path):
+    told = json.loads((ROOT / "configs/data/luna16_volume_patches.json").read_text())["data_files"]
+    settings = {
+        "input_kind": "volume",
+        "in_channels": 1,
+        "data_files": {**told, "volume_patch_size": [32, 32, 8]},
+    }
+    network = torch.nn.Conv3d(1, 1, 1)
+    write_model(tmp_path / "volume.pt", network, lung_options.bundle / "configs", settings)
+    options = Options(lung_options.bundle, checkpoints=(str(tmp_path / "volume.pt"),), device="cpu")
+    parts = BundleParts(options)
+    assert parts.parser["volume_patch_size"] == parts.config["volume_patch_size"] == [32, 32, 8]
+    assert parts.config["inferer"]["inferer"]["_target_"] == "SlidingWindowInferer"
+    (tmp_path / "own.json").write_text('{"volume_patch_size": [16, 16, 16]}')
+    own = BundleParts(replace(options, config_files=(str(tmp_path / "own.json"),)))
+    assert own.config["volume_patch_size"] == [16, 16, 16]
+    named = replace(options, config_files=("configs/data/ct_volume_patches.json",))
+    assert BundleParts(named).config["volume_patch_size"] == [128, 128, 64]
