@@ -94,8 +94,8 @@ def advice(settings: Mapping[str, Any]) -> str:
     """Say which files of ``configs/data`` make the input that the settings of a model file name.
 
     Example:
-        >>> advice({"data_files": {"training": "configs/data/luna16_nodule_patches.json"}})[-57:]
-        'for a CT there is none: such networks are evaluated only'
+        >>> advice({"data_files": {"training": "configs/data/a.json"}}).partition(", ")[0]
+        'add for training and evaluation configs/data/a.json'
     """
     if other := _OTHER.get(str(settings.get(KIND))):
         return other

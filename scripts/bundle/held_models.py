@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from torch import Tensor
+
 from scripts.bundle.model_file import ModelFile, bare
 from scripts.storage.files import plain
 
@@ -32,6 +34,26 @@ def held_models(model: ModelFile) -> list[ModelFile]:
         path = model.path.with_name(f"{model.path.name} (earlier network {number})")
         held.append(ModelFile(path, dict(content["model"]), content.get("settings"), record))
     return held
+
+
+def refuse_different(models: Sequence[ModelFile]) -> None:
+    """Refuse networks that read the maps of different earlier ones, of which one set is applied.
+
+    Raises:
+        ValueError: naming the first file that holds others than the first one.
+    """
+    held = [[one.weights for one in held_models(model)] for model in models]
+    for model, weights in zip(models, held, strict=True):
+        same = len(weights) == len(held[0]) and all(map(_are_equal, weights, held[0]))
+        if not same:
+            raise ValueError(
+                f"ckpt_path: {model.path} reads the maps of other earlier networks than "
+                f"{models[0].path}; predict with each alone"
+            )
+
+
+def _are_equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(one[key].equal(other[key]) for key in one)
 
 
 def holding(models: Sequence[ModelFile]) -> dict[str, Any]:

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
+from scripts.bundle.held_models import refuse_different
+from scripts.bundle.model_file import read_model
 from scripts.bundle.record import sha256_of
 from scripts.bundle.training_scans import TrainingScans
 from scripts.prediction.network.bundle_parts import BundleParts
@@ -118,6 +120,8 @@ class Model(BundleParts):
         Raises:
             FileNotFoundError, ValueError: see :meth:`TrainedWeights.load`.
         """
+        if len(self.checkpoint_files) > 1 and not self.parser.get("earlier_models", True):
+            refuse_different([read_model(path) for path in self.checkpoint_files])
         network: torch.nn.Module = self._built("network")
         networks = [network, *(deepcopy(network) for _ in self.checkpoint_files[1:])]
         options: dict[str, Any] = {

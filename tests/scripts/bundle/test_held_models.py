@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from scripts.bundle.held_models import held_models, holding
+from scripts.bundle.held_models import held_models, holding, refuse_different
 from scripts.bundle.model_file import bare, content_of, read_model
 
 
@@ -36,3 +36,15 @@ def test_damaged_entry_then_refused(tmp_path):
     model = read_model(write(tmp_path / "a.pt", 1.0, earlier=[{"settings": {}}]))
     with pytest.raises(ValueError, match="an earlier network 1 without weights"):
         held_models(model)
+
+
+def test_networks_with_different_earlier_ones_then_refused_by_name(tmp_path):
+    earlier = [read_model(write(tmp_path / f"{value}.pt", value)) for value in (1.0, 2.0)]
+    held = ([earlier[0]], [earlier[0]], [earlier[1]], [])
+    models = [
+        read_model(write(tmp_path / f"m{n}.pt", 3.0, **holding(one))) for n, one in enumerate(held)
+    ]
+    refuse_different(models[:2])
+    for other in models[2:]:
+        with pytest.raises(ValueError, match=f"{other.path.name} reads the maps of other earlier"):
+            refuse_different([models[0], other])
