@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import scripts.retraining.context.command as command
+from scripts.bundle.held_models import held_models
+from scripts.bundle.model_file import read_model
 from scripts.datasets.datalist import load_datalist
 from scripts.study.processes import Outcome
 from scripts.study.workshop import Workshop
@@ -55,6 +57,9 @@ def test_context_maps_then_a_second_network_trains_on_them_and_is_evaluated(
     network = workflow.parser.get_parsed_content("network_def")
     assert network.in_channels == 4
     assert network.context.weight.abs().max() > 0
+    (first,) = held_models(read_model(tmp_path / "run" / "model.pt"))
+    (named,) = json.loads((derived / "prediction.json").read_text())["earlier_models"]
+    assert first.record["data"] == read_model(named).record["data"]
     asked = {"dataset_dir": str(derived), "num_workers": 0, "pictures": 1}
     asked |= {"ckpt_path": str(tmp_path / "run" / "model.pt")}
     asked |= {"output_dir": str(tmp_path / "evaluation")}
