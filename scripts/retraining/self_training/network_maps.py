@@ -37,7 +37,7 @@ class NetworkMaps:
         self.prefix = str(self.parser.get("samples_prefix", ""))
         self.transform = Compose(without_labels(self._built("sample_transforms")))
         self.inferer = self._built("validate::inferer")
-        self.to_lps = Orientation(axcodes="LPS")
+        self.to_lps = Orientation(axcodes="LPS", labels=None)
         self.device = self._built("device")
 
     @property
