@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 from scripts.datasets.luna16.outline_files import outlines_path
+from scripts.prediction.network.conversion_cache import VARIABLE
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -18,6 +19,14 @@ REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 def _one_thread_per_worker() -> None:
     """Keep parallel test workers from competing for the cores."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep converted networks out of the user's caches."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -222,8 +222,8 @@ def _check_model(options: Options, jobs: int, *, from_dicom: bool, shown: bool) 
     """Refuse an unusable model before any study is read."""
     model = model_of(options)
     model.check_parts()
-    for note in model.notes if shown else ():
-        print(f"ckpt_path: {note}", flush=True)
+    for line in (model.engine.line(), *(f"ckpt_path: {n}" for n in model.notes)) if shown else ():
+        print(line, flush=True)
     if from_dicom and {"seg", "rtstruct"} & set(options.products):
         check_codes(model.segments)
     if options.suspicion is not None and all(rule.kind != NODULE for rule in model.segments):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
+from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,13 @@ NAME = "manifest.json"
 MADE_BY = "python -m scripts predict"
 
 
-def fingerprint(model: Model, digest: str) -> str:
+def fingerprint(model: Model, digest: str, engine: str | None = None) -> str:
     """Hash everything that determines a study's results: source, weights, bundle, options.
 
     Args:
         model: the bundle with its options.
         digest: of the source's content.
+        engine: another one than the model's.
     """
     parts: dict[str, Any] = {
         "source": digest,
@@ -38,7 +40,7 @@ def fingerprint(model: Model, digest: str) -> str:
         "config": model.config_sha256,
         "metadata": model.metadata,
         "flips": model.options.flips,
-        "engine": model.options.engine,
+        "engine": engine or model.engine.name,
         "products": model.options.products,
     }
     if model.options.geometry != Options(model.options.bundle).geometry:
@@ -50,6 +52,14 @@ def fingerprint(model: Model, digest: str) -> str:
     if model.options.suspicion is not None:
         parts["suspicion"] = sha256_of(model.options.suspicion)
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def acceptable_fingerprints(model: Model, digest: str) -> set[str]:
+    """Return the fingerprints of results that need not be made again, of :func:`fingerprint`.
+
+    The engine ``auto`` keeps what either of the engines that it chooses from has computed.
+    """
+    return {fingerprint(model, digest, engine) for engine in model.engine.acceptable}
 
 
 def read_manifest(folder: Path, made_by: str = MADE_BY) -> dict[str, Any] | None:
@@ -76,10 +86,10 @@ def is_ours(folder: Path, made_by: str = MADE_BY) -> bool:
     return False
 
 
-def is_finished(folder: Path, mark: str) -> bool:
-    """Whether a folder is complete: all files of a run with this fingerprint are present."""
+def is_finished(folder: Path, marks: Collection[str]) -> bool:
+    """Whether a folder is complete: all files of a run with one of these fingerprints are there."""
     manifest = read_manifest(folder)
-    if manifest is None or manifest.get("fingerprint") != mark:
+    if manifest is None or manifest.get("fingerprint") not in marks:
         return False
     try:
         files = [(folder / file["name"], file["sha256"]) for file in manifest["files"]]

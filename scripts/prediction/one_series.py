@@ -23,6 +23,7 @@ from scripts.prediction.inventory import Source
 from scripts.prediction.limits import LimitError, with_largest_lesions
 from scripts.prediction.manifest import (
     MADE_BY,
+    acceptable_fingerprints,
     facts_of,
     fingerprint,
     is_finished,
@@ -109,11 +110,12 @@ def predict_study(task: Task) -> Outcome:
     try:
         digest = digest_of(task.source)
         folder = task.output / task.source.name
-        mark = fingerprint(model_of(task.options), digest)
-        if is_finished(folder, mark):
+        model = model_of(task.options)
+        if is_finished(folder, acceptable_fingerprints(model, digest)):
             return _kept(task, folder, time.perf_counter() - begun)
         with open_source(task.source) as ready:
-            prediction = write_study(task, model_of(task.options), ready, made_from(digest, mark))
+            made = made_from(digest, fingerprint(model, digest))
+            prediction = write_study(task, model, ready, made)
     except OutputError:
         raise
     except Exception as error:  # an error in one CT must not stop the others

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from scripts.prediction.batch import Share, predict_all
-from scripts.prediction.network.engines import check_engine
+from scripts.prediction.network.engines import AUTO, TORCH, check_engine
 from scripts.prediction.predict_options import (
     Options,
     check_device,
@@ -78,7 +78,8 @@ def predict(
         suspicion: the suspicion.json of a classifier: adds how suspicious radiologists would find
             each nodule (0 to 1) to the measurements and the page; not a diagnosis.
         device: cpu, cuda:0 ...; by default that of the config: a GPU if available.
-        engine: software that runs the network: torch, or openvino, which runs on the CPU.
+        engine: software that runs the network: torch; openvino, which runs on the CPU; by default
+            auto: openvino on a CPU if it is installed and agrees with torch, else torch.
         jobs: number of studies predicted in parallel.
 
     Raises:
@@ -116,8 +117,8 @@ def predict(
 def _own_device(share: Share, engine: str) -> str:
     """Return the GPU of one of torchrun's processes; empty for the config's device.
 
-    OpenVINO runs on the CPU even if there is a GPU.
+    OpenVINO, if it is asked for, runs on the CPU even if there is a GPU.
     """
-    if engine == "openvino":
+    if engine not in (AUTO, TORCH):
         return "cpu"
     return str(local_device()) if share.world > 1 and torch.cuda.is_available() else ""

@@ -51,7 +51,7 @@ class Options:
     reduce: str = ""
     flips: tuple[str, ...] = ()
     device: str = ""
-    engine: str = "torch"
+    engine: str = "auto"
     products: tuple[str, ...] = USUAL
     geometry: str = "refuse"
     progress: bool = False

@@ -143,6 +143,7 @@ def predicted(name: str, source: Path) -> np.ndarray:
     """Return the mask of ``predict``, (X, Y, Z), with one value per class."""
     output = WORK / f"predict_{name}_{source.name}"
     words = ["predict", "--bundle", WORK / name, "--source", source, "--output", output]
+    words += ["--engine", "torch"]  # as both programs
     subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "scripts", *map(str, words)],
         check=True,

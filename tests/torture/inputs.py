@@ -32,6 +32,7 @@ from tests.scripts.prediction.studies import LUNG
 
 GRID = grid_of()
 RLE = "1.2.840.10008.1.2.5"
+HOW = ("--device", "cpu", "--engine", "torch", "--products", "mask")  # of a prediction
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def _predicts(options: Options, *, own: bool = False) -> Callable[[Path], list[s
         model = place / "model.pt" if own else options.checkpoints[0]
         said = ["predict", "--bundle", str(options.bundle), "--source", str(place / "in")]
         said += ["--output", str(place / "out"), "--config_file", ",".join(files)]
-        return [*said, "--ckpt_path", str(model), "--device", "cpu", "--products", "mask"]
+        return [*said, "--ckpt_path", str(model), *HOW]
 
     return words
 

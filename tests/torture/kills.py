@@ -121,7 +121,7 @@ class Workplace:
         """Words of a prediction of all scans."""
         words = ["scripts", "predict", "--bundle", LUNG, "--ckpt_path", str(self.model)]
         words += ["--source", str(self.scan.parent), "--output", str(out)]
-        return [*words, "--device", "cpu", "--products", "mask,statistics"]
+        return [*words, "--device", "cpu", "--engine", "torch", "--products", "mask,statistics"]
 
     def package(self, out: Path) -> list[str]:
         """Words of a packaging."""

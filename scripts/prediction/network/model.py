@@ -18,7 +18,8 @@ from scripts.bundle.model_file import read_model
 from scripts.bundle.record import sha256_of
 from scripts.bundle.training_scans import TrainingScans
 from scripts.prediction.network.bundle_parts import BundleParts
-from scripts.prediction.network.engines import TRACED, Engine
+from scripts.prediction.network.engines import AUTO, TORCH, Engine
+from scripts.prediction.network.openvino_network import TRACED
 from scripts.prediction.network.reducer import Reducer
 from scripts.prediction.predict_options import Options
 from scripts.storage.options import is_null
@@ -142,14 +143,22 @@ class Model(BundleParts):
     def check_engine(self) -> None:
         """Let OpenVINO convert each network, and run the inferer on a small image.
 
-        Nothing is checked for torch. A network without the attribute ``in_channels`` is converted
-        at the first study.
+        Nothing is checked for torch, which computes what OpenVINO cannot if the engine is ``auto``.
+        A network without the attribute ``in_channels`` is converted at the first study.
 
         Raises:
-            ValueError: see :class:`scripts.prediction.network.engines.OpenvinoNetwork`.
+            ValueError: see :class:`scripts.prediction.network.openvino_network.OpenvinoNetwork`.
         """
-        if self.engine.name == "torch":
+        if self.engine.name == TORCH:
             return
+        try:
+            self._run_small_image()
+        except Exception as error:  # a network or an inferer may raise anything
+            if self.engine.asked != AUTO:
+                raise
+            self.engine.give_up(error)
+
+    def _run_small_image(self) -> None:
         inferer = self._built("inferer")
         for network in self.networks:
             channels = getattr(network.network, "in_channels", None)

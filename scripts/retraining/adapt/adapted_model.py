@@ -11,6 +11,7 @@ from monai.data import MetaTensor
 from torch import nn
 
 from custom_nets.freezing import Freezable
+from scripts.prediction.network.engines import TORCH
 from scripts.prediction.network.model import Model
 from scripts.prediction.predict_options import Options
 from scripts.retraining.adapt.drawn_slice import Drawing, DrawnSlice, slice_numbers
@@ -36,7 +37,7 @@ class AdaptedModel(Model):
     file of trained weights is not changed.
 
     Args:
-        options: see :class:`Model`; with one checkpoint, the engine torch, and no flips.
+        options: see :class:`Model`; with one checkpoint, and no flips. The engine is torch.
         tuning: the steps of the tuning; its threshold and its flips are set to the bundle's.
 
     Attributes:
@@ -53,7 +54,7 @@ class AdaptedModel(Model):
     assisted = True
 
     def __init__(self, options: Options, tuning: Tuning) -> None:
-        super().__init__(options)
+        super().__init__(replace(options, engine=TORCH))
         if "fold_norms" in self.parser:
             self.parser["fold_norms"] = False  # norms are tuned, so they cannot be folded
         threshold = float(self._built("threshold")) if "threshold" in self.parser else 0.5

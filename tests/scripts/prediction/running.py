@@ -11,7 +11,8 @@ def words(options, source, output, *others):
     """The arguments of a prediction with a bundle of one convolution."""
     said = ["predict", "--bundle", str(options.bundle), "--source", str(source)]
     said += ["--output", str(output), "--config_file", ",".join(options.config_files)]
-    return [*said, "--ckpt_path", ",".join(options.checkpoints), "--device", "cpu", *others]
+    said += ["--ckpt_path", ",".join(options.checkpoints), "--device", "cpu"]
+    return [*said, "--engine", options.engine, *others]
 
 
 def say(*arguments):

@@ -80,9 +80,10 @@ def one_convolution(folder, name, rules):
 
 
 def options_of(bundle, folder, rules, **others):
+    """Options of predict; with torch, as OpenVINO's conversion takes longer than such a network."""
     overlay, weights = one_convolution(folder, bundle.name, rules)
-    chosen = {"config_files": (overlay,), "checkpoints": (weights,), "device": "cpu", **others}
-    return Options(bundle, **chosen)
+    chosen = {"config_files": (overlay,), "checkpoints": (weights,), "device": "cpu"}
+    return Options(bundle, **{**chosen, "engine": "torch", **others})
 
 
 def bytes_below(folder):

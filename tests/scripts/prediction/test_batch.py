@@ -214,7 +214,7 @@ def torchrun(options, source, output):
     words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     words += ["-m", "scripts", "predict", "--bundle", str(options.bundle), "--source", str(source)]
     words += ["--output", str(output), "--config_file", options.config_files[0], "--device", "cpu"]
-    words += ["--ckpt_path", options.checkpoints[0], "--products", "mask"]
+    words += ["--ckpt_path", options.checkpoints[0], "--products", "mask", "--engine", "torch"]
     return subprocess.run(
         words,
         cwd=ROOT,

@@ -38,8 +38,8 @@ def finished(tmp_path):
 
 
 def test_folder_then_finished_under_its_own_fingerprint_only(finished):
-    assert is_finished(finished, "mark")
-    assert not is_finished(finished, "another")
+    assert is_finished(finished, {"mark"})
+    assert not is_finished(finished, {"another"})
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_folder_then_finished_under_its_own_fingerprint_only(finished):
 )
 def test_folder_when_something_is_missing_then_not_finished(finished, spoil):
     spoil(finished)
-    assert not is_finished(finished, "mark")
+    assert not is_finished(finished, {"mark"})
 
 
 @pytest.mark.parametrize("content", ["[]", '{"made_by": "another"}', "{}"])
@@ -117,14 +117,14 @@ def test_manifest_damaged_by_hand_then_made_anew(finished, changes):
     manifest = finished / "manifest.json"
     assert is_ours(finished)
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **changes}))
-    assert not is_finished(finished, "mark")
+    assert not is_finished(finished, {"mark"})
     assert is_ours(finished)
 
 
 @pytest.mark.parametrize("content", ['{"made_by": "python', "[" * 100_000, "", "[]"])
 def test_manifest_damaged_then_ours_only_beside_nothing_but_products(finished, content):
     (finished / "manifest.json").write_text(content)
-    assert not is_finished(finished, "mark")
+    assert not is_finished(finished, {"mark"})
     assert is_ours(finished)
     (finished / "thesis.txt").touch()
     assert not is_ours(finished)

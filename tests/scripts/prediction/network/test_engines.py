@@ -14,7 +14,8 @@ from scripts.prediction.network import engines
 from scripts.prediction.network.engines import Engine, check_engine
 from scripts.prediction.network.model import Model
 from scripts.training.inferers import AutocastInferer, SlicewiseInferer
-from tests.scripts.prediction.network.test_conversion import Random, needs_openvino
+from scripts.training.precision import native_dtype
+from tests.scripts.prediction.network.test_openvino_network import Random
 from tests.scripts.prediction.shapes import chest
 from tests.scripts.prediction.studies import bright_chest, write_nifti
 
@@ -29,17 +30,19 @@ def _installed(monkeypatch):
 
 
 def test_unknown_engine_then_the_valid_ones_told():
-    with pytest.raises(ValueError, match="engine: must be one of torch, openvino, got 'onnx'"):
+    with pytest.raises(
+        ValueError, match="engine: must be one of auto, torch, openvino, got 'onnx'"
+    ):
         check_engine("onnx")
 
 
-def test_no_engine_named_then_torch():
-    assert check_engine(None) == "torch"
+def test_no_engine_named_then_auto():
+    assert check_engine(None) == "auto"
 
 
 def test_openvino_not_installed_then_said_what_to_install(monkeypatch):
     monkeypatch.setattr(ROOM, lambda name: None)
-    with pytest.raises(ValueError, match=r"pip install -e '\.\[openvino\]' -c constraints\.txt"):
+    with pytest.raises(ValueError, match=r"pip install openvino -c constraints\.txt"):
         check_engine("openvino")
     assert check_engine("torch") == "torch"
 
@@ -55,7 +58,7 @@ def test_openvino_on_a_gpu_then_refused():
     ("given", "reason"),
     [
         (("--device", "cuda", "--engine", "openvino"), "runs on the CPU only, got device"),
-        (("--engine", "onnx"), "must be one of torch, openvino"),
+        (("--engine", "onnx"), "must be one of auto, torch, openvino"),
     ],
     ids=["openvino on a GPU", "unknown"],
 )
@@ -80,7 +83,7 @@ def test_engine_then_part_of_what_a_result_is_known_by(lung_options):
         fingerprint(Model(replace(lung_options, engine=name)), "one source")
         for name in engines.ENGINES
     }
-    assert len(marks) == 2
+    assert len(marks) == len(engines.ENGINES) - 1  # auto is one of them
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
@@ -89,10 +92,10 @@ def test_torch_then_the_network_itself_and_its_precision_recorded(dtype):
     assert engine.prepare(network) is network
     AutocastInferer(SlicewiseInferer(), dtype=dtype)(torch.rand(1, 3, 4, 5, 2), network)
     version = torch.__version__
-    assert engine.record() == {"name": "torch", "version": version, "precision": dtype}
+    record = {"name": "torch", "version": version, "precision": dtype}
+    assert engine.record() == {**record, "asked": "torch", "reason": "asked for"}
 
 
-@needs_openvino
 @pytest.mark.usefixtures("_at_the_root", "_fresh_model")
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_command_when_the_network_cannot_be_converted_then_one_line_before_any_study(
@@ -114,7 +117,6 @@ def test_command_when_the_network_cannot_be_converted_then_one_line_before_any_s
     assert not (tmp_path / "out").exists()
 
 
-@needs_openvino
 @pytest.mark.usefixtures("_at_the_root", "_fresh_model")
 def test_command_with_either_engine_then_one_mask_and_made_anew_for_the_other(
     lung_options, tmp_path
@@ -134,3 +136,73 @@ def test_command_with_either_engine_then_one_mask_and_made_anew_for_the_other(
     assert manifests[1]["engine"]["version"]
     assert "--engine openvino" in manifests[1]["provenance"]["command"]
     assert manifests[2] == manifests[1]  # kept
+
+
+class Minded(nn.Conv2d):
+    """Computes something else on images wider than 160 voxels."""
+
+    def forward(self, x):
+        return super().forward(x) * (2 if x.shape[-1] > 160 else 1)
+
+
+def test_auto_on_a_gpu_or_without_openvino_then_torch_and_why(monkeypatch):
+    on_gpu = Engine("auto", torch.device("cuda:0"))
+    assert on_gpu.line() == "engine: torch (the device is cuda:0)"
+    monkeypatch.setattr(ROOM, lambda name: None)
+    assert Engine("auto", CPU).line() == "engine: torch (OpenVINO is not installed)"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_auto_on_a_cpu_then_openvino_in_the_precision_asked_for(dtype):
+    engine, network = Engine("auto", CPU), nn.Conv2d(3, 1, 1).eval()
+    ready, image = engine.prepare(network), torch.rand(1, 3, 4, 5)
+    with torch.no_grad(), torch.autocast("cpu", getattr(torch, dtype), enabled=dtype != "float32"):
+        logits = ready(image)
+    if dtype == "bfloat16" and native_dtype("cpu") != torch.bfloat16:
+        return  # the engine is that of the processor
+    assert engine.name == "openvino"
+    assert engine.record()["precision"] == dtype
+    torch.testing.assert_close(logits, network(image).detach(), atol=0.02, rtol=0.02)
+
+
+@pytest.mark.parametrize("kind", [Minded, Random], ids=["decides by size", "unknown operation"])
+def test_auto_when_openvino_disagrees_then_torch_from_then_on_and_why(kind):
+    engine = Engine("auto", CPU)
+    network, other = kind(3, 1, 1).eval(), nn.Conv2d(3, 1, 1).eval()
+    first, second = engine.prepare(network), engine.prepare(other)
+    wide = torch.rand(1, 3, 8, 170)
+    with torch.no_grad():
+        second(wide)
+        assert engine.name == "openvino"
+        assert torch.equal(first(wide), network(wide))
+        assert engine.name == "torch"
+        assert torch.equal(second(wide), other(wide))
+    assert "OpenVINO" in engine.record()["reason"]
+    assert "use --engine" not in engine.line()
+
+
+def test_auto_when_the_network_itself_refuses_an_image_then_its_own_error_and_openvino_stays():
+    engine = Engine("auto", CPU)
+    ready = engine.prepare(nn.Conv2d(3, 1, 3).eval())
+    with pytest.raises(RuntimeError, match="Kernel size can't be greater"):
+        ready(torch.rand(1, 3, 2, 2))
+    assert engine.name == "openvino"
+
+
+@pytest.mark.usefixtures("_at_the_root", "_fresh_model")
+def test_command_with_auto_then_results_of_either_engine_kept(lung_options, tmp_path, capsys):
+    source = write_nifti(tmp_path / "scan.nii.gz", bright_chest())
+    words = ["predict", "--bundle", str(lung_options.bundle), "--source", str(source)]
+    words += ["--output", str(tmp_path / "out"), "--products", "mask", "--device", "cpu"]
+    words += ["--config_file", lung_options.config_files[0]]
+    words += ["--ckpt_path", lung_options.checkpoints[0]]
+    told = []
+    for engine in ("auto", "torch", "auto"):
+        main([*words, *(() if engine == "auto" else ("--engine", engine))])
+        manifest = json.loads((tmp_path / "out" / "scan" / "manifest.json").read_text())
+        told.append((manifest["engine"]["name"], manifest["options"]["engine"]))
+        lines = capsys.readouterr().out.splitlines()
+        told.append(lines[-1])
+        assert lines[0].startswith(f"engine: {'torch' if engine == 'torch' else 'openvino'} (")
+    first, second = ("openvino", "auto"), ("torch", "torch")
+    assert told == [first, "1 predicted", second, "1 predicted", second, "1 already there"]

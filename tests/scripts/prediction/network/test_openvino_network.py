@@ -1,6 +1,5 @@
 """A network converted to OpenVINO: equal to torch's, or refused."""
 
-import importlib.util
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
@@ -12,9 +11,10 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from custom_nets.fcn import TransferFCN
 from custom_nets.unet import TransferUNet
-from scripts.prediction.network import engines
-from scripts.prediction.network.engines import Engine, load_openvino
+from scripts.prediction.network import openvino_network
+from scripts.prediction.network.engines import Engine
 from scripts.prediction.network.model import Model
+from scripts.prediction.network.openvino_network import load_openvino
 from scripts.prediction.pipeline import KEY
 from scripts.training.precision import native_dtype
 from tests.bundles.model_files import write_model
@@ -22,10 +22,6 @@ from tests.scripts.prediction.shapes import chest
 from tests.scripts.prediction.studies import write_nifti
 
 CPU = torch.device("cpu")
-needs_openvino = pytest.mark.skipif(
-    importlib.util.find_spec("openvino") is None,
-    reason="OpenVINO is not installed (pip install -e '.[openvino]' -c constraints.txt)",
-)
 needs_bfloat16 = pytest.mark.skipif(
     native_dtype("cpu") != torch.bfloat16, reason="this processor has no bfloat16"
 )
@@ -46,7 +42,6 @@ def settled(network):
     return network.eval()
 
 
-@needs_openvino
 @pytest.mark.parametrize(
     "make",
     [unet, lambda: TransferFCN("resnet34", stride=8, out_channels=3)],
@@ -69,7 +64,6 @@ def test_openvino_in_float32_on_odd_sizes_then_probabilities_of_torch(make):
     assert engine.record()["precision"] == "float32"
 
 
-@needs_openvino
 def test_openvino_then_an_earlier_result_is_not_written_over():
     converted = Engine("openvino", CPU).prepare(nn.Conv2d(3, 1, 1).eval())
     first = converted(torch.zeros(1, 3, 5, 6))
@@ -118,7 +112,6 @@ class Random(nn.Conv2d):
         return torch.linalg.qr(super().forward(x))[0]
 
 
-@needs_openvino
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [(Minded, "gives other results than torch"), (Random, "OpenVINO cannot run this network")],
@@ -130,7 +123,6 @@ def test_openvino_when_a_network_cannot_be_converted_then_refused(kind, reason):
         converted(torch.rand(1, 3, 8, 8))
 
 
-@needs_openvino
 def test_openvino_when_a_larger_image_comes_out_different_then_refused():
     network = MindedLater(3, 1, 1).eval()
     converted, image = Engine("openvino", CPU).prepare(network), torch.rand(2, 3, 48, 160)
@@ -139,9 +131,8 @@ def test_openvino_when_a_larger_image_comes_out_different_then_refused():
         converted(torch.rand(2, 3, 48, 161))
 
 
-@needs_openvino
 def test_openvino_then_only_images_larger_than_all_before_are_compared(monkeypatch):
-    compared, compare = [], engines.compare_results
+    compared, compare = [], openvino_network.compare_results
 
     def note(network, call, image):
         compared.append(tuple(image.shape))
@@ -149,7 +140,7 @@ def test_openvino_then_only_images_larger_than_all_before_are_compared(monkeypat
 
     converted = Engine("openvino", CPU).prepare(nn.Conv2d(3, 1, 1).eval())
     converted(torch.rand(1, 3, 8, 8))
-    monkeypatch.setattr(engines, "compare_results", note)
+    monkeypatch.setattr(openvino_network, "compare_results", note)
     for height, width in ((40, 200), (40, 200), (30, 150), (41, 60), (41, 200)):
         converted(torch.rand(2, 3, height, width))
     assert compared == [(1, 3, 40, 200), (1, 3, 41, 60)]
@@ -161,7 +152,7 @@ def test_network_that_fails_by_itself_then_said_of_it_and_not_of_openvino():
         "OpenVINO's conversion cannot be checked, use --engine torch"
     )
     with pytest.raises(ValueError, match=told):
-        engines.convert_network(Square(3, 1, 1), channels=3)
+        openvino_network.convert_network(Square(3, 1, 1), channels=3)
 
 
 def test_openvino_once_refused_then_not_converted_again(monkeypatch):
@@ -169,17 +160,16 @@ def test_openvino_once_refused_then_not_converted_again(monkeypatch):
 
     def fail(network, *, channels):
         times.append(channels)
-        raise engines.RefusedError("engine: no")
+        raise openvino_network.RefusedError("engine: no")
 
-    monkeypatch.setattr(engines, "convert_network", fail)
-    converted = engines.OpenvinoNetwork(nn.Conv2d(3, 1, 1))
+    monkeypatch.setattr(openvino_network, "convert_network", fail)
+    converted = openvino_network.OpenvinoNetwork(nn.Conv2d(3, 1, 1))
     for _ in range(3):
         with pytest.raises(ValueError, match="engine: no"):
             converted(torch.rand(1, 3, 8, 8))
     assert times == [3]
 
 
-@needs_openvino
 def test_image_that_the_network_does_not_take_then_the_next_is_computed_all_the_same():
     converted = Engine("openvino", CPU).prepare(Even(3, 1, 1).eval())
     for _ in range(2):
@@ -193,12 +183,13 @@ def test_openvino_when_the_processor_lacks_the_precision_then_refused(monkeypatc
     taken = SimpleNamespace(to_string=lambda: "f32")
     compiled = SimpleNamespace(get_property=lambda name: taken)
     core = SimpleNamespace(compile_model=lambda *_: compiled)
-    monkeypatch.setattr(engines, "load_openvino", lambda: SimpleNamespace(Core=lambda: core))
+    monkeypatch.setattr(
+        openvino_network, "load_openvino", lambda: SimpleNamespace(Core=lambda: core)
+    )
     with pytest.raises(ValueError, match="computes in f32 instead of bf16, .*--engine torch"):
-        engines.compile_network(None, torch.bfloat16)
+        openvino_network.compile_network(None, torch.bfloat16)
 
 
-@needs_openvino
 def test_openvino_then_without_its_telemetry():
     load_openvino()
     assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")]
@@ -219,7 +210,6 @@ def trained_on_lungs(image, lungs, *, steps=15):
     return network
 
 
-@needs_openvino
 @needs_bfloat16
 @pytest.mark.usefixtures("_at_the_root")
 def test_openvino_in_bfloat16_on_a_phantom_then_the_mask_of_torch(lung_options, tmp_path):
