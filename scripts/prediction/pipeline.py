@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -34,19 +34,24 @@ KEY = "image"
 
 
 class Stopwatch:
-    """Seconds by name of a step; the times of steps with one name are added."""
+    """Seconds by name of a step; the times of steps with one name are added.
 
-    def __init__(self) -> None:
+    Args:
+        clock: that tells seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.seconds: dict[str, float] = {}
+        self._clock = clock
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Time the block."""
-        begun = time.perf_counter()
+        begun = self._clock()
         try:
             yield
         finally:
-            spent = time.perf_counter() - begun
+            spent = self._clock() - begun
             self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 3)
 
 

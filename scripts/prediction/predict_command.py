@@ -80,6 +80,7 @@ def predict(
         device: cpu, cuda:0 ...; by default that of the config: a GPU if available.
         engine: software that runs the network: torch; openvino, which runs on the CPU; by default
             auto: openvino on a CPU if it is installed and agrees with torch, else torch.
+            openvino-int8: faster, in 8 bits, for each CT where these agree with float32.
         jobs: number of studies predicted in parallel.
 
     Raises:

@@ -2,18 +2,22 @@
 
     python tests/benchmarks/bench_prediction.py [--source CT] [--bundle bundles/...]
         [--config_file A.json,B.json] [--ckpt_path model.pt] [--times 1] [--threads 2]
-        [--parts whole,memory,alone] [--engines torch,openvino]
+        [--parts whole,memory,alone] [--engines auto,torch,openvino-int8]
 
 ``plain`` is the same network and transforms, eager in float32, not cropped, contiguous, slice by
-slice with MONAI's SliceInferer; ``own`` is the bundle with torch, ``openvino`` the bundle with
-``--engine openvino``. All go through ``predict_volume``, in turn, in this process; the first turn,
-in which OpenVINO converts the network, is not counted. The peak memory of each is that of a process
-of its own. Then some slices through the network alone: as the bundle does it, and by what people
+slice with MONAI's SliceInferer; the others are the bundle with each value of ``--engine``. All go
+through ``predict_volume``, in turn, in this process; the first turn, in which OpenVINO converts the
+network, is not counted. The peak memory of each is that of a process of its own. Then some slices
+through the network alone: as the bundle does it with the first of the engines, and by what people
 would otherwise use. Then operations and bytes against what the processor and memory do at best.
+
+With ``--threads 1`` all seconds are those of the processor, which other jobs on the machine hardly
+change. ``ONEDNN_MAX_CPU_ISA=AVX512_CORE`` in the environment imitates a processor without bfloat16.
 
 Without ``--source`` a chest phantom of 512 x 512 x 133 is drawn; without ``--ckpt_path`` the
 network is random and told to find nothing, so that no Dice is printed. The figures to reach: a
-sixth of the time, Dice 0.99, 2 GB. About two minutes and a half on two cores.
+quarter of the time with bfloat16 and a sixth without, Dice 0.99, 2 GB. About two minutes and a half
+on two cores.
 """
 
 from __future__ import annotations
@@ -24,9 +28,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 import warnings
 from pathlib import Path
+from time import perf_counter, process_time
 
 import torch
 from machine import count_work, peak_bandwidth, peak_flops, take_turns
@@ -39,13 +43,12 @@ from scripts.bundle.model_file import (
     trained_settings,
 )
 from scripts.phantom.chest.luna16 import make_cohort
-from scripts.prediction.network.engines import check_engine
+from scripts.prediction.network.engines import ENGINES, check_engine
 from scripts.prediction.network.model import Model
 from scripts.prediction.pipeline import KEY, Stopwatch, predict_volume
 from scripts.prediction.predict_options import Options
 from scripts.prediction.result import Prediction
 from scripts.storage.workers import peak_memory_mb
-from scripts.training.precision import native_dtype
 
 SLICES = 6  # of those that go through each rival
 PLAIN = {
@@ -56,7 +59,7 @@ PLAIN = {
 
 
 def model_of(arguments: argparse.Namespace, kind: str) -> Model:
-    """Build a bundle as it is ("own"), with OpenVINO ("openvino"), or plainly ("plain")."""
+    """Build a bundle with an engine, or plainly ("plain")."""
     files = list(filter(None, arguments.config_file.split(",")))
     if kind == "plain":
         files.append(str(arguments.folder / "plain.json"))
@@ -66,7 +69,7 @@ def model_of(arguments: argparse.Namespace, kind: str) -> Model:
         tuple(files),
         (str(arguments.ckpt_path),),
         device="cpu",
-        engine="openvino" if kind == "openvino" else "torch",
+        engine="torch" if kind == "plain" else kind,
     )
     return Model(options)
 
@@ -106,9 +109,9 @@ def whole(arguments: argparse.Namespace) -> None:
     results: dict[str, Prediction] = {}
     for turn in range(arguments.times + 1):
         for kind in models if turn else arguments.kinds:  # the first warms up
-            watch, started, worked = Stopwatch(), time.perf_counter(), time.process_time()
+            watch, started, worked = Stopwatch(arguments.clock), arguments.clock(), process_time()
             results[kind] = predict_volume(models[kind], arguments.source, study="", watch=watch)
-            total, worked = time.perf_counter() - started, time.process_time() - worked
+            total, worked = arguments.clock() - started, process_time() - worked
             if turn:
                 seconds[kind].append({"total": total, "processors": worked, **watch.seconds})
     medians = {
@@ -116,16 +119,17 @@ def whole(arguments: argparse.Namespace) -> None:
         for kind, runs in seconds.items()
     }
     plain = medians["plain"]
-    print(f"CT of {results['plain'].hu.shape}, {torch.get_num_threads()} threads")
+    kept = "processor seconds" if arguments.threads == 1 else "seconds"
+    print(f"CT of {results['plain'].hu.shape}, {torch.get_num_threads()} threads, {kept}")
     for kind, steps in medians.items():
-        print(f"  {kind:8}", ", ".join(f"{name} {value:.2f} s" for name, value in steps.items()))
+        print(f"  {kind:13}", ", ".join(f"{name} {value:.2f}" for name, value in steps.items()))
     for kind in arguments.kinds:
-        # that of processors holds on a busy machine too, with one thread
-        for name in ("total", "processors"):
-            print(f"  {kind:8} ratio of {name} 1 / {plain[name] / medians[kind][name]:.2f}")
+        print(f"  {kind:13}", models[kind].engine.record())
+        for name in ("total",) if arguments.threads == 1 else ("total", "processors"):
+            print(f"  {kind:13} ratio of {name} 1 / {plain[name] / medians[kind][name]:.2f}")
         if arguments.trained:
             found = dice(results[kind], results["plain"])
-            print(f"  {kind:8} Dice", {name: round(value, 4) for name, value in found.items()})
+            print(f"  {kind:13} Dice", {name: round(value, 4) for name, value in found.items()})
 
 
 def memory(arguments: argparse.Namespace) -> None:
@@ -135,12 +139,12 @@ def memory(arguments: argparse.Namespace) -> None:
     for kind in (*arguments.kinds, "plain"):
         command = [sys.executable, __file__, *words, f"--only={kind}"]
         done = subprocess.run(command, check=True, capture_output=True, text=True)
-        print(f"  {kind:8} peak memory {float(done.stdout.split()[-1]):.0f} MB")
+        print(f"  {kind:13} peak memory {float(done.stdout.split()[-1]):.0f} MB")
 
 
 def alone(arguments: argparse.Namespace) -> None:
     """Slices through the network alone, and how far that is from the machine's limit."""
-    own, plain = model_of(arguments, "own"), model_of(arguments, "plain")
+    own, plain = model_of(arguments, arguments.kinds[0]), model_of(arguments, "plain")
     volume = own.preprocessing({KEY: str(arguments.source)})[KEY].as_tensor()
     depth = volume.shape[-1]
     few = volume[..., torch.linspace(0, depth - 1, SLICES).long()].float()[None]
@@ -157,20 +161,25 @@ def alone(arguments: argparse.Namespace) -> None:
     calls |= engines(few[0].movedim(-1, 0), usual, arguments.folder)
     calls["eager float32, not cropped"] = eager(some, usual)
     calls["MONAI FlexibleUNet, not cropped"] = flexible_unet(some, outputs)
-    taken = {name: s / SLICES for name, s in take_turns(calls, 3).items()}
+    taken = {name: s / SLICES for name, s in take_turns(calls, 3, arguments.clock).items()}
     print(f"one slice through the network, cropped to {tuple(few.shape[2:4])}:")
     for name, one in taken.items():
         print(f"  {name:34} {1000 * one:6.1f} ms, {one / taken['own']:.2f} of own")
-    limits(usual, few[..., 0], some[..., 0], taken)
+    used = own.engine.record()
+    print(f"  own is {used['name']} in {used['precision']}")
+    limits(usual, few[..., 0], some[..., 0], taken, getattr(torch, used["precision"]))
 
 
 def limits(
-    network: torch.nn.Module, few: torch.Tensor, some: torch.Tensor, taken: dict[str, float]
+    network: torch.nn.Module,
+    few: torch.Tensor,
+    some: torch.Tensor,
+    taken: dict[str, float],
+    own: torch.dtype,
 ) -> None:
-    """Print what a slice costs at least and what it took."""
+    """Print what a slice costs at least and what it took, own in the precision that ran."""
     bandwidth = peak_bandwidth()
     print(f"memory: {bandwidth / 1e9:.1f} GB/s")
-    own = native_dtype("cpu")
     rows = (
         ("own", few, own, own.itemsize),
         ("eager float32", few, torch.float32, 4),
@@ -195,14 +204,14 @@ def main() -> None:
     parser.add_argument("--config_file", default="")
     parser.add_argument("--ckpt_path", type=Path)
     parser.add_argument("--times", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2, help="1: processor seconds")
     parser.add_argument("--parts", default="whole,memory,alone")
-    parser.add_argument("--engines", default="torch", help="torch, openvino or torch,openvino")
-    kinds = ("own", "openvino", "plain")
+    parser.add_argument("--engines", default="auto", help=f"of {', '.join(ENGINES)}")
+    kinds = (*ENGINES, "plain")
     parser.add_argument("--only", choices=kinds, help="print its peak memory, in MB")
     arguments = parser.parse_args()
-    asked = [check_engine(name) for name in arguments.engines.split(",")]
-    arguments.kinds = tuple("own" if name == "torch" else name for name in asked)
+    arguments.kinds = tuple(check_engine(name) for name in arguments.engines.split(","))
+    arguments.clock = process_time if arguments.threads == 1 else perf_counter
     warnings.simplefilter("ignore")
     torch.set_num_threads(arguments.threads)
     arguments.trained = arguments.ckpt_path is not None

@@ -12,16 +12,20 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 
-def take_turns(calls: Mapping[str, Callable[[], Any]], times: int) -> dict[str, float]:
+def take_turns(
+    calls: Mapping[str, Callable[[], Any]],
+    times: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, float]:
     """Median seconds of each call; each once before, uncounted, then one after another."""
     for call in calls.values():
         call()
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(times):
         for name, call in calls.items():
-            started = time.perf_counter()
+            started = clock()
             call()
-            seconds[name].append(time.perf_counter() - started)
+            seconds[name].append(clock() - started)
     return {name: statistics.median(taken) for name, taken in seconds.items()}
 
 

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from scripts.prediction.network.eight_bit import Agreement, EightBitNetwork
 from scripts.prediction.network.openvino_network import OpenvinoNetwork
 from scripts.training.precision import asked_dtype
 
 logger = logging.getLogger(__name__)
 
-AUTO, TORCH, OPENVINO = "auto", "torch", "openvino"
-ENGINES = (AUTO, TORCH, OPENVINO)
+AUTO, TORCH, OPENVINO, EIGHT_BIT = "auto", "torch", "openvino", "openvino-int8"
+ENGINES = (AUTO, TORCH, OPENVINO, EIGHT_BIT)
 EQUAL = (OPENVINO, TORCH)
 """Engines whose results differ by rounding only; ``auto`` takes one of them."""
 
@@ -53,6 +54,7 @@ class Engine:
         asked: what was asked for.
         name: what is used: not ``auto``.
         reason: why.
+        agreements: of 8 bits with float32 on the last CT, one for each network and flip.
 
     Raises:
         ValueError: see :func:`check_engine`, or for OpenVINO on another device than the CPU.
@@ -67,6 +69,7 @@ class Engine:
             )
         self.device = device
         self.name, self.reason = (asked, "asked for") if asked != AUTO else _suitable(device)
+        self.agreements: list[Agreement] = []
         self._dtypes: set[torch.dtype] = set()
 
     @property
@@ -77,7 +80,9 @@ class Engine:
     def prepare(self, network: nn.Module) -> nn.Module:
         """Return the module to call: the network itself, or its conversion for OpenVINO."""
         ready = network
-        if self.name == OPENVINO:
+        if self.name == EIGHT_BIT:
+            ready = EightBitNetwork(network)
+        elif self.name == OPENVINO:
             ready = EitherNetwork(network, self) if self.asked == AUTO else OpenvinoNetwork(network)
         ready.register_forward_pre_hook(self._note)
         return ready
@@ -99,12 +104,14 @@ class Engine:
         """Return engine, version, reason and the precisions used so far, for the manifest."""
         dtypes = sorted(str(dtype).removeprefix("torch.") for dtype in self._dtypes)
         package = TORCH if self.name == TORCH else OPENVINO
+        eight_bit = [each.record() for each in self.agreements]
         return {
             "name": self.name,
             "version": metadata.version(package),
             "precision": ", ".join(dtypes),
             "asked": self.asked,
             "reason": self.reason,
+            **({"eight_bit": eight_bit} if eight_bit else {}),
         }
 
 

@@ -18,6 +18,7 @@ from scripts.bundle.model_file import read_model
 from scripts.bundle.record import sha256_of
 from scripts.bundle.training_scans import TrainingScans
 from scripts.prediction.network.bundle_parts import BundleParts
+from scripts.prediction.network.eight_bit import EightBitNetwork
 from scripts.prediction.network.engines import AUTO, TORCH, Engine
 from scripts.prediction.network.openvino_network import TRACED
 from scripts.prediction.network.reducer import Reducer
@@ -178,13 +179,13 @@ class Model(BundleParts):
         Raises:
             ValueError: when logits are not finite.
         """
-        inferer = self._built("inferer")
         passes = list(itertools.product(self.networks, flipped_axes(image, self.options.flips)))
+        self.engine.agreements.clear()
         total = torch.zeros(())
         with torch.no_grad():
             for network, axes in passes:
                 inputs = torch.flip(image.as_tensor(), axes) if axes else image.as_tensor()
-                logits = check_finite(_plain(inferer(inputs[None].to(self.device), network))[0])
+                logits = check_finite(self._logits(inputs[None], network, calibrate=not axes)[0])
                 del inputs
                 self.activated(logits)
                 one = (torch.flip(logits, axes) if axes else logits).cpu()
@@ -192,6 +193,24 @@ class Model(BundleParts):
                 total = one if total.ndim == 0 else total.add_(one)
         mean = total.div_(len(passes)) if len(passes) > 1 else total
         return MetaTensor(mean, meta=deepcopy(image.meta))
+
+    def _logits(
+        self, volume: torch.Tensor, network: torch.nn.Module, *, calibrate: bool
+    ) -> torch.Tensor:
+        """Return logits (1, K, ...) of a volume (1, C, ...); 8 bits are calibrated if need be."""
+        inferer = self._built("inferer")
+        if not isinstance(network, EightBitNetwork):
+            return _plain(inferer(volume.to(self.device), network))
+        logits, agreement = network.predict(volume, inferer, self._masks, calibrate=calibrate)
+        self.engine.agreements.append(agreement)
+        return _plain(logits)
+
+    def _masks(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the mask of each class (classes, ...) before cleaning, of logits (1, K, ...)."""
+        if "threshold" in self.parser:
+            return self.activated(_plain(logits)[0].clone()) >= float(self._built("threshold"))
+        best = _plain(logits)[0].argmax(dim=0)
+        return torch.stack([best == each for each in range(1, logits.shape[1])])
 
     def activated(self, logits: torch.Tensor) -> torch.Tensor:
         """Convert logits (K, D1, D2, D3) to probabilities, in place, for memory."""

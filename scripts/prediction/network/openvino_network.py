@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from scripts.prediction.network.conversion_cache import ConversionCache, cache_folder, key_of
@@ -19,6 +21,7 @@ TRACED, CHECKED = (64, 96), (77, 131)  # height and width, voxels
 TOLERANCE = 1e-4  # of the largest logit, float32
 
 Call = Callable[[torch.Tensor], torch.Tensor]
+Floats = NDArray[np.float32]
 
 
 class RefusedError(ValueError):
@@ -96,6 +99,10 @@ class OpenvinoNetwork(nn.Module):
             raise
         return conversion
 
+    def in_float32(self) -> nn.Module:
+        """Return a module that gives the same in float32, whatever the inferer's precision."""
+        return _InFloat32(self)
+
     def _checked(self, x: torch.Tensor) -> Conversion:
         if self._conversion is None:
             self._conversion = conversion_of(self.network, channels=x.shape[1])
@@ -104,6 +111,15 @@ class OpenvinoNetwork(nn.Module):
             compare_results(self.network, self._conversion.call(torch.float32), x[:1].float())
             self._compared = (max(height, self._compared[0]), max(width, self._compared[1]))
         return self._conversion
+
+
+class _InFloat32(nn.Module):
+    def __init__(self, exact: OpenvinoNetwork) -> None:
+        super().__init__()
+        self._exact = exact
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self._exact.conversion(x).call(torch.float32)(x)
 
 
 def load_openvino() -> Any:
@@ -222,6 +238,16 @@ def compile_network(model: Any, dtype: torch.dtype) -> Call:
     """Return a function that runs a converted model in one precision.
 
     Raises:
+        RefusedError: see :func:`compile_outputs`.
+    """
+    outputs = compile_outputs(model, dtype)
+    return lambda x: torch.from_numpy(outputs(x)[0])
+
+
+def compile_outputs(model: Any, dtype: torch.dtype) -> Callable[[torch.Tensor], list[Floats]]:
+    """Return a function that runs a model in one precision and gives the arrays of all outputs.
+
+    Raises:
         RefusedError: when the processor lacks this precision.
     """
     settings = {
@@ -239,9 +265,9 @@ def compile_network(model: Any, dtype: torch.dtype) -> Call:
         )
     request = compiled.create_infer_request()
 
-    def call(x: torch.Tensor) -> torch.Tensor:
+    def call(x: torch.Tensor) -> list[Floats]:
         image = x.float().contiguous().numpy()
-        return torch.from_numpy(request.infer({0: image}, share_inputs=True)[0])
+        return list(request.infer({0: image}, share_inputs=True).to_tuple())
 
     return call
 

@@ -31,7 +31,7 @@ def _installed(monkeypatch):
 
 def test_unknown_engine_then_the_valid_ones_told():
     with pytest.raises(
-        ValueError, match="engine: must be one of auto, torch, openvino, got 'onnx'"
+        ValueError, match="engine: must be one of auto, torch, openvino, openvino-int8, got 'onnx'"
     ):
         check_engine("onnx")
 

@@ -1,0 +1,227 @@
+"""A network in 8 bits, calibrated on each CT, and used where it agrees with float32 there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from scripts.prediction.network.openvino_network import (
+    Conversion,
+    OpenvinoNetwork,
+    RefusedError,
+    compile_outputs,
+)
+from scripts.prediction.network.quantisation import (
+    FIRST,
+    LAST,
+    Place,
+    Range,
+    inner_convolutions,
+    quantised,
+    ranges_of,
+    with_ranges,
+)
+from scripts.training.precision import asked_dtype
+
+logger = logging.getLogger(__name__)
+
+LEAST_DICE = 0.99
+"""Of each class on the compared slices; below it the CT is computed without 8 bits."""
+BLOCK = 2
+"""Slices next to one another: a bundle's inferer crops the slices of a batch together."""
+SPREAD, FOUND = 3, 3
+"""Blocks of slices that are also computed in float32: evenly spaced ones, which calibrate, and
+evenly spaced ones of those in which a class was found."""
+ALLOWANCE = 200
+"""Voxels of agreement that are added to each class, so that a Dice of 0 for two stray voxels of a
+class that is not there does not decide."""
+
+Inferer = Callable[[torch.Tensor, nn.Module], torch.Tensor]
+Masks = Callable[[torch.Tensor], torch.Tensor]
+"""From logits (1, K, ..., D) to the masks of the classes (classes, ..., D), booleans."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Comparison of 8 bits with float32 on some slices of a CT.
+
+    Attributes:
+        dice: of each class, see :func:`dice_of`.
+        slices: number of compared slices.
+    """
+
+    dice: tuple[float, ...]
+    slices: int
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the result in 8 bits is used."""
+        return min(self.dice, default=1.0) >= LEAST_DICE
+
+    def record(self) -> dict[str, Any]:
+        """Return it for the manifest."""
+        return {**asdict(self), "used": self.trusted}
+
+
+class EightBitNetwork(nn.Module):
+    """A 2D network whose convolutions OpenVINO computes in 8 bits, but for those at its ends.
+
+    Args:
+        network: on the CPU, in evaluation mode.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self._exact = OpenvinoNetwork(network)
+        self._rounded: Conversion | None = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (B, C, H, W) to float32 logits (B, K, H, W), in 8 bits once calibrated.
+
+        Raises:
+            RefusedError: see :class:`OpenvinoNetwork`; also for a network without convolutions that
+                8 bits suit.
+            ValueError: for an image that the network itself does not accept.
+        """
+        conversion = self._exact.conversion(x)
+        if not inner_convolutions(conversion.model):
+            raise RefusedError(
+                f"engine: this network has no convolutions for 8 bits, as the first {FIRST} and "
+                f"the last {LAST} stay in float32; use --engine auto"
+            )
+        return (self._rounded or conversion).call(asked_dtype("cpu"))(x)
+
+    def predict(
+        self, volume: torch.Tensor, inferer: Inferer, masks: Masks, *, calibrate: bool
+    ) -> tuple[torch.Tensor, Agreement]:
+        """Return the logits of a CT in 8 bits, or without them where they do not agree.
+
+        The slices that were computed in float32 for the comparison keep that result.
+
+        Args:
+            volume: (1, C, ..., D), slices along the last axis.
+            inferer: maps a volume and a network to logits (1, K, ..., D), each slice by itself.
+            masks: what counts, see :data:`Masks`.
+            calibrate: on this volume; false for a flipped one of a CT that was calibrated before.
+
+        Raises:
+            RefusedError, ValueError: see :meth:`forward`.
+        """
+        spread = evenly_spaced_blocks(volume.shape[-1])
+        exact = self._calibrate(volume[..., spread], inferer, calibrate=calibrate)
+        logits = inferer(volume, self)
+        found = found_blocks(masks(logits), leaving_out=spread)
+        chosen = [*spread, *found]
+        if found:
+            more = inferer(volume[..., found], self._exact.in_float32())
+            exact = torch.cat([exact, more], dim=-1)
+        agreement = Agreement(dice_of(masks(logits[..., chosen]), masks(exact)), len(chosen))
+        if agreement.trusted:
+            logits[..., chosen] = exact
+            return logits, agreement
+        logger.warning(
+            "engine: 8 bits give another result than float32 for this CT (Dice %s on %d slices); "
+            "it is computed without them",
+            *(", ".join(f"{dice:.3f}" for dice in agreement.dice), agreement.slices),
+        )
+        del logits
+        return inferer(volume, self._exact), agreement
+
+    def _calibrate(
+        self, slices: torch.Tensor, inferer: Inferer, *, calibrate: bool
+    ) -> torch.Tensor:
+        """Return the slices' logits in float32; observe ranges on the way if asked to."""
+        if not calibrate and self._rounded is not None:
+            return inferer(slices, self._exact.in_float32())
+        self._rounded = None
+        observer = _Observer(self._exact)
+        logits = inferer(slices, observer)
+        model = self._exact.conversion(observer.example).model
+        self._rounded = Conversion(quantised(model, observer.ranges))
+        return logits
+
+
+class _Observer(nn.Module):
+    """A network in float32 that notes the ranges of its convolutions' inputs."""
+
+    def __init__(self, exact: OpenvinoNetwork) -> None:
+        super().__init__()
+        self._exact = exact
+        self._call: Callable[[torch.Tensor], Sequence[Any]] | None = None
+        self._places: list[Place] = []
+        self.ranges: dict[Place, Range] = {}
+        self.example = torch.empty(0)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        conversion = self._exact.conversion(x)
+        if self._call is None:
+            model, self._places = with_ranges(conversion.model)
+            self._call, self.example = compile_outputs(model, torch.float32), x[:1]
+        logits, *ends = self._call(x)
+        for place, found in ranges_of(self._places, ends).items():
+            if place in self.ranges:
+                self.ranges[place].widen(found.low, found.high)
+            else:
+                self.ranges[place] = found
+        return torch.from_numpy(logits)
+
+
+def evenly_spaced_blocks(depth: int) -> list[int]:
+    """Return the slices of :data:`SPREAD` blocks, in the middle of as many parts of a CT.
+
+    Example:
+        >>> evenly_spaced_blocks(60), evenly_spaced_blocks(3)
+        ([10, 11, 30, 31, 50, 51], [0, 1, 2])
+    """
+    middles = [int((k + 0.5) * depth / SPREAD) for k in range(SPREAD)]
+    return _slices_of({middle // BLOCK for middle in middles}, depth)
+
+
+def found_blocks(masks: torch.Tensor, *, leaving_out: Sequence[int]) -> list[int]:
+    """Return the slices of :data:`FOUND` blocks with a voxel of each class, evenly spaced.
+
+    Args:
+        masks: (classes, ..., D).
+        leaving_out: slices that are not returned.
+
+    Example:
+        >>> masks = torch.zeros(1, 1, 40)
+        >>> masks[..., 10:30] = 1
+        >>> found_blocks(masks > 0, leaving_out=[10, 11])
+        [12, 13, 20, 21, 28, 29]
+    """
+    places = masks.flatten(1, -2).any(dim=1)
+    chosen: set[int] = set()
+    for each in places:
+        found = {int(place) // BLOCK for place in torch.nonzero(each)}
+        left = sorted(found - {place // BLOCK for place in leaving_out})
+        picks = np.linspace(0, len(left) - 1, min(FOUND, len(left))).round().astype(int)
+        chosen |= {left[pick] for pick in picks}
+    return _slices_of(chosen, masks.shape[-1])
+
+
+def _slices_of(blocks: set[int], depth: int) -> list[int]:
+    places = [block * BLOCK + k for block in sorted(blocks) for k in range(BLOCK)]
+    return [place for place in places if place < depth]
+
+
+def dice_of(masks: torch.Tensor, others: torch.Tensor) -> tuple[float, ...]:
+    """Return the Dice of each class, with :data:`ALLOWANCE`, for masks (classes, ...).
+
+    Example:
+        >>> masks = torch.zeros(2, 5000, dtype=torch.bool)
+        >>> masks[0] = True
+        >>> dice_of(masks, torch.stack([masks[0], masks[0]]))
+        (1.0, 0.0385)
+    """
+    both = (masks & others).flatten(1).sum(dim=1)
+    total = masks.flatten(1).sum(dim=1) + others.flatten(1).sum(dim=1)
+    dice = (2 * both + ALLOWANCE) / (total + ALLOWANCE)
+    return tuple(round(float(each), 4) for each in dice)
