@@ -9,6 +9,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 from torch import nn
 
+from custom_nets.definition import Defined
 from scripts.bundle.config_files import Config
 
 VOLUME = 3
@@ -24,6 +25,28 @@ def spatial_dims(network: nn.Module) -> int:
     """
     kernels = [m for m in network.modules() if isinstance(m, (nn.Conv3d, nn.ConvTranspose3d))]
     return VOLUME if kernels else 2
+
+
+def channel_names(inference: Config, network: nn.Module) -> list[str] | None:
+    """Return the names of the network's output channels; a single one is the foreground class.
+
+    Args:
+        inference: flattened config; None is returned if it does not name the classes.
+        network: the trained network; one that wraps another has the outputs of that.
+    """
+    names = inference.get(CLASSES)
+    if not isinstance(names, list):
+        return None
+    outputs = _outputs(network.definition) if isinstance(network, Defined) else None
+    return names[-(outputs or len(names)) :]
+
+
+def _outputs(definition: Mapping[str, Any]) -> int | None:
+    """Return the number of outputs that a definition, or else one inside it, states."""
+    if "out_channels" in definition:
+        return int(definition["out_channels"])
+    inner = [_outputs(value) for value in definition.values() if isinstance(value, Mapping)]
+    return next(filter(None, inner), None)
 
 
 def described(metadata: Config, network: nn.Module, inference: Config) -> Config:

@@ -14,7 +14,6 @@ from typing import Any
 
 from torch import nn
 
-from custom_nets.definition import Defined
 from scripts.bundle.config_files import Config, files_below, read_config
 from scripts.bundle.model_file import ModelFile, read_model, trained_settings
 from scripts.bundle.training_scans import TrainingScans
@@ -23,7 +22,7 @@ from scripts.packaging.documents import large_files, overlay_names, readme
 from scripts.packaging.exports import export_all
 from scripts.packaging.metadata import packaged_metadata
 from scripts.packaging.modules import foreign_modules, needed_files
-from scripts.packaging.network_format import described
+from scripts.packaging.network_format import channel_names, described
 from scripts.packaging.weights import (
     check_ports,
     check_trainable,
@@ -219,20 +218,11 @@ def assemble(
     metadata = packaged_metadata(
         read_config(folder / "configs" / "metadata.json", files_below()),
         modules=foreign_modules(sources, root=SOURCES),
-        class_names=_channel_names(configs["inference"], network),
+        class_names=channel_names(configs["inference"], network),
     )
     metadata = described(metadata, network, configs["inference"])
     check_ports(network, metadata)
     return Package(folder, configs, metadata, sources, network, model)
-
-
-def _channel_names(inference: Config, network: nn.Module) -> list[str] | None:
-    """Return the names of the network's output channels; a single one is the foreground class."""
-    names = inference.get("class_names")
-    if not isinstance(names, list):
-        return None
-    known = network.definition if isinstance(network, Defined) else {}
-    return names[-int(known.get("out_channels", len(names))) :]
 
 
 def write_parts(made: Package, unpacked: Path) -> None:

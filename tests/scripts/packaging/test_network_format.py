@@ -1,10 +1,12 @@
 import json
+from functools import partial
 
 import pytest
 import torch
 
+from custom_nets.plain import PlainNetwork
 from custom_nets.survey.voxresnet import VoxResNet
-from scripts.packaging.network_format import described, spatial_dims
+from scripts.packaging.network_format import channel_names, described, spatial_dims
 from tests.scripts.packaging.packages import LUNG
 
 METADATA = json.loads((LUNG / "configs" / "metadata.json").read_text())
@@ -48,3 +50,12 @@ def test_network_of_volumes_then_patches_windows_and_maps():
 
 def test_channels_that_nobody_names_then_left_to_the_check_of_the_ports():
     assert input_of(torch.nn.Conv2d(9, 1, 1), {})["num_channels"] == 3
+
+
+@pytest.mark.parametrize(("outputs", "names"), [(1, ["nodule"]), (2, ["background", "nodule"])])
+def test_network_inside_another_then_its_outputs_are_named(outputs, names):
+    inference = {"class_names": ["background", "nodule"]}
+    inner = partial(VoxResNet, 1, outputs, widths=(1, 1))
+    wrapped = PlainNetwork(inner, in_channels=1, spatial_dims=3)
+    assert channel_names(inference, wrapped) == channel_names(inference, inner()) == names
+    assert channel_names({}, wrapped) is None
