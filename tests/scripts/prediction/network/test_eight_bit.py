@@ -15,6 +15,7 @@ from scripts.prediction.network.eight_bit import (
     dice_of,
     evenly_spaced_blocks,
     found_blocks,
+    mean_error,
 )
 from scripts.prediction.network.model import Model
 from scripts.training.inferers import SlicewiseInferer
@@ -61,7 +62,7 @@ def test_network_that_agrees_then_eight_bits_and_float32_on_the_compared_slices(
     compared = differences < 1e-4
     assert agreement.trusted
     assert agreement.dice[0] >= 0.99
-    assert agreement.slices == int(compared.sum()) == 12
+    assert agreement.slices == int(compared.sum()) == 14
     assert float(differences[~compared].min()) > 1e-4
     assert torch.equal(masks(logits), masks(expected))
 
@@ -91,14 +92,23 @@ def test_flipped_pass_then_ranges_of_the_first_and_compared_anew(volume):
         network.predict(volume, inferer, masks, calibrate=True)
         _, agreement = network.predict(volume.flip(2), inferer, masks, calibrate=False)
     assert calls == [1]
-    assert agreement.slices == 12
+    assert agreement.slices == 14
 
 
 def test_empty_ct_then_trusted_with_the_spread_slices_only(volume):
     network = EightBitNetwork(finding())
     logits, agreement = network.predict(torch.zeros_like(volume), inferer, masks, calibrate=True)
     assert not bool(masks(logits).any())
-    assert (agreement.dice, agreement.slices) == ((1.0,), 6)
+    assert (agreement.dice, agreement.slices) == ((1.0,), 8)
+
+
+def test_logits_of_classes_then_their_mean_error_where_two_are_nearly_equal():
+    exact = torch.tensor([0.0, 1.0, -9.0]).reshape(1, 3, 1, 1).repeat(1, 1, 10, 10)
+    rounded = exact - torch.tensor([0.5, -0.25, 1.0]).reshape(1, 3, 1, 1)
+    exact[..., 5:] += torch.tensor([0.0, 90.0, 0.0]).reshape(1, 3, 1, 1)  # far from a decision
+    assert mean_error(exact, rounded).flatten().tolist() == [0.5, -0.25, 1.0]
+    few = exact[..., :9, 3:]
+    assert mean_error(few, few - 1).tolist() == torch.zeros(1, 3, 1, 1).tolist()
 
 
 def test_network_of_few_convolutions_then_refused():
