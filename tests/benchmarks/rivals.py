@@ -12,7 +12,7 @@ from monai.inferers import SliceInferer
 from monai.networks.nets import FlexibleUNet
 from torch import nn
 
-from scripts.prediction.network.engines import load_openvino
+from scripts.prediction.network.openvino_network import load_openvino
 from scripts.training.precision import native_dtype
 
 Call = Callable[[], Any]
