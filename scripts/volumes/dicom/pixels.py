@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import warnings
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +17,14 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.uid import UID, CTImageStorage, JPEGExtended12Bit, generate_uid
+from pydicom.uid import (
+    JPEG2000,
+    UID,
+    CTImageStorage,
+    JPEG2000Lossless,
+    JPEGExtended12Bit,
+    generate_uid,
+)
 
 from scripts.storage.archive import ArchiveReader, Limits
 from scripts.volumes.dicom.extent import NATIVE, coded_size
@@ -31,6 +43,7 @@ PADDING_ASSUMED = (
     "PixelPaddingValue; it is read as a negative number, padding around the image"
 )
 _INT16 = np.iinfo(np.int16)
+DECODERS = min(4, os.cpu_count() or 1)  # threads
 
 
 def read_volume_of(series: Series, *, limits: Limits | None = None) -> Volume:
@@ -52,11 +65,10 @@ def read_volume_of(series: Series, *, limits: Limits | None = None) -> Volume:
     hu: NDArray[Any] = np.empty((len(series.slices), *series.slices[0].shape), np.int16)
     # in the order of the files, so that each zip is opened once
     numbered = sorted(enumerate(series.slices), key=lambda pair: str(pair[1].location))
-    frames: dict[str, NDArray[Any]] = {}
     assumed = 0
-    with ArchiveReader(limits) as reader:
-        for k, each in numbered:
-            stored = _stored(each, reader, frames)
+    with ArchiveReader(limits) as reader, _quiet():
+        in_turn = _all_stored([each for _, each in numbered], reader)
+        for (k, each), stored in zip(numbered, in_turn, strict=True):
             assumed += undeclared_padding(stored, each) is not None
             values = hounsfield_of(each, stored)
             if not _fits_int16(values):
@@ -68,16 +80,50 @@ def read_volume_of(series: Series, *, limits: Limits | None = None) -> Volume:
     return Volume(hu, series.affine_lps, notes)
 
 
+def _all_stored(slices: Sequence[SliceFile], reader: ArchiveReader) -> Iterator[NDArray[Any]]:
+    """Yield the stored values of each slice, in order; JPEG 2000 is decoded by several threads.
+
+    Its decoder takes five times as long as others, and lets other threads run meanwhile.
+    """
+    frames: dict[str, NDArray[Any]] = {}
+    if not all(map(_is_decoded_beside, slices)):
+        yield from (_stored(each, reader, frames) for each in slices)
+        return
+    waiting: deque[Future[NDArray[Any]]] = deque()
+    with ThreadPoolExecutor(DECODERS) as threads:
+        for each in slices:
+            waiting.append(threads.submit(_values, each, reader))
+            if len(waiting) > 2 * DECODERS:  # few at a time, for memory
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _is_decoded_beside(each: SliceFile) -> bool:
+    """Whether threads may decode a slice: JPEG 2000, with no need of the reader of zips."""
+    at_hand = each.content is not None or not each.location.inside
+    syntax = each.header.file_meta.TransferSyntaxUID
+    return at_hand and each.frame_of is None and syntax in (JPEG2000, JPEG2000Lossless)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Suppress warnings of decoders, of what is checked here; for all threads, so around them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def _stored(
     each: SliceFile, reader: ArchiveReader, frames: dict[str, NDArray[Any]]
 ) -> NDArray[Any]:
     """Return a slice's stored values; all frames of a file are decoded with its first."""
     if each.frame_of is None:
-        return stored_values(each, reader)
+        return _values(each, reader)
     file = str(each.location)
     if file not in frames:
         frames.clear()
-        frames[file] = stored_values(each.frame_of, reader).reshape(-1, *each.shape)
+        frames[file] = _values(each.frame_of, reader).reshape(-1, *each.shape)
     return np.asarray(frames[file][each.frame - 1])
 
 
@@ -153,15 +199,18 @@ def stored_values(each: SliceFile, reader: ArchiveReader) -> NDArray[Any]:
     Raises:
         ValueError: naming the file whose pixels are truncated or compressed in an unsupported way.
     """
+    with _quiet():
+        return _values(each, reader)
+
+
+def _values(each: SliceFile, reader: ArchiveReader) -> NDArray[Any]:
     if each.pixels.damage:
         raise ValueError(f"{each.place}: {each.pixels.damage}")
     try:
         with open_data_set(each, reader) as file:
             file.seek(each.pixels.start)
             image = _image_of(each, file.read(each.pixels.length))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # decoders warn of what is checked here
-            values = _decoded(image) if _has_decoder(image) else _decoded_by_gdcm(image)
+        values = _decoded(image) if _has_decoder(image) else _decoded_by_gdcm(image)
     except Exception as error:  # damaged bytes lead decoders to almost any exception
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ValueError(f"{each.place}: its pixels cannot be read: {reason}") from error

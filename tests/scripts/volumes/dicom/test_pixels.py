@@ -1,17 +1,25 @@
 """Stored values and HU of slices in every encoding that scanners and archives write."""
 
+import io
+import threading
+import time
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from PIL import Image
+from pydicom.encaps import encapsulate
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
     JPEGLSLossless,
     RLELossless,
 )
 
 from scripts.storage.archive import ArchiveReader, Location
+from scripts.volumes.dicom import pixels
 from scripts.volumes.dicom.pixels import read_volume_of, stored_values
 from scripts.volumes.dicom.series_volume import Series, read_series
 from scripts.volumes.dicom.slice import read_slice
@@ -42,6 +50,18 @@ def written(folder, values, *, bits=16, high_bit=15, signed=False, **changes):
         **changes,
     )
     return write(folder, [data]) / "file90"
+
+
+def in_jpeg_2000(k, values):
+    """A slice in a syntax that pydicom reads with Pillow, and cannot write."""
+    code = io.BytesIO()
+    picture = Image.fromarray(values.astype(np.uint16))
+    picture.save(code, "JPEG2000", irreversible=False, no_jp2=True, num_resolutions=1)
+    data = slice_dataset(k, PixelRepresentation=0, PixelData=encapsulate([code.getvalue()]))
+    data["PixelData"].VR = "OB"
+    data["PixelData"].is_undefined_length = True
+    data.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    return data
 
 
 @pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
@@ -133,6 +153,36 @@ def test_pixels_damaged_in_a_compressed_slice_then_refused_by_name(tmp_path):
     path.write_bytes(path.read_bytes()[:-30])
     with pytest.raises(ValueError, match="ct/file90: truncated: an item of its compressed pixels"):
         values_of(path)
+
+
+@pytest.mark.parametrize("damaged", [False, True], ids=["whole", "damaged"])
+def test_series_in_jpeg_2000_then_decoded_by_several_threads_in_order(
+    tmp_path, monkeypatch, damaged
+):
+    values = [stored(0, 4000, seed) for seed in range(9)]
+    folder = write(tmp_path / "ct", [in_jpeg_2000(k, each) for k, each in enumerate(values)])
+    threads = set()
+
+    def decoded(image):
+        threads.add(threading.get_ident())
+        time.sleep(0.02)  # so that one thread cannot take all
+        return image.pixel_array
+
+    monkeypatch.setattr(pixels, "DECODERS", 3)
+    monkeypatch.setattr(pixels, "_decoded", decoded)
+    series = read_series(folder)
+    if damaged:
+        (folder / "file87").write_bytes((folder / "file87").read_bytes()[:-60])
+        with pytest.raises(ValueError, match="file87: its pixels cannot be read"):
+            read_volume_of(series)
+        return
+    read = {
+        each.name: hu for each, hu in zip(series.slices, read_volume_of(series).hu, strict=True)
+    }
+    for k, each in enumerate(values):
+        np.testing.assert_array_equal(read[f"file{90 - k}"], each - 1024)
+    assert len(threads) == 3
+    assert threading.get_ident() not in threads
 
 
 def test_file_gone_since_its_header_was_read_then_refused_by_name(tmp_path):
