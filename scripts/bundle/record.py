@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
 import os
@@ -27,7 +26,7 @@ from monai.utils.misc import get_seed
 from scripts.bundle.compose import META, Composition, compose
 from scripts.bundle.config_files import files_below
 from scripts.bundle.values import values_of
-from scripts.storage.files import write_json, write_text
+from scripts.storage.files import sha256_of, write_json, write_text
 
 __all__ = ["provenance", "record_config", "sha256_of", "write_json"]
 
@@ -123,15 +122,6 @@ def _cpu_model() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def sha256_of(path: str | Path) -> str:
-    """Return the SHA-256 of a file in hex; the file is read in blocks."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 @dataclass(frozen=True)

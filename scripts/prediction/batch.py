@@ -21,7 +21,11 @@ from scripts.prediction.ct_sources import find_sources
 from scripts.prediction.inventory import DICOM_SERIES, Inventory, Remark
 from scripts.prediction.manifest import MADE_BY, is_ours, nameless_provenance
 from scripts.prediction.network.segments import check_codes
-from scripts.prediction.one_series import (
+from scripts.prediction.one_series import model_of, predict_study
+from scripts.prediction.overlap import predict_overlapped
+from scripts.prediction.predict_options import NODULE, Options
+from scripts.prediction.stopwatch import Stopwatch, seconds_since_start
+from scripts.prediction.study_task import (
     FAILED,
     KEPT,
     LEFTOVERS,
@@ -29,10 +33,7 @@ from scripts.prediction.one_series import (
     Outcome,
     Task,
     lost_study,
-    model_of,
-    predict_study,
 )
-from scripts.prediction.predict_options import NODULE, Options
 from scripts.storage.files import write_json
 from scripts.storage.locks import LOCK, claimed
 from scripts.storage.output_folder import writing_into
@@ -131,12 +132,15 @@ def predict_all(source: Path, output: Path, options: Options, *, jobs: int = 1) 
     """
     share = Share.of_torchrun()
     with _joined(share) as gather, ExitStack() as held:
-        inventory = find_sources(source, leave_out=output)
+        watch = Stopwatch({"start": round(seconds_since_start(), 3)})
+        with watch.step("list"):
+            inventory = find_sources(source, leave_out=output)
         if share.is_first:
             for line in lines_of(inventory):
                 print(line, flush=True)
         from_dicom = any(each.kind == DICOM_SERIES for each in inventory.sources)
-        _check_model(options, jobs, from_dicom=from_dicom, shown=share.is_first)
+        with watch.step("start"):
+            _check_model(options, jobs, from_dicom=from_dicom, shown=share.is_first)
         if share.is_first:
             held.enter_context(claimed(output))
             refuse_foreign(output)
@@ -144,7 +148,10 @@ def predict_all(source: Path, output: Path, options: Options, *, jobs: int = 1) 
         gather(None)  # no process starts before the folder is cleared
         threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else 0
         mine = inventory.sources[share.rank :: share.world]
-        tasks = [Task(each, output, options, threads) for each in mine]
+        tasks = [Task(each, output, options, threads, watch.seconds) for each in mine]
+        for number, each in enumerate(inventory.sources):
+            if jobs > 1 or number % share.world != share.rank:
+                each.contents.clear()  # other processes read them
         outcomes = gather(list(_work(tasks, jobs, shown=share.is_first)))
         flat = sorted((o for part in outcomes for o in part), key=lambda o: o.study)
         batch = Batch(inventory, tuple(flat))
@@ -239,7 +246,12 @@ def _work(tasks: Sequence[Task], jobs: int, *, shown: bool) -> Iterator[Outcome]
         total=len(tasks), unit="study", desc="predict", dynamic_ncols=True, disable=not shown
     )
     with bar:
-        for outcome in work_through(predict_study, tasks, jobs, lost=lost_study):
+        outcomes = (
+            work_through(predict_study, tasks, jobs, lost=lost_study)
+            if jobs > 1 or len(tasks) <= 1
+            else predict_overlapped(tasks)
+        )
+        for outcome in outcomes:
             bar.update()
             if outcome.status == FAILED:
                 bar.write(f"failed: {outcome.message}")

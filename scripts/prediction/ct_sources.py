@@ -20,7 +20,7 @@ from scripts.storage.archive import ArchiveReader, File, Limits, ListingError, L
 from scripts.storage.file_tree import Unlisted, tree_files
 from scripts.volumes.dicom.kind import images_listed, why_not_dicom, why_not_slice
 from scripts.volumes.dicom.parts import SliceFacts
-from scripts.volumes.dicom.slice import DamagedFileError, read_slice
+from scripts.volumes.dicom.slice import DamagedFileError, SliceFile, read_slice
 from scripts.volumes.formats.stored_voxels import HEADER_BYTES, spellings
 from scripts.volumes.volume_files import VOLUME_SUFFIXES, data_file_named_by, files_of
 
@@ -29,6 +29,8 @@ LIMITS = Limits(total_bytes=16 << 30, expansion=200)
 # Headers kept for reading the pixels, about 30 kB each; further ones are read again when their
 # series is predicted.
 MOST_HEADERS = 4096
+# Files in zips kept for reading the pixels, in all; further ones are unpacked again.
+MOST_HELD = 256 << 20
 UNSAFE = "a folder, link, zip or file in a zip that cannot be read or is not safe to read"
 _HEAD = 512  # bytes that show what a file is
 
@@ -66,6 +68,7 @@ def find_sources(
                 _sort(reader, file, inventory, sorted_files)
         _remark_others(sorted_files, inventory)
         series = series_sources(reader, sorted_files.instances, inventory, sorted_files.hints)
+    series = [_with_contents(source, sorted_files.held) for source in series]
     inventory.sources = _with_distinct_names([*series, *volumes])
     if not inventory.sources and not inventory.refused:
         expected = f"DICOM files, a zip of them, or a file ending in {', '.join(VOLUME_SUFFIXES)}"
@@ -125,25 +128,37 @@ class _Files:
         instances: the CT slices.
         hints: what DICOM files that are no slices tell of a series.
         others: files that are neither DICOM nor a volume, and their first bytes.
+        held: contents of slices in zips, at most :data:`MOST_HELD` bytes.
     """
 
     instances: list[Instance] = field(default_factory=list)
     hints: Hints = field(default_factory=Hints)
     others: list[tuple[File, bytes]] = field(default_factory=list)
+    held: dict[Location, bytes] = field(default_factory=dict)
+    held_bytes: int = 0
+
+    def add(self, file: File, each: SliceFile) -> None:
+        """Take a slice, with its content if that was kept."""
+        if each.content is not None:
+            self.held[file.location] = each.content
+            self.held_bytes += len(each.content)
+            each = replace(each, content=None)
+        kept = len(self.instances) < MOST_HEADERS
+        self.instances.append(Instance.of(file, each, kept=kept))
 
 
 def _sort(reader: ArchiveReader, file: File, inventory: Inventory, sorted_files: _Files) -> None:
     """Read one file's header; add a remark if it is DICOM but no slice."""
     path = str(file.location)
     try:
-        each = read_slice(reader, file.location)
+        hold = bool(file.location.inside) and sorted_files.held_bytes + file.size <= MOST_HELD
+        each = read_slice(reader, file.location, keep=hold)
         if each is None:
             sorted_files.others.append((file, reader.head(file.location, _HEAD)))
             return
         reason = why_not_slice(each)
         if not reason:
-            kept = len(sorted_files.instances) < MOST_HEADERS
-            sorted_files.instances.append(Instance.of(file, each, kept=kept))
+            sorted_files.add(file, each)
             return
     except DamagedFileError as error:
         inventory.refused.append(Remark(path, "a damaged DICOM file", str(error)))
@@ -159,6 +174,12 @@ def _sort(reader: ArchiveReader, file: File, inventory: Inventory, sorted_files:
         sorted_files.hints.numbers[uid].append(number)
     for uid, count in images_listed(each.header).items():
         sorted_files.hints.listed[uid] = max(count, sorted_files.hints.listed.get(uid, 0))
+
+
+def _with_contents(source: Source, held: dict[Location, bytes]) -> Source:
+    """Hand the contents of its files to a source."""
+    own = [file.location for file in source.files if file.location in held]
+    return replace(source, contents={location: held.pop(location) for location in own})
 
 
 def _remark_others(sorted_files: _Files, inventory: Inventory) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from scripts.storage.archive import File
+from scripts.storage.archive import File, Location
 from scripts.volumes.dicom.slice import SliceFile
 
 DICOM_SERIES, VOLUME_FILE = "DICOM series", "volume file"
@@ -25,6 +25,7 @@ class Source:
         notes: warnings for the manifest.
         slices: the headers of ``files``; empty if they were too many to keep.
         left_out: reason -> number of files in the same folders that are not part of it.
+        contents: files that were unpacked to read their headers; taken out by the first reader.
     """
 
     name: str
@@ -34,6 +35,7 @@ class Source:
     notes: tuple[str, ...] = ()
     slices: tuple[SliceFile, ...] = field(default=(), repr=False, compare=False)
     left_out: Mapping[str, int] = field(default_factory=dict, compare=False)
+    contents: dict[Location, bytes] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True)

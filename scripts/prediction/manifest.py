@@ -9,18 +9,20 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from scripts.bundle.record import provenance, sha256_of
 from scripts.prediction.inventory import Source
-from scripts.prediction.network.model import Model
 from scripts.prediction.predict_options import Options
 from scripts.prediction.products import PRODUCTS
 from scripts.prediction.result import SECOND_STAGE, Prediction
-from scripts.storage.files import read_json, write_json
+from scripts.prediction.stopwatch import parts_of
+from scripts.storage.files import read_json, sha256_of, write_json
+
+if TYPE_CHECKING:
+    from scripts.prediction.network.model import Model
 
 NAME = "manifest.json"
 MADE_BY = "python -m scripts predict"
@@ -34,8 +36,33 @@ def fingerprint(model: Model, digest: str, engine: str | None = None) -> str:
         digest: of the source's content.
         engine: another one than the model's.
     """
+    return mark_of(identity(model, engine), digest)
+
+
+def mark_of(settings: Mapping[str, Any], digest: str) -> str:
+    """Hash the settings of :func:`identity` with the hash of a source's content."""
+    parts = {**settings, "source": digest}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def acceptable_identities(model: Model) -> list[dict[str, Any]]:
+    """Return the model's :func:`identity`, then others whose results need not be made again.
+
+    The engine ``auto`` keeps what either of the engines that it chooses from has computed.
+    """
+    own = model.engine.name
+    others = sorted(name for name in model.engine.acceptable if name != own)
+    return [identity(model, engine) for engine in (own, *others)]
+
+
+def identity(model: Model, engine: str | None = None) -> dict[str, Any]:
+    """Return what determines the results besides the source: weights, bundle, options.
+
+    Args:
+        model: the bundle with its options.
+        engine: another one than the model's.
+    """
     parts: dict[str, Any] = {
-        "source": digest,
         "weights": [checkpoint.sha256 for checkpoint in model.checkpoints],
         "config": model.config_sha256,
         "metadata": model.metadata,
@@ -51,15 +78,7 @@ def fingerprint(model: Model, digest: str, engine: str | None = None) -> str:
         parts[SECOND_STAGE] = model.reducer.record()
     if model.options.suspicion is not None:
         parts["suspicion"] = sha256_of(model.options.suspicion)
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def acceptable_fingerprints(model: Model, digest: str) -> set[str]:
-    """Return the fingerprints of results that need not be made again, of :func:`fingerprint`.
-
-    The engine ``auto`` keeps what either of the engines that it chooses from has computed.
-    """
-    return {fingerprint(model, digest, engine) for engine in model.engine.acceptable}
+    return parts
 
 
 def read_manifest(folder: Path, made_by: str = MADE_BY) -> dict[str, Any] | None:
@@ -121,14 +140,28 @@ def facts_of(model: Model, warnings: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def write_manifest(folder: Path, model: Model, prediction: Prediction, **made: Any) -> None:
+def record_of(model: Model) -> dict[str, Any]:
+    """Return what the manifest states of the model, after a study was predicted with it."""
+    return {
+        "weights": [vars(checkpoint) for checkpoint in model.checkpoints],
+        "config_sha256": model.config_sha256,
+        "options": model.options.record(),
+        "device": str(model.device),
+        "engine": model.engine.record(),
+    }
+
+
+def write_manifest(
+    folder: Path, prediction: Prediction, model: Mapping[str, Any], **made: Any
+) -> None:
     """Write the manifest, the last file of a study's folder.
 
     Args:
         folder: of the study, with all products.
-        model: the bundle with its options.
         prediction: of the study.
-        made: fingerprint, source, seconds, peak_memory_mb; entries of another command than predict.
+        model: of :func:`record_of`.
+        made: fingerprint, source, seconds, peak_memory_mb, provenance; entries of another command
+            than predict.
     """
     files = sorted(path for path in folder.iterdir() if path.name != NAME)
     size = prediction.mask.shape[::-1]
@@ -137,11 +170,7 @@ def write_manifest(folder: Path, model: Model, prediction: Prediction, **made: A
         "study": prediction.study,
         "warnings": prediction.facts["warnings"],
         "bundle": {key: prediction.facts[key] for key in ("bundle", "version")},
-        "weights": [vars(checkpoint) for checkpoint in model.checkpoints],
-        "config_sha256": model.config_sha256,
-        "options": model.options.record(),
-        "device": str(model.device),
-        "engine": model.engine.record(),
+        **model,
         "size_xyz": list(size),
         "spacing_mm": prediction.spacing_mm,
         "resampled": None if prediction.stack is None else prediction.stack.record(),
@@ -156,8 +185,8 @@ def write_manifest(folder: Path, model: Model, prediction: Prediction, **made: A
             for path in files
         ],
         **made,
+        "parts": parts_of(made["seconds"]),
     }
-    content.setdefault("provenance", nameless_provenance(model.options))
     write_json(folder / NAME, content)
 
 
@@ -174,6 +203,9 @@ def nameless_provenance(options: Options) -> dict[str, Any]:
 
     Computed once per process, so ``time`` is when its first study was finished.
     """
+    # not above: it imports MONAI, which the process that writes studies does without
+    from scripts.bundle.record import provenance
+
     return provenance(command=command_of(options))
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -15,7 +13,6 @@ from monai.data import MetaTensor
 from numpy.typing import NDArray
 
 from scripts.datasets.candidates import Candidate
-from scripts.prediction.ct_sources import LIMITS
 from scripts.prediction.network.confidence import (
     faint_candidates,
     lesion_candidates,
@@ -25,34 +22,15 @@ from scripts.prediction.network.model import Model
 from scripts.prediction.network.segments import number_segments
 from scripts.prediction.result import Prediction, Segment
 from scripts.prediction.second_stage import reduced
+from scripts.prediction.stopwatch import Stopwatch
+from scripts.prediction.study_reading import read_voxels
 from scripts.volumes.dicom.series_volume import Series, read_series
 from scripts.volumes.geometry import Floats, lps_to_ras, reverse_axes
 from scripts.volumes.hounsfield import why_not_hounsfield, why_not_int16
-from scripts.volumes.readers import NOTES, SeriesReader, SimpleITKReader
+from scripts.volumes.readers import NOTES, VolumeReader
+from scripts.volumes.volume import Volume
 
 KEY = "image"
-
-
-class Stopwatch:
-    """Seconds by name of a step; the times of steps with one name are added.
-
-    Args:
-        clock: that tells seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self.seconds: dict[str, float] = {}
-        self._clock = clock
-
-    @contextmanager
-    def step(self, name: str) -> Iterator[None]:
-        """Time the block."""
-        begun = self._clock()
-        try:
-            yield
-        finally:
-            spent = self._clock() - begun
-            self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 3)
 
 
 def predict_volume(
@@ -62,6 +40,7 @@ def predict_volume(
     study: str,
     facts: dict[str, Any] | None = None,
     watch: Stopwatch | None = None,
+    volume: Volume | None = None,
 ) -> Prediction:
     """Segment one CT.
 
@@ -75,6 +54,7 @@ def predict_volume(
         facts: for :class:`Prediction`.
         watch: records the seconds of read, preprocess, network, postprocess, candidates and
             second stage.
+        volume: the voxels of the source, if they were read before.
 
     Returns:
         Arrays in the source's own index order; of a resampled series, on its regular grid.
@@ -87,7 +67,8 @@ def predict_volume(
     with watch.step("read"):
         if isinstance(source, Path) and source.is_dir():
             source = read_series(source)
-        data = _loaded(model, source)
+        data = _loaded(model, source, read_voxels(source) if volume is None else volume)
+        del volume
         facts = {} if facts is None else facts
         facts.setdefault("warnings", []).extend(data[KEY].meta.get(NOTES, ()))
         hu, affine = _hounsfield(data[KEY], check_hu=model.options.check_hu), _affine_lps(data[KEY])
@@ -154,15 +135,11 @@ def _candidates(
         yield from faint_candidates(fainter, mask, rule, probability, affine, study)
 
 
-def _loaded(model: Model, source: Path | Series) -> dict[str, Any]:
-    """Load as the bundle's LoadImaged does, which names the same readers.
-
-    HU are checked afterwards, and headers of a series are not read again.
-    """
+def _loaded(model: Model, source: Path | Series, volume: Volume) -> dict[str, Any]:
+    """Load as the bundle's LoadImaged does, which names the same readers; HU are checked later."""
     load = model.preprocessing.transforms[0]
-    if isinstance(source, Path):
-        return dict(load({KEY: str(source)}, reader=SimpleITKReader()))
-    return dict(load({KEY: source.place}, reader=SeriesReader(source, limits=LIMITS)))
+    name = str(source) if isinstance(source, Path) else source.place
+    return dict(load({KEY: name}, reader=VolumeReader(volume)))
 
 
 def _hounsfield(image: MetaTensor, *, check_hu: bool) -> NDArray[np.int16]:

@@ -9,9 +9,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from scripts.bundle.config_files import advice_on_absent
 from scripts.prediction.products import PRODUCTS, USUAL
 from scripts.storage.options import check_choice, read_words
 
@@ -135,6 +132,8 @@ def check_files(name: str, value: object) -> tuple[str, ...]:
     files = read_words(name, value)
     for file in files:
         if not os.path.isfile(file):
+            from scripts.bundle.config_files import advice_on_absent
+
             raise FileNotFoundError(f"{name}: no such file: {file}; {advice_on_absent(Path(file))}")
     return files
 
@@ -177,6 +176,8 @@ def check_device(value: object) -> str:
         ValueError: for anything but cpu, cuda, cuda:0 ... and mps, and for a GPU that is not
             available; torch would raise an error only when the network is moved to it.
     """
+    import torch  # not above: processes that read and write studies have these options too
+
     text = "" if value is None else str(value)
     if text and not re.fullmatch(r"cpu|cuda(:\d+)?|mps", text):
         raise ValueError(f"device: must be cpu, cuda, cuda:0 ... or mps, got {text!r}")

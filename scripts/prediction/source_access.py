@@ -5,15 +5,15 @@ from __future__ import annotations
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from scripts.bundle.record import sha256_of
-from scripts.prediction.ct_sources import LIMITS
+from scripts.prediction.ct_sources import LIMITS, MOST_HELD
 from scripts.prediction.inventory import DICOM_SERIES, VOLUME_FILE, Source
-from scripts.storage.archive import ArchiveReader, File, Limits, printable
+from scripts.storage.archive import ArchiveReader, File, Limits, Location, printable
+from scripts.storage.files import sha256_of
 from scripts.volumes.dicom.series_volume import Series
 from scripts.volumes.dicom.slice import SliceFile, read_slice
 from scripts.volumes.formats.stored_voxels import HEADER_BYTES
@@ -71,12 +71,19 @@ class SourceAccess:
 
 
 @contextmanager
-def open_source(source: Source, *, limits: Limits = LIMITS) -> Iterator[SourceAccess]:
+def open_source(
+    source: Source, *, limits: Limits = LIMITS, contents: Mapping[Location, bytes] | None = None
+) -> Iterator[SourceAccess]:
     """Make a source ready to be read.
 
     The slices of a series are called ``slice-0001``, ``slice-0002`` ..., so that errors do not
     reveal the patient. A volume file on disk is read in place; one in a zip is unpacked into a
     temporary folder, which is removed afterwards.
+
+    Args:
+        source: the CT.
+        limits: of what is read from zips.
+        contents: files of a series that were read already, see :func:`read_content`.
 
     Raises:
         ValueError: for a damaged file.
@@ -84,7 +91,7 @@ def open_source(source: Source, *, limits: Limits = LIMITS) -> Iterator[SourceAc
     """
     first = source.files[0].location
     if source.kind == DICOM_SERIES:
-        yield _series_access(source, limits)
+        yield _series_access(source, limits, contents or {})
     elif not first.inside:
         yield SourceAccess(first.path, source.name, hidden=_hidden(first.path, source.name))
     else:
@@ -101,7 +108,9 @@ def open_source(source: Source, *, limits: Limits = LIMITS) -> Iterator[SourceAc
             yield SourceAccess(path, source.name, hidden={f"{folder}": source.name, f"{base}/": ""})
 
 
-def _series_access(source: Source, limits: Limits) -> SourceAccess:
+def _series_access(
+    source: Source, limits: Limits, contents: Mapping[Location, bytes]
+) -> SourceAccess:
     """Give slices neutral names; read their headers if they were not kept."""
     slices: list[SliceFile] = []
     names: dict[str, str] = {}
@@ -109,7 +118,7 @@ def _series_access(source: Source, limits: Limits) -> SourceAccess:
     for number, (file, each) in enumerate(_headers(source, limits), start=1):
         name = f"slice-{number:04d}"
         label = f"{source.name}/{name}"
-        slices.append(replace(each, place=label))
+        slices.append(replace(each, place=label, content=contents.get(file.location)))
         names[name] = printable(file.parts[-1])
         path = str(file.location.path)
         shown = {path: source.name, printable(path): source.name, repr(path)[1:-1]: source.name}
@@ -156,6 +165,33 @@ def _suffix(file: File) -> str:
     return ".nii.gz" if name.lower().endswith(".nii.gz") else Path(name).suffix
 
 
+def read_content(source: Source) -> tuple[str, dict[Location, bytes]]:
+    """Read the files of a series, each once.
+
+    Returns:
+        The hash of :func:`digest_of`, and the content of each file; none for a volume file, which
+        is read by its path, or for a series of more than :data:`MOST_HELD` bytes.
+
+    Raises:
+        ValueError, OSError: when a file cannot be read.
+    """
+    if source.kind == VOLUME_FILE or sum(file.size for file in source.files) > MOST_HELD:
+        source.contents.clear()
+        return digest_of(source), {}
+    contents: dict[Location, bytes] = {}
+    with ArchiveReader(LIMITS) as reader:
+        for file in source.files:
+            held = source.contents.pop(file.location, None)
+            if held is None:
+                held = reader.read(file.location, max_bytes=LIMITS.archive_bytes)
+            contents[file.location] = held
+    return _joined(hashlib.sha256(content).hexdigest() for content in contents.values()), contents
+
+
+def _joined(hashes: Iterable[str]) -> str:
+    return hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()
+
+
 def digest_of(source: Source) -> str:
     """Return the SHA-256 of a source's content, 64 hex digits.
 
@@ -170,7 +206,7 @@ def digest_of(source: Source) -> str:
         hashes = [sha256_of(path) for path in files_of(first.path)]
     else:
         with ArchiveReader(LIMITS) as reader:
-            hashes = sorted(_hash_of(file, reader) for file in source.files)
+            return _joined(_hash_of(file, reader) for file in source.files)
     return hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 

@@ -15,7 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from multiprocessing.context import BaseContext
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import SimpleITK as sitk
 
@@ -111,6 +111,70 @@ def _repeated(
     if lost is None:
         raise OSError(f"a process {reason}, also when it ran alone") from error
     return lost(task, f"its process {reason}, also when it was repeated alone")
+
+
+class ProcessEndedError(OSError):
+    """A process ended before its function returned; the message says how."""
+
+
+class Companion:
+    """A process beside this one that runs one function at a time; a context manager.
+
+    It starts with the first call and is replaced when it ends by itself. At the end of the block
+    the running function is finished; a process of its own, it ignores Ctrl-C.
+
+    Example:
+        >>> with Companion() as companion:
+        ...     companion.begin(abs, -2)
+        ...     companion.result()
+        2
+    """
+
+    def __init__(self) -> None:
+        self._pool: ProcessPoolExecutor | None = None
+        self._running: Future[Any] | None = None
+
+    def __enter__(self) -> Companion:
+        """Begin; no process is started yet."""
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Wait for the running function and end the process."""
+        self._end()
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a result is to be fetched."""
+        return self._running is not None
+
+    def begin(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Let the process call a module-level function; the result before must be fetched."""
+        if self._pool is None:
+            context = _context(function)
+            self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_begin)
+        self._running = self._pool.submit(function, *arguments)
+
+    def result(self) -> Any:
+        """Wait for the function and return its result, or raise its error.
+
+        Raises:
+            ProcessEndedError: when the process died.
+        """
+        if self._running is None or self._pool is None:
+            raise RuntimeError("begin must be called before result")
+        processes = list(self._pool._processes.values())
+        running, self._running = self._running, None
+        try:
+            return running.result()
+        except BrokenProcessPool as error:
+            self._end()
+            codes = [process.exitcode for process in processes if process.exitcode]
+            raise ProcessEndedError(_why_ended(codes[0] if codes else None)) from error
+
+    def _end(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
 
 
 def _why_ended(code: int | None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -17,14 +17,10 @@ from monai.data import ImageReader
 from monai.utils import MetaKeys, SpaceKeys, ensure_tuple
 from numpy.typing import NDArray
 
-from scripts.storage.archive import Limits
 from scripts.volumes.geometry import grid_difference, lps_to_ras, reverse_axes
 from scripts.volumes.hounsfield import why_not_hounsfield
 from scripts.volumes.volume import Volume
 from scripts.volumes.volume_files import VOLUME_SUFFIXES, read_volume_file
-
-if TYPE_CHECKING:
-    from scripts.volumes.dicom.series_volume import Series
 
 NOTES = "notes"  # in the metadata: assumptions made in reading
 
@@ -171,28 +167,19 @@ class CTReader(SimpleITKReader):
         return read
 
 
-class SeriesReader(SimpleITKReader):
-    """MONAI reader of one DICOM series whose headers are known; the path is only its name.
+class VolumeReader(SimpleITKReader):
+    """MONAI reader of a volume that was read already; the path is only its name.
 
     Passed to ``LoadImaged`` at run time:
-    ``load({"image": "ct-1"}, reader=SeriesReader(series))``.
-
-    Args:
-        series: slices in ascending order.
-        limits: limits for reading from zips.
+    ``load({"image": "ct-1"}, reader=VolumeReader(volume))``.
     """
 
-    def __init__(self, series: Series, *, limits: Limits | None = None) -> None:
+    def __init__(self, volume: Volume) -> None:
         super().__init__()
-        self.series, self.limits = series, limits
+        self.volume = volume
 
     def _read_or_refuse(self, path: Path) -> Volume | Refusal:
-        from scripts.volumes.dicom.pixels import read_volume_of  # with pydicom 3 only
-
-        try:
-            return read_volume_of(self.series, limits=self.limits)
-        except (OSError, ValueError) as error:
-            return Refusal(error)
+        return self.volume
 
 
 def _metadata(volume: Volume) -> dict[str, Any]:

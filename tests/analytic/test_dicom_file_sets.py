@@ -7,7 +7,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from scripts.prediction.one_series import PREDICTED
+from scripts.prediction.study_task import PREDICTED
 from tests.analytic.dicom_files import UID, Encoding, write_series
 from tests.analytic.phantom import CENTROID, VOLUME_ML, grid_of
 from tests.analytic.routes import predict_files, volume_and_centre

@@ -15,7 +15,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from scripts.prediction.one_series import FAILED, PREDICTED
+from scripts.prediction.study_task import FAILED, PREDICTED
 from scripts.volumes.readers import read_volume
 from tests.analytic.dicom_files import Encoding, shuffled
 from tests.analytic.enhanced_files import GROUPS, SHARED, slices_of, write_enhanced

@@ -8,7 +8,7 @@ import pydicom
 import pytest
 from skimage.draw import polygon2mask
 
-from scripts.prediction.one_series import PREDICTED
+from scripts.prediction.study_task import PREDICTED
 from tests.analytic.dicom_files import write_series
 from tests.analytic.independent import positions_of
 from tests.analytic.nifti_files import write_nifti

@@ -8,7 +8,7 @@ import numpy as np
 import pydicom
 import pytest
 
-from scripts.prediction.one_series import FAILED, PREDICTED
+from scripts.prediction.study_task import FAILED, PREDICTED
 from scripts.volumes.readers import read_volume
 from tests.analytic.independent import positions_of
 from tests.analytic.phantom import CENTROID, THRESHOLD_HU, VOLUME_ML, hu_at

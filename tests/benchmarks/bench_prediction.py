@@ -45,9 +45,10 @@ from scripts.bundle.model_file import (
 from scripts.phantom.chest.luna16 import make_cohort
 from scripts.prediction.network.engines import ENGINES, check_engine
 from scripts.prediction.network.model import Model
-from scripts.prediction.pipeline import KEY, Stopwatch, predict_volume
+from scripts.prediction.pipeline import KEY, predict_volume
 from scripts.prediction.predict_options import Options
 from scripts.prediction.result import Prediction
+from scripts.prediction.stopwatch import Stopwatch
 from scripts.storage.workers import peak_memory_mb
 
 SLICES = 6  # of those that go through each rival
@@ -109,7 +110,11 @@ def whole(arguments: argparse.Namespace) -> None:
     results: dict[str, Prediction] = {}
     for turn in range(arguments.times + 1):
         for kind in models if turn else arguments.kinds:  # the first warms up
-            watch, started, worked = Stopwatch(arguments.clock), arguments.clock(), process_time()
+            watch, started, worked = (
+                Stopwatch(clock=arguments.clock),
+                arguments.clock(),
+                process_time(),
+            )
             results[kind] = predict_volume(models[kind], arguments.source, study="", watch=watch)
             total, worked = arguments.clock() - started, process_time() - worked
             if turn:

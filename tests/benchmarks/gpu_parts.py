@@ -29,8 +29,9 @@ from custom_nets.survey.voxresnet import VoxResNet
 from custom_nets.unet import TransferUNet
 from scripts.demo.demo import LUNG
 from scripts.prediction.network.model import Model
-from scripts.prediction.pipeline import Stopwatch, predict_volume
+from scripts.prediction.pipeline import predict_volume
 from scripts.prediction.predict_options import Options
+from scripts.prediction.stopwatch import Stopwatch
 from scripts.training.deep_supervision import SideOutputLoss
 from scripts.training.inferers import AutocastInferer
 from scripts.training.strategies import parameter_groups

@@ -13,7 +13,7 @@ from scripts.prediction.batch import SUMMARY, clear_unfinished, refuse_foreign
 from scripts.prediction.ct_sources import find_sources
 from scripts.prediction.inventory import Source
 from scripts.prediction.network.segments import check_codes
-from scripts.prediction.one_series import Task, cause_of, made_from, write_study
+from scripts.prediction.one_series import compute
 from scripts.prediction.pipeline import predict_volume
 from scripts.prediction.predict_options import (
     Options,
@@ -26,6 +26,9 @@ from scripts.prediction.predict_options import (
 )
 from scripts.prediction.result import Prediction
 from scripts.prediction.source_access import SourceAccess, digest_of, open_source
+from scripts.prediction.study_reading import read_opened
+from scripts.prediction.study_task import Task, cause_of
+from scripts.prediction.study_writing import write_folder
 from scripts.retraining.adapt.adapted_model import ARMS, BOTH, AdaptedModel
 from scripts.retraining.adapt.drawn_slice import Drawing
 from scripts.retraining.adapt.reference_figures import Figures, Reference, shown_table, table_rows
@@ -199,10 +202,12 @@ class Job:
 
     def _write(self, source: Source, ready: SourceAccess) -> Prediction:
         """Segment one CT, write its folder, and print what was done."""
-        task = Task(source, self.output, self.model.options)
-        made = {**made_from(digest_of(source), ""), "made_by": MADE_BY}
+        options = self.model.options
+        made: dict[str, Any] = {"made_by": MADE_BY, "fingerprint": ""}
         made["provenance"] = provenance(command=command_of(self.model))
-        prediction = write_study(task, self.model, ready, made, self._further)
+        study = read_opened(ready, digest_of(source), resample=options.geometry == "resample")
+        computed = compute(Task(source, self.output, options), self.model, study, made)
+        write_folder(computed, self._further)
         record = self.model.record()
         stops = "; ".join(f"slice {number}: {why}" for number, why in record["stopped"].items())
         print(
@@ -210,7 +215,7 @@ class Job:
             f"slices{f', stopped at {stops}' if stops else ''}",
             flush=True,
         )
-        return prediction
+        return computed.prediction
 
     def _further(self, prediction: Prediction, folder: Path) -> dict[str, Any]:
         write_csv(folder / STEPS, self.model.rows(), columns=STEP_COLUMNS)

@@ -14,7 +14,7 @@ from scripts.prediction import batch
 from scripts.prediction.batch import Batch, Share, lines_of, refuse_foreign
 from scripts.prediction.inventory import VOLUME_FILE, Inventory, Remark, Source
 from scripts.prediction.measures import statistics
-from scripts.prediction.one_series import FAILED, KEPT, PREDICTED, Outcome
+from scripts.prediction.study_task import FAILED, KEPT, PREDICTED, Outcome
 from scripts.storage.locks import LOCK
 from tests.scripts.prediction.measures.test_suspicion import write
 from tests.scripts.prediction.running import say, summary_of

@@ -1,4 +1,4 @@
-"""One study: its DICOM files are opened for the header, for their hash and for the pixels."""
+"""One study: its DICOM files are opened for the header, and once for their hash and pixels."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from pydicom.uid import JPEGLSLossless, RLELossless
 
 from scripts.prediction.ct_sources import find_sources
 from scripts.prediction.dicom.source_series import NO_FRAME
-from scripts.prediction.one_series import FAILED, KEPT, PREDICTED, Task, predict_study
+from scripts.prediction.one_series import predict_study
 from scripts.prediction.products import USUAL
+from scripts.prediction.study_task import FAILED, KEPT, PREDICTED, Task
+from scripts.volumes.dicom import pixels
 from tests.scripts.datasets.ircadb.zips import write_files, zip_bytes
 from tests.scripts.prediction.shapes import abdomen
 from tests.scripts.prediction.studies import write_nifti, write_series
@@ -55,9 +58,9 @@ def folder(tmp_path):
 
 @pytest.fixture
 def opened(monkeypatch):
-    """How often each file was opened, and how often a header was parsed (key ``headers``)."""
+    """How often each file was opened, headers were parsed (``headers``), pixels decoded."""
     counts = Counter()
-    opening, parsing = io.open, pydicom.dcmread
+    opening, parsing, decoding = io.open, pydicom.dcmread, pixels._decoded
 
     def counted_open(file, *arguments, **named):
         counts[str(file)] += 1
@@ -67,26 +70,37 @@ def opened(monkeypatch):
         counts["headers"] += 1
         return parsing(*arguments, **named)
 
+    def counted_decode(image):
+        counts["pixels"] += 1
+        return decoding(image)
+
     def none(*arguments, **named):
         raise AssertionError("SimpleITK opens files by itself")
 
     monkeypatch.setattr(io, "open", counted_open)
     monkeypatch.setattr(builtins, "open", counted_open)
     monkeypatch.setattr(pydicom, "dcmread", counted_parse)
+    monkeypatch.setattr(pixels, "_decoded", counted_decode)
     monkeypatch.setattr(sitk, "ReadImage", none)
     monkeypatch.setattr(sitk, "ImageSeriesReader", none)
     return counts
 
 
+@pytest.mark.parametrize("syntax", [None, RLELossless, JPEGLSLossless], ids=["plain", "RLE", "LS"])
 def test_series_of_a_folder_then_one_header_and_one_reading_of_pixels_a_file(
-    liver_options, folder, tmp_path, opened
+    liver_options, folder, tmp_path, opened, syntax
 ):
+    for path in folder.iterdir() if syntax is not None else ():
+        data = pydicom.dcmread(path)
+        data.compress(syntax, generate_instance_uid=False)
+        data.save_as(path)
+    opened.clear()
     (source,) = find_sources(folder).sources
     outcome = predict_study(Task(source, tmp_path / "out", liver_options))
     assert outcome.status == PREDICTED, outcome.message
     assert (tmp_path / "out" / source.name / "segmentation.dcm").is_file()
-    assert opened["headers"] == 24
-    assert {opened[str(path)] for path in folder.iterdir()} == {3}
+    assert (opened["headers"], opened["pixels"]) == (24, 24)
+    assert {opened[str(path)] for path in folder.iterdir()} == {2}  # header; hash and pixels
 
 
 def test_series_of_a_zip_then_one_header_a_file(liver_options, folder, tmp_path, opened):
@@ -96,8 +110,27 @@ def test_series_of_a_zip_then_one_header_a_file(liver_options, folder, tmp_path,
     (source,) = find_sources(tmp_path / "x.zip").sources
     outcome = predict_study(Task(source, tmp_path / "out", liver_options))
     assert outcome.status == PREDICTED, outcome.message
-    assert opened["headers"] == 24
-    assert opened[str(tmp_path / "x.zip")] == 4  # directory, headers, hashes, pixels
+    assert (opened["headers"], opened["pixels"]) == (24, 24)
+    assert opened[str(tmp_path / "x.zip")] == 2  # directory, members
+    assert not source.contents
+
+
+def test_series_of_a_zip_too_large_to_hold_then_the_same_mask(
+    liver_options, folder, tmp_path, monkeypatch
+):
+    content = {file.name: file.read_bytes() for file in folder.iterdir()}
+    write_files(tmp_path, {"x.zip": zip_bytes(content)})
+    masks = []
+    for most in (1 << 20, 0):
+        monkeypatch.setattr("scripts.prediction.ct_sources.MOST_HELD", most)
+        monkeypatch.setattr("scripts.prediction.source_access.MOST_HELD", most)
+        (source,) = find_sources(tmp_path / "x.zip").sources
+        assert len(source.contents) == (24 if most else 0)
+        task = Task(source, tmp_path / "out" / str(most), liver_options)
+        task.output.mkdir()
+        assert predict_study(task).status == PREDICTED
+        masks.append((task.folder / "mask.nii.gz").read_bytes())
+    assert masks[0] == masks[1]
 
 
 def test_study_again_then_kept_after_one_reading_of_each_file(

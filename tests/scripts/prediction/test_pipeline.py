@@ -9,8 +9,9 @@ from monai.data import MetaTensor
 
 from custom_nets.encoders import ENCODERS
 from scripts.prediction.network.model import Model
-from scripts.prediction.pipeline import Stopwatch, predict_volume
+from scripts.prediction.pipeline import predict_volume
 from scripts.prediction.result import SECOND_STAGE
+from scripts.prediction.stopwatch import Stopwatch
 from scripts.volumes.geometry import index_to_world
 from tests.bundles.bundle_commands import run_here
 from tests.custom_nets.tiny import TinyEncoder

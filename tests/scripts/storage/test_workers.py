@@ -3,11 +3,13 @@ import re
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from scripts.storage.workers import peak_memory_mb, work_through
+from scripts.storage.workers import Companion, ProcessEndedError, peak_memory_mb, work_through
 
 
 def process_of(task: int) -> tuple[int, int]:
@@ -18,6 +20,11 @@ def fail_at_two(task: int) -> int:
     if task == 2:
         raise ValueError("task 2")
     return task
+
+
+def write_late(path: Path) -> None:
+    time.sleep(0.2)
+    path.write_text("written")
 
 
 def die_at(task: tuple[int, int]) -> int:
@@ -79,6 +86,31 @@ def test_process_that_dies_when_nothing_reports_it_then_the_run_stops_with_the_r
 def test_process_killed_once_as_for_lack_of_memory_then_its_task_is_done(tmp_path):
     tasks = [str(tmp_path / "killed")] * 3
     assert list(work_through(die_once, tasks, 2)) == tasks
+
+
+def test_companion_when_its_process_dies_then_told_how_and_replaced():
+    with Companion() as companion:
+        companion.begin(process_of, 1)
+        assert companion.is_busy
+        first = companion.result()[1]
+        assert not companion.is_busy
+        companion.begin(process_of, 2)
+        assert companion.result() == (2, first)
+        assert first != os.getpid()
+        companion.begin(die_at, (3, signal.SIGKILL))
+        with pytest.raises(ProcessEndedError, match=r"^was killed \(SIGKILL\)"):
+            companion.result()
+        companion.begin(fail_at_two, 2)
+        with pytest.raises(ValueError, match="task 2"):
+            companion.result()
+
+
+def test_companion_when_left_while_it_works_then_the_work_is_finished(tmp_path):
+    with Companion() as companion:
+        companion.begin(write_late, tmp_path / "late")
+    assert (tmp_path / "late").read_text() == "written"
+    with pytest.raises(RuntimeError, match="begin must be called"):
+        Companion().result()
 
 
 def test_nothing_to_do_then_nothing():

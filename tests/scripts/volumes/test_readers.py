@@ -12,9 +12,8 @@ from monai.data import MetaTensor, NibabelReader
 from monai.transforms import Compose, LoadImage, LoadImaged, Orientationd, SaveImage, Spacingd
 
 from scripts.volumes import readers
-from scripts.volumes.dicom.series_volume import read_series
 from scripts.volumes.geometry import affine_of, lps_to_ras, to_lps
-from scripts.volumes.readers import SeriesReader, SimpleITKReader, read_image, read_volume
+from scripts.volumes.readers import SimpleITKReader, VolumeReader, read_image, read_volume
 from tests.scripts.volumes.dicom.test_series_volume import slice_dataset
 from tests.scripts.volumes.dicom.test_series_volume import write as write_series
 
@@ -228,22 +227,14 @@ def test_volume_when_read_then_array_and_affine_of_the_image(tmp_path, name):
     np.testing.assert_array_equal(read.affine_lps, affine_of(image))
 
 
-def test_series_reader_when_given_headers_then_as_the_reader_of_the_folder(tmp_path):
+def test_volume_reader_when_given_a_series_then_as_the_reader_of_the_folder(tmp_path):
     folder = write_series(tmp_path / "ct", [slice_dataset(k) for k in range(4)])
     load = LoadImaged("image", reader=READER, ensure_channel_first=True)
-    ours = load({"image": "ct-1"}, reader=SeriesReader(read_series(folder)))["image"]
+    ours = load({"image": "ct-1"}, reader=VolumeReader(read_volume(folder)))["image"]
     theirs = load({"image": folder})["image"]
     torch.testing.assert_close(ours.as_tensor(), theirs.as_tensor(), rtol=0, atol=0)
     torch.testing.assert_close(ours.affine, theirs.affine, rtol=0, atol=0)
     assert ours.meta["filename_or_obj"] == "ct-1"
-
-
-def test_series_reader_when_a_file_is_gone_then_refused(tmp_path):
-    folder = write_series(tmp_path / "ct", [slice_dataset(k) for k in range(4)])
-    reader = SeriesReader(read_series(folder))
-    (folder / "file88").unlink()
-    with pytest.raises(ValueError, match="file88: its pixels cannot be read"):
-        reader.get_data(reader.read("ct-1"))
 
 
 def test_volume_file_when_pydicom_2_is_installed_then_read(tmp_path, monkeypatch):

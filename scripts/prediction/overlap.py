@@ -1,0 +1,78 @@
+"""Studies one after another: while one is computed, the next is read and the one before written.
+
+Reading and writing have a process each, as both hold Python's lock for most of the time: threads
+would stop the network, and pydicom's warnings, which quote names, could not be suppressed in one
+thread alone. At most three studies are in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from scripts.prediction.one_series import compute_study, settings_of
+from scripts.prediction.study_reading import ReadStudy, read_study
+from scripts.prediction.study_task import Outcome, Task, lost_study
+from scripts.prediction.study_writing import ComputedStudy, write_study
+from scripts.storage.workers import Companion, ProcessEndedError
+
+
+def predict_overlapped(tasks: Sequence[Task]) -> Iterator[Outcome]:
+    """Yield the outcome of each study, as :func:`scripts.prediction.one_series.predict_study` does.
+
+    The first study is read and the last one written in this process, which has nothing else to do.
+
+    Args:
+        tasks: studies of one model.
+
+    Raises:
+        OutputError: when the output cannot be written, which would fail for all studies.
+    """
+    with Companion() as reader, Companion() as writer:
+        waiting: Task | None = None  # the study that is being written
+        for number, task in enumerate(tasks):
+            study = _read(reader, task)
+            if number + 1 < len(tasks):
+                _read_ahead(reader, tasks[number + 1])
+            computed = compute_study(task, study) if isinstance(study, ReadStudy) else study
+            del study
+            if not isinstance(computed, ComputedStudy):
+                yield computed
+                continue
+            if waiting is not None:
+                yield _written(writer, waiting)
+            waiting = None
+            if number + 1 < len(tasks):
+                writer.begin(write_study, computed)
+                waiting = task
+            else:
+                yield write_study(computed)
+            del computed
+        if waiting is not None:
+            yield _written(writer, waiting)
+
+
+def _read_ahead(reader: Companion, task: Task) -> None:
+    """Let the reader's process read a study; what was unpacked of it is handed over."""
+    source = replace(task.source, contents=dict(task.source.contents))
+    task.source.contents.clear()
+    reader.begin(read_study, replace(task, source=source), settings_of(task.options))
+
+
+def _read(reader: Companion, task: Task) -> ReadStudy | Outcome:
+    """Return a study that was read ahead, or read it."""
+    if not reader.is_busy:
+        return read_study(task, settings_of(task.options))
+    try:
+        study: ReadStudy | Outcome = reader.result()
+    except ProcessEndedError as error:
+        return lost_study(task, f"the process that read it {error}")
+    return study
+
+
+def _written(writer: Companion, task: Task) -> Outcome:
+    try:
+        outcome: Outcome = writer.result()
+    except ProcessEndedError as error:
+        return lost_study(task, f"the process that wrote it {error}")
+    return outcome

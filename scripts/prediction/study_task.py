@@ -1,0 +1,104 @@
+"""One study to predict, and what became of it."""
+
+from __future__ import annotations
+
+import glob
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scripts.prediction.inventory import Source
+from scripts.prediction.predict_options import Options
+from scripts.prediction.source_access import SourceAccess
+from scripts.storage.files import PART
+
+PREDICTED, KEPT, FAILED = "predicted", "already there", "failed"
+OLD = ".old-"  # prefix of a folder that a new one is about to replace
+LEFTOVERS = (PART, OLD)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One study to predict.
+
+    Attributes:
+        source: the CT.
+        output: parent of the study's folder.
+        options: the user's options.
+        threads: number of torch's threads in this process; 0 leaves it unchanged.
+        seconds: of the command before its first study: start, list.
+    """
+
+    source: Source
+    output: Path
+    options: Options
+    threads: int = 0
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the study."""
+        return self.output / self.source.name
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Result of one study.
+
+    Attributes:
+        study: its name, which is also that of its folder.
+        status: :data:`PREDICTED`, :data:`KEPT` or :data:`FAILED`.
+        seconds: wall-clock time.
+        reason: why it failed, without file names.
+        message: why it failed, for the screen, with file names.
+        warnings: as in its manifest.
+        segments: number of segments.
+    """
+
+    study: str
+    status: str
+    seconds: float
+    reason: str = ""
+    message: str = ""
+    warnings: tuple[str, ...] = ()
+    segments: int = 0
+
+
+def failed(task: Task, ready: SourceAccess | None, error: Exception, seconds: float) -> Outcome:
+    """Report a failure: for the screen with file names, for the record without.
+
+    Args:
+        task: the study.
+        ready: its source, if it could be made ready to be read.
+        error: what failed.
+        seconds: that the study took until then.
+    """
+    cause = cause_of(error)
+    text = " ".join(str(cause).split()) or type(cause).__name__
+    if isinstance(cause, MemoryError):
+        text = f"not enough memory for this CT: {text}"
+    expected = isinstance(cause, (ValueError, OSError, MemoryError))
+    reason = text if expected else f"unexpected {type(cause).__name__}"
+    message = text if expected else f"unexpected {type(cause).__name__}: {text}"
+    if ready is not None:
+        reason, message = ready.for_record(reason), ready.for_screen(ready.for_record(message))
+    elif expected:
+        reason = "its files cannot be read, or the temporary folder is full"
+    message = f"{task.source.location}: {message}"
+    return Outcome(task.source.name, FAILED, round(seconds, 2), reason, message)
+
+
+def lost_study(task: Task, reason: str) -> Outcome:
+    """Report a study whose process died; what it had begun to write is removed."""
+    for prefix in LEFTOVERS:
+        for folder in task.output.glob(f"{prefix}*-{glob.escape(task.source.name)}"):
+            shutil.rmtree(folder, ignore_errors=True)
+    return Outcome(task.source.name, FAILED, 0.0, reason, f"{task.source.location}: {reason}")
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """Return the original error of a transform, which MONAI wraps in its own."""
+    while str(error).startswith("applying transform") and error.__cause__ is not None:
+        error = error.__cause__
+    return error

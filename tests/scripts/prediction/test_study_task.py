@@ -1,0 +1,59 @@
+"""What becomes of a study that fails: told with file names, recorded without."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scripts.prediction.inventory import VOLUME_FILE, Source
+from scripts.prediction.predict_options import Options
+from scripts.prediction.source_access import SourceAccess
+from scripts.prediction.study_task import FAILED, Task, cause_of, failed, lost_study
+
+UNREAD = "its files cannot be read, or the temporary folder is full"
+
+
+@pytest.fixture
+def task(tmp_path):
+    source = Source("ct-1", VOLUME_FILE, "in/Quixotic.nii", ())
+    return Task(source, tmp_path, Options(Path("bundle")))
+
+
+def test_failure_then_names_on_the_screen_only(task):
+    hidden = {"in/Quixotic/9.dcm": "ct-1/slice-0001"}
+    ready = SourceAccess((), "ct-1", {"slice-0001": "9.dcm"}, hidden)
+    outcome = failed(task, ready, ValueError("in/Quixotic/9.dcm: cut\nshort"), 1.234)
+    assert (outcome.status, outcome.seconds) == (FAILED, 1.23)
+    assert outcome.reason == "ct-1/slice-0001: cut short"
+    assert outcome.message == "in/Quixotic.nii: 9.dcm: cut short"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (
+            OSError("/in/Quixotic: gone"),
+            "its files cannot be read, or the temporary folder is full",
+        ),
+        (KeyError("Quixotic"), "unexpected KeyError"),
+    ],
+)
+def test_failure_when_the_source_is_not_open_then_a_reason_without_names(task, error, reason):
+    outcome = failed(task, None, error, 0)
+    assert outcome.reason == reason
+    assert "Quixotic" in outcome.message
+
+
+def test_lost_study_then_its_leftovers_removed(task):
+    for name in (".part-0a-ct-1", ".old-0a-ct-1", ".part-0a-ct-11", "ct-1"):
+        (task.output / name).mkdir()
+    assert lost_study(task, "its process crashed").reason == "its process crashed"
+    assert sorted(path.name for path in task.output.iterdir()) == [".part-0a-ct-11", "ct-1"]
+    assert task.folder == task.output / "ct-1"
+
+
+def test_cause_of_a_transform_then_the_original_error():
+    wrapped = RuntimeError("applying transform <x>")
+    wrapped.__cause__ = ValueError("no lungs")
+    assert cause_of(wrapped) is wrapped.__cause__
