@@ -45,6 +45,7 @@ class Cell:
         training: None for a method that is not trained.
         evaluations: row -> step; several if the rows are stages.
         others: row -> evaluation of the same network on the other domain that it learnt.
+        timings: engine -> prediction of the CT that is timed.
     """
 
     method: Method
@@ -53,11 +54,12 @@ class Cell:
     training: Task | None
     evaluations: Mapping[str, Task]
     others: Mapping[str, Task] = field(default_factory=dict)
+    timings: Mapping[str, Task] = field(default_factory=dict)
 
     @property
     def steps(self) -> tuple[Task, ...]:
-        """All evaluations."""
-        return (*self.evaluations.values(), *self.others.values())
+        """All evaluations and timings."""
+        return (*self.evaluations.values(), *self.others.values(), *self.timings.values())
 
     @property
     def name(self) -> str:
@@ -137,7 +139,8 @@ def _cell(
     stages = stage_names(study, method)
     if not stages:
         evaluation = evaluation_task(study, tested, seed, (training, tested_on), "model.pt")
-        return Cell(method, seed, fold, training, {method.name: evaluation})
+        timed = _timings(study, source, method, draw, training)
+        return Cell(method, seed, fold, training, {method.name: evaluation}, timings=timed)
     several = len(study.methods) > 1
     evaluations = {
         f"{method.name} · {stage}" if several else stage: evaluation_task(
@@ -388,6 +391,26 @@ def evaluation_task(
     return _bundle_task(
         "evaluations", name, "evaluating", config, (files, settings, needs, overrides)
     )
+
+
+def _timings(
+    study: Study, source: Source, method: Method, draw: tuple[int, int | None], training: Task
+) -> dict[str, Task]:
+    """Make the predictions of the timed CT, by the network of the first seed and fold."""
+    if source.timed_ct is None or draw != (study.seeds[0], next(iter(study.folds), None)):
+        return {}
+    return {
+        engine: timing_task(study, method, training, engine, source.timed_ct)
+        for engine in study.engines
+    }
+
+
+def timing_task(study: Study, method: Method, training: Task, engine: str, ct: Path) -> Task:
+    """Make the step that predicts a whole CT with the network of a training, to time it."""
+    options = {"bundle": study.bundle.folder, "ckpt_path": "<need0>/model.pt", "source": str(ct)}
+    options |= {"output": "<out>", "engine": engine}
+    words = ["-m", "scripts", "predict", *(w for k, v in options.items() for w in (f"--{k}", v))]
+    return Task("timings", f"{_network(method)} {engine}", tuple(words), (training,))
 
 
 def _weights_task(

@@ -29,11 +29,12 @@ from scripts.study.methods import Method, domains_of, read_methods
 
 ROWS = ("methods", "stages", "validated_stages")
 PAPER_KEYS = ("source", "note", "rows", "epochs")
+ENGINES = ("auto", "torch", "openvino", "openvino-int8")  # of the command predict
 EPOCHS = ("updates", "total", "per_stage")
 STUDY_KEYS = (
     *("title", "question", "bundle", "data_set", "rows", "reference", "figures", "common"),
     *("methods", "seeds", "folds", "epochs", "files", "training_files", "settings", "data"),
-    *("pretraining", "pretrainings", "other_domain", "paper", "small"),
+    *("pretraining", "pretrainings", "other_domain", "engines", "paper", "small"),
 )
 DATA_KEYS = ("prepare", "phantoms")
 NEEDED = ("title", "question", "bundle", "figures", "methods", "seeds", "epochs", "data")
@@ -121,6 +122,7 @@ class Study:
         data: ``prepare`` and ``phantoms``: options of those commands.
         pretrainings: by the name that methods use for their weights.
         paper: source, note and rows of the paper's figures.
+        engines: of ``predict``, with each of which a whole CT is timed if one is given.
         left_out: the methods that are not to be run.
         other_domain: a second data set, for networks that learn several domains.
     """
@@ -143,6 +145,7 @@ class Study:
     data: Mapping[str, Any]
     pretrainings: Mapping[str, Pretraining]
     paper: Mapping[str, Any]
+    engines: tuple[str, ...] = ()
     left_out: tuple[Method, ...] = ()
     other_domain: OtherDomain | None = None
 
@@ -303,6 +306,7 @@ def _study(content: Mapping[str, Any], name: str, *, small: bool) -> Study:
         pretrainings=pretrainings,
         paper=_paper(content.get("paper", {}), content["figures"]),
         other_domain=other,
+        engines=tuple(check_name("engines", name, ENGINES) for name in content.get("engines", ())),
     )
 
 

@@ -52,12 +52,13 @@ def draw_comparison(
         axes.plot([], [], "D", color=PAPER, fillstyle="none", label="paper")
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set(xlabel=heading, xlim=(-0.02, 1.02), ylim=(len(names) - 0.5, -0.5))
-    _tidy(axes)
+    tidy(axes)
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     save(figure, path)
 
 
-def _tidy(axes: Axes) -> None:
+def tidy(axes: Axes) -> None:
+    """Draw a light grid, and no frame at the top and on the right."""
     axes.grid(color="#dddddd", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
 
@@ -81,7 +82,7 @@ def draw_curves(histories: Mapping[str, Sequence[Table]], metric: str, path: Pat
             line = "--" if index >= 10 else "-"
             axes.plot(epochs, values, line, marker=".", color=colours(index % 10), label=name)
         axes.set_ylabel(labels[column])
-        _tidy(axes)
+        tidy(axes)
     _mark_stages(both, histories)
     both[1].set_xlabel("epoch")
     handles, names = both[0].get_legend_handles_labels()

@@ -18,6 +18,7 @@ from scripts.study.pretrainings import describe_pretrainings, pretraining_table
 from scripts.study.results import Result, collect, collect_others, read_table
 from scripts.study.runner import failure_of, is_done
 from scripts.study.sample_sources import Source
+from scripts.study.speed import draw_speed, speed_table, timings
 from scripts.study.tables import (
     Rows,
     Table,
@@ -73,7 +74,12 @@ def write_report(
     others = by_row(collect_others(study, cells, workshop))
     parts = [main, domain_table(study, others), test_table(study, rows)]
     parts += group_tables(study, rows)
-    parts += [cost_table(rows), pretraining_table(cells, workshop)]
+    timed = timings(cells, workshop)
+    if timed:
+        draw_speed(study, rows, timed, folder / "speed.png")
+        pictures["Figure and seconds for a whole CT"] = "speed.png"
+    parts += [speed_table(study, rows, timed), cost_table(rows)]
+    parts += [pretraining_table(cells, workshop)]
     tables = [table for table in parts if table is not None and table.rows]
     facts = describe(study, cells, results, source, done=len(done))
     holes = [f"{cell.name}: {failure_of(cell, workshop)}" for cell in cells if cell not in done]

@@ -110,12 +110,14 @@ class Source:
             database of it.
         pretraining_data: as ``data``, for a pretraining with separate data.
         test_data: as ``data``, of which everything is the test set of every network.
+        timed_ct: a CT, as ``predict`` reads it, whose prediction by every network is timed.
     """
 
     data: Path | None = None
     label_folders: Mapping[str, Path] = field(default_factory=dict)
     pretraining_data: Path | None = None
     test_data: Path | None = None
+    timed_ct: Path | None = None
 
     @property
     def is_prepared(self) -> bool:

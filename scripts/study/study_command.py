@@ -9,7 +9,7 @@ from pathlib import Path
 from scripts.storage.locks import LOCK, locked
 from scripts.storage.output_folder import claim_output, writing_into
 from scripts.study.cells import make_cells
-from scripts.study.declaration import read_study, with_methods, with_weights
+from scripts.study.declaration import Study, read_study, with_methods, with_weights
 from scripts.study.report import write_report
 from scripts.study.runner import failure_of, run_cells, share_of, wait_for_all
 from scripts.study.sample_sources import choose_source
@@ -28,6 +28,7 @@ def study(
     pretraining_data: str | None = None,
     imagenet_weights: str | None = None,
     test_source: str | None = None,
+    timed_ct: str | None = None,
     work: str | None = None,
     only: str | Sequence[str] = (),
 ) -> None:
@@ -57,6 +58,8 @@ def study(
         test_source: folder of further scans of other patients, in the layout of the data set: all
             of them are the test set of every row, in place of the study's own. Of a study with
             test folds only the first is trained.
+        timed_ct: a CT that every network of a study with engines predicts with each of them; the
+            report then has the seconds. Nothing else should run on the machine meanwhile.
         work: folder of data, trainings and evaluations; studies with the same folder share their
             common steps. By default study_work next to the output.
         only: name of a row, or list of names: run these methods and no others.
@@ -80,6 +83,8 @@ def study(
         pretraining_data=pretraining_data,
         test_source=test_source,
     )
+    if timed_ct is not None:
+        source = replace(source, timed_ct=_timed(timed_ct, declared))
     cells = make_cells(declared, source)
     folder = Path(output).resolve()
     steps = folder.parent / "study_work" if work is None else Path(work).resolve()
@@ -100,3 +105,21 @@ def study(
         print(f"missing: {cell.name}: {failure_of(cell, workshop)}")
     if holes:
         raise SystemExit(1)
+
+
+def _timed(path: str, declared: Study) -> Path:
+    """Check the CT that is timed.
+
+    Raises:
+        ValueError: for a study without engines.
+        FileNotFoundError: when there is no such file or folder.
+    """
+    if not declared.engines:
+        raise ValueError(
+            f"timed_ct: the study {declared.name} declares no engines; omit the option, or add "
+            '"engines": ["auto"] to its file'
+        )
+    ct = Path(path).resolve()
+    if not ct.exists():
+        raise FileNotFoundError(f"timed_ct: no such file or folder: {ct}")
+    return ct

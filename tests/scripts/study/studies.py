@@ -87,6 +87,16 @@ def write_datalist(
     return str(folder)
 
 
+def write_manifest(out, engine):
+    content = {
+        "engine": {"name": engine, "version": "1.0", "precision": "float32"},
+        "parts": {"start": 1.0, "network": 4.0 if engine == "torch" else 2.0, "writing": 0.5},
+        "peak_memory_mb": 900.0,
+    }
+    (out / "ct").mkdir()
+    (out / "ct/manifest.json").write_text(json.dumps(content))
+
+
 class Pretender:
     """A launcher that writes what the commands would; ``breaks`` are words of those that fail."""
 
@@ -110,6 +120,8 @@ class Pretender:
             (out / "stages.csv").write_text(STAGES)
         elif "evaluating" in words or "graph_cut" in words:
             write_evaluation(out, 0.5 if "bsft" in str(log) else 0.4)
+        elif "predict" in words:
+            write_manifest(out, words[words.index("--engine") + 1])
         return Outcome(0, 1.5, 123.0)
 
 

@@ -61,3 +61,23 @@ def test_command_with_further_test_data_then_one_fold_and_said_in_the_report(tmp
         (cell,) = csv.DictReader(file)
     assert (cell["row"], cell["seed"], cell["fold"]) == ("BSFT", "0", "0")
     assert list((tmp_path / "study_work" / "prepared").glob("*test_only*"))
+
+
+def test_command_with_a_ct_to_time_then_a_table_and_a_picture(tmp_path, monkeypatch):
+    monkeypatch.setattr(study_command, "Workshop", lambda place: Workshop(place, Pretender()))
+    path, output = write_study(tmp_path, engines=["torch"]), tmp_path / "report"
+    ct = tmp_path / "ct.mhd"
+    with pytest.raises(FileNotFoundError, match="timed_ct: no such file"):
+        study_command.study(str(path), str(output), small=True, timed_ct=str(ct))
+    ct.touch()
+    study_command.study(str(path), str(output), small=True, timed_ct=str(ct))
+    assert (
+        "| BSFT | torch | torch float32 | 0.535 | 5.5 | 4.0 |" in (output / "report.md").read_text()
+    )
+    assert (output / "speed.png").is_file()
+
+
+def test_command_with_a_ct_for_a_study_without_engines_then_refused(tmp_path):
+    path = write_study(tmp_path)
+    with pytest.raises(ValueError, match="timed_ct: the study mine declares no engines"):
+        study_command.study(str(path), str(tmp_path / "r"), small=True, timed_ct=str(tmp_path))
