@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from scripts.datasets.known import data_set_class
 from scripts.preparation.splits import splits_of
 from scripts.study.cells import Cell
-from scripts.study.declaration import Pretraining, Study
+from scripts.study.declaration import Study
+from scripts.study.further_data import Pretraining
 from scripts.study.sample_sources import Source
 from scripts.study.tables import Table, number
 from scripts.study.workshop import Task, Workshop

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from scripts.storage.files import write_csv, write_text
 from scripts.storage.texts import markdown_text
-from scripts.study.cells import Cell, mixes_units
+from scripts.study.cells import Cell
 from scripts.study.declaration import Study
 from scripts.study.drawings import draw_comparison, draw_curves, draw_same_slices
 from scripts.study.folders import COLUMNS, cell_rows
@@ -19,6 +19,7 @@ from scripts.study.results import Result, collect, collect_others, read_table
 from scripts.study.runner import failure_of, is_done
 from scripts.study.sample_sources import Source
 from scripts.study.speed import draw_speed, speed_table, timings
+from scripts.study.steps import mixes_units
 from scripts.study.tables import (
     Rows,
     Table,

@@ -14,7 +14,8 @@ from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.prepare_command import signature_of
 from scripts.preparation.splits import ALL_TEST
 from scripts.study.choices import Bundle
-from scripts.study.declaration import OtherDomain, Pretraining, Study
+from scripts.study.declaration import Study
+from scripts.study.further_data import OtherDomain, Pretraining
 from scripts.study.workshop import Task
 
 PHANTOMS = "phantoms"

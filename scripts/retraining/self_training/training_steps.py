@@ -7,8 +7,8 @@ from pathlib import Path
 
 from scripts.bundle.recipe import Recipe
 from scripts.bundle.record import sha256_of
-from scripts.study.cells import merge
 from scripts.study.folders import best_validation
+from scripts.study.steps import merge
 from scripts.study.workshop import Task, Workshop
 
 

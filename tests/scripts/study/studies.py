@@ -5,7 +5,10 @@ import json
 from pathlib import Path
 
 from scripts.evaluation.tables import NODULE_COLUMNS, VOLUME_COLUMNS
+from scripts.study.cells import make_cells
+from scripts.study.declaration import read_study
 from scripts.study.processes import Outcome
+from scripts.study.sample_sources import Source
 
 SMALL = [  # shipped studies with a small form
     path.stem
@@ -40,6 +43,11 @@ def write_study(folder, **changes):
     path = Path(folder) / "mine.json"
     path.write_text(json.dumps({**STUDY, **changes}))
     return path
+
+
+def cells_of(folder, source=None, **changes):
+    study = read_study(write_study(folder, **changes))
+    return make_cells(study, source or Source())
 
 
 def rows_of(columns, count, values):
