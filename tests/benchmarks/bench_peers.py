@@ -5,16 +5,16 @@
         TotalSegmentator connected-components-3d blosc2 ndindex msgpack numexpr pandas pytz tzdata \
         joblib seaborn httpx httpcore h11 anyio sniffio "huggingface_hub<1"
     PYTHONPATH=PEERS OMP_NUM_THREADS=1 python tests/benchmarks/bench_peers.py --source CT
-        [--kinds own,openvino,smp,smp_quick,flexible_unet,nnunet,nnunet_once,totalsegmentator]
+        [--kinds torch,openvino,openvino-int8,smp,smp_quick,flexible_unet,nnunet,nnunet_once,...]
         [--slices 140] [--times 1] [--threads 1] [--parts time,memory] [--output peers.json]
 
 The peers are not dependencies of this project. One that lacks a package is left out, by name, and
-the exit code is 1. ``own`` and ``openvino`` are the lung bundle with a ResNet34 U-Net and either
-engine, ``smp`` and ``flexible_unet`` the U-Nets with a ResNet34 of segmentation-models-pytorch and
-MONAI on whole slices (``smp_quick``: channels last, and bfloat16 where the processor computes it),
-``nnunet`` is nnU-Net's predictor on its default 2D plan for this CT (``nnunet_once`` without
-mirroring), ``totalsegmentator`` TotalSegmentator's way at 3 mm. Each reads the CT from one .nii.gz
-and ends with the mask on its grid.
+the exit code is 1. ``torch``, ``openvino`` and ``openvino-int8`` are the lung bundle with a
+ResNet34 U-Net and this ``--engine``, ``smp`` and ``flexible_unet`` the U-Nets with a ResNet34 of
+segmentation-models-pytorch and MONAI on whole slices (``smp_quick``: channels last, and bfloat16
+where the processor computes it), ``nnunet`` is nnU-Net's predictor on its default 2D plan for this
+CT (``nnunet_once`` without mirroring), ``totalsegmentator`` TotalSegmentator's way at 3 mm. Each
+reads the CT from one .nii.gz and ends with the mask on its grid.
 
 All networks are random and told to find nothing. So the figures are those of time and memory alone:
 they say nothing of masks. First each takes ``--warm`` slices, not counted; then all take the CT in
@@ -46,7 +46,11 @@ from peers import PEERS, Software, geometry, missing
 from scripts.prediction.pipeline import predict_volume
 from scripts.storage.workers import peak_memory_mb
 
-OWN = {"own": "torch", "openvino": "OpenVINO"}
+OWN = {
+    "torch": "torch",
+    "openvino": "OpenVINO",
+    "openvino-int8": "OpenVINO in 8 bits where they agree",
+}
 BUNDLE = "bundles/lung_nodule_ct_segmentation"
 HEAD = (
     "| software | through the network | parameters | operations a CT | s a CT | processor s "
@@ -170,8 +174,8 @@ def run(arguments: argparse.Namespace, folder: Path) -> int:
         found = measure({kind: build(kind, ct) for kind in kinds}, ct, warm, arguments.times)
         for row in rows:
             row |= found[row["kind"]]
-            if "own" in found:
-                row["against_own"] = row["processor_seconds"] / found["own"]["processor_seconds"]
+            if "torch" in found:
+                row["against_own"] = row["processor_seconds"] / found["torch"]["processor_seconds"]
     if "memory" in arguments.parts:
         for row in rows:
             row["peak_memory_mb"] = memory(row["kind"], arguments)

@@ -84,8 +84,15 @@ def whole_ct(
     """Predict twice; the second time counts."""
     file = source.parent / "overlay.json"
     file.write_text(json.dumps(overlay))
-    device = str(bench.device)
-    model = Model(Options(Path(BUNDLE), (str(file),), (str(checkpoint),), device=device))
+    model = Model(
+        Options(
+            Path(BUNDLE),
+            (str(file),),
+            (str(checkpoint),),
+            device=str(bench.device),
+            engine="torch",
+        )
+    )
     if compiled:
         for network in model.networks:
             # crops differ from batch to batch: one program for all sizes

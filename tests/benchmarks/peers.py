@@ -74,7 +74,9 @@ class Software:
 
     def operations(self) -> float:
         """Multiplications and additions of all calls so far, counted without computing them."""
-        inner = getattr(self.network, "network", self.network)  # of OpenVINO's conversion
+        inner = self.network
+        while isinstance(converted := getattr(inner, "network", None), nn.Module):
+            inner = converted  # what an engine has converted
         network = deepcopy(inner).to("meta").float().eval()
         network._forward_pre_hooks.clear()
         total = 0.0
