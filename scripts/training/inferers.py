@@ -57,11 +57,14 @@ class SlicewiseInferer(Inferer):
     def __call__(
         self, inputs: torch.Tensor, network: Callable[..., torch.Tensor], *args: Any, **kwargs: Any
     ) -> torch.Tensor:
-        """Map images (B, C, H, W), or volumes (B, C, H, W, D) with slices along the last axis."""
-        if inputs.ndim != 5:
-            images: torch.Tensor = self.images(inputs, network, *args, **kwargs)
-            return images
+        """Map images (B, C, H, W), or volumes (B, C, H, W, D) with slices along the last axis.
+
+        The network gets tensors without metadata, which would be carried through each of its
+        operations; the logits get it back.
+        """
         plain = inputs.as_tensor() if isinstance(inputs, MetaTensor) else inputs
+        if inputs.ndim != 5:
+            return _with_metadata(self.images(plain, network, *args, **kwargs), inputs)
         slices = plain.movedim(-1, 1)  # (B, D, C, H, W)
         parts = slices.split(self.slices_at_once, dim=1)
         boxes, logits, start = self._boxes(parts), torch.empty(0), 0
@@ -103,6 +106,16 @@ class SlicewiseInferer(Inferer):
             return slice(0, grid)
         first, last = int(positions[0]) - MARGIN, int(positions[-1]) + MARGIN
         return slice(max(first, 0) // grid * grid, (last // grid + 1) * grid)
+
+
+def _with_metadata(logits: torch.Tensor, inputs: torch.Tensor) -> torch.Tensor:
+    """Return logits with the metadata of the inputs, if they have any, as they are in memory."""
+    if not isinstance(inputs, MetaTensor):
+        return logits
+    carrying = MetaTensor(logits)
+    carrying.copy_meta_from(inputs)
+    result: torch.Tensor = carrying
+    return result
 
 
 class AutocastInferer(Inferer):

@@ -17,17 +17,17 @@ from scripts.training.inferers import (
 
 
 class RecordingNetwork(torch.nn.Conv2d):
-    """Remembers in which precision it computed."""
+    """Remembers what it got, and in which precision it computed."""
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         result = super().forward(inputs)
-        self.computed_in = result.dtype
+        self.received, self.computed_in = type(inputs), result.dtype
         return result
 
 
 def test_autocast_on_a_cpu_then_network_computes_in_bfloat16_and_result_is_float32():
     network = RecordingNetwork(3, 1, 3, padding=1)
-    result = AutocastInferer(SimpleInferer())(torch.rand(2, 3, 8, 8), network)
+    result = AutocastInferer(SimpleInferer(), dtype="bfloat16")(torch.rand(2, 3, 8, 8), network)
     assert network.computed_in == torch.bfloat16
     assert result.dtype == torch.float32
 
@@ -105,6 +105,30 @@ def test_slicewise_then_what_slice_inferer_of_monai_gives(at_once):
         theirs = SliceInferer(roi_size=(-1, -1), spatial_dim=2)(volume, network)
     torch.testing.assert_close(ours.as_tensor(), theirs.as_tensor())
     assert ours.meta["told"] == "kept"
+
+
+@pytest.mark.parametrize("inferer", [SlicewiseInferer(), AutocastInferer(SlicewiseInferer())])
+@pytest.mark.parametrize("shape", [(2, 3, 8, 9), (1, 3, 8, 9, 5)], ids=["images", "volume"])
+def test_slicewise_when_images_carry_metadata_then_only_the_logits_do(inferer, shape):
+    network = RecordingNetwork(3, 1, 3, padding=1)
+    image = MetaTensor(torch.rand(shape), meta={"told": "kept"})
+    logits = inferer(image, network)
+    assert network.received is torch.Tensor
+    assert logits.meta["told"] == "kept"
+    assert torch.equal(logits.as_tensor(), inferer(image.as_tensor(), network))
+    logits.sum().backward()
+    assert network.weight.grad is not None
+
+
+def test_slicewise_when_images_carry_metadata_then_the_gradients_of_a_network_that_gets_them_too():
+    torch.manual_seed(0)
+    network = TransferUNet("resnet34", out_channels=3, decoder_channels=(8, 8, 8, 8, 8))
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    carrying, image = deepcopy(network), MetaTensor(torch.rand(2, 3, 32, 64))
+    for one, inferer in ((network, SlicewiseInferer()), (carrying, SimpleInferer())):
+        inferer(image, one).softmax(dim=1).square().mean().backward()
+    for name, parameter in network.named_parameters():
+        assert torch.equal(parameter.grad, carrying.get_parameter(name).grad), name
 
 
 def test_slicewise_when_no_slices_at_once_then_refused():
