@@ -201,7 +201,7 @@ LUNG = Demo(
         "bundles/lung_nodule_ct_segmentation",
         (
             "configs/losses/dice_cross_entropy.json",
-            "configs/runtime/bfloat16.json",
+            "configs/runtime/native_precision.json",
             "configs/runtime/small.json",
         ),
     ),

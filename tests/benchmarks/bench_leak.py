@@ -28,7 +28,7 @@ RECIPE = Recipe(
     "bundles/liver_ct_segmentation",
     (
         "configs/data/ircadb_classes_tumour.json",
-        "configs/runtime/bfloat16.json",
+        "configs/runtime/native_precision.json",
         "configs/runtime/small_organs.json",
         "configs/strategies/full.json",
     ),

@@ -112,7 +112,7 @@ def test_derived_data_with_pretrained_weights_then_its_networks_start_from_them_
 
 
 def test_files_of_the_evaluation_then_not_in_the_training(folder):
-    file = "configs/runtime/bfloat16.json"
+    file = "configs/runtime/native_precision.json"
     cell = cell_of(folder, {**UNET, "evaluation_files": [file]})
     assert file in " ".join(evaluation_of(cell)[1].split())
     assert file not in " ".join(cell.training.words)
