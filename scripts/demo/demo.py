@@ -217,12 +217,17 @@ LUNG = Demo(
         Workflow(
             "block superimposed fine-tuning, five stages",
             *("training", "train", "training"),
-            {"encoder": "resnet34", "encoder_weights": "{output}/pretraining/encoder.pt"},
+            # all slices have one size here: eight at once in validation and evaluation
+            {
+                "encoder": "resnet34",
+                "encoder_weights": "{output}/pretraining/encoder.pt",
+                "validate::dataloader::batch_size": 8,
+            },
         ),
         Workflow(
             "evaluate on unseen patients",
             *("evaluating", "evaluate", "evaluation"),
-            {"ckpt_path": "{output}/training/model.pt"},
+            {"ckpt_path": "{output}/training/model.pt", "dataloader::batch_size": 8},
         ),
     ),
     unseen=unseen_volume,
@@ -240,7 +245,7 @@ LIVER = Demo(
     recipe=Recipe(
         "bundles/liver_ct_segmentation",
         (
-            "configs/runtime/bfloat16.json",
+            "configs/runtime/native_precision.json",
             "configs/runtime/small_organs.json",
         ),
     ),
@@ -251,7 +256,6 @@ LIVER = Demo(
         Workflow(
             "train the FCN",
             *("training", "train", "training"),
-            # all slices have one size here: eight at once in validation and evaluation
             {
                 **{"encoder": "resnet34", "encoder_weights": "none", "stride": 4},
                 "validate::dataloader::batch_size": 8,
