@@ -1,18 +1,30 @@
 """One training step and five stages of block superimposed fine-tuning, against the plain way.
 
-    python tests/benchmarks/bench_training.py [--times 5] [--threads 2] [--iterations 4]
-                                              [--learn 60] [--encoders resnet34,vgg16]
+    python tests/benchmarks/bench_training.py [--parts steps,crops,optimisers,stages,learn]
+                                              [--times 5] [--threads 2] [--iterations 4]
+                                              [--learn 60] [--encoders resnet34,vgg16] [--cpu]
 
 A step is forward, loss, backward and Adam of the ResNet34 U-Net on 256 x 256, in channels_last and
-bfloat16 through the inferer of configs/runtime/bfloat16.json with the fused Adam, as the bundles
-do, and plainly: eager float32 in PyTorch's usual memory format, with its usual Adam. Then the
-stages A to E of configs/strategies/bsft.json against five full fine-tunings of as many iterations,
-both in the quick way; with what autograd keeps for the backward pass in either, and with the
-operations that torch counts: freezing cannot take less time than its share of them. The same with
-the maps of frozen blocks kept, as configs/runtime/cached_prefix.json does for training without
-augmentation, of a batch that came before. Then either way of computing learns the same made-up
-discs from the same start, and the Dice of both on others is printed. Figures to reach: 0.6 of a
-plain step, 0.7 of five full fine-tunings. Three minutes on two cores.
+the precision of configs/runtime/native_precision.json with the fused Adam, as the bundles do, and
+plainly: eager float32 in PyTorch's usual memory format, with its usual Adam. With
+ONEDNN_MAX_CPU_ISA=AVX512_CORE in the environment the former is float32 too, as on a processor
+without bfloat16.
+
+- steps: both, 256 x 256, batches of 2 and 8. To reach: 0.6 with bfloat16, 0.9 without.
+- crops: the steps of the demo (ResNet34, narrow decoder, 96 x 96) and of real_nodules (VGG16,
+  64 x 64) with batches of 8 and the bundle's inferer, against MONAI's, which carries the metadata
+  of the images through the network, and against the plain step with such images.
+- optimisers: PyTorch's three forms of Adam on the same gradients, and how far their weights differ.
+- stages: A to E of configs/strategies/bsft.json against five full fine-tunings of as many
+  iterations, both in the quick way; with what autograd keeps for the backward pass in either, and
+  with the operations that torch counts: freezing cannot take less time than its share of them. The
+  same with the maps of frozen blocks kept, as configs/runtime/cached_prefix.json does for training
+  without augmentation, of a batch that came before. To reach: 0.7 of five full ones, ResNet34 0.8.
+- learn: either way of computing learns the same made-up discs from the same start, and the Dice of
+  both on others is printed.
+
+``--cpu`` gives processor seconds, for a machine with other jobs; use it with ``--threads 1``. Four
+minutes on two cores.
 """
 
 from __future__ import annotations
@@ -20,29 +32,45 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import time
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 
 import torch
 from machine import take_turns
 from monai.bundle import ConfigParser
+from monai.data import MetaTensor
 from monai.inferers import Inferer, SimpleInferer
 from monai.losses import DiceCELoss
 from torch.utils.flop_counter import FlopCounterMode
 
 from custom_nets.unet import TransferUNet
 from scripts.training.inferers import AutocastInferer, CachedPrefixInferer
+from scripts.training.precision import native_dtype
 from scripts.training.strategies import parameter_groups
 
-QUICK = "configs/runtime/bfloat16.json"
+QUICK = "configs/runtime/native_precision.json"
 STAGES = "configs/strategies/bsft.json"
+SMALL = "configs/runtime/small.json"
 RATE = 1e-4
+ADAMS = {"fused": {"fused": True}, "foreach": {"foreach": True}, "one by one": {"foreach": False}}
+CLOCK = time.perf_counter
 
 
-def make(quick: bool, seed: int = 0, encoder: str = "resnet34") -> tuple[TransferUNet, Inferer]:
-    """Build the network and what runs it, as train.json with the overlay does, or plainly."""
+def make(
+    quick: bool, seed: int = 0, encoder: str = "resnet34", *, narrow: bool = False
+) -> tuple[TransferUNet, Inferer]:
+    """Build the network and what runs it, as train.json with the overlay does, or plainly.
+
+    ``narrow`` takes the decoder of the demo.
+    """
     torch.manual_seed(seed)
     network = TransferUNet(encoder)
+    if narrow:
+        with open(SMALL) as file:
+            small = json.load(file)
+        widths, norm = small["decoder_channels"], small["decoder_norm"]
+        network = TransferUNet(encoder, decoder_channels=widths, norm=norm)
     if not quick:
         return network, SimpleInferer()
     parser = ConfigParser()
@@ -116,11 +144,54 @@ def measure_steps(times: int) -> None:
             name: make_step(*make(name == "quick"), images, labels, fused=name == "quick")
             for name in ("quick", "plain")
         }
-        taken = take_turns(calls, times if batch < 8 else max(2, times // 2))
+        taken = take_turns(calls, times if batch < 8 else max(2, times // 2), CLOCK)
         print(
             f"one step, batch {batch}: {taken['quick']:.3f} s, plain {taken['plain']:.3f} s, "
             f"ratio {taken['quick'] / taken['plain']:.2f}"
         )
+
+
+def measure_crops(times: int) -> None:
+    """Print what one step of the demo and of real_nodules takes, also with carried metadata."""
+    for encoder, size in (("resnet34", 96), ("vgg16", 64)):
+        narrow = encoder == "resnet34"
+        images, labels = discs(8, size, seed=1)
+        carried = MetaTensor(images), MetaTensor(labels)
+        quick, ours = make(True, encoder=encoder, narrow=narrow)
+        half = AutocastInferer(SimpleInferer())
+        plain, eager = make(False, encoder=encoder, narrow=narrow)
+        calls = {
+            "quick": make_step(quick, ours, *carried),
+            "carried": make_step(deepcopy(quick), half, *carried),
+            "plain": make_step(plain, eager, *carried, fused=False),
+        }
+        taken = take_turns(calls, times, CLOCK)
+        print(
+            f"one step, {encoder}, 8 crops of {size}: {taken['quick']:.3f} s, with metadata in the "
+            f"network {taken['carried']:.3f} s, plain {taken['plain']:.3f} s, ratios "
+            f"{taken['quick'] / taken['carried']:.2f}, {taken['quick'] / taken['plain']:.2f}"
+        )
+
+
+def measure_optimisers(times: int) -> None:
+    """Print what each form of Adam takes, and the largest difference of their weights."""
+    networks = {name: make(quick=True)[0] for name in ADAMS}
+    draw = torch.Generator().manual_seed(0)
+    for tensors in zip(*(network.parameters() for network in networks.values()), strict=True):
+        gradient = torch.randn(tensors[0].shape, generator=draw) * 1e-3
+        for tensor in tensors:
+            tensor.grad = torch.empty_like(tensor).copy_(gradient)  # in the layout of the weights
+    calls = {
+        name: torch.optim.Adam(networks[name].parameters(), lr=RATE, **form).step
+        for name, form in ADAMS.items()
+    }
+    taken = take_turns(calls, times, CLOCK)
+    first, *others = (list(network.parameters()) for network in networks.values())
+    apart = max(
+        float((a - b).abs().max()) for other in others for a, b in zip(first, other, strict=True)
+    )
+    print("Adam:", ", ".join(f"{name} {1e3 * one:.0f} ms" for name, one in taken.items()))
+    print(f"  weights after {times + 1} updates at rate {RATE:g} differ by at most {apart:.1e}")
 
 
 def measure_stages(iterations: int, encoder: str) -> None:
@@ -143,7 +214,7 @@ def measure_stages(iterations: int, encoder: str) -> None:
         step()
         kept()
         calls = {"full": full, "stage": step, "kept": kept}
-        taken = take_turns(calls, iterations)
+        taken = take_turns(calls, iterations, CLOCK)
         counted = {name: operations(calls[name]) / counted_whole for name in ("stage", "kept")}
         print(
             f"  {stage['name']:10} {taken['stage']:.3f} s a step, full {taken['full']:.3f} s: "
@@ -182,18 +253,30 @@ def learn(iterations: int, seeds: Sequence[int]) -> None:
 
 def main() -> None:
     """Measure and print."""
+    global CLOCK
     parser = argparse.ArgumentParser()
+    parser.add_argument("--parts", default="steps,crops,optimisers,stages,learn")
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--iterations", type=int, default=4)
     parser.add_argument("--learn", type=int, default=60)
     parser.add_argument("--encoders", default="resnet34,vgg16", help="of the stages")
+    parser.add_argument("--cpu", action="store_true", help="processor seconds")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    measure_steps(arguments.times)
-    for encoder in arguments.encoders.split(","):
-        measure_stages(arguments.iterations, encoder)
-    learn(arguments.learn, seeds=(0, 1))
+    CLOCK = time.process_time if arguments.cpu else time.perf_counter
+    print(f"precision: {native_dtype('cpu')}, threads: {arguments.threads}")
+    parts = {
+        "steps": lambda: measure_steps(arguments.times),
+        "crops": lambda: measure_crops(arguments.times),
+        "optimisers": lambda: measure_optimisers(arguments.times),
+        "stages": lambda: [
+            measure_stages(arguments.iterations, one) for one in arguments.encoders.split(",")
+        ],
+        "learn": lambda: learn(arguments.learn, seeds=(0, 1)),
+    }
+    for part in arguments.parts.split(","):
+        parts[part]()
 
 
 if __name__ == "__main__":
