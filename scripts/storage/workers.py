@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, TypeVar
@@ -70,6 +70,34 @@ def _context(function: Callable[[Task], Outcome]) -> BaseContext:
     return context
 
 
+def _submitted(
+    pool: ProcessPoolExecutor, function: Callable[..., Outcome], *arguments: Any
+) -> Future[Outcome]:
+    with _without_main(function):  # here the process is started
+        return pool.submit(function, *arguments)
+
+
+@contextmanager
+def _without_main(function: Callable[..., Any]) -> Iterator[None]:
+    """Let processes start without the program that is running, unless the function is its own.
+
+    Each would run that program's file once more: a script that calls a command without asking
+    whether ``__name__`` is ``"__main__"`` would call it again, and one that Python reads from
+    standard input has no file.
+    """
+    main = sys.modules["__main__"]
+    if function.__module__ == main.__name__:
+        yield
+        return
+    kept = {name: main.__dict__[name] for name in ("__spec__", "__file__") if name in vars(main)}
+    main.__spec__ = None
+    main.__dict__.pop("__file__", None)
+    try:
+        yield
+    finally:
+        main.__dict__.update(kept)
+
+
 def _until_one_dies(
     function: Callable[[Task], Outcome], waiting: deque[Task], jobs: int, context: BaseContext
 ) -> Generator[Outcome, None, list[Task]]:
@@ -82,7 +110,7 @@ def _until_one_dies(
     ):
         while waiting or running:
             while waiting and len(running) < workers:
-                future = pool.submit(function, waiting[0])
+                future = _submitted(pool, function, waiting[0])
                 running[future] = waiting.popleft()
             done = wait(running, return_when=FIRST_COMPLETED).done
             for future in done:
@@ -102,7 +130,7 @@ def _repeated(
 ) -> Outcome:
     """Return the outcome of a task in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=context, initializer=_begin) as pool:
-        future = pool.submit(function, task)
+        future = _submitted(pool, function, task)
         (process,) = pool._processes.values()
         error = future.exception()
     if not isinstance(error, BrokenProcessPool):
@@ -133,6 +161,7 @@ class Companion:
     def __init__(self) -> None:
         self._pool: ProcessPoolExecutor | None = None
         self._running: Future[Any] | None = None
+        self._call: tuple[Any, ...] = ()  # the function and its arguments
 
     def __enter__(self) -> Companion:
         """Begin; no process is started yet."""
@@ -149,21 +178,46 @@ class Companion:
 
     def begin(self, function: Callable[..., Any], *arguments: Any) -> None:
         """Let the process call a module-level function; the result before must be fetched."""
-        if self._pool is None:
-            context = _context(function)
-            self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_begin)
-        self._running = self._pool.submit(function, *arguments)
+        self._call = (function, *arguments)
+        try:
+            self._submit()
+        except BrokenProcessPool:  # it ended while it had nothing to do
+            self._end()
+            self._submit()
 
     def result(self) -> Any:
         """Wait for the function and return its result, or raise its error.
 
+        When the process dies, as when the system is short of memory, the function is called once
+        more in another one, while this process has nothing to do but wait.
+
         Raises:
-            ProcessEndedError: when the process died.
+            ProcessEndedError: when the other process died too.
         """
-        if self._running is None or self._pool is None:
+        if self._running is None:
             raise RuntimeError("begin must be called before result")
-        processes = list(self._pool._processes.values())
-        running, self._running = self._running, None
+        try:
+            with suppress(ProcessEndedError):
+                return self._fetched()
+            self._submit()
+            return self._fetched()
+        finally:
+            self._running, self._call = None, ()
+
+    def _submit(self) -> None:
+        if self._pool is None:
+            context = _context(self._call[0])
+            self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_begin)
+        self._running = _submitted(self._pool, *self._call)
+        # so that only the process can write results: if it dies in the middle of one, which takes
+        # a while for a whole CT, this process would wait for the rest forever
+        self._pool._result_queue._writer.close()  # type: ignore[attr-defined]
+
+    def _fetched(self) -> Any:
+        pool, running = self._pool, self._running
+        assert pool is not None
+        assert running is not None
+        processes = list(pool._processes.values())
         try:
             return running.result()
         except BrokenProcessPool as error:

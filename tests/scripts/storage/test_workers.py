@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,17 @@ def die_once(path: str) -> str:
         open(path, "x").close()
         os.kill(os.getpid(), signal.SIGKILL)
     return path
+
+
+def die_in_answering(size: int) -> bytes:
+    """Kill its process when half of its result is sent."""
+
+    def send_half(self: Connection, content: bytes, write: object = None) -> None:
+        os.write(self.fileno(), bytes(content)[: size // 2])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    Connection._send = send_half  # type: ignore[attr-defined]
+    return bytes(size)
 
 
 def test_one_job_then_in_this_process():
@@ -103,6 +115,61 @@ def test_companion_when_its_process_dies_then_told_how_and_replaced():
         companion.begin(fail_at_two, 2)
         with pytest.raises(ValueError, match="task 2"):
             companion.result()
+
+
+def test_companion_that_dies_once_then_its_work_is_repeated(tmp_path):
+    with Companion() as companion:
+        companion.begin(die_once, str(tmp_path / "killed"))
+        assert companion.result() == str(tmp_path / "killed")
+
+
+def test_companion_that_dies_with_nothing_to_do_then_replaced():
+    with Companion() as companion:
+        companion.begin(process_of, 1)
+        first = companion.result()[1]
+        (process,) = companion._pool._processes.values()
+        process.kill()
+        process.join()
+        time.sleep(0.2)  # until the pool has noticed; it may be asked before that as well
+        for task in (2, 3):
+            companion.begin(process_of, task)
+            number, later = companion.result()
+            assert (number, later == first) == (task, False)
+
+
+def test_companion_that_dies_while_it_answers_then_told_instead_of_waited_for():
+    program = (
+        "from scripts.storage.workers import Companion\n"
+        f"from {__name__} import die_in_answering\n"
+        "with Companion() as companion:\n"
+        "    companion.begin(die_in_answering, 30_000)\n"
+        "    companion.result()\n"
+    )
+    words = [sys.executable, "-c", program]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert "ProcessEndedError: was killed (SIGKILL)" in done.stderr
+
+
+def test_script_without_a_guard_or_from_standard_input_then_not_run_in_each_process(tmp_path):
+    program = (
+        "from scripts.storage.workers import Companion, work_through\n"
+        "print('begun', flush=True)\n"
+        "with Companion() as companion:\n"
+        "    companion.begin(abs, -1)\n"
+        "    print(companion.result(), *sorted(work_through(abs, [-2, -3], 2)), __file__)\n"
+    )
+    (tmp_path / "script.py").write_text(program)
+    for name, given in ((str(tmp_path / "script.py"), ""), ("-", program)):
+        done = subprocess.run(
+            [sys.executable, name],
+            input=given,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.getcwd()},
+        )
+        assert done.returncode == 0, done.stderr
+        first, second = done.stdout.splitlines()
+        assert (first, second[:6]) == ("begun", "1 2 3 ")
 
 
 def test_companion_when_left_while_it_works_then_the_work_is_finished(tmp_path):
