@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from scripts.prediction.one_series import compute_study, settings_of
 from scripts.prediction.study_reading import ReadStudy, read_study
-from scripts.prediction.study_task import Outcome, Task, lost_study
+from scripts.prediction.study_task import Outcome, Task, failed, lost_study
 from scripts.prediction.study_writing import ComputedStudy, write_study
+from scripts.storage.output_folder import OutputError
 from scripts.storage.workers import Companion, ProcessEndedError
 
 
@@ -40,7 +42,7 @@ def predict_overlapped(tasks: Sequence[Task]) -> Iterator[Outcome]:
                 yield computed
                 continue
             if waiting is not None:
-                yield _written(writer, waiting)
+                yield _result(writer, waiting, "wrote")
             waiting = None
             if number + 1 < len(tasks):
                 writer.begin(write_study, computed)
@@ -49,7 +51,7 @@ def predict_overlapped(tasks: Sequence[Task]) -> Iterator[Outcome]:
                 yield write_study(computed)
             del computed
         if waiting is not None:
-            yield _written(writer, waiting)
+            yield _result(writer, waiting, "wrote")
 
 
 def _read_ahead(reader: Companion, task: Task) -> None:
@@ -63,16 +65,17 @@ def _read(reader: Companion, task: Task) -> ReadStudy | Outcome:
     """Return a study that was read ahead, or read it."""
     if not reader.is_busy:
         return read_study(task, settings_of(task.options))
-    try:
-        study: ReadStudy | Outcome = reader.result()
-    except ProcessEndedError as error:
-        return lost_study(task, f"the process that read it {error}")
+    study: ReadStudy | Outcome = _result(reader, task, "read")
     return study
 
 
-def _written(writer: Companion, task: Task) -> Outcome:
+def _result(companion: Companion, task: Task, did: str) -> Any:
+    """Return what became of a study in another process."""
     try:
-        outcome: Outcome = writer.result()
+        return companion.result()
     except ProcessEndedError as error:
-        return lost_study(task, f"the process that wrote it {error}")
-    return outcome
+        return lost_study(task, f"the process that {did} it {error}, also when it was repeated")
+    except OutputError:
+        raise
+    except Exception as error:  # it could not be handed over, as for lack of memory
+        return failed(task, None, error, 0)

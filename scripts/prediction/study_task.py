@@ -16,6 +16,7 @@ from scripts.storage.files import PART
 PREDICTED, KEPT, FAILED = "predicted", "already there", "failed"
 OLD = ".old-"  # prefix of a folder that a new one is about to replace
 LEFTOVERS = (PART, OLD)
+TAG_BYTES = 4  # of the random hex number between prefix and name
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def failed(task: Task, ready: SourceAccess | None, error: Exception, seconds: fl
     message = text if expected else f"unexpected {type(cause).__name__}: {text}"
     if ready is not None:
         reason, message = ready.for_record(reason), ready.for_screen(ready.for_record(message))
-    elif expected:
+    elif expected and not isinstance(cause, MemoryError):
         reason = "its files cannot be read, or the temporary folder is full"
     message = f"{task.source.location}: {message}"
     return Outcome(task.source.name, FAILED, round(seconds, 2), reason, message)
@@ -91,10 +92,16 @@ def failed(task: Task, ready: SourceAccess | None, error: Exception, seconds: fl
 
 def lost_study(task: Task, reason: str) -> Outcome:
     """Report a study whose process died; what it had begun to write is removed."""
-    for prefix in LEFTOVERS:
-        for folder in task.output.glob(f"{prefix}*-{glob.escape(task.source.name)}"):
-            shutil.rmtree(folder, ignore_errors=True)
+    remove_leftovers(task.output, task.source.name)
     return Outcome(task.source.name, FAILED, 0.0, reason, f"{task.source.location}: {reason}")
+
+
+def remove_leftovers(output: Path, name: str) -> None:
+    """Remove what a process that died had begun to write of a study."""
+    for prefix in LEFTOVERS:
+        # not any characters: `1` is the end of `patient-1`, which another process may be writing
+        for folder in output.glob(f"{prefix}{'[0-9a-f]' * 2 * TAG_BYTES}-{glob.escape(name)}"):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def cause_of(error: BaseException) -> BaseException:

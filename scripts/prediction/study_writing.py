@@ -23,7 +23,15 @@ from scripts.prediction.products import PRODUCTS, write_product
 from scripts.prediction.result import Prediction
 from scripts.prediction.source_access import SourceAccess
 from scripts.prediction.stopwatch import Stopwatch
-from scripts.prediction.study_task import OLD, PREDICTED, Outcome, Task, failed
+from scripts.prediction.study_task import (
+    OLD,
+    PREDICTED,
+    TAG_BYTES,
+    Outcome,
+    Task,
+    failed,
+    remove_leftovers,
+)
 from scripts.storage.files import PART
 from scripts.storage.output_folder import OutputError, writing_into
 from scripts.storage.workers import peak_memory_mb
@@ -171,12 +179,13 @@ def _study_folder(output: Path, name: str, made_by: str) -> Iterator[Path]:
         OutputError: when it cannot be made or renamed.
         ValueError: when the study's folder was not made by this command.
     """
-    target, tag = output / name, secrets.token_hex(4)
+    target, tag = output / name, secrets.token_hex(TAG_BYTES)
     part, old = output / f"{PART}{tag}-{name}", output / f"{OLD}{tag}-{name}"
     if target.exists() and not is_ours(target, made_by):
         command = made_by.rpartition(" ")[2]
         raise ValueError(f"{name}: a folder of that name in the output was not made by {command}")
     try:
+        remove_leftovers(output, name)  # of a process that died before this one
         with writing_into(output):
             part.mkdir()
         yield part

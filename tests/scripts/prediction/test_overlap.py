@@ -14,7 +14,8 @@ from scripts.prediction.overlap import predict_overlapped
 from scripts.prediction.study_reading import read_study
 from scripts.prediction.study_task import FAILED, KEPT, PREDICTED, Task
 from scripts.storage.output_folder import OutputError
-from tests.scripts.prediction.dying import die
+from scripts.storage.workers import Companion
+from tests.scripts.prediction.dying import die, starve
 from tests.scripts.prediction.shapes import abdomen
 from tests.scripts.prediction.studies import write_nifti, write_series
 
@@ -68,7 +69,7 @@ def test_output_that_cannot_be_written_then_the_run_stops(tasks, tmp_path):
 def test_process_that_dies_in_writing_then_its_study_failed_and_the_others_predicted(
     tasks, monkeypatch
 ):
-    (tasks[0].output / f".part-0a-{tasks[0].source.name}").mkdir()
+    (tasks[0].output / f".part-0123abcd-{tasks[0].source.name}").mkdir()
     with monkeypatch.context() as patch:
         patch.setattr(overlap, "write_study", die)
         outcomes = predict_overlapped([tasks[0], *tasks[2:]])
@@ -93,3 +94,12 @@ def test_process_that_dies_in_reading_then_its_study_failed_and_the_others_predi
     lost = outcomes.pop("c")
     assert lost.reason.startswith("the process that read it was killed (SIGKILL)")
     assert {each.status for each in outcomes.values()} == {PREDICTED}
+
+
+def test_study_too_large_to_be_handed_over_then_it_alone_failed(tasks):
+    with Companion() as companion:
+        companion.begin(starve)
+        outcome = overlap._result(companion, tasks[0], "read")
+    assert (outcome.study, outcome.status) == ("a", FAILED)
+    assert outcome.reason == "not enough memory for this CT: 3 GB"
+    assert outcome.message.startswith(tasks[0].source.location)

@@ -46,10 +46,11 @@ def test_failure_when_the_source_is_not_open_then_a_reason_without_names(task, e
 
 
 def test_lost_study_then_its_leftovers_removed(task):
-    for name in (".part-0a-ct-1", ".old-0a-ct-1", ".part-0a-ct-11", "ct-1"):
+    others = {".part-0123abcd-ct-11", ".part-0123abcd-my-ct-1", "ct-1"}
+    for name in (".part-0123abcd-ct-1", ".old-0123abcd-ct-1", *others):
         (task.output / name).mkdir()
     assert lost_study(task, "its process crashed").reason == "its process crashed"
-    assert sorted(path.name for path in task.output.iterdir()) == [".part-0a-ct-11", "ct-1"]
+    assert {path.name for path in task.output.iterdir()} == others
     assert task.folder == task.output / "ct-1"
 
 

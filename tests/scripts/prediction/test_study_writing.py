@@ -53,6 +53,12 @@ def test_further_files_when_they_fail_then_the_folder_before_is_kept(study):
     assert [path.name for path in study.task.output.iterdir()] == ["a"]
 
 
+def test_folder_that_a_process_left_when_it_died_then_removed_by_the_next(study):
+    (study.task.output / ".part-0123abcd-a").mkdir()
+    write_folder(study)
+    assert [path.name for path in study.task.output.iterdir()] == ["a"]
+
+
 def test_folder_of_somebody_else_then_failed_and_it_is_kept(study):
     study.task.folder.mkdir()
     (study.task.folder / "own.txt").write_text("mine")
