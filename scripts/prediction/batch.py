@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 from collections import Counter, defaultdict
@@ -227,6 +228,7 @@ def clear_unfinished(output: Path) -> None:
 
 def _check_model(options: Options, jobs: int, *, from_dicom: bool, shown: bool) -> None:
     """Refuse an unusable model before any study is read."""
+    model_of.cache_clear()  # a notebook may have trained the network anew since the last call
     model = model_of(options)
     model.check_parts()
     for line in (model.engine.line(), *(f"ckpt_path: {n}" for n in model.notes)) if shown else ():
@@ -248,7 +250,7 @@ def _work(tasks: Sequence[Task], jobs: int, *, shown: bool) -> Iterator[Outcome]
     with bar:
         outcomes = (
             work_through(predict_study, tasks, jobs, lost=lost_study)
-            if jobs > 1 or len(tasks) <= 1
+            if jobs > 1 or len(tasks) <= 1 or _has_no_processes()
             else predict_overlapped(tasks)
         )
         for outcome in outcomes:
@@ -256,6 +258,11 @@ def _work(tasks: Sequence[Task], jobs: int, *, shown: bool) -> Iterator[Outcome]
             if outcome.status == FAILED:
                 bar.write(f"failed: {outcome.message}")
             yield outcome
+
+
+def _has_no_processes() -> bool:
+    """Whether this process may start none, as one of a ``multiprocessing.Pool``."""
+    return multiprocessing.current_process().daemon
 
 
 @contextmanager

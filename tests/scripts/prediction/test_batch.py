@@ -2,11 +2,13 @@
 
 import errno
 import json
+import multiprocessing
 import os
 import re
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import pytest
 
@@ -20,9 +22,13 @@ from tests.scripts.prediction.measures.test_suspicion import write
 from tests.scripts.prediction.running import say, summary_of
 from tests.scripts.prediction.shapes import abdomen
 from tests.scripts.prediction.studies import (
+    LUNG,
+    NODULES,
     ROOT,
     bright_chest,
     bytes_below,
+    one_convolution,
+    options_of,
     write_nifti,
     write_series,
 )
@@ -325,7 +331,7 @@ def test_study_whose_process_died_then_failed_with_the_reason_and_its_leftovers_
 ):
     def dying(function, tasks, jobs, *, lost):
         for task in tasks:
-            for name in (".part-0a-b", ".old-0a-b", ".part-0a-ab", "b"):
+            for name in (".part-0123abcd-b", ".old-0123abcd-b", ".part-0123abcd-ab", "b"):
                 (task.output / name).mkdir()
             yield lost(task, "its process crashed")
 
@@ -337,7 +343,27 @@ def test_study_whose_process_died_then_failed_with_the_reason_and_its_leftovers_
     assert [(each.study, each.reason) for each in result.outcomes] == [("b", "its process crashed")]
     assert "failed: in/b.nii: its process crashed" in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        ".part-0a-ab",
+        ".part-0123abcd-ab",
         "b",
         "summary.json",
     }
+
+
+def test_weights_trained_anew_within_one_program_then_the_new_ones_used(tmp_path):
+    write_nifti(tmp_path / "in" / "a.nii.gz", bright_chest())
+    options = replace(options_of(LUNG, tmp_path / "models", NODULES), products=("mask",))
+    found = []
+    for _ in range(2):
+        (outcome,) = batch.predict_all(tmp_path / "in", tmp_path / "out", options).outcomes
+        found.append((outcome.status, outcome.segments))
+        one_convolution(tmp_path / "models", LUNG.name, ((-85.0, 50.0),))
+    assert found == [(PREDICTED, 3), (PREDICTED, 0)]
+
+
+def test_process_that_may_start_no_others_then_all_done_in_it(liver_options, tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        write_nifti(tmp_path / "in" / f"{name}.nii.gz", abdomen())
+    monkeypatch.setitem(multiprocessing.current_process()._config, "daemon", True)
+    options = replace(liver_options, products=("mask",))
+    result = batch.predict_all(tmp_path / "in", tmp_path / "out", options)
+    assert [each.status for each in result.outcomes] == [PREDICTED, PREDICTED]
