@@ -179,6 +179,14 @@ class Model(BundleParts):
         Raises:
             ValueError: when logits are not finite.
         """
+        begun = self.engine.name
+        mean = self._mean(image)
+        if self.engine.name != begun:  # it gave up in the middle; a CT is computed by one engine
+            mean = self._mean(image)
+        return MetaTensor(mean, meta=deepcopy(image.meta))
+
+    def _mean(self, image: MetaTensor) -> torch.Tensor:
+        """Return the mean of the probabilities over checkpoints and flips."""
         passes = list(itertools.product(self.networks, flipped_axes(image, self.options.flips)))
         self.engine.agreements.clear()
         total = torch.zeros(())
@@ -191,8 +199,7 @@ class Model(BundleParts):
                 one = (torch.flip(logits, axes) if axes else logits).cpu()
                 del logits
                 total = one if total.ndim == 0 else total.add_(one)
-        mean = total.div_(len(passes)) if len(passes) > 1 else total
-        return MetaTensor(mean, meta=deepcopy(image.meta))
+        return total.div_(len(passes)) if len(passes) > 1 else total
 
     def _logits(
         self, volume: torch.Tensor, network: torch.nn.Module, *, calibrate: bool

@@ -66,14 +66,14 @@ class OpenvinoNetwork(nn.Module):
         super().__init__()
         self.network = network
         self._conversion: Conversion | None = None
-        self._compared = (0, 0)  # largest height and width so far
+        self._compared: list[tuple[int, int]] = []  # heights and widths
         self._refusal: RefusedError | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (B, C, H, W) to float32 logits (B, K, H, W).
 
-        An image higher or wider than all before is also computed by torch, in float32, so that the
-        conversion is checked at every size in use.
+        An image higher, wider, lower or narrower than all before is also computed by torch, in
+        float32: a network that does something else beyond some size, or below it, is found out.
 
         Raises:
             RefusedError: for a network that cannot be converted or gives other results than torch,
@@ -106,11 +106,17 @@ class OpenvinoNetwork(nn.Module):
     def _checked(self, x: torch.Tensor) -> Conversion:
         if self._conversion is None:
             self._conversion = conversion_of(self.network, channels=x.shape[1])
-        height, width = x.shape[-2:]
-        if height > self._compared[0] or width > self._compared[1]:
+        if self._is_beyond(x):
             compare_results(self.network, self._conversion.call(torch.float32), x[:1].float())
-            self._compared = (max(height, self._compared[0]), max(width, self._compared[1]))
+            self._compared.append((x.shape[-2], x.shape[-1]))
         return self._conversion
+
+    def _is_beyond(self, x: torch.Tensor) -> bool:
+        """Whether an image is larger or smaller along an axis than all that were compared."""
+        if not self._compared:
+            return True
+        lengths = zip(x.shape[-2:], *self._compared, strict=True)
+        return any(not min(before) <= own <= max(before) for own, *before in lengths)
 
 
 class _InFloat32(nn.Module):
@@ -137,8 +143,8 @@ def conversion_of(network: nn.Module, *, channels: int) -> Conversion:
     Raises:
         RefusedError, ValueError: see :func:`convert_network`.
     """
-    cache = ConversionCache(load_openvino(), cache_folder())
-    key = key_of(network, channels)
+    with _openvino_errors():  # also of a package that is installed, but does not load
+        cache, key = ConversionCache(load_openvino(), cache_folder()), key_of(network, channels)
     with suppress(RefusedError):  # of code that has changed since: converted again
         if (model := cache.read(key)) is not None:
             return checked_conversion(network, model, channels)
@@ -204,9 +210,7 @@ def compare_results(network: nn.Module, call: Call, image: torch.Tensor) -> None
         RefusedError: when the results differ, or OpenVINO fails.
         ValueError: when the network itself fails.
     """
-    expected = results_of_torch(network, image)
-    with _openvino_errors():
-        result = call(image)
+    expected, result = results_of_torch(network, image), call(image)
     same = result.shape == expected.shape
     limit = TOLERANCE * max(1.0, float(expected.abs().max()))
     if not same or not float((result - expected).abs().max()) <= limit:
@@ -247,6 +251,8 @@ def compile_network(model: Any, dtype: torch.dtype) -> Call:
 def compile_outputs(model: Any, dtype: torch.dtype) -> Callable[[torch.Tensor], list[Floats]]:
     """Return a function that runs a model in one precision and gives the arrays of all outputs.
 
+    It raises a RefusedError when OpenVINO fails.
+
     Raises:
         RefusedError: when the processor lacks this precision.
     """
@@ -267,7 +273,8 @@ def compile_outputs(model: Any, dtype: torch.dtype) -> Callable[[torch.Tensor], 
 
     def call(x: torch.Tensor) -> list[Floats]:
         image = x.float().contiguous().numpy()
-        return list(request.infer({0: image}, share_inputs=True).to_tuple())
+        with _openvino_errors():
+            return list(request.infer({0: image}, share_inputs=True).to_tuple())
 
     return call
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from scripts.prediction.network import conversion_cache, openvino_network
 from scripts.prediction.network.conversion_cache import VARIABLE, ConversionCache, cache_folder
-from scripts.prediction.network.openvino_network import conversion_of, load_openvino
+from scripts.prediction.network.openvino_network import Conversion, conversion_of, load_openvino
 
 
 @pytest.fixture
@@ -85,6 +85,18 @@ def test_damaged_conversion_then_made_again(folder, conversions, suffix, damage)
     results(network, image)
     results(network, image)
     assert conversions == [network, network]
+
+
+def test_files_that_change_after_they_were_read_then_the_conversion_does_not(folder):
+    image = torch.rand(1, 3, 20, 20)
+    network = nn.Sequential(nn.Conv2d(3, 64, 3), nn.Conv2d(64, 64, 3), nn.Conv2d(64, 1, 3)).eval()
+    results(network, image)
+    (file,) = folder.glob("*/*.bin")
+    read = ConversionCache(load_openvino(), folder).read(file.parent.name)
+    with file.open("r+b") as opened:
+        opened.write(bytes(file.stat().st_size))
+    found = Conversion(read).call(torch.float32)(image)
+    torch.testing.assert_close(found, network(image).detach())
 
 
 def _a_file(folder):

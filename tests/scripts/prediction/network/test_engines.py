@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from monai.data import MetaTensor
 from torch import nn
 
 from scripts.__main__ import main
 from scripts.prediction.manifest import fingerprint
-from scripts.prediction.network import engines
+from scripts.prediction.network import engines, openvino_network
 from scripts.prediction.network.engines import Engine, check_engine
 from scripts.prediction.network.model import Model
 from scripts.training.inferers import AutocastInferer, SlicewiseInferer
@@ -179,6 +180,30 @@ def test_auto_when_openvino_disagrees_then_torch_from_then_on_and_why(kind):
         assert torch.equal(second(wide), other(wide))
     assert "OpenVINO" in engine.record()["reason"]
     assert "use --engine" not in engine.line()
+
+
+def test_auto_when_openvino_is_installed_but_does_not_load_then_torch(monkeypatch):
+    def broken():
+        raise ImportError("libtbb.so.12: cannot open shared object file")
+
+    monkeypatch.setattr(openvino_network, "load_openvino", broken)
+    engine, network, image = Engine("auto", CPU), nn.Conv2d(3, 1, 1).eval(), torch.rand(1, 3, 8, 9)
+    assert torch.equal(engine.prepare(network)(image), network(image))
+    assert "libtbb.so.12: cannot open" in engine.line()
+
+
+@pytest.mark.usefixtures("_at_the_root")
+def test_auto_when_openvino_is_given_up_within_a_ct_then_all_of_it_by_torch(lung_options):
+    model = Model(replace(lung_options, engine="auto"))
+    network, asked = Minded(3, 1, 1).eval(), []
+    first = model.engine.prepare(nn.Conv2d(3, 1, 1).eval())
+    first.network.register_forward_pre_hook(lambda *_: asked.append(model.engine.name))
+    model.networks = (first, model.engine.prepare(network))
+    image = MetaTensor(torch.rand(3, 8, 170, 1), affine=torch.eye(4))
+    found = model.probabilities(image)
+    assert (model.engine.name, asked[-1]) == ("torch", "torch")
+    model.engine = Engine("torch", CPU)
+    assert torch.equal(found, model.probabilities(image))
 
 
 def test_auto_when_the_network_itself_refuses_an_image_then_its_own_error_and_openvino_stays():

@@ -87,6 +87,13 @@ class MindedLater(Minded):
     limit = 160
 
 
+class MindedEarlier(Minded):
+    """Computes something else on narrow images."""
+
+    def forward(self, x):
+        return super().forward(x) * (1 if x.shape[-1] > 40 else 3)
+
+
 class Square(nn.Conv2d):
     """Takes images as wide as high."""
 
@@ -123,6 +130,15 @@ def test_openvino_when_a_network_cannot_be_converted_then_refused(kind, reason):
         converted(torch.rand(1, 3, 8, 8))
 
 
+def test_openvino_when_a_narrower_image_comes_out_different_then_refused():
+    network = MindedEarlier(3, 1, 1).eval()
+    network.limit = 1000
+    converted, image = Engine("openvino", CPU).prepare(network), torch.rand(2, 3, 48, 41)
+    torch.testing.assert_close(converted(image), network(image).detach())
+    with pytest.raises(ValueError, match=r"other results than torch for images of \(48, 40\)"):
+        converted(torch.rand(2, 3, 48, 40))
+
+
 def test_openvino_when_a_larger_image_comes_out_different_then_refused():
     network = MindedLater(3, 1, 1).eval()
     converted, image = Engine("openvino", CPU).prepare(network), torch.rand(2, 3, 48, 160)
@@ -131,7 +147,13 @@ def test_openvino_when_a_larger_image_comes_out_different_then_refused():
         converted(torch.rand(2, 3, 48, 161))
 
 
-def test_openvino_then_only_images_larger_than_all_before_are_compared(monkeypatch):
+def test_openvino_when_it_fails_at_an_image_then_refused_as_by_its_own_error():
+    call = openvino_network.conversion_of(nn.Conv2d(3, 1, 1).eval(), channels=3).call(torch.float32)
+    with pytest.raises(openvino_network.RefusedError, match="OpenVINO cannot run this network"):
+        call(torch.rand(1, 4, 8, 8))
+
+
+def test_openvino_then_only_images_larger_or_smaller_than_all_before_are_compared(monkeypatch):
     compared, compare = [], openvino_network.compare_results
 
     def note(network, call, image):
@@ -141,9 +163,10 @@ def test_openvino_then_only_images_larger_than_all_before_are_compared(monkeypat
     converted = Engine("openvino", CPU).prepare(nn.Conv2d(3, 1, 1).eval())
     converted(torch.rand(1, 3, 8, 8))
     monkeypatch.setattr(openvino_network, "compare_results", note)
-    for height, width in ((40, 200), (40, 200), (30, 150), (41, 60), (41, 200)):
+    sizes = ((40, 200), (40, 200), (30, 150), (41, 60), (41, 200), (9, 7), (7, 9), (7, 200))
+    for height, width in sizes:
         converted(torch.rand(2, 3, height, width))
-    assert compared == [(1, 3, 40, 200), (1, 3, 41, 60)]
+    assert compared == [(1, 3, *size) for size in ((40, 200), (41, 60), (9, 7), (7, 9))]
 
 
 def test_network_that_fails_by_itself_then_said_of_it_and_not_of_openvino():
