@@ -89,7 +89,7 @@ def _without_main(function: Callable[..., Any]) -> Iterator[None]:
     if function.__module__ == main.__name__:
         yield
         return
-    kept = {name: main.__dict__[name] for name in ("__spec__", "__file__") if name in vars(main)}
+    kept = {name: value for name, value in vars(main).items() if name in ("__spec__", "__file__")}
     main.__spec__ = None
     main.__dict__.pop("__file__", None)
     try:
