@@ -117,13 +117,21 @@ def network_differences(
 
 def _defaults(target: str) -> dict[str, Any]:
     """Return the defaults of a network's arguments; none for a class that is not trusted."""
-    cls = _class(target) if TRUSTED.fullmatch(target) else None
+    cls = trusted_class(target)
     parameters = {} if cls is None else inspect.signature(cls).parameters
     return {
-        name: parameter.default
+        name: _as_recorded(name, parameter.default)
         for name, parameter in parameters.items()
         if parameter.default is not inspect.Parameter.empty
     }
+
+
+def _as_recorded(name: str, default: Any) -> Any:
+    """Return a default as a definition holds it, tuples as lists; an object as it is."""
+    try:
+        return _plain(name, default)
+    except TypeError:
+        return default
 
 
 def unequal(name: str, stored: Any, asked: Any) -> str:
@@ -228,7 +236,7 @@ def build_network(definition: Mapping[str, Any]) -> Defined:
 def _call(definition: Mapping[str, Any]) -> Callable[[], Any]:
     """Return a definition as a function without arguments that builds it, inner ones likewise."""
     target = definition.get(TARGET)
-    cls = _class(str(target)) if TRUSTED.fullmatch(str(target)) else None
+    cls = trusted_class(target)
     if cls is None:
         raise ValueError(
             f"network_def: {target!r} is not a network of custom_nets or monai.networks.nets"
@@ -245,8 +253,15 @@ def _call(definition: Mapping[str, Any]) -> Callable[[], Any]:
     return functools.partial(cls, **arguments)
 
 
-def _class(target: str) -> type[nn.Module] | None:
-    module, _, name = target.rpartition(".")
+def trusted_class(target: Any) -> type[nn.Module] | None:
+    """Return the class that a definition read from a file names; None if it may not name it.
+
+    >>> trusted_class("custom_nets.encoders.weights.torch.hub.load") is None
+    True
+    """
+    if not TRUSTED.fullmatch(str(target)):
+        return None
+    module, _, name = str(target).rpartition(".")
     try:
         value = getattr(importlib.import_module(module), name, None)
     except ImportError:

@@ -21,6 +21,7 @@ from torch import nn
 from custom_nets.definition import (
     KEY,
     SOURCES,
+    TARGET,
     Defined,
     build_network,
     network_differences,
@@ -41,6 +42,9 @@ DESCRIPTIVE = (ID,)
 """Settings that say how the input is made, see :mod:`scripts.bundle.data_files`: not compared."""
 
 HINT = "leave the network's settings out, they are in the file"
+
+EVALUATED = ("$", "@", "%")
+"""First letters of a config's expressions, references and macros."""
 
 
 @dataclass(frozen=True)
@@ -244,20 +248,44 @@ def trained_settings(path: str | Path, untrained: str | Path) -> dict[str, Any]:
         path: model file. If it does not exist, a bundle can still be built and verified.
         untrained: the training config, whose ``model_settings`` and ``network_def`` are used for a
             file that does not exist or has no settings; :func:`check_settings` refuses such a
-            file, or warns of it, before anything is computed.
+            file, or warns of it, before anything is computed. What such a network reads is unknown:
+            the result has no ``input_kind``.
 
     Raises:
-        ValueError: for a file that cannot be read.
+        ValueError: for a file that cannot be read, or whose settings are not data.
     """
-    default = _settings_of_config(Path(untrained)) if Path(untrained).is_file() else {}
+    default = settings_of_config(Path(untrained)) if Path(untrained).is_file() else {}
     model = read_model(path) if Path(path).is_file() else None
-    stored = {} if model is None or model.settings is None else dict(model.settings)
+    if model is None or model.settings is None:
+        return {NETWORK: {}, **{name: v for name, v in default.items() if name != KIND}}
+    _refuse_evaluated(model.path, "settings", model.settings)
+    stored = dict(model.settings)
     if stored.get(NETWORK, {}) is None:  # a network class of another project
         del stored[NETWORK]
     return {NETWORK: {}, **default, **stored}
 
 
-def _settings_of_config(file: Path) -> dict[str, Any]:
+def _refuse_evaluated(path: Path, name: str, value: Any) -> None:
+    """Refuse settings that a config would evaluate or look up: those of a file are data.
+
+    Raises:
+        ValueError: with the setting.
+    """
+    called = isinstance(value, Mapping) and TARGET in value and NETWORK not in name
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _refuse_evaluated(path, f"{name}::{key}", inner)
+    elif isinstance(value, (list, tuple)):
+        for inner in value:
+            _refuse_evaluated(path, name, inner)
+    if called or (isinstance(value, str) and value.startswith(EVALUATED)):
+        raise ValueError(
+            f"ckpt_path: {path}: {name} is {value!r}, which a config would evaluate; training "
+            "writes numbers and words only: do not use this file"
+        )
+
+
+def settings_of_config(file: Path) -> dict[str, Any]:
     """Read the settings that a training config stores in a model file."""
     parser = ConfigParser()
     parser.read_config(str(file))

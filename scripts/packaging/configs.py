@@ -11,7 +11,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-from custom_nets.definition import TARGET
+from custom_nets.definition import TARGET, trusted_class
 from scripts.bundle.compose import flatten, overlaid
 from scripts.bundle.config_files import (
     Config,
@@ -140,11 +140,16 @@ def settled(config: Config, settings: Mapping[str, Any], *, stored: bool = True)
         config: flattened config, with overlays.
         settings: settings of a model file, see :mod:`scripts.bundle.model_file`.
         stored: whether they are the file's; otherwise a network that an overlay defines is kept.
+
+    Raises:
+        ValueError: when the file's network is of a class that neither it nor the config may name.
     """
     definition = settings[NETWORK]
+    _refuse_untrusted(definition, own=config.get(NETWORK))
     if TRAINED not in config:
         weights = {"weights": f"@{OF_TRAINING[0]}"} if "weights" in definition else {}
-        known = {key: settings[key] for key in config.get("model_settings", {}) if key in config}
+        names = config.get("model_settings", {})
+        known = {key: settings[key] for key in names if key in config and key in settings}
         return {**config, **known, NETWORK: _component({**definition, **weights})}
     made = {key: _settled(value, settings) for key, value in config.items() if key != TRAINED}
     network = config[NETWORK]
@@ -154,6 +159,21 @@ def settled(config: Config, settings: Mapping[str, Any], *, stored: bool = True)
     elif stored and isinstance(network, dict) and network.get(TARGET) == definition.get(TARGET):
         made[NETWORK] = _component(definition)  # of the file of configs/networks, for the training
     return made
+
+
+def _refuse_untrusted(definition: Config, *, own: object) -> None:
+    """Refuse a network of a class other than networks, or those that the config itself names."""
+    for target in sorted(_targets(definition) - _targets(own)):
+        if trusted_class(target) is None:
+            raise ValueError(
+                f"ckpt_path: the file's network is of the class {target!r}, which is not of "
+                "custom_nets or monai.networks.nets; name its config in --config_file"
+            )
+
+
+def _targets(config: object) -> set[str]:
+    parts = (part for _, part in walk(config) if isinstance(part, dict))
+    return {str(part[TARGET]) for part in parts if TARGET in part}
 
 
 def _component(definition: Any) -> Any:

@@ -11,7 +11,7 @@ from scripts.bundle.model_file import (
     content_of,
     read_model,
     settings_of,
-    trained_settings,
+    settings_of_config,
 )
 from scripts.storage.options import read_words
 from scripts.training.tensor_files import write_tensors
@@ -48,7 +48,7 @@ def write_domain(model: str, domain: str, bundle: str, output: str) -> None:
     train = Path(str(bundle)) / "configs" / "train.json"
     if not train.is_file():
         raise FileNotFoundError(f"bundle: no configs/train.json in {bundle}")
-    settings = trained_settings("", train)
+    settings = settings_of_config(train)
     asked = settings.pop(NETWORK)["out_channels"]
     if asked != network.domains[domain]:
         raise ValueError(

@@ -39,8 +39,8 @@ from rivals import eager, engines, flexible_unet
 from scripts.bundle.model_file import (
     content_of,
     settings_of,
+    settings_of_config,
     trained_network,
-    trained_settings,
 )
 from scripts.phantom.chest.luna16 import make_cohort
 from scripts.prediction.network.engines import ENGINES, check_engine
@@ -79,7 +79,7 @@ def untrained(arguments: argparse.Namespace) -> Path:
     """Weights at random, but for a head that finds nothing."""
     torch.manual_seed(0)
     arguments.ckpt_path = arguments.folder / "random.pt"
-    settings = trained_settings("none.pt", Path(arguments.bundle, "configs", "train.json"))
+    settings = settings_of_config(Path(arguments.bundle, "configs", "train.json"))
     network = trained_network(settings, encoder="resnet34")
     state = network.state_dict()
     bias = state[[name for name in state if name.endswith("head.bias")][-1]]

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from scripts.bundle.model_file import NETWORK, content_of, settings_of, trained_settings
+from scripts.bundle.model_file import NETWORK, content_of, settings_of, settings_of_config
 
 
 def write_model(
@@ -19,7 +19,7 @@ def write_model(
 
     The current folder must be the repository's root.
     """
-    usual = trained_settings("nowhere.pt", configs / "train.json")
+    usual = settings_of_config(configs / "train.json")
     usual = {key: value for key, value in usual.items() if key != NETWORK}
     told = settings_of(network, {**usual, **settings})
     torch.save(content_of(network.state_dict(), told, {}), path)

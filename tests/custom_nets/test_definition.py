@@ -10,6 +10,7 @@ from custom_nets.cross_modal import CrossModalUNet
 from custom_nets.definition import build_network, head_of, network_differences
 from custom_nets.fcn import TransferFCN
 from custom_nets.plain import PlainNetwork
+from custom_nets.survey.voxresnet import VoxResNet
 from custom_nets.unet import TransferUNet
 
 WIDTHS = (4, 4, 4, 4, 4)
@@ -102,6 +103,13 @@ def test_head_then_the_last_layers_only(tiny, name):
     head = head_of(network)
     assert 0 < len(head) < len(network.state_dict()) / 2
     assert all(name.startswith(("decoder", "score", "network.final")) for name in head)
+
+
+def test_sequence_that_an_older_file_lacks_then_its_default_too():
+    definition = VoxResNet(2, 1).definition
+    older = {name: value for name, value in definition.items() if name != "widths"}
+    assert definition["widths"] == [32, 64]
+    assert network_differences(older, definition) == network_differences(definition, older) == []
 
 
 def test_argument_that_an_older_file_lacks_then_its_default(tiny):

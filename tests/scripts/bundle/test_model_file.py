@@ -37,7 +37,8 @@ def train_json(tmp_path):
     network_def = {"_target_": "custom_nets.unet.TransferUNet", "encoder": "@encoder"}
     network_def |= {"weights": "@encoder_weights", "decoder_channels": [4] * 5}
     content = {"encoder": "tiny", "encoder_weights": "imagenet", "window_hu": [0, 1]}
-    content |= {"network_def": network_def, "model_settings": {"window_hu": "@window_hu"}}
+    told = {"window_hu": "@window_hu", "input_kind": "window"}
+    content |= {"network_def": network_def, "model_settings": told}
     (tmp_path / "train.json").write_text(json.dumps(content))
     return tmp_path / "train.json"
 
@@ -97,6 +98,34 @@ def test_settings_for_a_config_then_the_files_or_those_of_training_where_there_i
     assert usual["window_hu"] == [0, 1]
     assert "weights" not in usual["network_def"]
     assert trained_network(usual).definition["encoder"] == "tiny"
+
+
+def test_network_that_does_not_say_what_it_reads_then_taken_for_any_input(
+    network, train_json, tmp_path
+):
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "bare.pt")
+    for path in ("nowhere.pt", tmp_path / "bare.pt"):
+        settings = trained_settings(path, train_json)
+        assert "input_kind" not in settings
+        assert trained_network(settings, input_kind="volume").definition["encoder"] == "tiny"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"window_hu": [0, "$print(1)"]},
+        {"window_hu": "@device"},
+        {"input_kind": "%configs/data/samples.json::a"},
+        {"network_def": {"_target_": "custom_nets.unet.TransferUNet", "norm": "$print(1)"}},
+        {"domains": {"_target_": "os.system", "command": "ls"}},
+    ],
+    ids=["expression", "reference", "macro", "argument of the network", "component"],
+)
+def test_settings_that_a_config_would_evaluate_then_refused(network, train_json, tmp_path, changed):
+    settings = settings_of(network, SETTINGS) | changed
+    torch.save(content_of(network.state_dict(), settings, {}), tmp_path / "m.pt")
+    with pytest.raises(ValueError, match=f"settings::{next(iter(changed))}.* would evaluate"):
+        trained_settings(tmp_path / "m.pt", train_json)
 
 
 def test_network_of_the_settings_then_the_one_that_was_trained(model, network):

@@ -4,7 +4,7 @@ import pytest
 from monai.bundle import ConfigParser
 
 from scripts.bundle.compose import overlaid
-from scripts.packaging.configs import chosen_keys, knows, packaged_configs
+from scripts.packaging.configs import chosen_keys, knows, packaged_configs, settled
 from tests.bundles.config_files import parser_of
 from tests.scripts.packaging.packages import LIVER, LUNG, OVERLAYS, ROOT
 
@@ -62,6 +62,15 @@ def test_configs_then_no_macro_names_a_file(write):
 
 
 @pytest.mark.usefixtures("_at_root")
+@pytest.mark.parametrize("target", ["os.system", "custom_nets.encoders.weights.torch.hub.load", 3])
+def test_network_of_another_class_in_a_model_file_then_refused_unless_the_config_names_it(target):
+    config = {"network_def": {"_target_": "own.Net"}, "model_settings": {}}
+    for definition in ({"_target_": target}, {"_target_": "own.Net", "a": {"_target_": target}}):
+        with pytest.raises(ValueError, match=f"of the class '{target}', which is not of custom"):
+            settled(config, {"network_def": definition})
+    assert settled(config, {"network_def": {"_target_": "own.Net"}})["network_def"]
+
+
 def test_encoder_file_of_training_then_not_in_the_package(write):
     file = write("mine.json", encoder_weights="/home/me/encoder.pt")
     made = packaged_configs(LUNG, [file], root=ROOT)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
 from custom_nets.encoders import ENCODERS
 from custom_nets.survey.multi_domain import MultiDomainNetwork
 from custom_nets.unet import TransferUNet
-from scripts.bundle.model_file import content_of, read_model, settings_of, trained_settings
+from scripts.bundle.model_file import content_of, read_model, settings_of, settings_of_config
 from scripts.packaging.domain_model import write_domain
 from scripts.training.weights.trained_weights import TrainedWeights
 from tests.bundles.config_files import ROOT
@@ -33,7 +35,7 @@ def test_domain_then_a_model_that_the_bundle_takes(trained, tmp_path):
     network, path = trained
     write_domain(path, "nodules", LUNG, str(tmp_path / "nodules.pt"))
     single = TransferUNet("tiny", decoder_channels=(8,) * 5)
-    usual = trained_settings("", f"{LUNG}/configs/train.json")
+    usual = settings_of_config(Path(LUNG, "configs", "train.json"))
     asked = {name: value for name, value in usual.items() if name != "network_def"}
     TrainedWeights(single, tmp_path / "nodules.pt", settings=asked).load()
     image = torch.rand(1, 3, 32, 32)

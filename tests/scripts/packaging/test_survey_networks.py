@@ -16,7 +16,13 @@ from custom_nets.survey.context import ContextUNet
 from custom_nets.survey.voxresnet import VoxResNet
 from scripts.bundle.data_files import ID
 from scripts.bundle.held_models import holding
-from scripts.bundle.model_file import NETWORK, content_of, read_model, settings_of, trained_settings
+from scripts.bundle.model_file import (
+    NETWORK,
+    content_of,
+    read_model,
+    settings_of,
+    settings_of_config,
+)
 from scripts.packaging.package_command import package
 from scripts.prediction.network.model import Model
 from scripts.prediction.pipeline import predict_volume
@@ -47,7 +53,7 @@ def data_of(name):
 
 def save(path, network, kind, *, data="", channels=2, threshold=0.5, earlier=()):
     """Write a model file as training does."""
-    settings = trained_settings("", LUNG / "configs" / "train.json")
+    settings = settings_of_config(LUNG / "configs" / "train.json")
     settings |= {"input_kind": kind, "in_channels": channels, "threshold": threshold}
     settings |= {ID: data_of(data) if data else {}}
     del settings[NETWORK]
@@ -87,7 +93,8 @@ def refined(folder, **options):
 
 
 def model_of(path):
-    return Model(Options(LUNG.relative_to(ROOT), checkpoints=(str(path),), device="cpu"))
+    options = {"checkpoints": (str(path),), "device": "cpu", "engine": "torch"}  # as a package
+    return Model(Options(LUNG.relative_to(ROOT), **options))
 
 
 def middle_threshold(path, scan):

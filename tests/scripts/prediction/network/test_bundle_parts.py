@@ -64,7 +64,7 @@ def test_flattened_bundle_from_any_folder_then_the_same_mask(lung_options, tmp_p
     kept = {key: value for key, value in model.config.items() if key != "_meta_"}
     (configs / "inference.json").write_text(json.dumps(kept))
     monkeypatch.chdir(tmp_path)
-    flat = Options(tmp_path / "packaged", checkpoints=lung_options.checkpoints, device="cpu")
+    flat = replace(lung_options, bundle=tmp_path / "packaged", config_files=())
     found = predict_volume(Model(flat), source, study="scan")
     np.testing.assert_array_equal(found.mask, expected.mask)
     assert Model(flat).config_sha256 == model.config_sha256
