@@ -29,10 +29,12 @@ from scripts.volumes.volume_files import read_volume_file
 
 LEARNT = PARTITIONS[:2]  # training and validation
 OF_IMAGE = (
-    *("image", "lung", "context", "series_uid", "patient_id", "spacing_mm", "affine_lps", "rows"),
-    *("slice", "slices_in_volume", "volume", "domain"),
+    *("image", "lung", "context", "series_uid", "scan_uid", "patient_id", "spacing_mm"),
+    *("affine_lps", "rows", "slice", "slices_in_volume", "volume", "crop"),
 )
 """What an entry says of its image; everything else belongs to the label."""
+PLACES = ("excluded",)
+"""Entries of a label that are positions in its own image alone, and are left out."""
 
 Entry = dict[str, Any]
 Labels = NDArray[np.uint8]
@@ -54,11 +56,16 @@ def shuffle_labels(datalist: str, output: str, *, seed: int = 0) -> None:
 
     Raises:
         FileNotFoundError: when a file does not exist.
-        ValueError: for fewer than two patients, or samples without labels.
+        ValueError: for fewer than two patients, samples without labels, or joined data sets.
     """
     check_whole("seed", seed, 0)
     path, folder = Path(str(datalist)).resolve(), Path(str(output)).resolve()
     content = absolute(read_datalist(path), path.parent)
+    if "domains" in content:
+        raise ValueError(
+            f"datalist: {path} joins {', '.join(content['domains'])}, and labels of one mean "
+            "nothing in another; shuffle each data set, then join them (python -m scripts domains)"
+        )
     donors = other_patients(_patients_of(content), seed)
     with claimed(folder), writing_into(folder):
         (folder / "labels").mkdir(exist_ok=True)
@@ -158,7 +165,7 @@ def _entry(image: Entry, label: Entry, file: str) -> Entry:
 
     Centres of lesions are left out: they are positions in the other patient.
     """
-    of_label = {key: value for key, value in label.items() if key not in OF_IMAGE}
+    of_label = {k: value for k, value in label.items() if k not in (*OF_IMAGE, *PLACES)}
     if "nodules" in of_label:
         of_label["nodules"] = [
             {key: value for key, value in one.items() if key != "centre_lps_mm"}

@@ -24,8 +24,8 @@ from scripts.storage.output_folder import portable_path
 
 FILE = "datalist.json"
 IMAGE_KEYS = (
-    *("image", "lung", "series_uid", "patient_id", "spacing_mm", "affine_lps", "rows", "slice"),
-    "slices_in_volume",
+    *("image", "lung", "series_uid", "scan_uid", "patient_id", "spacing_mm", "affine_lps", "rows"),
+    *("slice", "slices_in_volume", "crop"),
 )
 """What an entry without annotation says of its image: everything else stays withheld."""
 LABEL_KIND = "pseudo"

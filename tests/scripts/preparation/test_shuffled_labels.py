@@ -38,6 +38,8 @@ def write_prepared(folder):
             volume = nifti_of(array.astype(np.int16), affine)
             nibabel.save(volume, folder / f"{patient}_{kind}.nii.gz")
         of_scan = {"series_uid": f"1.{number}", "patient_id": patient, "label_kind": "masks"}
+        of_scan |= {"scan_uid": f"2.{number}", "crop": True}
+        of_scan["excluded"] = [{"centre_lps_mm": [1, 1, 1], "diameter_mm": 3}]
         of_scan["nodules"] = [{"id": number, "diameter_mm": number, "centre_lps_mm": [1, 1, 1]}]
         files = {kind: f"{patient}_{kind}.npy" for kind in ("image", "label")}
         for row in (0, 1):
@@ -82,6 +84,8 @@ def test_slices_then_each_has_the_label_of_another_patient_and_its_own_image(pre
             assert label.shape == np.load(entry["image"]).shape[1:]
             assert entry["nodules"] == [{"id": number, "diameter_mm": number}]
             assert entry["label_kind"] == SHUFFLED
+            assert entry["scan_uid"] == f"2.{NUMBERS[entry['patient_id']]}", "that of its image"
+            assert "excluded" not in entry, "positions in another patient"
             donors.append(int(number))
     assert sorted(donors) == [1, 1, 2, 2, 3, 3, 4, 4]
     images = [(one["image"], one["slice"]) for one in load_datalist(made, "training")]
@@ -115,6 +119,13 @@ def test_seed_then_decides_who_gets_which_labels(prepared, tmp_path):
 def test_training_then_its_record_says_that_it_is_a_control(prepared, tmp_path):
     made = shuffled(prepared, tmp_path / "out")
     assert training_data(made, load_datalist(made, "training"))["labels"] == [SHUFFLED]
+
+
+def test_joined_data_sets_then_refused(prepared, tmp_path):
+    content = json.loads(prepared.read_text())
+    prepared.write_text(json.dumps({**content, "domains": {"nodules": {}, "organs": {}}}))
+    with pytest.raises(ValueError, match="joins nodules, organs, and labels of one mean nothing"):
+        shuffle_labels(str(prepared), str(tmp_path / "out"))
 
 
 def test_one_patient_or_no_labels_then_refused(prepared, tmp_path):

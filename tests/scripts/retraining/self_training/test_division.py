@@ -62,12 +62,16 @@ def test_patient_in_two_partitions_then_refused(datalist):
 
 
 def test_images_of_unlabelled_patients_then_nothing_that_annotation_says(datalist):
+    content = json.loads(datalist.read_text())
+    content["training"] = [{**one, "scan_uid": "2.5", "crop": True} for one in content["training"]]
+    datalist.write_text(json.dumps(content))
     division = divide(datalist, ["A", "B"])
     images = division.images()
     assert [one["patient_id"] for one in images] == ["C"] * 3 + ["D"] * 3
     for one in images:
         assert not {"label", "nodules", "label_kind"} & set(one)
         assert Path(one["image"]).is_file()
+        assert (one["scan_uid"], one["crop"]) == ("2.5", True), "by which training knows its scan"
 
 
 def test_written_data_set_then_loads_and_has_no_volume_or_label_of_others(datalist, tmp_path):
