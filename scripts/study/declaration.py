@@ -30,7 +30,7 @@ from scripts.study.further_data import (
     read_other_domain,
     read_pretrainings,
 )
-from scripts.study.methods import Method, read_methods
+from scripts.study.methods import Method, domains_of, read_methods
 
 ROWS = ("methods", "stages", "validated_stages")
 PAPER_KEYS = ("source", "note", "rows", "epochs")
@@ -255,8 +255,22 @@ def _study(content: Mapping[str, Any], name: str, *, small: bool) -> Study:
         pretrainings=pretrainings,
         paper=_paper(content.get("paper", {}), content["figures"]),
         other_domain=other,
-        engines=tuple(check_name("engines", name, ENGINES) for name in content.get("engines", ())),
+        engines=_engines(content.get("engines", ()), methods, rows),
     )
+
+
+def _engines(names: Sequence[str], methods: Sequence[Method], rows: str) -> tuple[str, ...]:
+    """Read the engines of a timed CT.
+
+    Raises:
+        ValueError: for an unknown one, or a study with networks that are not timed.
+    """
+    engines = tuple(check_name("engines", name, ENGINES) for name in names)
+    joint = [method.name for method in methods if domains_of(method.network)]
+    if engines and (rows != "methods" or joint):
+        got = f"the row {joint[0]!r}, a network of several domains" if joint else f"rows {rows}"
+        raise ValueError(f"engines: only networks of rows methods are timed, got {got}; omit it")
+    return engines
 
 
 def _whole_numbers(key: str, numbers: object) -> tuple[int, ...]:

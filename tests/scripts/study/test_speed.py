@@ -67,5 +67,10 @@ def test_unknown_engine_then_refused_with_the_nearest(tmp_path):
         read_study(write_study(tmp_path, engines=["openvin"]))
 
 
+def test_engines_of_a_study_whose_networks_are_not_timed_then_refused(tmp_path):
+    with pytest.raises(ValueError, match="engines: only networks of rows methods .* rows stages"):
+        read_study(write_study(tmp_path, engines=ENGINES, rows="stages"))
+
+
 def test_engines_of_a_study_then_those_of_predict():
     assert set(declaration.ENGINES) == set(engines.ENGINES)
