@@ -19,8 +19,9 @@ from torch.utils.data import Sampler
 from custom_nets.survey.multi_domain import channels_of
 
 DOMAIN = "domain"
-OTHER = -1.0
-"""Label of the channels of other domains."""
+OTHER = -2.0
+"""Label of the channels of other domains; -1 is a voxel of the own domain of which nothing is known
+(:data:`scripts.transforms.partial_labels.UNKNOWN_VOXEL`)."""
 
 Transformation = Callable[[Any], Any]
 

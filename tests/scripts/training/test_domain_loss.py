@@ -9,8 +9,9 @@ from torch import nn
 from custom_nets.encoders import ENCODERS
 from custom_nets.survey.multi_domain import MultiDomainNetwork
 from scripts.training.domain_loss import SumOverDomains
-from scripts.training.losses import MarginalCrossEntropy
+from scripts.training.losses import MarginalCrossEntropy, loss_of_known
 from scripts.transforms.domains import DomainLabeld
+from scripts.transforms.partial_labels import UNKNOWN_VOXEL
 from tests.custom_nets.tiny import TinyEncoder
 
 DOMAINS = {"nodules": 1, "organs": 3}
@@ -40,6 +41,16 @@ def test_batch_of_both_then_the_sum_of_their_own_losses(loss):
     nodules = nn.BCEWithLogitsLoss()(logits[1:2, :1], labels[1:2, :1])
     organs = MarginalCrossEntropy()(logits[[0, 2], 1:], labels[[0, 2], 1:])
     torch.testing.assert_close(loss(logits, labels), nodules + organs)
+
+
+def test_nodules_with_unknown_voxels_then_the_loss_of_their_known_ones_and_of_the_organs(loss):
+    logits = torch.randn(2, 4, 32, 32, generator=torch.Generator().manual_seed(0))
+    labels = labels_of("nodules", "organs")
+    nodules = nn.BCEWithLogitsLoss(reduction="sum")(logits[:1, :1, :30], labels[:1, :1, :30])
+    labels[0, 0, 30:] = UNKNOWN_VOXEL
+    organs = MarginalCrossEntropy()(logits[1:, 1:], labels[1:, 1:])
+    known = loss_of_known(loss, [{"unknown_value": 255, "domain": "nodules"}])
+    torch.testing.assert_close(known(logits, labels), nodules / 32**2 + organs)
 
 
 @pytest.mark.parametrize(("trained", "other"), [("nodules", "organs"), ("organs", "nodules")])
