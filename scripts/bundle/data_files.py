@@ -46,14 +46,17 @@ def data_files(settings: Mapping[str, Any]) -> DataFiles:
     """Return the files that the settings of a model file name; none for slices of one window.
 
     Raises:
-        ValueError: for a name of another folder, or anything but numbers.
+        ValueError: for a name of another folder, or anything but names and numbers.
 
     Example:
         >>> told = {"prediction": "configs/data/ct_volume_patches.json", "volume_patch_size": [8]}
         >>> data_files({"data_files": told}).numbers
         {'volume_patch_size': [8]}
     """
-    told = dict(settings.get(ID) or {})
+    content = settings.get(ID) or {}
+    if not isinstance(content, Mapping):
+        raise ValueError(f"{ID}: must hold names and numbers, the model file has {content!r}")
+    told = {str(key): value for key, value in content.items()}
     names = {key: told.pop(key, "") for key in (TRAINING, PREDICTION)}
     for name in filter(None, names.values()):
         if not _NAME.fullmatch(str(name)):

@@ -34,6 +34,12 @@ def test_anything_but_numbers_then_refused(value):
         data_files(told(patch=value))
 
 
+@pytest.mark.parametrize("content", [["configs/data/a.json"], "configs/data/a.json", {3: 4}])
+def test_content_that_no_training_writes_then_refused(content):
+    with pytest.raises(ValueError, match="must hold"):
+        data_files({"data_files": content})
+
+
 def test_advice_then_names_what_there_is():
     both = advice(told(training="configs/data/a.json", prediction="configs/data/b.json"))
     assert (
