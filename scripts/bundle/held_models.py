@@ -52,6 +52,26 @@ def refuse_different(models: Sequence[ModelFile]) -> None:
             )
 
 
+def refuse_others(model: ModelFile, named: Sequence[ModelFile]) -> None:
+    """Refuse named networks other than those that a file holds, whose maps its network has learnt.
+
+    A file that holds none may be used with any.
+
+    Raises:
+        ValueError: when number, order or weights differ.
+    """
+    held = held_models(model)
+    same = len(held) == len(named) and all(
+        _are_equal(one.weights, other.weights) for one, other in zip(held, named, strict=True)
+    )
+    if held and not same:
+        raise ValueError(
+            f"earlier_models: {model.path} was trained on the maps of other networks than those "
+            f"named, {', '.join(str(one.path) for one in named)}; it holds its own, leave "
+            "earlier_models out"
+        )
+
+
 def _are_equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
     return one.keys() == other.keys() and all(one[key].equal(other[key]) for key in one)
 

@@ -16,7 +16,7 @@ from torch import nn
 from scripts.bundle.components import built
 from scripts.bundle.compose import Composition
 from scripts.bundle.config_files import Config
-from scripts.bundle.held_models import held_models, holding
+from scripts.bundle.held_models import held_models, holding, refuse_others
 from scripts.bundle.model_file import NETWORK, ModelFile, bare, read_model
 from scripts.packaging.network_format import VOLUME, spatial_dims
 from scripts.training.weights.trained_weights import TrainedWeights
@@ -83,8 +83,8 @@ def check_ports(network: nn.Module, metadata: dict[str, Any]) -> None:
 def with_earlier(model: ModelFile, inference: Config) -> ModelFile:
     """Return a model file that holds the earlier networks whose maps its own network reads.
 
-    Those that the config names (``earlier_models``, as ``context_maps`` writes them) win over those
-    that the file holds. The names, of files of this machine, are removed from the config.
+    Those that the config names (``earlier_models``, as ``context_maps`` writes them) are for a file
+    that holds none. The names, of files of this machine, are removed from the config.
 
     Args:
         model: the trained network.
@@ -92,13 +92,16 @@ def with_earlier(model: ModelFile, inference: Config) -> ModelFile:
 
     Raises:
         FileNotFoundError: when a named network does not exist.
-        ValueError: when the config needs earlier networks, and there are none.
+        ValueError: when the config needs earlier networks, and there are none, or names others than
+            the file holds.
     """
     if EARLIER not in inference:
         return model
     named, inference[EARLIER] = inference[EARLIER], []
     if named:
-        return replace(model, record={**model.record, **holding([read_model(n) for n in named])})
+        models = [read_model(path) for path in named]
+        refuse_others(model, models)
+        return replace(model, record={**model.record, **holding(models)})
     if not held_models(model):
         raise ValueError(
             f"{EARLIER}: {model.path} does not hold the networks whose maps it reads; add the "

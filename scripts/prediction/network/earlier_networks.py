@@ -12,7 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 from torch import nn
 
-from scripts.bundle.held_models import held_models
+from scripts.bundle.held_models import held_models, refuse_others
 from scripts.bundle.model_file import ModelFile, check_settings, read_model, trained_network
 from scripts.training.precision import check_finite
 from scripts.training.weights.trained_weights import load_weights
@@ -31,7 +31,7 @@ class EarlierNetworksd(MapTransform):
     Args:
         keys: images (C, ...).
         models: files of the networks, in order, those of all training patients; if there are
-            none, those that ``holder`` holds are taken.
+            none, those that ``holder`` holds are taken; if it holds some, they must be the same.
         inferer: that applies each of them.
         settings: the config's ``model_settings``; window, masking and classes must be those of
             every network.
@@ -41,7 +41,7 @@ class EarlierNetworksd(MapTransform):
 
     Raises:
         FileNotFoundError: when a named network does not exist.
-        ValueError: when no network is named or held.
+        ValueError: when no network is named or held, or others are named than those held.
     """
 
     def __init__(
@@ -59,8 +59,10 @@ class EarlierNetworksd(MapTransform):
             raise ValueError(f"earlier_models: must be a list of files, got {models!r}")
         self.holder = Path(holder)
         self.models = [read_model(model) for model in models]
-        if not models and self.holder.is_file():
-            self.models = held_models(read_model(self.holder))
+        if self.holder.is_file():
+            holding = read_model(self.holder)
+            self.models = self.models or held_models(holding)
+            refuse_others(holding, self.models)
         if not self.models and (self.holder.is_file() or not str(holder)):
             raise ValueError(
                 f"earlier_models: must list the networks whose maps are read, which {holder} does "

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
-from scripts.bundle.held_models import refuse_different
-from scripts.bundle.model_file import read_model
+from scripts.bundle.held_models import refuse_different, refuse_others
+from scripts.bundle.model_file import ModelFile, read_model
 from scripts.bundle.record import sha256_of
 from scripts.bundle.training_scans import TrainingScans
 from scripts.prediction.network.bundle_parts import BundleParts
@@ -27,6 +27,7 @@ from scripts.storage.options import is_null
 from scripts.training.precision import check_finite
 from scripts.training.weights.trained_weights import TrainedWeights
 
+EARLIER = "earlier_models"  # id of the earlier networks whose maps are read
 SLICES_AT_ONCE = 8  # converted to probabilities together
 
 
@@ -122,8 +123,7 @@ class Model(BundleParts):
         Raises:
             FileNotFoundError, ValueError: see :meth:`TrainedWeights.load`.
         """
-        if len(self.checkpoint_files) > 1 and not self.parser.get("earlier_models", True):
-            refuse_different([read_model(path) for path in self.checkpoint_files])
+        earlier = self._earlier_networks()
         network: torch.nn.Module = self._built("network")
         networks = [network, *(deepcopy(network) for _ in self.checkpoint_files[1:])]
         options: dict[str, Any] = {
@@ -134,12 +134,25 @@ class Model(BundleParts):
         for each, path in zip(networks, self.checkpoint_files, strict=True):
             weights = TrainedWeights(each, path, **options)
             weights.load()
-            self.trained_on.append(weights.scans)
+            self.trained_on += [weights.scans, *weights.earlier_scans]
             self.notes += weights.notes
             each.eval()
+        self.trained_on += [TrainingScans.of(model) for model in earlier]
         if self.reducer is not None:
             self.trained_on.append(self.reducer.scans)
         return tuple(map(self.engine.prepare, networks))
+
+    def _earlier_networks(self) -> list[ModelFile]:
+        """Return the earlier networks that the config names; several checkpoints must agree."""
+        if EARLIER not in self.parser:
+            return []
+        named = [read_model(path) for path in self._built(EARLIER)]
+        models = [read_model(path) for path in self.checkpoint_files[1:]]
+        for model in models if named else ():  # the first is compared where they are applied
+            refuse_others(model, named)
+        if models and not named:
+            refuse_different([read_model(self.checkpoint_files[0]), *models])
+        return named
 
     def check_engine(self) -> None:
         """Let OpenVINO convert each network, and run the inferer on a small image.

@@ -18,6 +18,7 @@ from custom_nets.definition import KEY
 from custom_nets.folding import fold_norms
 from custom_nets.freezing import Freezable
 from custom_nets.state_dicts import in_short, naming, refuse_non_finite, unwrap
+from scripts.bundle.held_models import held_models
 from scripts.bundle.model_file import ModelFile, check_settings, read_model, settings_of
 from scripts.bundle.training_scans import TrainingScans, spacing_of_affine
 from scripts.storage.options import read_truth
@@ -44,6 +45,7 @@ class TrainedWeights:
 
     Attributes:
         scans: what the file says about the scans of its training, once it is loaded.
+        earlier_scans: the same of each earlier network whose maps the network reads, if held.
         notes: how the file differs from one of this project, once it is loaded; one line each.
     """
 
@@ -62,6 +64,7 @@ class TrainedWeights:
         self.unchecked_model = read_truth("unchecked_model", unchecked_model)
         self.fold_norms = fold_norms
         self.scans = TrainingScans()
+        self.earlier_scans: list[TrainingScans] = []
         self.notes: list[str] = []
         self._folded = self._warned = False
 
@@ -103,6 +106,7 @@ class TrainedWeights:
         check_settings(model, expected, unchecked_model=self.unchecked_model)
         self.notes = load_weights(self.network, model)
         self.scans = TrainingScans.of(model)
+        self.earlier_scans = [TrainingScans.of(one) for one in held_models(model)]
         if self.fold_norms and isinstance(self.network, Freezable):
             logger.info("folded %d batch norms", fold_norms(self.network.eval()))
             self._folded = True

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from scripts.bundle.held_models import held_models, holding, refuse_different
+from scripts.bundle.held_models import held_models, holding, refuse_different, refuse_others
 from scripts.bundle.model_file import bare, content_of, read_model
 
 
@@ -48,3 +48,13 @@ def test_networks_with_different_earlier_ones_then_refused_by_name(tmp_path):
     for other in models[2:]:
         with pytest.raises(ValueError, match=f"{other.path.name} reads the maps of other earlier"):
             refuse_different([models[0], other])
+
+
+def test_named_networks_then_those_that_the_file_holds_if_any(tmp_path):
+    first, second = (read_model(write(tmp_path / f"{v}.pt", v)) for v in (1.0, 2.0))
+    model = read_model(write(tmp_path / "m.pt", 3.0, **holding([first, second])))
+    refuse_others(model, [first, second])
+    refuse_others(first, [second])  # it holds none
+    for named in ([second, first], [first], [first, first]):
+        with pytest.raises(ValueError, match=r"m.pt was trained on the maps of other networks"):
+            refuse_others(model, named)

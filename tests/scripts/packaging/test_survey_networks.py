@@ -23,6 +23,7 @@ from scripts.bundle.model_file import (
     settings_of,
     settings_of_config,
 )
+from scripts.bundle.training_scans import hashed_case
 from scripts.packaging.package_command import package
 from scripts.prediction.network.model import Model
 from scripts.prediction.pipeline import predict_volume
@@ -58,7 +59,8 @@ def save(path, network, kind, *, data="", channels=2, threshold=0.5, earlier=())
     settings |= {ID: data_of(data) if data else {}}
     del settings[NETWORK]
     told = settings_of(network, settings)
-    torch.save({**content_of(network.state_dict(), told, {}), **holding(earlier)}, path)
+    scans = {"cases": [hashed_case(path.name, "")], "salt": ""}  # trained on a scan of its name
+    torch.save({**content_of(network.state_dict(), told, scans), **holding(earlier)}, path)
     return path
 
 
@@ -92,9 +94,9 @@ def refined(folder, **options):
     return save(folder / "m.pt", unet(1), SLICES, **options)
 
 
-def model_of(path):
+def model_of(path, **others):
     options = {"checkpoints": (str(path),), "device": "cpu", "engine": "torch"}  # as a package
-    return Model(Options(LUNG.relative_to(ROOT), **options))
+    return Model(Options(LUNG.relative_to(ROOT), **options, **others))
 
 
 def middle_threshold(path, scan):
@@ -150,6 +152,18 @@ def test_model_file_alone_then_predicted_and_its_package_gives_the_same_mask(
     assert (names[-1] == "probability of nodule, by an earlier network") is (
         make in (auto_context, refined)
     )
+
+
+def test_scans_of_the_earlier_networks_then_known_as_those_of_the_network(tmp_path):
+    held = auto_context(tmp_path)
+    (tmp_path / "named.json").write_text(
+        json.dumps({"earlier_models": [str(tmp_path / "first.pt")]})
+    )
+    for files in ((), (str(tmp_path / "named.json"),)):
+        model = model_of(held, config_files=files)
+        _ = model.networks
+        for name in ("m.pt", "first.pt"):
+            assert any(scans.includes([name]) for scans in model.trained_on), name
 
 
 def test_exports_of_a_network_of_volumes_then_measured(tmp_path):

@@ -75,6 +75,9 @@ def test_no_networks_then_those_that_the_model_file_holds(models, tmp_path):
     found = made({"image": before})["image"]
     expected = transform(models)({"image": before})["image"]
     assert torch.equal(found.as_tensor(), expected.as_tensor())
+    EarlierNetworksd("image", models, SimpleInferer(), holder=holder, **asked)
+    with pytest.raises(ValueError, match=r"second.pt was trained on the maps of other networks"):
+        EarlierNetworksd("image", models[:1], SimpleInferer(), holder=holder, **asked)
     later = EarlierNetworksd("image", [], SimpleInferer(), holder=tmp_path / "none.pt", **asked)
     with pytest.raises(FileNotFoundError, match=r"no trained network at .*none\.pt"):
         later({"image": before})
