@@ -68,9 +68,7 @@ def bundle_task(kind: str, name: str, run_id: str, config: str, parts: tuple[Any
     folder, stem = config.rsplit("/configs/", 1)
     recipe = Recipe(folder, (*files, SETTINGS))
     words = recipe.command(run_id, stem.removesuffix(".json"), **overrides, output_dir="<out>")
-    made_of = {"config": merge([config, *files])}
-    if Path(weights := str(overrides.get("encoder_weights", ""))).is_file():
-        made_of["encoder_weights"] = sha256_of(Path(weights))
+    made_of = {"config": merge([config, *files]), **_weight_file(overrides)}
     return Task(
         kind,
         name,
@@ -80,6 +78,12 @@ def bundle_task(kind: str, name: str, run_id: str, config: str, parts: tuple[Any
         {"settings.json": settings},
         resumable=run_id == "training",
     )
+
+
+def _weight_file(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the hash of the file of encoder weights that a step reads, if it reads one."""
+    file = Path(str(settings.get("encoder_weights", "")))
+    return {"encoder_weights": sha256_of(file)} if file.is_file() else {}
 
 
 def procedure_task(name: str, method: Method, seed: int, needs: tuple[Task, ...]) -> Task:
@@ -111,7 +115,7 @@ def derived_task(
     settings = _settings(study, method, merged, known)
     settings |= {"seed": seed, **_start(study, method, merged, pretrained=len(needs) > 1)}
     words = derivation.words(seed, options, bundle=study.bundle.folder, files=[*files, SETTINGS])
-    made_of = {"config": merged} if derivation.trains else {}
+    made_of = {"config": merged, **_weight_file(settings)} if derivation.trains else {}
     return Task(
         "derived",
         f"{derivation.name} {network_name(method)} {method.split} seed {seed}",

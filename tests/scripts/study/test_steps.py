@@ -128,13 +128,15 @@ def test_training_files_then_in_the_training_and_not_in_the_evaluation(tmp_path)
     assert file not in " ".join(evaluation.words)
 
 
-def test_file_of_weights_when_its_content_changes_then_another_key(tmp_path):
+@pytest.mark.parametrize("derived", [None, "self_training"])
+def test_file_of_weights_when_its_content_changes_then_another_key(tmp_path, derived):
     file = tmp_path / "weights.pth"
     keys = set()
     for content in (b"1", b"2"):
         file.write_bytes(content)
-        methods = [{**STUDY["methods"][0], "weights": str(file)}]
-        keys.add(cells_of(tmp_path, methods=methods)[0].training.key)
+        methods = [{**STUDY["methods"][0], "weights": str(file), "derived": derived}]
+        training = cells_of(tmp_path, methods=methods)[0].training
+        keys.add(training.key if derived is None else training.needs[0].key)
     assert len(keys) == 2
 
 
