@@ -2,7 +2,7 @@
 
 Reading and writing have a process each, as both hold Python's lock for most of the time: threads
 would stop the network, and pydicom's warnings, which quote names, could not be suppressed in one
-thread alone. At most three studies are in memory.
+thread alone. At most three studies are in memory, beside a large one none.
 """
 
 from __future__ import annotations
@@ -18,11 +18,15 @@ from scripts.prediction.study_writing import ComputedStudy, write_study
 from scripts.storage.output_folder import OutputError
 from scripts.storage.workers import Companion, ProcessEndedError
 
+MOST_BESIDE = 512 << 20
+"""Bytes of HU (1,000 slices) from which a study is written here, and the next read after it."""
+
 
 def predict_overlapped(tasks: Sequence[Task]) -> Iterator[Outcome]:
     """Yield the outcome of each study, as :func:`scripts.prediction.one_series.predict_study` does.
 
     The first study is read and the last one written in this process, which has nothing else to do.
+    So is one of more than :data:`MOST_BESIDE`, so as to take no more memory than by itself.
 
     Args:
         tasks: studies of one model.
@@ -34,7 +38,8 @@ def predict_overlapped(tasks: Sequence[Task]) -> Iterator[Outcome]:
         waiting: Task | None = None  # the study that is being written
         for number, task in enumerate(tasks):
             study = _read(reader, task)
-            if number + 1 < len(tasks):
+            alone = number + 1 == len(tasks) or _is_large(study)
+            if not alone:
                 _read_ahead(reader, tasks[number + 1])
             computed = compute_study(task, study) if isinstance(study, ReadStudy) else study
             del study
@@ -44,7 +49,7 @@ def predict_overlapped(tasks: Sequence[Task]) -> Iterator[Outcome]:
             if waiting is not None:
                 yield _result(writer, waiting, "wrote")
             waiting = None
-            if number + 1 < len(tasks):
+            if not alone:
                 writer.begin(write_study, computed)
                 waiting = task
             else:
@@ -52,6 +57,10 @@ def predict_overlapped(tasks: Sequence[Task]) -> Iterator[Outcome]:
             del computed
         if waiting is not None:
             yield _result(writer, waiting, "wrote")
+
+
+def _is_large(study: ReadStudy | Outcome) -> bool:
+    return isinstance(study, ReadStudy) and study.volume.hu.nbytes > MOST_BESIDE
 
 
 def _read_ahead(reader: Companion, task: Task) -> None:

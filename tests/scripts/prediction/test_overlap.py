@@ -60,6 +60,13 @@ def test_studies_overlapped_then_as_one_after_another_and_kept_when_repeated(tas
     assert set(again.values()) == {KEPT, FAILED}
 
 
+def test_large_studies_then_nothing_else_is_in_memory(tasks, monkeypatch):
+    monkeypatch.setattr(overlap, "MOST_BESIDE", 1000)
+    monkeypatch.setattr(Companion, "begin", None)
+    outcomes = predict_overlapped([tasks[0], *tasks[2:]])
+    assert [each.status for each in outcomes] == [PREDICTED] * 3
+
+
 def test_output_that_cannot_be_written_then_the_run_stops(tasks, tmp_path):
     gone = [replace(task, output=tmp_path / "gone") for task in tasks[::2]]
     with pytest.raises(OutputError, match="cannot write into"):
