@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +26,7 @@ from scripts.prediction.network.openvino_network import TRACED
 from scripts.prediction.network.reducer import Reducer
 from scripts.prediction.predict_options import Options
 from scripts.storage.options import is_null
+from scripts.storage.reasons import reason_of
 from scripts.training.precision import check_finite
 from scripts.training.weights.trained_weights import TrainedWeights
 
@@ -161,7 +164,8 @@ class Model(BundleParts):
         A network without the attribute ``in_channels`` is converted at the first study.
 
         Raises:
-            ValueError: see :class:`scripts.prediction.network.openvino_network.OpenvinoNetwork`.
+            ValueError: see :class:`scripts.prediction.network.openvino_network.OpenvinoNetwork`;
+                also for a network, or an inferer, of volumes.
         """
         if self.engine.name == TORCH:
             return
@@ -177,7 +181,7 @@ class Model(BundleParts):
         for network in self.networks:
             channels = getattr(network.network, "in_channels", None)
             if isinstance(channels, int):
-                with torch.no_grad():
+                with torch.no_grad(), _of_slices():
                     inferer(torch.zeros(1, channels, *TRACED, device=self.device), network)
 
     def probabilities(self, image: MetaTensor) -> MetaTensor:
@@ -238,6 +242,20 @@ class Model(BundleParts):
         for part in torch.split(logits, SLICES_AT_ONCE, dim=-1):
             part.copy_(_plain(activation({"pred": part})["pred"]))
         return logits
+
+
+@contextmanager
+def _of_slices() -> Iterator[None]:
+    """Say of errors with a small image, which may seem to be of the user's, what they are of."""
+    try:
+        yield
+    except Exception as error:
+        if str(error).startswith(("engine: ", "precision: ")):
+            raise
+        raise ValueError(
+            "engine: OpenVINO computes slices, and the network or its inferer does not take a "
+            f"small one: {reason_of(error)}; use --engine torch"
+        ) from error
 
 
 def flipped_axes(image: MetaTensor, flips: tuple[str, ...]) -> list[list[int]]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 from monai.data import MetaTensor
+from monai.inferers import SlidingWindowInferer
 from torch import nn
 
 from scripts.__main__ import main
@@ -137,6 +138,25 @@ def test_command_with_either_engine_then_one_mask_and_made_anew_for_the_other(
     assert manifests[1]["engine"]["version"]
     assert "--engine openvino" in manifests[1]["provenance"]["command"]
     assert manifests[2] == manifests[1]  # kept
+
+
+@pytest.mark.usefixtures("_at_the_root")
+@pytest.mark.parametrize("asked", ["auto", "openvino"])
+def test_network_of_volumes_then_said_on_one_line_that_openvino_computes_slices(
+    lung_options, monkeypatch, asked
+):
+    model = Model(replace(lung_options, engine=asked))
+    network = nn.Conv3d(1, 1, 1).eval()
+    model.networks = (model.engine.prepare(network),)
+    monkeypatch.setattr(model, "_built", lambda _: SlidingWindowInferer((16, 16, 16)))
+    told = "OpenVINO computes slices, and the network or its inferer does not take a small one: "
+    if asked == "auto":
+        model.check_engine()
+        assert model.engine.line().startswith(f"engine: torch ({told}Inputs must have 5 dim")
+        assert "\n" not in model.engine.line()
+    else:
+        with pytest.raises(ValueError, match=f"^engine: {told}.*; use --engine torch$"):
+            model.check_engine()
 
 
 class Minded(nn.Conv2d):
