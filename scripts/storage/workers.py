@@ -70,34 +70,6 @@ def _context(function: Callable[[Task], Outcome]) -> BaseContext:
     return context
 
 
-def _submitted(
-    pool: ProcessPoolExecutor, function: Callable[..., Outcome], *arguments: Any
-) -> Future[Outcome]:
-    with _without_main(function):  # here the process is started
-        return pool.submit(function, *arguments)
-
-
-@contextmanager
-def _without_main(function: Callable[..., Any]) -> Iterator[None]:
-    """Let processes start without the program that is running, unless the function is its own.
-
-    Each would run that program's file once more: a script that calls a command without asking
-    whether ``__name__`` is ``"__main__"`` would call it again, and one that Python reads from
-    standard input has no file.
-    """
-    main = sys.modules["__main__"]
-    if function.__module__ == main.__name__:
-        yield
-        return
-    kept = {name: value for name, value in vars(main).items() if name in ("__spec__", "__file__")}
-    main.__spec__ = None
-    main.__dict__.pop("__file__", None)
-    try:
-        yield
-    finally:
-        main.__dict__.update(kept)
-
-
 def _until_one_dies(
     function: Callable[[Task], Outcome], waiting: deque[Task], jobs: int, context: BaseContext
 ) -> Generator[Outcome, None, list[Task]]:
@@ -110,7 +82,7 @@ def _until_one_dies(
     ):
         while waiting or running:
             while waiting and len(running) < workers:
-                future = _submitted(pool, function, waiting[0])
+                future = pool.submit(function, waiting[0])
                 running[future] = waiting.popleft()
             done = wait(running, return_when=FIRST_COMPLETED).done
             for future in done:
@@ -130,7 +102,7 @@ def _repeated(
 ) -> Outcome:
     """Return the outcome of a task in a process of its own."""
     with ProcessPoolExecutor(1, mp_context=context, initializer=_begin) as pool:
-        future = _submitted(pool, function, task)
+        future = pool.submit(function, task)
         (process,) = pool._processes.values()
         error = future.exception()
     if not isinstance(error, BrokenProcessPool):
@@ -177,7 +149,7 @@ class Companion:
         return self._running is not None
 
     def begin(self, function: Callable[..., Any], *arguments: Any) -> None:
-        """Let the process call a module-level function; the result before must be fetched."""
+        """Let the process call a function that it can import; the result before must be fetched."""
         self._call = (function, *arguments)
         try:
             self._submit()
@@ -208,7 +180,8 @@ class Companion:
         if self._pool is None:
             context = _context(self._call[0])
             self._pool = ProcessPoolExecutor(1, mp_context=context, initializer=_begin)
-        self._running = _submitted(self._pool, *self._call)
+        with _without_main():  # the process is started here
+            self._running = self._pool.submit(*self._call)
         # so that only the process can write results: if it dies in the middle of one, which takes
         # a while for a whole CT, this process would wait for the rest forever
         self._pool._result_queue._writer.close()  # type: ignore[attr-defined]
@@ -229,6 +202,24 @@ class Companion:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._pool = None
+
+
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Let a process start without the program that is running, of which it needs nothing.
+
+    It would run that program's file once more: a script that calls a command without asking whether
+    ``__name__`` is ``"__main__"`` would call it again, and one that Python reads from standard
+    input has no file.
+    """
+    main = sys.modules["__main__"]
+    kept = {name: value for name, value in vars(main).items() if name in ("__spec__", "__file__")}
+    main.__spec__ = None
+    main.__dict__.pop("__file__", None)
+    try:
+        yield
+    finally:
+        main.__dict__.update(kept)
 
 
 def _why_ended(code: int | None) -> str:
