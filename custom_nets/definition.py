@@ -100,10 +100,9 @@ def network_differences(
     if stored.get(TARGET) != asked.get(TARGET):
         return [unequal(f"{where}::{TARGET}", stored.get(TARGET), asked.get(TARGET))]
     differences: list[str] = []
-    usual = _defaults(str(asked.get(TARGET)))
+    stored, asked = with_defaults(stored), with_defaults(asked)
     for name in {**stored, **asked}:
-        values = ({**usual, **definition}.get(name) for definition in (stored, asked))
-        pair, title = tuple(values), f"{where}::{name}"
+        pair, title = (stored.get(name), asked.get(name)), f"{where}::{name}"
         numbers = all(isinstance(value, (int, float)) for value in pair)
         ignored = name in ignoring and (name not in LEARNT or numbers)
         if name in SOURCES or ignored or pair[0] == pair[1]:
@@ -113,6 +112,15 @@ def network_differences(
         else:
             differences.append(unequal(title, *pair))
     return differences
+
+
+def with_defaults(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a definition with the defaults of the arguments that it lacks, as an older one may.
+
+    >>> with_defaults({"_target_": "custom_nets.unet.TransferUNet"})["decoder_stride"]
+    1
+    """
+    return {**_defaults(str(definition.get(TARGET))), **definition}
 
 
 def _defaults(target: str) -> dict[str, Any]:

@@ -12,7 +12,9 @@ from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 from torch import nn
 
+from custom_nets.definition import with_defaults
 from custom_nets.state_dicts import UnreadableError, read_content, refuse_non_finite
+from scripts.bundle.model_file import DESCRIPTIVE, NETWORK
 from scripts.storage.files import plain
 from scripts.storage.locks import LOCK, acquire, release
 from scripts.storage.output_folder import claim_output
@@ -220,9 +222,10 @@ class TrainingCheckpoint:
         done = content["trainer"]["iteration"] // content["settings"][EPOCH_LENGTH]
         kept(trainer).changes = list(content.get("changes", []))
         now = self._all_settings(trainer)
+        saved = _as_of_today(content["settings"], now)
         differences = {
-            name: list_differences(content["settings"].get(name), now.get(name), name)
-            for name in dict.fromkeys([*content["settings"], *now])
+            name: list_differences(saved.get(name), now.get(name), name)
+            for name in dict.fromkeys([*saved, *now])
         }
         differences = {name: texts for name, texts in differences.items() if texts}
         accepted = self._accepted(file, differences)
@@ -264,6 +267,14 @@ class TrainingCheckpoint:
         if open_ or built:
             raise ValueError(_refusal(file, differences, open_, built))
         return [text for texts in differences.values() for text in texts]
+
+
+def _as_of_today(saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Complete the settings of a checkpoint by what runs of earlier versions did not record."""
+    found = {**{name: now[name] for name in DESCRIPTIVE if name in now}, **saved}
+    if isinstance(network := found.get(NETWORK), Mapping):
+        found[NETWORK] = plain(with_defaults(network))
+    return found
 
 
 def _refusal(

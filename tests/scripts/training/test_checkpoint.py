@@ -10,6 +10,7 @@ import torch
 from ignite.engine import Engine, Events
 from monai.losses import DiceLoss
 
+from custom_nets.definition import with_defaults
 from scripts.storage.locks import LOCK, InUseError
 from scripts.training import tensor_files
 from scripts.training.checkpoint import TrainingCheckpoint, list_differences
@@ -175,6 +176,21 @@ def test_resume_when_the_network_differs_then_it_names_the_tensor(tmp_path: Path
     plain_engine(tmp_path, network).run([0], max_epochs=1)
     with pytest.raises(ValueError, match=r"network tensors.weight\[0\]: 2 then, 3 now"):
         plain_engine(tmp_path, torch.nn.Linear(2, 3), resume=True).run([0], max_epochs=2)
+
+
+def test_resume_when_an_earlier_version_recorded_less_then_its_defaults_count(
+    tmp_path: Path,
+) -> None:
+    network = torch.nn.Linear(2, 2)
+    older = {"_target_": "custom_nets.unet.TransferUNet", "encoder": "vgg16"}
+    plain_engine(tmp_path, network, settings={"network_def": older}).run([0], max_epochs=1)
+    now = {"network_def": with_defaults(older), "data_files": {"volume_patch_size": [8, 8, 8]}}
+    other = {**now, "network_def": {**now["network_def"], "decoder_stride": 2}}
+    with pytest.raises(ValueError, match=r"network_def.decoder_stride: 1 then, 2 now"):
+        plain_engine(tmp_path, network, settings=other, resume=True).run([0], max_epochs=2)
+    resumed = plain_engine(tmp_path, network, settings=now, resume=True)
+    resumed.run([0], max_epochs=2)
+    assert resumed.state.epoch == 2
 
 
 def test_resume_when_an_epoch_has_other_iterations_then_it_is_refused(tmp_path: Path) -> None:
