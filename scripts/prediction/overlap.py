@@ -2,7 +2,8 @@
 
 Reading and writing have a process each, as both hold Python's lock for most of the time: threads
 would stop the network, and pydicom's warnings, which quote names, could not be suppressed in one
-thread alone. At most three studies are in memory, beside a large one none.
+thread alone. At most three studies are in memory; the one after a large one is read
+when that is written.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def predict_overlapped(tasks: Sequence[Task]) -> Iterator[Outcome]:
     """Yield the outcome of each study, as :func:`scripts.prediction.one_series.predict_study` does.
 
     The first study is read and the last one written in this process, which has nothing else to do.
-    So is one of more than :data:`MOST_BESIDE`, so as to take no more memory than by itself.
+    So is one of more than :data:`MOST_BESIDE`, for memory.
 
     Args:
         tasks: studies of one model.

@@ -60,7 +60,7 @@ def test_studies_overlapped_then_as_one_after_another_and_kept_when_repeated(tas
     assert set(again.values()) == {KEPT, FAILED}
 
 
-def test_large_studies_then_nothing_else_is_in_memory(tasks, monkeypatch):
+def test_large_studies_then_each_read_when_the_one_before_is_written(tasks, monkeypatch):
     monkeypatch.setattr(overlap, "MOST_BESIDE", 1000)
     monkeypatch.setattr(Companion, "begin", None)
     outcomes = predict_overlapped([tasks[0], *tasks[2:]])
