@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -164,10 +165,23 @@ def convert_network(network: nn.Module, *, channels: int) -> Any:
     example = _ramp(1, channels, *TRACED)
     results_of_torch(network, example)  # so that its own errors are not attributed to OpenVINO
     exact = torch.autocast("cpu", enabled=False)
-    with _openvino_errors(), torch.no_grad(), exact, warnings.catch_warnings():
+    quiet = warnings.catch_warnings()
+    with _openvino_errors(), torch.no_grad(), exact, quiet, _root_logger_kept():
         # that tracing is deprecated and records fixed sizes: results are compared afterwards
         warnings.simplefilter("ignore")
         return load_openvino().convert_model(network, example_input=example)
+
+
+@contextmanager
+def _root_logger_kept() -> Iterator[None]:
+    """Undo what OpenVINO does to the root logger: after a failed conversion, it hides warnings."""
+    root = logging.getLogger()
+    level, filters, handlers = root.level, list(root.filters), list(root.handlers)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.filters, root.handlers = filters, handlers
 
 
 def checked_conversion(network: nn.Module, model: Any, channels: int) -> Conversion:

@@ -1,5 +1,6 @@
 """A network converted to OpenVINO: equal to torch's, or refused."""
 
+import logging
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
@@ -126,8 +127,11 @@ class Random(nn.Conv2d):
 )
 def test_openvino_when_a_network_cannot_be_converted_then_refused(kind, reason):
     converted = Engine("openvino", CPU).prepare(kind(3, 1, 1).eval())
+    root = logging.getLogger()
+    before = root.level, root.filters[:], root.handlers[:]
     with pytest.raises(ValueError, match=f"engine: .*{reason}.*use --engine torch"):
         converted(torch.rand(1, 3, 8, 8))
+    assert (root.level, root.filters, root.handlers) == before  # warnings are shown as before
 
 
 def test_openvino_when_a_narrower_image_comes_out_different_then_refused():
