@@ -104,10 +104,9 @@ def evaluate_adaptation(
     with claimed(Path(output)):
         reports = {}
         for arm in arms:
-            folder = Path(output) if arm == arms[-1] else Path(output) / arm
             reports[arm] = EvaluationReport(
                 cases,
-                folder,
+                Path(output) if arm == arms[-1] else Path(output) / arm,
                 kind=Instances() if adapted.lesions else Classes(class_names_of(content)),
                 datalist=datalist,
                 section=f"volumes/{section}",
