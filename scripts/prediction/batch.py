@@ -18,13 +18,13 @@ from tqdm import tqdm
 
 from scripts.datasets.candidates import FILE as CANDIDATES
 from scripts.datasets.candidates import read_candidates, write_candidates
-from scripts.prediction.ct_sources import find_sources
-from scripts.prediction.inventory import DICOM_SERIES, Inventory, Remark
 from scripts.prediction.manifest import MADE_BY, is_ours, nameless_provenance
 from scripts.prediction.network.segments import check_codes
 from scripts.prediction.one_series import model_of, predict_study
 from scripts.prediction.overlap import predict_overlapped
 from scripts.prediction.predict_options import NODULE, Options
+from scripts.prediction.sources.ct_sources import find_sources
+from scripts.prediction.sources.inventory import DICOM_SERIES, Inventory, Remark
 from scripts.prediction.stopwatch import Stopwatch, seconds_since_start
 from scripts.prediction.study_task import (
     FAILED,
@@ -118,7 +118,7 @@ def predict_all(source: Path, output: Path, options: Options, *, jobs: int = 1) 
     ``jobs`` worker processes.
 
     Args:
-        source: see :func:`scripts.prediction.ct_sources.find_sources`.
+        source: see :func:`scripts.prediction.sources.ct_sources.find_sources`.
         output: a new or empty folder, or one of an earlier run.
         options: the user's options.
         jobs: number of studies of this process' share that are predicted in parallel.

@@ -10,9 +10,9 @@ import numpy as np
 from scipy import ndimage
 
 from scripts.bundle.training_scans import CONTROL, TrainingScans
-from scripts.prediction.inventory import Source
 from scripts.prediction.measures.axial_view import axial_view
 from scripts.prediction.result import Prediction, Segment
+from scripts.prediction.sources.inventory import Source
 from scripts.volumes.volume_files import VOLUME_SUFFIXES
 
 MANY_LESIONS = 30

@@ -14,10 +14,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.prediction.inventory import Source
 from scripts.prediction.predict_options import Options
 from scripts.prediction.products import PRODUCTS
 from scripts.prediction.result import SECOND_STAGE, Prediction
+from scripts.prediction.sources.inventory import Source
 from scripts.prediction.stopwatch import parts_of
 from scripts.storage.files import read_json, sha256_of, write_json
 

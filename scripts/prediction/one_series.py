@@ -24,8 +24,8 @@ from scripts.prediction.manifest import (
 from scripts.prediction.network.model import Model
 from scripts.prediction.pipeline import predict_volume
 from scripts.prediction.predict_options import Options
+from scripts.prediction.sources.study_reading import ReadStudy, read_study
 from scripts.prediction.stopwatch import Stopwatch
-from scripts.prediction.study_reading import ReadStudy, read_study
 from scripts.prediction.study_task import Outcome, Task, failed
 from scripts.prediction.study_writing import ComputedStudy, write_study
 from scripts.storage.workers import peak_memory_mb

@@ -22,8 +22,8 @@ from scripts.prediction.network.model import Model
 from scripts.prediction.network.segments import number_segments
 from scripts.prediction.result import Prediction, Segment
 from scripts.prediction.second_stage import reduced
+from scripts.prediction.sources.study_reading import read_voxels
 from scripts.prediction.stopwatch import Stopwatch
-from scripts.prediction.study_reading import read_voxels
 from scripts.volumes.dicom.series_volume import Series, read_series
 from scripts.volumes.geometry import Floats, lps_to_ras, reverse_axes
 from scripts.volumes.hounsfield import why_not_hounsfield, why_not_int16

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.prediction.inventory import Source
 from scripts.prediction.predict_options import Options
-from scripts.prediction.source_access import SourceAccess
+from scripts.prediction.sources.inventory import Source
+from scripts.prediction.sources.source_access import SourceAccess
 from scripts.storage.files import PART
 
 PREDICTED, KEPT, FAILED = "predicted", "already there", "failed"

@@ -21,7 +21,7 @@ from scripts.prediction.limits import LimitError, with_largest_lesions
 from scripts.prediction.manifest import MADE_BY, is_ours, write_manifest
 from scripts.prediction.products import PRODUCTS, write_product
 from scripts.prediction.result import Prediction
-from scripts.prediction.source_access import SourceAccess
+from scripts.prediction.sources.source_access import SourceAccess
 from scripts.prediction.stopwatch import Stopwatch
 from scripts.prediction.study_task import (
     OLD,

@@ -196,7 +196,7 @@ def stage_names(study: Study, method: Method) -> list[str]:
     if isinstance(strategy["stages"], list):
         return [str(stage["name"]) for stage in strategy["stages"]]
     from custom_nets.unet import TransferUNet  # slow import, needed by few studies
-    from scripts.training.strategies import superimposed
+    from scripts.training.fine_tuning.strategies import superimposed
 
     encoder = str(method.encoder)
     layers = TransferUNet(encoder, in_channels=3, out_channels=1, weights="none").layer_names

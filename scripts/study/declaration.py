@@ -21,7 +21,6 @@ from scripts.study.choices import (
     check_name,
     named,
 )
-from scripts.study.figures import check_figures
 from scripts.study.further_data import (
     DATA_KEYS,
     OtherDomain,
@@ -31,6 +30,7 @@ from scripts.study.further_data import (
     read_pretrainings,
 )
 from scripts.study.methods import Method, domains_of, read_methods
+from scripts.study.reporting.figures import check_figures
 
 ROWS = ("methods", "stages", "validated_stages")
 PAPER_KEYS = ("source", "note", "rows", "epochs")

@@ -18,8 +18,8 @@ from scripts.study.choices import (
     check_keys,
     check_name,
 )
-from scripts.study.figures import check_figures
 from scripts.study.methods import Method, domains_of
+from scripts.study.reporting.figures import check_figures
 
 DATA_KEYS = ("prepare", "phantoms")
 

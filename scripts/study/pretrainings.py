@@ -10,8 +10,8 @@ from scripts.preparation.splits import splits_of
 from scripts.study.cells import Cell
 from scripts.study.declaration import Study
 from scripts.study.further_data import Pretraining
+from scripts.study.reporting.tables import Table, number
 from scripts.study.sample_sources import Source
-from scripts.study.tables import Table, number
 from scripts.study.workshop import Task, Workshop
 
 RESTORING = "bundles/lung_nodule_ct_segmentation/configs/pretrain.json"

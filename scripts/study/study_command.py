@@ -10,7 +10,7 @@ from scripts.storage.locks import LOCK, locked
 from scripts.storage.output_folder import claim_output, writing_into
 from scripts.study.cells import make_cells
 from scripts.study.declaration import Study, read_study, with_methods, with_weights
-from scripts.study.report import write_report
+from scripts.study.reporting.report import write_report
 from scripts.study.runner import failure_of, run_cells, share_of, wait_for_all
 from scripts.study.sample_sources import choose_source
 from scripts.study.workshop import Workshop

@@ -26,7 +26,7 @@ from scripts.training.engine_events import (
     register,
 )
 from scripts.training.engine_parts import parts_of
-from scripts.training.stage_checks import unwrapped
+from scripts.training.fine_tuning.stage_checks import unwrapped
 from scripts.training.tensor_files import MODEL_FILE, mark_outdated, write_tensors
 
 logger = logging.getLogger(__name__)

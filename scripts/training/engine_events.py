@@ -17,7 +17,7 @@ from scripts.training.precision import check_finite
 
 
 class StageEvents(EventEnum):
-    """Events that :class:`~scripts.training.stages.StagedFineTuning` fires on the trainer.
+    """Events that the trainer fires for :class:`.fine_tuning.stages.StagedFineTuning`.
 
     - ``STAGE_STARTED``: the stage's parts are released, the optimiser state is empty.
     - ``STAGE_COMPLETED``: the stage's best weights are in the network.

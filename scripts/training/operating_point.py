@@ -16,7 +16,7 @@ from torch import nn
 
 from custom_nets.state_dicts import read_content
 from scripts.training.engine_events import StageEvents, is_main_process, register
-from scripts.training.stage_checks import unwrapped
+from scripts.training.fine_tuning.stage_checks import unwrapped
 from scripts.training.tensor_files import MODEL_FILE, REDUCER_FILE, write_tensors
 
 logger = logging.getLogger(__name__)

@@ -10,9 +10,9 @@ import nibabel
 import numpy as np
 import pydicom
 
-from scripts.prediction.ct_sources import find_sources
 from scripts.prediction.one_series import predict_study
 from scripts.prediction.predict_options import Options
+from scripts.prediction.sources.ct_sources import find_sources
 from scripts.prediction.study_task import Outcome, Task
 from tests.analytic.independent import centroid_of
 from tests.analytic.nifti_files import RAS

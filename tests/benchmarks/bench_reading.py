@@ -35,10 +35,10 @@ from bench_prediction import untrained
 
 from scripts.phantom.chest.luna16 import make_cohort
 from scripts.phantom.dicom_images import SliceGeometry, slice_files
-from scripts.prediction.ct_sources import find_sources
-from scripts.prediction.inventory import DICOM_SERIES
 from scripts.prediction.predict_options import Options
-from scripts.prediction.study_reading import read_study
+from scripts.prediction.sources.ct_sources import find_sources
+from scripts.prediction.sources.inventory import DICOM_SERIES
+from scripts.prediction.sources.study_reading import read_study
 from scripts.prediction.study_task import Task
 from scripts.storage.archive import ArchiveReader, Location
 from scripts.volumes.dicom.pixels import stored_values

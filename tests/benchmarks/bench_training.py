@@ -45,9 +45,9 @@ from monai.losses import DiceCELoss
 from torch.utils.flop_counter import FlopCounterMode
 
 from custom_nets.unet import TransferUNet
+from scripts.training.fine_tuning.strategies import parameter_groups
 from scripts.training.inferers import AutocastInferer, CachedPrefixInferer
 from scripts.training.precision import native_dtype
-from scripts.training.strategies import parameter_groups
 
 QUICK = "configs/runtime/native_precision.json"
 STAGES = "configs/strategies/bsft.json"

@@ -33,8 +33,8 @@ from scripts.prediction.pipeline import predict_volume
 from scripts.prediction.predict_options import Options
 from scripts.prediction.stopwatch import Stopwatch
 from scripts.training.deep_supervision import SideOutputLoss
+from scripts.training.fine_tuning.strategies import parameter_groups
 from scripts.training.inferers import AutocastInferer
-from scripts.training.strategies import parameter_groups
 
 Step = Callable[[], None]
 

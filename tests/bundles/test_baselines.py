@@ -5,8 +5,8 @@ import math
 
 import pytest
 
-from scripts.training.stage_checks import check_stages
-from scripts.training.strategies import read_strategy
+from scripts.training.fine_tuning.stage_checks import check_stages
+from scripts.training.fine_tuning.strategies import read_strategy
 from tests.bundles.bundle_commands import CONFIGS, SMALL, run_here
 from tests.bundles.config_files import LUNG, parser_of, plain_networks
 

@@ -94,7 +94,9 @@ def test_a_strategy_then_names_parts_that_the_network_has(path: Path) -> None:
     network = TransferFCN("vgg16", width=8)
     parser = ConfigParser()
     parser.read_config(str(path))
-    parser.update({"imports": ["$import scripts.training.strategies"], "network_def": network})
+    parser.update(
+        {"imports": ["$import scripts.training.fine_tuning.strategies"], "network_def": network}
+    )
     parser.update({"network": network, "stage_epochs": 1, "learning_rate": 1e-4})
     for stage in parser.get_parsed_content("strategy")["stages"]:
         network.set_trainable(stage["trainable"])

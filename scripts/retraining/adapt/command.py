@@ -10,8 +10,6 @@ from typing import Any
 
 from scripts.bundle.record import provenance
 from scripts.prediction.batch import SUMMARY, clear_unfinished, refuse_foreign
-from scripts.prediction.ct_sources import find_sources
-from scripts.prediction.inventory import Source
 from scripts.prediction.network.segments import check_codes
 from scripts.prediction.one_series import compute
 from scripts.prediction.pipeline import predict_volume
@@ -25,8 +23,10 @@ from scripts.prediction.predict_options import (
     check_threshold,
 )
 from scripts.prediction.result import Prediction
-from scripts.prediction.source_access import SourceAccess, digest_of, open_source
-from scripts.prediction.study_reading import read_opened
+from scripts.prediction.sources.ct_sources import find_sources
+from scripts.prediction.sources.inventory import Source
+from scripts.prediction.sources.source_access import SourceAccess, digest_of, open_source
+from scripts.prediction.sources.study_reading import read_opened
 from scripts.prediction.study_task import Task, cause_of
 from scripts.prediction.study_writing import write_folder
 from scripts.retraining.adapt.adapted_model import ARMS, BOTH, AdaptedModel
@@ -37,7 +37,7 @@ from scripts.storage.files import write_csv, write_json
 from scripts.storage.locks import claimed
 from scripts.storage.options import check_whole, read_words
 from scripts.storage.output_folder import writing_into
-from scripts.training.strategies import Stage
+from scripts.training.fine_tuning.strategies import Stage
 
 MADE_BY = "python -m scripts adapt"
 STEPS, FIGURES = "adaptation.csv", "figures.csv"

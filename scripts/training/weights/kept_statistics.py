@@ -8,7 +8,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from scripts.training.engine_events import keep_state
-from scripts.training.stage_checks import unwrapped
+from scripts.training.fine_tuning.stage_checks import unwrapped
 
 
 class KeptStatistics:

@@ -8,9 +8,9 @@ from ignite.engine import Engine
 from torch import nn
 
 from scripts.training.engine_events import StageEvents, is_main_process, kept, register
-from scripts.training.stage_checks import unwrapped
-from scripts.training.stage_record import copy_of
-from scripts.training.stages import StagedFineTuning
+from scripts.training.fine_tuning.stage_checks import unwrapped
+from scripts.training.fine_tuning.stage_record import copy_of
+from scripts.training.fine_tuning.stages import StagedFineTuning
 from scripts.training.tensor_files import STAGE_FOLDER, write_tensors
 
 

@@ -29,7 +29,7 @@ OVERLAY = {
     "optimizer": {
         "_target_": "torch.optim.SGD",
         "params": {
-            "_target_": "scripts.training.strategies.parameter_groups",
+            "_target_": "scripts.training.fine_tuning.strategies.parameter_groups",
             "network": "@network",
             "learning_rate": "@learning_rate",
         },

@@ -110,7 +110,7 @@ def test_every_argument_with_the_type_of_a_path_then_judged_by_its_value():
         ("torch.os.path.join", True),
         ("torch.os.system", False),
         ("monai.transforms.TorchVisiond", False),
-        ("scripts.training.stages", False),
+        ("scripts.training.fine_tuning.stages", False),
     ],
 )
 def test_name_then_listed_or_not(name, is_known):

@@ -54,7 +54,7 @@ def saver(**given):
                    "step_transform": "$lambda x: x.state.metrics['val_f1']"}, ["val_f1"]),
         ("validate", {"_target_": "EarlyStopHandler", "score_function":
                       "$monai.handlers.stopping_fn_from_metric('val_dicee')"}, ["val_dicee"]),
-        ("train", {"_target_": "scripts.training.stage_report.StageReport",
+        ("train", {"_target_": "scripts.training.fine_tuning.stage_report.StageReport",
                    "metrics": ["val_iou", "val_hd"], "drawn": ["val_loss"]},
          ["val_hd", "val_loss"]),
     ],

@@ -14,7 +14,7 @@ CONFIG = {
     "back": "$@circle + 'x'",
     "root": {"_target_": "scripts.packaging.location.bundle_root"},
     "optional": {"_target_": "scripts.bundle.values.read_optional", "path": "@b::c"},
-    "source": {"_target_": "scripts.prediction.studies.root_of", "source": "@a"},
+    "source": {"_target_": "scripts.prediction.sources.studies.root_of", "source": "@a"},
 }
 
 

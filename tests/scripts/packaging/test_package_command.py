@@ -70,7 +70,7 @@ def test_metadata_then_the_versions_that_are_installed(bundle):
 
 def test_python_then_only_what_the_configs_need(bundle):
     found = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*.py")}
-    assert "scripts/training/stages.py" in found
+    assert "scripts/training/fine_tuning/stages.py" in found
     assert not [name for name in found if re.search("phantom|luna16|ircadb|demo|__main__", name)]
     for name in found:
         assert (bundle / name).read_bytes() == (ROOT / name).read_bytes()

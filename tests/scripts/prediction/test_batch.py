@@ -14,8 +14,8 @@ import pytest
 
 from scripts.prediction import batch
 from scripts.prediction.batch import Batch, Share, lines_of, refuse_foreign
-from scripts.prediction.inventory import VOLUME_FILE, Inventory, Remark, Source
 from scripts.prediction.measures import statistics
+from scripts.prediction.sources.inventory import VOLUME_FILE, Inventory, Remark, Source
 from scripts.prediction.study_task import FAILED, KEPT, PREDICTED, Outcome
 from scripts.storage.locks import LOCK
 from tests.scripts.prediction.measures.test_suspicion import write

@@ -5,8 +5,8 @@ import pytest
 
 from scripts.bundle.training_scans import TrainingScans, hashed_case
 from scripts.prediction.doubts import doubts, implausible, names_of
-from scripts.prediction.inventory import VOLUME_FILE, Source
 from scripts.prediction.result import Prediction, Segment
+from scripts.prediction.sources.inventory import VOLUME_FILE, Source
 from scripts.storage.archive import File
 
 

@@ -15,10 +15,10 @@ import pytest
 import SimpleITK as sitk
 from pydicom.uid import JPEGLSLossless, RLELossless
 
-from scripts.prediction.ct_sources import find_sources
 from scripts.prediction.dicom.source_series import NO_FRAME
 from scripts.prediction.one_series import predict_study
 from scripts.prediction.products import USUAL
+from scripts.prediction.sources.ct_sources import find_sources
 from scripts.prediction.study_task import FAILED, KEPT, PREDICTED, Task
 from scripts.volumes.dicom import pixels
 from tests.scripts.datasets.ircadb.zips import write_files, zip_bytes
@@ -122,8 +122,8 @@ def test_series_of_a_zip_too_large_to_hold_then_the_same_mask(
     write_files(tmp_path, {"x.zip": zip_bytes(content)})
     masks = []
     for most in (1 << 20, 0):
-        monkeypatch.setattr("scripts.prediction.ct_sources.MOST_HELD", most)
-        monkeypatch.setattr("scripts.prediction.source_access.MOST_HELD", most)
+        monkeypatch.setattr("scripts.prediction.sources.ct_sources.MOST_HELD", most)
+        monkeypatch.setattr("scripts.prediction.sources.source_access.MOST_HELD", most)
         (source,) = find_sources(tmp_path / "x.zip").sources
         assert len(source.contents) == (24 if most else 0)
         task = Task(source, tmp_path / "out" / str(most), liver_options)

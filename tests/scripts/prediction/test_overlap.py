@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from scripts.prediction import overlap
-from scripts.prediction.ct_sources import find_sources
 from scripts.prediction.one_series import predict_study
 from scripts.prediction.overlap import predict_overlapped
-from scripts.prediction.study_reading import read_study
+from scripts.prediction.sources.ct_sources import find_sources
+from scripts.prediction.sources.study_reading import read_study
 from scripts.prediction.study_task import FAILED, KEPT, PREDICTED, Task
 from scripts.storage.output_folder import OutputError
 from scripts.storage.workers import Companion

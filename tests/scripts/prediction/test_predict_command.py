@@ -205,7 +205,7 @@ def test_temporary_folder_full_then_that_study_fails_and_says_why(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("scripts.prediction.source_access.Path.write_bytes", full)
+        patch.setattr("scripts.prediction.sources.source_access.Path.write_bytes", full)
         patch.setattr("scripts.storage.locks.claim_output", lambda output, _: output.mkdir())
         patch.setattr("scripts.prediction.batch.write_json", lambda path, content: None)
         assert say(lung_options, zipped, tmp_path / "out", "--products", "mask") == 1

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.prediction.inventory import VOLUME_FILE, Source
 from scripts.prediction.predict_options import Options
-from scripts.prediction.source_access import SourceAccess
+from scripts.prediction.sources.inventory import VOLUME_FILE, Source
+from scripts.prediction.sources.source_access import SourceAccess
 from scripts.prediction.study_task import FAILED, Task, cause_of, failed, lost_study
 
 UNREAD = "its files cannot be read, or the temporary folder is full"

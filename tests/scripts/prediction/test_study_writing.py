@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from scripts.prediction.ct_sources import find_sources
 from scripts.prediction.one_series import compute_study, settings_of
-from scripts.prediction.study_reading import read_study
+from scripts.prediction.sources.ct_sources import find_sources
+from scripts.prediction.sources.study_reading import read_study
 from scripts.prediction.study_task import FAILED, PREDICTED, Task
 from scripts.prediction.study_writing import write_folder, write_study
 from scripts.storage.output_folder import OutputError

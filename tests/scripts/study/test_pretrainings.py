@@ -3,7 +3,7 @@
 from scripts.study.cells import make_cells
 from scripts.study.declaration import read_study
 from scripts.study.pretrainings import describe_pretrainings, pretraining_table, pretrainings_of
-from scripts.study.report import write_report
+from scripts.study.reporting.report import write_report
 from scripts.study.runner import run_cells
 from scripts.study.sample_sources import Source
 from scripts.study.workshop import Workshop

@@ -13,10 +13,10 @@ import pytest
 import torch
 from ignite.engine import Engine, Events
 
-from scripts.training import stage_report
 from scripts.training.checkpoint import TrainingCheckpoint
 from scripts.training.determinism import EpochSeed
-from scripts.training.stage_report import StageReport
+from scripts.training.fine_tuning import stage_report
+from scripts.training.fine_tuning.stage_report import StageReport
 from tests.scripts.training.tiny_training import TinyTraining
 
 THREE_STAGES = {

@@ -24,8 +24,8 @@ from monai.transforms import (
 from torch import nn
 
 from custom_nets.freezing import Freezable, FreezableBatchNorm2d
-from scripts.training.stages import StagedFineTuning
-from scripts.training.strategies import parameter_groups, total_epochs
+from scripts.training.fine_tuning.stages import StagedFineTuning
+from scripts.training.fine_tuning.strategies import parameter_groups, total_epochs
 
 TWO_STAGES = {
     "name": "two",

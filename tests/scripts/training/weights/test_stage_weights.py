@@ -1,7 +1,7 @@
 import torch
 
 from scripts.training.weights.stage_weights import StageWeights
-from tests.scripts.training.test_stage_ends import scripted
+from tests.scripts.training.fine_tuning.test_stage_ends import scripted
 from tests.scripts.training.tiny_training import equal
 
 

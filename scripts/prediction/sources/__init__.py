@@ -1,0 +1,1 @@
+"""What predict reads: files of a folder, zip or DICOM series, grouped into studies."""

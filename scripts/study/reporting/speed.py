@@ -1,0 +1,109 @@
+"""How long the networks of a study take for one whole CT, with each engine of ``predict``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from scripts.storage.files import read_json
+from scripts.study.cells import Cell
+from scripts.study.declaration import Study
+from scripts.study.reporting.drawings import save, tidy
+from scripts.study.reporting.statistics import estimate
+from scripts.study.reporting.tables import NOTHING, Rows, Table, number
+from scripts.study.workshop import Workshop
+
+MANIFESTS = "*/manifest.json"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One prediction of the timed CT.
+
+    Args:
+        row: the method.
+        engine: that was asked for.
+        computed: engine and precision that computed the network, as the manifest states them.
+        seconds: of the study: start, reading, network and writing.
+        network_seconds: of these, in the network.
+        peak_mb: largest memory of the process.
+    """
+
+    row: str
+    engine: str
+    computed: str
+    seconds: float
+    network_seconds: float
+    peak_mb: float
+
+
+def timings(cells: Sequence[Cell], workshop: Workshop) -> list[Timing]:
+    """Read the finished predictions of the timed CT."""
+    found = []
+    for cell in cells:
+        for engine, task in cell.timings.items():
+            if workshop.record(task) is not None:
+                found.append(_read(cell.method.name, engine, task.out(workshop.work)))
+    return found
+
+
+def _read(row: str, engine: str, out: Path) -> Timing:
+    manifest = read_json(next(iter(sorted(out.glob(MANIFESTS)))))
+    computed: Mapping[str, object] = manifest["engine"]
+    parts = manifest["parts"]
+    return Timing(
+        row,
+        engine,
+        " ".join(str(computed[key]) for key in ("name", "precision") if computed.get(key)),
+        sum(parts.values()),
+        parts["network"],
+        manifest["peak_memory_mb"],
+    )
+
+
+def speed_table(study: Study, rows: Rows, timed: Sequence[Timing]) -> Table | None:
+    """Put the first figure of each row beside its seconds for a CT; None if none was timed."""
+    if not timed:
+        return None
+    heading = next(iter(study.figures))
+    body = []
+    for one in timed:
+        value = estimate(rows.get(one.row, ()), heading)
+        body.append(
+            [
+                *(one.row, one.engine, one.computed),
+                number(value.value) if value.seeds else NOTHING,
+                *(number(seconds, 1) for seconds in (one.seconds, one.network_seconds)),
+                number(one.peak_mb, 0),
+            ]
+        )
+    headings = ["method", "engine", "computed by", heading, "seconds for the CT"]
+    headings += ["of these in the network", "peak MB"]
+    note = (
+        "One prediction each of one CT, the network of the first seed and fold, one after the "
+        "other; other processes on the machine make them slower. The figure is that of the row, "
+        "computed by the evaluation, not by the engine."
+    )
+    return Table("Speed for a whole CT", headings, body, (note,))
+
+
+def draw_speed(study: Study, rows: Rows, timed: Sequence[Timing], path: Path) -> None:
+    """Draw the first figure of each row over the seconds for a CT, a colour for each engine."""
+    heading = next(iter(study.figures))
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    for engine in dict.fromkeys(one.engine for one in timed):
+        own = [one for one in timed if one.engine == engine]
+        values = [estimate(rows.get(one.row, ()), heading).value for one in own]
+        seconds = [one.seconds for one in own]
+        (line,) = axes.plot(seconds, values, "o", label=engine)
+        for one, x, y in zip(own, seconds, values, strict=True):
+            axes.text(x, y, f"  {one.row}", color=line.get_color(), fontsize=7, va="bottom")
+    axes.set(xscale="log", xlabel="seconds for the CT", ylabel=heading)
+    axes.margins(x=0.15)
+    tidy(axes)
+    axes.legend(frameon=False, fontsize=8)
+    save(figure, path)

@@ -1,0 +1,262 @@
+"""The tables of a study's report: headings, cells and notes."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from scripts.datasets.ratings import TEXTURE_GROUPS
+from scripts.evaluation.figures.nodules import SIZE_GROUPS
+from scripts.study.choices import data_file
+from scripts.study.declaration import Study
+from scripts.study.methods import Method
+from scripts.study.procedures import read_procedure
+from scripts.study.reporting.results import Result
+from scripts.study.reporting.statistics import Comparison, Estimate, compare, estimate
+
+NOTHING = "-"
+REGION = "nodule_region"  # id of configs that give a network only a box around the nodule
+HOLE = "missing"
+Rows = Mapping[str, Sequence[Result]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Args:
+        title: above it.
+        headings: of the columns.
+        rows: cells, as shown.
+        notes: below it.
+    """
+
+    title: str
+    headings: list[str]
+    rows: list[list[str]]
+    notes: tuple[str, ...] = ()
+
+
+def by_row(results: Sequence[Result]) -> dict[str, list[Result]]:
+    """Group results by row, in their order."""
+    rows: dict[str, list[Result]] = {}
+    for result in results:
+        rows.setdefault(result.row, []).append(result)
+    return rows
+
+
+def row_names(study: Study, rows: Rows, planned: Sequence[str]) -> list[str]:
+    """List the names of rows: planned ones, those with results, and those of the paper only."""
+    return list(dict.fromkeys([*planned, *rows, *study.paper.get("rows", {})]))
+
+
+ON_PHANTOMS = (
+    "Our figures are of phantoms, the paper's of patients: their difference does not allow any "
+    "conclusion about the methods."
+)
+
+
+def main_table(
+    study: Study, rows: Rows, names: Sequence[str], *, on_phantoms: bool = False
+) -> Table:
+    """Compare the paper's figures with ours: both and their difference."""
+    headings = ["method"]
+    for heading, name in study.figures.items():
+        headings += [f"{titled(heading, name)}: paper", "ours", "95 % interval", "ours - paper"]
+    body = []
+    for name in names:
+        cells = [name]
+        for heading in study.figures:
+            printed = study.paper.get("rows", {}).get(name, {}).get(heading)
+            cells += _figure_cells(estimate(rows.get(name, ()), heading), printed)
+        body.append([*cells, seeds_words(rows.get(name, ()))])
+    notes = [f"Paper: {study.paper['source']}."] if study.paper.get("source") else []
+    note = str(study.paper.get("note", ""))
+    notes += [f"{note[0].upper()}{note[1:]}."] if note else []
+    if on_phantoms and study.paper.get("rows"):
+        notes.append(ON_PHANTOMS)
+    meanings = "; ".join(f"{heading} is {name}" for heading, name in study.figures.items())
+    where = (
+        "columns of stages.csv, which each training writes for its validation slices"
+        if study.rows == "validated_stages"
+        else "as defined in summary.json of each evaluation"
+    )
+    notes.append(
+        f"Ours: {meanings}, {where}. Interval: bootstrap over seeds and patients, 2000 resamples."
+    )
+    return Table("Paper and ours", [*headings, "seeds, patients, cases"], body, tuple(notes))
+
+
+def domain_table(study: Study, rows: Rows) -> Table | None:
+    """List the figures of the other domain; None for a study of one domain."""
+    other = study.other_domain
+    if other is None or not rows:
+        return None
+    headings = ["method"]
+    for heading, name in other.figures.items():
+        headings += [titled(heading, name), "95 % interval"]
+    body = []
+    for name, results in rows.items():
+        cells = [name]
+        for heading in other.figures:
+            _, value, interval, _ = _figure_cells(estimate(results, heading), None)
+            cells += [value, interval]
+        body.append([*cells, seeds_words(results)])
+    note = f"The same networks on the test patients of {other.bundle.data_set}."
+    title = f"The other domain: {other.name}"
+    return Table(title, [*headings, "seeds, patients, cases"], body, (note,))
+
+
+def titled(heading: str, name: str) -> str:
+    """Return the heading of a figure with the average that it is, as its name says.
+
+    Example:
+        >>> titled("Dice", "dice_per_nodule_mean"), titled("sensitivity", "sensitivity_pooled")
+        ('Dice per nodule', 'sensitivity, pooled')
+    """
+    plain = name.removesuffix("_mean")
+    for unit in ("per_nodule", "per_slice", "per_volume", "per_scan"):
+        words = unit.replace("_", " ")
+        if plain.endswith(unit) and words not in heading:
+            return f"{heading} {words}"
+    return (
+        f"{heading}, pooled" if plain.endswith("_pooled") and "pooled" not in heading else heading
+    )
+
+
+def _figure_cells(ours: Estimate, printed: float | None) -> list[str]:
+    if ours.seeds == 0:
+        return [number(printed), HOLE, NOTHING, NOTHING]
+    ends = ours.interval_95
+    interval = NOTHING if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
+    difference = NOTHING if printed is None else f"{ours.value - printed:+.3f}"
+    return [number(printed), number(ours.value), interval, difference]
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Format a number; a dash for a missing one."""
+    return NOTHING if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def seeds_words(results: Sequence[Result]) -> str:
+    """Count the seeds, patients and cases of a row's first figure."""
+    values = [case for result in results for case in next(iter(result.values.values()))]
+    patients, cases = ({c.patient for c in values}, {c.case for c in values})
+    return f"{len(results)}, {len(patients)}, {len(cases)}" if results else NOTHING
+
+
+def test_table(study: Study, rows: Rows) -> Table | None:
+    """Compare every row with the reference on the same cases; None without cases."""
+    if study.rows == "validated_stages":
+        return None
+    heading, name = next(iter(study.figures.items()))
+    reference = reference_of(study, rows)
+    comparisons: list[Comparison] = compare(rows, reference, heading)
+    body = [
+        [one.row, str(one.pairs), _signed(one.difference), number(one.p, 4), number(one.p_holm, 4)]
+        for one in comparisons
+    ]
+    tests = sum(one.p is not None for one in comparisons)
+    headings = [
+        "against " + reference,
+        "shared cases",
+        f"mean difference of {titled(heading, name)}",
+    ]
+    notes = (
+        "Wilcoxon signed-rank test, two-sided, on the cases of both methods (means over "
+        f"seeds); p corrected by Holm for the {tests} tests "
+        "of this table. Fewer than six shared cases are not tested. Cases of one patient are not "
+        "independent, so that p tends to be too small.",
+    )
+    return Table("Paired tests", [*headings, "p", "p after Holm"], body, notes)
+
+
+def reference_of(study: Study, rows: Rows) -> str:
+    """Return the row to test against: the declared one, or else the first."""
+    return study.reference if study.reference in rows or not rows else next(iter(rows))
+
+
+def _signed(value: float) -> str:
+    return NOTHING if math.isnan(value) else f"{value:+.3f}"
+
+
+def group_tables(study: Study, rows: Rows) -> list[Table | None]:
+    """Split the first figure by the size of the lesions, and by their texture where it is rated."""
+    return [
+        _group_table(study, rows, "size", SIZE_GROUPS),
+        _group_table(study, rows, "texture", TEXTURE_GROUPS),
+    ]
+
+
+def _group_table(study: Study, rows: Rows, kind: str, groups: Sequence[str]) -> Table | None:
+    """Split the first figure by a kind of groups; None if no case has one."""
+    heading, figure = next(iter(study.figures.items()))
+    body = []
+    for name, results in rows.items():
+        cases = [c for result in results for c in result.values[heading]]
+        if not any(getattr(case, kind) for case in cases):
+            continue
+        cells = [name]
+        for group in groups:
+            own = [case.over for case in cases if getattr(case, kind) == group]
+            cells += [number(sum(own) / len(own) if own else None), str(len(own))]
+        body.append(cells)
+    headings = ["method"]
+    for group in groups:
+        headings += [group.replace("_", " "), "n"]
+    if not body:
+        return None
+    lesion = lesion_word(study, [result for results in rows.values() for result in results])
+    note = f"n counts a {lesion} once per seed that tested it."
+    return Table(f"{titled(heading, figure)} by {kind} of the {lesion}", headings, body, (note,))
+
+
+def cost_table(rows: Rows) -> Table:
+    """List the cost of each row: parameters, seconds, memory."""
+    body = []
+    for name, results in rows.items():
+        trained = [result for result in results if result.stages]
+        if not trained:
+            body.append([name, *["not trained"] * 2, *[NOTHING] * 3])
+            continue
+        last = trained[-1].stages[-1]
+        peaks = [result.peak_mb for result in trained if result.peak_mb is not None]
+        body.append(
+            [
+                name,
+                f"{int(last['total_parameters']) / 1e6:.2f} M",
+                " / ".join(_millions(stage) for stage in trained[-1].stages[:6]),
+                str(len(trained[-1].history)),
+                f"{sum(result.seconds for result in trained) / len(trained):.0f}",
+                f"{max(peaks):.0f}" if peaks else NOTHING,
+            ]
+        )
+    headings = ["method", "parameters", "trainable, by stage", "epochs"]
+    note = (
+        "Seconds: wall-clock time of training and validation of all epochs, mean over seeds, "
+        "without pretraining. Memory: peak of the training process."
+    )
+    return Table("Cost", [*headings, "seconds", "peak memory, MB"], body, (note,))
+
+
+def _millions(stage: Mapping[str, Any]) -> str:
+    return f"{int(stage['trainable_parameters']) / 1e6:.2f}"
+
+
+def lesion_word(study: Study, results: Iterable[Result]) -> str:
+    """Return the word for a lesion: its class in the evaluated data, or else in the data set."""
+    evaluated = [result.lesion for result in results if result.lesion]
+    return evaluated[0] if evaluated else str(study.bundle.data.classes()[1])
+
+
+def given_position(method: Method, lesion: str) -> str | None:
+    """Describe what a method is given of the position of each lesion; None if nothing."""
+    name = method.network if method.is_procedure else method.evaluated_by
+    if name is not None and (given := read_procedure(name).given) is not None:
+        return given.format(lesion=lesion)
+    if method.data is not None and REGION in json.loads(data_file(method.data).read_text()):
+        return f"a box around each {lesion}"
+    return None

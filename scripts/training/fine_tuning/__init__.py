@@ -1,0 +1,1 @@
+"""Fine-tuning in stages: which blocks train when, at which rates, and what that gave."""

@@ -1,0 +1,73 @@
+"""Staged fine-tuning of a network inside DistributedDataParallel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import ignite.distributed as idist
+import pytest
+import torch
+from ignite.engine import Events
+from torch.nn.parallel import DistributedDataParallel
+
+from scripts.training.engine_events import StageEvents
+from scripts.training.fine_tuning.stage_record import copy_of
+from scripts.training.fine_tuning.stages import StagedFineTuning
+from tests.scripts.training.tiny_training import (
+    TWO_STAGES,
+    TinyTraining,
+    moved,
+)
+
+
+@pytest.fixture
+def process_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A distributed run of one process."""
+    for name, value in (("RANK", "0"), ("LOCAL_RANK", "0"), ("WORLD_SIZE", "1")):
+        monkeypatch.setenv(name, value)
+    where = f"file://{tmp_path / 'rendezvous'}"
+    idist.initialize("gloo", init_method=where, rank=0, world_size=1)
+    yield
+    idist.finalize()
+
+
+def distributed(folder: Path, *, unused: bool) -> TinyTraining:
+    training = TinyTraining(folder)
+    wrapped = DistributedDataParallel(training.network, find_unused_parameters=unused)
+    training.evaluator.network = wrapped
+    training.stages = StagedFineTuning(
+        wrapped,
+        training.optimizer,
+        training.evaluator,
+        TWO_STAGES,
+        epochs=2,
+        learning_rate=0.02,
+        output_dir=folder,
+    )
+    training.network = wrapped  # type: ignore[assignment]
+    return training
+
+
+@pytest.mark.usefixtures("process_group")
+def test_network_when_wrapped_for_distributed_training_then_its_stages_run(tmp_path: Path) -> None:
+    training = distributed(tmp_path, unused=True)
+    starts: list[dict[str, torch.Tensor]] = []
+    ends: list[dict[str, torch.Tensor]] = []
+    trainer = training.trainer()
+    inner = training.network.module
+    trainer.add_event_handler(StageEvents.STAGE_STARTED, lambda: starts.append(copy_of(inner)))
+    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: ends.append(copy_of(inner)))
+    trainer.run()
+    assert moved(starts[0], ends[5]) == {"block1": False, "block2": True, "decoder": True}
+    assert moved(starts[1], ends[-1]) == {"block1": True, "block2": True, "decoder": True}
+    saved = torch.load(tmp_path / "model.pt", weights_only=True)["model"]
+    assert saved.keys() == inner.state_dict().keys()
+
+
+@pytest.mark.usefixtures("process_group")
+def test_network_when_wrapped_without_unused_parameters_then_it_is_refused(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ValueError, match="wrap it with find_unused_parameters=True"):
+        distributed(tmp_path, unused=False).trainer().run()
