@@ -235,7 +235,7 @@ LUNG = Demo(
     results={
         "outlines on slices": "evaluation/overlays.png",
         "curves of the five stages": "training/curves.png",
-        "table of the stages": "training/fine_tuning/stages.csv",
+        "table of the stages": "training/stages.csv",
         "numbers per nodule, slice, volume": "evaluation/per_nodule.csv",
         "mask of the unseen CT": "prediction",
         "one config to repeat the training": "training/training_config.json",
