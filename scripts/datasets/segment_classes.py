@@ -8,18 +8,14 @@ An unknown name is refused, because an invented code would look like a standard 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-# Okabe and Ito's colours, which colour-blind readers can distinguish.
-COLOURS = ("#E69F00", "#56B4E9", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#0072B2")
-LESION_COLOUR = COLOURS[1]  # one colour for all lesions; their numbers distinguish them
-# Without the colour of lesions and the last one, which is too dark on a CT's greys.
-ORGAN_COLOURS = tuple(colour for colour in COLOURS[:-1] if colour != LESION_COLOUR)
+from scripts.datasets.segment_colours import COLOURS, deal_colours
 
 # Common names and TotalSegmentator's -> pydicom's keyword of the SNOMED CT concept, if different.
 # Left and right are read separately.
@@ -98,16 +94,6 @@ class SegmentClass:
     region: Code | None = None
     colour: str = COLOURS[0]
 
-    @property
-    def rgb(self) -> tuple[int, int, int]:
-        """The colour as three numbers from 0 to 255.
-
-        >>> meaning_of("liver").rgb
-        (230, 159, 0)
-        """
-        red, green, blue = bytes.fromhex(self.colour.removeprefix("#"))
-        return red, green, blue
-
 
 def meaning_of(name: str) -> SegmentClass:
     """Return the codes of a class by its name, in anatomical or TotalSegmentator's spelling.
@@ -160,7 +146,7 @@ def classes_of(
         given: entries of a config for some of the classes: another name to look up, or ``category``
             and ``type`` (optionally ``region`` and ``side``) as [value, scheme, meaning], and
             ``colour`` as ``#RRGGBB``.
-        lesions: classes whose objects are counted one by one; they share a colour.
+        lesions: classes whose objects are counted one by one; their first objects share a colour.
 
     Returns:
         Name -> codes and colour; None for a class that is not in ``given`` and whose name has no
@@ -177,18 +163,6 @@ def classes_of(
         )
     colours = deal_colours(names, lesions)
     return {name: _chosen(name, given.get(name), colours[name]) for name in names}
-
-
-def deal_colours(names: Sequence[str], lesions: Collection[str] = ()) -> dict[str, str]:
-    """Give classes their colours: all lesions one, organs each their own.
-
-    Example:
-        >>> deal_colours(["nodule", "bone"], ["nodule"])
-        {'nodule': '#56B4E9', 'bone': '#E69F00'}
-    """
-    organs = [name for name in names if name not in lesions]
-    colours = {name: ORGAN_COLOURS[i % len(ORGAN_COLOURS)] for i, name in enumerate(organs)}
-    return {name: colours.get(name, LESION_COLOUR) for name in names}
 
 
 def _chosen(name: str, entry: str | Mapping[str, Any] | None, colour: str) -> SegmentClass | None:

@@ -1,6 +1,6 @@
 """Colours of the pictures: classes, outlines and the dark page."""
 
-from scripts.datasets.segment_classes import COLOURS
+from scripts.datasets.segment_colours import COLOURS
 
 __all__ = ["BACKGROUND", "COLOURS", "MANUAL_COLOUR", "OURS_COLOUR", "QUIET", "TEXT"]
 

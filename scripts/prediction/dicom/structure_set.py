@@ -21,6 +21,7 @@ from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_
 from scipy import ndimage
 
 from scripts.datasets.segment_classes import SegmentClass
+from scripts.datasets.segment_colours import rgb_of
 from scripts.prediction.dicom.algorithm import SOFTWARE, Algorithm, long_string
 from scripts.prediction.dicom.contours import closed_contours
 from scripts.prediction.dicom.segmentation_object import DESCRIPTION, described_segments
@@ -188,7 +189,7 @@ def _contours(
         check_limit("outlines", len(contours), MOST_CONTOURS)
     structure = Dataset()
     structure.ReferencedROINumber = segment.number
-    structure.ROIDisplayColor = list(prediction.meaning_of(segment.kind).rgb)
+    structure.ROIDisplayColor = list(rgb_of(prediction.meaning_of(segment.kind).colour))
     if contours:
         structure.ContourSequence = contours
     return structure

@@ -1,4 +1,4 @@
-"""Side of a point, left or right lung, from the lung field and the LPS axes."""
+"""Place of a point in the lungs: left or right, and which third, by the lung field and LPS axes."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from scripts.transforms.mask_closing import Mask, pool, steps_for
 from scripts.volumes.geometry import Floats, index_to_world
 
 LEFT, RIGHT, UNKNOWN = "left", "right", "unknown"
+THIRDS = ("lower", "middle", "upper")
 GRID_MM = 4.0  # spacing of the grid on which the lungs are separated
 SMALLEST_SHARE = 0.1  # of the lung field: smaller components are not a lung
 DEEPEST_EROSIONS = 5  # in voxels of the grid, to separate lungs that touch in front or behind
 FARTHEST_MM = 15.0  # from the lung field: a point farther away is in neither lung
 CLEARLY_APART_MM = 30.0  # least distance of the centroids of the two lungs along x
+SMALLEST_SECTION = 0.05  # of a lung's largest axial section: less is a tip, or the windpipe
 
 
 class LungSides:
@@ -36,12 +38,18 @@ class LungSides:
         coarse = pool(lungs, steps) >= 0.5
         parts = _two_lungs(coarse)
         self._lungs: dict[str, Floats] = {}
+        self._heights: dict[str, tuple[float, float] | None] = {}
         if parts is None:
             return
-        points = [_centres_of(part, steps, affine) for part in parts]
-        points.sort(key=lambda lung: float(lung[:, 0].mean()))
-        if points[1][:, 0].mean() - points[0][:, 0].mean() >= CLEARLY_APART_MM:
-            self._lungs = dict(zip((RIGHT, LEFT), points, strict=True))
+        lungs_found = [(_centres_of(part, steps, affine), part) for part in parts]
+        lungs_found.sort(key=lambda lung: float(lung[0][:, 0].mean()))
+        right, left = (points for points, _ in lungs_found)
+        if left[:, 0].mean() - right[:, 0].mean() >= CLEARLY_APART_MM:
+            self._lungs = {RIGHT: right, LEFT: left}
+            self._heights = {
+                side: _height_of(part, points[:, 2])
+                for side, (points, part) in zip((RIGHT, LEFT), lungs_found, strict=True)
+            }
 
     def side_of(self, point_lps_mm: Floats) -> str:
         """Return "left" or "right": the nearer lung; "unknown" if it is not clear."""
@@ -54,6 +62,19 @@ class LungSides:
         nearer = min(distances, key=lambda side: distances[side])
         clear = distances[nearer] <= FARTHEST_MM and distances[LEFT] != distances[RIGHT]
         return nearer if clear else UNKNOWN
+
+    def third_of(self, point_lps_mm: Floats) -> str:
+        """Return "upper", "middle" or "lower": thirds of the height of the lung it lies in.
+
+        These are zones, not lobes. "unknown" if the side is, or if the scan cuts that lung off
+        above or below.
+        """
+        height = self._heights.get(self.side_of(point_lps_mm))
+        if height is None:
+            return UNKNOWN
+        low, high = height
+        share = (float(point_lps_mm[2]) - low) / (high - low)
+        return THIRDS[min(2, max(0, int(np.floor(3 * share))))]
 
 
 def _two_lungs(lungs: Mask) -> tuple[Mask, Mask] | None:
@@ -75,6 +96,21 @@ def _grown_back(lungs: Mask, one: Mask, other: Mask) -> tuple[Mask, Mask]:
     to_one = ndimage.distance_transform_edt(~one)
     to_other = ndimage.distance_transform_edt(~other)
     return lungs & (to_one < to_other), lungs & (to_other < to_one)
+
+
+def _height_of(part: Mask, heights_mm: Floats) -> tuple[float, float] | None:
+    """Return the lowest and highest z of a lung in mm; None if the scan cuts it off.
+
+    Args:
+        part: (slice, row, column), the lung on the coarse grid.
+        heights_mm: z of its voxels, in the order of ``np.argwhere``.
+    """
+    sections = part.sum(axis=(1, 2))
+    whole = sections >= SMALLEST_SECTION * sections.max()
+    if whole[0] or whole[-1]:
+        return None
+    inside = heights_mm[whole[np.argwhere(part)[:, 0]]]
+    return float(inside.min()), float(inside.max())
 
 
 def _centres_of(part: Mask, steps: NDArray[np.int64], affine: Floats) -> Floats:

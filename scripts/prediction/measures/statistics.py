@@ -33,6 +33,8 @@ DEFINITIONS = {
     "axis, the slice axis of axial series; slice_number_1based is one more",
     "lung_side": "the patient's left or right lung; unknown outside the lungs, or if the side is "
     "not clear",
+    "lung_third": "upper, middle or lower third of the height of that lung, not a lobe; unknown if "
+    "the side is, or if the scan cuts that lung off",
     "largest_component_share": "share of the volume in the largest component; voxels are joined by "
     "faces",
     "touches_edge": "sides of the scanned volume that it reaches, where it may be cut off",
@@ -47,7 +49,8 @@ CSV_COLUMNS = (
     *("centre_x_lps_mm", "centre_y_lps_mm", "centre_z_lps_mm"),
     *("centre_slice_index_0based", "centre_slice_number_1based"),
     *("first_slice_number_1based", "last_slice_number_1based"),
-    *("lung_side", "largest_component_share", "touches_edge", "probability", "mean_probability"),
+    *("lung_side", "lung_third", "largest_component_share", "touches_edge"),
+    *("probability", "mean_probability"),
 )
 SUSPICION_COLUMNS = ("suspicion", "suspicion_model")  # with predict --suspicion
 
@@ -180,6 +183,7 @@ def _lesion(
         "first_slice_number_1based": box[0].start + 1,
         "last_slice_number_1based": box[0].stop,
         "lung_side": sides.side_of(centre) if sides else UNKNOWN,
+        "lung_third": sides.third_of(centre) if sides else UNKNOWN,
         "touches_edge": _edges(box, mask.shape, view),
         "probability": _known(segment.probability),
         "mean_probability": _known(segment.mean_probability),

@@ -1,11 +1,10 @@
-"""Display windows, colours and headline, shared by the overview picture and the page."""
+"""Display windows and headline, shared by the overview picture and the page."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import Any
 
-from scripts.datasets.segment_classes import deal_colours
 from scripts.prediction.result import Prediction
 
 # name -> lowest (black) and highest (white) HU
@@ -15,17 +14,6 @@ WINDOWS = {
     "bone": (-450.0, 1050.0),
 }
 NOT_FOR_DIAGNOSIS = "Research only. Not for diagnosis."
-
-
-def colours_of(prediction: Prediction) -> dict[int, str]:
-    """Return segment number -> colour (#rrggbb) of its class, the same as in DICOM objects."""
-    segments = prediction.segments
-    kinds = list(dict.fromkeys(segment.kind for segment in segments))
-    dealt = deal_colours(kinds, {segment.kind for segment in segments if segment.lesion})
-    for kind in kinds:
-        meaning = prediction.meanings.get(kind)
-        dealt[kind] = dealt[kind] if meaning is None else meaning.colour
-    return {segment.number: dealt[segment.kind] for segment in segments}
 
 
 def first_window(prediction: Prediction) -> str:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from scripts.evaluation.figures.boxes import box_of
 from scripts.evaluation.pictures.drawing import Panel
+from scripts.prediction.colours import colours_of
 from scripts.prediction.measures.axial_view import AxialView
-from scripts.prediction.report.appearance import colours_of
 from scripts.prediction.result import Prediction
 from scripts.volumes.geometry import Floats, world_to_index
 

@@ -12,11 +12,11 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.prediction.colours import colours_of
 from scripts.prediction.measures.axial_view import AxialView, axial_view
 from scripts.prediction.report.appearance import (
     NOT_FOR_DIAGNOSIS,
     WINDOWS,
-    colours_of,
     first_window,
     headline,
     lesion_word,

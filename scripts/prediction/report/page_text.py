@@ -23,6 +23,7 @@ TERMS = {
     "centre": "Centre",
     "slice_index_0based": "Slice",
     "lung_side": "Lung",
+    "lung_third": "Third of the lung",
     "largest_component_share": "Largest component",
     "touches_edge": "Cut off at",
     "probability": "Confidence",
@@ -79,12 +80,12 @@ def facts_rows(facts: Mapping[str, Any]) -> list[Row]:
 
 
 def definition_rows(statistics: Mapping[str, Any], *, with_side: bool) -> list[Row]:
-    """List the definitions of the figures; that of the lung only ``with_side``."""
+    """List the definitions of the figures; those of the lung only ``with_side``."""
     definitions = statistics["definitions"].items()
     return [
         Row(TERMS.get(key, key), [text])
         for key, text in definitions
-        if with_side or key != "lung_side"
+        if with_side or not key.startswith("lung_")
     ]
 
 

@@ -8,13 +8,8 @@ from pathlib import Path
 import pytest
 from pydicom.sr.codedict import codes
 
-from scripts.datasets.segment_classes import (
-    LESION_COLOUR,
-    ORGAN_COLOURS,
-    SYNONYMS,
-    classes_of,
-    meaning_of,
-)
+from scripts.datasets.segment_classes import SYNONYMS, classes_of, meaning_of
+from scripts.datasets.segment_colours import LESION_COLOUR, ORGAN_COLOURS
 
 BUNDLES = Path(__file__).resolve().parents[3] / "bundles"
 EXPECTED = {
@@ -75,7 +70,7 @@ def test_class_without_a_known_code_then_none_unless_the_config_gives_it():
     assert classes_of(["milt"]) == {"milt": None}
     given = classes_of(["milt", "Knoten"], {"milt": spleen, "Knoten": "lung nodule"})
     assert numbers(given["milt"]) == EXPECTED["spleen"]
-    assert given["milt"].rgb == (17, 34, 51)
+    assert given["milt"].colour == "#112233"
     assert numbers(given["Knoten"]) == EXPECTED["lung nodule"]
 
 

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from pydicom.uid import UID
 
 from scripts.datasets.segment_classes import meaning_of
+from scripts.datasets.segment_colours import rgb_of
 from scripts.prediction.dicom.segmentation_object import write_segmentation
 from scripts.prediction.result import Segment
 from scripts.volumes.geometry import set_affine, world_to_index
@@ -146,7 +147,7 @@ def test_segments_then_described_in_codes_colours_and_who_found_them(folder, tmp
         assert item.algorithm_identification.name == "liver_ct_segmentation"
         assert item.algorithm_identification.version == "0.2.0"
         colour = highdicom.color.CIELabColor.from_dicom_value(item.RecommendedDisplayCIELabValue)
-        np.testing.assert_allclose(colour.to_rgb(clip=True), code.rgb, atol=1)
+        np.testing.assert_allclose(colour.to_rgb(clip=True), rgb_of(code.colour), atol=1)
 
 
 def test_confidence_of_a_lesion_then_in_the_description_of_its_segment(folder, tmp_path):

@@ -9,6 +9,7 @@ from pydicom.uid import UID, ImplicitVRLittleEndian
 from skimage.draw import polygon2mask
 
 from scripts.datasets.segment_classes import meaning_of
+from scripts.datasets.segment_colours import rgb_of
 from scripts.prediction.dicom.structure_set import write_structure_set
 from scripts.prediction.result import Segment
 from scripts.volumes.geometry import world_to_index
@@ -90,7 +91,7 @@ def test_structures_then_named_coloured_coded_and_unapproved(folder, tmp_path):
         assert roi.ROINumber == contours.ReferencedROINumber == observation.ReferencedROINumber
         assert roi.ROIName == segment.name
         assert roi.ROIGenerationAlgorithm == "AUTOMATIC"
-        assert tuple(contours.ROIDisplayColor) == code.rgb
+        assert tuple(contours.ROIDisplayColor) == rgb_of(code.colour)
         assert observation.RTROIIdentificationCodeSequence[0].CodeValue == code.type.value
         assert observation.RTROIInterpretedType == ("ORGAN" if code.region is None else "")
         assert observation.ROIInterpreter == ""

@@ -44,3 +44,39 @@ def test_two_parts_one_above_the_other_then_no_sides():
 
 def test_fused_lungs_then_actually_one_part():
     assert ndimage.label(RIGHT | LEFT | bridge())[1] == 1
+
+
+@pytest.mark.parametrize(
+    ("point", "third"),
+    [
+        ((-70.0, 0.0, -170.0), "lower"),
+        ((70.0, 0.0, -100.0), "middle"),
+        ((70.0, 0.0, -40.0), "upper"),
+        ((-70.0, 0.0, -186.0), "lower"),
+        ((145.0, 0.0, -100.0), "unknown"),
+    ],
+)
+@pytest.mark.parametrize("flipped", [False, True], ids=["to the head", "to the feet"])
+def test_point_then_third_of_its_lungs_height(point, third, flipped):
+    lungs, affine = RIGHT | LEFT, AFFINE
+    if flipped:
+        lungs = lungs[::-1]
+        affine = AFFINE @ np.array(
+            [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, len(lungs) - 1], [0, 0, 0, 1.0]]
+        )
+    assert LungSides(lungs, affine).third_of(np.array(point)) == third
+
+
+def test_windpipe_above_a_lung_then_its_thirds_as_without():
+    pipe = np.zeros(SHAPE, bool)
+    pipe[44:48, 38:41, 65:68] = True
+    with_pipe = LungSides(RIGHT | LEFT | pipe, AFFINE)
+    for z in (-160.0, -130.0, -124.0, -100.0, -76.0, -70.0, -40.0):
+        point = np.array([70.0, 0.0, z])
+        assert with_pipe.third_of(point) == LungSides(RIGHT | LEFT, AFFINE).third_of(point)
+
+
+def test_lung_that_the_scan_cuts_off_then_its_side_but_no_third():
+    cut = LungSides((RIGHT | LEFT)[:30], AFFINE)
+    point = np.array([-70.0, 0.0, -170.0])
+    assert (cut.side_of(point), cut.third_of(point)) == ("right", "unknown")

@@ -2,11 +2,8 @@ import dataclasses
 
 import pytest
 
-from scripts.datasets.segment_classes import ORGAN_COLOURS, classes_of
-from scripts.evaluation.pictures.colours import OURS_COLOUR
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.appearance import (
-    colours_of,
     first_window,
     headline,
     lesion_word,
@@ -28,29 +25,6 @@ def showing(segments, **changes):
     return dataclasses.replace(
         chest(nodules=0), segments=tuple(segments), **{"lungs": None, **changes}
     )
-
-
-def test_colours_then_those_of_the_classes_that_dicom_objects_have():
-    codes = {"liver": {"colour": "#010203"}}
-    meanings = classes_of(["nodule", "liver", "bone"], codes, lesions=["nodule"])
-    segments = [Segment(1, "nodule", "nodule 1", lesion=True), Segment(2, "liver", "liver")]
-    colours = colours_of(showing([*segments, Segment(3, "bone", "bone")], meanings=meanings))
-    assert colours == {1: OURS_COLOUR, 2: "#010203", 3: meanings["bone"].colour}
-
-
-def test_colours_then_one_for_nodules_and_each_organ_its_own():
-    nodules = [Segment(n, "nodule", f"nodule {n}", lesion=True) for n in (1, 2)]
-    organs = [Segment(n, f"organ{n}", f"organ{n}") for n in (3, 4)]
-    colours = colours_of(showing([*nodules, *organs]))
-    assert colours[1] == colours[2] == OURS_COLOUR
-    assert len(set(colours.values())) == 3
-
-
-def test_colours_when_more_organs_than_colours_then_they_repeat():
-    organs = [Segment(n, f"organ{n}", f"organ{n}") for n in range(1, len(ORGAN_COLOURS) + 2)]
-    colours = colours_of(showing(organs))
-    assert OURS_COLOUR not in colours.values()
-    assert colours[1] == colours[len(ORGAN_COLOURS) + 1] != colours[2]
 
 
 def test_first_window_then_of_the_lungs_only_where_they_were_looked_at():

@@ -7,7 +7,8 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-from scripts.datasets.segment_classes import ORGAN_COLOURS, classes_of
+from scripts.datasets.segment_classes import classes_of
+from scripts.datasets.segment_colours import ORGAN_COLOURS
 from scripts.evaluation.pictures.colours import OURS_COLOUR
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.appearance import headline

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from scripts.datasets.segment_classes import ORGAN_COLOURS
+from scripts.datasets.segment_colours import ORGAN_COLOURS
 from scripts.evaluation.pictures.colours import OURS_COLOUR
+from scripts.prediction.colours import colours_of
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.page import write_report
 from tests.scripts.prediction.report.browser import Browser, find_chromium
@@ -141,12 +142,12 @@ def test_window_then_changes_the_greys(opened):
 
 @pytest.mark.parametrize("name", ["chest", "flipped"])
 def test_row_of_a_nodule_then_its_slice_magnified(opened, pages, name):
-    page = opened(name)
+    page, colours = opened(name), colours_of(pages[1][name])
     for one in measure(pages[1][name])["lesions"]:
         page.run(f"document.querySelector('[data-row=\"{one['number']}\"]').click()")
         place = at_slice(page, one["diameter_slice_number_1based"])
         assert one["name"] in place
-        assert count(page, OURS_COLOUR) > 50
+        assert count(page, colours[one["number"]]) > 50
         assert page.run("document.getElementById('magnified').textContent") != "1 \u00d7"
         assert page.run("document.querySelector('[aria-current]').dataset.row") == str(
             one["number"]
