@@ -10,7 +10,6 @@ from scripts.prediction.batch import Share, predict_all
 from scripts.prediction.network.engines import AUTO, TORCH, check_engine
 from scripts.prediction.predict_options import (
     Options,
-    check_device,
     check_file,
     check_files,
     check_flips,
@@ -19,7 +18,7 @@ from scripts.prediction.predict_options import (
     check_suspicion,
     check_threshold,
 )
-from scripts.storage.options import check_whole, read_truth
+from scripts.storage.options import check_device, check_whole, read_truth
 from scripts.training.distributed import local_device
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -167,26 +166,3 @@ def check_suspicion(value: object, products: Sequence[str]) -> Path | None:
     if not {"statistics", "report"} & set(products):
         raise ValueError("suspicion: is written with statistics and report; add one to products")
     return path
-
-
-def check_device(value: object) -> str:
-    """Read a device's name.
-
-    Raises:
-        ValueError: for anything but cpu, cuda, cuda:0 ... and mps, and for a GPU that is not
-            available; torch would raise an error only when the network is moved to it.
-    """
-    import torch  # not above: processes that read and write studies have these options too
-
-    text = "" if value is None else str(value)
-    if text and not re.fullmatch(r"cpu|cuda(:\d+)?|mps", text):
-        raise ValueError(f"device: must be cpu, cuda, cuda:0 ... or mps, got {text!r}")
-    if text.startswith("cuda"):
-        available, number = torch.cuda.device_count(), torch.device(text).index or 0
-        if number >= available:
-            raise ValueError(
-                f"device: {text} is not available: PyTorch finds {available} CUDA GPUs; use cpu"
-            )
-    if text == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("device: mps is not available on this machine; use cpu")
-    return text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -90,3 +91,26 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def check_device(value: object) -> str:
+    """Read a device's name.
+
+    Raises:
+        ValueError: for anything but cpu, cuda, cuda:0 ... and mps, and for a GPU that is not
+            available; torch would raise an error only when the network is moved to it.
+    """
+    import torch  # not above: most commands that check options do not need it
+
+    text = "" if value is None else str(value)
+    if text and not re.fullmatch(r"cpu|cuda(:\d+)?|mps", text):
+        raise ValueError(f"device: must be cpu, cuda, cuda:0 ... or mps, got {text!r}")
+    if text.startswith("cuda"):
+        available, number = torch.cuda.device_count(), torch.device(text).index or 0
+        if number >= available:
+            raise ValueError(
+                f"device: {text} is not available: PyTorch finds {available} CUDA GPUs; use cpu"
+            )
+    if text == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("device: mps is not available on this machine; use cpu")
+    return text

@@ -15,7 +15,6 @@ from scripts.prediction.one_series import compute
 from scripts.prediction.pipeline import predict_volume
 from scripts.prediction.predict_options import (
     Options,
-    check_device,
     check_file,
     check_files,
     check_geometry,
@@ -35,7 +34,7 @@ from scripts.retraining.adapt.reference_figures import Figures, Reference, shown
 from scripts.retraining.adapt.sequence_tuning import Tuning
 from scripts.storage.files import write_csv, write_json
 from scripts.storage.locks import claimed
-from scripts.storage.options import check_whole, read_words
+from scripts.storage.options import check_device, check_whole, read_words
 from scripts.storage.output_folder import writing_into
 from scripts.training.fine_tuning.strategies import Stage
 

@@ -18,14 +18,14 @@ from scripts.evaluation.kinds import Classes, Instances
 from scripts.evaluation.report import EvaluationReport
 from scripts.packaging.new_bundle import SHIPPED
 from scripts.prediction.pipeline import predict_volume
-from scripts.prediction.predict_options import Options, check_device, check_file, check_files
+from scripts.prediction.predict_options import Options, check_file, check_files
 from scripts.retraining.adapt.adapted_model import ARMS, AdaptedModel
 from scripts.retraining.adapt.command import stage
 from scripts.retraining.adapt.drawn_slice import Drawing
 from scripts.retraining.adapt.reference_figures import class_map
 from scripts.retraining.adapt.sequence_tuning import Tuning
 from scripts.storage.locks import claimed
-from scripts.storage.options import check_choice, check_whole, read_words
+from scripts.storage.options import check_choice, check_device, check_whole, read_words
 from scripts.volumes.volume import Volume, turned
 from scripts.volumes.volume_files import read_volume_file
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from scripts.bundle.record import provenance
+from scripts.preparation.prepare_options import check_window
 from scripts.storage.files import atomic_path, write_json
 from scripts.storage.locks import claimed
+from scripts.storage.options import check_device
 from scripts.storage.output_folder import writing_into
 from scripts.unsupervised.clusters.evaluation import DEFINITIONS
 from scripts.unsupervised.clusters.jule import JuleOptions
@@ -88,13 +89,13 @@ def cluster(
     options = ClusterOptions(
         clusters=clusters,
         region=region,
-        window_hu=_window(window_hu),
+        window_hu=None if window_hu is None else check_window(window_hu),
         dimensions=dimensions,
         patch=patch,
         stride=stride,
         patches=patches,
         jule=JuleOptions(periods=periods, epochs=epochs),
-        device=_device(device),
+        device=check_device(device),
         seed=seed,
     )
     folder = Path(str(output))
@@ -113,37 +114,6 @@ def cluster(
     for name, score in scores.items():
         print(f"{SHOWN[name]}: NMI {score.nmi:.3f}, accuracy after matching {score.accuracy:.3f}")
     print(f"written: {folder}")
-
-
-def _window(value: object) -> tuple[float, float] | None:
-    """Read a window from the command line.
-
-    Raises:
-        ValueError: when it is not two numbers, low < high.
-    """
-    if value is None:
-        return None
-    ends = value if isinstance(value, (tuple, list)) else ()
-    if len(ends) != 2 or not all(isinstance(end, (int, float)) for end in ends):
-        raise ValueError(f"window_hu: must be two numbers such as -1000,400, got {value!r}")
-    low, high = map(float, ends)
-    if not low < high:
-        raise ValueError(f"window_hu: must be low < high, got {low:g},{high:g}")
-    return low, high
-
-
-def _device(name: str) -> str:
-    """Check that torch has a device.
-
-    Raises:
-        ValueError: when it does not.
-    """
-    try:
-        torch.zeros(1, device=str(name))
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(f"device: must be cpu or cuda:0 ..., got {name!r}: {reason}") from error
-    return str(name)
 
 
 def read_reference(path: str, image: Volume) -> NDArray[np.uint8]:

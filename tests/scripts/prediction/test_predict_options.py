@@ -1,9 +1,7 @@
 import pytest
-import torch
 
 from scripts.prediction.predict_options import (
     Options,
-    check_device,
     check_files,
     check_flips,
     check_geometry,
@@ -36,15 +34,6 @@ def test_products_then_in_the_order_they_are_written_and_the_structure_set_on_re
 def test_threshold_that_is_no_probability_then_refused(given):
     with pytest.raises(ValueError, match="threshold: must be a probability"):
         check_threshold(given)
-
-
-@pytest.mark.parametrize("given", ["cuda", "cuda:2"])
-def test_gpu_that_is_not_here_then_said_before_anything_is_read(given, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(ValueError, match=f"device: {given} is not available: PyTorch finds 0"):
-        check_device(given)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
-    assert check_device(given) == given
 
 
 def test_missing_file_then_named(tmp_path):

@@ -1,6 +1,7 @@
 import pytest
+import torch
 
-from scripts.storage.options import check_choice, check_whole, cores, read_truth
+from scripts.storage.options import check_choice, check_device, check_whole, cores, read_truth
 
 
 @pytest.mark.parametrize(
@@ -40,3 +41,12 @@ def test_unknown_word_then_valid_ones_listed():
 
 def test_cores_then_at_least_one():
     assert cores() >= 1
+
+
+@pytest.mark.parametrize("given", ["cuda", "cuda:2"])
+def test_gpu_that_is_not_here_then_said_before_anything_is_read(given, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(ValueError, match=f"device: {given} is not available: PyTorch finds 0"):
+        check_device(given)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    assert check_device(given) == given
