@@ -13,7 +13,7 @@ FORBIDDEN = {"custom_nets": {"scripts", "bundles", "tests"}, "scripts": {"bundle
 # What lies on one floor imports from the floors below it only, not from its neighbours.
 FLOORS = (
     ("storage",),
-    ("volumes", "bundle", "phantom"),
+    ("volumes", "bundle", "phantom", "pages"),
     ("transforms",),
     ("datasets", "training"),
     ("preparation", "evaluation", "packaging", "commands"),

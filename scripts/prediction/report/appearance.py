@@ -13,7 +13,6 @@ WINDOWS = {
     "soft tissue": (-160.0, 240.0),
     "bone": (-450.0, 1050.0),
 }
-NOT_FOR_DIAGNOSIS = "Research only. Not for diagnosis."
 
 
 def first_window(prediction: Prediction) -> str:

@@ -24,11 +24,11 @@ from scripts.evaluation.pictures.drawing import (
     write_page,
 )
 from scripts.evaluation.pictures.outline_drawing import OURS_WIDTH, draw_pair
+from scripts.pages.page_template import NOT_FOR_DIAGNOSIS
 from scripts.prediction.colours import colours_of
 from scripts.prediction.measures.axial_view import axial_view
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.appearance import (
-    NOT_FOR_DIAGNOSIS,
     WINDOWS,
     first_window,
     headline,

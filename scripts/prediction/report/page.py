@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.pages.page_template import render_page
 from scripts.prediction.colours import colours_of
 from scripts.prediction.measures.axial_view import AxialView, axial_view
 from scripts.prediction.report.appearance import (
-    NOT_FOR_DIAGNOSIS,
     WINDOWS,
     first_window,
     headline,
@@ -33,8 +29,8 @@ from scripts.prediction.result import Prediction
 from scripts.storage.files import plain, write_text
 from scripts.volumes.geometry import index_to_world, world_to_index
 
-PAGE = files("scripts.prediction.report") / "page"
-SCRIPTS = ("volume.js", "drawing.js", "viewer.js")
+PAGE = Path(__file__).with_name("page")
+SCRIPTS = ("volume.js", "drawing.js", "view.js", "findings.js", "viewer.js")
 
 
 def write_report(prediction: Prediction, statistics: dict[str, Any], path: str | Path) -> None:
@@ -55,42 +51,29 @@ def write_report(prediction: Prediction, statistics: dict[str, Any], path: str |
     """
     view = axial_view(prediction.affine, prediction.hu.shape)
     with_side = prediction.lungs is not None
-    style = _read("page.css")
-    script = "\n".join(_read(name) for name in SCRIPTS)
-    text = page_template().render(
-        policy=_policy(style, script),
-        study=prediction.study,
+    listed = tables(statistics, with_side=with_side)
+    rows = [row for table in listed for row in table.rows]
+    text = render_page(
+        "page.html",
+        folder=PAGE,
+        styles=["page.css"],
+        scripts=SCRIPTS,
+        title=prediction.study,
         headline=headline(statistics),
-        not_for_diagnosis=NOT_FOR_DIAGNOSIS,
         warnings=[str(text) for text in prediction.facts.get("warnings") or ()],
         ends=("feet", "head") if view.rises_to_head else ("head", "feet"),
         minus=MINUS,
         colours=colours_of(prediction),
-        tables=tables(statistics, with_side=with_side),
+        tables=listed,
+        kinds=list(dict.fromkeys(row.kind for row in rows)),
+        with_confidence=any(row.confidence is not None for row in rows),
         lesion=lesion_word(statistics),
         missed=missed_lesions(statistics),
         facts=facts_rows(prediction.facts),
         definitions=definition_rows(statistics, with_side=with_side),
-        style=style,
-        script=script,
         data=plain(page_data(prediction, statistics, view)),
     )
     write_text(path, text)
-
-
-def page_template() -> jinja2.Template:
-    """Return the page's template: every text is escaped; a missing text is an error."""
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_read),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    # for JSON inside a script element: markup is escaped, so that no text can end the element
-    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "allow_nan": False}
-    return environment.get_template("page.html")
 
 
 def page_data(
@@ -104,8 +87,7 @@ def page_data(
     pictures, (height, width) = encode_slices(view.turn(prediction.hu))
     segments = _segments(prediction, statistics, view, mask)
     count, rows, columns = mask.shape
-    ends = [((columns - 1) / 2, (rows - 1) / 2, k) for k in (0, 1)]
-    first_mm, second_mm = index_to_world(ends, view.affine)[:, 2]
+    origin_mm, step_mm = _axes_mm(view, mask.shape)
     window = first_window(prediction)
     return {
         "slices": count,
@@ -113,10 +95,11 @@ def page_data(
         "columns": columns,
         "row_mm": view.spacing_mm[1],
         "column_mm": view.spacing_mm[2],
-        "z_mm": first_mm,
-        "z_step_mm": second_mm - first_mm,
+        "slice_mm": view.spacing_mm[0],
+        "size": {"axial": count, "coronal": rows, "sagittal": columns},
+        "origin_mm": origin_mm,
+        "step_mm": step_mm,
         "to_head": 1 if view.rises_to_head else -1,
-        "start": segments[0]["slice"] if segments else count // 2,
         "window": window,
         "windows": WINDOWS,
         "segments": segments,
@@ -126,6 +109,17 @@ def page_data(
         "pictures": pictures,
         "runs": encode_masks(mask),
     }
+
+
+def _axes_mm(view: AxialView, shape: tuple[int, ...]) -> tuple[dict[str, float], dict[str, float]]:
+    """Return LPS mm of the first voxel, and the steps, along the lines through the middle."""
+    middle = [(size - 1) / 2 for size in shape[::-1]]
+    origin, step = {}, {}
+    for axis, name in enumerate("xyz"):
+        ends = [[*middle[:axis], k, *middle[axis + 1 :]] for k in (0, 1)]
+        first, second = index_to_world(ends, view.affine)[:, axis]
+        origin[name], step[name] = first, second - first
+    return origin, step
 
 
 def _segments(
@@ -139,16 +133,16 @@ def _segments(
         if not one["voxels"]:
             continue
         first, last = one["first_slice_number_1based"] - 1, one["last_slice_number_1based"] - 1
-        areas = (mask[first : last + 1] == one["number"]).sum(axis=(1, 2))
         segment = {
             **{key: one[key] for key in ("number", "kind", "name")},
             "colour": colours[one["number"]],
             "first": first,
             "last": last,
-            "slice": first + int(np.argmax(areas)),
         }
         if one["number"] in lesions:
             segment.update(label=lesions[one["number"]].label, **_lesion(one, view))
+        else:
+            segment.update(_largest_section(mask[first : last + 1] == one["number"], first))
         described.append(segment)
     return described
 
@@ -158,27 +152,19 @@ def _lesion(one: dict[str, Any], view: AxialView) -> dict[str, Any]:
     spacing = np.array([view.spacing_mm[2], view.spacing_mm[1]])
     ends = [one["longest_ends_lps_mm"], one["perpendicular_ends_lps_mm"]]
     points = (world_to_index(ends, view.affine)[..., :2] + 0.5) * spacing
-    x, y = points.reshape(4, 2).mean(axis=0).round(2).tolist()
+    column, row = (points.reshape(4, 2).mean(axis=0) / spacing).astype(int).tolist()
     return {
         "slice": one["diameter_slice_index_0based"],
         "diameters": points.round(3).tolist(),
-        "x": x,
-        "y": y,
+        "column": column,
+        "row": row,
     }
 
 
-def _read(name: str) -> str:
-    return (PAGE / name).read_text(encoding="utf-8")
-
-
-def _policy(style: str, script: str) -> str:
-    """Return a policy that allows the page's own style and program, by hash, and its pictures."""
-    hashes = [
-        base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-        for text in (style, script)
-    ]
-    return (
-        "default-src 'none'; img-src data:; "
-        f"style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
+def _largest_section(inside: NDArray[np.bool_], first: int) -> dict[str, int]:
+    """Return the slice with most voxels of an organ, and its voxel nearest to their middle."""
+    k = int(np.argmax(inside.sum(axis=(1, 2))))
+    voxels = np.argwhere(inside[k])
+    away = ((voxels - voxels.mean(axis=0)) ** 2).sum(axis=1)
+    row, column = voxels[np.argmin(away)].tolist()
+    return {"slice": first + k, "column": column, "row": row}

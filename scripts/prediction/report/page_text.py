@@ -39,13 +39,22 @@ class Row(NamedTuple):
     code: bool = False
 
 
+class Cell(NamedTuple):
+    """A text of a table, and what it is sorted by if that is not the text itself; "" is last."""
+
+    text: str
+    value: float | str | None = None
+
+
 class Finding(NamedTuple):
     """One row of a table: a lesion or an organ, which may be absent from the mask."""
 
     number: int
+    kind: str
     name: str
     present: bool
-    cells: Sequence[str]
+    cells: Sequence[Cell]
+    confidence: float | None = None
 
 
 class Table(NamedTuple):
@@ -103,46 +112,54 @@ def tables(statistics: dict[str, Any], *, with_side: bool) -> list[Table]:
 def _lesion_table(statistics: dict[str, Any], *, with_side: bool) -> Table:
     word = lesion_word(statistics).capitalize()
     with_confidence = any(one["probability"] is not None for one in statistics["lesions"])
+    with_suspicion = "suspicion" in statistics
     head = (
         *(word, "Longest diameter, mm", "Perpen\u00addicular, mm", "Volume, mm\u00b3"),
+        *(["Confidence"] if with_confidence else []),
+        *(["Suspicion (0\u20131), no diagnosis"] if with_suspicion else []),
         *("Mean \u00b1 SD, HU", *(["Lung"] if with_side else [])),
-        *(["Suspicion (0\u20131), no diagnosis"] if "suspicion" in statistics else []),
-        *("Slice", "Centre x, y, z, mm (LPS)", *(["Confidence"] if with_confidence else [])),
+        *("Slice", "Centre x, y, z, mm (LPS)"),
     )
     rows = [
         Finding(
             one["number"],
+            one["kind"],
             one["name"],
             bool(one["voxels"]),
             (
-                number(one["longest_axial_diameter_mm"], 1),
-                number(one["perpendicular_axial_diameter_mm"], 1),
-                number(one["volume_mm3"], 0),
+                _number_cell(one["longest_axial_diameter_mm"], 1),
+                _number_cell(one["perpendicular_axial_diameter_mm"], 1),
+                _number_cell(one["volume_mm3"], 0),
+                *([_confidence(one["probability"])] if with_confidence else []),
+                *([_number_cell(one["suspicion"], 2)] if with_suspicion else []),
                 _mean_and_sd(one),
                 *([_side(one)] if with_side else []),
-                *([_suspicion(one)] if "suspicion" in statistics else []),
-                str(one["diameter_slice_number_1based"]),
-                ", ".join(number(value, 1) for value in one["centre_lps_mm"]),
-                *([_confidence(one)] if with_confidence else []),
+                Cell(str(one["diameter_slice_number_1based"])),
+                _centre(one),
             ),
+            one["probability"],
         )
         for one in statistics["lesions"]
     ]
     return Table(plural(word), head, rows)
 
 
-def _confidence(one: Mapping[str, Any]) -> str:
+def _confidence(probability: float | None) -> Cell:
     """Return the highest probability in per cent; never 100 % unless it is 1."""
-    probability = one["probability"]
-    return DASH if probability is None else f"{math.floor(1000 * probability) / 10:.1f} %"
+    if probability is None:
+        return Cell(DASH, "")
+    return Cell(f"{math.floor(1000 * probability) / 10:.1f} %", probability)
 
 
-def _side(one: Mapping[str, Any]) -> str:
-    return DASH if one["lung_side"] == UNKNOWN else str(one["lung_side"])
+def _side(one: Mapping[str, Any]) -> Cell:
+    side = one["lung_side"]
+    return Cell(DASH, "") if side == UNKNOWN else Cell(str(side))
 
 
-def _suspicion(one: Mapping[str, Any]) -> str:
-    return DASH if one["suspicion"] is None else number(one["suspicion"], 2)
+def _centre(one: Mapping[str, Any]) -> Cell:
+    """Return a position, sorted from the feet to the head."""
+    centre = one["centre_lps_mm"]
+    return Cell(", ".join(number(value, 1) for value in centre), centre[2])
 
 
 def _organ_table(organs: Sequence[Mapping[str, Any]]) -> Table:
@@ -157,27 +174,39 @@ def _organ_table(organs: Sequence[Mapping[str, Any]]) -> Table:
     rows = [
         Finding(
             one["number"],
+            one["kind"],
             one["name"],
             bool(one["voxels"]),
-            _organ_cells(one) if one["voxels"] else ("0", DASH, DASH, DASH, "not found"),
+            _organ_cells(one) if one["voxels"] else _absent_cells(),
         )
         for one in organs
     ]
     return Table("Organs", head, rows)
 
 
-def _organ_cells(one: Mapping[str, Any]) -> tuple[str, ...]:
+def _absent_cells() -> tuple[Cell, ...]:
+    return (_number_cell(0, 0), *([Cell(DASH, "")] * 3), Cell("not found"))
+
+
+def _organ_cells(one: Mapping[str, Any]) -> tuple[Cell, ...]:
+    share = one["largest_component_share"]
+    slices = f"{one['first_slice_number_1based']}{DASH}{one['last_slice_number_1based']}"
     return (
-        number(one["volume_ml"], 1 if one["volume_ml"] < 100 else 0),
+        _number_cell(one["volume_ml"], 1 if one["volume_ml"] < 100 else 0),
         _mean_and_sd(one),
-        f"{100 * one['largest_component_share']:.1f} %",
-        f"{one['first_slice_number_1based']}{DASH}{one['last_slice_number_1based']}",
-        ", ".join(one["touches_edge"]) or DASH,
+        Cell(f"{100 * share:.1f} %", share),
+        Cell(slices, one["first_slice_number_1based"]),
+        Cell(", ".join(one["touches_edge"])) if one["touches_edge"] else Cell(DASH, ""),
     )
 
 
-def _mean_and_sd(one: Mapping[str, Any]) -> str:
-    return f"{number(one['mean_hu'], 0)} \u00b1 {number(one['sd_hu'], 0)}"
+def _mean_and_sd(one: Mapping[str, Any]) -> Cell:
+    text = f"{number(one['mean_hu'], 0)} \u00b1 {number(one['sd_hu'], 0)}"
+    return Cell(text, one["mean_hu"])
+
+
+def _number_cell(value: float | None, decimals: int) -> Cell:
+    return Cell(DASH, "") if value is None else Cell(number(value, decimals), value)
 
 
 def number(value: float, decimals: int) -> str:

@@ -1,7 +1,17 @@
 "use strict";
 
-/** Number of decoded slices that are kept. */
-const KEPT_SLICES = 64;
+/** Number of sections whose outlines are kept. */
+const KEPT_SECTIONS = 96;
+
+/**
+ * The three views, in radiological orientation. Axes are x (towards the patient's left), y (towards
+ * the back) and z (slices); pictures run across, down, and from picture to picture through.
+ */
+const PLANES = {
+  axial: { across: "x", down: "y", through: "z", marks: ["R", "L", "A", "P"] },
+  coronal: { across: "x", down: "z", through: "y", marks: ["R", "L", "H", "F"] },
+  sagittal: { across: "y", down: "z", through: "x", marks: ["A", "P", "H", "F"] },
+};
 
 /** Keeps the results computed last; the oldest is dropped first. */
 class Cache {
@@ -19,87 +29,147 @@ class Cache {
   }
 }
 
-/** The slices and masks in the page; positions in mm from a slice's upper left corner. */
+/** The slices and masks in the page; positions in mm from the right, the front and the head. */
 class Volume {
   constructor(data) {
     this.data = data;
-    this.widthMm = data.columns * data.column_mm;
-    this.heightMm = data.rows * data.row_mm;
+    this.voxels = { x: data.columns, y: data.rows, z: data.slices };
+    this.pixels = { x: data.picture_width, y: data.picture_height, z: data.slices };
+    this.mm = { x: data.column_mm, y: data.row_mm, z: data.slice_mm };
     this.huOfLevel = huOfLevels(data.curve);
-    this.pictures = new Cache(KEPT_SLICES);
-    this.labels = new Cache(4);
-    this.edges = new Cache(KEPT_SLICES);
+    this.levels = new Array(data.slices);
+    this.decoding = new Map();
+    this.runs = new Array(data.slices);
+    this.edges = new Cache(KEPT_SECTIONS);
+    this.loaded = 0;
   }
 
-  /** Promise of one grey level for each pixel of a picture. */
-  levels(slice) {
-    return this.pictures.get(slice, () => this.decode(slice));
+  extentMm(axis) {
+    return this.voxels[axis] * this.mm[axis];
   }
 
-  async decode(slice) {
+  /** Place of a voxel's centre along an axis, in mm; slices are counted from the head. */
+  toMm(axis, index) {
+    return (this.fromHead(axis, index) + 0.5) * this.mm[axis];
+  }
+
+  toIndex(axis, mm) {
+    const last = this.voxels[axis] - 1;
+    return this.fromHead(axis, Math.max(0, Math.min(last, Math.floor(mm / this.mm[axis]))));
+  }
+
+  fromHead(axis, index) {
+    return axis === "z" && this.data.to_head > 0 ? this.data.slices - 1 - index : index;
+  }
+
+  /** Decode a slice, once; the promise ends when its grey levels are there. */
+  decode(slice) {
+    if (!this.decoding.has(slice)) this.decoding.set(slice, this.read(slice));
+    return this.decoding.get(slice);
+  }
+
+  async read(slice) {
+    const { x: width, y: height } = this.pixels;
     const picture = new Image();
     picture.src = "data:image/jpeg;base64," + this.data.pictures[slice];
     await picture.decode();
-    const canvas = canvasOf(this.data.picture_width, this.data.picture_height);
-    const context = canvas.getContext("2d", { willReadFrequently: true });
-    context.drawImage(picture, 0, 0);
-    const pixels = context.getImageData(0, 0, canvas.width, canvas.height).data;
-    const levels = new Uint8Array(canvas.width * canvas.height);
+    this.reader ??= canvasOf(width, height).getContext("2d", { willReadFrequently: true });
+    this.reader.drawImage(picture, 0, 0);
+    const pixels = this.reader.getImageData(0, 0, width, height).data;
+    const levels = new Uint8Array(width * height);
     for (let i = 0; i < levels.length; i++) levels[i] = pixels[4 * i];
-    return levels;
+    this.levels[slice] = levels;
+    this.data.pictures[slice] = null; // its memory is free again
+    this.loaded += 1;
   }
 
-  /** Number of the segment in each voxel of a slice. */
-  numbers(slice) {
-    return this.labels.get(slice, () => {
-      const numbers = new Uint16Array(this.data.rows * this.data.columns);
-      const runs = lebNumbers(this.data.runs[slice]);
-      let at = 0;
-      for (let i = 0; i < runs.length; i += 3) {
-        at += runs[i];
-        numbers.fill(runs[i + 2], at, at + runs[i + 1]);
-        at += runs[i + 1];
-      }
+  /** One grey level for each pixel of a section; black where slices are not decoded yet. */
+  section(plane, index) {
+    const { across, down, through } = PLANES[plane];
+    if (plane === "axial") return this.levels[index];
+    const [wide, high] = [this.pixels[across], this.pixels[down]];
+    const at = Math.floor(((index + 0.5) * this.pixels[through]) / this.voxels[through]);
+    const section = new Uint8Array(wide * high);
+    const { x: width } = this.pixels;
+    this.levels.forEach((levels, slice) => {
+      const start = this.fromHead("z", slice) * wide;
+      if (plane === "coronal") section.set(levels.subarray(at * width, (at + 1) * width), start);
+      else for (let y = 0; y < wide; y++) section[start + y] = levels[y * width + at];
+    });
+    return section;
+  }
+
+  /** Number of the segment in each voxel of a section. */
+  numbers(plane, index) {
+    const { across, down } = PLANES[plane];
+    const numbers = new Uint16Array(this.voxels[across] * this.voxels[down]);
+    if (plane === "axial") {
+      this.eachRun(index, (start, stop, number) => numbers.fill(number, start, stop));
       return numbers;
-    });
-  }
-
-  /** Outline of each segment of a slice, along voxel edges: number -> {path, right, top}. */
-  outlines(slice) {
-    return this.edges.get(slice, () => {
-      if (!this.data.runs[slice]) return new Map();
-      const numbers = this.numbers(slice);
-      const outlines = new Map();
-      for (const number of new Set(numbers)) {
-        if (number) outlines.set(number, this.outline(numbers, number));
-      }
-      return outlines;
-    });
-  }
-
-  outline(numbers, number) {
-    const { rows, columns, row_mm: dy, column_mm: dx } = this.data;
-    const inside = (r, c) =>
-      r >= 0 && c >= 0 && r < rows && c < columns && numbers[r * columns + c] === number;
-    const path = new Path2D();
-    let [top, left, bottom, right] = [rows, columns, 0, 0];
-    for (let r = 0; r < rows; r++) {
-      for (let c = 0; c < columns; c++) {
-        if (!inside(r, c)) continue;
-        [top, left] = [Math.min(top, r), Math.min(left, c)];
-        [bottom, right] = [Math.max(bottom, r + 1), Math.max(right, c + 1)];
-        const edge = (r0, c0, r1, c1) => {
-          path.moveTo(c0 * dx, r0 * dy);
-          path.lineTo(c1 * dx, r1 * dy);
-        };
-        if (!inside(r - 1, c)) edge(r, c, r, c + 1);
-        if (!inside(r + 1, c)) edge(r + 1, c, r + 1, c + 1);
-        if (!inside(r, c - 1)) edge(r, c, r + 1, c);
-        if (!inside(r, c + 1)) edge(r, c + 1, r + 1, c + 1);
-      }
     }
-    return { path, right: right * dx, top: top * dy };
+    for (let slice = 0; slice < this.data.slices; slice++) {
+      const row = this.fromHead("z", slice) * this.voxels[across];
+      this.cut(plane, index, slice, numbers.subarray(row, row + this.voxels[across]));
+    }
+    return numbers;
   }
+
+  /** Fill the row of a coronal or sagittal section that lies in one slice. */
+  cut(plane, index, slice, row) {
+    const wide = this.voxels.x;
+    this.eachRun(slice, (start, stop, number) => {
+      if (plane === "coronal") {
+        row.fill(number, clamp(start - index * wide, 0, wide), clamp(stop - index * wide, 0, wide));
+        return;
+      }
+      const first = start + ((index - (start % wide) + wide) % wide);
+      for (let at = first; at < stop; at += wide) row[Math.floor(at / wide)] = number;
+    });
+  }
+
+  eachRun(slice, use) {
+    const runs = (this.runs[slice] ??= lebNumbers(this.data.runs[slice]));
+    let at = 0;
+    for (let i = 0; i < runs.length; i += 3) {
+      at += runs[i];
+      use(at, at + runs[i + 1], runs[i + 2]);
+      at += runs[i + 1];
+    }
+  }
+
+  /** Outline of each segment of a section, along voxel edges: number -> {path, right, top} in mm. */
+  outlines(plane, index) {
+    return this.edges.get(`${plane} ${index}`, () => {
+      const { across, down } = PLANES[plane];
+      const size = [this.voxels[across], this.voxels[down], this.mm[across], this.mm[down]];
+      return outlinesOf(this.numbers(plane, index), ...size);
+    });
+  }
+}
+
+function outlinesOf(numbers, wide, high, dx, dy) {
+  const outlines = new Map();
+  for (let at = 0; at < numbers.length; at++) {
+    const number = numbers[at];
+    if (!number) continue;
+    const [row, column] = [Math.floor(at / wide), at % wide];
+    let outline = outlines.get(number);
+    if (!outline) outlines.set(number, (outline = { path: new Path2D(), right: 0, top: row * dy }));
+    outline.right = Math.max(outline.right, (column + 1) * dx);
+    const edge = (x0, y0, x1, y1) => {
+      outline.path.moveTo(x0 * dx, y0 * dy);
+      outline.path.lineTo(x1 * dx, y1 * dy);
+    };
+    if (!row || numbers[at - wide] !== number) edge(column, row, column + 1, row);
+    if (row === high - 1 || numbers[at + wide] !== number) edge(column, row + 1, column + 1, row + 1);
+    if (!column || numbers[at - 1] !== number) edge(column, row, column, row + 1);
+    if (column === wide - 1 || numbers[at + 1] !== number) edge(column + 1, row, column + 1, row + 1);
+  }
+  return outlines;
+}
+
+function clamp(value, low, high) {
+  return Math.max(low, Math.min(high, value));
 }
 
 function canvasOf(width, height) {
@@ -137,5 +207,5 @@ function lebNumbers(base64) {
       shift = 0;
     }
   }
-  return numbers;
+  return Uint32Array.from(numbers);
 }

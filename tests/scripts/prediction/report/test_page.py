@@ -13,10 +13,11 @@ import pytest
 from jinja2 import UndefinedError
 from pydicom.dataset import Dataset
 
+from scripts.pages.page_template import template
 from scripts.prediction.measures.axial_view import axial_view
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.overview import write_overview
-from scripts.prediction.report.page import PAGE, page_data, page_template, write_report
+from scripts.prediction.report.page import PAGE, SCRIPTS, page_data, write_report
 from scripts.prediction.result import Segment
 from scripts.storage.archive import Location
 from scripts.volumes.dicom.slice import SliceFile
@@ -126,7 +127,7 @@ def test_name_of_a_study_when_it_holds_markup_then_escaped(tmp_path):
 
 def test_template_when_a_text_is_missing_then_an_error_not_an_empty_place():
     with pytest.raises(UndefinedError, match="'policy' is undefined"):
-        page_template().render()
+        template("page.html", PAGE).render()
 
 
 def test_files_of_the_source_then_never_named(tmp_path):
@@ -156,9 +157,13 @@ def test_masks_then_whole_in_display_order_with_the_sources_slice_numbers(order)
     straight = abdomen().mask
     np.testing.assert_array_equal(shown if view.rises_to_head else shown[::-1], straight)
     assert data["to_head"] == (1 if view.rises_to_head else -1)
-    assert np.sign(data["z_step_mm"]) == data["to_head"]
+    steps = data["step_mm"]
+    assert np.sign(steps["z"]) == data["to_head"]
+    assert (steps["x"], steps["y"]) == (data["column_mm"], data["row_mm"])
+    assert data["slice_mm"] == abs(steps["z"])
     liver = data["segments"][0]
     assert (shown[liver["slice"]] == 1).sum() == (shown == 1).sum(axis=(1, 2)).max()
+    assert shown[liver["slice"], liver["row"], liver["column"]] == 1
 
 
 def test_nodules_then_at_the_slice_and_place_that_the_statistics_say():
@@ -168,8 +173,8 @@ def test_nodules_then_at_the_slice_and_place_that_the_statistics_say():
     data = page_data(prediction, statistics, view)
     for shown, one in zip(data["segments"], statistics["lesions"], strict=True):
         assert shown["slice"] == one["diameter_slice_number_1based"] - 1
-        column, row = int(shown["x"] / data["column_mm"]), int(shown["y"] / data["row_mm"])
-        assert view.turn(prediction.mask)[shown["slice"], row, column] == one["number"]
+        place = shown["slice"], shown["row"], shown["column"]
+        assert view.turn(prediction.mask)[place] == one["number"]
 
 
 def test_no_finding_then_said_in_the_page(tmp_path):
@@ -181,8 +186,35 @@ def test_no_finding_then_said_in_the_page(tmp_path):
 
 
 def test_page_files_then_in_a_folder_next_to_the_code():
-    names = {"page.html", "page.css", "volume.js", "drawing.js", "viewer.js"}
+    names = {"page.html", "page.css", *SCRIPTS}
     assert {file.name for file in PAGE.iterdir()} == names
+
+
+def test_cells_then_sorted_by_the_measured_value_and_not_by_the_shown_one(tmp_path):
+    first, *others = chest().segments
+    rated = dataclasses.replace(first, probability=0.12345, mean_probability=0.1)
+    page = page_of(dataclasses.replace(chest(), segments=(rated, *others)), tmp_path)
+    rows = [attributes for tag, attributes in Elements(page).tags if tag == "tr"]
+    confidences = [row.get("data-confidence") for row in rows if "data-row" in row]
+    assert confidences == ["0.12345", None, None]
+    values = [a["data-value"] for t, a in Elements(page).tags if t == "td" and "data-value" in a]
+    volumes = [str(one["volume_mm3"]) for one in measure(chest())["lesions"]]
+    assert [value for value in values if value in volumes] == volumes
+
+
+@pytest.mark.parametrize(
+    ("prediction", "present", "absent"),
+    [
+        (chest(), [], ['id="least"', 'id="kind"']),
+        (abdomen(), ['id="kind"'], ['id="least"']),
+    ],
+    ids=["one class", "several classes"],
+)
+def test_filters_then_only_those_that_could_filter(tmp_path, prediction, present, absent):
+    page = page_of(prediction, tmp_path)
+    assert 'id="search"' in page
+    assert not [text for text in present if text not in page]
+    assert not [text for text in absent if text in page]
 
 
 def test_one_slice_then_measured_and_shown(tmp_path):

@@ -40,7 +40,7 @@ def test_tables_of_organs_then_a_row_each_also_of_one_that_was_not_segmented():
     assert table.caption == "Organs"
     assert all(len(row.cells) == len(table.head) - 1 for row in table.rows)
     absent = [row for row in table.rows if not row.present]
-    assert all(row.cells[-1] == "not found" for row in absent)
+    assert all(row.cells[-1].text == "not found" for row in absent)
 
 
 def test_tables_of_nodules_then_their_figures_as_measured():
@@ -48,8 +48,9 @@ def test_tables_of_nodules_then_their_figures_as_measured():
     (table,) = tables(statistics, with_side=True)
     assert table.caption == "Nodules"
     for row, one in zip(table.rows, statistics["lesions"], strict=True):
-        assert row.cells[0] == f"{one['longest_axial_diameter_mm']:.1f}"
-        assert row.cells[5] == str(one["diameter_slice_number_1based"])
+        assert row.cells[0].text == f"{one['longest_axial_diameter_mm']:.1f}"
+        assert row.cells[0].value == one["longest_axial_diameter_mm"]
+        assert row.cells[5].text == str(one["diameter_slice_number_1based"])
 
 
 @pytest.mark.parametrize("with_side", [True, False])
@@ -69,8 +70,10 @@ def test_confidence_of_lesions_then_shown_if_known_and_not_rounded_up_to_certain
     first, *others = prediction.segments
     segments = (replace(first, probability=0.99999, mean_probability=0.75), *others)
     (table,) = tables(measure(replace(prediction, segments=segments)), with_side=False)
-    assert table.head[-1] == "Confidence"
-    assert [row.cells[-1] for row in table.rows] == ["99.9 %", "\u2013", "\u2013"]
+    at = table.head.index("Confidence") - 1
+    assert [row.cells[at].text for row in table.rows] == ["99.9 %", "\u2013", "\u2013"]
+    assert [row.cells[at].value for row in table.rows] == [0.99999, "", ""]
+    assert [row.confidence for row in table.rows] == [0.99999, None, None]
     assert all(len(row.cells) == len(table.head) - 1 for row in table.rows)
 
 
