@@ -152,8 +152,11 @@ def _confidence(probability: float | None) -> Cell:
 
 
 def _side(one: Mapping[str, Any]) -> Cell:
-    side = one["lung_side"]
-    return Cell(DASH, "") if side == UNKNOWN else Cell(str(side))
+    """Return the lung, and its third if it is known."""
+    side, third = one["lung_side"], one["lung_third"]
+    if side == UNKNOWN:
+        return Cell(DASH, "")
+    return Cell(side if third == UNKNOWN else f"{side} {third} third")
 
 
 def _centre(one: Mapping[str, Any]) -> Cell:

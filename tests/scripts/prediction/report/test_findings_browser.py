@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from scripts.evaluation.pictures.colours import OURS_COLOUR
+from scripts.prediction.colours import colours_of
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.page import write_report
 from tests.scripts.prediction.report.shown_page import at_slice, count, listed, put
@@ -47,18 +47,19 @@ def test_next_finding_after_sorting_then_that_of_the_row_below(opened, pages):
         at_slice(page, lesions[number]["diameter_slice_number_1based"])
 
 
-def test_confidence_then_hides_rows_and_outlines_in_all_views(opened):
+def test_confidence_then_hides_rows_and_outlines_in_all_views(opened, pages):
     page = opened("rated")
+    colour = colours_of(pages[1]["rated"])[2]
     page.run("document.querySelector('[data-jump=\"2\"]').click()")
     page.wait("document.querySelector('.stage').dataset.slice > 0")
     planes = ("axial", "coronal", "sagittal")
-    assert min(count(page, OURS_COLOUR, plane) for plane in planes) > 20
+    assert min(count(page, colour, plane) for plane in planes) > 20
     assert counted(page) == "3 of 3 shown"
     put(page, "least", 50)
     assert listed(page) == [1, 3]
     assert counted(page) == "2 of 3 shown"
     assert page.run("document.getElementById('least-shown').textContent") == "50 %"
-    assert [count(page, OURS_COLOUR, plane) for plane in planes] == [0, 0, 0]
+    assert [count(page, colour, plane) for plane in planes] == [0, 0, 0]
     put(page, "least", 0)
     assert counted(page) == "3 of 3 shown"
 

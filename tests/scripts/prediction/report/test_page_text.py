@@ -50,6 +50,7 @@ def test_tables_of_nodules_then_their_figures_as_measured():
     for row, one in zip(table.rows, statistics["lesions"], strict=True):
         assert row.cells[0].text == f"{one['longest_axial_diameter_mm']:.1f}"
         assert row.cells[0].value == one["longest_axial_diameter_mm"]
+        assert row.cells[4].text == f"{one['lung_side']} {one['lung_third']} third"
         assert row.cells[5].text == str(one["diameter_slice_number_1based"])
 
 

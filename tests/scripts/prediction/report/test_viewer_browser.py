@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from scripts.datasets.segment_classes import ORGAN_COLOURS
+from scripts.prediction.colours import colours_of
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.page import write_report
 from scripts.prediction.result import Segment
@@ -72,7 +72,7 @@ def test_ball_in_voxels_of_unequal_edges_then_round_and_of_one_size_in_each_view
         script = COUNT.replace("count++;", "found.push(i / 4);")
         script = script.replace("let count = 0;", "const found = [];").replace("PLANE", plane)
         script = script.replace("return count;", "return found;")
-        at = np.array(page.run(f"({script})('{ORGAN_COLOURS[0]}')"))
+        at = np.array(page.run(f"({script})('{colours_of(marked(ORDERS[0]))[1]}')"))
         rows, columns = np.divmod(at, picture(page, plane).shape[1])
         extents += [np.ptp(rows), np.ptp(columns)]
     assert min(extents) > 100
