@@ -23,6 +23,7 @@ from scripts.prediction.network.segments import check_codes
 from scripts.prediction.one_series import model_of, predict_study
 from scripts.prediction.overlap import predict_overlapped
 from scripts.prediction.predict_options import NODULE, Options
+from scripts.prediction.products import DICOM
 from scripts.prediction.sources.ct_sources import find_sources
 from scripts.prediction.sources.inventory import DICOM_SERIES, Inventory, Remark
 from scripts.prediction.stopwatch import Stopwatch, seconds_since_start
@@ -233,7 +234,7 @@ def _check_model(options: Options, jobs: int, *, from_dicom: bool, shown: bool) 
     model.check_parts()
     for line in (model.engine.line(), *(f"ckpt_path: {n}" for n in model.notes)) if shown else ():
         print(line, flush=True)
-    if from_dicom and {"seg", "rtstruct"} & set(options.products):
+    if from_dicom and set(DICOM) & set(options.products):
         check_codes(model.segments)
     if options.suspicion is not None and all(rule.kind != NODULE for rule in model.segments):
         kinds = ", ".join(rule.kind for rule in model.segments)
@@ -255,8 +256,9 @@ def _work(tasks: Sequence[Task], jobs: int, *, shown: bool) -> Iterator[Outcome]
         )
         for outcome in outcomes:
             bar.update()
-            if outcome.status == FAILED:
-                bar.write(f"failed: {outcome.message}")
+            if outcome.message:
+                failed = "failed: " if outcome.status == FAILED else ""
+                bar.write(f"{failed}{outcome.message}")
             yield outcome
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scripts.prediction.predict_options import Options
-from scripts.prediction.products import PRODUCTS
-from scripts.prediction.result import SECOND_STAGE, Prediction
+from scripts.prediction.products import DICOM, PRODUCTS
+from scripts.prediction.result import DICOM_OBJECTS, SECOND_STAGE, Prediction
 from scripts.prediction.sources.inventory import Source
 from scripts.prediction.stopwatch import parts_of
 from scripts.storage.files import read_json, sha256_of, write_json
@@ -70,10 +70,14 @@ def identity(model: Model, engine: str | None = None) -> dict[str, Any]:
         "engine": engine or model.engine.name,
         "products": model.options.products,
     }
-    if model.options.geometry != Options(model.options.bundle).geometry:
+    usual = Options(model.options.bundle)
+    if model.options.geometry != usual.geometry:
         parts["geometry"] = model.options.geometry
     if model.options.candidate_threshold is not None:
         parts["candidate_threshold"] = model.options.candidate_threshold
+    if set(model.options.products) & set(DICOM):
+        chosen = {"seg": model.options.seg, "dicom_lesions": model.options.dicom_lesions}
+        parts |= {key: value for key, value in chosen.items() if value != getattr(usual, key)}
     if model.reducer is not None:
         parts[SECOND_STAGE] = model.reducer.record()
     if model.options.suspicion is not None:
@@ -175,11 +179,11 @@ def write_manifest(
         "spacing_mm": prediction.spacing_mm,
         "resampled": None if prediction.stack is None else prediction.stack.record(),
         "segments": [vars(segment) for segment in prediction.segments],
-        **(
-            {SECOND_STAGE: prediction.facts[SECOND_STAGE]}
-            if SECOND_STAGE in prediction.facts
-            else {}
-        ),
+        **{
+            key: prediction.facts[key]
+            for key in (SECOND_STAGE, DICOM_OBJECTS)
+            if key in prediction.facts
+        },
         "files": [
             {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
             for path in files
@@ -237,8 +241,10 @@ def command_of(options: Options) -> str:
     words += [] if options.check_hu else ["--check_hu", "false"]
     if options.engine != Options(options.bundle).engine:
         words += ["--engine", options.engine]
-    if options.geometry != Options(options.bundle).geometry:
-        words += ["--geometry", options.geometry]
+    usual = Options(options.bundle)
+    for name in ("geometry", "seg", "dicom_lesions"):
+        if getattr(options, name) != getattr(usual, name):
+            words += [f"--{name}", str(getattr(options, name))]
     if options.products != Options(options.bundle).products:
         words += ["--products", ",".join(options.products)]
     return shlex.join(words)

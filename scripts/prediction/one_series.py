@@ -24,6 +24,7 @@ from scripts.prediction.manifest import (
 from scripts.prediction.network.model import Model
 from scripts.prediction.pipeline import predict_volume
 from scripts.prediction.predict_options import Options
+from scripts.prediction.products import DICOM, USUAL
 from scripts.prediction.sources.study_reading import ReadStudy, read_study
 from scripts.prediction.stopwatch import Stopwatch
 from scripts.prediction.study_task import Outcome, Task, failed
@@ -31,7 +32,7 @@ from scripts.prediction.study_writing import ComputedStudy, write_study
 from scripts.storage.workers import peak_memory_mb
 from scripts.volumes.dicom.series_volume import Series, notes_on
 
-_NO_STRUCTURES = "no rtstruct written: it needs a DICOM series"
+_ONLY_FOR_DICOM = "no {} written: it needs a DICOM series"
 
 
 @lru_cache(maxsize=1)
@@ -109,11 +110,12 @@ def _warnings(task: Task, content: Path | Series) -> tuple[str, ...]:
     """Return the warnings for the reader of the results."""
     notes, products = list(task.source.notes), set(task.options.products)
     if not isinstance(content, Series):
-        return (*notes, *(_NO_STRUCTURES for _ in products & {"rtstruct"}))
+        asked = sorted(products & set(DICOM) - set(USUAL))
+        return (*notes, *map(_ONLY_FOR_DICOM.format, asked))
     notes += notes_on(content.slices)
     if content.stack is not None:
         notes.append(content.stack.remark())
     lacks_frame = any(not each.header.get("FrameOfReferenceUID") for each in content.slices)
-    if lacks_frame and products & {"seg", "rtstruct"}:
+    if lacks_frame and products & set(DICOM):
         notes.append(NO_FRAME)
     return tuple(notes)

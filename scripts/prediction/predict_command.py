@@ -10,11 +10,13 @@ from scripts.prediction.batch import Share, predict_all
 from scripts.prediction.network.engines import AUTO, TORCH, check_engine
 from scripts.prediction.predict_options import (
     Options,
+    check_dicom_lesions,
     check_file,
     check_files,
     check_flips,
     check_geometry,
     check_products,
+    check_seg,
     check_suspicion,
     check_threshold,
 )
@@ -37,6 +39,8 @@ def predict(
     flips: str | None = None,
     products: str | None = None,
     rtstruct: bool = False,
+    seg: str = "auto",
+    dicom_lesions: int | None = None,
     suspicion: str | None = None,
     device: str | None = None,
     engine: str | None = None,
@@ -71,9 +75,14 @@ def predict(
         geometry: what becomes of a DICOM series of a tilted gantry, or with missing or unevenly
             spaced slices: refuse, or resample: predict it on a regular grid, and put the mask back
             on its slices in the DICOM objects.
-        products: files to write, of mask, seg, rtstruct, statistics, candidates, overview, report,
-            separated by commas; by default all but rtstruct.
+        products: files to write, of mask, seg, rtstruct, sr, statistics, candidates, overview,
+            report, separated by commas; by default all but rtstruct and sr. sr is a DICOM report of
+            the measurements; as it refers to the segments of seg, it brings seg with it.
         rtstruct: also write rtstruct.dcm, for DICOM sources.
+        seg: form of segmentation.dcm: binary, which every reader knows; labelmap, which newer ones
+            know; by default auto: labelmap where binary would have more than 400 frames.
+        dicom_lesions: most lesions in DICOM objects, 1 to 1000: those of the highest confidence; by
+            default 50. The mask and the tables always hold all.
         suspicion: the suspicion.json of a classifier: adds how suspicious radiologists would find
             each nodule (0 to 1) to the measurements and the page; not a diagnosis.
         device: cpu, cuda:0 ...; by default that of the config: a GPU if available.
@@ -104,6 +113,8 @@ def predict(
         engine=chosen_engine,
         geometry=check_geometry(geometry),
         products=chosen_products,
+        seg=check_seg(seg),
+        dicom_lesions=check_dicom_lesions(dicom_lesions),
         suspicion=check_suspicion(suspicion, chosen_products),
         progress=jobs == 1 and share.world == 1,
     )

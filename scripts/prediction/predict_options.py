@@ -8,8 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts.prediction.dicom.segmentation_form import AUTO, FORMS
+from scripts.prediction.limits import MOST_LESIONS, USUAL_LESIONS
 from scripts.prediction.products import PRODUCTS, USUAL
-from scripts.storage.options import check_choice, read_words
+from scripts.storage.options import check_choice, check_whole, read_words
 
 GEOMETRIES = ("refuse", "resample")
 NODULE = "nodule"  # the kind of segment whose suspicion is asked for
@@ -32,6 +34,8 @@ class Options:
         device: a torch device; empty for that of the config.
         engine: one of :data:`scripts.prediction.network.engines.ENGINES`.
         products: names of :data:`scripts.prediction.products.PRODUCTS`, in their order.
+        seg: form of the SEG, of :data:`scripts.prediction.dicom.segmentation_form.FORMS`.
+        dicom_lesions: most lesions in SEG, RTSTRUCT and SR.
         geometry: what becomes of series that form no regular grid, one of :data:`GEOMETRIES`.
         progress: show progress within a CT.
         suspicion: classifier of nodules, a suspicion.json; None for no suspicion.
@@ -49,6 +53,8 @@ class Options:
     device: str = ""
     engine: str = "auto"
     products: tuple[str, ...] = USUAL
+    seg: str = AUTO
+    dicom_lesions: int = USUAL_LESIONS
     geometry: str = "refuse"
     progress: bool = False
     suspicion: Path | None = None
@@ -111,6 +117,8 @@ def check_geometry(value: object) -> str:
 def check_products(value: object, *, rtstruct: bool = False) -> tuple[str, ...]:
     """Read the names of products; return them in the order of :data:`PRODUCTS`.
 
+    With ``sr`` comes ``seg``, as the report refers to its segments.
+
     Raises:
         ValueError: for an unknown name.
     """
@@ -118,8 +126,30 @@ def check_products(value: object, *, rtstruct: bool = False) -> tuple[str, ...]:
     unknown = [name for name in asked if name not in PRODUCTS]
     if unknown:
         raise ValueError(f"products: must be of {', '.join(PRODUCTS)}, got {', '.join(unknown)}")
-    wanted = {*asked, "rtstruct"} if rtstruct else set(asked)
+    wanted = {*asked, *(["rtstruct"] if rtstruct else []), *(["seg"] if "sr" in asked else [])}
     return tuple(name for name in PRODUCTS if name in wanted)
+
+
+def check_seg(value: object) -> str:
+    """Read the form of the SEG.
+
+    Raises:
+        ValueError: for anything but labelmap, binary and auto.
+    """
+    check_choice("seg", value, FORMS)
+    return str(value)
+
+
+def check_dicom_lesions(value: object) -> int:
+    """Read how many lesions the DICOM objects hold at most; None for the usual number.
+
+    Raises:
+        ValueError: for anything but a whole number from 1 to :data:`MOST_LESIONS`.
+    """
+    if value is None:
+        return USUAL_LESIONS
+    check_whole("dicom_lesions", value, 1, MOST_LESIONS)
+    return int(str(value))
 
 
 def check_files(name: str, value: object) -> tuple[str, ...]:
@@ -163,6 +193,6 @@ def check_suspicion(value: object, products: Sequence[str]) -> Path | None:
 
     path = Path(str(value))
     read_classifier(path)
-    if not {"statistics", "report"} & set(products):
-        raise ValueError("suspicion: is written with statistics and report; add one to products")
+    if not {"statistics", "report", "sr"} & set(products):
+        raise ValueError("suspicion: is written with statistics, report, sr; add one to products")
     return path

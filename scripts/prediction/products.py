@@ -6,13 +6,16 @@ import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scripts.datasets.candidates import FILE as CANDIDATES
 from scripts.datasets.candidates import write_candidates
 from scripts.prediction.result import Prediction
 from scripts.storage.files import atomic_path
 from scripts.volumes.formats.nifti import nifti_of
+
+if TYPE_CHECKING:
+    from scripts.prediction.dicom.content import DicomContent
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class Product:
     Attributes:
         files: names in the study's folder.
         write: "module:function", imported when it is used.
-        needs_dicom: whether it can only be made of DICOM sources.
+        needs_dicom: whether it is a DICOM object: it can only be made of DICOM sources, and the
+            function takes their content.
         needs_lesions: whether it can only be made of bundles that number lesions.
         needs_statistics: whether the function takes the measured statistics.
     """
@@ -52,6 +56,9 @@ PRODUCTS = {
         "scripts.prediction.dicom.structure_set:write_structure_set",
         needs_dicom=True,
     ),
+    "sr": Product(
+        ("sr.dcm",), "scripts.prediction.dicom.measurement_report:write_report", needs_dicom=True
+    ),
     "statistics": Product(
         ("statistics.json", "statistics.csv"),
         "scripts.prediction.measures.statistics:write_statistics",
@@ -65,7 +72,8 @@ PRODUCTS = {
         ("report.html",), "scripts.prediction.report.page:write_report", needs_statistics=True
     ),
 }
-USUAL = tuple(name for name in PRODUCTS if name != "rtstruct")
+USUAL = tuple(name for name in PRODUCTS if name not in ("rtstruct", "sr"))
+DICOM = tuple(name for name, product in PRODUCTS.items() if product.needs_dicom)
 
 
 def write_mask(prediction: Prediction, path: Path) -> None:
@@ -80,7 +88,11 @@ def write_candidate_list(prediction: Prediction, path: Path) -> None:
 
 
 def write_product(
-    name: str, prediction: Prediction, folder: Path, statistics: dict[str, Any] | None
+    name: str,
+    prediction: Prediction,
+    folder: Path,
+    statistics: dict[str, Any] | None,
+    content: DicomContent | None = None,
 ) -> list[str]:
     """Write one product into a folder; return the files' names.
 
@@ -90,6 +102,7 @@ def write_product(
         folder: of the study.
         statistics: of :func:`scripts.prediction.measures.statistics.measure`; None if the product
             does not need them.
+        content: of the DICOM objects; None if the product is none.
 
     Raises:
         ValueError: when the product cannot be made of this prediction.
@@ -98,6 +111,8 @@ def write_product(
     target = folder / product.files[0]
     if name == "statistics":
         product.writer()(statistics, folder)
+    elif product.needs_dicom:
+        product.writer()(content, target)
     elif product.needs_statistics:
         product.writer()(prediction, statistics, target)
     else:

@@ -18,6 +18,9 @@ from scripts.volumes.resampling import SliceStack, to_slices
 SECOND_STAGE = "second_stage"
 """Entry of a prediction's facts, its manifest and its statistics: what a second stage removed."""
 
+DICOM_OBJECTS = "dicom_objects"
+"""Entry of a prediction's facts and its manifest: which lesions its DICOM objects hold, and how."""
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -105,6 +108,11 @@ class Prediction:
     def spacing_mm(self) -> Floats:
         """(3,): voxel edges along (x, y, z) in mm."""
         return spacing_of(self.affine)
+
+    @property
+    def dicom_note(self) -> str:
+        """What was left out of the DICOM objects that were written, for the screen."""
+        return str(self.facts.get(DICOM_OBJECTS, {}).get("note", ""))
 
     def meaning_of(self, kind: str) -> SegmentClass:
         """Return codes and colour of a kind of segment.

@@ -52,7 +52,7 @@ class Outcome:
         status: :data:`PREDICTED`, :data:`KEPT` or :data:`FAILED`.
         seconds: wall-clock time.
         reason: why it failed, without file names.
-        message: why it failed, for the screen, with file names.
+        message: for the screen, with file names: why it failed, or what was left out of a product.
         warnings: as in its manifest.
         segments: number of segments.
     """

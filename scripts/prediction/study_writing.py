@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from scripts.prediction.limits import LimitError, with_largest_lesions
+from scripts.prediction.limits import LimitError
 from scripts.prediction.manifest import MADE_BY, is_ours, write_manifest
 from scripts.prediction.products import PRODUCTS, write_product
-from scripts.prediction.result import Prediction
+from scripts.prediction.result import DICOM_OBJECTS, Prediction
 from scripts.prediction.sources.source_access import SourceAccess
 from scripts.prediction.stopwatch import Stopwatch
 from scripts.prediction.study_task import (
@@ -35,6 +35,9 @@ from scripts.prediction.study_task import (
 from scripts.storage.files import PART
 from scripts.storage.output_folder import OutputError, writing_into
 from scripts.storage.workers import peak_memory_mb
+
+if TYPE_CHECKING:
+    from scripts.prediction.dicom.content import DicomContent
 
 # errors of the disk, as opposed to those of a source file
 DISK = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, None}
@@ -78,8 +81,17 @@ def write_study(study: ComputedStudy) -> Outcome:
     except Exception as error:  # an error in one CT must not stop the others
         return failed(study.task, study.access, error, study.spent + time.perf_counter() - begun)
     spent = round(study.spent + time.perf_counter() - begun, 2)
-    warnings, count = tuple(study.prediction.facts["warnings"]), len(study.prediction.segments)
-    return Outcome(name, PREDICTED, spent, warnings=warnings, segments=count)
+    facts, count = study.prediction.facts, len(study.prediction.segments)
+    note = study.prediction.dicom_note
+    message = f"{study.task.source.location}: {note}" if note else ""
+    return Outcome(
+        name,
+        PREDICTED,
+        spent,
+        message=message,
+        warnings=tuple(facts["warnings"]),
+        segments=count,
+    )
 
 
 def write_folder(
@@ -115,25 +127,45 @@ def _write_products(task: Task, prediction: Prediction, folder: Path, watch: Sto
         if (prediction.dicom_slices or not PRODUCTS[name].needs_dicom)
         and (prediction.facts["lesion_kinds"] or not PRODUCTS[name].needs_lesions)
     ]
-    if any(PRODUCTS[name].needs_statistics for name in names):
+    content, warnings = None, prediction.facts["warnings"]
+    if any(PRODUCTS[name].needs_statistics or PRODUCTS[name].needs_dicom for name in names):
         from scripts.prediction.measures.statistics import measure
 
         with watch.step("measure"):
             statistics = measure(prediction)
             _add_suspicion(task, prediction, statistics)
-    warnings, dicom = prediction.facts["warnings"], prediction
-    if any(PRODUCTS[name].needs_dicom for name in names):
-        dicom, note = with_largest_lesions(prediction)
-        warnings += [note] if note else []
+            content = _dicom_content(task, prediction, statistics, names)
     for name in names:
-        content = dicom if PRODUCTS[name].needs_dicom else prediction
         with watch.step(f"write {name}"), _disk_errors(task.output):
             try:
-                write_product(name, content, folder, statistics)
+                write_product(name, prediction, folder, statistics, content)
             except LimitError as error:
                 warnings.append(f"no {name} written: {error}")
             except ValueError as error:
                 raise ValueError(f"{name}: {error}{_without(name, names)}") from error
+
+
+def _dicom_content(
+    task: Task, prediction: Prediction, statistics: dict[str, Any], names: Sequence[str]
+) -> DicomContent | None:
+    """Describe what the DICOM objects hold; None without any. Lesions left out are told."""
+    objects = [name for name in names if PRODUCTS[name].needs_dicom]
+    if not objects:
+        return None
+    from scripts.prediction.dicom.content import dicom_content
+
+    options = task.options
+    try:
+        content = dicom_content(
+            prediction, statistics, most=options.dicom_lesions, form=options.seg
+        )
+    except ValueError as error:
+        raise ValueError(f"{objects[0]}: {error}{_without(objects[0], names)}") from error
+    content.number_in(statistics)
+    prediction.facts["warnings"] += [content.note] if content.note else []
+    seg = {"seg": content.form.record()} if "seg" in objects else {}
+    prediction.facts[DICOM_OBJECTS] = {**content.record(), "note": content.note, **seg}
+    return content
 
 
 def _add_suspicion(task: Task, prediction: Prediction, statistics: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -9,7 +10,8 @@ from typing import Any
 
 SOFTWARE = "transfer-ct-bundles"
 UNKNOWN = "unknown"  # for required names and versions, which must not be empty
-_LONG_STRING = 64  # characters that DICOM's value representation LO holds
+LONG_STRING = 64  # characters that DICOM's value representation LO holds
+_SHORT_NAME = 40  # characters of a model's name in lists of series
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,22 @@ class Algorithm:
         """The type of algorithm, in DICOM's words (PS3.3, C.8.20.2 and C.8.8.5)."""
         return "SEMIAUTOMATIC" if self.assisted else "AUTOMATIC"
 
+    @property
+    def short_name(self) -> str:
+        """The name without the method: "Lung nodule CT segmentation" of "... by fine-tuning"."""
+        subject = re.split(r" (?:by|with|from|using) |[(:;]", self.name)[0].strip()
+        return _shortened(subject or self.name, _SHORT_NAME)
+
+    def series_description(self, product: str) -> str:
+        """Return what lists of series show, at most 64 characters: product, model and version.
+
+        Example:
+            >>> facts = {"bundle": "Lung nodule CT segmentation by fine-tuning", "version": "0.3.1"}
+            >>> Algorithm.of(facts).series_description("SEG")
+            'SEG: Lung nodule CT segmentation 0.3.1'
+        """
+        return long_string(f"{product}: {self.short_name} {self.version}")
+
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Algorithm:
         """Read a prediction's facts.
@@ -60,7 +78,7 @@ class Algorithm:
 def _starts_of(hashes: str | Sequence[str] | None) -> str:
     """Return the first digits of each hash, as many as fit together, 16 at most."""
     several = [hashes] if isinstance(hashes, str) else list(hashes or ())
-    digits = min(16, _LONG_STRING // max(1, len(several)) - 1)
+    digits = min(16, LONG_STRING // max(1, len(several)) - 1)
     return " ".join(each[:digits] for each in several)
 
 
@@ -75,11 +93,16 @@ def long_string(value: Any) -> str:
     """
     text = str(value if value is not None else "").replace("\\", "/")
     plain = "".join(c if c.isprintable() else "?" for c in text).strip()
-    if len(plain) > _LONG_STRING:
-        room = _LONG_STRING - len("...")
-        whole_words = plain[: room + 1].rpartition(" ")[0]
-        plain = (whole_words or plain[:room]) + "..."
-    return plain or UNKNOWN
+    return _shortened(plain, LONG_STRING) or UNKNOWN
+
+
+def _shortened(text: str, most: int) -> str:
+    """Cut a text after a word."""
+    if len(text) <= most:
+        return text
+    room = most - len("...")
+    whole_words = text[: room + 1].rpartition(" ")[0]
+    return (whole_words or text[:room]) + "..."
 
 
 def _software_version() -> str:

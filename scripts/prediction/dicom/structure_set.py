@@ -20,14 +20,13 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 from scipy import ndimage
 
-from scripts.datasets.segment_classes import SegmentClass
 from scripts.datasets.segment_colours import rgb_of
-from scripts.prediction.dicom.algorithm import SOFTWARE, Algorithm, long_string
+from scripts.prediction.dicom.algorithm import SOFTWARE, Algorithm
+from scripts.prediction.dicom.content import DescribedSegment, DicomContent
 from scripts.prediction.dicom.contours import closed_contours
-from scripts.prediction.dicom.segmentation_object import DESCRIPTION, described_segments
 from scripts.prediction.dicom.source_series import quiet, read_source
 from scripts.prediction.limits import MOST_CONTOURS, check_limit
-from scripts.prediction.result import Prediction, Segment
+from scripts.prediction.result import Prediction
 from scripts.storage.files import atomic_path
 from scripts.volumes.dicom.slice import SliceFile
 from scripts.volumes.geometry import Floats
@@ -39,7 +38,7 @@ DETACHED_STUDY = "1.2.840.10008.3.1.2.3.1"
 ORGANS = (codes.SCT.AnatomicalStructure, codes.SCT.Tissue)
 
 
-def write_structure_set(prediction: Prediction, path: Path) -> None:
+def write_structure_set(content: DicomContent, path: Path) -> None:
     """Write a prediction as RTSTRUCT, whole or not at all.
 
     Patient, study, frame of reference and references are as in
@@ -47,24 +46,23 @@ def write_structure_set(prediction: Prediction, path: Path) -> None:
     found is a structure without contours. The approval status is UNAPPROVED.
 
     Args:
-        prediction: of a DICOM source.
+        content: of a prediction on a DICOM source.
         path: the file.
 
     Raises:
         ValueError: as ``write_segmentation``.
     """
-    segments = described_segments(prediction)
     with quiet():
-        structures = _structure_set(prediction, segments)
+        structures = _structure_set(content)
         with atomic_path(path) as file:
             structures.save_as(file, enforce_file_format=True)
 
 
-def _structure_set(prediction: Prediction, segments: Sequence[Segment]) -> Dataset:
+def _structure_set(content: DicomContent) -> Dataset:
     """Make the object."""
+    prediction, segments, algorithm = content.prediction, content.segments, content.algorithm
     source = read_source(prediction)
-    algorithm = Algorithm.of(prediction.facts)
-    structures = _empty_object(source[0], algorithm)
+    structures = _empty_object(source[0], content)
     frame = source[0].FrameOfReferenceUID
     references = [
         _image_reference(image, each)
@@ -83,18 +81,16 @@ def _structure_set(prediction: Prediction, segments: Sequence[Segment]) -> Datas
         count += len(contours[-1].get("ContourSequence", ()))
         check_limit("outlines", count, MOST_CONTOURS)
     structures.ROIContourSequence = contours
-    structures.RTROIObservationsSequence = [
-        _observation(segment, prediction.meaning_of(segment.kind)) for segment in segments
-    ]
+    structures.RTROIObservationsSequence = [_observation(segment) for segment in segments]
     return structures
 
 
-def _empty_object(source: Dataset, algorithm: Algorithm) -> Dataset:
+def _empty_object(source: Dataset, content: DicomContent) -> Dataset:
     """Make an object without contours: patient, study, new series, equipment and label.
 
     Implicit VR, as contours of more than 64 kB do not fit explicit VR (PS3.5, 7.1.2).
     """
-    now = datetime.datetime.now()
+    now, algorithm = datetime.datetime.now(), content.algorithm
     structures = highdicom.SOPClass(
         study_instance_uid=source.StudyInstanceUID,
         series_instance_uid=generate_uid(),
@@ -117,7 +113,7 @@ def _empty_object(source: Dataset, algorithm: Algorithm) -> Dataset:
         study_date=source.StudyDate,
         study_time=source.StudyTime,
         referring_physician_name=source.ReferringPhysicianName,
-        series_description=long_string(f"Structures: {algorithm.name}"),
+        series_description=algorithm.series_description("RTSTRUCT"),
         specific_character_set=source.SpecificCharacterSet,
     )
     structures.copy_patient_and_study_information(source)
@@ -126,7 +122,7 @@ def _empty_object(source: Dataset, algorithm: Algorithm) -> Dataset:
     structures.PositionReferenceIndicator = source.PositionReferenceIndicator
     structures.StructureSetLabel = "SEGMENTATION"
     structures.StructureSetDescription = (
-        f"{DESCRIPTION}. {algorithm.name}, version {algorithm.version}"
+        f"{content.notice}. {algorithm.name}, version {algorithm.version}"
     )
     structures.StructureSetDate = now.strftime("%Y%m%d")
     structures.StructureSetTime = now.strftime("%H%M%S")
@@ -159,11 +155,11 @@ def _image_reference(image: Dataset, each: SliceFile) -> Dataset:
     return reference
 
 
-def _structure(segment: Segment, frame: str, algorithm: Algorithm) -> Dataset:
+def _structure(segment: DescribedSegment, frame: str, algorithm: Algorithm) -> Dataset:
     structure = Dataset()
     structure.ROINumber = segment.number
     structure.ReferencedFrameOfReferenceUID = frame
-    structure.ROIName = long_string(segment.name)
+    structure.ROIName = segment.label
     structure.ROIGenerationAlgorithm = algorithm.type
     return structure
 
@@ -171,7 +167,7 @@ def _structure(segment: Segment, frame: str, algorithm: Algorithm) -> Dataset:
 def _contours(
     prediction: Prediction,
     mask: NDArray[Any],
-    segment: Segment,
+    segment: DescribedSegment,
     box: tuple[slice, ...] | None,
     references: Sequence[Dataset],
 ) -> Dataset:
@@ -189,7 +185,7 @@ def _contours(
         check_limit("outlines", len(contours), MOST_CONTOURS)
     structure = Dataset()
     structure.ReferencedROINumber = segment.number
-    structure.ROIDisplayColor = list(rgb_of(prediction.meaning_of(segment.kind).colour))
+    structure.ROIDisplayColor = list(rgb_of(segment.colour))
     if contours:
         structure.ContourSequence = contours
     return structure
@@ -201,7 +197,8 @@ def _contour_data(points: Floats) -> DataElement:
     return DataElement("ContourData", "DS", text, already_converted=True)
 
 
-def _observation(segment: Segment, code: SegmentClass) -> Dataset:
+def _observation(segment: DescribedSegment) -> Dataset:
+    code = segment.meaning
     observation = Dataset()
     observation.ObservationNumber = segment.number
     observation.ReferencedROINumber = segment.number

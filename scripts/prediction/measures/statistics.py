@@ -14,7 +14,7 @@ from scripts.prediction.measures.axial_view import AxialView, axial_view
 from scripts.prediction.measures.diameters import measure_diameters
 from scripts.prediction.measures.lung_sides import UNKNOWN, LungSides
 from scripts.prediction.network.segments import component_sizes
-from scripts.prediction.result import SECOND_STAGE, Prediction, Segment
+from scripts.prediction.result import DICOM_OBJECTS, SECOND_STAGE, Prediction, Segment
 from scripts.storage.files import write_csv, write_json
 from scripts.volumes.geometry import Floats, index_to_world
 
@@ -53,6 +53,7 @@ CSV_COLUMNS = (
     *("probability", "mean_probability"),
 )
 SUSPICION_COLUMNS = ("suspicion", "suspicion_model")  # with predict --suspicion
+DICOM_COLUMNS = ("dicom_segment",)  # with DICOM objects
 
 Box = tuple[slice, ...]
 
@@ -107,10 +108,12 @@ def write_statistics(statistics: dict[str, Any], folder: str | Path) -> None:
         folder: created if it does not exist.
     """
     write_json(Path(folder) / "statistics.json", statistics)
-    columns = (*CSV_COLUMNS, *(SUSPICION_COLUMNS if "suspicion" in statistics else ()))
-    rows = [csv_row(one) for one in (*statistics["lesions"], *statistics["organs"])]
+    measured = (*statistics["lesions"], *statistics["organs"])
+    with_dicom = DICOM_COLUMNS if DICOM_OBJECTS in statistics else ()
+    columns = (*CSV_COLUMNS, *with_dicom)
+    rows = [csv_row(one) | {column: one[column] for column in with_dicom} for one in measured]
     if "suspicion" in statistics:
-        measured = (*statistics["lesions"], *statistics["organs"])
+        columns = (*columns, *SUSPICION_COLUMNS)
         for row, one in zip(rows, measured, strict=True):
             values = one.get("suspicion"), statistics["suspicion"]["model"]
             row |= dict(zip(SUSPICION_COLUMNS, values, strict=True))

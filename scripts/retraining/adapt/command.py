@@ -21,6 +21,7 @@ from scripts.prediction.predict_options import (
     check_products,
     check_threshold,
 )
+from scripts.prediction.products import DICOM
 from scripts.prediction.result import Prediction
 from scripts.prediction.sources.ct_sources import find_sources
 from scripts.prediction.sources.inventory import Source
@@ -171,7 +172,7 @@ class Job:
             full = Path(check_file("reference", reference))
             self.reference = Reference.read(full, class_names=names, lesions=lesions)
         model.check_parts()
-        if {"seg", "rtstruct"} & set(model.options.products):
+        if set(DICOM) & set(model.options.products):
             check_codes(model.segments)
 
     def run(self) -> int:
@@ -214,6 +215,8 @@ class Job:
             f"slices{f', stopped at {stops}' if stops else ''}",
             flush=True,
         )
+        if note := computed.prediction.dicom_note:
+            print(f"{source.name}: {note}", flush=True)
         return computed.prediction
 
     def _further(self, prediction: Prediction, folder: Path) -> dict[str, Any]:

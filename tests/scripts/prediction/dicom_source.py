@@ -10,6 +10,8 @@ import pytest
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
+from scripts.prediction.dicom.content import dicom_content
+from scripts.prediction.measures.statistics import measure
 from scripts.prediction.result import Prediction, Segment
 from scripts.volumes.dicom.pixels import read_volume_of
 from scripts.volumes.dicom.series_volume import read_series
@@ -64,7 +66,7 @@ def write_series(folder, *, orientation="supine", slices=SHAPE[0], **changes):
     return folder
 
 
-def predicted(folder, mask, segments=SEGMENTS, *, descending=False, facts=FACTS):
+def predicted(folder, mask, segments=SEGMENTS, *, descending=False, facts=FACTS, lungs=None):
     """Make a prediction on a series as the command does; descending: from the last slice."""
     series = read_series(folder)
     volume = read_volume_of(series)
@@ -74,7 +76,14 @@ def predicted(folder, mask, segments=SEGMENTS, *, descending=False, facts=FACTS)
         affine = affine @ np.array(
             [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, len(slices) - 1], [0, 0, 0, 1.0]]
         )
-    return Prediction(hu, mask, affine, tuple(segments), "study", dicom_slices=slices, facts=facts)
+    return Prediction(
+        hu, mask, affine, tuple(segments), "study", lungs, dicom_slices=slices, facts=facts
+    )
+
+
+def content_of(prediction, **options):
+    """What the DICOM objects hold, with the measurements as the command makes them."""
+    return dicom_content(prediction, measure(prediction), **options)
 
 
 def two_organs():

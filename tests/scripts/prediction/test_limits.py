@@ -1,13 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from scripts.prediction import limits
 from scripts.prediction.dicom.segmentation_object import write_segmentation
 from scripts.prediction.dicom.structure_set import write_structure_set
-from scripts.prediction.limits import LimitError, with_largest_lesions
+from scripts.prediction.limits import LimitError, only_segments, surest_segments
 from scripts.prediction.report.page_images import encode_masks
 from scripts.prediction.result import Prediction, Segment
-from tests.scripts.prediction.dicom_source import predicted, two_organs, write_series
+from tests.scripts.prediction.dicom_source import content_of, predicted, two_organs, write_series
 
 
 def many(kinds):
@@ -23,23 +25,49 @@ def many(kinds):
     return Prediction(hu, mask, np.eye(4), tuple(segments), "s", facts={"warnings": []})
 
 
+def with_confidence(prediction, of):
+    return replace(
+        prediction,
+        segments=tuple(
+            replace(each, probability=of(each.number)) if each.lesion else each
+            for each in prediction.segments
+        ),
+    )
+
+
 def test_lesions_when_few_then_the_same_prediction():
-    prediction = many({"tumour": 1000})
-    assert with_largest_lesions(prediction) == (prediction, "")
+    prediction = many({"tumour": 50})
+    kept = surest_segments(prediction.segments, 50)
+    assert kept == prediction.segments
+    assert only_segments(prediction, kept) is prediction
 
 
-def test_lesions_when_too_many_then_the_largest_of_each_kind_and_every_organ():
-    prediction = many({"tumour": 900, "cyst": 700})
-    kept, note = with_largest_lesions(prediction)
-    assert [s.number for s in kept.segments] == list(range(1, 1002))
-    assert [kept.segments[k].name for k in (0, 1, 500, 501, 1000)] == [
-        *("liver", "tumour 1", "tumour 500", "cyst 1", "cyst 500")
+def test_lesions_when_too_many_then_the_surest_of_each_kind_and_every_organ():
+    prediction = with_confidence(many({"tumour": 900, "cyst": 700}), lambda n: n / 2000)
+    kept = surest_segments(prediction.segments, 101)
+    assert [segment.name for segment in kept] == [
+        "liver",
+        *(f"tumour {n}" for n in range(900 - 50, 901)),
+        *(f"cyst {n}" for n in range(700 - 49, 701)),
     ]
-    assert (kept.mask == 1).sum() == 2
-    assert kept.mask[0].flat[1 + 900] == 502  # cyst 1
-    assert kept.mask[0].flat[1 + 500] == 0  # tumour 501
-    assert "500 of 700 cyst, 500 of 900 tumour" in note
-    assert "the mask holds all" in note
+    limited = only_segments(prediction, kept)
+    assert [segment.number for segment in limited.segments] == list(range(1, 103))
+    assert [segment.name for segment in limited.segments] == [segment.name for segment in kept]
+    assert (limited.mask == 1).sum() == 2
+    assert limited.mask[0].flat[900] == 52  # tumour 900
+    assert limited.mask[0].flat[1] == 0  # tumour 1
+
+
+def test_lesions_of_equal_or_no_confidence_then_the_largest():
+    for confidence in (0.5, None):
+        prediction = with_confidence(many({"tumour": 60}), lambda _, same=confidence: same)
+        names = [segment.name for segment in surest_segments(prediction.segments, 3)]
+        assert names == ["liver", "tumour 1", "tumour 2", "tumour 3"]
+
+
+def test_kind_with_few_lesions_then_the_others_take_its_place():
+    kept = surest_segments(many({"tumour": 60, "cyst": 2}).segments, 10)
+    assert [segment.kind for segment in kept].count("tumour") == 8
 
 
 @pytest.mark.parametrize(
@@ -52,11 +80,11 @@ def test_lesions_when_too_many_then_the_largest_of_each_kind_and_every_organ():
 def test_dicom_object_when_beyond_its_limit_then_refused_and_nothing_written(
     tmp_path, monkeypatch, limit, module, write
 ):
-    prediction = predicted(write_series(tmp_path / "ct"), two_organs())
-    write(prediction, tmp_path / "a.dcm")
+    content = content_of(predicted(write_series(tmp_path / "ct"), two_organs()))
+    write(content, tmp_path / "a.dcm")
     monkeypatch.setattr(f"scripts.prediction.dicom.{module}.{limit}", 1)
     with pytest.raises(LimitError, match="are more than .*, probably noise"):
-        write(prediction, tmp_path / "b.dcm")
+        write(content, tmp_path / "b.dcm")
     assert not (tmp_path / "b.dcm").exists()
 
 

@@ -2,10 +2,12 @@ import pytest
 
 from scripts.prediction.predict_options import (
     Options,
+    check_dicom_lesions,
     check_files,
     check_flips,
     check_geometry,
     check_products,
+    check_seg,
     check_suspicion,
     check_threshold,
 )
@@ -28,6 +30,23 @@ def test_products_then_in_the_order_they_are_written_and_the_structure_set_on_re
     assert check_products("report,mask") == ("mask", "report")
     assert "rtstruct" not in check_products(None)
     assert check_products(None, rtstruct=True)[:3] == ("mask", "seg", "rtstruct")
+
+
+def test_structured_report_then_with_the_segmentation_that_it_refers_to():
+    assert check_products("sr") == ("seg", "sr")
+    assert check_products("statistics,sr,seg") == ("seg", "sr", "statistics")
+
+
+@pytest.mark.parametrize("given", ["LABELMAP", "fractional", None, True], ids=str)
+def test_form_of_the_segmentation_that_there_is_not_then_refused(given):
+    with pytest.raises(ValueError, match="seg: must be one of labelmap, binary, auto"):
+        check_seg(given)
+
+
+@pytest.mark.parametrize("given", [0, 1001, 2.5, "all", True], ids=str)
+def test_number_of_lesions_that_there_cannot_be_then_refused(given):
+    with pytest.raises(ValueError, match="dicom_lesions: must be a whole number, 1 to 1000"):
+        check_dicom_lesions(given)
 
 
 @pytest.mark.parametrize("given", [0, 1, "half", True], ids=str)
@@ -68,7 +87,7 @@ def test_suspicion_then_a_classifier_whose_result_is_written(tmp_path):
     path = write(tmp_path / "suspicion.json")
     assert check_suspicion(None, ()) is None
     assert check_suspicion(str(path), ("mask", "report")) == path
-    with pytest.raises(ValueError, match="suspicion: is written with statistics and report"):
+    with pytest.raises(ValueError, match="suspicion: is written with statistics, report, sr"):
         check_suspicion(path, ("mask", "seg"))
     with pytest.raises(FileNotFoundError, match=r"suspicion: no such file: .*none\.json"):
         check_suspicion(tmp_path / "none.json", ("report",))

@@ -23,8 +23,8 @@ def test_product_then_exactly_its_files_are_written(name, tmp_path):
     assert names == list(PRODUCTS[name].files)
 
 
-def test_usual_products_then_all_but_the_structure_set():
-    assert set(PRODUCTS) - set(USUAL) == {"rtstruct"}
+def test_usual_products_then_all_but_structure_set_and_report():
+    assert set(PRODUCTS) - set(USUAL) == {"rtstruct", "sr"}
 
 
 @pytest.mark.parametrize("order", ORDERS[::9], ids=str)

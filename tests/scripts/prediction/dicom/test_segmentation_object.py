@@ -13,17 +13,21 @@ from pydicom.uid import UID
 
 from scripts.datasets.segment_classes import meaning_of
 from scripts.datasets.segment_colours import rgb_of
+from scripts.prediction.colours import colours_of
 from scripts.prediction.dicom.segmentation_object import write_segmentation
 from scripts.prediction.result import Segment
 from scripts.volumes.geometry import set_affine, world_to_index
 from tests.scripts.prediction.dicom_source import (
     ORIENTATIONS,
     SHAPE,
+    content_of,
     errors_of,
     predicted,
     two_organs,
     write_series,
 )
+from tests.scripts.prediction.shapes import chest
+from tests.scripts.prediction.studies import write_series as write_study
 
 KINDS = ("liver", "bone", "kidney_left", "lung nodule", "liver tumour")
 
@@ -35,9 +39,9 @@ def folder(tmp_path_factory):
     return write_series(tmp_path_factory.mktemp("source") / "ct")
 
 
-def written(result, tmp_path):
+def written(result, tmp_path, *, form="auto"):
     path = tmp_path / "segmentation.dcm"
-    write_segmentation(result, path)
+    write_segmentation(content_of(result, form=form), path)
     return path
 
 
@@ -95,6 +99,81 @@ def test_segmentation_as_a_volume_then_voxels_where_the_nifti_has_them(folder, t
     np.testing.assert_array_equal(volume.array.ravel(), theirs)
 
 
+@pytest.mark.parametrize("form", ["binary", "labelmap"])
+@pytest.mark.parametrize("descending", [False, True], ids=["upwards", "downwards"])
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_segmentation_in_either_form_then_the_masks_voxels_as_a_volume(
+    tmp_path, orientation, descending, form
+):
+    folder = write_series(tmp_path / "ct", orientation=orientation)
+    result = predicted(folder, two_organs(), descending=descending)
+    path = written(result, tmp_path, form=form)
+    data = pydicom.dcmread(path)
+    assert data.SegmentationType == form.upper()
+    assert data.NumberOfFrames == (5 if form == "binary" else 4)  # slice 3 holds both organs
+    volume = highdicom.seg.segread(path).get_volume(combine_segments=True)
+    index = np.argwhere(volume.array)
+    place = index @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+    i, j, k = world_to_index(place, result.affine).round().astype(int).T
+    found = np.zeros_like(result.mask)
+    found[k, j, i] = volume.array[tuple(index.T)]
+    np.testing.assert_array_equal(found, result.mask)
+
+
+def test_label_map_then_described_as_the_binary_form_with_a_background(folder, tmp_path):
+    result = predicted(folder, two_organs())
+    binary = pydicom.dcmread(written(result, tmp_path, form="binary"))
+    labelmap = pydicom.dcmread(written(result, tmp_path, form="labelmap"))
+    assert labelmap.SOPClassUID == "1.2.840.10008.5.1.4.1.1.66.7"
+    background, *segments = labelmap.SegmentSequence
+    assert (background.SegmentNumber, background.SegmentLabel) == (0, "Background")
+    assert segments == list(binary.SegmentSequence)
+
+
+def test_more_than_400_binary_frames_then_a_label_map(tmp_path):
+    folder = write_series(tmp_path / "ct", slices=51, Rows=4, Columns=9, PixelData=bytes(72))
+    mask = np.zeros((51, 4, 9), np.uint8)
+    mask[:50, 2, :8] = np.arange(1, 9)
+    organs = [Segment(n, "liver", f"liver {n}") for n in range(1, 9)]
+    result = predicted(folder, mask, organs)
+    data = pydicom.dcmread(written(result, tmp_path))
+    assert (data.SegmentationType, data.NumberOfFrames) == ("BINARY", 400)
+    result.mask[50, 2, 0] = 1
+    path = written(result, tmp_path)
+    data = pydicom.dcmread(path)
+    assert (data.SegmentationType, data.NumberOfFrames) == ("LABELMAP", 51)
+    np.testing.assert_array_equal(read_by_highdicom(path, result), result.mask)
+
+
+def test_lesions_then_each_a_colour_a_label_and_its_place(tmp_path):
+    drawn = chest(nodules=3)
+    folder = tmp_path / "ct"
+    write_study(folder, drawn)
+    result = predicted(folder, drawn.mask, drawn.segments, lungs=drawn.lungs)
+    path = written(result, tmp_path)
+    segments = pydicom.dcmread(path).SegmentSequence
+    assert [item.SegmentLabel for item in segments] == [
+        *("nodule 1, 16.5 mm, right middle", "nodule 2, 16.5 mm, left middle"),
+        "nodule 3, 17.9 mm, right middle",
+    ]
+    assert len({tuple(item.RecommendedDisplayCIELabValue) for item in segments}) == 3
+    (site,) = segments[1].AnatomicRegionSequence
+    assert site.CodeMeaning == "Middle zone of lung"
+    assert site.AnatomicRegionModifierSequence[0].CodeMeaning == "Left"
+    assert len({item.TrackingUID for item in segments}) == 3
+    assert [item.TrackingID for item in segments] == ["nodule 1", "nodule 2", "nodule 3"]
+    again = pydicom.dcmread(written(result, tmp_path)).SegmentSequence
+    assert [item.TrackingUID for item in again] == [item.TrackingUID for item in segments]
+    assert not errors_of(path)
+
+
+def test_series_then_named_by_product_and_model_in_64_characters(folder, tmp_path):
+    name = "Liver, bone and kidney CT segmentation by fully convolutional networks"
+    facts = {"bundle": name, "version": "0.2.0"}
+    data = pydicom.dcmread(written(predicted(folder, two_organs(), facts=facts), tmp_path))
+    assert data.SeriesDescription == "SEG: Liver, bone and kidney CT segmentation 0.2.0"
+
+
 def test_segmentation_then_keeps_the_study_and_names_nobody_else(folder, tmp_path):
     data = pydicom.dcmread(written(predicted(folder, two_organs()), tmp_path))
     source = pydicom.dcmread(folder / "file90")
@@ -135,11 +214,12 @@ def test_segments_then_described_in_codes_colours_and_who_found_them(folder, tmp
     segments = [Segment(n, kind, f"{kind} x") for n, kind in enumerate(KINDS, start=1)]
     for segment in segments:
         mask[segment.number, 2, 2:5] = segment.number
-    path = written(predicted(folder, mask, segments), tmp_path)
+    result = predicted(folder, mask, segments)
+    path, colours = written(result, tmp_path), colours_of(result)
     for segment, item in zip(segments, highdicom.seg.segread(path).SegmentSequence, strict=True):
         code = meaning_of(segment.kind)
         assert item.segment_number == segment.number
-        assert item.segment_label == segment.name
+        assert item.segment_label.startswith(f"{segment.name}, ")
         assert item.segmented_property_type == code.type
         assert item.segmented_property_category == code.category
         assert item.anatomic_regions == ([code.region] if code.region else [])
@@ -147,7 +227,9 @@ def test_segments_then_described_in_codes_colours_and_who_found_them(folder, tmp
         assert item.algorithm_identification.name == "liver_ct_segmentation"
         assert item.algorithm_identification.version == "0.2.0"
         colour = highdicom.color.CIELabColor.from_dicom_value(item.RecommendedDisplayCIELabValue)
-        np.testing.assert_allclose(colour.to_rgb(clip=True), rgb_of(code.colour), atol=1)
+        np.testing.assert_allclose(
+            colour.to_rgb(clip=True), rgb_of(colours[segment.number]), atol=1
+        )
 
 
 def test_confidence_of_a_lesion_then_in_the_description_of_its_segment(folder, tmp_path):
@@ -170,7 +252,8 @@ def test_organ_not_found_then_described_without_a_frame(folder, tmp_path):
     mask = np.where(two_organs() == 1, 1, 0).astype(np.uint8)
     path = written(predicted(folder, mask), tmp_path)
     data = pydicom.dcmread(path)
-    assert [item.SegmentLabel for item in data.SegmentSequence] == ["liver", "bone"]
+    liver, bone = (item.SegmentLabel for item in data.SegmentSequence)
+    assert (liver, bone) == ("liver, 0.2 ml", "bone (not found)")
     assert data.NumberOfFrames == 3
     found = highdicom.seg.segread(path).get_volume(
         segment_numbers=[2], allow_missing_positions=True
@@ -188,17 +271,22 @@ def test_organ_not_found_then_described_without_a_frame(folder, tmp_path):
     ],
     ids=["listed", "looked-for", "two looked-for"],
 )
-def test_nothing_found_then_every_slice_empty_under_what_was_looked_for(
-    folder, tmp_path, segments, facts, labels
+@pytest.mark.parametrize("form", ["auto", "labelmap"])
+def test_nothing_found_then_one_empty_frame_under_what_was_looked_for(
+    folder, tmp_path, segments, facts, labels, form
 ):
     result = predicted(folder, np.zeros(SHAPE, np.uint8), segments, facts=facts)
-    path = written(result, tmp_path)
+    path = written(result, tmp_path, form=form)
     data = pydicom.dcmread(path)
-    assert [item.SegmentLabel for item in data.SegmentSequence] == labels
-    assert data.NumberOfFrames == len(labels) * SHAPE[0]
+    described = [item.SegmentLabel for item in data.SegmentSequence]
+    assert described == (labels if form == "auto" else ["Background", *labels])
+    assert data.NumberOfFrames == 1
     assert not any(data.PixelData)
+    (series,) = data.ReferencedSeriesSequence
+    assert len(series.ReferencedInstanceSequence) == SHAPE[0]
     assert not read_by_highdicom(path, result).any()
-    assert not errors_of(path)
+    if form == "auto":
+        assert not errors_of(path)
 
 
 def test_more_nodules_than_a_byte_counts_then_all_of_them_there(folder, tmp_path):
@@ -206,9 +294,13 @@ def test_more_nodules_than_a_byte_counts_then_all_of_them_there(folder, tmp_path
     mask.reshape(-1)[3::9][:260] = np.arange(1, 261)
     segments = [Segment(n, "nodule", f"nodule {n}", lesion=True) for n in range(1, 261)]
     result = predicted(folder, mask, segments)
-    path = written(result, tmp_path)
+    path = tmp_path / "segmentation.dcm"
+    write_segmentation(content_of(result, most=260), path)
     np.testing.assert_array_equal(read_by_position(path, result.affine, SHAPE), mask)
     np.testing.assert_array_equal(read_by_highdicom(path, result), mask)
+    write_segmentation(content_of(result, most=260, form="labelmap"), path)
+    np.testing.assert_array_equal(read_by_highdicom(path, result), mask)
+    assert pydicom.dcmread(path).BitsAllocated == 16
 
 
 @pytest.mark.parametrize(
@@ -229,7 +321,7 @@ def test_segments_that_cannot_be_described_then_refused_and_nothing_written(
 ):
     result = predicted(folder, np.zeros(SHAPE, np.uint8), segments)
     with pytest.raises(ValueError, match=said):
-        write_segmentation(result, tmp_path / "a.dcm")
+        write_segmentation(content_of(result), tmp_path / "a.dcm")
     assert not list(tmp_path.iterdir())
 
 

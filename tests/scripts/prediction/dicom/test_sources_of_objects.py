@@ -20,6 +20,7 @@ from tests.scripts.prediction.dicom.test_segmentation_object import (
 )
 from tests.scripts.prediction.dicom_source import (
     SHAPE,
+    content_of,
     errors_of,
     predicted,
     two_organs,
@@ -58,7 +59,7 @@ def test_name_in_another_script_then_the_same_and_no_warning_quotes_it(
     character_set, person = CHARACTER_SETS[name]
     folder = write_series(tmp_path / "ct", SpecificCharacterSet=character_set, PatientName=person)
     path = tmp_path / "a.dcm"
-    write(predicted(folder, two_organs()), path)
+    write(content_of(predicted(folder, two_organs())), path)
     assert str(pydicom.dcmread(path).PatientName) == person
     assert not errors_of(path)
     assert not caplog.records
@@ -74,7 +75,7 @@ def test_values_that_are_no_dicom_then_written_without_them_and_nobody_quoted(
     caplog.clear()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        write(result, tmp_path / "a.dcm")
+        write(content_of(result), tmp_path / "a.dcm")
     data = pydicom.dcmread(tmp_path / "a.dcm")
     assert {str(data[keyword].value or "") for keyword in wrong} == {""}
     assert not errors_of(tmp_path / "a.dcm")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import highdicom
 import numpy as np
 import pydicom
 import pytest
@@ -10,12 +11,15 @@ from skimage.draw import polygon2mask
 
 from scripts.datasets.segment_classes import meaning_of
 from scripts.datasets.segment_colours import rgb_of
+from scripts.prediction.colours import colours_of
+from scripts.prediction.dicom.segmentation_object import write_segmentation
 from scripts.prediction.dicom.structure_set import write_structure_set
 from scripts.prediction.result import Segment
 from scripts.volumes.geometry import world_to_index
 from tests.scripts.prediction.dicom_source import (
     ORIENTATIONS,
     SHAPE,
+    content_of,
     errors_of,
     predicted,
     two_organs,
@@ -32,7 +36,7 @@ def folder(tmp_path_factory):
 
 def written(result, tmp_path):
     path = tmp_path / "rtstruct.dcm"
-    write_structure_set(result, path)
+    write_structure_set(content_of(result), path)
     return path
 
 
@@ -77,7 +81,8 @@ def test_structures_then_named_coloured_coded_and_unapproved(folder, tmp_path):
     segments = [Segment(n, kind, f"{kind} x") for n, kind in enumerate(KINDS, start=1)]
     for segment in segments:
         mask[segment.number, 2, 2:5] = segment.number
-    path = written(predicted(folder, mask, segments), tmp_path)
+    result = predicted(folder, mask, segments)
+    path, colours = written(result, tmp_path), colours_of(result)
     data = pydicom.dcmread(path)
     rows = zip(
         segments,
@@ -89,14 +94,31 @@ def test_structures_then_named_coloured_coded_and_unapproved(folder, tmp_path):
     for segment, roi, contours, observation in rows:
         code = meaning_of(segment.kind)
         assert roi.ROINumber == contours.ReferencedROINumber == observation.ReferencedROINumber
-        assert roi.ROIName == segment.name
         assert roi.ROIGenerationAlgorithm == "AUTOMATIC"
-        assert tuple(contours.ROIDisplayColor) == rgb_of(code.colour)
+        assert tuple(contours.ROIDisplayColor) == rgb_of(colours[segment.number])
         assert observation.RTROIIdentificationCodeSequence[0].CodeValue == code.type.value
         assert observation.RTROIInterpretedType == ("ORGAN" if code.region is None else "")
         assert observation.ROIInterpreter == ""
     assert data.ApprovalStatus == "UNAPPROVED"
     assert not errors_of(path)
+
+
+def test_structures_then_names_and_colours_of_the_segmentation(folder, tmp_path):
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[1, 2, 2:5], mask[2, 4, 3:9], mask[3, 8:11, 4:8] = 1, 2, 3
+    segments = [Segment(n, "nodule", f"nodule {n}", lesion=True) for n in (1, 2)]
+    content = content_of(predicted(folder, mask, [*segments, Segment(3, "liver", "liver")]))
+    write_structure_set(content, tmp_path / "rtstruct.dcm")
+    write_segmentation(content, tmp_path / "segmentation.dcm")
+    structures = pydicom.dcmread(tmp_path / "rtstruct.dcm")
+    names = [roi.ROIName for roi in structures.StructureSetROISequence]
+    colours = [tuple(roi.ROIDisplayColor) for roi in structures.ROIContourSequence]
+    described = pydicom.dcmread(tmp_path / "segmentation.dcm").SegmentSequence
+    assert names == [item.SegmentLabel for item in described]
+    assert len(set(colours)) == 3
+    for colour, item in zip(colours, described, strict=True):
+        lab = highdicom.color.CIELabColor.from_dicom_value(item.RecommendedDisplayCIELabValue)
+        np.testing.assert_allclose(lab.to_rgb(clip=True), colour, atol=1)
 
 
 def test_structures_then_keep_the_study_and_refer_to_every_instance(folder, tmp_path):
@@ -122,7 +144,7 @@ def test_structures_then_keep_the_study_and_refer_to_every_instance(folder, tmp_
 @pytest.mark.parametrize(
     ("segments", "names"),
     [
-        ([Segment(1, "liver", "liver")], ["liver"]),
+        ([Segment(1, "liver", "liver")], ["liver (not found)"]),
         ((), ["nodule (none found)"]),
     ],
     ids=["organ", "nodules"],
@@ -173,5 +195,5 @@ def test_validator_when_something_is_missing_then_finds_it(folder, tmp_path):
 def test_source_that_is_refused_then_nothing_written(folder, tmp_path):
     result = predicted(folder, two_organs(), [Segment(1, "liver", "a"), Segment(2, "x", "b")])
     with pytest.raises(ValueError, match="class 'x': no SNOMED CT code is known"):
-        write_structure_set(result, tmp_path / "rtstruct.dcm")
+        write_structure_set(content_of(result), tmp_path / "rtstruct.dcm")
     assert not list(tmp_path.iterdir())
