@@ -97,7 +97,7 @@ def test_files_and_page_then_have_it_and_without_it_are_as_before(classifier, tm
     assert rows[0]["suspicion_model"] == classifier.name
     (table,) = tables(statistics, with_side=False)
     place = table.head.index("Suspicion (0\u20131), no diagnosis")
-    assert table.rows[1].cells[place - 1] == f"{written['lesions'][1]['suspicion']:.2f}"
+    assert table.rows[1].cells[place - 1].text == f"{written['lesions'][1]['suspicion']:.2f}"
     (row,) = [r for r in definition_rows(statistics, with_side=False) if r.term == "Suspicion"]
     assert "imitation of opinions" in row.values[0]
 
