@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from scripts.pages.report_page import Row
 from scripts.prediction.measures.lung_sides import UNKNOWN
 from scripts.prediction.report.appearance import lesion_word, plural
 
@@ -29,14 +30,6 @@ TERMS = {
     "probability": "Confidence",
     "suspicion": "Suspicion",
 }
-
-
-class Row(NamedTuple):
-    """One term with its descriptions; none if it is not stated."""
-
-    term: str
-    values: Sequence[str]
-    code: bool = False
 
 
 class Cell(NamedTuple):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import math
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
+from scripts.pages.report_page import Report, report_page
 from scripts.storage.files import write_csv, write_text
 from scripts.storage.texts import markdown_text
 from scripts.study.cells import Cell
@@ -39,20 +38,6 @@ CSV_COLUMNS = (
     *("row", "seed", "figure", "name", "value", "cases", "patients"),
     *("epochs", "seconds", "peak_mb", "parameters", "revision"),
 )
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 76rem; margin: 2rem auto; padding: 0 1rem;
-       color: #1c1f23; }
-table { border-collapse: collapse; margin: 0.6rem 0; font-variant-numeric: tabular-nums; }
-th, td { border-bottom: 1px solid #d5dae0; padding: 0.25rem 0.7rem; text-align: right;
-         font-size: 0.9rem; }
-th { vertical-align: bottom; background: #f3f5f8; }
-th:first-child, td:first-child { text-align: left; }
-div.wide { overflow-x: auto; }
-p.note { color: #4a525c; font-size: 0.88rem; max-width: 60rem; }
-ul.facts li { max-width: 60rem; }
-li.hole { color: #9a2a00; }
-img { max-width: 100%; height: auto; }
-"""
 
 
 def write_report(
@@ -88,8 +73,15 @@ def write_report(
     folders = cell_rows(cells, workshop, study.bundle.data.metric)
     write_csv(folder / "cells.csv", folders, columns=COLUMNS)
     write_text(folder / "report.md", as_markdown(study, facts, holes, (tables, pictures)))
-    inside = {title: embedded(folder / name) for title, name in pictures.items()}
-    write_text(folder / "report.html", as_html(study, facts, holes, (tables, inside)))
+    page = Report(
+        study.title,
+        study.question,
+        facts=facts,
+        holes=holes,
+        sheets=tables,
+        pictures={title: folder / name for title, name in pictures.items()},
+    )
+    write_text(folder / "report.html", report_page(page))
 
 
 def _planned(study: Study, cells: Sequence[Cell]) -> list[str]:
@@ -278,46 +270,3 @@ def as_markdown(study: Study, facts: Sequence[str], holes: Sequence[str], parts:
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(map(markdown_text, cells)) + " |"
-
-
-def as_html(study: Study, facts: Sequence[str], holes: Sequence[str], parts: Parts) -> str:
-    """Return the report as one page with embedded pictures (elements, by title)."""
-    body = [
-        f"<h1>{escape(study.title)}</h1><p>{escape(study.question)}</p>",
-        "<p><strong>Research only. Not for diagnosis.</strong></p>",
-        _list(facts, "fact"),
-    ]
-    if holes:
-        body.append(f"<h2>Missing</h2>{_list(holes, 'hole')}")
-    body += [_html_table(table) for table in parts[0]]
-    body += [f"<h2>{escape(title)}</h2>\n{name}" for title, name in parts[1].items()]
-    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-    return (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-        f"<title>{escape(study.title)}</title><style>{STYLE}</style></head>\n<body>\n"
-        + "\n".join(body)
-        + "\n</body></html>\n"
-    )
-
-
-def _list(items: Sequence[str], kind: str) -> str:
-    entries = "".join(f'<li class="{kind}">{escape(item)}</li>' for item in items)
-    return f'<ul class="facts">{entries}</ul>'
-
-
-def _html_table(table: Table) -> str:
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in table.headings)
-    rows = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in table.rows)
-    body = "\n".join(f"<tr>{row}</tr>" for row in rows)
-    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in table.notes)
-    return (
-        f"<h2>{escape(table.title)}</h2><div class='wide'><table><thead><tr>{head}</tr></thead>"
-        f"<tbody>{body}</tbody></table></div>{notes}"
-    )
-
-
-def embedded(path: Path) -> str:
-    """Return a picture as an element with its content."""
-    content = base64.b64encode(path.read_bytes()).decode()
-    return f'<img alt="{escape(path.stem)}" src="data:image/png;base64,{content}">'

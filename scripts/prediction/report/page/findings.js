@@ -48,7 +48,7 @@ class Findings {
     }
     const shown = this.present.filter(({ listed, box }) => listed && box.checked);
     this.visible = new Set(shown.map(({ number }) => number));
-    if (element("least")) element("least-shown").textContent = `${Math.round(100 * least)} %`;
+    if (element("least")) element("least-shown").textContent = `${(100 * least).toFixed(1)} %`;
     if (element("count")) element("count").textContent = `${shown.length} of ${this.present.length} shown`;
     this.changed();
   }

@@ -58,7 +58,7 @@ def test_confidence_then_hides_rows_and_outlines_in_all_views(opened, pages):
     put(page, "least", 50)
     assert listed(page) == [1, 3]
     assert counted(page) == "2 of 3 shown"
-    assert page.run("document.getElementById('least-shown').textContent") == "50 %"
+    assert page.run("document.getElementById('least-shown').textContent") == "50.0 %"
     assert [count(page, colour, plane) for plane in planes] == [0, 0, 0]
     put(page, "least", 0)
     assert counted(page) == "3 of 3 shown"
