@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch.nn.functional as F
@@ -13,6 +13,9 @@ from custom_nets.definition import Defined
 
 DECODER = "decoder"
 """Name of the part that holds everything except the encoder."""
+NORMS = "norms"
+"""Name for the norm layers of the encoder, in whichever block they are."""
+NORM_LAYERS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
 class FreezableNorm(nn.modules.batchnorm._BatchNorm):
@@ -64,7 +67,7 @@ class Freezable(Defined):
 
     __jit_unused_properties__ = [
         *Defined.__jit_unused_properties__,
-        *("parts", "block_names", "layer_names", "trainable"),
+        *("parts", "block_names", "layer_names", "has_norms", "trainable"),
     ]
 
     def __init__(self) -> None:
@@ -120,15 +123,29 @@ class Freezable(Defined):
         """
         if isinstance(names, str):
             raise ValueError(f"names must be a list of names; got {names!r}, write [{names!r}]")
-        valid = ["all", "encoder", *self.block_names, *self.layer_names]
+        names = list(names)
+        valid = ["all", "encoder", *self.block_names, *self.layer_names, NORMS]
         unknown = [name for name in names if name not in valid]
         if unknown:
             raise ValueError(f"names must be among {', '.join(valid)}; got {unknown}; correct them")
+        if NORMS in names and not self.has_norms:
+            raise ValueError(
+                f"{NORMS!r} releases the encoder's norm layers, and this encoder has none; choose "
+                "one with norms (such as resnet34), or another strategy"
+            )
+
+    @property
+    def has_norms(self) -> bool:
+        """Whether the encoder has norm layers with weights; the plain VGG16 has none."""
+        blocks = [layers for block, layers in self._parts.items() if block != DECODER]
+        paths = [path for layers in blocks for layer in layers.values() for path in layer]
+        return any(list(_norms_of(self.get_submodule(path))) for path in paths)
 
     def set_trainable(self, names: Iterable[str]) -> None:
         """Release the named blocks and layers and freeze all others.
 
-        ``names`` mixes blocks, layers, "encoder", "decoder" and "all"; an empty list freezes
+        ``names`` mixes blocks, layers, "encoder", "decoder", "all" and "norms" (scale, shift and
+        statistics of the encoder's norms, without its convolutions); an empty list freezes
         everything. Gradients of frozen parameters are dropped: an optimiser of all parameters
         skips those without a gradient, also for momentum and weight decay.
 
@@ -144,7 +161,11 @@ class Freezable(Defined):
                 released = not family.isdisjoint(chosen)
                 learns = released and not (self._keeps_statistics and block != DECODER)
                 for path in paths:
-                    _release(self.get_submodule(path), released, learns_statistics=learns)
+                    module = self.get_submodule(path)
+                    _release(module, released, learns_statistics=learns)
+                    if NORMS in chosen and block != DECODER and not released:
+                        for norm in _norms_of(module):
+                            _release(norm, True, learns_statistics=not self._keeps_statistics)
         self.train(self.training)
 
     def keep_statistics(self) -> None:
@@ -160,16 +181,36 @@ class Freezable(Defined):
         """Return parameters by block, also frozen ones, always in the same order."""
         return [{"name": name, "params": self._parameters_of(name)} for name in self._parts]
 
+    def layer_groups(self) -> list[dict[str, Any]]:
+        """Return parameters by convolution layer of the encoder, and those of the decoder.
+
+        Each group names its ``block`` too. The order of the parameters is that of
+        `parameter_groups`.
+        """
+        groups = []
+        for block, layers in self._parts.items():
+            if block == DECODER:
+                params = self._parameters_of(block)
+                groups.append({"name": block, "block": block, "params": params})
+                continue
+            for layer, paths in layers.items():
+                params = [p for path in paths for p in self.get_submodule(path).parameters()]
+                groups.append({"name": layer, "block": block, "params": params})
+        return groups
+
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; frozen layers stay in eval mode."""
+        """Set the mode; frozen layers stay in eval mode, also frozen norms of released layers."""
         super().train(mode)
         for block, layers in self._parts.items():
+            keeps = self._keeps_statistics and block != DECODER
             for module in (self.get_submodule(path) for paths in layers.values() for path in paths):
                 if _is_frozen(module):
                     module.eval()
-                elif self._keeps_statistics and block != DECODER:
-                    for norm in module.modules():
-                        norm.train(mode and not isinstance(norm, nn.modules.batchnorm._BatchNorm))
+                    continue
+                for norm in module.modules():
+                    is_batch_norm = isinstance(norm, nn.modules.batchnorm._BatchNorm)
+                    if is_batch_norm and (keeps or _is_frozen(norm)):
+                        norm.eval()
         return self
 
     def _parameters_of(self, block: str) -> list[nn.Parameter]:
@@ -199,6 +240,13 @@ def _release(module: nn.Module, released: bool, *, learns_statistics: bool) -> N
     for norm in module.modules():
         if isinstance(norm, FreezableNorm):
             norm.frozen = not learns_statistics
+
+
+def _norms_of(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield the norm layers with weights in a module, or the module itself."""
+    for norm in module.modules():
+        if isinstance(norm, NORM_LAYERS) and list(norm.parameters(recurse=False)):
+            yield norm
 
 
 def _is_frozen(module: nn.Module) -> bool:

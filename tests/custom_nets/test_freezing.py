@@ -107,6 +107,65 @@ def test_kept_statistics_hold_still_in_norms_converted_for_several_devices(
     assert converted.decoder.training
 
 
+def test_norms_of_the_encoder_move_alone_with_their_statistics(network: TransferUNet) -> None:
+    network.set_trainable(["norms"])
+    before = snapshot(network)
+    train(network, batches())
+    moved = {k for k, v in network.state_dict().items() if not torch.equal(v, before[k])}
+    norms = {
+        f"encoder.{name}.{key}"
+        for name, module in network.encoder.named_modules()
+        if isinstance(module, FreezableBatchNorm2d)
+        for key in module.state_dict()
+    }
+    assert len(norms) == 50
+    assert moved == norms
+
+
+def test_norms_with_kept_statistics_move_without_them(network: TransferUNet) -> None:
+    network.keep_statistics()
+    network.set_trainable(["norms", "decoder"])
+    before = snapshot(network)
+    train(network, batches())
+    moved = {k for k, v in network.state_dict().items() if not torch.equal(v, before[k])}
+    assert {k.rpartition(".")[2] for k in moved if k.startswith("encoder.")} == {"weight", "bias"}
+
+
+def test_norms_of_a_released_block_move_with_it(network: TransferUNet) -> None:
+    network.set_trainable(["norms", "block5"])
+    assert network.encoder.blocks[4][0].weight.requires_grad
+    assert not network.encoder.blocks[3][0].weight.requires_grad
+
+
+def test_norms_of_an_encoder_without_are_refused() -> None:
+    plain = TransferUNet("vgg16", in_channels=1, decoder_channels=(4, 4, 4, 4, 4))
+    assert not plain.has_norms
+    with pytest.raises(ValueError, match="'norms' releases the encoder's norm layers, and this"):
+        plain.set_trainable(["decoder", "norms"])
+    assert plain.trainable == ("all",)
+
+
+def test_a_frozen_norm_of_a_layer_that_trains_keeps_its_statistics_after_conversion(
+    network: TransferUNet,
+) -> None:
+    network.set_trainable(["decoder"])
+    network.encoder.blocks[1][0].weight.requires_grad_(True)
+    converted = nn.SyncBatchNorm.convert_sync_batchnorm(network).train()
+    norms = [m for m in converted.encoder.modules() if isinstance(m, nn.SyncBatchNorm)]
+    assert len(norms) == 10
+    assert not any(norm.training for norm in norms)
+
+
+def test_layer_groups_hold_the_parameters_of_the_blocks_in_their_order(
+    network: TransferUNet,
+) -> None:
+    groups = network.layer_groups()
+    assert [group["name"] for group in groups] == [*network.layer_names, "decoder"]
+    for block in network.parameter_groups():
+        own = [p for group in groups if group["block"] == block["name"] for p in group["params"]]
+        assert [id(p) for p in own] == [id(p) for p in block["params"]]
+
+
 def test_an_optimiser_with_momentum_and_old_gradients_does_not_move_what_was_frozen_later(
     network: TransferUNet,
 ) -> None:
@@ -249,7 +308,7 @@ def test_unknown_names_are_refused_with_the_valid_ones(
     network: TransferUNet, names: list[str]
 ) -> None:
     network.set_trainable(["block5"])
-    message = r"among all, encoder, block1, .*decoder, conv1, .*conv10; got \['(?!decoder).*'\]"
+    message = r"among all, encoder, block1, .*conv1, .*conv10, norms; got \['(?!decoder).*'\]"
     with pytest.raises(ValueError, match=message):
         network.set_trainable(names)
     assert network.trainable == ("block5",)

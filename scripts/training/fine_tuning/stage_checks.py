@@ -11,6 +11,10 @@ from torch import nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 from torch.optim import Optimizer
 
+from custom_nets.freezing import DECODER
+from scripts.training.fine_tuning.layer_rates import groups_of, is_layered
+from scripts.training.fine_tuning.low_rank import group_name, kernels_of, sizes_of
+from scripts.training.fine_tuning.stage_options import LowRank
 from scripts.training.fine_tuning.strategies import Stage, Strategy
 
 LONE_VALUE = "Expected more than 1 value per channel"  # of torch's batch norm
@@ -75,9 +79,9 @@ def check_stages(network: Any, strategy: Strategy, val_interval: int) -> list[di
         raise ValueError(f"val_interval: must be at least 1 epoch, got {val_interval!r}")
     for stage in strategy.stages:
         _check_stage(network, stage, val_interval)
-    before = network.trainable
+    before, layered = network.trainable, is_layered(network, strategy)
     try:
-        return [_trainable_parameters(network, stage) for stage in strategy.stages]
+        return [_trainable_parameters(network, stage, layered) for stage in strategy.stages]
     finally:
         network.set_trainable(before)
 
@@ -87,7 +91,7 @@ def _check_stage(network: Any, stage: Stage, val_interval: int) -> None:
         network.check_names(stage.trainable)
     except ValueError as error:
         raise ValueError(f"stage {stage.name}: trainable: {error}") from error
-    groups = [group["name"] for group in network.parameter_groups()]
+    groups = dict.fromkeys([*network.block_names, *network.layer_names])
     unknown = [part for part in stage.learning_rates if part not in groups]
     if unknown:
         raise ValueError(
@@ -101,14 +105,12 @@ def _check_stage(network: Any, stage: Stage, val_interval: int) -> None:
         )
 
 
-def _trainable_parameters(network: Any, stage: Stage) -> dict[str, int]:
+def _trainable_parameters(network: Any, stage: Stage, layered: bool) -> dict[str, int]:
     """Count a stage's trainable parameters by part; the network stays in that stage."""
     network.set_trainable(stage.trainable)
-    sizes = {
-        group["name"]: sum(p.numel() for p in group["params"] if p.requires_grad)
-        for group in network.parameter_groups()
-    }
-    frozen = [part for part in stage.learning_rates if not sizes[part]]
+    sizes, layers = _sizes(groups_of(network, layered)), _sizes(network.layer_groups())
+    known = {**layers, **_sizes(network.parameter_groups())}
+    frozen = [part for part in stage.learning_rates if not known[part]]
     if frozen:
         raise ValueError(
             f"stage {stage.name}: learning_rates: {', '.join(frozen)} is frozen in this stage; "
@@ -116,7 +118,54 @@ def _trainable_parameters(network: Any, stage: Stage) -> dict[str, int]:
         )
     if not sum(sizes.values()):
         raise ValueError(f"stage {stage.name}: trainable: {stage.trainable} has no parameters")
-    return sizes
+    if stage.auto_rates and not sum(size for name, size in layers.items() if name != DECODER):
+        raise ValueError(
+            f"stage {stage.name}: auto_rates: sets the rates of the encoder's layers, and all are "
+            "frozen in this stage; name some in trainable"
+        )
+    if stage.low_rank is None:
+        return sizes
+    return {**sizes, group_name(stage.name): _low_rank_parameters(network, stage, stage.low_rank)}
+
+
+def _sizes(groups: list[dict[str, Any]]) -> dict[str, int]:
+    return {
+        group["name"]: sum(p.numel() for p in group["params"] if p.requires_grad)
+        for group in groups
+    }
+
+
+def _low_rank_parameters(network: Any, stage: Stage, options: LowRank) -> int:
+    """Count the parameters of low-rank changes; refuse those of kernels that train themselves."""
+    where = f"stage {stage.name}: low_rank.parts"
+    try:
+        network.check_names(options.parts)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    found = kernels_of(network, options.parts)
+    released = [name for name, kernel in found.items() if kernel.requires_grad]
+    if released or not found:
+        what = f"{released[0]} trains itself in this stage" if released else "no convolutions"
+        raise ValueError(
+            f"{where}: must name parts with convolutions that are frozen, got "
+            f"{', '.join(options.parts)} ({what}); correct the parts, or trainable"
+        )
+    return sizes_of(network, options)
+
+
+def check_penalty(optimizer: Optimizer, strategy: Strategy) -> None:
+    """Refuse a penalty together with the weight decay of an optimiser.
+
+    Raises:
+        ValueError: as the decay would pull the encoder to 0 and not to its starting weights.
+    """
+    decay = max(group.get("weight_decay", 0) for group in optimizer.param_groups)
+    stages = [stage.name for stage in strategy.stages if stage.penalty]
+    if stages and decay:
+        raise ValueError(
+            f"stage {stages[0]}: penalty: the optimiser has a weight_decay of {decay:g}, which "
+            "would pull the encoder to 0; set it to 0, as the penalty has a decay of its own"
+        )
 
 
 def check_engines(trainer: Engine, evaluator: Engine, strategy: Strategy) -> None:

@@ -21,12 +21,14 @@ class Best:
         epoch: of the whole run, from 1.
         metric: of the validation.
         weights: the network's state_dict (weights and norm statistics), on the CPU.
+        averaged: epochs whose weights were averaged for it; 0 if it is the network as trained.
     """
 
     stage: int
     epoch: int
     metric: float
     weights: dict[str, torch.Tensor]
+    averaged: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,13 @@ class Score:
         epoch: of the whole run, from 1.
         metric: the evaluator's key metric.
         metrics: every scalar of that validation.
+        averaged: epochs whose weights were averaged for it.
     """
 
     epoch: int
     metric: float
     metrics: dict[str, float]
+    averaged: int = 0
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Epoch:
         train_loss: mean over the epoch's iterations.
         seconds: training and validation together.
         metrics: every scalar of the epoch's last validation; empty without a validation.
+        rates: learning rate of each group of parameters that trained, at the epoch's last update.
     """
 
     epoch: int
@@ -63,6 +68,36 @@ class Epoch:
     train_loss: float
     seconds: float
     metrics: dict[str, float]
+    rates: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether the next stage begins, by a strategy's ``stop_margin``.
+
+    Attributes:
+        stage: 0-based number of the stage that ended.
+        value: its best validation.
+        before: the best validation of all stages before it.
+        margin: by which the value must be better.
+        goes_on: whether it is.
+    """
+
+    stage: int
+    value: float
+    before: float
+    margin: float
+    goes_on: bool
+
+    def text(self) -> str:
+        """Return the decision for tables and log lines.
+
+        Example:
+            >>> Decision(1, 0.62, 0.6, 0.005, True).text()
+            'goes on: 0.6200 after 0.6000, margin 0.005'
+        """
+        verb = "goes on" if self.goes_on else "stops"
+        return f"{verb}: {self.value:.4f} after {self.before:.4f}, margin {self.margin:g}"
 
 
 @dataclass
@@ -78,6 +113,7 @@ class StageRecord:
         result: best weights of the best stage that has ended.
         scores: best validation of each validated stage, in the order of the stages.
         history: every complete epoch.
+        decisions: of a strategy that may stop before its last stage.
     """
 
     stage: int = 0
@@ -88,11 +124,12 @@ class StageRecord:
     result: Best | None = None
     scores: list[Score] = field(default_factory=list)
     history: list[Epoch] = field(default_factory=list)
+    decisions: list[Decision] = field(default_factory=list)
 
     def improve(self, best: Best, metrics: dict[str, float]) -> None:
         """Record the stage's new best validation."""
         self.current, self.stale = best, 0
-        self.scores[best.stage :] = [Score(best.epoch, best.metric, metrics)]
+        self.scores[best.stage :] = [Score(best.epoch, best.metric, metrics, best.averaged)]
 
     def advance(self) -> None:
         """Move on to the next stage, which has not begun."""
@@ -110,6 +147,7 @@ class StageRecord:
             "result": None if self.result is None else vars(self.result).copy(),
             "scores": [asdict(score) for score in self.scores],
             "history": [asdict(epoch) for epoch in self.history],
+            "decisions": [asdict(decision) for decision in self.decisions],
         }
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
@@ -123,6 +161,7 @@ class StageRecord:
         self.result = None if result is None else Best(**result)
         self.scores = [Score(**score) for score in state_dict["scores"]]
         self.history = [Epoch(**epoch) for epoch in state_dict["history"]]
+        self.decisions = [Decision(**one) for one in state_dict.get("decisions", [])]
 
 
 def copy_of(network: nn.Module) -> dict[str, torch.Tensor]:

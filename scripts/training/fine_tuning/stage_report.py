@@ -13,6 +13,7 @@ from ignite.engine import Engine, Events
 from scripts.storage.files import write_csv, write_json
 from scripts.training.engine_events import StageEvents, is_main_process, kept, register
 from scripts.training.fine_tuning.stage_curves import draw_curves
+from scripts.training.fine_tuning.stage_record import Score
 from scripts.training.fine_tuning.stages import StagedFineTuning
 
 logger = logging.getLogger(__name__)
@@ -78,7 +79,13 @@ class StageReport:
         if not is_main_process():
             return
         rows = table(stages, self.metrics)
-        summary = {"strategy": stages.strategy.name, "metric": stages.metric, "stages": rows}
+        summary: dict[str, Any] = {
+            "strategy": stages.strategy.name,
+            "metric": stages.metric,
+            "stages": rows,
+        }
+        if stages.strategy.stop_margin is not None:
+            summary["stop_margin"] = stages.strategy.stop_margin
         write_json(self.output_dir / "stages.json", summary)
         write_csv(self.output_dir / "stages.csv", [_flat(row) for row in rows])
         write_csv(self.output_dir / "history.csv", history(stages))
@@ -125,12 +132,50 @@ def _row(stages: StagedFineTuning, number: int, metrics: Sequence[str]) -> dict[
         "trainable": list(stage.trainable),
         "trainable_parameters": sum(trainable.values()),
         "total_parameters": stages.total_parameters,
-        "learning_rates": {part: stage.rate(part) for part, size in trainable.items() if size},
+        "learning_rates": _rates(stages, number, score),
         "epochs": len(epochs),
         "best_epoch": None if score is None else score.epoch,
         **{name: None if score is None else _metric(score.metrics, name) for name in metrics},
         "train_loss": None if score is None else rounded(losses.get(score.epoch)),
         "seconds": round(sum(epoch.seconds for epoch in epochs), 3),
+        **_averaged(stages, score),
+        **_decision(stages, number),
+    }
+
+
+def _averaged(stages: StagedFineTuning, score: Score | None) -> dict[str, int]:
+    """Return the epochs averaged for a stage's best weights, of strategies that average."""
+    if stages.mechanisms.average is None:
+        return {}
+    return {"averaged": 0 if score is None else score.averaged}
+
+
+def _decision(stages: StagedFineTuning, number: int) -> dict[str, str]:
+    """Return whether the next stage began, of strategies that decide it; else nothing."""
+    if stages.strategy.stop_margin is None:
+        return {}
+    made = [one.text() for one in stages.record.decisions if one.stage == number]
+    return {"decision": made[0] if made else ""}
+
+
+def _rates(stages: StagedFineTuning, number: int, score: Score | None) -> dict[str, float]:
+    """Return a stage's first rates; if they follow the updates, those at the end of its best epoch.
+
+    Rates that follow the updates are those of a schedule or of gradients.
+    """
+    stage, trainable = stages.strategy.stages[number], stages.trainable[number]
+    if score is not None and (stage.schedule or stage.auto_rates):
+        return {
+            part: float(f"{rate:.6g}")
+            for epoch in stages.record.history
+            if epoch.epoch == score.epoch
+            for part, rate in epoch.rates.items()
+        }
+    layers = {} if not stages.mechanisms.layered else stages.mechanisms.blocks
+    return {
+        part: stage.rate(part, block=layers.get(part, ""))
+        for part, size in trainable.items()
+        if size
     }
 
 
@@ -150,8 +195,18 @@ def rounded(value: float | None) -> float | None:
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row whose cells are single values."""
-    rates = " ".join(f"{part}={rate:g}" for part, rate in row["learning_rates"].items())
+    rates = as_text(row["learning_rates"])
     return {**row, "trainable": " ".join(row["trainable"]), "learning_rates": rates}
+
+
+def as_text(rates: Mapping[str, float]) -> str:
+    """Return rates as one cell of a table.
+
+    Example:
+        >>> as_text({"block5": 1e-5, "decoder": 0.0001})
+        'block5=1e-05 decoder=0.0001'
+    """
+    return " ".join(f"{part}={rate:g}" for part, rate in rates.items())
 
 
 def history(stages: StagedFineTuning) -> list[dict[str, Any]]:
@@ -166,6 +221,7 @@ def history(stages: StagedFineTuning) -> list[dict[str, Any]]:
             "train_loss": rounded(epoch.train_loss),
             **{name: rounded(epoch.metrics.get(name)) for name in names},
             "seconds": round(epoch.seconds, 3),
+            "learning_rates": as_text(epoch.rates),
         }
         for epoch in epochs
     ]

@@ -31,12 +31,15 @@ from scripts.training.fine_tuning.stage_checks import (
     check_engines,
     check_last_batch,
     check_optimizer,
+    check_penalty,
     check_same_objects,
     check_stages,
     unwrapped,
 )
+from scripts.training.fine_tuning.stage_mechanisms import StageMechanisms
 from scripts.training.fine_tuning.stage_record import (
     Best,
+    Decision,
     Epoch,
     StageRecord,
     copy_of,
@@ -44,6 +47,7 @@ from scripts.training.fine_tuning.stage_record import (
     scalars,
 )
 from scripts.training.fine_tuning.strategies import Stage, read_strategy
+from scripts.training.fine_tuning.weight_average import renew_statistics
 from scripts.training.tensor_files import MODEL_FILE, write_tensors
 
 logger = logging.getLogger(__name__)
@@ -54,7 +58,8 @@ class StagedFineTuning:
 
     A stage starts from the best weights of the previous one, with its parts released, the rest
     frozen, and an empty optimiser state. It ends after its epochs or by its patience, with the best
-    weights by the evaluator's key metric. The best stage (the earliest of equal ones) is the
+    weights by the evaluator's key metric; if the stage averages weights, the average is one more
+    candidate. The best stage (the earliest of equal ones) is the
     result: at the end it is in the network and in ``output_dir/model.pt`` with the settings of the
     training (:mod:`scripts.bundle.model_file`), strategy, stage, epoch, and value of the key
     metric.
@@ -112,10 +117,13 @@ class StagedFineTuning:
         self.data = dict(data or {})
         self.record = StageRecord()
         check_optimizer(self.network, optimizer)
+        check_penalty(optimizer, self.strategy)
         self.trainable = check_stages(self.network, self.strategy, val_interval)
         self.total_parameters = sum(tensor.numel() for tensor in self.network.parameters())
         self.metric: str = getattr(evaluator.state, "key_metric_name", None) or ""
+        self.mechanisms = StageMechanisms(self.network, optimizer, self.strategy)
         self._in_epoch = False
+        self._averaged = 0
         self._losses: list[float] = []
         self._metrics: dict[str, float] = {}
         self._epoch_start = 0.0
@@ -142,6 +150,7 @@ class StagedFineTuning:
             self.strategy = self._read(epochs=each)
             check_stages(self.network, self.strategy, self.val_interval)
         check_engines(engine, self.evaluator, self.strategy)
+        self.mechanisms.prepare_groups()
         register(engine, StageEvents)
         register(engine, CheckpointEvents)
         compared = {"strategy": self.strategy.plain(), **settings_of(self.network, self.settings)}
@@ -160,13 +169,15 @@ class StagedFineTuning:
         """Return the record, and the evaluator's best metric, which its log lines show."""
         state = self.evaluator.state
         best = {"best_metric": float(state.best_metric), "epoch": int(state.best_metric_epoch)}
-        return {**self.record.state_dict(), "evaluator": best}
+        mechanisms = self.mechanisms.state_dict()
+        return {**self.record.state_dict(), "evaluator": best, "mechanisms": mechanisms}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Restore a saved run, within a stage or before the next one."""
         self.record.load_state_dict(state_dict)
         self.evaluator.state.best_metric = state_dict["evaluator"]["best_metric"]
         self.evaluator.state.best_metric_epoch = state_dict["evaluator"]["epoch"]
+        self.mechanisms.load_state_dict(state_dict.get("mechanisms", {}))
         if self.record.begun:
             self.network.set_trainable(self.stage.trainable)
 
@@ -184,23 +195,31 @@ class StagedFineTuning:
         """Do the last checks, and add the handler of an epoch's end after all others."""
         check_same_objects(trainer, self.evaluator, self.network, self.optimizer)
         check_last_batch(trainer, self.network, self.strategy)
+        self.mechanisms.hook(lambda: self._update(trainer))
         if not trainer.has_event_handler(self._epoch_completed, Events.EPOCH_COMPLETED):
             trainer.add_event_handler(Events.EPOCH_COMPLETED, self._epoch_completed)
 
     def _epoch_started(self, trainer: Engine) -> None:
         if not self.record.begun:
             self._begin_stage(trainer)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.stage.rate(group["name"], self.record.stage_epoch)
+        self.mechanisms.restore(self.stage)
+        self.mechanisms.set_rates(*self._update(trainer))
         self._losses, self._metrics = [], {}
         self._epoch_start = time.perf_counter()
         self._in_epoch = True
+
+    def _update(self, trainer: Engine) -> tuple[Stage, int, int, int]:
+        """Return the stage, its complete epochs, the number of its update, and of all of them."""
+        length, done = trainer.state.epoch_length or 1, self.record.stage_epoch
+        within = max(0, trainer.state.iteration - 1) % length if self._in_epoch else 0
+        return self.stage, done, done * length + within, self.stage.epochs * length
 
     def _begin_stage(self, trainer: Engine) -> None:
         """Release the stage's parts and clear the optimiser's state."""
         stage = self.stage
         self.network.set_trainable(stage.trainable)
         self.optimizer.state.clear()
+        self.mechanisms.begin(stage)
         self.record.begun = True
         logger.info(
             "%s: released %s; %s of %s parameters train; learning rate %g%s",
@@ -232,7 +251,7 @@ class StagedFineTuning:
         record = self.record
         if record.current is None or self.better(value, record.current.metric):
             weights = copy_of(self.network)
-            best = Best(record.stage, trainer.state.epoch, value, weights)
+            best = Best(record.stage, trainer.state.epoch, value, weights, self._averaged)
             record.improve(best, self._metrics)
         else:
             record.stale += 1
@@ -253,9 +272,11 @@ class StagedFineTuning:
         record.stage_epoch += 1
         loss = mean_of_all_processes(self._losses)
         seconds = time.perf_counter() - self._epoch_start
+        rates = self.mechanisms.rates(self.stage)
         record.history.append(
-            Epoch(epoch, record.stage, record.stage_epoch, loss, seconds, self._metrics)
+            Epoch(epoch, record.stage, record.stage_epoch, loss, seconds, self._metrics, rates)
         )
+        self.mechanisms.epoch_ended(record.stage_epoch)
         patience = self.stage.patience
         out_of_patience = patience is not None and record.stale >= patience
         if out_of_patience or record.stage_epoch >= self.stage.epochs:
@@ -266,23 +287,51 @@ class StagedFineTuning:
 
     def _end_stage(self, trainer: Engine, reason: str) -> None:
         """Load the stage's best weights; they are the result so far if no stage was better."""
+        self._validate_average(trainer)
         record, best = self.record, self.record.current
         if best is None:
             raise ValueError(f"{self._title()}: ends without a validation; check val_interval")
         self.network.load_state_dict(best.weights)
+        goes_on = self._goes_on(best)
         if record.result is None or self.better(best.metric, record.result.metric):
             record.result = best
         logger.info(
-            "%s: ended by its %s after %d epochs, best %s %.4f in epoch %d",
+            "%s: ended by its %s after %d epochs, best %s %.4f in epoch %d%s",
             self._title(),
             reason,
             record.stage_epoch,
             self.metric,
             best.metric,
             best.epoch,
+            f", the average of {best.averaged} epochs" if best.averaged else "",
         )
         record.advance()
+        if not goes_on:
+            record.stage = len(self.strategy.stages)
         trainer.fire_event(StageEvents.STAGE_COMPLETED)
+
+    def _goes_on(self, best: Best) -> bool:
+        """Decide by the strategy's margin whether the next stage begins."""
+        record, margin = self.record, self.strategy.stop_margin
+        last = record.stage + 1 >= len(self.strategy.stages)
+        if margin is None or record.result is None or last:
+            return True
+        value, before = best.metric, record.result.metric
+        goes_on = self.better(value, before) and abs(value - before) > margin
+        record.decisions.append(Decision(record.stage, value, before, margin, goes_on))
+        logger.info("%s: %s", self._title(), record.decisions[-1].text())
+        return goes_on
+
+    def _validate_average(self, trainer: Engine) -> None:
+        """Validate the average of the stage's weights; it becomes the best if it is better."""
+        average = self.mechanisms.average
+        if average is None or average.count < 2:
+            return
+        average.load()
+        renew_statistics(trainer, self.network)
+        self._averaged, self._in_epoch = average.count, True
+        self.evaluator.run(trainer.state.epoch)
+        self._averaged, self._in_epoch = 0, False
 
     def _completed(self, trainer: Engine) -> None:
         """Load the best stage's weights into the network and write them to disk."""
@@ -333,6 +382,7 @@ class StagedFineTuning:
             "metric": self.metric,
             "value": best.metric,
             "epoch": best.epoch,
+            **({"averaged": best.averaged} if best.averaged else {}),
             **({"changes": changes} if changes else {}),
         }
 

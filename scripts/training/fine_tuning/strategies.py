@@ -2,7 +2,7 @@
 
 A strategy is a plain dict, as read from a JSON file::
 
-    {"name": "bsft",
+    {"name": "bsft", "stop_margin": null,
      "stages": [{"name": "A: block5", "trainable": ["decoder", "block5"],
                  "epochs": 200, "patience": null,
                  "learning_rate": 1e-4, "learning_rates": {"block5": 1e-5},
@@ -10,10 +10,15 @@ A strategy is a plain dict, as read from a JSON file::
 
 Parts not named in ``trainable`` are frozen. ``epochs`` (the maximum for a stage) and
 ``learning_rate`` default to those of the run; ``patience`` ends a stage after that many validations
-without improvement; ``learning_rates`` gives single parts their own rate; over a stage's epochs all
-rates fall by a constant factor per epoch to ``final_rate`` times their first value. The shipped
-strategies are those of Ma, Wei, Ma, Journal of Computer Applications 40(7), 2020, the usual ones
-that they compare with, gradual thawing at ever smaller rates, and discriminative learning rates.
+without improvement; ``learning_rates`` gives single parts (blocks, or convolutions of the encoder)
+their own rate; over a stage's epochs all rates fall by a constant factor per epoch to
+``final_rate`` times their first value. ``schedule``, ``penalty``, ``average`` and ``low_rank`` are
+those of :mod:`.stage_options`; with ``"auto_rates": true`` each convolution's rate follows its
+gradient (:mod:`.layer_rates`). With ``stop_margin`` the run ends after the first stage whose best
+validation is not better than that of all earlier stages by more than the margin.
+
+The shipped strategies are those of Ma, Wei, Ma, Journal of Computer Applications 40(7), 2020, the
+usual ones that they compare with, and those of the table in docs/studies.md with their papers.
 """
 
 from __future__ import annotations
@@ -25,9 +30,34 @@ from typing import Any
 
 from torch import nn
 
-STRATEGY_KEYS = ("name", "stages")
+from scripts.training.fine_tuning.stage_options import (
+    Average,
+    LowRank,
+    Penalty,
+    Schedule,
+    count,
+    names,
+    not_negative,
+    positive,
+    read_average,
+    read_low_rank,
+    read_penalty,
+    read_schedule,
+    refuse_unknown,
+    text,
+    truth,
+)
+
+STRATEGY_KEYS = ("name", "stages", "stop_margin")
 RATE_KEYS = ("learning_rate", "learning_rates", "final_rate")
-STAGE_KEYS = ("name", "trainable", "epochs", "patience", *RATE_KEYS)
+OPTIONS: dict[str, Any] = {
+    "schedule": read_schedule,
+    "penalty": read_penalty,
+    "average": read_average,
+    "low_rank": read_low_rank,
+    "auto_rates": truth,
+}
+STAGE_KEYS = ("name", "trainable", "epochs", "patience", *RATE_KEYS, *OPTIONS)
 
 
 @dataclass(frozen=True)
@@ -42,6 +72,11 @@ class Stage:
         learning_rate: of the parameter groups that are not in ``learning_rates``.
         learning_rates: of single parameter groups.
         final_rate: factor of these rates in the last epoch; 1 for constant rates.
+        schedule: rise and fall of these rates, in place of ``final_rate``.
+        penalty: of the distance from the starting weights.
+        average: of the weights of the last epochs.
+        low_rank: changes of frozen kernels.
+        auto_rates: whether the rates of the encoder's layers follow their gradients.
     """
 
     name: str
@@ -51,19 +86,30 @@ class Stage:
     learning_rate: float
     learning_rates: dict[str, float] = field(default_factory=dict)
     final_rate: float = 1.0
+    schedule: Schedule | None = None
+    penalty: Penalty | None = None
+    average: Average | None = None
+    low_rank: LowRank | None = None
+    auto_rates: bool = False
 
-    def rate(self, group: str, epoch: int = 0) -> float:
-        """Return a parameter group's learning rate in an epoch of this stage, counted from 0."""
+    def rate(self, group: str, epoch: int = 0, *, block: str = "") -> float:
+        """Return a parameter group's learning rate in an epoch of this stage, counted from 0.
+
+        ``block`` is that of the group if it is one layer: its rate applies if the layer has none.
+        The factor of ``schedule`` is not in it.
+        """
         done = epoch / max(1, self.epochs - 1)
-        return self.learning_rates.get(group, self.learning_rate) * float(self.final_rate**done)
+        of_block = self.learning_rates.get(block, self.learning_rate)
+        return self.learning_rates.get(group, of_block) * float(self.final_rate**done)
 
 
 @dataclass(frozen=True)
 class Strategy:
-    """Named list of stages, in the order in which they run."""
+    """Named list of stages, in the order in which they run; with ``stop_margin`` not always all."""
 
     name: str
     stages: tuple[Stage, ...]
+    stop_margin: float | None = None
 
     @property
     def total_epochs(self) -> int:
@@ -71,9 +117,12 @@ class Strategy:
         return sum(stage.epochs for stage in self.stages)
 
     def plain(self) -> dict[str, Any]:
-        """Return the strategy with all defaults filled in, as plain Python for files."""
-        stages = [asdict(stage) | {"trainable": list(stage.trainable)} for stage in self.stages]
-        return {"name": self.name, "stages": stages}
+        """Return the strategy with all defaults filled in, as plain Python for files.
+
+        Options that are not used are left out, so that runs of versions without them can resume.
+        """
+        margin = {} if self.stop_margin is None else {"stop_margin": self.stop_margin}
+        return {"name": self.name, "stages": [_plain(s) for s in self.stages], **margin}
 
 
 def read_strategy(
@@ -102,8 +151,8 @@ def read_strategy(
         >>> strategy.total_epochs, strategy.stages[0].rate("decoder")
         (200, 0.0001)
     """
-    _refuse_unknown(strategy, STRATEGY_KEYS, "strategy")
-    name = _text(strategy.get("name"), "strategy.name")
+    refuse_unknown(strategy, STRATEGY_KEYS, "strategy")
+    name = text(strategy.get("name"), "strategy.name")
     stages = strategy.get("stages")
     if not isinstance(stages, Sequence) or isinstance(stages, str) or not stages:
         raise ValueError(f"strategy.stages: must be a list of at least one stage, got {stages!r}")
@@ -111,13 +160,16 @@ def read_strategy(
     read = tuple(
         _read_stage(stage, f"strategy.stages[{i}]", defaults) for i, stage in enumerate(stages)
     )
-    names = [stage.name for stage in read]
-    repeated = sorted({stage for stage in names if names.count(stage) > 1})
+    titles = [stage.name for stage in read]
+    repeated = sorted({title for title in titles if titles.count(title) > 1})
     if repeated:
         raise ValueError(
             f"strategy.stages: names must differ, got {', '.join(repeated)} more than once"
         )
-    return Strategy(name, read)
+    margin = strategy.get("stop_margin")
+    return Strategy(
+        name, read, None if margin is None else not_negative(margin, "strategy.stop_margin")
+    )
 
 
 def total_epochs(strategy: Mapping[str, Any], epochs: int) -> int:
@@ -148,7 +200,7 @@ def parameter_groups(network: nn.Module, learning_rate: float) -> list[dict[str,
     Raises:
         ValueError: when the rate is not a positive number.
     """
-    rate = _positive(learning_rate, "learning_rate")
+    rate = positive(learning_rate, "learning_rate")
     return [{**group, "lr": rate} for group in network.parameter_groups()]  # type: ignore[operator]
 
 
@@ -209,74 +261,72 @@ def discriminative_rates(
         raise ValueError(f"parts: must be a list of parameter groups, got {parts!r}")
     if not (math.isfinite(factor) and factor >= 1):
         raise ValueError(f"factor: must be at least 1, got {factor!r}")
-    rate = _positive(learning_rate, "learning_rate")
+    rate = positive(learning_rate, "learning_rate")
     last = len(parts) - 1
     return {part: rate / factor ** (last - index) for index, part in enumerate(parts)}
 
 
+def _plain(stage: Stage) -> dict[str, Any]:
+    """Return a stage as plain Python, as it is read."""
+    found = asdict(stage) | {"trainable": list(stage.trainable)}
+    if stage.low_rank is not None:
+        found["low_rank"]["parts"] = list(stage.low_rank.parts)
+    return {key: value for key, value in found.items() if key not in OPTIONS or value}
+
+
 def _read_stage(stage: Any, where: str, defaults: Mapping[str, Any]) -> Stage:
     """Check and read one stage; ``where`` names it in messages."""
-    _refuse_unknown(stage, STAGE_KEYS, where)
-    name = _text(stage.get("name"), f"{where}.name")
+    refuse_unknown(stage, STAGE_KEYS, where)
+    name = text(stage.get("name"), f"{where}.name")
     where = f"{where} ({name})"
-    trainable = stage.get("trainable")
-    if not isinstance(trainable, Sequence) or isinstance(trainable, str) or not trainable:
-        raise ValueError(
-            f"{where}.trainable: must be a list of block or layer names, got {trainable!r}"
-        )
     patience = stage.get("patience")
     rates = stage.get("learning_rates") or {}
     if not isinstance(rates, Mapping):
         raise ValueError(f"{where}.learning_rates: must map parts to numbers, got {rates!r}")
-    final_rate = _positive(_or_default(stage, "final_rate", defaults), f"{where}.final_rate")
-    if final_rate > 1:
-        raise ValueError(f"{where}.final_rate: must be at most 1, got {final_rate}")
+    options = {
+        key: read(stage[key], f"{where}.{key}")
+        for key, read in OPTIONS.items()
+        if stage.get(key) is not None
+    }
+    final_rate = _final_rate(stage, where, defaults)
+    if "low_rank" in options and ("penalty" in options or options.get("auto_rates")):
+        raise ValueError(
+            f"{where}.low_rank: the kernels have no gradients of their own, which penalty and "
+            "auto_rates need; use one of them in a stage"
+        )
     return Stage(
         name=name,
-        trainable=tuple(_text(part, f"{where}.trainable") for part in trainable),
-        epochs=_count(_or_default(stage, "epochs", defaults), f"{where}.epochs"),
-        patience=None if patience is None else _count(patience, f"{where}.patience"),
-        learning_rate=_positive(
+        trainable=names(stage.get("trainable"), f"{where}.trainable"),
+        epochs=count(_or_default(stage, "epochs", defaults), f"{where}.epochs"),
+        patience=None if patience is None else count(patience, f"{where}.patience"),
+        learning_rate=positive(
             _or_default(stage, "learning_rate", defaults), f"{where}.learning_rate"
         ),
         learning_rates={
-            str(part): _positive(rate, f"{where}.learning_rates.{part}")
+            str(part): positive(rate, f"{where}.learning_rates.{part}")
             for part, rate in rates.items()
         },
         final_rate=final_rate,
+        **options,
     )
+
+
+def _final_rate(stage: Mapping[str, Any], where: str, defaults: Mapping[str, Any]) -> float:
+    """Return a stage's final rate; with a schedule, that of the run does not apply."""
+    own = stage.get("final_rate")
+    if stage.get("schedule") is not None:
+        if own not in (None, 1):
+            raise ValueError(
+                f"{where}.final_rate: the schedule lowers the rates itself, got {own!r} too; leave "
+                "one of them out"
+            )
+        return 1.0
+    rate = positive(_or_default(stage, "final_rate", defaults), f"{where}.final_rate")
+    if rate > 1:
+        raise ValueError(f"{where}.final_rate: must be at most 1, got {rate}")
+    return rate
 
 
 def _or_default(stage: Mapping[str, Any], key: str, defaults: Mapping[str, Any]) -> Any:
     value = stage.get(key)
     return defaults[key] if value is None else value
-
-
-def _refuse_unknown(value: Any, known: Sequence[str], where: str) -> None:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"{where}: must be a dict with {', '.join(known)}, got {value!r}")
-    unknown = sorted(str(key) for key in value if key not in known)
-    if unknown:
-        raise ValueError(
-            f"{where}: unknown {', '.join(unknown)}; valid keys are {', '.join(known)}"
-        )
-
-
-def _text(value: Any, where: str) -> str:
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"{where}: must be text, got {value!r}")
-    return value
-
-
-def _count(value: Any, where: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{where}: must be a whole number of at least 1, got {value!r}")
-    return value
-
-
-def _positive(value: Any, where: str) -> float:
-    """Return a learning rate; 0 is refused, as ``trainable`` is the way to freeze a part."""
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value <= 0:
-        raise ValueError(f"{where}: must be a number above 0, got {value!r}")
-    return float(value)

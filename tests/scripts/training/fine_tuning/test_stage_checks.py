@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import torch
 
+from custom_nets.freezing import Freezable
+from custom_nets.unet import TransferUNet
 from scripts.training.fine_tuning.strategies import parameter_groups
 from tests.scripts.training.tiny_training import (
     TinyNet,
@@ -15,6 +17,11 @@ from tests.scripts.training.tiny_training import (
     stage,
     strategy,
 )
+
+
+def plain_vgg() -> Freezable:
+    return TransferUNet("vgg16", in_channels=1, decoder_channels=(4, 4, 4, 4, 4))
+
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "unknown name in the last stage": (
@@ -28,6 +35,19 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "rate of a frozen part": (
         {"strategy": strategy(stage(["decoder"], learning_rates={"block1": 1e-3}))},
         "stage decoder: learning_rates: block1 is frozen in this stage",
+    ),
+    "rate of a frozen layer": (
+        {"strategy": strategy(stage(["decoder"], learning_rates={"conv1": 1e-3}))},
+        "stage decoder: learning_rates: conv1 is frozen in this stage",
+    ),
+    "automatic rates of a frozen encoder": (
+        {"strategy": strategy(stage(["decoder"], auto_rates=True))},
+        "stage decoder: auto_rates: sets the rates of the encoder's layers, and all are frozen",
+    ),
+    "norms of an encoder without": (
+        {"strategy": strategy(stage(["decoder", "norms"])), "network": plain_vgg},
+        "stage decoder.norms: trainable: .*'norms' releases the encoder's norm layers, and this "
+        "encoder has none; choose one with norms",
     ),
     "epochs between validations": (
         {"strategy": strategy(stage(["all"], epochs=3)), "val_interval": 2},

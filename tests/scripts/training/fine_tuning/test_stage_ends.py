@@ -318,3 +318,38 @@ def test_attach_when_the_trainer_is_longer_then_training_ends_with_the_last_stag
     tmp_path: Path,
 ) -> None:
     assert len(run(TinyTraining(tmp_path, max_epochs=9))) == 4
+
+
+THREE = [stage(["decoder"], epochs=1), stage(["decoder", "block2"], epochs=2), stage(["all"])]
+
+
+@pytest.mark.parametrize(
+    ("values", "ran", "decision"),
+    [
+        ([0.3, 0.2, 0.34, 0.5, 0.6], 3, "goes on: 0.3400 after 0.3000, margin 0.03"),
+        ([0.3, 0.2, 0.32], 2, "stops: 0.3200 after 0.3000, margin 0.03"),
+        ([0.3, 0.2, 0.1], 2, "stops: 0.2000 after 0.3000, margin 0.03"),
+    ],
+    ids=["better by more", "better by less", "worse"],
+)
+def test_margin_then_stages_end_with_the_first_that_is_not_better_by_more(
+    values: list[float], ran: int, decision: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    plan = {**strategy(*THREE), "stop_margin": 0.03}
+    training = scripted(tmp_path, values, strategy=plan)
+    epochs = run(training)
+    assert len({stage for stage, _, _ in epochs}) == ran
+    assert [one.text() for one in training.stages.record.decisions] == [decision]
+    assert decision in caplog.text
+    saved = torch.load(tmp_path / "model.pt", weights_only=True)
+    assert saved["value"] == max(values)
+    assert saved["strategy"]["stop_margin"] == 0.03
+
+
+def test_margin_of_a_metric_that_falls_then_better_is_lower(tmp_path: Path) -> None:
+    plan = {**strategy(*THREE), "stop_margin": 0.03}
+    training = scripted(tmp_path, [0.3, 0.35, 0.25, 0.24, 0.24], strategy=plan)
+    training.evaluator.metric_cmp_fn = lambda new, best: new < best
+    run(training)
+    assert [one.goes_on for one in training.stages.record.decisions] == [True]

@@ -19,7 +19,7 @@ from PIL import Image
 from scripts.training.fine_tuning import stage_report
 from scripts.training.fine_tuning.stage_record import Epoch
 from scripts.training.fine_tuning.stage_report import StageReport, time_left
-from tests.scripts.training.tiny_training import TinyTraining
+from tests.scripts.training.tiny_training import TinyTraining, stage, strategy
 
 METRICS = ["val_dice", "val_iou"]
 UNEQUAL = {
@@ -56,7 +56,7 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> TinyTraining:
 
 def stages_of(made: TinyTraining) -> list[dict[str, Any]]:
     table: dict[str, Any] = json.loads((made.output_dir / "stages.json").read_text())
-    assert (table["strategy"], table["metric"]) == ("unequal", "val_dice")
+    assert (table["strategy"], table["metric"]) == (made.stages.strategy.name, "val_dice")
     stages: list[dict[str, Any]] = table["stages"]
     return stages
 
@@ -110,11 +110,11 @@ def test_table_when_training_ends_then_the_flagged_stage_is_the_result(
 def test_table_when_read_as_csv_then_it_says_the_same(reported: TinyTraining) -> None:
     with (reported.output_dir / "stages.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    for row, stage in zip(rows, stages_of(reported), strict=True):
-        assert list(row) == list(stage)
-        assert row["trainable"] == " ".join(stage["trainable"])
-        assert row["val_dice"] == str(stage["val_dice"])
-        assert row["best"] == str(stage["best"])
+    for row, own in zip(rows, stages_of(reported), strict=True):
+        assert list(row) == list(own)
+        assert row["trainable"] == " ".join(own["trainable"])
+        assert row["val_dice"] == str(own["val_dice"])
+        assert row["best"] == str(own["best"])
     assert rows[1]["learning_rates"] == "block1=0.001 block2=0.02 decoder=0.02"
 
 
@@ -249,3 +249,35 @@ def test_report_then_draws_the_metrics_it_is_told(
     report = StageReport(tmp_path, metrics=METRICS, drawn=["val_loss"])
     made.trainer([made.validation, made.stages, report]).run()
     assert set(seen) == {("val_loss",)}
+
+
+def test_tables_then_the_rates_that_were_used_and_those_of_layers(tmp_path: Path) -> None:
+    rates = {"conv1": 0.001, "block2": 0.002}
+    plan = strategy(
+        {**stage(["all"], epochs=1, learning_rates=rates), "name": "layers"},
+        {**stage(["decoder"], epochs=2, schedule={"power": 1}), "name": "falling"},
+    )
+    made = TinyTraining(tmp_path, strategy=plan)
+    made.trainer([made.validation, made.stages, StageReport(tmp_path, curves=False)]).run()
+    layers, falling = stages_of(made)
+    assert layers["learning_rates"] == {"conv1": 0.001, "conv2": 0.002, "decoder": 0.02}
+    used = [row["learning_rates"] for row in history_of(made)]
+    assert used[0] == "conv1=0.001 conv2=0.002 decoder=0.02"
+    last = [0.02 * (1 - update / 6) for update in (2, 5)]  # of 3 updates in an epoch
+    assert used[1:] == [f"decoder={rate:g}" for rate in last]
+    assert f"decoder={falling['learning_rates']['decoder']:g}" in used[1:]
+    assert "decision" not in falling
+
+
+def test_table_of_a_run_that_decides_its_depth_then_the_decision(tmp_path: Path) -> None:
+    stages = [stage(["decoder"], epochs=1), stage(["decoder", "block2"], epochs=1), stage(["all"])]
+    made = TinyTraining(tmp_path, strategy={**strategy(*stages), "stop_margin": 1.0})
+    made.trainer([made.validation, made.stages, StageReport(tmp_path, curves=False)]).run()
+    summary = json.loads((tmp_path / "stages.json").read_text())
+    first, second = summary["stages"]
+    assert summary["stop_margin"] == 1.0
+    assert first["decision"] == ""
+    assert second["decision"].startswith("stops: ")
+    assert second["decision"].endswith(", margin 1")
+    with (tmp_path / "stages.csv").open(newline="") as stream:
+        assert [row["decision"] for row in csv.DictReader(stream)] == ["", second["decision"]]

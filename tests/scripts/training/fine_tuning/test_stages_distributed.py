@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import ignite.distributed as idist
 import pytest
@@ -11,6 +12,7 @@ import torch
 from ignite.engine import Events
 from torch.nn.parallel import DistributedDataParallel
 
+from scripts.training.determinism import EpochSeed
 from scripts.training.engine_events import StageEvents
 from scripts.training.fine_tuning.stage_record import copy_of
 from scripts.training.fine_tuning.stages import StagedFineTuning
@@ -18,6 +20,8 @@ from tests.scripts.training.tiny_training import (
     TWO_STAGES,
     TinyTraining,
     moved,
+    stage,
+    strategy,
 )
 
 
@@ -32,15 +36,15 @@ def process_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[N
     idist.finalize()
 
 
-def distributed(folder: Path, *, unused: bool) -> TinyTraining:
-    training = TinyTraining(folder)
+def distributed(folder: Path, *, unused: bool, plan: dict[str, Any] | None = None) -> TinyTraining:
+    training = TinyTraining(folder, strategy=plan or TWO_STAGES)
     wrapped = DistributedDataParallel(training.network, find_unused_parameters=unused)
     training.evaluator.network = wrapped
     training.stages = StagedFineTuning(
         wrapped,
         training.optimizer,
         training.evaluator,
-        TWO_STAGES,
+        plan or TWO_STAGES,
         epochs=2,
         learning_rate=0.02,
         output_dir=folder,
@@ -71,3 +75,25 @@ def test_network_when_wrapped_without_unused_parameters_then_it_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match="wrap it with find_unused_parameters=True"):
         distributed(tmp_path, unused=False).trainer().run()
+
+
+MECHANISMS = strategy(
+    stage(["decoder"], epochs=1, low_rank={"rank": 1}),
+    stage(["decoder", "block2"], epochs=2, average={"start": 0.0}),
+    stage(["all"], epochs=2, penalty={"pull": 1.0}, schedule={"warm_up": 0.5}),
+    {**stage(["all"], epochs=2, auto_rates=True), "name": "rates by gradients"},
+)
+
+
+@pytest.mark.usefixtures("process_group")
+def test_mechanisms_when_distributed_then_the_weights_of_one_process(tmp_path: Path) -> None:
+    one = TinyTraining(tmp_path / "one", strategy=MECHANISMS)
+    one.trainer([EpochSeed(1, evaluator=one.evaluator), one.validation, one.stages]).run()
+    several = distributed(tmp_path / "several", unused=True, plan=MECHANISMS)
+    seed = EpochSeed(1, evaluator=several.evaluator)
+    several.trainer([seed, several.validation, several.stages]).run()
+    paths = [tmp_path / name / "model.pt" for name in ("one", "several")]
+    first, second = (torch.load(path, weights_only=True)["model"] for path in paths)
+    for key, tensor in first.items():
+        torch.testing.assert_close(tensor, second[key])
+    assert one.stages.record.scores == several.stages.record.scores
