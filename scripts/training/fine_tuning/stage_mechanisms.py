@@ -36,7 +36,7 @@ class StageMechanisms:
         start = StartingPoint(network, optimizer) if any(s.penalty for s in stages) else None
         found = (self.gradients, start, self.low_rank, self.average)
         self.all: list[Mechanism] = [each for each in found if each is not None]
-        self._hooked = False
+        self._now: Callable[[], tuple[Stage, int, int, int]] | None = None
 
     def prepare_groups(self) -> None:
         """Give the optimiser the groups of all stages, before a checkpoint is loaded into it."""
@@ -51,15 +51,16 @@ class StageMechanisms:
         Args:
             now: returns the stage, its complete epochs, its update from 0, and its updates.
         """
-        if not self._hooked:
-            self.optimizer.register_step_pre_hook(lambda *_: self._before_step(*now()))
+        if self._now is None:
+            self.optimizer.register_step_pre_hook(lambda *_: self._before_step())
             self.optimizer.register_step_post_hook(lambda *_: self._after_step())
-        self._hooked = True
+        self._now = now
 
-    def _before_step(self, stage: Stage, epoch: int, update: int, updates: int) -> None:
+    def _before_step(self) -> None:
         if self.gradients is not None:
             self.gradients.before_step()
-        self.set_rates(stage, epoch, update, updates)
+        if self._now is not None:
+            self.set_rates(*self._now())
         for mechanism in self.all:
             if mechanism is not self.gradients:
                 mechanism.before_step()

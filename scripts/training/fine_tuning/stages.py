@@ -306,9 +306,9 @@ class StagedFineTuning:
             f", the average of {best.averaged} epochs" if best.averaged else "",
         )
         record.advance()
+        trainer.fire_event(StageEvents.STAGE_COMPLETED)
         if not goes_on:
             record.stage = len(self.strategy.stages)
-        trainer.fire_event(StageEvents.STAGE_COMPLETED)
 
     def _goes_on(self, best: Best) -> bool:
         """Decide by the strategy's margin whether the next stage begins."""

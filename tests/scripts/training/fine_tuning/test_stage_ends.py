@@ -16,6 +16,7 @@ from monai.handlers import CheckpointLoader, StatsHandler, ValidationHandler
 from scripts.training.determinism import EpochSeed
 from scripts.training.engine_events import StageEvents
 from scripts.training.fine_tuning.stage_record import copy_of
+from scripts.training.weights.stage_weights import StageWeights
 from tests.scripts.training.tiny_training import (
     TWO_STAGES,
     TinyTraining,
@@ -338,8 +339,12 @@ def test_margin_then_stages_end_with_the_first_that_is_not_better_by_more(
     caplog.set_level(logging.INFO)
     plan = {**strategy(*THREE), "stop_margin": 0.03}
     training = scripted(tmp_path, values, strategy=plan)
-    epochs = run(training)
+    epochs = run(
+        training, [training.validation, training.stages, StageWeights(training.network, tmp_path)]
+    )
     assert len({stage for stage, _, _ in epochs}) == ran
+    files = sorted(file.name for file in tmp_path.rglob("stage_*.pt"))
+    assert files == [f"stage_{number}.pt" for number in range(1, ran + 1)]
     assert [one.text() for one in training.stages.record.decisions] == [decision]
     assert decision in caplog.text
     saved = torch.load(tmp_path / "model.pt", weights_only=True)
