@@ -37,7 +37,7 @@ from scripts.storage.files import write_csv, write_json
 from scripts.storage.locks import claimed
 from scripts.storage.options import check_device, check_whole, read_words
 from scripts.storage.output_folder import writing_into
-from scripts.training.fine_tuning.strategies import Stage
+from scripts.training.fine_tuning.stage_options import Stage
 
 MADE_BY = "python -m scripts adapt"
 STEPS, FIGURES = "adaptation.csv", "figures.csv"

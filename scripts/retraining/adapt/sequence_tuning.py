@@ -26,7 +26,8 @@ from torch import nn
 
 from custom_nets.freezing import Freezable
 from scripts.retraining.adapt.drawn_slice import DrawnSlice
-from scripts.training.fine_tuning.strategies import Stage, parameter_groups
+from scripts.training.fine_tuning.stage_options import Stage
+from scripts.training.fine_tuning.strategies import parameter_groups
 from scripts.training.losses import MarginalCrossEntropy
 from scripts.transforms.partial_labels import candidate_classes
 

@@ -11,8 +11,7 @@ from torch.optim import Optimizer
 
 from custom_nets.freezing import DECODER
 from scripts.training.fine_tuning.mechanism import Mechanism
-from scripts.training.fine_tuning.stage_options import positive
-from scripts.training.fine_tuning.strategies import Stage, Strategy
+from scripts.training.fine_tuning.stage_options import Stage, Strategy, positive
 
 
 def layer_decay(

@@ -10,8 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from scripts.training.fine_tuning.mechanism import Mechanism
-from scripts.training.fine_tuning.stage_options import LowRank
-from scripts.training.fine_tuning.strategies import Stage
+from scripts.training.fine_tuning.stage_options import LowRank, Stage
 
 SEED = 20220425
 """Of the first factors, so that all processes, and a resumed run, draw the same."""

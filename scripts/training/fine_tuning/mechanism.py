@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from scripts.training.fine_tuning.strategies import Stage
+from scripts.training.fine_tuning.stage_options import Stage
 
 
 class Mechanism:

@@ -14,8 +14,7 @@ from torch.optim import Optimizer
 from custom_nets.freezing import DECODER
 from scripts.training.fine_tuning.layer_rates import groups_of, is_layered
 from scripts.training.fine_tuning.low_rank import group_name, kernels_of, sizes_of
-from scripts.training.fine_tuning.stage_options import LowRank
-from scripts.training.fine_tuning.strategies import Stage, Strategy
+from scripts.training.fine_tuning.stage_options import LowRank, Stage, Strategy
 
 LONE_VALUE = "Expected more than 1 value per channel"  # of torch's batch norm
 

@@ -10,8 +10,8 @@ from torch.optim import Optimizer
 from scripts.training.fine_tuning.layer_rates import GradientRates, is_layered, split_groups
 from scripts.training.fine_tuning.low_rank import LowRankChanges, group_name
 from scripts.training.fine_tuning.mechanism import Mechanism
+from scripts.training.fine_tuning.stage_options import Stage, Strategy
 from scripts.training.fine_tuning.starting_point import StartingPoint
-from scripts.training.fine_tuning.strategies import Stage, Strategy
 from scripts.training.fine_tuning.weight_average import WeightAverage
 
 

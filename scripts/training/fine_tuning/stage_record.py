@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -130,6 +130,21 @@ class StageRecord:
         """Record the stage's new best validation."""
         self.current, self.stale = best, 0
         self.scores[best.stage :] = [Score(best.epoch, best.metric, metrics, best.averaged)]
+
+    def decide(self, best: Best, margin: float, better: Callable[[float, float], bool]) -> bool:
+        """Note and return whether a stage was better than all before it by more than a margin.
+
+        Args:
+            best: of the stage that ends.
+            margin: of the key metric.
+            better: whether the first of two values is better.
+        """
+        if self.result is None:
+            return True
+        value, before = best.metric, self.result.metric
+        goes_on = better(value, before) and abs(value - before) > margin
+        self.decisions.append(Decision(self.stage, value, before, margin, goes_on))
+        return goes_on
 
     def advance(self) -> None:
         """Move on to the next stage, which has not begun."""

@@ -37,16 +37,16 @@ from scripts.training.fine_tuning.stage_checks import (
     unwrapped,
 )
 from scripts.training.fine_tuning.stage_mechanisms import StageMechanisms
+from scripts.training.fine_tuning.stage_options import Stage
 from scripts.training.fine_tuning.stage_record import (
     Best,
-    Decision,
     Epoch,
     StageRecord,
     copy_of,
     in_millions,
     scalars,
 )
-from scripts.training.fine_tuning.strategies import Stage, read_strategy
+from scripts.training.fine_tuning.strategies import read_strategy
 from scripts.training.fine_tuning.weight_average import renew_statistics
 from scripts.training.tensor_files import MODEL_FILE, write_tensors
 
@@ -313,13 +313,11 @@ class StagedFineTuning:
     def _goes_on(self, best: Best) -> bool:
         """Decide by the strategy's margin whether the next stage begins."""
         record, margin = self.record, self.strategy.stop_margin
-        last = record.stage + 1 >= len(self.strategy.stages)
-        if margin is None or record.result is None or last:
+        if margin is None or record.stage + 1 >= len(self.strategy.stages):
             return True
-        value, before = best.metric, record.result.metric
-        goes_on = self.better(value, before) and abs(value - before) > margin
-        record.decisions.append(Decision(record.stage, value, before, margin, goes_on))
-        logger.info("%s: %s", self._title(), record.decisions[-1].text())
+        goes_on = record.decide(best, margin, self.better)
+        if record.decisions:
+            logger.info("%s: %s", self._title(), record.decisions[-1].text())
         return goes_on
 
     def _validate_average(self, trainer: Engine) -> None:

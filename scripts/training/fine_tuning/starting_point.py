@@ -10,8 +10,7 @@ from torch.optim import Optimizer
 
 from custom_nets.freezing import DECODER
 from scripts.training.fine_tuning.mechanism import Mechanism
-from scripts.training.fine_tuning.stage_options import Penalty
-from scripts.training.fine_tuning.strategies import Stage
+from scripts.training.fine_tuning.stage_options import Penalty, Stage
 
 
 class StartingPoint(Mechanism):

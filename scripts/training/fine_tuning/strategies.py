@@ -25,104 +25,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from torch import nn
 
 from scripts.training.fine_tuning.stage_options import (
-    Average,
-    LowRank,
-    Penalty,
-    Schedule,
+    OPTIONS,
+    Stage,
+    Strategy,
     count,
     names,
     not_negative,
     positive,
-    read_average,
-    read_low_rank,
-    read_penalty,
-    read_schedule,
     refuse_unknown,
     text,
-    truth,
 )
 
 STRATEGY_KEYS = ("name", "stages", "stop_margin")
 RATE_KEYS = ("learning_rate", "learning_rates", "final_rate")
-OPTIONS: dict[str, Any] = {
-    "schedule": read_schedule,
-    "penalty": read_penalty,
-    "average": read_average,
-    "low_rank": read_low_rank,
-    "auto_rates": truth,
-}
 STAGE_KEYS = ("name", "trainable", "epochs", "patience", *RATE_KEYS, *OPTIONS)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage: its trainable parts, epochs and learning rates.
-
-    Attributes:
-        name: for tables and messages.
-        trainable: names of blocks or layers; everything else is frozen.
-        epochs: maximum number of epochs.
-        patience: validations without improvement after which it ends; None for all epochs.
-        learning_rate: of the parameter groups that are not in ``learning_rates``.
-        learning_rates: of single parameter groups.
-        final_rate: factor of these rates in the last epoch; 1 for constant rates.
-        schedule: rise and fall of these rates, in place of ``final_rate``.
-        penalty: of the distance from the starting weights.
-        average: of the weights of the last epochs.
-        low_rank: changes of frozen kernels.
-        auto_rates: whether the rates of the encoder's layers follow their gradients.
-    """
-
-    name: str
-    trainable: tuple[str, ...]
-    epochs: int
-    patience: int | None
-    learning_rate: float
-    learning_rates: dict[str, float] = field(default_factory=dict)
-    final_rate: float = 1.0
-    schedule: Schedule | None = None
-    penalty: Penalty | None = None
-    average: Average | None = None
-    low_rank: LowRank | None = None
-    auto_rates: bool = False
-
-    def rate(self, group: str, epoch: int = 0, *, block: str = "") -> float:
-        """Return a parameter group's learning rate in an epoch of this stage, counted from 0.
-
-        ``block`` is that of the group if it is one layer: its rate applies if the layer has none.
-        The factor of ``schedule`` is not in it.
-        """
-        done = epoch / max(1, self.epochs - 1)
-        of_block = self.learning_rates.get(block, self.learning_rate)
-        return self.learning_rates.get(group, of_block) * float(self.final_rate**done)
-
-
-@dataclass(frozen=True)
-class Strategy:
-    """Named list of stages, in the order in which they run; with ``stop_margin`` not always all."""
-
-    name: str
-    stages: tuple[Stage, ...]
-    stop_margin: float | None = None
-
-    @property
-    def total_epochs(self) -> int:
-        """Maximum number of epochs of all stages together."""
-        return sum(stage.epochs for stage in self.stages)
-
-    def plain(self) -> dict[str, Any]:
-        """Return the strategy with all defaults filled in, as plain Python for files.
-
-        Options that are not used are left out, so that runs of versions without them can resume.
-        """
-        margin = {} if self.stop_margin is None else {"stop_margin": self.stop_margin}
-        return {"name": self.name, "stages": [_plain(s) for s in self.stages], **margin}
 
 
 def read_strategy(
@@ -264,14 +185,6 @@ def discriminative_rates(
     rate = positive(learning_rate, "learning_rate")
     last = len(parts) - 1
     return {part: rate / factor ** (last - index) for index, part in enumerate(parts)}
-
-
-def _plain(stage: Stage) -> dict[str, Any]:
-    """Return a stage as plain Python, as it is read."""
-    found = asdict(stage) | {"trainable": list(stage.trainable)}
-    if stage.low_rank is not None:
-        found["low_rank"]["parts"] = list(stage.low_rank.parts)
-    return {key: value for key, value in found.items() if key not in OPTIONS or value}
 
 
 def _read_stage(stage: Any, where: str, defaults: Mapping[str, Any]) -> Stage:

@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim.swa_utils import get_swa_avg_fn
 
 from scripts.training.fine_tuning.mechanism import Mechanism
-from scripts.training.fine_tuning.strategies import Stage
+from scripts.training.fine_tuning.stage_options import Stage
 
 
 class WeightAverage(Mechanism):

@@ -12,7 +12,7 @@ from custom_nets.encoders import ENCODERS
 from custom_nets.freezing import Freezable, FreezableBatchNorm2d
 from custom_nets.unet import TransferUNet
 from scripts.prediction.predict_options import Options
-from scripts.training.fine_tuning.strategies import Stage
+from scripts.training.fine_tuning.stage_options import Stage
 from tests.bundles.model_files import write_model
 from tests.custom_nets.tiny import TinyEncoder
 from tests.scripts.prediction.studies import ROOT

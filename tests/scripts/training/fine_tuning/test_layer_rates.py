@@ -18,7 +18,8 @@ from scripts.training.fine_tuning.layer_rates import (
     relative_gradient,
     split_groups,
 )
-from scripts.training.fine_tuning.strategies import Stage, parameter_groups, read_strategy
+from scripts.training.fine_tuning.stage_options import Stage
+from scripts.training.fine_tuning.strategies import parameter_groups, read_strategy
 from tests.scripts.training.tiny_training import TinyNet, TinyTraining, stage, strategy
 
 AUTO = Stage("auto", ("all",), 2, None, 0.1, auto_rates=True)

@@ -12,9 +12,9 @@ from custom_nets.prefix_cache import PrefixCache, frozen_blocks
 from custom_nets.unet import TransferUNet
 from scripts.training.engine_events import StageEvents
 from scripts.training.fine_tuning.low_rank import LowRankChanges, group_name, kernels_of, sizes_of
-from scripts.training.fine_tuning.stage_options import LowRank
+from scripts.training.fine_tuning.stage_options import LowRank, Stage
 from scripts.training.fine_tuning.stage_record import copy_of
-from scripts.training.fine_tuning.strategies import Stage, parameter_groups
+from scripts.training.fine_tuning.strategies import parameter_groups
 from tests.scripts.training.tiny_training import TinyNet, TinyTraining, stage, strategy
 
 

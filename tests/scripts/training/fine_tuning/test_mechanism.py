@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scripts.training.fine_tuning.mechanism import Mechanism
-from scripts.training.fine_tuning.strategies import Stage
+from scripts.training.fine_tuning.stage_options import Stage
 
 
 def test_mechanism_when_nothing_is_overridden_then_nothing_happens_and_no_state() -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import torch
 
+from scripts.training.fine_tuning.stage_options import Stage
 from scripts.training.fine_tuning.stage_record import copy_of
 from scripts.training.fine_tuning.starting_point import StartingPoint
-from scripts.training.fine_tuning.strategies import Stage, parameter_groups, read_strategy
+from scripts.training.fine_tuning.strategies import parameter_groups, read_strategy
 from tests.scripts.training.tiny_training import TinyNet, TinyTraining, stage, strategy
 
 

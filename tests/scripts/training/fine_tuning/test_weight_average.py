@@ -9,8 +9,9 @@ import torch
 from ignite.engine import Events
 from monai.transforms import Compose
 
+from scripts.training.fine_tuning.stage_options import Stage
 from scripts.training.fine_tuning.stage_record import copy_of
-from scripts.training.fine_tuning.strategies import Stage, read_strategy
+from scripts.training.fine_tuning.strategies import read_strategy
 from scripts.training.fine_tuning.weight_average import WeightAverage, renew_statistics
 from tests.scripts.training.fine_tuning.test_stage_ends import scripted
 from tests.scripts.training.tiny_training import TinyNet, TinyTraining, stage, strategy
