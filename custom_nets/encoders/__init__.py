@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import difflib
+
 from custom_nets.encoders.contract import BLOCK_NAMES, Encoder
-from custom_nets.encoders.densenet import DenseNet121Encoder
+from custom_nets.encoders.convnext import ConvNeXtEncoder
+from custom_nets.encoders.densenet import DenseNetEncoder
+from custom_nets.encoders.efficientnet import EfficientNetEncoder
 from custom_nets.encoders.googlenet import GoogLeNetEncoder
 from custom_nets.encoders.inception import InceptionV3Encoder
-from custom_nets.encoders.resnet import (
-    ResNet34Encoder,
-    ResNet38Encoder,
-    ResNet50Encoder,
-    ResNet101Encoder,
-    ResNetEncoder,
-)
-from custom_nets.encoders.vgg import VGG16Encoder
+from custom_nets.encoders.mobilenet import MobileNetV3Encoder
+from custom_nets.encoders.resnet import ResNetEncoder
+from custom_nets.encoders.vgg import VGGEncoder
 from custom_nets.encoders.weights import load_encoder_weights
 
-__all__ = ["BLOCK_NAMES", "ENCODERS", "Encoder", "make_encoder"]
+__all__ = ["BLOCK_NAMES", "ENCODERS", "Encoder", "check_encoder", "make_encoder"]
+
+FAMILIES: tuple[type[Encoder], ...] = (
+    *(VGGEncoder, ResNetEncoder, DenseNetEncoder, EfficientNetEncoder, MobileNetV3Encoder),
+    *(ConvNeXtEncoder, GoogLeNetEncoder, InceptionV3Encoder),
+)
+"""One for each file; the classes that a family's file derives from it are its members."""
 
 ENCODERS: dict[str, type[Encoder]] = {
     encoder.name: encoder
-    for encoder in (
-        *(VGG16Encoder, ResNet34Encoder, InceptionV3Encoder, DenseNet121Encoder),
-        *(ResNet38Encoder, ResNet50Encoder, ResNet101Encoder, GoogLeNetEncoder),
-    )
+    for family in FAMILIES
+    for encoder in (family.__subclasses__() or [family])
 }
 """Encoders by the name that configs use."""
 
@@ -44,10 +47,7 @@ def make_encoder(
     Raises:
         ValueError: the name is unknown, or the encoder has no dilated form.
     """
-    if name not in ENCODERS:
-        raise ValueError(
-            f"encoder must be one of {', '.join(ENCODERS)}; got {name!r}; choose one of them"
-        )
+    check_encoder(name)
     encoder_type = ENCODERS[name]
     if output_stride is None:
         encoder = encoder_type(in_channels)
@@ -61,3 +61,16 @@ def make_encoder(
         )
     load_encoder_weights(encoder, weights)
     return encoder
+
+
+def check_encoder(name: str) -> None:
+    """Refuse a name that is not among `ENCODERS`, and suggest similar ones.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    if name in ENCODERS:
+        return
+    near = difflib.get_close_matches(str(name), ENCODERS)
+    advice = f"did you mean {' or '.join(near)}?" if near else "choose one of them"
+    raise ValueError(f"encoder must be one of {', '.join(ENCODERS)}; got {name!r}; {advice}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
 from torch import Tensor, nn
@@ -10,6 +10,10 @@ from torch import Tensor, nn
 from custom_nets.freezing import Freezable, FreezableBatchNorm2d
 
 BLOCK_NAMES = ("block1", "block2", "block3", "block4", "block5")
+
+
+class OneLayer(nn.Module):
+    """Module whose parameters are frozen and released together, as one layer of the encoder."""
 
 
 class Encoder(Freezable):
@@ -22,6 +26,7 @@ class Encoder(Freezable):
     name: ClassVar[str]
     block_channels: ClassVar[tuple[int, ...]]
     block_strides: tuple[int, ...] = (2, 4, 8, 16, 32)
+    """Of the blocks' maps; neighbours may share one, of which a decoder takes the deepest."""
     normalisation: ClassVar[str] = "imagenet"
     """Inputs that the published weights expect: "imagenet" mean and std, or "half" (0.5, 0.5)."""
     norm_first: ClassVar[bool] = False
@@ -80,6 +85,16 @@ class Encoder(Freezable):
         initialise(self)
 
     @property
+    def levels(self) -> dict[int, int]:
+        """Stride -> index of the deepest block of that stride, fine to coarse.
+
+        >>> from custom_nets.encoders import make_encoder
+        >>> make_encoder("convnext_tiny").levels  # block1 and block2 have stride 4
+        {4: 1, 8: 2, 16: 3, 32: 4}
+        """
+        return {stride: index for index, stride in enumerate(self.block_strides)}
+
+    @property
     def first_kernel(self) -> str:
         """Key of the weight whose second axis is the input channels."""
         return f"{self.parts['block1']['conv1'][0]}.weight"
@@ -89,7 +104,7 @@ class Encoder(Freezable):
         """Translate a key of an old weight file to the key used today."""
         return key
 
-    __jit_unused_properties__ = [*Freezable.__jit_unused_properties__, "first_kernel"]
+    __jit_unused_properties__ = [*Freezable.__jit_unused_properties__, "first_kernel", "levels"]
 
 
 def number_layers(
@@ -98,7 +113,8 @@ def number_layers(
     """Give each block its layers {"conv3": [paths of the convolution and of its norm]}.
 
     A norm joins the convolution before it, or with ``norm_first`` the one after it (at the end of a
-    block, the last one). Modules must be registered in forward order.
+    block, the last one); one that starts a block always joins the one after it. A `OneLayer` counts
+    as a convolution. Modules must be registered in forward order.
     """
     paths = {id(module): path for path, module in encoder.named_modules()}
     numbered: list[dict[str, list[str]]] = []
@@ -106,19 +122,27 @@ def number_layers(
     for block in blocks:
         layers: dict[str, list[str]] = {}
         pending: list[str] = []
-        for module in (leaf for top in block for leaf in top.modules()):
-            if isinstance(module, nn.Conv2d):
+        for module in (layer for top in block for layer in _convolutions_and_norms(top)):
+            if isinstance(module, nn.Conv2d | OneLayer):
                 count += 1
                 layers[f"conv{count}"] = [paths[id(module)], *pending]
                 pending = []
-            elif isinstance(module, FreezableBatchNorm2d):
-                if norm_first:
-                    pending.append(paths[id(module)])
-                else:
-                    layers[f"conv{count}"].append(paths[id(module)])
+            elif norm_first or not layers:
+                pending.append(paths[id(module)])
+            else:
+                layers[f"conv{count}"].append(paths[id(module)])
         layers[f"conv{count}"].extend(pending)
         numbered.append(layers)
     return numbered
+
+
+def _convolutions_and_norms(module: nn.Module) -> Iterator[nn.Module]:
+    """Yield the convolutions, norms and `OneLayer` modules inside, in the order of registration."""
+    if isinstance(module, nn.Conv2d | FreezableBatchNorm2d | nn.LayerNorm | OneLayer):
+        yield module
+        return
+    for child in module.children():
+        yield from _convolutions_and_norms(child)
 
 
 def initialise(network: nn.Module) -> None:

@@ -13,16 +13,22 @@ from monai.networks.blocks import BaseEncoder
 from monai.networks.nets.flexible_unet import FLEXUNET_BACKBONE
 from torch import Tensor, nn
 
-from custom_nets.encoders import ENCODERS, make_encoder
+from custom_nets.encoders import ENCODERS, Encoder, make_encoder
 
 PREFIX = "transfer_"
 """Distinguishes our backbones from those that MONAI registers, such as its own "resnet34"."""
 
 
+BACKBONES: dict[str, type[Encoder]] = {
+    name: encoder for name, encoder in ENCODERS.items() if len(set(encoder.block_strides)) == 5
+}
+"""Encoders with five maps of different sizes; ConvNeXt has none at stride 2."""
+
+
 class TransferBackbone(nn.Module, BaseEncoder):
     """Encoder with five maps of strides 2, 4, 8, 16, 32, as FlexibleUNet needs them.
 
-    VGG-16, whose block1 is at full resolution, gives block2 ... block5 and pool5; block1 is
+    VGG networks, whose block1 is at full resolution, give block2 ... block5 and pool5; block1 is
     computed but not returned. Load other weights than the published ones into ``encoder`` with
     `custom_nets.encoders.weights.load_encoder_weights`; freeze with ``encoder.set_trainable``.
     """
@@ -61,7 +67,7 @@ class TransferBackbone(nn.Module, BaseEncoder):
     def get_encoder_parameters(cls) -> list[dict[str, Any]]:
         """Return constructor arguments, a new dictionary per encoder: FlexibleUNet changes them."""
         defaults = {"spatial_dims": 2, "in_channels": 3, "pretrained": False}
-        return [{"name": name, **defaults} for name in ENCODERS]
+        return [{"name": name, **defaults} for name in BACKBONES]
 
     @classmethod
     def num_channels_per_output(cls) -> list[tuple[int, ...]]:
@@ -70,18 +76,18 @@ class TransferBackbone(nn.Module, BaseEncoder):
             (*e.block_channels, e.block_channels[-1])[-5:]
             if e.block_strides[0] == 1
             else e.block_channels
-            for e in ENCODERS.values()
+            for e in BACKBONES.values()
         ]
 
     @classmethod
     def num_outputs(cls) -> list[int]:
         """Return the number of maps of each encoder."""
-        return [5] * len(ENCODERS)
+        return [5] * len(BACKBONES)
 
     @classmethod
     def get_encoder_names(cls) -> list[str]:
         """Return the names for FlexibleUNet's ``backbone``."""
-        return [PREFIX + name for name in ENCODERS]
+        return [PREFIX + name for name in BACKBONES]
 
 
 def register() -> None:

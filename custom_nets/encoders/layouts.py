@@ -60,29 +60,31 @@ PLAIN = Layout("", {})
 CHILDREN = "an nn.Sequential over torchvision's children, as in RadImageNet's files"
 FEATURES = Layout("torchvision's `features` alone", {"features": ""})
 
+SEQUENCE = (Layout(CHILDREN, {"features": "0"}), FEATURES)
 LAYOUTS: dict[str, tuple[Layout, ...]] = {
-    **{
-        name: (Layout(CHILDREN, _numbered(*RESNET)),)
-        for name in ("resnet34", "resnet38", "resnet50", "resnet101")
-    },
+    "vgg": SEQUENCE,
+    "resnet": (Layout(CHILDREN, _numbered(*RESNET)),),
+    "densenet": (*SEQUENCE, Layout(CHILDREN, _numbered(*DENSENET, before="features."))),
+    "efficientnet": SEQUENCE,
+    "mobilenet": SEQUENCE,
+    "convnext": SEQUENCE,
     "googlenet": (Layout(CHILDREN, _numbered(*GOOGLENET)),),
-    "inception_v3": (
+    "inception": (
         Layout(CHILDREN, _numbered(*INCEPTION, *INCEPTION_END)),
         Layout(CHILDREN, _numbered(*INCEPTION, "AuxLogits", *INCEPTION_END)),
     ),
-    "vgg16": (Layout(CHILDREN, {"features": "0"}), FEATURES),
-    "densenet121": (
-        Layout(CHILDREN, {"features": "0"}),
-        FEATURES,
-        Layout(CHILDREN, _numbered(*DENSENET, before="features.")),
-    ),
 }
-"""Layouts by encoder, besides torchvision's own."""
+"""Layouts by the first word of an encoder's name, besides torchvision's own."""
 
 
 def layouts_of(encoder: str) -> tuple[Layout, ...]:
-    """List the known layouts of an encoder's weights, torchvision's own first."""
-    return (PLAIN, *LAYOUTS.get(encoder, ()))
+    """List the known layouts of an encoder's weights, torchvision's own first.
+
+    >>> [layout.title for layout in layouts_of("vgg16_bn")][2]
+    "torchvision's `features` alone"
+    """
+    family = re.match("[a-z]*", encoder)
+    return (PLAIN, *LAYOUTS.get(family[0] if family else "", ()))
 
 
 RESNETS: dict[tuple[tuple[int, ...], bool], str] = {
@@ -100,10 +102,21 @@ DENSENETS: dict[tuple[int, ...], str] = {
     (6, 12, 36, 24): "DenseNet-161",
 }
 VGGS = {8: "VGG-11", 10: "VGG-13", 13: "VGG-16", 16: "VGG-19"}
+INVERTED: dict[tuple[int, int], str] = {
+    (16, 32): "EfficientNet-B0",
+    (23, 32): "EfficientNet-B1 or B2",
+    (26, 40): "EfficientNet-B3",
+    (32, 48): "EfficientNet-B4",
+    (11, 16): "MobileNetV3-Small",
+    (15, 16): "MobileNetV3-Large",
+}
+"""By units and maps of the stem."""
+
+CONVNEXTS = {18: "ConvNeXt-T", 36: "ConvNeXt-S, -B or -L"}
 OTHERS = {
     r"\.attn\.|self_attn|cls_token|encoder_layer_\d|attention\.": "a vision transformer",
-    r"dwconv|layer_scale": "a ConvNeXt",
-    r"_expand_conv|_conv_stem|conv_pw|features\.\d+\.\d+\.block\.": "an EfficientNet or MobileNet",
+    r"dwconv|layer_scale": "another ConvNeXt",
+    r"_expand_conv|_conv_stem|conv_pw|\d+\.block\.\d": "another EfficientNet or MobileNet",
     r"Conv2d_1a_3x3\.|branch7x7dbl": "Inception-v3",
     r"branch2\.0\.conv\.": "GoogLeNet",
 }
@@ -119,7 +132,7 @@ def looks_like(tensors: Mapping[str, Tensor]) -> str:
     if any(tensor.ndim == 5 for tensor in tensors.values()):
         return "a network with 3D convolutions"
     names = "\n".join(tensors)
-    layers = _resnet(names) or _densenet(names) or _vgg(tensors)
+    layers = _resnet(names) or _densenet(names) or _inverted(tensors) or _vgg(tensors)
     others = (title for sign, title in OTHERS.items() if re.search(sign, names))
     return layers or next(others, "a network of unknown kind")
 
@@ -140,6 +153,16 @@ def _densenet(names: str) -> str:
     blocks = [int(block) for block, _ in layers]
     counts = tuple(blocks.count(block) for block in (1, 2, 3, 4))
     return DENSENETS.get(counts, "another DenseNet" if all(counts) else "")
+
+
+def _inverted(tensors: Mapping[str, Tensor]) -> str:
+    """Recognise torchvision's EfficientNet, MobileNetV3 or ConvNeXt by its units."""
+    names = "\n".join(tensors)
+    scaled = len(re.findall(r"\.\d+\.\d+\.layer_scale$", names, re.M))
+    units = len(set(re.findall(r"^(.*\d)\.block\.\d+\.", names, re.M)))
+    stems = (t for name, t in tensors.items() if re.search(r"(?:^|\.)0\.0\.weight$", name))
+    stem = len(next(stems, ()))
+    return CONVNEXTS.get(scaled, "") or INVERTED.get((units, stem), "")
 
 
 def _vgg(tensors: Mapping[str, Tensor]) -> str:

@@ -1,4 +1,4 @@
-"""Residual networks (He, Zhang, Ren, Sun, CVPR 2016) as encoders: ResNet-34, -38, -50 and -101."""
+"""Residual networks (He, Zhang, Ren, Sun, CVPR 2016) as encoders: ResNet-18 to ResNet-152."""
 
 from __future__ import annotations
 
@@ -179,6 +179,10 @@ class ResNetEncoder(Encoder):
         return stage
 
 
+class ResNet18Encoder(ResNetEncoder, name="resnet18", unit=BasicUnit, units=(2, 2, 2, 2)):
+    """ResNet-18, with torchvision's weights of ImageNet-1k; conv1 ... conv20."""
+
+
 class ResNet34Encoder(ResNetEncoder, name="resnet34", unit=BasicUnit, units=(3, 4, 6, 3)):
     """ResNet-34, with torchvision's weights of ImageNet-1k; conv1 ... conv36."""
 
@@ -196,6 +200,10 @@ class ResNet50Encoder(ResNetEncoder, name="resnet50", unit=BottleneckUnit, units
 
 class ResNet101Encoder(ResNetEncoder, name="resnet101", unit=BottleneckUnit, units=(3, 4, 23, 3)):
     """ResNet-101, with torchvision's weights of ImageNet-1k or COCO; conv1 ... conv104."""
+
+
+class ResNet152Encoder(ResNetEncoder, name="resnet152", unit=BottleneckUnit, units=(3, 8, 36, 3)):
+    """ResNet-152, with torchvision's weights of ImageNet-1k; conv1 ... conv155."""
 
 
 def _limited(strides: tuple[int, ...], output_stride: int | None) -> tuple[int, ...]:

@@ -24,7 +24,10 @@ LABELS = {
     "classes": "masks of the source",
 }
 UNRECORDED = "not recorded"
-NAMED_STARTS = {"imagenet": "ImageNet", "coco": "COCO (FCN)", "coco_deeplab": "COCO (DeepLab)"}
+NAMED_STARTS = {
+    **{"imagenet": "ImageNet", "imagenet_v2": "second ImageNet"},
+    **{"coco": "COCO (FCN)", "coco_deeplab": "COCO (DeepLab)"},
+}
 UNKNOWN_START = "initial weights that are not recorded"
 
 

@@ -71,7 +71,7 @@ def test_its_encoder_file_then_fills_the_encoders_of_segmentation(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"encoder": "vgg19"}, "encoder must be one of vgg16, .*; got 'vgg19'"),
+        ({"encoder": "vgg18"}, "encoder must be one of vgg11, .*; got 'vgg18'; did you mean vgg1"),
         ({"normalise": "mean"}, "normalise must be one of imagenet, half, none; got 'mean'"),
         ({"out_channels": 0}, "out_channels must be at least 1; got 0"),
         ({"in_channels": 2}, "in_channels must be 1"),

@@ -9,12 +9,43 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from custom_nets.encoders.contract import BLOCK_NAMES, Encoder
+from custom_nets.encoders.contract import BLOCK_NAMES, Encoder, OneLayer
 from custom_nets.encoders.weights import load_encoder_weights
 from tests.custom_nets.encoders import reference
 from tests.custom_nets.training import moved_shares, snapshot, train
 
 scripted = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+
+
+def check_figures(feature: Tensor, expected: dict[str, Any]) -> None:
+    """Compare a map with its figures."""
+    assert list(feature.shape) == expected["shape"]
+    values = torch.tensor(expected["values"])
+    found = reference.sample(feature, len(values))
+    torch.testing.assert_close(found, values, rtol=1e-4, atol=2e-6 + 1e-6 * expected["std"])
+    double = feature.double()
+    assert double.mean().item() == pytest.approx(expected["mean"], rel=1e-4)
+    assert double.std().item() == pytest.approx(expected["std"], rel=1e-4)
+
+
+def check_layers(encoder: Encoder, count: int) -> None:
+    """Compare the layers with the convolutions, and units that are one layer, that run."""
+    ran: list[nn.Module] = []
+    inside: set[nn.Module] = set()
+    for module in encoder.modules():
+        if isinstance(module, OneLayer):
+            inside |= set(module.modules()) - {module}
+        if isinstance(module, OneLayer | nn.Conv2d) and module not in inside:
+            module.register_forward_hook(lambda m, _args, _out: ran.append(m))
+    with torch.no_grad():
+        encoder(torch.rand(1, 3, 32, 32))
+    listed = [
+        encoder.get_submodule(paths[0])
+        for block in encoder.parts.values()
+        for paths in block.values()
+    ]
+    assert listed == ran
+    assert encoder.layer_names == tuple(f"conv{i}" for i in range(1, count + 1))
 
 
 class ReferenceContract:
@@ -35,6 +66,9 @@ class ReferenceContract:
     def test_keys_and_shapes_are_those_of_the_published_file(self, encoder: Encoder) -> None:
         found = {key: list(tensor.shape) for key, tensor in encoder.state_dict().items()}
         expected = reference.figures(encoder.name)["keys"]
+        if isinstance(expected, str):
+            assert reference.fingerprint(found) == expected
+            return
         assert found == expected
         assert list(found) == list(expected)
 
@@ -43,33 +77,12 @@ class ReferenceContract:
         figures = reference.figures(encoder.name)
         reference.fill(encoder)
         with torch.no_grad():
-            maps = encoder(reference.image(figures["input_size"]))
+            maps = encoder(reference.image(figures.get("input_size", 64)))
         for name, feature in zip(BLOCK_NAMES, maps, strict=True):
-            self.check_figures(feature, figures["blocks"][name])
-
-    def check_figures(self, feature: Tensor, expected: dict[str, Any]) -> None:
-        assert list(feature.shape) == expected["shape"]
-        torch.testing.assert_close(
-            reference.sample(feature), torch.tensor(expected["values"]), rtol=1e-4, atol=2e-6
-        )
-        double = feature.double()
-        assert double.mean().item() == pytest.approx(expected["mean"], rel=1e-4)
-        assert double.std().item() == pytest.approx(expected["std"], rel=1e-4)
+            check_figures(feature, figures["blocks"][name])
 
     def test_layers_are_the_convolutions_in_the_order_they_run(self, encoder: Encoder) -> None:
-        ran: list[nn.Module] = []
-        for module in encoder.modules():
-            if isinstance(module, nn.Conv2d):
-                module.register_forward_hook(lambda m, _args, _out: ran.append(m))
-        with torch.no_grad():
-            encoder(torch.rand(1, 3, 32, 32))
-        listed = [
-            encoder.get_submodule(paths[0])
-            for block in encoder.parts.values()
-            for paths in block.values()
-        ]
-        assert listed == ran
-        assert encoder.layer_names == tuple(f"conv{i}" for i in range(1, self.layers + 1))
+        check_layers(encoder, self.layers)
 
 
 class EncoderContract(ReferenceContract):
@@ -125,10 +138,16 @@ class EncoderContract(ReferenceContract):
         shares = moved_shares(grey, before)
         assert shares == {"block1": 0, "block2": 0, "block3": 0, "block4": 1, "block5": 1}
 
-    def test_a_frozen_prefix_builds_no_graph(self, grey: Encoder) -> None:
+    def test_a_frozen_prefix_builds_no_graph_and_gives_the_maps_of_evaluation_mode(
+        self, grey: Encoder
+    ) -> None:
         grey.train().set_trainable(["block5"])
-        maps = grey(torch.rand(2, 1, 64, 64))
+        image = torch.rand(2, 1, 64, 64)
+        maps = grey(image)
         assert [feature.grad_fn is None for feature in maps] == [True] * 4 + [False]
+        with torch.no_grad():
+            expected = grey.eval()(image)
+        assert all(torch.equal(a, b) for a, b in zip(maps[:4], expected[:4], strict=True))
 
     @scripted
     def test_the_exported_network_equals_the_eager_one(self, encoder: Encoder) -> None:

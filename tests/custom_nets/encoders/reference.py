@@ -2,23 +2,44 @@
 
 ``parity_<encoder>.json`` holds, for torchvision's network filled by `fill`, the state_dict (key to
 shape, classifier left out) and each block's map: shape, mean, std and 32 evenly spaced values.
+``parity_variants.json`` holds those of further encoders in short: the `fingerprint` of the
+state_dict instead of its keys, 8 values of each map, and the mean and std of the maps in training
+mode, for `batch` and the seed 3.
 """
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import json
 import math
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+FOLDER = Path(__file__).parent
+
 
 def figures(encoder_name: str) -> dict[str, Any]:
     """Return the figures of one encoder."""
-    return json.loads(Path(__file__).with_name(f"parity_{encoder_name}.json").read_text())
+    if encoder_name in variants():
+        return variants()[encoder_name]
+    return json.loads((FOLDER / f"parity_{encoder_name}.json").read_text())
+
+
+@functools.cache
+def variants() -> dict[str, Any]:
+    """Return the figures in short, by encoder."""
+    return json.loads((FOLDER / "parity_variants.json").read_text())
+
+
+def fingerprint(keys: Mapping[str, list[int]]) -> str:
+    """Return the sha256 of the keys and shapes of a state_dict, in their order."""
+    return hashlib.sha256(json.dumps(list(keys.items())).encode()).hexdigest()
 
 
 def normal(shape: torch.Size, seed: int) -> Tensor:
@@ -47,7 +68,13 @@ def image(size: int) -> Tensor:
     return normal(torch.Size((1, 3, size, size)), 2016)
 
 
-def sample(feature: Tensor) -> Tensor:
-    """Return the 32 values of a map at the figures' places."""
+def batch(size: int) -> Tensor:
+    """Return the input of the figures in training mode, (2, 3, size, size)."""
+    first = image(size)
+    return torch.cat([first, first.flip(-1) * 0.5])
+
+
+def sample(feature: Tensor, count: int = 32) -> Tensor:
+    """Return the values of a map at the figures' places."""
     flat = feature.flatten()
-    return flat[torch.linspace(0, flat.numel() - 1, 32).long()]
+    return flat[torch.linspace(0, flat.numel() - 1, count).long()]

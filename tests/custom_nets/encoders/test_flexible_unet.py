@@ -11,9 +11,9 @@ from monai.networks.nets.flexible_unet import FLEXUNET_BACKBONE
 from custom_nets.encoders import ENCODERS
 from custom_nets.encoders.flexible_unet import PREFIX, TransferBackbone, register
 from custom_nets.encoders.weights import load_encoder_weights
-from tests.custom_nets.encoders import KINDS, reference
+from tests.custom_nets.encoders import FLEXIBLE_KINDS, reference
 
-BACKBONES = [PREFIX + name for name in KINDS]
+BACKBONES = [PREFIX + name for name in FLEXIBLE_KINDS]
 
 
 @pytest.mark.parametrize("in_channels", [1, 3])
@@ -44,6 +44,13 @@ def test_vgg_then_gives_block2_to_block5_and_the_maximum_of_each_2x2_window_of_b
         maps, blocks = backbone(image), backbone.encoder(image)
     assert all(torch.equal(one, other) for one, other in zip(maps[:4], blocks[1:], strict=True))
     assert torch.equal(maps[4], blocks[-1].reshape(1, 512, 2, 2, 2, 2).amax(dim=(3, 5)))
+
+
+def test_encoder_without_a_map_at_half_resolution_is_no_backbone() -> None:
+    assert PREFIX + "convnext_tiny" not in FLEXUNET_BACKBONE.register_dict
+    assert len(TransferBackbone.get_encoder_names()) == len(ENCODERS) - 1
+    with pytest.raises(ValueError, match="invalid model_name transfer_convnext_tiny"):
+        FlexibleUNet(1, 1, "transfer_convnext_tiny")
 
 
 def test_building_one_changes_no_other_backbone() -> None:

@@ -19,9 +19,10 @@ from custom_nets.encoders.weights import (
     load_encoder_weights,
     split_hash,
 )
-from tests.custom_nets.encoders import reference
+from tests.custom_nets.encoders import KINDS, reference
 from tests.custom_nets.tiny import TinyEncoder
 
+KINDS_WITH_WEIGHTS = [name for name in KINDS if name in PUBLISHED]
 FIRST = "blocks.0.0.weight"
 Publish = Callable[..., str]
 Shapes = dict[str, tuple[int, ...]]
@@ -77,14 +78,27 @@ def test_every_encoder_but_resnet38_has_a_published_file_with_a_hash_in_its_name
     assert set(PUBLISHED) == set(ENCODERS) - {"resnet38"}
     digests = {name: split_hash(url)[1] for name, url in PUBLISHED.items()}
     assert digests == {
-        "vgg16": "397923af",
-        "resnet34": "b627a593",
-        "inception_v3": "0cc3c7bd",
-        "densenet121": "a639ec97",
-        "resnet50": "0676ba61",
-        "resnet101": "63fe2227",
-        "googlenet": "1378be20",
+        **{"vgg11": "8a719046", "vgg11_bn": "6002323d", "vgg13": "19584684"},
+        **{"vgg13_bn": "abd245e5", "vgg16": "397923af", "vgg16_bn": "6c64b313"},
+        **{"vgg19": "dcbb9e9d", "vgg19_bn": "c79401a0"},
+        **{"resnet18": "f37072fd", "resnet34": "b627a593", "resnet50": "0676ba61"},
+        **{"resnet101": "63fe2227", "resnet152": "394f9c45"},
+        **{"densenet121": "a639ec97", "densenet169": "b2777c0a", "densenet201": "c1103571"},
+        **{"efficientnet_b0": "7f5810bc", "efficientnet_b1": "bac287d4"},
+        **{"efficientnet_b2": "c35c1473", "efficientnet_b3": "b3899882"},
+        **{"mobilenet_v3_small": "047dcff4", "mobilenet_v3_large": "8738ca79"},
+        **{"convnext_tiny": "983f1562", "googlenet": "1378be20", "inception_v3": "0cc3c7bd"},
     }
+
+
+def test_second_weights_are_those_of_the_encoders_that_have_them() -> None:
+    digests = {name: split_hash(url)[1] for name, url in NAMED["imagenet_v2"].items()}
+    assert digests == {
+        **{"resnet50": "11ad3fa6", "resnet101": "cd907fc2", "resnet152": "f82ba261"},
+        **{"efficientnet_b1": "c27df63c", "mobilenet_v3_large": "5c1a4163"},
+    }
+    with pytest.raises(ValueError, match="'imagenet_v2' are published for 'resnet18', only for"):
+        make_encoder("resnet18", weights="imagenet_v2")
 
 
 def test_none_leaves_the_encoder_as_it_is(source: TinyEncoder) -> None:
@@ -321,7 +335,8 @@ def test_coco_weights_are_those_of_torchvisions_files_and_their_hash_is_checked(
         kind: {name: split_hash(url)[1] for name, url in NAMED[kind].items()} for kind in NAMED
     }
     assert stated["coco"] == {"resnet50": "1167a1af", "resnet101": "7ecb50ca"}
-    assert stated["coco_deeplab"] == {"resnet50": "cd0a2569", "resnet101": "586e9e4e"}
+    deeplab = {"resnet50": "cd0a2569", "resnet101": "586e9e4e", "mobilenet_v3_large": "fc3c493d"}
+    assert stated["coco_deeplab"] == deeplab
     changed = publish(segmentation_file("coco", "resnet50"), digest="1167a1af")
     monkeypatch.setitem(NAMED["coco"], "resnet50", changed)
     with pytest.raises(ValueError, match="must have a sha256 that starts with 1167a1af"):
@@ -333,7 +348,7 @@ def test_coco_weights_of_an_encoder_without_them_are_refused_with_those_that_hav
         make_encoder("vgg16", weights="coco")
 
 
-@pytest.mark.parametrize("name", list(PUBLISHED))
+@pytest.mark.parametrize("name", KINDS_WITH_WEIGHTS)
 def test_imagenet_without_a_network_says_what_to_do_and_builds_nothing(
     name: str, cache: Path
 ) -> None:
@@ -360,7 +375,7 @@ def test_addresses_that_cannot_be_trusted_are_refused(
 
 
 def test_an_unknown_encoder_is_refused_with_the_valid_names() -> None:
-    with pytest.raises(ValueError, match="must be one of vgg16, .*googlenet; got 'vgg'"):
+    with pytest.raises(ValueError, match="must be one of vgg11, .*; got 'vgg'; did you mean vgg1"):
         make_encoder("vgg")
 
 
