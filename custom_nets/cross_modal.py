@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from custom_nets.decoder import Decoder
+from custom_nets.decoder import Decoder, levels_of_skips
 from custom_nets.encoders import Encoder, make_encoder
 from custom_nets.encoders.contract import initialise
 from custom_nets.framing import STRIDE, pad_to_stride
@@ -103,9 +103,10 @@ class CrossModalUNet(Freezable):
         self.second = make_encoder(encoder, in_channels=in_channels, weights=weights)
         channels = self.first.block_channels
         self.normalise = make_normalisation(normalise, self.first.normalisation, in_channels)
-        self.fusions = nn.ModuleList(Fusion(width, fusion) for width in channels)
         self.pools_deepest = self.first.block_strides[-1] < STRIDE
-        skips = channels[::-1] if self.pools_deepest else (*channels[-2::-1], 0)
+        joined, skips = levels_of_skips(self.first)
+        self.fused = joined if self.pools_deepest else [*joined, len(channels) - 1]
+        self.fusions = nn.ModuleList(Fusion(channels[index], fusion) for index in self.fused)
         self.decoder = Decoder(
             channels[-1], skips, out_channels, widths=decoder_channels, norm=norm
         )
@@ -125,7 +126,8 @@ class CrossModalUNet(Freezable):
         maps = self.first(self.normalise(image))
         other_maps = self.second(self.normalise(other_image))
         features: list[Tensor] = []
-        for index, fusion in enumerate(self.fusions):
+        for position, fusion in enumerate(self.fusions):
+            index = self.fused[position]
             features.append(fusion(maps[index], other_maps[index]))
         deepest = F.max_pool2d(features[-1], 2) if self.pools_deepest else features.pop()
         return F.pad(self.decoder(deepest, features), back)

@@ -11,6 +11,8 @@ from monai.networks.layers.factories import Norm
 from torch import Tensor, nn
 
 from custom_nets.bilinear import BilinearDoubling
+from custom_nets.encoders.contract import Encoder
+from custom_nets.framing import STRIDE
 from custom_nets.freezing import FreezableBatchNorm2d
 
 NORMS = ("batch", "instance", "group", "none")
@@ -94,6 +96,20 @@ class Decoder(nn.Module):
             x = step(x, skip)
         logits: Tensor = self.doubling(self.head(x))
         return logits
+
+
+def levels_of_skips(encoder: Encoder) -> tuple[list[int], list[int]]:
+    """Return which blocks a decoder concatenates, and the channels of the skip of each up step.
+
+    Returns:
+        The indices of the blocks, fine to coarse: for each stride below `STRIDE` that the encoder
+        has the deepest block there. And for each step from `STRIDE` to full resolution the
+        channels of that block, 0 where the encoder has no map.
+    """
+    levels = encoder.levels
+    strides = [2**power for power in range(STRIDE.bit_length() - 1)]
+    channels = [encoder.block_channels[levels[s]] if s in levels else 0 for s in strides]
+    return [levels[stride] for stride in strides if stride in levels], channels[::-1]
 
 
 def make_norm(norm: str, channels: int) -> nn.Module:

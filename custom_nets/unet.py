@@ -8,7 +8,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from custom_nets.decoder import Decoder
+from custom_nets.decoder import Decoder, levels_of_skips
 from custom_nets.encoders import make_encoder
 from custom_nets.encoders.contract import initialise
 from custom_nets.framing import STRIDE, pad_to_stride
@@ -20,10 +20,11 @@ class TransferUNet(Freezable):
     """Image (B, in_channels, H, W) in [0, 1] to logits (B, out_channels, H, W), any H and W.
 
     The encoder's deepest map (1/32) is upsampled in five steps: a transposed convolution doubles
-    its size and halves its channels, the encoder block of that size is concatenated, and two 3x3
-    convolutions follow. Only VGG-16 has a block at full resolution; for the others the last step
-    has no skip. With ``decoder_stride`` 2 the last step, the most expensive one, is replaced by a
-    learned upsampling of the logits.
+    its size and halves its channels, the deepest encoder block of that size is concatenated, and
+    two 3x3 convolutions follow. Only VGG networks have a block at full resolution; for the others
+    the last step has no skip, for ConvNeXt, whose stem divides by 4, the last two. With
+    ``decoder_stride`` 2 the last step, the most expensive one, is replaced by a learned upsampling
+    of the logits.
     Parts for freezing are the encoder's blocks and "decoder".
 
     >>> import torch
@@ -68,7 +69,7 @@ class TransferUNet(Freezable):
         self.normalise = make_normalisation(normalise, self.encoder.normalisation, in_channels)
         channels, self.in_channels = self.encoder.block_channels, in_channels
         self.pools_deepest = self.encoder.block_strides[-1] < STRIDE
-        skips = channels[::-1] if self.pools_deepest else (*channels[-2::-1], 0)
+        self.joined, skips = levels_of_skips(self.encoder)
         shape: dict[str, Any] = {"widths": decoder_channels, "norm": norm, "stride": decoder_stride}
         self.decoder = Decoder(channels[-1], skips, out_channels, **shape)
         initialise(self.decoder)
@@ -86,5 +87,6 @@ class TransferUNet(Freezable):
 
     def decode(self, features: list[Tensor], back: list[int]) -> Tensor:
         """Map block1 ... block5 of the encoder to logits; ``back`` crops to the image's size."""
-        deepest = F.max_pool2d(features[-1], 2) if self.pools_deepest else features.pop()
-        return F.pad(self.decoder(deepest, features), back)
+        deepest = F.max_pool2d(features[-1], 2) if self.pools_deepest else features[-1]
+        skips = [features[index] for index in self.joined]
+        return F.pad(self.decoder(deepest, skips), back)

@@ -20,6 +20,11 @@ NETWORKS: dict[str, tuple[Callable[[], Freezable], int, int]] = {
     "inception": (lambda: TransferUNet("inception_v3", in_channels=1), 104, 0),
     # each of its 58 layers has one before and one after its first convolution
     "densenet": (lambda: TransferUNet("densenet121", decoder_channels=SLIM), 69, 62),
+    "vgg11_bn": (lambda: TransferUNet("vgg11_bn", in_channels=1, decoder_channels=SLIM), 18, 0),
+    # its decoder has ten; each depthwise convolution is folded, those of the gates have no norm
+    "mobilenet": (lambda: TransferUNet("mobilenet_v3_small", decoder_channels=SLIM), 44, 0),
+    "efficientnet": (lambda: TransferFCN("efficientnet_b0", in_channels=1), 49, 0),
+    "convnext": (lambda: TransferUNet("convnext_tiny", decoder_channels=SLIM), 10, 0),
     "fcn": (lambda: TransferFCN("resnet34", in_channels=1), 36, 0),
     "two encoders": (lambda: CrossModalUNet(in_channels=1, decoder_channels=SLIM), 82, 0),
     "group norm": (lambda: TransferUNet("resnet34", norm="group"), 36, 0),

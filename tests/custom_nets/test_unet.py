@@ -39,7 +39,7 @@ def test_the_encoder_s_maps_halve_exactly_inside(encoder: str) -> None:
     assert strides == [(stride, stride) for stride in network.encoder.block_strides]
 
 
-@pytest.mark.parametrize("encoder", ["vgg16", "densenet121"])
+@pytest.mark.parametrize("encoder", ["vgg16", "densenet121", "mobilenet_v3_small", "convnext_tiny"])
 def test_bsft_stages_move_only_what_they_release(encoder: str) -> None:
     network = build(encoder, in_channels=1)
     network.set_trainable(["block5", "decoder"])
@@ -73,14 +73,18 @@ def test_network_that_ends_at_half_resolution_then_its_last_step_is_left_out(enc
     [
         ("vgg16", [256, 128, 64, 32, 16], [512, 512, 256, 128, 64]),
         ("resnet34", [256, 128, 64, 32, 16], [256, 128, 64, 64, 0]),
+        ("mobilenet_v3_small", [288, 144, 72, 36, 18], [48, 24, 16, 16, 0]),
+        ("convnext_tiny", [384, 192, 96, 48, 24], [384, 192, 96, 0, 0]),
     ],
 )
 def test_each_up_step_doubles_halves_the_channels_and_joins_the_block_of_that_size(
     encoder: str, widths: list[int], joined: list[int]
 ) -> None:
-    steps = TransferUNet(encoder).decoder.steps
+    network = TransferUNet(encoder)
+    steps = network.decoder.steps
     assert [step.up.out_channels for step in steps] == widths
-    assert [step.up.in_channels for step in steps] == [512, *widths[:-1]]
+    assert [step.up.in_channels for step in steps] == [2 * widths[0], *widths[:-1]]
+    assert network.encoder.block_channels[-1] == 2 * widths[0]
     assert [step.up.stride for step in steps] == [(2, 2)] * 5
     convolutions = [[m for m in step.convolutions if isinstance(m, nn.Conv2d)] for step in steps]
     for pair, width, skip in zip(convolutions, widths, joined, strict=True):
@@ -94,7 +98,10 @@ def test_every_skip_reaches_the_logits(encoder: str) -> None:
     network = build(encoder)
     with torch.no_grad():
         maps = network.encoder(torch.rand(1, 3, 32, 32))
-        deepest = maps.pop() if not network.pools_deepest else nn.MaxPool2d(2)(maps[-1])
+        deepest = maps[-1] if not network.pools_deepest else nn.MaxPool2d(2)(maps[-1])
+        strides = [network.encoder.block_strides[index] for index in network.joined]
+        assert strides == sorted(set(network.encoder.block_strides) - {32})
+        maps = [maps[index] for index in network.joined]
         logits = network.decoder(deepest, maps)
         for index in range(len(maps)):
             changed = [m + 1 if i == index else m for i, m in enumerate(maps)]
@@ -167,7 +174,7 @@ def test_the_scale_is_by_default_the_one_of_the_published_weights(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"encoder": "vgg19"}, "encoder must be one of vgg16, .*; got 'vgg19'"),
+        ({"encoder": "vgg18"}, "encoder must be one of vgg11, .*; got 'vgg18'; did you mean vgg1"),
         ({"norm": "layer"}, "norm must be one of batch, instance, group, none; got 'layer'"),
         ({"normalise": "mean"}, "normalise must be one of imagenet, half, none; got 'mean'"),
         ({"decoder_channels": (8, 8)}, r"decoder_channels must be 5 .* got \[8, 8\]"),
@@ -224,7 +231,7 @@ def test_the_onnx_network_equals_the_eager_one_at_any_size(tiny: str) -> None:
         torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("encoder", ["resnet34", "densenet121"])
+@pytest.mark.parametrize("encoder", ["resnet34", "densenet121", "efficientnet_b0", "convnext_tiny"])
 def test_channels_last_stays_so_and_changes_no_result(encoder: str) -> None:
     network = build(encoder)
     image = torch.rand(2, 3, 64, 64)
