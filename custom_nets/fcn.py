@@ -102,10 +102,10 @@ class FusingDecoder(nn.Module):
 class TransferFCN(Freezable):
     """Image (B, in_channels, H, W) in [0, 1] to logits (B, out_channels, H, W), any H and W.
 
-    The classes are scored by 1x1 convolutions on the map at 1/32 (pool5, for VGG-16 through conv6
-    and conv7, the classifier's fully connected layers) and, down to ``stride``, on pool4, pool3
-    and pool2 or on the other encoders' blocks of strides 16, 8 and 4. The coarse scores are doubled
-    and the finer ones added, and so on to full size.
+    The classes are scored by 1x1 convolutions on the map at 1/32 (pool5, for VGG networks through
+    conv6 and conv7, the classifier's fully connected layers) and, down to ``stride``, on pool4,
+    pool3 and pool2 or on the other encoders' blocks of strides 16, 8 and 4. The coarse scores are
+    doubled and the finer ones added, and so on to full size.
 
     Every doubling is a separate transposed convolution that starts as bilinear interpolation, also
     after the last skip, where the original upsamples by 8, 16 or 32 in one step. So FCN-32s to
@@ -155,7 +155,7 @@ class TransferFCN(Freezable):
             in_channels: 1 (grey) or 3 (a slice repeated, or with its two neighbours).
             out_channels: maps of logits, background included.
             weights: "none", "imagenet", "coco", a file or a URL: `custom_nets.encoders.weights`.
-            fully_connected: conv6 and conv7 "file" (from ``weights``; VGG-16), "fresh" (random) or
+            fully_connected: conv6 and conv7 "file" (from ``weights``; VGG), "fresh" (random) or
                 "none" (left out); None: see `custom_nets.fully_connected.choose_origin`.
             width: channels of conv6 and conv7; only 4096 (120 million weights) comes from a file.
             dropout: share of maps' values dropped after conv6 and before the coarsest score.
@@ -183,7 +183,7 @@ class TransferFCN(Freezable):
         self.skips = FCN_STRIDES.index(stride) - FCN_STRIDES.index(coarsest)
         *channels, deepest = self.encoder.block_channels
         self.fully_connected = make_fully_connected(
-            deepest, origin, width=width, weights=weights, dropout=dropout
+            self.encoder, origin, width=width, weights=weights, dropout=dropout
         )
         self.decoder = FusingDecoder(
             width or deepest,

@@ -1,4 +1,4 @@
-"""The hidden fully connected layers of VGG-16's classifier as the convolutions conv6 and conv7."""
+"""The hidden fully connected layers of a VGG's classifier as the convolutions conv6 and conv7."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 import torch
 from torch import Tensor, nn
 
-from custom_nets.encoders.contract import initialise
+from custom_nets.encoders.contract import Encoder, initialise
 from custom_nets.encoders.weights import read_tensors, weights_file
 from custom_nets.state_dicts import naming, refuse_non_finite, unwrap
 
@@ -17,7 +17,10 @@ ORIGINS = ("file", "fresh", "none")
 """Source of conv6 and conv7: the weights file, random numbers, or none, without the layers."""
 
 CLASSIFIER = {"conv6": "classifier.0", "conv7": "classifier.3"}
-"""Names of the fully connected layers in the published file of VGG-16."""
+"""Names of the fully connected layers in the published files of VGG networks."""
+
+WITH_LAYERS = "vgg"
+"""Start of the names of encoders whose classifier has hidden layers."""
 
 CLASSIFIER_WIDTH = 4096
 
@@ -44,14 +47,14 @@ class FullyConnected(nn.Module):
 
 
 def make_fully_connected(
-    in_channels: int, origin: str, *, width: int, weights: str, dropout: float
+    encoder: Encoder, origin: str, *, width: int, weights: str, dropout: float
 ) -> FullyConnected | None:
     """Build conv6 and conv7 of an origin and width of `choose_origin`; None for "none"."""
     if origin == "none":
         return None
-    module = FullyConnected(in_channels, width, dropout=dropout)
+    module = FullyConnected(encoder.block_channels[-1], width, dropout=dropout)
     if origin == "file":
-        load_fully_connected(module, weights)
+        load_fully_connected(module, weights, encoder.name)
     else:
         logger.info("conv6 and conv7 start with random weights, %d wide", width)
     return module
@@ -92,8 +95,8 @@ def choose_origin(
     return origin, width
 
 
-def load_fully_connected(module: FullyConnected, weights: str) -> None:
-    """Fill conv6 and conv7 from the classifier in VGG-16's file, and log it.
+def load_fully_connected(module: FullyConnected, weights: str, encoder: str = "vgg16") -> None:
+    """Fill conv6 and conv7 from the classifier in a VGG's file, and log it.
 
     classifier.0.weight (4096, 25088) becomes the kernel (4096, 512, 7, 7) of conv6, and
     classifier.3.weight (4096, 4096) the kernel (4096, 4096, 1, 1) of conv7.
@@ -101,16 +104,17 @@ def load_fully_connected(module: FullyConnected, weights: str) -> None:
     Args:
         module: 4096 wide on 512 channels, as the published file needs.
         weights: "imagenet", a file or a URL with a hash: `custom_nets.encoders.weights`.
+        encoder: name of the VGG.
 
     Raises:
         ValueError: the file lacks these layers, as those of our pretraining do, or has other
             shapes.
         FileNotFoundError, ConnectionError: as `custom_nets.encoders.weights.weights_file`.
     """
-    path = weights_file("vgg16", weights)
+    path = weights_file(encoder, weights)
     wanted = {_file_key(key): tensor for key, tensor in module.state_dict().items()}
     with naming(path):
-        offered = unwrap(read_tensors(path, "vgg16"), wanted).tensors
+        offered = unwrap(read_tensors(path, encoder), wanted).tensors
     wrong = [
         f"{key} {_shape_or_missing(offered.get(key))}, must be {_flat_shape(tensor)}"
         for key, tensor in wanted.items()
@@ -140,14 +144,14 @@ def _flat_shape(tensor: Tensor) -> list[int]:
 
 
 def _usual_origin(encoder: str, weights: str, width: int | None) -> str:
-    if width == 0 or (encoder != "vgg16" and width is None):
+    if width == 0 or (not encoder.startswith(WITH_LAYERS) and width is None):
         return "none"
     return "fresh" if weights == "none" else "file"
 
 
 def _check_file(encoder: str, weights: str, width: int) -> None:
     wrong = []
-    if encoder != "vgg16":
+    if not encoder.startswith(WITH_LAYERS):
         wrong.append(f"encoder {encoder!r}, whose classifier has no hidden layers")
     if weights == "none":
         wrong.append("weights 'none', which is not a file")
@@ -155,7 +159,7 @@ def _check_file(encoder: str, weights: str, width: int) -> None:
         wrong.append(f"width {width}")
     if wrong:
         raise ValueError(
-            "fully_connected='file' must go with encoder 'vgg16', a weights file and width "
+            "fully_connected='file' must go with a VGG as encoder, a weights file and width "
             f"{CLASSIFIER_WIDTH}; got {' and '.join(wrong)}; change that, or ask for "
             "fully_connected='fresh' (random) or 'none' (left out)"
         )

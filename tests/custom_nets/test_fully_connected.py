@@ -74,6 +74,18 @@ def test_the_published_classifier_as_convolutions_then_gives_its_own_logits(
     assert seen_whole.double().mean().item() == pytest.approx(LOGITS_224_MEAN, abs=1e-4)
 
 
+def test_layers_of_another_vgg_then_fresh_or_from_its_own_file(
+    published: Path, tmp_path: Path
+) -> None:
+    for name in ("vgg11", "vgg19_bn"):
+        assert choose_origin(name, "none", fully_connected=None, width=8) == ("fresh", 8)
+        assert choose_origin(name, "imagenet", fully_connected=None, width=None)[0] == "file"
+    module = FullyConnected(512, 4096, dropout=0.0)
+    load_fully_connected(module, str(published), "vgg11")  # of equal shapes in every VGG
+    stored = torch.load(published, weights_only=True)["classifier.0.weight"]
+    assert torch.equal(module.conv6.weight.flatten(1), stored)
+
+
 def test_a_file_without_the_classifier_then_is_refused(own_pretraining: str) -> None:
     message = (
         r"must hold the classifier's layers .*classifier\.0\.weight missing, must be "
