@@ -130,6 +130,10 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "scripts.study.study_command:study",
         "train and compare several methods over seeds, with statistics and a report",
     ),
+    ("encoders",): Command(
+        "scripts.training.weights.encoders_command:encoders",
+        "list the encoders with their size, cost and published weights",
+    ),
     ("new_bundle",): Command(
         "scripts.packaging.new_bundle:new_bundle",
         "write a bundle for your own prepared data",
