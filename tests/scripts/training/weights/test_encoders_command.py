@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,8 @@ def test_list_then_a_row_for_every_encoder_and_the_address_of_every_file(capsys)
     assert sorted(addresses) == sorted(url for files in NAMED.values() for url in files.values())
     assert "BSD-3-Clause" in printed
     assert "512 x 512" in printed
+    documented = Path(__file__).parents[4] / "docs" / "encoders.md"
+    assert "\n".join(printed.splitlines()[: len(rows) + 1]) in documented.read_text()
 
 
 def test_json_then_the_same_for_programs(capsys):
