@@ -42,6 +42,7 @@ def counted(made: TransferUNet) -> Iterator[list[int]]:
 
 def train(made: TransferUNet, call: object, images: Tensor) -> list[float]:
     """Three stages of two epochs, batches of two."""
+    torch.manual_seed(0)  # stochastic depth draws in what trains only
     losses = []
     for stage in STAGES:
         made.set_trainable(stage)
@@ -56,7 +57,13 @@ def train(made: TransferUNet, call: object, images: Tensor) -> list[float]:
     return losses
 
 
-@pytest.mark.parametrize("encoder", ["vgg16", "resnet34", "inception_v3", "densenet121"])
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        *("vgg16", "resnet34", "inception_v3", "densenet121"),
+        *("efficientnet_b0", "convnext_tiny"),
+    ],
+)
 def test_trained_through_the_cache_then_the_same_network(encoder: str) -> None:
     plain, images = network(encoder), torch.rand(4, 1, 40, 64)
     cached, cache = deepcopy(plain), PrefixCache(100)

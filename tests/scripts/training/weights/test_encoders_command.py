@@ -25,7 +25,9 @@ def test_list_then_a_row_for_every_encoder_and_the_address_of_every_file(capsys)
     assert "BSD-3-Clause" in printed
     assert "512 x 512" in printed
     documented = Path(__file__).parents[4] / "docs" / "encoders.md"
-    assert "\n".join(printed.splitlines()[: len(rows) + 1]) in documented.read_text()
+    shipped = [row for row in rows if not row.startswith("| tiny ")]  # of these tests
+    text = documented.read_text()
+    assert [row for row in text.splitlines() if row in shipped] == shipped
 
 
 def test_json_then_the_same_for_programs(capsys):
@@ -48,7 +50,7 @@ def test_encoder_without_published_weights_then_no_address(capsys):
     encoders("resnet38", size=64)
     printed = capsys.readouterr().out
     assert "http" not in printed
-    assert "none |" in printed
+    assert "| none " in printed
     assert "64 x 64" in printed
 
 
