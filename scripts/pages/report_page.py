@@ -6,7 +6,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from scripts.pages.page_template import render_page
 
@@ -19,24 +19,21 @@ class Row(NamedTuple):
     code: bool = False
 
 
-class Sheet(Protocol):
-    """A table: the text above it, headings, cells as shown, and notes below it."""
+@dataclass(frozen=True)
+class Table:
+    """A table.
 
-    @property
-    def title(self) -> str:
-        """The text above it."""
+    Args:
+        title: above it.
+        headings: of the columns.
+        rows: cells, as shown.
+        notes: below it.
+    """
 
-    @property
-    def headings(self) -> Sequence[str]:
-        """Headings of the columns."""
-
-    @property
-    def rows(self) -> Sequence[Sequence[str]]:
-        """Cells, as shown."""
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """Texts below it."""
+    title: str
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
 
 
 class Link(str):
@@ -66,7 +63,7 @@ class Report:
         warnings: what a reader should know first.
         facts: what the figures are based on.
         holes: what is missing, and why.
-        sheets: tables.
+        tables: sortable ones.
         pictures: title -> file in PNG format.
         descriptions: title -> terms with their descriptions.
     """
@@ -76,7 +73,7 @@ class Report:
     warnings: Sequence[str] = ()
     facts: Sequence[str] = ()
     holes: Sequence[str] = ()
-    sheets: Sequence[Sheet] = ()
+    tables: Sequence[Table] = ()
     pictures: Mapping[str, Path] = field(default_factory=dict)
     descriptions: Mapping[str, Sequence[Row]] = field(default_factory=dict)
 
@@ -94,7 +91,7 @@ def report_page(report: Report) -> str:
         warnings=report.warnings,
         facts=report.facts,
         holes=report.holes,
-        sheets=report.sheets,
+        tables=report.tables,
         pictures={
             title: base64.b64encode(file.read_bytes()).decode()
             for title, file in report.pictures.items()

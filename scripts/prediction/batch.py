@@ -24,6 +24,8 @@ from scripts.prediction.one_series import model_of, predict_study
 from scripts.prediction.overlap import predict_overlapped
 from scripts.prediction.predict_options import NODULE, Options
 from scripts.prediction.products import DICOM
+from scripts.prediction.report.studies_page import FILE as INDEX
+from scripts.prediction.report.studies_page import write_studies_page
 from scripts.prediction.sources.ct_sources import find_sources
 from scripts.prediction.sources.inventory import DICOM_SERIES, Inventory, Remark
 from scripts.prediction.stopwatch import Stopwatch, seconds_since_start
@@ -113,7 +115,8 @@ class Batch:
 def predict_all(source: Path, output: Path, options: Options, *, jobs: int = 1) -> Batch:
     """Predict every CT at a path into ``output/<study>``, and write ``output/summary.json``.
 
-    Candidates of all studies are written to ``output/candidates.csv``.
+    Candidates of all studies are written to ``output/candidates.csv``; of several studies
+    ``output/index.html`` is a page with links to theirs.
 
     Under torchrun each process predicts its share and the first writes the summary; each starts
     ``jobs`` worker processes.
@@ -161,6 +164,12 @@ def predict_all(source: Path, output: Path, options: Options, *, jobs: int = 1) 
             with writing_into(output):
                 _join_candidates(output, batch)
                 write_json(output / SUMMARY, batch.record(options))
+                write_studies_page(
+                    output,
+                    batch.outcomes,
+                    refused=[remark.reason for remark in batch.inventory.refused],
+                    skipped=batch.skipped(),
+                )
         gather(None)  # a process that ends with an error makes torchrun end the others
     return batch
 
@@ -187,7 +196,7 @@ def lines_of(inventory: Inventory) -> Iterator[str]:
 
 
 def refuse_foreign(
-    output: Path, made_by: str = MADE_BY, files: Collection[str] = (SUMMARY, CANDIDATES)
+    output: Path, made_by: str = MADE_BY, files: Collection[str] = (SUMMARY, CANDIDATES, INDEX)
 ) -> None:
     """Refuse an output folder with files that a command did not write.
 

@@ -6,11 +6,12 @@ import csv
 from collections.abc import Sequence
 
 from scripts.datasets.known import data_set_class
+from scripts.pages.report_page import Table
 from scripts.preparation.splits import splits_of
 from scripts.study.cells import Cell
 from scripts.study.declaration import Study
 from scripts.study.further_data import Pretraining
-from scripts.study.reporting.tables import Table, number
+from scripts.study.reporting.tables import number
 from scripts.study.sample_sources import Source
 from scripts.study.workshop import Task, Workshop
 

@@ -138,10 +138,19 @@ def _lesion_table(statistics: dict[str, Any], *, with_side: bool) -> Table:
 
 
 def _confidence(probability: float | None) -> Cell:
-    """Return the highest probability in per cent; never 100 % unless it is 1."""
-    if probability is None:
-        return Cell(DASH, "")
-    return Cell(f"{math.floor(1000 * probability) / 10:.1f} %", probability)
+    return (
+        Cell(DASH, "") if probability is None else Cell(confidence_text(probability), probability)
+    )
+
+
+def confidence_text(probability: float) -> str:
+    """Return a probability in per cent; never 100 % unless it is 1.
+
+    Example:
+        >>> confidence_text(0.99999), confidence_text(1)
+        ('99.9 %', '100.0 %')
+    """
+    return f"{math.floor(1000 * probability) / 10:.1f} %"
 
 
 def _side(one: Mapping[str, Any]) -> Cell:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from scripts.pages.report_page import Report, report_page
+from scripts.pages.report_page import Report, Table, report_page
 from scripts.storage.files import write_csv, write_text
 from scripts.storage.texts import markdown_text
 from scripts.study.cells import Cell
@@ -18,7 +18,6 @@ from scripts.study.reporting.results import Result, collect, collect_others, rea
 from scripts.study.reporting.speed import draw_speed, speed_table, timings
 from scripts.study.reporting.tables import (
     Rows,
-    Table,
     by_row,
     cost_table,
     domain_table,
@@ -78,7 +77,7 @@ def write_report(
         study.question,
         facts=facts,
         holes=holes,
-        sheets=tables,
+        tables=tables,
         pictures={title: folder / name for title, name in pictures.items()},
     )
     write_text(folder / "report.html", report_page(page))

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from scripts.pages.report_page import Table
 from scripts.storage.files import read_json
 from scripts.study.cells import Cell
 from scripts.study.declaration import Study
 from scripts.study.reporting.drawings import save, tidy
 from scripts.study.reporting.statistics import estimate
-from scripts.study.reporting.tables import NOTHING, Rows, Table, number
+from scripts.study.reporting.tables import NOTHING, Rows, number
 from scripts.study.workshop import Workshop
 
 MANIFESTS = "*/manifest.json"

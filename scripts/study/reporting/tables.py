@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from scripts.datasets.ratings import TEXTURE_GROUPS
 from scripts.evaluation.figures.nodules import SIZE_GROUPS
+from scripts.pages.report_page import Table
 from scripts.study.choices import data_file
 from scripts.study.declaration import Study
 from scripts.study.methods import Method
@@ -21,23 +21,6 @@ NOTHING = "-"
 REGION = "nodule_region"  # id of configs that give a network only a box around the nodule
 HOLE = "missing"
 Rows = Mapping[str, Sequence[Result]]
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table.
-
-    Args:
-        title: above it.
-        headings: of the columns.
-        rows: cells, as shown.
-        notes: below it.
-    """
-
-    title: str
-    headings: list[str]
-    rows: list[list[str]]
-    notes: tuple[str, ...] = ()
 
 
 def by_row(results: Sequence[Result]) -> dict[str, list[Result]]:

@@ -1,13 +1,12 @@
 import base64
-from types import SimpleNamespace
 
 import pytest
 
 from scripts.pages.page_template import LOOK
-from scripts.pages.report_page import Link, Report, Row, report_page
+from scripts.pages.report_page import Link, Report, Row, Table, report_page
 from tests.scripts.prediction.report.browser import Browser, find_chromium
 
-SHEET = SimpleNamespace(
+TABLE = Table(
     title="Dice of <each> row",
     headings=["Row", "Dice", "Parameters"],
     rows=[
@@ -30,7 +29,7 @@ def page(tmp_path):
             warnings=["beware <"],
             facts=["Seeds: 0"],
             holes=["b, seed 1: failed"],
-            sheets=[SHEET],
+            tables=[TABLE],
             pictures={"Curves <1>": tmp_path / "one.png"},
             descriptions={"Definitions": [Row("dice", ["2TP/..."]), Row("nothing", [])]},
         )
@@ -65,10 +64,10 @@ def test_report_when_parts_are_missing_then_no_empty_sections():
 
 
 def test_link_then_only_its_cell_leads_there():
-    sheet = SimpleNamespace(
+    table = Table(
         title="t", headings=["a"], rows=[[Link("x & y", "a%20b/report.html")], ["z"]], notes=()
     )
-    page = report_page(Report("T", sheets=[sheet]))
+    page = report_page(Report("T", tables=[table]))
     assert '<td><a href="a%20b/report.html">x &amp; y</a></td>' in page
     assert "<td>z</td>" in page
 
@@ -81,7 +80,7 @@ def test_heading_in_chromium_then_sorts_by_number_with_what_is_missing_last(page
     with Browser(program) as browser:
         browser.open(tmp_path / "report.html")
         orders = {}
-        for column, head in enumerate(SHEET.headings):
+        for column, head in enumerate(TABLE.headings):
             for turn in ("up", "down"):
                 browser.run(f"document.querySelectorAll('.sort')[{column}].click()")
                 cells = (

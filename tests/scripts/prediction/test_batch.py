@@ -59,8 +59,8 @@ def test_two_jobs_then_as_one(liver_options, tmp_path):
         given = ("--products", "mask,statistics", "--jobs", jobs)
         assert say(liver_options, tmp_path / "in", tmp_path / jobs, *given) == 0
     ones, twos = (bytes_below(tmp_path / jobs) for jobs in ("1", "2"))
-    same = [name for name in ones if name.endswith((".nii.gz", "statistics.csv"))]
-    assert len(same) == 6
+    same = [name for name in ones if name.endswith((".nii.gz", "statistics.csv", "index.html"))]
+    assert len(same) == 7
     for name in same:
         assert ones[name] == twos[name]
 
