@@ -86,6 +86,10 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "scripts.release.evaluate_command:evaluate",
         "evaluate a trained model on further annotated scans, all of them as test set",
     ),
+    ("evaluate", "members"): Command(
+        "scripts.prediction.members.evaluation:evaluate_members",
+        "compare the agreement of several networks, or flips, with their Dice; calibrate a warning",
+    ),
     ("readers", "luna16"): Command(
         "scripts.evaluation.readers.readers_command:readers_luna16",
         "measure how LUNA16's readers agree, and what its labels are worth",

@@ -100,10 +100,11 @@ class EvaluationReport(CollectingHandler):
         slices: samples to whose slices the evaluation of whole volumes is limited, so that networks
             on volumes are compared with networks on slices; None for all slices.
         seed: seed of the bootstrap.
-        model: file of the trained network. What makes the figures doubtful is logged, and listed
-            in the summary's ``warnings``: cases that the network was trained on or selected by,
-            spacing or labels that differ from its training's. ``remarks`` say how the cases differ
-            from the test set that was set aside at training, ``cases`` has the numbers.
+        model: file of the trained network, or of several whose probabilities are averaged. What
+            makes the figures doubtful is logged, and listed in the summary's ``warnings``: cases
+            that a network was trained on or selected by, spacing or labels that differ from its
+            training's. ``remarks`` say how the cases differ from the test set that was set aside at
+            training, ``cases`` has the numbers.
         overwrite: replace the evaluation of another model, or of other data, in ``output_dir``.
 
     Raises:
@@ -123,7 +124,7 @@ class EvaluationReport(CollectingHandler):
         section: str = "test",
         slices: Sequence[Case] | None = None,
         seed: int = 0,
-        model: str | Path | None = None,
+        model: str | Path | Sequence[Path] | None = None,
         overwrite: bool = False,
     ) -> None:
         if section.removeprefix("volumes/") not in PARTITIONS:
@@ -143,7 +144,7 @@ class EvaluationReport(CollectingHandler):
         self.section = section
         self.slices = slices
         self.seed = seed
-        self.model = None if model is None else Path(model)
+        self.model = model
         self.overwrite = overwrite
 
     def _start(self, engine: Engine) -> None:
@@ -158,7 +159,7 @@ class EvaluationReport(CollectingHandler):
             return
         try:
             earlier = json.loads(file.read_text(encoding="utf-8"))["data"]
-            present = self._describe_data()
+            present = self.described
             names = [name for name in IDENTITY if earlier.get(name) != present.get(name)]
         except (ValueError, KeyError, TypeError, AttributeError):
             return  # a damaged summary is written again
@@ -202,23 +203,34 @@ class EvaluationReport(CollectingHandler):
             "counts": {**evaluation.counts, "cases_expected": len(self.collection.cases)},
             "definitions": evaluation.definitions,
             "settings": {**evaluation.settings, "bootstrap_seed": self.seed},
-            "data": self._describe_data(),
+            "data": self.described,
             "cases": None if overlap is None else asdict(overlap),
             "provenance": provenance(),
         }
         write_json(self.output_dir / "summary.json", summary)
 
+    @property
+    def models(self) -> list[Path]:
+        """The files of trained networks that exist."""
+        given = [self.model] if isinstance(self.model, (str, Path)) else self.model or ()
+        return [path for path in map(Path, given) if path.is_file()]
+
     def _compare(self) -> tuple[TrainingOverlap | None, list[str]]:
         """Compare the cases with those of the network's training; list what is doubtful."""
-        if self.model is None or not self.model.is_file():
+        if not self.models:
             return None, []
-        scans, cases = TrainingScans.of(read_model(self.model)), self.collection.cases
+        known, cases = (
+            [TrainingScans.of(read_model(one)) for one in self.models],
+            self.collection.cases,
+        )
         if self.datalist is not None:
-            scans = scans.completed(self._prepared)
-        overlap = TrainingOverlap.of(scans, cases)
-        return overlap, [*overlap.warnings(self.section), *doubts_of(scans, cases)]
+            known = [scans.completed(self._prepared) for scans in known]
+        overlap = TrainingOverlap.of_all(known, cases)
+        doubts = dict.fromkeys(text for scans in known for text in doubts_of(scans, cases))
+        return overlap, [*overlap.warnings(self.section), *doubts]
 
-    def _describe_data(self) -> dict[str, Any]:
+    @property
+    def described(self) -> dict[str, Any]:
         """Describe the evaluated data, and how they were labelled and split."""
         kinds = {str(case["label_kind"]) for case in self.collection.cases if "label_kind" in case}
         described: dict[str, Any] = {
@@ -227,8 +239,8 @@ class EvaluationReport(CollectingHandler):
             "label_kinds": sorted(kinds),
             "datalist": None,
         }
-        if self.model is not None and self.model.is_file():
-            described["model_sha256"] = sha256_of(self.model)
+        if hashes := [sha256_of(path) for path in self.models]:
+            described["model_sha256"] = hashes[0] if len(hashes) == 1 else hashes
         if self.datalist is None:
             return described
         content = self._prepared

@@ -31,15 +31,29 @@ class TrainingOverlap:
     @classmethod
     def of(cls, scans: TrainingScans, cases: Sequence[Case]) -> TrainingOverlap:
         """Compare cases with what a model file says."""
+        return cls.of_all([scans], cases)
+
+    @classmethod
+    def of_all(cls, known: Sequence[TrainingScans], cases: Sequence[Case]) -> TrainingOverlap:
+        """Compare cases with what the files of several networks say, whose results are averaged.
+
+        Training and validation cases are those of any network, test cases those of all.
+        """
         ids = {case_id(case): ids_of(case) for case in cases}.values()
-        in_test = None if scans.test is None else sum(scans.set_aside(each[:1]) for each in ids)
-        size = None if scans.test is None else scans.test_cases
+        tested = all(one.test is not None for one in known)
+        in_test = sum(all(one.set_aside(each[:1]) for one in known) for each in ids)
+        sizes = [one.test_cases for one in known if one.test_cases is not None]
+        whole = tested and len(sizes) == len(known)
         return cls(
             len(ids),
-            sum(map(scans.includes, ids)) if scans.cases else None,
-            None if scans.validation is None else sum(map(scans.was_selected_by, ids)),
-            in_test,
-            None if size is None or in_test is None else max(0, size - in_test),
+            sum(any(one.includes(each) for one in known) for each in ids)
+            if all(one.cases for one in known)
+            else None,
+            sum(any(one.was_selected_by(each) for one in known) for each in ids)
+            if all(one.validation is not None for one in known)
+            else None,
+            in_test if tested else None,
+            max(0, max(sizes) - in_test) if whole else None,
         )
 
     def warnings(self, section: str) -> list[str]:

@@ -14,6 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scripts.prediction.members.agreement import AGREEMENT
 from scripts.prediction.predict_options import Options
 from scripts.prediction.products import DICOM, PRODUCTS
 from scripts.prediction.result import DICOM_OBJECTS, SECOND_STAGE, Prediction
@@ -80,6 +81,9 @@ def identity(model: Model, engine: str | None = None) -> dict[str, Any]:
         parts |= {key: value for key, value in chosen.items() if value != getattr(usual, key)}
     if model.reducer is not None:
         parts[SECOND_STAGE] = model.reducer.record()
+    if model.passes > 1:
+        limit = model.options.agreement
+        parts[AGREEMENT] = "without limit" if limit is None else sha256_of(limit)
     if model.options.suspicion is not None:
         parts["suspicion"] = sha256_of(model.options.suspicion)
     return parts
@@ -181,7 +185,7 @@ def write_manifest(
         "segments": [vars(segment) for segment in prediction.segments],
         **{
             key: prediction.facts[key]
-            for key in (SECOND_STAGE, DICOM_OBJECTS)
+            for key in (SECOND_STAGE, DICOM_OBJECTS, AGREEMENT)
             if key in prediction.facts
         },
         "files": [
@@ -234,6 +238,7 @@ def command_of(options: Options) -> str:
         "threshold": options.threshold,
         "candidate_threshold": options.candidate_threshold,
         "reduce": Path(options.reduce).name,
+        "agreement": options.agreement and options.agreement.name,
         "device": options.device,
     }
     for name, value in single.items():

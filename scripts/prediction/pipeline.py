@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from monai.data import MetaTensor
 from numpy.typing import NDArray
 
 from scripts.datasets.candidates import Candidate
+from scripts.prediction.members.agreement import AGREEMENT, MemberMasks
+from scripts.prediction.members.limit import record_of, warning_of
 from scripts.prediction.network.confidence import (
     faint_candidates,
     lesion_candidates,
@@ -52,8 +55,8 @@ def predict_volume(
         source: a volume file, a folder with the files of one DICOM series, or such a series.
         study: name of the results.
         facts: for :class:`Prediction`.
-        watch: records the seconds of read, preprocess, network, postprocess, candidates and
-            second stage.
+        watch: records the seconds of read, preprocess, network, postprocess, candidates, members
+            (if there are several) and second stage.
         volume: the voxels of the source, if they were read before.
 
     Returns:
@@ -75,7 +78,9 @@ def predict_volume(
     with watch.step("preprocess"):
         data = model.preprocessing(data, start=1)
     with watch.step("network"):
-        data["pred"] = model.probabilities(data[KEY])
+        data["pred"], members = _mean_probabilities(model, data, watch)
+    if members is not None:
+        watch.take_out("network", "members")
     with watch.step("postprocess"):
         data = dict(model.refining(data))
         data[KEY] = _emptied(data[KEY])
@@ -88,6 +93,9 @@ def predict_volume(
     with watch.step("candidates"):
         candidates = tuple(_candidates(model, data, mask, segments, affine, study))
         del data
+    if members is not None:
+        with watch.step("members"):
+            segments = _compared(model, members, mask, segments, facts)
     prediction = Prediction(
         hu=hu,
         mask=mask,
@@ -105,6 +113,47 @@ def predict_volume(
         return prediction
     with watch.step("second stage"):
         return reduced(prediction, model.reducer)
+
+
+def _mean_probabilities(
+    model: Model, data: dict[str, Any], watch: Stopwatch
+) -> tuple[MetaTensor, MemberMasks | None]:
+    """Return the mean over the members, and the mask of each; no masks of a single one."""
+    if model.passes == 1:
+        return model.probabilities(data[KEY]), None
+    masks, empty = MemberMasks(), _emptied(data[KEY])
+
+    def keep(number: int, probabilities: torch.Tensor) -> None:
+        with watch.step("members"):
+            scores = MetaTensor(probabilities, meta=deepcopy(empty.meta))
+            own = model.cleaning({**data, KEY: empty, "pred": scores})
+            masks.add(number, _zyx(model.restoring(own)["pred"], np.uint8))
+
+    return model.probabilities(data[KEY], keep), masks
+
+
+def _compared(
+    model: Model,
+    members: MemberMasks,
+    mask: NDArray[Any],
+    segments: Sequence[Segment],
+    facts: dict[str, Any],
+) -> tuple[Segment, ...]:
+    """Compare the members: their agreement becomes a fact, the share of each lesion its segment's.
+
+    A warning is added if the agreement is below the limit that was calibrated.
+    """
+    labels = {rule.kind: rule.label for rule in model.segments}
+    agreement = members.agreement(
+        model.members,
+        {rule.label: rule.kind for rule in model.segments},
+        mask,
+        {one.number: labels[one.kind] for one in segments if one.lesion},
+    )
+    facts[AGREEMENT] = record_of(agreement, model.agreement_limit)
+    warning = warning_of(facts[AGREEMENT])
+    facts["warnings"] += [warning] if warning else []
+    return tuple(replace(one, members_share=agreement.shares.get(one.number)) for one in segments)
 
 
 def _candidates(

@@ -37,6 +37,7 @@ def predict(
     candidate_threshold: float | None = None,
     reduce: str | None = None,
     flips: str | None = None,
+    agreement: str | None = None,
     products: str | None = None,
     rtstruct: bool = False,
     seg: str = "auto",
@@ -72,6 +73,8 @@ def predict(
         reduce: reducer.pt, a second stage that removes false candidates (docs/detection.md); the
             removed ones are listed in statistics.json. By default the config's id `reducer`.
         flips: x, y or x,y: also predict the CT flipped along these axes, and average.
+        agreement: the agreement.json of `evaluate members`: warns of a CT on which the networks of
+            ckpt_path, and flips, agree less than usual.
         geometry: what becomes of a DICOM series of a tilted gantry, or with missing or unevenly
             spaced slices: refuse, or resample: predict it on a regular grid, and put the mask back
             on its slices in the DICOM objects.
@@ -109,6 +112,7 @@ def predict(
         candidate_threshold=check_threshold(candidate_threshold, "candidate_threshold"),
         reduce=check_file("reduce", reduce),
         flips=check_flips(flips),
+        agreement=Path(file) if (file := check_file("agreement", agreement)) else None,
         device=check_device(device) or _own_device(share, chosen_engine),
         engine=chosen_engine,
         geometry=check_geometry(geometry),

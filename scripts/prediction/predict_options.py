@@ -30,6 +30,7 @@ class Options:
         threshold: least probability of a segmented voxel; None for that of the training.
         candidate_threshold: least probability of a voxel of a candidate; None for the default.
         reduce: file of a second stage that removes false candidates; empty for that of the config.
+        agreement: limit of the members' agreement, an agreement.json; None to flag nothing.
         flips: world axes along which the CT is flipped for further passes.
         device: a torch device; empty for that of the config.
         engine: one of :data:`scripts.prediction.network.engines.ENGINES`.
@@ -58,6 +59,7 @@ class Options:
     geometry: str = "refuse"
     progress: bool = False
     suspicion: Path | None = None
+    agreement: Path | None = None
 
     def record(self) -> dict[str, Any]:
         """Return the options for the manifest, without folder names."""
@@ -70,8 +72,10 @@ class Options:
         others = {
             key: value
             for key, value in asdict(self).items()
-            if key not in ("progress", "suspicion")
+            if key not in ("progress", "suspicion", "agreement")
         }
+        if self.agreement is not None:
+            names["agreement"] = self.agreement.name
         if self.suspicion is not None:
             names["suspicion"] = self.suspicion.name
         return {**others, **names}

@@ -34,6 +34,8 @@ class Segment:
         probability: of a lesion, the highest that the network gives one of its voxels; None if
             unknown.
         mean_probability: the mean over its voxels.
+        members_share: of a lesion, the share of the members that mark a voxel of it, see
+            :mod:`scripts.prediction.members.agreement`; None of a single network without flips.
     """
 
     number: int
@@ -42,6 +44,7 @@ class Segment:
     lesion: bool = False
     probability: float | None = None
     mean_probability: float | None = None
+    members_share: float | None = None
 
     @property
     def label(self) -> str:

@@ -14,7 +14,7 @@ _STEPS = {
     "reading": ("list", "read"),
     "field": ("preprocess",),
     "network": ("network",),
-    "postprocessing": ("postprocess", "candidates", "second stage"),
+    "postprocessing": ("postprocess", "candidates", "members", "second stage"),
 }
 _IMPORTED = time.perf_counter()
 
@@ -45,6 +45,10 @@ class Stopwatch:
         finally:
             spent = self._clock() - begun
             self.seconds[name] = round(self.seconds.get(name, 0.0) + spent, 3)
+
+    def take_out(self, whole: str, part: str) -> None:
+        """Subtract a step that was timed inside another one."""
+        self.seconds[whole] = round(self.seconds[whole] - self.seconds.get(part, 0.0), 3)
 
 
 def parts_of(seconds: Mapping[str, float]) -> dict[str, float]:

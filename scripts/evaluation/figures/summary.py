@@ -149,12 +149,12 @@ def summarise_classes(
         average = float(np.mean(defined)) if defined else math.nan
         reason = "a mean of pooled figures; see the intervals of the classes"
         figure = Figure(average, len(defined), len(set(patients)), None, reason)
-        figures[f"{name}_mean_of_classes_pooled"] = _entry(figure)
+        figures[f"{name}_mean_of_classes_pooled"] = entry_of(figure)
     correct = [float(np.trace(result.matrix)) for result in results]
     total = [float(result.matrix.sum()) for result in results]
     accuracies = [pixel_accuracy(result.matrix) for result in results]
     figures["pixel_accuracy_per_volume_mean"] = _mean(accuracies, patients, seed)
-    figures["pixel_accuracy_pooled"] = _entry(ratio_of_sums(correct, total, patients, seed=seed))
+    figures["pixel_accuracy_pooled"] = entry_of(ratio_of_sums(correct, total, patients, seed=seed))
     return figures
 
 
@@ -214,7 +214,7 @@ def _decimal(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.4f}"
 
 
-def _entry(figure: Figure, **more: Any) -> Entry:
+def entry_of(figure: Figure, **more: Any) -> Entry:
     """Return the JSON entry of a figure; ``more`` adds or replaces keys."""
     return {
         "value": figure.value,
@@ -229,7 +229,7 @@ def _entry(figure: Figure, **more: Any) -> Entry:
 def _mean(values: Sequence[float], patients: Sequence[str], seed: int, **more: int) -> Entry:
     """Return the mean of values, with the number of undefined ones."""
     undefined = sum(math.isnan(value) for value in values)
-    return _entry(mean(values, patients, seed=seed), undefined=undefined, **more)
+    return entry_of(mean(values, patients, seed=seed), undefined=undefined, **more)
 
 
 def _ratio_means(unit: str, cases: Sequence[tuple[str, Confusion]], seed: int) -> dict[str, Entry]:
@@ -266,7 +266,7 @@ def _pooled(name: str, cases: Sequence[tuple[str, Confusion]], seed: int) -> Ent
     figure = ratio_of_sums([p[0] for p in parts], [p[1] for p in parts], patients, seed=seed)
     total = sum((confusion for _, confusion in cases), Confusion())
     value = getattr(total, name) if cases else math.nan  # nothing anywhere: Dice and IoU 1
-    return _entry(figure, value=value, n=len(cases))
+    return entry_of(figure, value=value, n=len(cases))
 
 
 def _of_class(results: Sequence[ClassSeries], value: int, key: str, seed: int) -> dict[str, Entry]:
@@ -286,7 +286,7 @@ def _of_class(results: Sequence[ClassSeries], value: int, key: str, seed: int) -
 def _detected(nodules: Sequence[tuple[str, NoduleResult]], seed: int) -> Entry:
     """Compute the share of nodules that were detected."""
     detected = [float(nodule.is_detected) for _, nodule in nodules]
-    return _entry(mean(detected, [patient for patient, _ in nodules], seed=seed))
+    return entry_of(mean(detected, [patient for patient, _ in nodules], seed=seed))
 
 
 def textures_of(results: Iterable[NoduleSeries]) -> Sequence[str]:
@@ -316,7 +316,7 @@ def _false_positives(results: Sequence[NoduleSeries], seed: int) -> Entry:
     """Average the false positives over scans."""
     counts = [float(result.detection.false_positives) for result in results]
     figure = mean(counts, [result.patient for result in results], seed=seed)
-    return _entry(
+    return entry_of(
         figure,
         total=int(sum(counts)),
         scans_with_any=sum(count > 0 for count in counts),

@@ -13,6 +13,7 @@ from scipy import ndimage
 from scripts.prediction.measures.axial_view import AxialView, axial_view
 from scripts.prediction.measures.diameters import measure_diameters
 from scripts.prediction.measures.lung_sides import UNKNOWN, LungSides
+from scripts.prediction.members.agreement import AGREEMENT
 from scripts.prediction.network.segments import component_sizes
 from scripts.prediction.result import DICOM_OBJECTS, SECOND_STAGE, Prediction, Segment
 from scripts.storage.files import write_csv, write_json
@@ -52,6 +53,14 @@ CSV_COLUMNS = (
     *("lung_side", "lung_third", "largest_component_share", "touches_edge"),
     *("probability", "mean_probability"),
 )
+MEMBER_COLUMNS = ("members_share", "members_dice")  # of several networks or flips
+MEMBER_DEFINITIONS = {
+    "agreement": "mean Dice over all pairs of members (networks, each with every flip), of the "
+    "mask that each gives by itself, at the threshold of the result, before a second stage: of "
+    "each kind, and mean_pairwise_dice over the kinds; two empty masks agree fully (1), an empty "
+    "one and another one not at all (0). members_share: share of the members that mark a voxel of "
+    "the lesion; members_dice: the mean Dice of its kind",
+}
 SUSPICION_COLUMNS = ("suspicion", "suspicion_model")  # with predict --suspicion
 DICOM_COLUMNS = ("dicom_segment",)  # with DICOM objects
 
@@ -91,12 +100,15 @@ def measure(prediction: Prediction) -> dict[str, Any]:
             for s in prediction.segments
             if not s.lesion
         ],
-        **(
-            {SECOND_STAGE: prediction.facts[SECOND_STAGE]}
-            if SECOND_STAGE in prediction.facts
-            else {}
-        ),
-        "definitions": dict(DEFINITIONS),
+        **{
+            name: prediction.facts[name]
+            for name in (SECOND_STAGE, AGREEMENT)
+            if name in prediction.facts
+        },
+        "definitions": {
+            **DEFINITIONS,
+            **(MEMBER_DEFINITIONS if AGREEMENT in prediction.facts else {}),
+        },
     }
 
 
@@ -110,10 +122,15 @@ def write_statistics(statistics: dict[str, Any], folder: str | Path) -> None:
     write_json(Path(folder) / "statistics.json", statistics)
     measured = (*statistics["lesions"], *statistics["organs"])
     with_dicom = DICOM_COLUMNS if DICOM_OBJECTS in statistics else ()
-    columns = (*CSV_COLUMNS, *with_dicom)
+    columns = [*CSV_COLUMNS, *with_dicom]
     rows = [csv_row(one) | {column: one[column] for column in with_dicom} for one in measured]
+    if AGREEMENT in statistics:
+        columns += MEMBER_COLUMNS
+        for row, one in zip(rows, measured, strict=True):
+            values = one.get("members_share"), statistics[AGREEMENT]["dice"][one["kind"]]
+            row |= dict(zip(MEMBER_COLUMNS, values, strict=True))
     if "suspicion" in statistics:
-        columns = (*columns, *SUSPICION_COLUMNS)
+        columns += SUSPICION_COLUMNS
         for row, one in zip(rows, measured, strict=True):
             values = one.get("suspicion"), statistics["suspicion"]["model"]
             row |= dict(zip(SUSPICION_COLUMNS, values, strict=True))
@@ -190,6 +207,11 @@ def _lesion(
         "touches_edge": _edges(box, mask.shape, view),
         "probability": _known(segment.probability),
         "mean_probability": _known(segment.mean_probability),
+        **(
+            {}
+            if segment.members_share is None
+            else {"members_share": _rounded(segment.members_share)}
+        ),
     }
 
 

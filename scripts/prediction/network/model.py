@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,18 +18,27 @@ from scripts.bundle.held_models import refuse_different, refuse_others
 from scripts.bundle.model_file import ModelFile, read_model
 from scripts.bundle.record import sha256_of
 from scripts.bundle.training_scans import TrainingScans
+from scripts.prediction.members.agreement import member_names
+from scripts.prediction.members.limit import (
+    AgreementLimit,
+    Members,
+    read_limit,
+    refuse_other_members,
+)
 from scripts.prediction.network.bundle_parts import BundleParts
 from scripts.prediction.network.eight_bit import EightBitNetwork
 from scripts.prediction.network.engines import AUTO, TORCH, Engine
+from scripts.prediction.network.loaded_networks import load_networks
 from scripts.prediction.network.openvino_network import TRACED
 from scripts.prediction.network.reducer import Reducer
 from scripts.prediction.predict_options import Options
 from scripts.storage.options import is_null
 from scripts.storage.reasons import reason_of
 from scripts.training.precision import check_finite
-from scripts.training.weights.trained_weights import TrainedWeights
 
 EARLIER = "earlier_models"  # id of the earlier networks whose maps are read
+Watch = Callable[[int, torch.Tensor], None]
+"""Gets number and probabilities (K, D1, D2, D3) of each member, which it must not change."""
 SLICES_AT_ONCE = 8  # converted to probabilities together
 
 
@@ -76,6 +84,7 @@ class Model(BundleParts):
         for name in ("inferer", "activation", "cleaning", "restoring"):
             self._built(name)
         _ = self.refining, self.fainter_cleaning
+        _ = self.agreement_limit
         self.check_engine()
 
     @cached_property
@@ -124,26 +133,68 @@ class Model(BundleParts):
         """One network per checkpoint, on the device, prepared by the engine.
 
         Raises:
-            FileNotFoundError, ValueError: see :meth:`TrainedWeights.load`.
+            FileNotFoundError, ValueError: see :func:`load_networks`.
         """
         earlier = self._earlier_networks()
-        network: torch.nn.Module = self._built("network")
-        networks = [network, *(deepcopy(network) for _ in self.checkpoint_files[1:])]
-        options: dict[str, Any] = {
-            "settings": self._built("model_settings") if "model_settings" in self.parser else None,
-            "unchecked_model": self.options.unchecked_model,
-            "fold_norms": bool(self.parser.get("fold_norms", False)),
-        }
-        for each, path in zip(networks, self.checkpoint_files, strict=True):
-            weights = TrainedWeights(each, path, **options)
-            weights.load()
-            self.trained_on += [weights.scans, *weights.earlier_scans]
-            self.notes += weights.notes
-            each.eval()
+        used = None
+        if "threshold" in self.parser and self.options.threshold is None:
+            used = float(self._built("threshold"))
+        loaded = load_networks(
+            self._built("network"),
+            self.checkpoint_files,
+            threshold=used,
+            settings=self._built("model_settings") if "model_settings" in self.parser else None,
+            unchecked_model=self.options.unchecked_model,
+            fold_norms=bool(self.parser.get("fold_norms", False)),
+        )
+        self.trained_on += loaded.trained_on
+        self.notes += loaded.notes
         self.trained_on += [TrainingScans.of(model) for model in earlier]
         if self.reducer is not None:
             self.trained_on.append(self.reducer.scans)
-        return tuple(map(self.engine.prepare, networks))
+        return tuple(map(self.engine.prepare, loaded.networks))
+
+    @property
+    def passes(self) -> int:
+        """Number of members: the networks, each with every flip."""
+        return len(self.checkpoint_files) << len(self.options.flips)
+
+    @property
+    def members(self) -> tuple[str, ...]:
+        """Name of each member, the file of its network and its flip."""
+        names = [one.name for one in self.checkpoints]
+        if len(set(names)) < len(names):  # of several folders, which are not named
+            names = [f"{one.name} {one.sha256[:8]}" for one in self.checkpoints]
+        return member_names(names, self.options.flips)
+
+    @property
+    def members_identity(self) -> Members:
+        """What their agreement depends on."""
+        return Members(
+            tuple(sorted(one.sha256 for one in self.checkpoints)),
+            self.options.flips,
+            self.config_sha256,
+            float(self._built("threshold")) if "threshold" in self.parser else None,
+        )
+
+    @cached_property
+    def agreement_limit(self) -> AgreementLimit | None:
+        """The least usual agreement of the members; None if none was given.
+
+        Raises:
+            ValueError: for a single member, or a limit of other members.
+        """
+        path = self.options.agreement
+        if path is None:
+            return None
+        if self.passes == 1:
+            raise ValueError(
+                "agreement: is that of several members; name several files in --ckpt_path, or add "
+                "--flips"
+            )
+        limit = read_limit(path)
+        refuse_other_members(path, limit, self.members_identity)
+        return limit
 
     def _earlier_networks(self) -> list[ModelFile]:
         """Return the earlier networks that the config names; several checkpoints must agree."""
@@ -184,11 +235,12 @@ class Model(BundleParts):
                 with torch.no_grad(), _of_slices():
                     inferer(torch.zeros(1, channels, *TRACED, device=self.device), network)
 
-    def probabilities(self, image: MetaTensor) -> MetaTensor:
+    def probabilities(self, image: MetaTensor, watch: Watch | None = None) -> MetaTensor:
         """Return the probability of each class, the mean over checkpoints and flips.
 
         Args:
             image: (C, D1, D2, D3), preprocessed, with its affine.
+            watch: gets the probabilities of each member; twice if the engine gave up in the middle.
 
         Returns:
             (K, D1, D2, D3) on the CPU, with the image's affine.
@@ -197,24 +249,26 @@ class Model(BundleParts):
             ValueError: when logits are not finite.
         """
         begun = self.engine.name
-        mean = self._mean(image)
+        mean = self._mean(image, watch)
         if self.engine.name != begun:  # it gave up in the middle; a CT is computed by one engine
-            mean = self._mean(image)
+            mean = self._mean(image, watch)
         return MetaTensor(mean, meta=deepcopy(image.meta))
 
-    def _mean(self, image: MetaTensor) -> torch.Tensor:
-        """Return the mean of the probabilities over checkpoints and flips."""
+    def _mean(self, image: MetaTensor, watch: Watch | None) -> torch.Tensor:
+        """Return the mean of the probabilities over checkpoints and flips, one in memory each."""
         passes = list(itertools.product(self.networks, flipped_axes(image, self.options.flips)))
         self.engine.agreements.clear()
         total = torch.zeros(())
         with torch.no_grad():
-            for network, axes in passes:
+            for number, (network, axes) in enumerate(passes):
                 inputs = torch.flip(image.as_tensor(), axes) if axes else image.as_tensor()
                 logits = check_finite(self._logits(inputs[None], network, calibrate=not axes)[0])
                 del inputs
                 self.activated(logits)
                 one = (torch.flip(logits, axes) if axes else logits).cpu()
                 del logits
+                if watch is not None:
+                    watch(number, one)
                 total = one if total.ndim == 0 else total.add_(one)
         return total.div_(len(passes)) if len(passes) > 1 else total
 

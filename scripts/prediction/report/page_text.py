@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from scripts.pages.report_page import Row
 from scripts.prediction.measures.lung_sides import UNKNOWN
+from scripts.prediction.members.agreement import AGREEMENT
 from scripts.prediction.report.appearance import lesion_word, plural
 
 MINUS = "\u2212"
@@ -28,6 +29,7 @@ TERMS = {
     "largest_component_share": "Largest component",
     "touches_edge": "Cut off at",
     "probability": "Confidence",
+    "agreement": "Agreement",
     "suspicion": "Suspicion",
 }
 
@@ -75,10 +77,24 @@ def facts_rows(facts: Mapping[str, Any]) -> list[Row]:
         Row("Trained on", _listed(metadata.get("data_source"))),
         Row("Intended use", _listed(metadata.get("intended_use"))),
         Row("Must not be used for", [LIMITS]),
+        *_agreement(facts.get(AGREEMENT)),
         Row("Task", _listed(metadata.get("task"))),
         Row("Description", _listed(metadata.get("description"))),
         Row("References", _listed(metadata.get("references"))),
     ]
+
+
+def _agreement(record: Mapping[str, Any] | None) -> list[Row]:
+    """State how far the members agree; nothing of a single network without flips."""
+    if record is None:
+        return []
+    value = f"mean pairwise Dice {record['mean_pairwise_dice']:.3f}"
+    limit = (
+        str(record["note"])
+        if record["flagged"] is None
+        else f"limit {record['limit']:.3f} of {record['calibration_cases']} calibration scans"
+    )
+    return [Row(f"Agreement of {len(record['members'])} members", [f"{value}; {limit}"])]
 
 
 def definition_rows(statistics: Mapping[str, Any], *, with_side: bool) -> list[Row]:
@@ -98,7 +114,7 @@ def tables(statistics: dict[str, Any], *, with_side: bool) -> list[Table]:
         statistics: of :func:`scripts.prediction.measures.statistics.measure`.
         with_side: whether the table of lesions has a column for the left or right lung.
     """
-    both = _lesion_table(statistics, with_side=with_side), _organ_table(statistics["organs"])
+    both = _lesion_table(statistics, with_side=with_side), _organ_table(statistics)
     return [table for table in both if table.rows]
 
 
@@ -112,6 +128,7 @@ def _lesion_table(statistics: dict[str, Any], *, with_side: bool) -> Table:
         *(["Suspicion (0\u20131), no diagnosis"] if with_suspicion else []),
         *("Mean \u00b1 SD, HU", *(["Lung"] if with_side else [])),
         *("Slice", "Centre x, y, z, mm (LPS)"),
+        *(["Members that mark it"] if AGREEMENT in statistics else []),
     )
     rows = [
         Finding(
@@ -129,6 +146,7 @@ def _lesion_table(statistics: dict[str, Any], *, with_side: bool) -> Table:
                 *([_side(one)] if with_side else []),
                 Cell(str(one["diameter_slice_number_1based"])),
                 _centre(one),
+                *([_members(one, statistics)] if AGREEMENT in statistics else []),
             ),
             one["probability"],
         )
@@ -153,6 +171,12 @@ def confidence_text(probability: float) -> str:
     return f"{math.floor(1000 * probability) / 10:.1f} %"
 
 
+def _members(one: Mapping[str, Any], statistics: Mapping[str, Any]) -> Cell:
+    """Return how many members mark a lesion."""
+    count, share = len(statistics[AGREEMENT]["members"]), one.get("members_share")
+    return Cell(DASH, "") if share is None else Cell(f"{round(share * count)} of {count}", share)
+
+
 def _side(one: Mapping[str, Any]) -> Cell:
     """Return the lung, and its third if it is known."""
     side, third = one["lung_side"], one["lung_third"]
@@ -167,7 +191,8 @@ def _centre(one: Mapping[str, Any]) -> Cell:
     return Cell(", ".join(number(value, 1) for value in centre), centre[2])
 
 
-def _organ_table(organs: Sequence[Mapping[str, Any]]) -> Table:
+def _organ_table(statistics: Mapping[str, Any]) -> Table:
+    dice = statistics[AGREEMENT]["dice"] if AGREEMENT in statistics else {}
     head = (
         "Organ",
         "Volume, mL",
@@ -175,6 +200,7 @@ def _organ_table(organs: Sequence[Mapping[str, Any]]) -> Table:
         "Largest component",
         "Slices",
         "Cut off at",
+        *(["Dice between members"] if dice else []),
     )
     rows = [
         Finding(
@@ -182,9 +208,12 @@ def _organ_table(organs: Sequence[Mapping[str, Any]]) -> Table:
             one["kind"],
             one["name"],
             bool(one["voxels"]),
-            _organ_cells(one) if one["voxels"] else _absent_cells(),
+            (
+                *(_organ_cells(one) if one["voxels"] else _absent_cells()),
+                *([_number_cell(dice[one["kind"]], 2)] if dice else []),
+            ),
         )
-        for one in organs
+        for one in statistics["organs"]
     ]
     return Table("Organs", head, rows)
 

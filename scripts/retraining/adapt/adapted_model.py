@@ -12,7 +12,7 @@ from torch import nn
 
 from custom_nets.freezing import Freezable
 from scripts.prediction.network.engines import TORCH
-from scripts.prediction.network.model import Model
+from scripts.prediction.network.model import Model, Watch
 from scripts.prediction.predict_options import Options
 from scripts.retraining.adapt.drawn_slice import Drawing, DrawnSlice, slice_numbers
 from scripts.retraining.adapt.sequence_tuning import (
@@ -115,7 +115,7 @@ class AdaptedModel(Model):
             )
         return SequenceTuning(network, self._built("inferer"), self.tuning, self.device)
 
-    def probabilities(self, image: MetaTensor) -> MetaTensor:
+    def probabilities(self, image: MetaTensor, watch: Watch | None = None) -> MetaTensor:
         """Return the probability of each class (K, D1, D2, D3), after tuning for this CT.
 
         Raises:

@@ -7,27 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from monai.data import MetaTensor
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from scripts.datasets.datalist import class_names_of, load_datalist, read_datalist
-from scripts.datasets.stored_slices import LPS_TO_RAS
 from scripts.evaluation.kinds import Classes, Instances
 from scripts.evaluation.report import EvaluationReport
 from scripts.packaging.new_bundle import SHIPPED
+from scripts.prediction.annotated_volume import add_volume, annotation_of, classes_in_lps
 from scripts.prediction.pipeline import predict_volume
 from scripts.prediction.predict_options import Options, check_file, check_files
 from scripts.retraining.adapt.adapted_model import ARMS, AdaptedModel
 from scripts.retraining.adapt.command import stage
 from scripts.retraining.adapt.drawn_slice import Drawing
-from scripts.retraining.adapt.reference_figures import class_map
 from scripts.retraining.adapt.sequence_tuning import Tuning
 from scripts.storage.locks import claimed
 from scripts.storage.options import check_choice, check_device, check_whole, read_words
-from scripts.volumes.volume import Volume, turned
-from scripts.volumes.volume_files import read_volume_file
 
 
 def evaluate_adaptation(
@@ -147,7 +141,7 @@ def largest_slice(case: Mapping[str, Any]) -> int:
     Raises:
         ValueError: for a volume in which nothing is annotated.
     """
-    labels, _ = _label_of(case)
+    labels, _ = annotation_of(case)
     if not labels.any():
         raise ValueError(
             f"{case.get('series_uid', case['label'])}: nothing is annotated, so that there is no "
@@ -174,7 +168,7 @@ def other_slices(
         sampled = [
             {"series_uid": case["series_uid"], "slice": k}
             for case in cases
-            for k in range(len(_label_of(case)[0]))
+            for k in range(len(annotation_of(case)[0]))
         ]
     return [
         dict(one)
@@ -190,34 +184,12 @@ def add_case(
     reports: Mapping[str, EvaluationReport],
 ) -> None:
     """Predict a volume with every tuning, and add the results to the reports."""
-    labels, affine = _label_of(case)
+    labels, affine = annotation_of(case)
     drawing = np.zeros_like(labels)
     drawing[row] = np.minimum(labels[row], 1) if model.lesions else labels[row]
     model.begin(Drawing(drawing, affine, None, model.class_names, model.lesions))
     for arm, report in reports.items():
         model.arm = arm
         prediction = predict_volume(model, Path(case["image"]), study="adapted")
-        classes = turned(class_map(prediction, model.class_names), prediction.affine)
-        report.collection.add(
-            [
-                {
-                    "pred": _tensor(classes, affine),
-                    report.collection.annotation: _tensor(labels, affine),
-                    "case": case["case"],
-                }
-            ]
-        )
-
-
-def _label_of(case: Mapping[str, Any]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Return the annotation of a volume (Z, Y, X) in LPS order, and its affine."""
-    volume: Volume = read_volume_file(Path(case["label"])).in_lps()
-    return np.asarray(volume.hu, np.uint8), volume.affine_lps
-
-
-def _tensor(array: NDArray[np.uint8], affine: NDArray[np.float64]) -> MetaTensor:
-    """Return (1, Z, Y, X) with its affine to RAS mm."""
-    return MetaTensor(
-        torch.from_numpy(array[None].copy()),
-        affine=torch.from_numpy(LPS_TO_RAS @ affine[:, [2, 1, 0, 3]]),
-    )
+        classes = classes_in_lps(prediction, model.class_names)
+        add_volume(report.collection, case, classes, labels, affine)

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from scripts.evaluation.figures.classes import class_confusion, confusion_matrix
 from scripts.evaluation.figures.confusion import Confusion
+from scripts.prediction.annotated_volume import classes_in_lps
 from scripts.prediction.result import Prediction
 from scripts.retraining.adapt.drawn_slice import class_values, slice_number
 from scripts.volumes.geometry import Floats, lps_to_ras
 from scripts.volumes.grids import Grid, difference_of_grids, grid_in_lps
-from scripts.volumes.volume import Volume, turned
+from scripts.volumes.volume import Volume
 from scripts.volumes.volume_files import read_volume_file
 
 Figures = dict[str, Confusion]
@@ -70,7 +71,7 @@ class Reference:
         mine = Grid(self.labels.shape[::-1], self.affine_lps)
         if difference := difference_of_grids(grid_in_lps(own), mine):
             raise ValueError(f"reference: must have the geometry of the image: {difference}")
-        predicted = turned(class_map(prediction, self.class_names), prediction.affine)
+        predicted = classes_in_lps(prediction, self.class_names)
         others = np.arange(len(self.labels)) != slice_number(own, drawn_slice)
         known = [True, *(bool((self.labels == k).any()) for k in range(1, len(self.class_names)))]
         matrix = confusion_matrix(predicted[others], self.labels[others], known)
@@ -79,19 +80,6 @@ class Reference:
             for value, name in enumerate(self.class_names)
             if value and known[value]
         }
-
-
-def class_map(prediction: Prediction, class_names: Sequence[str]) -> NDArray[np.uint8]:
-    """Return the class of each voxel (Z, Y, X), in the index order of the prediction.
-
-    Args:
-        prediction: with numbered segments.
-        class_names: background first.
-    """
-    values = np.zeros(1 + max((s.number for s in prediction.segments), default=0), np.uint8)
-    for segment in prediction.segments:
-        values[segment.number] = class_names.index(segment.kind)
-    return np.asarray(values[prediction.mask])
 
 
 def table_rows(figures: Mapping[str, Figures]) -> list[dict[str, Any]]:

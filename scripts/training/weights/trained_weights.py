@@ -46,6 +46,7 @@ class TrainedWeights:
     Attributes:
         scans: what the file says about the scans of its training, once it is loaded.
         earlier_scans: the same of each earlier network whose maps the network reads, if held.
+        stored: the settings in the file, once it is loaded.
         notes: how the file differs from one of this project, once it is loaded; one line each.
     """
 
@@ -65,6 +66,7 @@ class TrainedWeights:
         self.fold_norms = fold_norms
         self.scans = TrainingScans()
         self.earlier_scans: list[TrainingScans] = []
+        self.stored: dict[str, Any] = {}
         self.notes: list[str] = []
         self._folded = self._warned = False
 
@@ -104,6 +106,7 @@ class TrainedWeights:
         refuse_outdated(self.path)
         expected = settings_of(self.network, self.settings)
         check_settings(model, expected, unchecked_model=self.unchecked_model)
+        self.stored = dict(model.settings or {})
         self.notes = load_weights(self.network, model)
         self.scans = TrainingScans.of(model)
         self.earlier_scans = [TrainingScans.of(one) for one in held_models(model)]

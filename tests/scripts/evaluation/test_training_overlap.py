@@ -58,3 +58,12 @@ def test_network_that_learnt_labels_of_other_patients_then_called_a_control():
     cases = [{**case, "label_kind": "masks"} for case in CASES]
     assert doubts_of(TrainingScans(labels=("shuffled",)), cases) == [CONTROL]
     assert doubts_of(TrainingScans(labels=("masks",)), cases) == []
+
+
+def test_several_networks_then_training_of_any_and_test_of_all():
+    first = known(cases="a", validation="x", test="bc")
+    second = known(cases="y", validation="c", test="bd")
+    overlap = TrainingOverlap.of_all([first, second], CASES)
+    assert overlap == TrainingOverlap(3, 1, 1, 1, 1)
+    silent = TrainingOverlap.of_all([first, TrainingScans()], CASES)
+    assert silent == TrainingOverlap(3, None, None, None, None)

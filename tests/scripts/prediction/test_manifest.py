@@ -65,15 +65,20 @@ def test_manifest_of_another_program_then_none(tmp_path, content):
 
 
 def test_fingerprint_when_anything_that_decides_the_result_changes_then_another(
-    lung_options, liver_options
+    lung_options, liver_options, tmp_path
 ):
+    (tmp_path / "agreement.json").write_text("{}")
+    flips = {"flips": ("x",)}
     other_version = Model(lung_options)
     other_version.parser["_meta_"] = {**other_version.metadata, "version": "99"}
     marks = [
         fingerprint(Model(lung_options), "source"),
         fingerprint(other_version, "source"),
         fingerprint(Model(lung_options), "another source"),
-        fingerprint(Model(replace(lung_options, flips=("x",))), "source"),
+        fingerprint(Model(replace(lung_options, **flips)), "source"),
+        fingerprint(
+            Model(replace(lung_options, **flips, agreement=tmp_path / "agreement.json")), "source"
+        ),
         fingerprint(Model(replace(lung_options, products=("mask",))), "source"),
         fingerprint(Model(replace(lung_options, threshold=0.4)), "source"),
         fingerprint(Model(replace(lung_options, candidate_threshold=0.4)), "source"),
@@ -101,10 +106,11 @@ def test_command_then_without_paths_and_with_what_was_chosen():
         checkpoints=("/home/quixotic/a.pt",),
         threshold=0.4,
         candidate_threshold=0.05,
+        agreement=Path("/home/quixotic/agreement.json"),
     )
     command = command_of(options)
     assert "quixotic" not in command
-    thresholds = "--threshold 0.4 --candidate_threshold 0.05"
+    thresholds = "--threshold 0.4 --candidate_threshold 0.05 --agreement agreement.json"
     assert command.endswith(f"--source SOURCE --output OUTPUT --ckpt_path a.pt {thresholds}")
 
 

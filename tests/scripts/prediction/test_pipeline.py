@@ -174,6 +174,36 @@ def test_several_networks_and_flips_then_confidence_is_of_their_mean(lung_option
         assert segment.probability == pytest.approx(np.mean(both), abs=0.02)
 
 
+def test_members_then_agreement_of_each_kind_and_of_each_lesion(lung_options, tmp_path):
+    drawn = bright_chest()
+    largest = int(np.argmax(np.bincount(drawn.mask.ravel())[1:])) + 1
+    drawn.hu[drawn.mask == largest] = 250  # the second network takes more than 300 HU for nodule
+    _, stricter = one_convolution(tmp_path, "stricter", ((-93.0, 100.0),))
+    files = (*lung_options.checkpoints, stricter)
+    options = replace(lung_options, checkpoints=files, flips=("x",), threshold=0.4)
+    source = write_nifti(tmp_path / "scan.nii.gz", drawn)
+    facts, watch = {}, Stopwatch()
+    found = predict_volume(Model(options), source, study="scan", facts=facts, watch=watch)
+    sizes = np.sort(np.bincount(found.mask.ravel())[1:])
+    assert [one.members_share for one in found.segments] == [0.5, 1, 1]
+    less, more = sizes[:-1].sum(), sizes.sum()  # what each network marks, with either flip
+    expected = (4 * 2 * less / (less + more) + 2) / 6
+    record = facts["agreement"]
+    assert record["mean_pairwise_dice"] == pytest.approx(expected, abs=1e-4)
+    assert record["dice"] == {"nodule": record["mean_pairwise_dice"]}
+    assert len(record["members"]) == 4
+    assert record["flagged"] is None
+    assert watch.seconds["members"] > 0 <= watch.seconds["network"]
+
+
+def test_single_network_without_flips_then_no_agreement(lung_options, tmp_path):
+    facts = {}
+    source = write_nifti(tmp_path / "scan.nii.gz", bright_chest())
+    found = predict_volume(Model(lung_options), source, study="scan", facts=facts)
+    assert "agreement" not in facts
+    assert {one.members_share for one in found.segments} == {None}
+
+
 def test_organs_then_no_candidate(liver_options, tmp_path):
     source = write_nifti(tmp_path / "scan.nii.gz", abdomen())
     found = predict_volume(Model(liver_options), source, study="scan")

@@ -72,8 +72,12 @@ def test_numbers_where_words_belong_then_refused():
 
 
 def test_record_then_names_no_folder(tmp_path):
-    options = Options(tmp_path / "Quixotic" / "bundle", checkpoints=("/home/quixotic/a.pt",))
+    file = tmp_path / "Quixotic" / "agreement.json"
+    files = {"checkpoints": ("/home/quixotic/a.pt",), "agreement": file}
+    options = Options(tmp_path / "Quixotic" / "bundle", **files)
     assert "uixotic" not in str(options.record())
+    assert options.record()["agreement"] == "agreement.json"
+    assert "agreement" not in Options(tmp_path).record()
     assert options.record()["checkpoints"] == ["a.pt"]
 
 

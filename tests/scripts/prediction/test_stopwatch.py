@@ -22,15 +22,22 @@ def test_steps_of_one_name_then_added_to_those_timed_before():
     assert watch.seconds == {"read": 3.5, "network": 3}
 
 
+def test_step_inside_another_then_taken_out_of_it():
+    watch = Stopwatch({"network": 9.0, "members": 2.5})
+    watch.take_out("network", "members")
+    watch.take_out("network", "refining")
+    assert watch.seconds == {"network": 6.5, "members": 2.5}
+
+
 def test_parts_then_every_second_in_one_of_them():
     steps = ("start", "list", "read", "preprocess", "network", "postprocess", "candidates")
-    steps += ("second stage", "measure", "write mask", "write seg")
+    steps += ("members", "second stage", "measure", "write mask", "write seg")
     seconds = {name: float(2**k) for k, name in enumerate(steps)}
     parts = parts_of(seconds)
     assert list(parts) == ["start", "reading", "field", "network", "postprocessing", "writing"]
     assert sum(parts.values()) == sum(seconds.values())
     assert parts["reading"] == 2 + 4
-    assert parts["writing"] == 256 + 512 + 1024
+    assert parts["writing"] == 512 + 1024 + 2048
 
 
 def test_start_when_the_process_is_a_command_then_its_age(monkeypatch):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -179,3 +180,20 @@ def test_no_finding_then_a_header_alone(tmp_path):
     prediction = predict(no_hu(), np.zeros(SHAPE, np.uint8), AFFINE, [])
     write_statistics(measure(prediction), tmp_path)
     assert (tmp_path / "statistics.csv").read_text() == ",".join(CSV_COLUMNS) + "\n"
+
+
+def test_several_members_then_their_agreement_in_the_file_and_in_every_row(tmp_path):
+    record = {"members": ["a", "b"], "mean_pairwise_dice": 0.5, "dice": {"nodule": 0.5}}
+    drawn = chest()
+    segments = tuple(replace(one, members_share=0.5) for one in drawn.segments)
+    statistics = measure(replace(drawn, segments=segments, facts={"agreement": record}))
+    assert statistics["agreement"] == record
+    assert {one["members_share"] for one in statistics["lesions"]} == {0.5}
+    assert "agreement" in statistics["definitions"]
+    write_statistics(statistics, tmp_path)
+    with (tmp_path / "statistics.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["members_share"], row["members_dice"]) for row in rows} == {("0.5", "0.5")}
+    alone = measure(drawn)
+    assert "agreement" not in {**alone, **alone["definitions"]}
+    assert "members_share" not in alone["lesions"][0]

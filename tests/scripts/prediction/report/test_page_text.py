@@ -89,3 +89,30 @@ def test_definitions_then_every_one_of_the_statistics_in_words():
 )
 def test_number_then_written_for_people(value, decimals, text):
     assert number(value, decimals) == text
+
+
+def test_several_members_then_their_agreement_for_each_finding():
+    record = {"members": ["a", "b", "c"], "mean_pairwise_dice": 0.5, "dice": {"nodule": 0.5}}
+    drawn = chest()
+    segments = tuple(replace(one, members_share=2 / 3) for one in drawn.segments)
+    (table,) = tables(
+        measure(replace(drawn, segments=segments, facts={"agreement": record})), with_side=True
+    )
+    assert table.head[-1] == "Members that mark it"
+    assert {row.cells[-1] for row in table.rows} == {"2 of 3"}
+    organs = abdomen()
+    dice = dict.fromkeys(("liver", "bone", "kidney"), 0.25)
+    facts = {**organs.facts, "agreement": {**record, "dice": dice}}
+    (table,) = tables(measure(replace(organs, facts=facts)), with_side=False)
+    assert table.head[-1] == "Dice between members"
+    assert {row.cells[-1] for row in table.rows} == {"0.25"}
+    assert all(len(row.cells) == len(table.head) - 1 for row in table.rows)
+
+
+def test_agreement_then_stated_with_its_limit_or_that_there_is_none():
+    record = {"members": ["a", "b"], "mean_pairwise_dice": 0.5, "flagged": None, "note": "no limit"}
+    said = values({"agreement": record})
+    assert said["Agreement of 2 members"] == ["mean pairwise Dice 0.500; no limit"]
+    record |= {"flagged": True, "limit": 0.6, "calibration_cases": 9}
+    said = values({"agreement": record})["Agreement of 2 members"]
+    assert said == ["mean pairwise Dice 0.500; limit 0.600 of 9 calibration scans"]

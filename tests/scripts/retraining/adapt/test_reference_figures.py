@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scripts.evaluation.figures.confusion import Confusion
-from scripts.retraining.adapt.reference_figures import Reference, class_map, shown_table, table_rows
+from scripts.retraining.adapt.reference_figures import Reference, shown_table, table_rows
 from tests.scripts.prediction.shapes import ORDERS, abdomen
 
 NAMES = ("background", "liver", "bone", "kidney")
@@ -38,13 +38,6 @@ def test_class_that_the_reference_lacks_then_its_voxels_are_background():
     figures = reference_of(drawn, labels=without).figures(drawn, 0)
     assert list(figures) == ["liver"]
     assert figures["liver"].fp == 0
-
-
-def test_segments_then_their_class_whatever_their_number():
-    drawn = abdomen()
-    np.testing.assert_array_equal(class_map(drawn, NAMES), drawn.mask)
-    other = class_map(drawn, ("background", "kidney", "bone", "liver"))
-    np.testing.assert_array_equal(other == 3, drawn.mask == 1)
 
 
 def test_table_then_a_row_for_each_class_and_tuning():

@@ -1,0 +1,189 @@
+"""``python -m scripts evaluate members``: what the agreement of members says of their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from scripts.datasets.datalist import class_names_of, load_datalist, read_datalist
+from scripts.evaluation.kinds import Classes, Instances
+from scripts.evaluation.report import EvaluationReport
+from scripts.packaging.new_bundle import SHIPPED
+from scripts.prediction.annotated_volume import add_volume, annotation_of, classes_in_lps
+from scripts.prediction.members.agreed_cases import (
+    AgreedCase,
+    AgreedCases,
+    dice_of_case,
+    evidence_of,
+)
+from scripts.prediction.members.agreement import AGREEMENT
+from scripts.prediction.members.held_out import held_out_cases
+from scripts.prediction.members.limit import FILE, AgreementLimit
+from scripts.prediction.network.engines import check_engine
+from scripts.prediction.network.model import Model
+from scripts.prediction.pipeline import predict_volume
+from scripts.prediction.predict_options import (
+    Options,
+    check_file,
+    check_files,
+    check_flips,
+    check_threshold,
+)
+from scripts.prediction.study_task import cause_of
+from scripts.storage.locks import claimed
+from scripts.storage.options import check_choice, check_device
+
+VALIDATION, TEST = "validation", "test"
+SHARE = 0.05  # of usual scans that may be flagged
+
+
+def evaluate_members(
+    datalist: str,
+    output: str,
+    *,
+    ckpt_path: str,
+    section: str = TEST,
+    bundle: str | None = None,
+    config_file: str | None = None,
+    flips: str | None = None,
+    threshold: float | None = None,
+    agreement: str | None = None,
+    flagged_share: float = SHARE,
+    device: str | None = None,
+    engine: str | None = None,
+    seed: int = 0,
+) -> None:
+    """Compare the agreement of several networks, or flips, with the Dice of each annotated scan.
+
+    Scans are predicted whole, as `predict` does. Writes the usual report of the mean of the
+    members, agreement.csv and risk_coverage.png. Of the section validation it also writes
+    agreement.json: the limit below which `predict --agreement` warns of a scan. Scans that a member
+    was trained on, or has in its test set, are left out of that.
+
+    Args:
+        datalist: ``datalist.json`` with volumes, as ``prepare --volumes true`` writes it.
+        output: folder to write into.
+        ckpt_path: files of trained weights, separated by commas.
+        section: test, or validation, which calibrates the limit.
+        bundle: the bundle's folder; by default that for nodules, or that for organs.
+        config_file: overlays of its inference.json, separated by commas.
+        flips: x, y or x,y: flips as members, as for predict.
+        threshold: least probability of a segmented voxel; by default that of the training.
+        agreement: of the section test, an agreement.json to try.
+        flagged_share: share of usual scans that may be flagged, above 0 and below 1.
+        device: cpu, cuda:0 ...; by default that of the config.
+        engine: as for predict.
+        seed: of the bootstrap for the intervals.
+
+    Raises:
+        ValueError: for an invalid option, a single network without flips, or a calibration without
+            scans that all members have left out of their training.
+        FileNotFoundError: when a file does not exist.
+        SystemExit: 1 when a scan could not be predicted; the others are evaluated.
+    """
+    section = str(section).removeprefix("volumes/")
+    check_choice("section", section, (TEST, VALIDATION))
+    share = check_threshold(flagged_share, "flagged_share") or SHARE
+    content = read_datalist(Path(datalist))
+    kind = str(content.get("kind"))
+    check_choice(f"{datalist}: kind", kind, SHIPPED)
+    limit_file = check_file("agreement", agreement)
+    if limit_file and section == VALIDATION:
+        raise ValueError("agreement: the section validation calibrates a new limit; leave it out")
+    options = Options(
+        bundle=Path(str(bundle or SHIPPED[kind])),
+        config_files=check_files("config_file", config_file),
+        checkpoints=check_files("ckpt_path", ckpt_path),
+        flips=check_flips(flips),
+        threshold=check_threshold(threshold),
+        device=check_device(device),
+        engine=check_engine(engine),
+        agreement=Path(limit_file) if limit_file else None,
+    )
+    model = _checked_model(options)
+    cases = load_datalist(datalist, f"volumes/{section}")
+    if section == VALIDATION:
+        cases, left_out = held_out_cases(cases, model.trained_on, content)
+        for line in left_out:
+            print(line)
+    report = EvaluationReport(
+        cases,
+        output,
+        kind=Instances() if kind == Instances.label_kind else Classes(class_names_of(content)),
+        datalist=datalist,
+        section=f"volumes/{section}",
+        seed=seed,
+        model=model.checkpoint_files,
+    )
+    with claimed(Path(output)):
+        agreed = _predicted(model, report)
+        if all(np.isnan(one.dice) for one in agreed):
+            raise ValueError(f"{datalist}: no scan of {section} has a result and an annotation")
+        limit = model.agreement_limit
+        if section == VALIDATION:
+            limit = _calibrated(agreed, share, model)
+        found = AgreedCases(agreed, limit, seed)
+        evaluation = found.added_to(report.evaluate(report.collection.series()), model.members)
+        report.write(evaluation)
+        print("\n".join([evaluation.shown, *found.lines()]))
+        if section == VALIDATION and limit is not None:
+            limit.write(Path(output) / FILE, evidence_of(found, report.described))
+    print(f"written to {output}")
+    if len(agreed) < len(cases):
+        raise SystemExit(1)
+
+
+def _checked_model(options: Options) -> Model:
+    """Load all members.
+
+    Raises:
+        ValueError: for a single one, or files that do not belong together.
+    """
+    model = Model(options)
+    if model.passes == 1:
+        raise ValueError(
+            "ckpt_path: a single network has no other to agree with; name several files, or add "
+            "--flips x"
+        )
+    model.check_parts()
+    for line in (model.engine.line(), *(f"ckpt_path: {note}" for note in model.notes)):
+        print(line)
+    return model
+
+
+def _predicted(model: Model, report: EvaluationReport) -> list[AgreedCase]:
+    """Predict every case for the report; those that cannot be are named on the screen."""
+    names = ["background", *(rule.kind for rule in model.segments)]
+    return [
+        case
+        for entry in tqdm(report.collection.cases, desc="members", unit="scan")
+        if (case := _predicted_case(model, report, entry, names)) is not None
+    ]
+
+
+def _predicted_case(
+    model: Model, report: EvaluationReport, case: Mapping[str, Any], names: Sequence[str]
+) -> AgreedCase | None:
+    uid, facts = str(case["series_uid"]), dict[str, Any]()
+    try:
+        prediction = predict_volume(model, Path(case["image"]), study="members", facts=facts)
+        labels, affine = annotation_of(case)
+        classes = classes_in_lps(prediction, names)
+        add_volume(report.collection, case, classes, labels, affine)
+    except (ValueError, OSError) as error:  # an error in one CT must not stop the others
+        tqdm.write(f"failed: {uid}: {cause_of(error)}")
+        return None
+    lesions = report.kind.label_kind == Instances.label_kind
+    known = None if lesions else [bool(value) for value in case["class_known"]]
+    dice, value = dice_of_case(classes, labels, known), facts[AGREEMENT]["mean_pairwise_dice"]
+    return AgreedCase(uid, str(case["patient_id"]), dice, value)
+
+
+def _calibrated(agreed: Sequence[AgreedCase], share: float, model: Model) -> AgreementLimit:
+    """Return the limit of these scans."""
+    values, patients = [one.agreement for one in agreed], [one.patient for one in agreed]
+    return AgreementLimit.calibrated(values, patients, share, model.members_identity)
