@@ -88,7 +88,7 @@ COMMANDS: dict[tuple[str, ...], Command] = {
     ),
     ("evaluate", "members"): Command(
         "scripts.prediction.members.evaluation:evaluate_members",
-        "compare the agreement of several networks, or flips, with their Dice; calibrate a warning",
+        "compare how far several networks agree with their errors; calibrate a warning",
     ),
     ("readers", "luna16"): Command(
         "scripts.evaluation.readers.readers_command:readers_luna16",

@@ -99,13 +99,13 @@ def test_several_members_then_their_agreement_for_each_finding():
         measure(replace(drawn, segments=segments, facts={"agreement": record})), with_side=True
     )
     assert table.head[-1] == "Members that mark it"
-    assert {row.cells[-1] for row in table.rows} == {"2 of 3"}
+    assert {row.cells[-1].text for row in table.rows} == {"2 of 3"}
     organs = abdomen()
     dice = dict.fromkeys(("liver", "bone", "kidney"), 0.25)
     facts = {**organs.facts, "agreement": {**record, "dice": dice}}
     (table,) = tables(measure(replace(organs, facts=facts)), with_side=False)
     assert table.head[-1] == "Dice between members"
-    assert {row.cells[-1] for row in table.rows} == {"0.25"}
+    assert {row.cells[-1].text for row in table.rows} == {"0.25"}
     assert all(len(row.cells) == len(table.head) - 1 for row in table.rows)
 
 
