@@ -12,7 +12,7 @@ from monai.inferers import SliceInferer
 from monai.networks.nets import FlexibleUNet
 from torch import nn
 
-from scripts.prediction.network.openvino_network import load_openvino
+from scripts.prediction.network.openvino_core import openvino_core
 from scripts.training.precision import native_dtype
 
 Call = Callable[[], Any]
@@ -61,11 +61,10 @@ def engines(slices: torch.Tensor, network: nn.Module, folder: Path) -> dict[str,
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         found["ONNX Runtime, float32"] = lambda: [session.run(None, {"image": a}) for a in arrays]
     if importlib.util.find_spec("openvino"):
-        openvino = load_openvino()
-        model = openvino.Core().read_model(path)
+        model = openvino_core().read_model(path)
         native = {"bf16": "bfloat16"} if native_dtype("cpu") == torch.bfloat16 else {}
         for hint, name in {"f32": "float32", **native}.items():
             asked = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads}
-            request = openvino.Core().compile_model(model, "CPU", asked).create_infer_request()
+            request = openvino_core().compile_model(model, "CPU", asked).create_infer_request()
             found[f"OpenVINO, {name}"] = lambda r=request: [r.infer({0: a}) for a in arrays]
     return found

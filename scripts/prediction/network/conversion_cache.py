@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from scripts.prediction.network.openvino_core import openvino_core
 from scripts.storage.files import PART
 
 logger = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ class ConversionCache:
         if self.folder is None or not (self.folder / key).is_dir():
             return None
         try:
-            model = self._core().read_model(self.folder / key / GRAPH)
+            model = openvino_core().read_model(self.folder / key / GRAPH)
         except Exception as error:  # OpenVINO's errors have no common class
             logger.info("cache: %s cannot be read: %s", key, error)
             return None
@@ -95,7 +96,7 @@ class ConversionCache:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             part = Path(tempfile.mkdtemp(prefix=PART, dir=self.folder))
             self.openvino.save_model(model, part / GRAPH, compress_to_fp16=False)
-            self._core().read_model(part / GRAPH)  # a full disk may have cut it short
+            openvino_core().read_model(part / GRAPH)  # a full disk may have cut it short
             shutil.rmtree(self.folder / key, ignore_errors=True)
             part.rename(self.folder / key)
             self._remove_oldest()
@@ -104,16 +105,6 @@ class ConversionCache:
         finally:
             if part is not None:
                 shutil.rmtree(part, ignore_errors=True)
-
-    def _core(self) -> Any:
-        """Return what reads models into memory.
-
-        By default their files stay mapped, and a process ends when another machine removes them
-        from a network drive.
-        """
-        core = self.openvino.Core()
-        core.set_property({"ENABLE_MMAP": False})
-        return core
 
     def _remove_oldest(self) -> None:
         """Remove what was not used for longest, also what killed processes left."""

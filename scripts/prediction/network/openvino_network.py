@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from scripts.prediction.network.conversion_cache import ConversionCache, cache_folder, key_of
+from scripts.prediction.network.openvino_core import load_openvino, openvino_core
 from scripts.training.precision import asked_dtype
 
 HINTS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
@@ -127,15 +127,6 @@ class _InFloat32(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self._exact.conversion(x).call(torch.float32)(x)
-
-
-def load_openvino() -> Any:
-    """Import OpenVINO without its telemetry, which would report each use to its vendor."""
-    # without that package, OpenVINO uses its own silent substitute
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    import openvino
-
-    return openvino
 
 
 def conversion_of(network: nn.Module, *, channels: int) -> Conversion:
@@ -276,7 +267,7 @@ def compile_outputs(model: Any, dtype: torch.dtype) -> Callable[[torch.Tensor], 
         "PERFORMANCE_HINT": "LATENCY",
         "ENABLE_CPU_PINNING": False,  # it would bind several processes to the same cores
     }
-    compiled = load_openvino().Core().compile_model(model, "CPU", settings)
+    compiled = openvino_core().compile_model(model, "CPU", settings)
     taken = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
     if taken != HINTS[dtype]:
         raise RefusedError(

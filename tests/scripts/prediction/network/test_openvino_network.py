@@ -1,7 +1,6 @@
 """A network converted to OpenVINO: equal to torch's, or refused."""
 
 import logging
-import sys
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -15,7 +14,6 @@ from custom_nets.unet import TransferUNet
 from scripts.prediction.network import openvino_network
 from scripts.prediction.network.engines import Engine
 from scripts.prediction.network.model import Model
-from scripts.prediction.network.openvino_network import load_openvino
 from scripts.prediction.pipeline import KEY
 from scripts.training.precision import native_dtype
 from tests.bundles.model_files import write_model
@@ -213,16 +211,9 @@ def test_openvino_when_the_processor_lacks_the_precision_then_refused(monkeypatc
     taken = SimpleNamespace(to_string=lambda: "f32")
     compiled = SimpleNamespace(get_property=lambda name: taken)
     core = SimpleNamespace(compile_model=lambda *_: compiled)
-    monkeypatch.setattr(
-        openvino_network, "load_openvino", lambda: SimpleNamespace(Core=lambda: core)
-    )
+    monkeypatch.setattr(openvino_network, "openvino_core", lambda: core)
     with pytest.raises(ValueError, match="computes in f32 instead of bf16, .*--engine torch"):
         openvino_network.compile_network(None, torch.bfloat16)
-
-
-def test_openvino_then_without_its_telemetry():
-    load_openvino()
-    assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")]
 
 
 def trained_on_lungs(image, lungs, *, steps=15):
