@@ -162,8 +162,8 @@ def dice_of_case(classes: Labels, labels: Labels, known: Sequence[bool] | None) 
         >>> predicted, annotated = np.array([1, 1, 0], np.uint8), np.array([3, 2, 2], np.uint8)
         >>> dice_of_case(predicted, annotated, None)
         0.8
-        >>> dice_of_case(predicted, np.array([1, 0, 2], np.uint8), [True, True, False])
-        0.5
+        >>> dice_of_case(predicted, np.array([0, 1, 2], np.uint8), [True, True, False])
+        0.6666666666666666
     """
     if known is None:
         classes, labels, known = np.minimum(classes, 1), np.minimum(labels, 1), (True, True)
