@@ -1,4 +1,4 @@
-"""Command line: ``python -m scripts COMMAND ...``."""
+"""Command line: ``ctseg COMMAND ...``, the same as ``python -m scripts COMMAND ...``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Collection, Sequence
+from pathlib import PurePath
 from typing import Any, NoReturn
 
 import fire
@@ -24,10 +25,15 @@ from scripts.storage.options import read_truth
 from scripts.storage.reasons import first_cause, reason_of
 
 HELP = ("-h", "--help")
-NAME = "python -m scripts"
+INSTALLED = "ctseg"  # the console command of an installation
 MOST_LISTED = 8  # options in a message
 BY_FILE = 'by a JSON file in --config_file, such as {"network_def::norm": "batch"}'
 ALIKE = 0.75  # least similarity of a word to the second word of a command, by difflib
+
+
+def called() -> str:
+    """Return how this program was called, for the lines of help."""
+    return INSTALLED if PurePath(sys.argv[0]).stem == INSTALLED else "python -m scripts"
 
 
 def resolve(target: str) -> Callable[..., Any]:
@@ -73,8 +79,8 @@ def listing(commands: Collection[tuple[str, ...]]) -> str:
     """List commands, one line each."""
     width = max(len(" ".join(words)) for words in commands)
     lines = [f"  {' '.join(words):<{width}}  {COMMANDS[words].summary}" for words in commands]
-    head = [f"usage: {NAME} COMMAND ...", "", "commands:"]
-    return "\n".join([*head, *lines, "", f"options of a command: {NAME} COMMAND --help"])
+    head = [f"usage: {called()} COMMAND ...", "", "commands:"]
+    return "\n".join([*head, *lines, "", f"options of a command: {called()} COMMAND --help"])
 
 
 def refuse_unknown_options(function: Callable[..., Any], options: Sequence[str]) -> None:
@@ -145,7 +151,7 @@ def sketch_of(words: tuple[str, ...]) -> Callable[..., Any]:
 
 def explain(words: tuple[str, ...], function: Callable[..., Any]) -> str:
     """Return the help of a command, with the types, defaults and descriptions of its arguments."""
-    name = f"{NAME} {' '.join(words)}"
+    name = f"{called()} {' '.join(words)}"
     text: str = HelpText(function, FireTrace(function, name=name))
     return text.replace(shlex.quote(name), name)
 
@@ -162,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with late_imports():
             command = sketched if words[0] == "prepare" else resolve(COMMANDS[words].target)
         function = with_booleans_read(command)
-        fire.Fire(function, command=options, name=f"{NAME} {' '.join(words)}")
+        fire.Fire(function, command=options, name=f"{called()} {' '.join(words)}")
     except (ValueError, OSError, RuntimeError) as error:
         cause = first_cause(error)
         if not isinstance(cause, (ValueError, OSError)):

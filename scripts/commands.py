@@ -70,6 +70,10 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "scripts.prediction.predict_command:predict",
         "segment CTs: NIfTI mask, DICOM SEG, RTSTRUCT, measurements, HTML report",
     ),
+    ("info",): Command(
+        "scripts.prediction.info_command:info",
+        "say what this program or a bundle is: labels, products, options, versions",
+    ),
     ("adapt",): Command(
         "scripts.retraining.adapt.command:adapt",
         "segment a CT with a network that is adapted to it by one hand-drawn slice",

@@ -19,6 +19,7 @@ from scripts.bundle.ids import TRACKING_IDS
 from scripts.bundle.launch import check_ids, check_values, check_workflow, refuse_none, run_monai
 from scripts.bundle.values import Values, as_word, values_of
 from scripts.storage.options import read_words
+from scripts.storage.shipped import shipped
 
 CONFIG_OF = {
     "training": "train",
@@ -58,10 +59,11 @@ def run_bundle(
         ValueError: for an unknown id, a value of another kind than that of the config, None, a
             config of another workflow, or a config that refers to a missing file or id.
     """
-    folder = Path(bundle)
+    named = Path(bundle)
+    folder = shipped(named)
     given = dict(_split(str(word)) for word in overrides)
     config, config_id = find_config(folder, str(run_id))
-    files = [str(config), *read_words("config_file", config_file)]
+    files = [str(config), *(str(shipped(f)) for f in read_words("config_file", config_file))]
     check = check_foreign_argument if brings_python(folder) else check_argument
     check_ids(files, given, check_argument=check)
     values = values_of(files)
@@ -72,8 +74,8 @@ def run_bundle(
     words = ["run", config_id, "--config_file", repr(files)]
     words += [f"--{name}={_word(given[name], value)}" for name, value in meant.items()]
     words += [] if tracking is None else ["--tracking", tracking]
-    if "bundle_root" not in given and _is_elsewhere(values.own.get("bundle_root"), folder):
-        words.append(f"--bundle_root={folder}")
+    if "bundle_root" not in given and _is_elsewhere(values.own.get("bundle_root"), named):
+        words.append(f"--bundle_root={named}")
     with naming_faults(composed):
         _start(words, folder)
 

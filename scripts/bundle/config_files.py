@@ -10,8 +10,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from monai.bundle import ReferenceResolver
+from monai.bundle import ConfigParser, ReferenceResolver
 from monai.utils import optional_import
+
+from scripts.storage.shipped import shipped
 
 yaml, _ = optional_import("yaml")
 
@@ -26,13 +28,36 @@ class MissingError(ValueError):
 
 
 def files_below(folder: Path | None = None) -> Read:
-    """Return a reader of files named relative to a folder (default: the current one)."""
+    """Return a reader of files named relative to a folder.
+
+    Args:
+        folder: by default the current one; files of ``bundles/`` and ``configs/`` that are not
+            there are those of the installation.
+    """
 
     def read(name: str) -> bytes | None:
-        path = Path(name) if folder is None else folder / name
+        path = Path(folder or "", name)
+        path = path if path.is_file() else shipped(name)
         return path.read_bytes() if path.is_file() else None
 
     return read
+
+
+def find_shipped_files() -> None:
+    """Let MONAI's ConfigParser find files of the installation too, for the rest of the process.
+
+    Its macros read files by ``ConfigParser.load_config_file``, whatever the parser is, so this
+    method is wrapped, once. See :func:`scripts.storage.shipped.shipped`.
+    """
+    original = ConfigParser.load_config_file
+    if getattr(original, "finds_shipped_files", False):
+        return
+
+    def load_config_file(filepath: str | Path, **options: Any) -> Any:
+        return original(shipped(filepath) if filepath else filepath, **options)
+
+    load_config_file.finds_shipped_files = True  # type: ignore[attr-defined]
+    ConfigParser.load_config_file = staticmethod(load_config_file)
 
 
 def read_config(name: str | Path, read: Read) -> Config:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.storage.files import read_json
+from scripts.storage.shipped import shipped
 
 KEY = "data_set"
 
@@ -39,7 +40,7 @@ def declared_data_set(bundle: str | Path) -> DeclaredDataSet:
         ValueError: when its metadata do not name one.
         OSError: when it has no metadata.
     """
-    file = Path(bundle) / "configs" / "metadata.json"
+    file = shipped(Path(bundle) / "configs" / "metadata.json")
     entry = read_json(file).get(KEY)
     if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
         raise ValueError(

@@ -11,7 +11,15 @@ from typing import Any
 
 from scripts.bundle.components import why_not_built
 from scripts.bundle.compose import Composition, compose, merge
-from scripts.bundle.config_files import Config, MissingError, files_below, find, references_of, walk
+from scripts.bundle.config_files import (
+    Config,
+    MissingError,
+    files_below,
+    find,
+    find_shipped_files,
+    references_of,
+    walk,
+)
 from scripts.bundle.ids import TRACKING_IDS, ArgumentCheck, refuse_unknown_ids
 from scripts.bundle.record import BundleRun
 from scripts.bundle.values import Values, values_of
@@ -58,8 +66,10 @@ def _reason(run: BundleRun, error: BaseException) -> str:
 def run_monai(words: Sequence[str]) -> None:
     """Run ``python -m monai.bundle WORDS`` in this process, as if it had been typed.
 
-    MONAI and the record of the run read the command from ``sys.argv``.
+    MONAI and the record of the run read the command from ``sys.argv``. Files of ``configs/`` and
+    ``bundles/`` are also found in the installation.
     """
+    find_shipped_files()
     before, sys.argv = sys.argv, ["monai.bundle", *words]
     try:
         runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
@@ -180,3 +190,7 @@ def check_workflow(files: Sequence[str], run_id: str) -> None:
 def _reached(config: Config, id_: str) -> set[str]:
     """Return the ids that an id's value refers to."""
     return {name for _, value in walk(config.get(id_)) for name in references_of(value)}
+
+
+if __name__ == "__main__":
+    run_monai(sys.argv[1:])

@@ -28,9 +28,11 @@ from custom_nets.definition import (
     unequal,
 )
 from custom_nets.state_dicts import UnreadableError, flattened, read_content
+from scripts.bundle.config_files import find_shipped_files
 from scripts.bundle.data_files import ID, KIND, advice
 from scripts.bundle.record import versions
 from scripts.storage.files import plain
+from scripts.storage.shipped import shipped
 
 logger = logging.getLogger(__name__)
 
@@ -254,7 +256,8 @@ def trained_settings(path: str | Path, untrained: str | Path) -> dict[str, Any]:
     Raises:
         ValueError: for a file that cannot be read, or whose settings are not data.
     """
-    default = settings_of_config(Path(untrained)) if Path(untrained).is_file() else {}
+    config = shipped(untrained)
+    default = settings_of_config(config) if config.is_file() else {}
     model = read_model(path) if Path(path).is_file() else None
     if model is None or model.settings is None:
         return {NETWORK: {}, **{name: v for name, v in default.items() if name != KIND}}
@@ -287,6 +290,7 @@ def _refuse_evaluated(path: Path, name: str, value: Any) -> None:
 
 def settings_of_config(file: Path) -> dict[str, Any]:
     """Read the settings that a training config stores in a model file."""
+    find_shipped_files()
     parser = ConfigParser()
     parser.read_config(str(file))
     parser.update({"encoder_weights": "none", "normalise": None})

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scripts.storage.shipped import shipped
+
+LAUNCH = "scripts.bundle.launch"  # monai.bundle, with files of the installation
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -18,8 +22,14 @@ class Recipe:
     overlays: tuple[str, ...]
 
     def command(self, run_id: str, config: str, **overrides: object) -> list[str]:
-        """Return Python's arguments for ``monai.bundle run RUN_ID`` with a config of the bundle."""
+        """Return Python's arguments for ``monai.bundle run RUN_ID`` with a config of the bundle.
+
+        Files of ``bundles/`` and ``configs/`` that are not in the current folder are those of the
+        installation.
+        """
         files = [f"{self.bundle}/configs/{config}.json", *self.overlays]
+        found = [str(shipped(file)) for file in files]
+        module = "monai.bundle" if found == files else LAUNCH
         words = {key: "null" if value is None else str(value) for key, value in overrides.items()}
         options = [text for key, word in words.items() for text in (f"--{key}", word)]
-        return ["-m", "monai.bundle", "run", run_id, "--config_file", repr(files), *options]
+        return ["-m", module, "run", run_id, "--config_file", repr(found), *options]

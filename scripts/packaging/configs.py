@@ -77,19 +77,19 @@ def packaged_configs(
     files = [file for file in sorted(folder.glob("*.json")) if file.stem != "metadata"]
     read = files_below(root)
     made = {file.stem: flatten(read_config(file, read), read) for file in files}
-    addition = flatten(read_config(root / RUNTIME / f"{ADDITION}.json", read), read)
+    addition = flatten(read_config(f"{RUNTIME}/{ADDITION}.json", read), read)
     for name in made:
         for _, overlay in overlays_of(name, overlays, settings, read=read, root=root):
             made[name] = _with_overlay(name, made[name], overlay)
     for file in overlays:
         _refuse_unknown(str(file), flatten(read_config(file, read), read), list(made.values()))
     check_inputs({name: made[name] for name in WORKFLOWS}, settings)
-    made["train"] = trainable_anywhere(made["train"], read, root)
+    made["train"] = trainable_anywhere(made["train"], read)
     packaged = {name: {**made[name], "bundle_root": FOUND_ROOT} for name in WORKFLOWS}
     return {**packaged, ADDITION: addition}
 
 
-def trainable_anywhere(train: Config, read: Read, root: Path) -> Config:
+def trainable_anywhere(train: Config, read: Read) -> Config:
     """Let a packaged training start from the package's weights, and take MONAI Label's data too.
 
     Label replaces the samples by pairs of image and label files. Then the ids of the file for Label
@@ -100,13 +100,12 @@ def trainable_anywhere(train: Config, read: Read, root: Path) -> Config:
     Args:
         train: flattened config of the training, with overlays.
         read: reader of config files.
-        root: folder of ``configs``.
     """
     made = {**train, "encoder_weights": "none", "start_from": OWN_WEIGHTS}
     kind = _kind_of(train)
     if kind is None:
         return made
-    label = flatten(read_config(root / RUNTIME / f"{FOR_LABEL[kind]}.json", read), read)
+    label = flatten(read_config(f"{RUNTIME}/{FOR_LABEL[kind]}.json", read), read)
     if train.get("input_kind", "window") != "window" or train.get("samples_prefix"):
         own = ("sample_transforms", "augmentation", "slices_of_a_volume")
         label = {key: value for key, value in label.items() if key not in own}

@@ -14,6 +14,7 @@ from scripts.bundle.model_file import (
     settings_of_config,
 )
 from scripts.storage.options import read_words
+from scripts.storage.shipped import shipped
 from scripts.training.tensor_files import write_tensors
 from scripts.training.weights.trained_weights import load_weights
 
@@ -45,7 +46,7 @@ def write_domain(model: str, domain: str, bundle: str, output: str) -> None:
         )
     load_weights(network, read)
     single = network.for_domain(domain)
-    train = Path(str(bundle)) / "configs" / "train.json"
+    train = shipped(Path(str(bundle)) / "configs" / "train.json")
     if not train.is_file():
         raise FileNotFoundError(f"bundle: no configs/train.json in {bundle}")
     settings = settings_of_config(train)

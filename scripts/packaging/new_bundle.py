@@ -25,6 +25,7 @@ from scripts.packaging.new_bundle_texts import LICENCE_TO_FILL_IN, described, re
 from scripts.packaging.package_command import TASK
 from scripts.storage.files import write_text
 from scripts.storage.output_folder import portable_path
+from scripts.storage.shipped import shipped
 
 SHIPPED: Mapping[str, str] = {
     "instances": "bundles/lung_nodule_ct_segmentation",
@@ -90,17 +91,17 @@ def new_bundle(datalist: str, output: str) -> None:
     if folder.exists():
         raise FileExistsError(f"output: {folder} exists; name another folder, or remove it")
     prepared = read_prepared(Path(datalist))
-    shipped = SHIPPED[prepared.kind]
-    configs = {name: config_for(prepared, shipped, folder, name) for name in WORKFLOWS}
-    metadata = metadata_for(prepared, _read(Path(shipped) / "configs" / "metadata.json"), folder)
+    base = SHIPPED[prepared.kind]
+    configs = {name: config_for(prepared, base, folder, name) for name in WORKFLOWS}
+    metadata = metadata_for(prepared, _read(Path(base) / "configs" / "metadata.json"), folder)
     for name, config in {**configs, "metadata": metadata}.items():
         write_text(folder / "configs" / f"{name}.json", as_json(config))
     (folder / "docs").mkdir()
     for part in COPIED:
-        shutil.copyfile(Path(shipped) / part, folder / part)
+        shutil.copyfile(shipped(Path(base, part)), folder / part)
     write_text(folder / "docs" / "data_license.txt", LICENCE_TO_FILL_IN)
     write_text(folder / "docs" / "README.md", readme(folder.as_posix(), metadata, prepared.source))
-    print(f"{folder}: a bundle for {', '.join(prepared.class_names[1:])}, from {shipped}")
+    print(f"{folder}: a bundle for {', '.join(prepared.class_names[1:])}, from {base}")
     for name in uncoded(prepared):
         print(
             f"class {name!r}: no SNOMED CT code is known for this name; add it to class_codes in "
@@ -146,24 +147,24 @@ def _deciding(data_set: str, provenance: Mapping[str, Any]) -> dict[str, Any]:
     return {"kind": provenance["kind"]} if "kind" in options else {}
 
 
-def config_for(prepared: Prepared, shipped: str, folder: Path, workflow: str) -> dict[str, Any]:
+def config_for(prepared: Prepared, source: str, folder: Path, workflow: str) -> dict[str, Any]:
     """Return one config, with the ids of the shipped one in its order.
 
     Args:
         prepared: settings of the data.
-        shipped: folder of the shipped bundle.
+        source: folder of the shipped bundle.
         folder: folder of the new bundle.
         workflow: train, evaluate or inference.
     """
-    file = f"{shipped}/configs/{workflow}.json"
+    file = f"{source}/configs/{workflow}.json"
     base = _read(Path(file))
     own = _own_values(prepared, folder, workflow)
     if workflow == "inference":
         own |= _inference_values(prepared, base, f"%{file}")
     taken = {name: v for name, v in own.items() if not str(base.get(name)).startswith(FROM_MODEL)}
     config = _overlaid(base, f"%{file}", taken)
-    lead = f"%{shipped}/configs/train.json::"
-    training = _read(Path(shipped) / "configs" / "train.json")
+    lead = f"%{source}/configs/train.json::"
+    training = _read(Path(source) / "configs" / "train.json")
     for name, value in config.items():
         if name not in own and value == base[name] and str(value).startswith(lead):
             config[name] = _of_own_training(value, lead, training, folder)
@@ -271,5 +272,5 @@ def uncoded(prepared: Prepared) -> list[str]:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(shipped(file).read_text(encoding="utf-8"))
     return content

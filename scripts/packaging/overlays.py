@@ -24,8 +24,9 @@ from scripts.bundle.data_files import (
     data_files,
     refuse_other_bundle,
 )
+from scripts.storage.shipped import shipped_below
 
-DATA = Path("configs", "data")
+DATA = "configs/data"
 INFERENCE = "inference"
 Named = tuple[str, Config]
 """Name of a config file, and its content without macros."""
@@ -52,7 +53,7 @@ def overlays_of(
         ValueError: when one is missing or no config.
     """
     predicts = workflow == INFERENCE
-    pairs = [read_config(path, read).get(ID, {}) for path in (root / DATA).glob("*.json")]
+    pairs = [read_config(path, read).get(ID, {}) for path in shipped_below(DATA, "*.json")]
     others = {pair.get(TRAINING if predicts else PREDICTION) for pair in pairs} - {None}
     elsewhere = {(root / name).resolve() for name in others}
     own = [file for file in files if (root / file).resolve() not in elsewhere]

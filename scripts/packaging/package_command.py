@@ -35,6 +35,7 @@ from scripts.storage.files import PART, clear_leftovers, write_bytes, write_json
 from scripts.storage.locks import locked
 from scripts.storage.options import read_words
 from scripts.storage.output_folder import claim_output
+from scripts.storage.shipped import shipped
 
 logger = logging.getLogger(__name__)
 
@@ -95,12 +96,12 @@ def package(
         FileNotFoundError: when a part of the bundle, an overlay or the weights do not exist.
         ValueError: for weights of another network, or a config that would not run elsewhere.
     """
-    folder, target = Path(bundle), Path(output)
+    folder, target = shipped(bundle), Path(output)
     files = list(read_words("config_file", config_file))
     wanted = {"torchscript": with_torchscript, "with_onnx": with_onnx}
     check_bundle(folder)
     check_targets(target, model_url)
-    weights = Path(ckpt_path) if ckpt_path else folder / "models" / "model.pt"
+    weights = Path(ckpt_path) if ckpt_path else Path(bundle) / "models" / "model.pt"
     made = assemble(folder, files, ckpt_path=weights, unchecked_model=unchecked_model)
 
     def document(unpacked: Path, location: str) -> None:
@@ -197,7 +198,6 @@ def assemble(
     folder: Path, overlays: Sequence[str], *, ckpt_path: Path, unchecked_model: bool = False
 ) -> Package:
     """Compute the content of a package, before anything is written."""
-    root = Path.cwd()
     model = read_model(ckpt_path)
     if TrainingScans.of(model).is_control:
         raise ValueError(
@@ -209,7 +209,9 @@ def assemble(
         name: config
         if name == ADDITION
         else settled(config, settings, stored=model.settings is not None)
-        for name, config in packaged_configs(folder, overlays, root=root, settings=settings).items()
+        for name, config in packaged_configs(
+            folder, overlays, root=Path.cwd(), settings=settings
+        ).items()
     }
     model = with_earlier(model, configs["inference"])
     network = trained_network(configs["inference"], ckpt_path, unchecked_model=unchecked_model)

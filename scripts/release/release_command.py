@@ -20,6 +20,7 @@ from scripts.release.headline import headline
 from scripts.release.model_card import description_of, eval_metrics, model_card
 from scripts.release.wording import network_of, title_of
 from scripts.storage.files import write_json, write_text
+from scripts.storage.shipped import shipped
 
 OF_OTHERS = """\
 # Documentation of the bundle
@@ -66,7 +67,7 @@ def release(
         FileNotFoundError: when a part of the bundle, the training or the evaluation is missing.
         ValueError: for an evaluation of another network or of cases that it knows.
     """
-    folder, target = Path(bundle), Path(output)
+    folder, target = shipped(bundle), Path(output)
     files = [config_file] if isinstance(config_file, str) else list(config_file)
     check_bundle(folder)
     check_targets(target, model_url)

@@ -14,8 +14,9 @@ from scripts.datasets.known import KNOWN, data_set_class
 from scripts.preparation.prepare_command import signature_of
 from scripts.storage.archive import ArchiveReader, Location
 from scripts.storage.files import write_bytes
+from scripts.storage.shipped import shipped, shipped_below
 
-BUNDLES = Path("bundles")
+BUNDLES = "bundles"
 IN_PACKAGE = "models/model.pt"
 MOST_BYTES = 4 << 30  # of the weights in a zip
 
@@ -70,14 +71,14 @@ def bundle_of(model: ModelFile, given: str | None) -> Path:
         ValueError: when none, or several, have these classes.
     """
     if given is not None:
-        if not (Path(given) / "configs" / "evaluate.json").is_file():
+        if not shipped(Path(given) / "configs" / "evaluate.json").is_file():
             raise FileNotFoundError(f"bundle: {given} holds no configs/evaluate.json")
         return Path(given)
     classes = list((model.settings or {}).get("class_names") or ())
-    suited = [folder for folder in sorted(BUNDLES.glob("*")) if _class_names(folder) == classes]
+    suited = [one for one in shipped_below(BUNDLES, "*") if _class_names(one) == classes]
     if len(suited) == 1:
         return suited[0]
-    found = " and ".join(map(str, suited)) or f"none in {BUNDLES.absolute()}"
+    found = " and ".join(map(str, suited)) or f"none in {Path(BUNDLES).absolute()}"
     raise ValueError(
         f"bundle: {model.path} has the classes {classes}, as {found}; name the one to evaluate "
         "with, --bundle bundles/NAME"
@@ -85,7 +86,7 @@ def bundle_of(model: ModelFile, given: str | None) -> Path:
 
 
 def _class_names(folder: Path) -> Any:
-    file = folder / "configs" / "train.json"
+    file = shipped(folder / "configs" / "train.json")
     return read_config(file, files_below()).get("class_names") if file.is_file() else None
 
 

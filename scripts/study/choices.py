@@ -1,6 +1,7 @@
 """The names that a study may use: bundles, and the networks, strategies, losses ... of configs/.
 
-Paths are relative to the repository's root, in which every command is run.
+Paths are relative to the current folder, those of ``bundles/`` and ``configs/`` else to the
+installation.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from scripts.datasets.contract import DataSet, Kind
 from scripts.datasets.known import KNOWN, data_set_class
 from scripts.preparation.prepare_command import signature_of
 from scripts.preparation.splits import Split, splits_of
+from scripts.storage.shipped import shipped, shipped_below
 
 SCRATCH = "scratch"
 IMAGENET = "imagenet"
@@ -129,19 +131,19 @@ def bundles() -> list[str]:
     """List the names of the bundles that declare their data set."""
     return sorted(
         path.parents[1].name
-        for path in Path(BUNDLES).glob("*/configs/metadata.json")
-        if "data_set" in json.loads(path.read_text(encoding="utf-8"))
+        for path in shipped_below(BUNDLES, "*/configs/metadata.json")
+        if "data_set" in json.loads(shipped(path).read_text(encoding="utf-8"))
     )
 
 
 def data_file(name: str) -> Path:
     """Path of a config of ``configs/data``, the ``data`` of a method."""
-    return Path(f"configs/data/{name}.json")
+    return shipped(f"configs/data/{name}.json")
 
 
 def named(folder: str) -> list[str]:
     """List the names of the config files in a folder."""
-    return sorted(path.stem for path in Path(folder).glob("*.json"))
+    return sorted(path.stem for path in shipped_below(folder, "*.json"))
 
 
 def check_name(where: str, value: object, valid: Collection[str]) -> str:
@@ -170,8 +172,8 @@ def check_files(where: str, files: Sequence[str]) -> Sequence[str]:
         FileNotFoundError: for the first that does not.
     """
     for file in files:
-        if not Path(file).is_file():
-            raise FileNotFoundError(f"{where}: no file {file} (from the repository's root)")
+        if not shipped(file).is_file():
+            raise FileNotFoundError(f"{where}: no file {file} (here or in the installation)")
     return files
 
 

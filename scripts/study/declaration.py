@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from custom_nets.encoders import ENCODERS
 from scripts.preparation.splits import FOLD_SPLITS
 from scripts.storage.files import read_json
 from scripts.storage.options import check_whole
+from scripts.storage.shipped import shipped
 from scripts.study.choices import (
     IMAGENET,
     Bundle,
@@ -114,10 +114,10 @@ def read_study(
         FileNotFoundError: when the file does not exist, with a list of the available studies.
         ValueError: for an invalid declaration.
     """
-    file = Path(path)
+    file = shipped(path)
     if not file.is_file():
-        shipped = ", ".join(named("configs/studies"))
-        raise FileNotFoundError(f"config: no file {file}; configs/studies has {shipped}")
+        names = ", ".join(named("configs/studies"))
+        raise FileNotFoundError(f"config: no file {file}; configs/studies has {names}")
     content = read_json(file)
     check_keys(str(file), content, STUDY_KEYS)
     if small and "small" not in content:
@@ -199,9 +199,9 @@ def _small_form(content: Mapping[str, Any], file: str) -> dict[str, Any]:
     """Overlay the full form with the file that ``small`` is based on, and its own entries."""
     own = dict(content["small"])
     base = own.pop(BASE, None)
-    shared = (
-        {} if base is None else json.loads(Path(*check_files(f"{file}: small", [base])).read_text())
-    )
+    shared = {}
+    if base is not None:
+        shared = read_json(shipped(*check_files(f"{file}: small", [base])))
     for where, entries in ((base, shared), (f"{file}: small", own)):
         check_keys(str(where), entries, [key for key in STUDY_KEYS if key != "small"])
     return merged(merged(content, shared), own)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from scripts.storage.files import read_json
+from scripts.storage.shipped import shipped
 from scripts.study.choices import (
     OWN,
     WEIGHTS,
@@ -135,7 +136,7 @@ def _check_reads(config: str, files: Sequence[str], trained: Bundle, where: str)
     Raises:
         ValueError: for a config of another bundle without a file of configs/data.
     """
-    overlaid = any("sample_transforms" in json.loads(Path(file).read_text()) for file in files)
+    overlaid = any("sample_transforms" in read_json(shipped(file)) for file in files)
     others = {*bundles()} - {Path(trained.folder).name}
     if not overlaid and any(Path(config).is_relative_to(f"bundles/{name}") for name in others):
         raise ValueError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any
 
 from custom_nets.encoders import ENCODERS
 from custom_nets.encoders.weights import NAMED, published_url
+from scripts.storage.files import read_json
+from scripts.storage.shipped import shipped
 from scripts.study.choices import (
     IMAGENET,
     OWN,
@@ -250,7 +251,7 @@ def domains_of(network: str) -> tuple[str, ...]:
     """
     if network in named(PROCEDURES):
         return ()
-    content = json.loads(Path(network_file(network)).read_text(encoding="utf-8"))
+    content = read_json(shipped(network_file(network)))
     return tuple(content.get("domains", ()))
 
 
@@ -260,6 +261,6 @@ def network_file(network: str) -> str:
 
 
 def _arguments_of(network: str) -> Mapping[str, Any]:
-    content = json.loads(Path(network_file(network)).read_text(encoding="utf-8"))
+    content = read_json(shipped(network_file(network)))
     arguments: Mapping[str, Any] = content["network_def"]
     return arguments

@@ -14,6 +14,7 @@ from typing import Any
 
 from scripts.commands import COMMANDS, sketch
 from scripts.storage.files import read_json
+from scripts.storage.shipped import shipped
 from scripts.study.choices import Bundle, check_keys, check_name, data_file, named
 
 PROCEDURES, DERIVATIONS = "configs/procedures", "configs/derivations"
@@ -164,7 +165,7 @@ def _read(
     folder: str, name: str, own: tuple[str, ...], reserved: tuple[str, ...]
 ) -> Mapping[str, Any]:
     file = f"{folder}/{name}.json"
-    content = read_json(file)
+    content = read_json(shipped(file))
     check_keys(file, content, ("command", "options", "kinds", *own))
     known = {" ".join(words): words for words in COMMANDS}
     command = known[check_name(f"{file}: command", " ".join(content["command"]), list(known))]

@@ -10,6 +10,7 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
+from scripts.bundle.config_files import find_shipped_files
 from scripts.bundle.ids import all_ids, refuse_unknown_ids
 from scripts.bundle.recipe import Recipe
 from scripts.bundle.record import sha256_of
@@ -51,6 +52,7 @@ def training_files(study: Study, method: Method) -> list[str]:
 
 def merge(files: list[str]) -> Any:
     """Merge config files as MONAI does, macros resolved."""
+    find_shipped_files()
     parser = ConfigParser(ConfigParser.load_config_files(files))
     parser.resolve_macro_and_relative_ids()
     return parser.config

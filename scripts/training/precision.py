@@ -33,6 +33,8 @@ def _cpu_has_bfloat16() -> bool:
     limit = next((os.environ[name].upper() for name in LIMITS if os.environ.get(name)), "ALL")
     if not any(part in limit for part in WITH_BFLOAT16):
         return False
+    if not hasattr(torch.cpu, "get_capabilities"):  # of torch 2.6
+        return bool(torch.cpu._is_avx512_bf16_supported())
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 

@@ -1,10 +1,11 @@
+import configparser
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from scripts.__main__ import main, refuse_unknown_options
+from scripts.__main__ import INSTALLED, main, refuse_unknown_options, resolve, run
 from scripts.commands import COMMANDS
 
 
@@ -197,3 +198,22 @@ def test_help_when_its_reader_ends_early_then_no_traceback():
     process.stderr.close()
     assert process.wait() == 1
     assert error == ""
+
+
+def test_console_command_then_its_name_in_help(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/usr/local/bin/ctseg"])
+    main(["info", "--help"])
+    with pytest.raises(SystemExit):
+        main([])
+    printed = capsys.readouterr().out
+    assert "ctseg info - " in printed
+    assert "usage: ctseg COMMAND" in printed
+    assert "python -m scripts" not in printed
+
+
+def test_console_command_of_the_installation_then_this_program():
+    settings = configparser.ConfigParser()
+    settings.read("setup.cfg")
+    name, _, target = settings["options.entry_points"]["console_scripts"].strip().partition(" = ")
+    assert name == INSTALLED
+    assert resolve(target) is run

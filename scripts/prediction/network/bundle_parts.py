@@ -17,10 +17,11 @@ from monai.transforms import Compose, LoadImaged
 
 from scripts.bundle.components import built
 from scripts.bundle.compose import Composition, compose
-from scripts.bundle.config_files import files_below
+from scripts.bundle.config_files import files_below, find_shipped_files
 from scripts.bundle.data_files import KIND, advice, data_files, refuse_other_bundle
 from scripts.prediction.network.segments import SegmentRule
 from scripts.prediction.predict_options import Options
+from scripts.storage.shipped import shipped
 
 logger = logging.getLogger(__name__)
 
@@ -217,7 +218,7 @@ class BundleParts:
 
 def _composed(bundle: Path, overlays: Sequence[str]) -> Composition:
     """Compose inference.json and its overlays, to check them and to know what each file sets."""
-    base = bundle / "configs" / "inference.json"
+    base = shipped(bundle / "configs" / "inference.json")
     if not base.is_file():
         raise FileNotFoundError(
             f"bundle: no configs/inference.json in {bundle}; pass the folder of a bundle"
@@ -230,6 +231,7 @@ def _composed(bundle: Path, overlays: Sequence[str]) -> Composition:
 
 def _read(options: Options, files: Sequence[str]) -> ConfigParser:
     """Read inference.json, its overlays and metadata.json, with the options of the command."""
+    find_shipped_files()
     parser = ConfigParser()
     try:
         parser.read_config(list(files))
@@ -259,7 +261,7 @@ def _without_macros(parser: ConfigParser) -> dict[str, Any]:
     except (ValueError, OSError, KeyError) as error:
         raise ValueError(
             f"bundle: its configs refer to files of the repository that were not found: {error}; "
-            "run the command in the repository's root, or use the packaged bundle"
+            "reinstall the project, or use the packaged bundle"
         ) from error
     config: dict[str, Any] = parser.get()
     return json.loads(json.dumps(config, default=str))  # type: ignore[no-any-return]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from scripts.bundle.components import built
 from scripts.bundle.compose import compose
-from scripts.bundle.config_files import files_below
+from scripts.bundle.config_files import files_below, find_shipped_files
 from scripts.bundle.model_file import read_model, trained_network
 from scripts.bundle.recipe import Recipe
 from scripts.bundle.record import sha256_of
@@ -52,6 +52,7 @@ class MapWriter:
     def __init__(self, recipe: Recipe, model: Path) -> None:
         files = [f"{recipe.bundle}/configs/train.json", *recipe.overlays]
         self._composition = compose(files, files_below())
+        find_shipped_files()
         self._parser = ConfigParser()
         self._parser.read_config(files)
         self._parser["bundle_root"] = recipe.bundle

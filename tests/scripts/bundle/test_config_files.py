@@ -1,9 +1,12 @@
 import pytest
+from monai.bundle import ConfigParser
 
+from scripts.bundle.compose import compose
 from scripts.bundle.config_files import (
     MissingError,
     files_below,
     find,
+    find_shipped_files,
     load,
     read_config,
     references_of,
@@ -76,3 +79,16 @@ def test_find_where_nothing_is_then_refused_by_id(id_):
 @pytest.mark.parametrize("value", [1, None, ["@a"], "%a"])
 def test_what_is_no_reference_then_refers_to_nothing(value):
     assert references_of(value) == []
+
+
+def test_macros_of_shipped_configs_when_elsewhere_then_found(tmp_path, monkeypatch):
+    config = "bundles/lung_nodule_ct_segmentation/configs/inference.json"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(ConfigParser, "load_config_file", ConfigParser.load_config_file)
+    find_shipped_files()
+    find_shipped_files()  # a second time changes nothing
+    parser = ConfigParser()
+    parser.read_config(config)
+    parser.resolve_macro_and_relative_ids()
+    assert parser["model_settings"]["window_hu"] == "@window_hu"
+    assert compose([config], files_below()).complete()["network"] == parser["network"]
