@@ -11,7 +11,6 @@ import SimpleITK as sitk
 import torch
 from monai.data import MetaTensor
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from scripts.datasets.datalist import load_datalist
 from scripts.datasets.stored_slices import LPS_TO_RAS, read_rows
@@ -19,6 +18,7 @@ from scripts.evaluation.graph_cut import GraphCutOptions, segment_nodule
 from scripts.evaluation.kinds import Instances
 from scripts.evaluation.report import EvaluationReport
 from scripts.storage.locks import claimed
+from scripts.storage.progress import Progress
 from scripts.volumes.geometry import affine_of, spacing_of, to_lps, world_to_index
 from scripts.volumes.readers import read_image
 
@@ -68,7 +68,7 @@ def evaluate_graph_cut(
 def _segment_all(
     cases: Sequence[Mapping[str, Any]], report: EvaluationReport, options: GraphCutOptions
 ) -> None:
-    for case in tqdm(cases, desc="graph cut", unit="case"):
+    for case in Progress(cases, desc="graph cut", unit="case"):
         segment = segment_slice if "slice" in case else segment_volume
         try:
             predicted, instances = segment(case, options)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch.distributed as dist
-from tqdm import tqdm
 
 from scripts.datasets.candidates import FILE as CANDIDATES
 from scripts.datasets.candidates import read_candidates, write_candidates
@@ -41,6 +40,7 @@ from scripts.prediction.study_task import (
 from scripts.storage.files import write_json
 from scripts.storage.locks import LOCK, claimed
 from scripts.storage.output_folder import writing_into
+from scripts.storage.progress import Progress
 from scripts.storage.workers import work_through
 
 SUMMARY = "summary.json"
@@ -254,9 +254,7 @@ def _check_model(options: Options, jobs: int, *, from_dicom: bool, shown: bool) 
 
 def _work(tasks: Sequence[Task], jobs: int, *, shown: bool) -> Iterator[Outcome]:
     """Predict, with progress and one line for each study that failed."""
-    bar = tqdm(
-        total=len(tasks), unit="study", desc="predict", dynamic_ncols=True, disable=not shown
-    )
+    bar = Progress(total=len(tasks), unit="study", desc="predict", disable=not shown)
     with bar:
         outcomes = (
             work_through(predict_study, tasks, jobs, lost=lost_study)

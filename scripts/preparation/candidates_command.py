@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from scripts.bundle.record import provenance
 from scripts.datasets.candidates import Candidate, read_candidates
 from scripts.datasets.datalist import load_datalist
@@ -27,6 +25,7 @@ from scripts.storage.files import read_json, write_json
 from scripts.storage.locks import claimed
 from scripts.storage.options import check_whole
 from scripts.storage.output_folder import portable_path
+from scripts.storage.progress import Progress
 from scripts.storage.workers import work_through
 
 NAME, KIND = "candidates", "targets"
@@ -147,7 +146,7 @@ def _print_strangers(
 def _cut_all(tasks: Sequence[CropTask], jobs: int) -> list[CropOutcome]:
     """Crop every scan, showing progress; the outcomes are in the order of the tasks."""
     done: dict[str, CropOutcome] = {}
-    with tqdm(total=len(tasks), unit="scan", desc="crop", dynamic_ncols=True) as progress:
+    with Progress(total=len(tasks), unit="scan", desc="crop") as progress:
         for outcome in work_through(crop_scan, tasks, jobs, lost=lost_scan):
             done[outcome.task.uid] = outcome
             progress.update()

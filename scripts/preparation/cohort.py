@@ -7,8 +7,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from scripts.bundle.record import provenance
 from scripts.datasets.contract import DataSet, Listing, Scan
 from scripts.datasets.problems import Problem
@@ -29,6 +27,7 @@ from scripts.storage.files import read_json, write_json
 from scripts.storage.locks import claimed
 from scripts.storage.options import check_whole, cores
 from scripts.storage.output_folder import portable_path
+from scripts.storage.progress import Progress
 from scripts.storage.workers import work_through
 
 SCANS_PER_PROCESS = 8  # a process takes as long to start as several scans to prepare
@@ -216,7 +215,7 @@ def prepare_all(tasks: Sequence[CaseTask], jobs: int | None) -> Iterator[CaseOut
     Raises:
         OutputError: when the output cannot be written.
     """
-    with tqdm(total=len(tasks), unit="scan", desc="prepare", dynamic_ncols=True) as progress:
+    with Progress(total=len(tasks), unit="scan", desc="prepare") as progress:
         remaining: list[CaseTask] = []
         for task in tasks:
             reusable = find_prepared(task)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from scripts.storage.files import atomic_path
+from scripts.storage.progress import Progress
 from scripts.storage.workers import work_through
 from scripts.suspicion.network import Network
 from scripts.suspicion.radiomics import radiomics
@@ -59,7 +59,7 @@ def radiomics_rows(nodules: Sequence[Nodule], *, jobs: int = 1) -> list[Row | No
     """Measure every nodule by its mask; None for one that is too small to be measured."""
     numbered = list(enumerate(nodules))
     found = work_through(_measured, numbered, jobs)
-    rows = dict(tqdm(found, desc="radiomics", total=len(numbered), unit="nodule"))
+    rows = dict(Progress(found, desc="radiomics", total=len(numbered), unit="nodule"))
     return [rows[number] for number, _ in numbered]
 
 
@@ -75,7 +75,7 @@ def network_table(network: Network, nodules: Sequence[Nodule], store: Store) -> 
     """Return the features (nodules, F) that a network's encoder computes of each nodule."""
 
     def compute() -> Floats:
-        shown = tqdm(nodules, desc=f"features of {network.name}", unit="nodule")
+        shown = Progress(nodules, desc=f"features of {network.name}", unit="nodule")
         return np.array([network.features(nodule) for nodule in shown], np.float32)
 
     return store.array(["features", network.name, digest_of(nodules)], compute).astype(np.float64)
@@ -85,7 +85,7 @@ def predicted_nodules(chosen: Sequence[tuple[Network, Nodule]], store: Store) ->
     """Return the nodules with the outlines that their networks predict, possibly empty ones."""
 
     def compute() -> NDArray[np.uint8]:
-        shown = tqdm(chosen, desc="predicted outlines", unit="nodule")
+        shown = Progress(chosen, desc="predicted outlines", unit="nodule")
         masks = [network.segmented(nodule).ravel() for network, nodule in shown]
         return np.packbits(np.concatenate(masks))
 

@@ -10,12 +10,12 @@ import torch
 from monai.data import MetaTensor
 from monai.inferers import Inferer, SimpleInferer
 from monai.utils import convert_to_dst_type
-from tqdm import tqdm
 
 from custom_nets.folding import FoldedCopy
 from custom_nets.prefix_cache import PrefixCache
 from custom_nets.unet import TransferUNet
 from scripts.storage.options import read_truth
+from scripts.storage.progress import Progress
 from scripts.training.precision import DTYPES, check_finite, chosen_dtype
 from scripts.transforms.centre_voxels import VIEWS, cut_patches
 
@@ -68,7 +68,7 @@ class SlicewiseInferer(Inferer):
         slices = plain.movedim(-1, 1)  # (B, D, C, H, W)
         parts = slices.split(self.slices_at_once, dim=1)
         boxes, logits, start = self._boxes(parts), torch.empty(0), 0
-        for part, (rows, columns) in tqdm(
+        for part, (rows, columns) in Progress(
             zip(parts, boxes, strict=True), total=len(parts), disable=not self.progress
         ):
             scores = network(part[..., rows, columns].flatten(0, 1), *args, **kwargs)

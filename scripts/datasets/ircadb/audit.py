@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from scripts.datasets.ircadb.patients import (
     Patient,
     PatientFiles,
@@ -21,6 +19,7 @@ from scripts.datasets.problems import Problem
 from scripts.storage.archive import ArchiveReader
 from scripts.storage.files import write_csv
 from scripts.storage.output_folder import claim_output
+from scripts.storage.progress import Progress
 from scripts.storage.workers import work_through
 
 NOT_RECOGNISED = "NOT RECOGNISED"
@@ -79,12 +78,11 @@ def run_audit(source: Path, output: Path | None = None, *, jobs: int = 1) -> lis
         "", problems=tuple(Problem("", "", reason) for reason in download.refused)
     )
     audits = list(
-        tqdm(
+        Progress(
             work_through(audit_patient, download.patients, jobs),
             total=len(download.patients),
             unit="patient",
             desc="audit",
-            dynamic_ncols=True,
         )
     )
     audits = [refused, *sorted(audits, key=lambda audit: natural_key(audit.patient_id))]

@@ -20,7 +20,6 @@ import nibabel
 import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from scripts.datasets.contract import Listing, Scan
 from scripts.datasets.luna16.nodule_groups import Group, group_nodules, match_listed
@@ -31,6 +30,7 @@ from scripts.storage.files import atomic_path, write_csv
 from scripts.storage.locks import claimed
 from scripts.storage.options import cores
 from scripts.storage.output_folder import writing_into
+from scripts.storage.progress import Progress
 from scripts.storage.workers import work_through
 from scripts.volumes.formats.nifti import nifti_of
 from scripts.volumes.geometry import affine_of, index_to_world, spacing_of
@@ -74,7 +74,7 @@ def write_crops(listing: Listing, output: Path, jobs: int | None) -> list[Proble
     tasks = [(scan, start, output) for scan, start in zip(scans, beginnings(scans), strict=True)]
     with claimed(output):
         outcomes = work_through(cut_series, tasks, cores() if jobs is None else jobs)
-        results = list(tqdm(outcomes, total=len(tasks), unit="scan", desc="crops"))
+        results = list(Progress(outcomes, total=len(tasks), unit="scan", desc="crops"))
         problems = [problem for result in results for problem in result.problems]
         problems = [*listing.problems, *problems]
         rows = [row for result in results for row in result.rows]

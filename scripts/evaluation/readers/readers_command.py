@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from scripts.bundle.record import provenance, sha256_of
 from scripts.datasets.contract import Point
 from scripts.datasets.luna16.annotations import KnownSeries, read_annotations
@@ -35,6 +33,7 @@ from scripts.evaluation.readers.scan_grids import (
 from scripts.storage.files import write_csv, write_json
 from scripts.storage.locks import claimed
 from scripts.storage.options import check_whole, cores
+from scripts.storage.progress import Progress
 from scripts.storage.workers import work_through
 
 NODULE_COLUMNS = (
@@ -179,7 +178,7 @@ def _grids(
 
 def _measure(tasks: Sequence[SeriesTask], jobs: int) -> Iterator[Measured]:
     outcomes = work_through(measure_series, tasks, jobs)
-    yield from tqdm(outcomes, total=len(tasks), unit="series", desc="readers", dynamic_ncols=True)
+    yield from Progress(outcomes, total=len(tasks), unit="series", desc="readers")
 
 
 def _order(row: Row) -> tuple[Any, ...]:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from scripts.bundle.recipe import Recipe
 from scripts.bundle.training_scans import case_id
 from scripts.datasets.datalist import lists_of, with_lists
@@ -22,6 +20,7 @@ from scripts.retraining.context.fold_networks import (
 )
 from scripts.retraining.context.probability_maps import MapWriter
 from scripts.storage.files import write_json
+from scripts.storage.progress import Progress
 from scripts.study.workshop import TaskError, Workshop
 
 DATALIST = "datalist.json"
@@ -98,7 +97,7 @@ def _replace(
         if network.is_for(partition, entry):
             scans.setdefault(case_id(entry), []).append(index)
     writer.check_unseen([entries[index] for numbers in scans.values() for index in numbers])
-    for scan, numbers in tqdm(scans.items(), desc=f"maps: {network.name}, {partition}"):
+    for scan, numbers in Progress(scans.items(), desc=f"maps: {network.name}, {partition}"):
         written = writer.write([entries[index] for index in numbers], folder / scan)
         for index, entry in zip(numbers, written, strict=True):
             entries[index] = entry

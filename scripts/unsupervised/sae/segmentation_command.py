@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from scripts.datasets.datalist import class_names_of, load_datalist, read_datalist
 from scripts.evaluation.kinds import Classes, Instances
 from scripts.evaluation.report import EvaluationReport
 from scripts.storage.locks import claimed
 from scripts.storage.options import check_choice, check_whole
+from scripts.storage.progress import Progress
 from scripts.unsupervised.ct_stacks import Case, CTStack, as_output, read_label, read_stack
 from scripts.unsupervised.sae.autoencoder import (
     Training,
@@ -217,7 +217,7 @@ def _segment_all(
     report: EvaluationReport, described: Description, labeller: Labeller, name: str
 ) -> None:
     kind = report.kind
-    for case in tqdm(report.collection.cases, desc=name.replace("_", " "), unit="case"):
+    for case in Progress(report.collection.cases, desc=name.replace("_", " "), unit="case"):
         location = f"slice {case['slice']}" if "slice" in case else "volume"
         try:
             stack = read_stack(case, described.reader.shape.slices)
