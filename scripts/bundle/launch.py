@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import logging
 import runpy
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,6 +27,7 @@ from scripts.bundle.ids import TRACKING_IDS, ArgumentCheck, refuse_unknown_ids
 from scripts.bundle.record import BundleRun
 from scripts.bundle.values import Values, values_of
 from scripts.storage.reasons import print_reason_last, reason_of
+from scripts.storage.shipped import ROOT, shipped
 
 NEEDED = {
     "training": "train::trainer",
@@ -70,11 +74,26 @@ def run_monai(words: Sequence[str]) -> None:
     ``bundles/`` are also found in the installation.
     """
     find_shipped_files()
+    _silence(words)
     before, sys.argv = sys.argv, ["monai.bundle", *words]
     try:
         runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
     finally:
         sys.argv = before
+
+
+def _silence(words: Sequence[str]) -> None:
+    """Silence two messages of MONAI that tell nothing here.
+
+    That overlays lie in other folders than the first config, as they always do here; and that a
+    config may run code, if all files are part of this software.
+    """
+    overlays = logging.getLogger("monai.bundle.workflows")
+    overlays.addFilter(lambda record: not str(record.msg).startswith("Not all config files are in"))
+    given = words[words.index("--config_file") + 1] if "--config_file" in words else "[]"
+    files = ast.literal_eval(given) if given.startswith("[") else [given]
+    if files and all(ROOT in shipped(file).resolve().parents for file in files):
+        warnings.filterwarnings("ignore", "parsing config_file", UserWarning)
 
 
 def refuse_none(name: str, sign: str = "") -> None:

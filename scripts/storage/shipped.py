@@ -32,11 +32,12 @@ def shipped(path: str | Path) -> Path:
 
 
 def shipped_below(folder: str, pattern: str) -> list[Path]:
-    """List files below a folder of the project, those of the current folder in place of shipped.
+    """List files below a folder, of ``bundles/`` and ``configs/`` also those of the installation.
 
     Returns:
-        Sorted paths that begin with ``folder``, whether they lie here or in the installation.
+        Sorted paths that begin with ``folder``, for :func:`shipped`.
     """
-    roots = [Path(), ROOT]
-    found = {path.relative_to(root) for root in roots for path in (root / folder).glob(pattern)}
+    own = Path(folder)
+    roots = [Path(), ROOT] if own.parts[:1] in [(name,) for name in FOLDERS] else [Path()]
+    found = {own / path.relative_to(r / own) for r in roots for path in (r / own).glob(pattern)}
     return sorted(found)

@@ -1,8 +1,10 @@
 """Commands that would do something else than is meant: refused before anything is built."""
 
 import json
+import logging
 import re
 import sys
+import warnings
 from pathlib import Path
 
 import monai.bundle
@@ -10,7 +12,7 @@ import pytest
 
 from scripts.bundle.compose import compose
 from scripts.bundle.config_files import files_below, walk
-from scripts.bundle.launch import check_ids, check_run, check_values, check_workflow
+from scripts.bundle.launch import _silence, check_ids, check_run, check_values, check_workflow
 from scripts.bundle.values import OPTIONAL, SWITCHES, values_of
 from scripts.packaging.configs import FOR_LABEL
 from tests.bundles.config_files import FRAGMENTS, ROOT
@@ -162,3 +164,21 @@ def test_shipped_workflow_then_checks_its_command_first(file):
     assert {SWITCHES, OPTIONAL} >= {
         part["_target_"] for key in ("switches", "optional") if (part := config.get(key))
     }
+
+
+def test_messages_that_tell_nothing_then_silent_but_not_for_foreign_files(tmp_path, caplog):
+    overlays = logging.getLogger("monai.bundle.workflows")
+    foreign = str(tmp_path / "train.json")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _silence(["run", "training", "--config_file", "['configs/losses/dice.json']"])
+        warnings.warn("parsing config_file ['configs/losses/dice.json']", stacklevel=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _silence(["run", "training", "--config_file", f"['configs/losses/dice.json', '{foreign}']"])
+        with pytest.raises(UserWarning, match="parsing"):
+            warnings.warn(f"parsing config_file {foreign}", stacklevel=1)
+    with caplog.at_level(logging.WARNING):
+        overlays.warning("Not all config files are in a")
+        overlays.warning("Default logging file in a does not exist")
+    assert [record.message[:7] for record in caplog.records] == ["Default"]
