@@ -21,6 +21,7 @@ from fire.trace import FireTrace
 
 from scripts.commands import COMMANDS, sketch, written
 from scripts.storage.late_imports import late_imports
+from scripts.storage.noise import silence_noise
 from scripts.storage.options import read_truth
 from scripts.storage.reasons import first_cause, reason_of
 
@@ -164,6 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(explain(words, sketched))
         return
     refuse_unknown_options(sketched, options)
+    silence_noise()
     try:
         with late_imports():
             command = sketched if words[0] == "prepare" else resolve(COMMANDS[words].target)

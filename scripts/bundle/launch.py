@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import logging
 import runpy
 import sys
 import warnings
@@ -26,6 +25,7 @@ from scripts.bundle.config_files import (
 from scripts.bundle.ids import TRACKING_IDS, ArgumentCheck, refuse_unknown_ids
 from scripts.bundle.record import BundleRun
 from scripts.bundle.values import Values, values_of
+from scripts.storage.noise import silence_noise
 from scripts.storage.reasons import print_reason_last, reason_of
 from scripts.storage.shipped import ROOT, shipped
 
@@ -51,6 +51,7 @@ def check_run() -> None:
     run = BundleRun.of_command(sys.argv)
     if run is None:
         return
+    silence_noise()
     print_reason_last(partial(_reason, run))
     for name in run.dropped:
         refuse_none(name, "--")
@@ -74,7 +75,8 @@ def run_monai(words: Sequence[str]) -> None:
     ``bundles/`` are also found in the installation.
     """
     find_shipped_files()
-    _silence(words)
+    silence_noise()
+    _trust_own(words)
     before, sys.argv = sys.argv, ["monai.bundle", *words]
     try:
         runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
@@ -82,14 +84,8 @@ def run_monai(words: Sequence[str]) -> None:
         sys.argv = before
 
 
-def _silence(words: Sequence[str]) -> None:
-    """Silence two messages of MONAI that tell nothing here.
-
-    That overlays lie in other folders than the first config, as they always do here; and that a
-    config may run code, if all files are part of this software.
-    """
-    overlays = logging.getLogger("monai.bundle.workflows")
-    overlays.addFilter(lambda record: not str(record.msg).startswith("Not all config files are in"))
+def _trust_own(words: Sequence[str]) -> None:
+    """Silence MONAI's warning that a config may run code, for this software's own files."""
     given = words[words.index("--config_file") + 1] if "--config_file" in words else "[]"
     files = ast.literal_eval(given) if given.startswith("[") else [given]
     if files and all(ROOT in shipped(file).resolve().parents for file in files):

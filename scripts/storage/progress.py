@@ -33,7 +33,7 @@ class Progress(tqdm):  # type: ignore[type-arg]
     def __init__(self, iterable: Any = None, **options: Any) -> None:
         stream = options.get("file") or sys.stderr
         self._in_lines = not stream.isatty()
-        self._shown, self._lines = time.monotonic(), 0
+        self._shown, self._lines, self._last = time.monotonic(), 0, 0
         if self._in_lines:
             of_lines = {"mininterval": SECONDS, "miniters": 1, "bar_format": LINE}
             options = {**options, "file": _Lines(stream), **of_lines}
@@ -48,10 +48,10 @@ class Progress(tqdm):  # type: ignore[type-arg]
         """Show the state; in lines only if it is time, or at the end of what has been shown."""
         if self._in_lines:
             now = time.monotonic()
-            ended = self.disable and self._lines > 0
+            ended = self.disable and self._lines > 0 and self.n > self._last
             if not ended and now - self._shown < SECONDS:
                 return True
-            self._shown, self._lines = now, self._lines + 1
+            self._shown, self._lines, self._last = now, self._lines + 1, self.n
         return bool(super().display(msg, pos))
 
 

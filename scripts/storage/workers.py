@@ -238,6 +238,7 @@ def _why_ended(code: int | None) -> str:
 
 def _begin() -> None:
     """Set up a worker: ignore Ctrl-C, end with the main process, use one core."""
+    silence_noise()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
