@@ -19,6 +19,8 @@ from typing import Any, TypeVar
 
 import SimpleITK as sitk
 
+from scripts.storage.noise import silence_noise
+
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
 

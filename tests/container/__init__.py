@@ -1,0 +1,1 @@
+"""The Containerfile's steps, read and run where no container engine is."""
