@@ -18,7 +18,7 @@ LINE = "{title}: {n_fmt} of {total_fmt}, {elapsed} so far, {remaining} left"
 UP = "\x1b[A"  # moves a terminal's cursor one line up
 
 
-class Progress(tqdm):  # type: ignore[type-arg]
+class Progress(tqdm):
     """tqdm's bar on a terminal; lines elsewhere.
 
     Args:

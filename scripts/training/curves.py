@@ -63,7 +63,7 @@ class TrainingCurves:
         stages: Any = kept(trainer).objects.get("stages")
         if stages is not None:
             trainer.state.metrics[STAGE] = float(stages.record.stage + 1)
-        groups = trainer.optimizer.param_groups  # type: ignore[attr-defined]
+        groups = trainer.optimizer.param_groups
         self._write({**rates_of(groups), **trainer.state.metrics}, trainer.state.epoch)
         self._iterations.flush()
 

@@ -56,7 +56,7 @@ class ValidationPictures:
 
     def _collect(self, engine: Engine) -> None:
         outputs = engine.state.output
-        samples = len(engine.state.dataloader.dataset)  # type: ignore[union-attr, arg-type]
+        samples = len(engine.state.dataloader.dataset)
         for output in outputs if self._is_due(engine.state.epoch) else ():
             part = self._position * self.count // max(samples, 1)
             self._position += 1
