@@ -47,7 +47,11 @@ class TrainingCurves:
         self.evaluator.add_event_handler(Events.COMPLETED, self._validated, engine)
 
     def _begin(self, trainer: Engine) -> None:
-        """Open the files at the first epoch of this run, when its number is known."""
+        """Open the files at the first epoch of this run, when its number is known.
+
+        The stage is withdrawn from the metrics, so that log lines do not repeat it.
+        """
+        trainer.state.metrics.pop(STAGE, None)
         if self._epochs is None:
             state = trainer.state
             self._epochs = SummaryWriter(str(self.folder), purge_step=state.epoch)
