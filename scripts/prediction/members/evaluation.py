@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from scripts.datasets.datalist import class_names_of, load_datalist, read_datalist
 from scripts.evaluation.kinds import Classes, Instances
@@ -36,6 +35,7 @@ from scripts.prediction.predict_options import (
 from scripts.prediction.study_task import cause_of
 from scripts.storage.locks import claimed
 from scripts.storage.options import check_choice, check_device
+from scripts.storage.progress import Progress
 
 VALIDATION, TEST = "validation", "test"
 SHARE = 0.05  # of usual scans that may be flagged
@@ -160,7 +160,7 @@ def _predicted(model: Model, report: EvaluationReport) -> list[AgreedCase]:
     names = ["background", *(rule.kind for rule in model.segments)]
     return [
         case
-        for entry in tqdm(report.collection.cases, desc="members", unit="scan")
+        for entry in Progress(report.collection.cases, desc="members", unit="scan")
         if (case := _predicted_case(model, report, entry, names)) is not None
     ]
 
@@ -175,7 +175,7 @@ def _predicted_case(
         classes = classes_in_lps(prediction, names)
         add_volume(report.collection, case, classes, labels, affine)
     except (ValueError, OSError) as error:  # an error in one CT must not stop the others
-        tqdm.write(f"failed: {uid}: {cause_of(error)}")
+        Progress.write(f"failed: {uid}: {cause_of(error)}")
         return None
     lesions = report.kind.label_kind == Instances.label_kind
     known = None if lesions else [bool(value) for value in case["class_known"]]

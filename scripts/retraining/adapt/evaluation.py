@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from scripts.datasets.datalist import class_names_of, load_datalist, read_datalist
 from scripts.evaluation.kinds import Classes, Instances
@@ -22,6 +21,7 @@ from scripts.retraining.adapt.drawn_slice import Drawing
 from scripts.retraining.adapt.sequence_tuning import Tuning
 from scripts.storage.locks import claimed
 from scripts.storage.options import check_choice, check_device, check_whole, read_words
+from scripts.storage.progress import Progress
 
 
 def evaluate_adaptation(
@@ -108,7 +108,9 @@ def evaluate_adaptation(
                 seed=seed,
                 model=model,
             )
-        for case, row in tqdm(list(zip(cases, drawn, strict=True)), desc="adapt", unit="volume"):
+        for case, row in Progress(
+            list(zip(cases, drawn, strict=True)), desc="adapt", unit="volume"
+        ):
             add_case(adapted, case, row, reports)
         for arm, report in reports.items():
             _write(arm, report)
