@@ -43,12 +43,17 @@ def is_there(stack):
     return any(low <= stack.start < high for low, high in bounds)
 
 
+def used_network(outputs):
+    """A network that OpenVINO has computed."""
+    network = OpenvinoNetwork(nn.Conv2d(3, outputs, 1).eval())
+    network(torch.rand(1, 3, 8, 9))
+    return network
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/self/maps")
 def test_networks_forgotten_in_the_order_they_came_then_signal_stack_still_there():
     """Without it the next signal, such as the end of a data loader's worker, ends the process."""
-    networks = [OpenvinoNetwork(nn.Conv2d(3, k, 1).eval()) for k in (1, 2)]
-    for network in networks:
-        network(torch.rand(1, 3, 8, 9))
+    networks = [used_network(outputs) for outputs in (1, 2)]
     while networks:
         networks.pop(0)
         gc.collect()
