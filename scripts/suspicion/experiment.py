@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from scripts.bundle.model_file import ModelFile
 from scripts.bundle.training_scans import TrainingScans
+from scripts.storage.progress import Progress
 from scripts.suspicion.cross_validation import Design, cross_validate, patient_folds
 from scripts.suspicion.feature_tables import (
     Row,
@@ -191,7 +192,7 @@ class Experiment:
         rows = [row for row in self.rows if row is not None]
         table, part = predictors(rows, self.features), self.measured_design
         areas = []
-        for seed in range(SHUFFLES):
+        for seed in Progress(range(SHUFFLES), desc="shuffled labels", unit="time"):
             design = part.shuffled(seed)
             areas.append(auc(design.scored(cross_validate(design, [table]))).value)
         return areas

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from scripts.storage.options import check_whole
+from scripts.storage.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +81,9 @@ def train_layers(
         for number, layer in enumerate(layers):
             history.append([])
             optimizer = torch.optim.Adam(_trained(layer, number), lr=learning_rate)
-            for epoch in range(1, epochs + 1):
-                where = f"layer {number + 1} of {len(layers)}, epoch {epoch} of {epochs}"
+            title = f"layer {number + 1} of {len(layers)}"
+            for epoch in Progress(range(1, epochs + 1), desc=title, unit="epoch"):
+                where = f"{title}, epoch {epoch} of {epochs}"
                 loss = _epoch(layer, encodings(layers[:number], batches), optimizer, where)
                 history[-1].append(loss)
                 logger.info("%s: loss %.5g", where, loss)

@@ -19,6 +19,7 @@ from scripts.evaluation.series import Series
 from scripts.evaluation.tables import Tables
 from scripts.storage.locks import claimed
 from scripts.storage.options import check_choice
+from scripts.storage.progress import Progress
 from scripts.unsupervised.clusters.jule import JuleOptions
 from scripts.unsupervised.clusters.scores import Agreement, agreement
 from scripts.unsupervised.clusters.segmentation import METHODS, SHOWN, ClusterOptions, prepared
@@ -200,8 +201,7 @@ def evaluate_clusters(
         cases, output, kind=kind, datalist=datalist, section=f"volumes/{section}", seed=seed
     )
     with claimed(Path(output)):
-        for number, case in enumerate(cases, start=1):
-            print(f"volume {number} of {len(cases)}, by {SHOWN[method]}", flush=True)
+        for case in Progress(cases, desc=f"by {SHOWN[method]}", unit="volume"):
             report.collection.add([_segmented(case, kind, options, method)])
         evaluation = report.evaluate(report.collection.series())
         report.write(evaluation)

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
+from scripts.storage.progress import Progress
 from scripts.unsupervised.clusters.agglomeration import (
     Clusters,
     Labels,
@@ -96,7 +97,7 @@ def learn_features(
         network.parameters(), options.rate, MOMENTUM, weight_decay=WEIGHT_DECAY
     )
     labels: Labels = np.arange(len(centres))
-    for period in range(1, options.periods + 1):
+    for period in Progress(range(1, options.periods + 1), desc="JULE", unit="period"):
         if period > 1:
             calibrate(network, patches, centres)
             features = features_of(network, patches, centres)
