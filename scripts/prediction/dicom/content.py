@@ -9,8 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
+from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
@@ -19,6 +21,7 @@ from scripts.datasets.segment_classes import SegmentClass
 from scripts.prediction.colours import colours_of
 from scripts.prediction.dicom.algorithm import LONG_STRING, Algorithm, long_string
 from scripts.prediction.dicom.segmentation_form import AUTO, SegmentationForm, choose_form
+from scripts.prediction.dicom.source_series import quiet, read_source
 from scripts.prediction.limits import USUAL_LESIONS, only_segments, surest_segments
 from scripts.prediction.measures.lung_sides import LEFT, RIGHT, UNKNOWN
 from scripts.prediction.result import DICOM_OBJECTS, Prediction, Segment
@@ -91,6 +94,16 @@ class DicomContent:
     found: int
     lesions: int
 
+    @cached_property
+    def source(self) -> list[Dataset]:
+        """The headers of the source, read once for all objects; they must not be changed.
+
+        Raises:
+            ValueError: see :func:`~scripts.prediction.dicom.source_series.read_source`.
+        """
+        with quiet():
+            return read_source(self.prediction)
+
     @property
     def note(self) -> str:
         """What was left out, for the user; empty if nothing was."""
@@ -148,7 +161,8 @@ def dicom_content(
         ValueError: when there is nothing to describe, the numbers have gaps, or a kind has no
             codes.
     """
-    whole = replace(prediction, segments=_segments_to_describe(prediction))
+    segments = _segments_to_describe(prediction)
+    whole = prediction if prediction.segments else replace(prediction, segments=segments)
     kept = surest_segments(whole.segments, most)
     limited, colours = only_segments(whole, kept), colours_of(whole)
     measured = {one["number"]: one for one in (*statistics["lesions"], *statistics["organs"])}

@@ -34,7 +34,7 @@ from pydicom.uid import generate_uid
 
 from scripts.prediction.dicom.algorithm import SOFTWARE, Algorithm
 from scripts.prediction.dicom.content import DescribedSegment, DicomContent
-from scripts.prediction.dicom.source_series import quiet, read_source
+from scripts.prediction.dicom.source_series import quiet
 from scripts.prediction.limits import LimitError
 from scripts.prediction.products import PRODUCTS
 from scripts.storage.files import atomic_path
@@ -106,7 +106,7 @@ def write_report(content: DicomContent, path: Path) -> None:
 
 def _report(content: DicomContent, segmentation: Dataset) -> Dataset:
     """Make the object."""
-    source, algorithm = read_source(content.prediction), content.algorithm
+    source, algorithm = content.source, content.algorithm
     groups = [_group(each, source[0], segmentation, algorithm) for each in content.segments]
     tree = MeasurementReport(
         observation_context=ObservationContext(observer_device_context=_observer(algorithm)),

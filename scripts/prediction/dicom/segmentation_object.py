@@ -24,7 +24,7 @@ from pydicom.uid import ExplicitVRLittleEndian, RLELossless, generate_uid
 from scripts.prediction.dicom.algorithm import SOFTWARE, Algorithm
 from scripts.prediction.dicom.content import DescribedSegment, DicomContent
 from scripts.prediction.dicom.segmentation_form import SegmentationForm
-from scripts.prediction.dicom.source_series import quiet, read_frames
+from scripts.prediction.dicom.source_series import frames_of, quiet
 from scripts.prediction.limits import MOST_FRAME_BYTES, check_limit
 from scripts.prediction.result import Segment
 from scripts.storage.files import atomic_path
@@ -56,7 +56,7 @@ def write_segmentation(content: DicomContent, path: Path) -> None:
 
 def _segmentation(content: DicomContent) -> Dataset:
     """Make the object."""
-    source, order = read_frames(content.prediction)
+    source, order = frames_of(content.source, content.prediction.dicom_slices)
     mask, form, algorithm = _pixels(content, order), content.form, content.algorithm
     empty = not mask.any()
     if empty:

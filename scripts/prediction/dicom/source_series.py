@@ -98,18 +98,23 @@ def read_source(prediction: Prediction) -> list[Dataset]:
     return images
 
 
-def read_frames(prediction: Prediction) -> tuple[list[Dataset], list[int]]:
+def frames_of(
+    images: Sequence[Dataset], slices: Sequence[SliceFile]
+) -> tuple[list[Dataset], list[int]]:
     """Return the source as highdicom takes it: slices, or one multi-frame file.
+
+    Args:
+        images: of :func:`read_source`; they are not changed.
+        slices: of the prediction.
 
     Returns:
         The headers, and for each of the source's frames the slice of the mask.
 
     Raises:
-        ValueError: see :func:`read_source`; for slices of several multi-frame files.
+        ValueError: for slices of several multi-frame files.
     """
-    images, slices = read_source(prediction), prediction.dicom_slices
     if slices[0].frame_of is None:
-        return images, list(range(len(images)))
+        return list(images), list(range(len(images)))
     files = {str(image.SOPInstanceUID) for image in images}
     if len(files) > 1:
         raise ValueError(
@@ -122,7 +127,7 @@ def read_frames(prediction: Prediction) -> tuple[list[Dataset], list[int]]:
 
 def _multi_frame(images: Sequence[Dataset]) -> Dataset:
     """Make one header of those of all frames of a file, with the groups that highdicom reads."""
-    header, shared = images[0], Dataset()
+    header, shared = deepcopy(images[0]), Dataset()
     shared.PixelMeasuresSequence = [_items(header, "PixelSpacing", "SliceThickness")]
     shared.PlaneOrientationSequence = [_items(header, "ImageOrientationPatient")]
     header.SharedFunctionalGroupsSequence = [shared]

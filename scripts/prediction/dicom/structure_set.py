@@ -24,7 +24,7 @@ from scripts.datasets.segment_colours import rgb_of
 from scripts.prediction.dicom.algorithm import SOFTWARE, Algorithm
 from scripts.prediction.dicom.content import DescribedSegment, DicomContent
 from scripts.prediction.dicom.contours import closed_contours
-from scripts.prediction.dicom.source_series import quiet, read_source
+from scripts.prediction.dicom.source_series import quiet
 from scripts.prediction.limits import MOST_CONTOURS, check_limit
 from scripts.prediction.result import Prediction
 from scripts.storage.files import atomic_path
@@ -61,7 +61,7 @@ def write_structure_set(content: DicomContent, path: Path) -> None:
 def _structure_set(content: DicomContent) -> Dataset:
     """Make the object."""
     prediction, segments, algorithm = content.prediction, content.segments, content.algorithm
-    source = read_source(prediction)
+    source = content.source
     structures = _empty_object(source[0], content)
     frame = source[0].FrameOfReferenceUID
     references = [

@@ -31,6 +31,7 @@ TERMS = {
     "probability": "Confidence",
     "agreement": "Agreement",
     "suspicion": "Suspicion",
+    "dicom_segment": "Segment in DICOM",
 }
 
 

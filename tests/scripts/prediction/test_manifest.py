@@ -83,6 +83,8 @@ def test_fingerprint_when_anything_that_decides_the_result_changes_then_another(
         fingerprint(Model(replace(lung_options, threshold=0.4)), "source"),
         fingerprint(Model(replace(lung_options, candidate_threshold=0.4)), "source"),
         fingerprint(Model(replace(lung_options, geometry="resample")), "source"),
+        fingerprint(Model(replace(lung_options, seg="labelmap")), "source"),
+        fingerprint(Model(replace(lung_options, dicom_lesions=7)), "source"),
         fingerprint(Model(liver_options), "source"),
     ]
     assert len(set(marks)) == len(marks)
@@ -134,3 +136,9 @@ def test_manifest_damaged_then_ours_only_beside_nothing_but_products(finished, c
     assert is_ours(finished)
     (finished / "thesis.txt").touch()
     assert not is_ours(finished)
+
+
+def test_fingerprint_without_dicom_objects_then_not_of_their_options(lung_options):
+    plain = replace(lung_options, products=("mask", "statistics"))
+    others = replace(plain, seg="labelmap", dicom_lesions=7)
+    assert fingerprint(Model(plain), "source") == fingerprint(Model(others), "source")

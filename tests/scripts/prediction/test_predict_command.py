@@ -9,12 +9,14 @@ import zipfile
 from contextlib import redirect_stdout
 from dataclasses import replace
 
+import highdicom
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
 import torch
 from PIL import Image
+from pydicom.sr.codedict import codes
 
 from tests.scripts.datasets.ircadb.zips import write_files, zip_bytes
 from tests.scripts.prediction.running import say, summary_of
@@ -30,8 +32,8 @@ from tests.scripts.prediction.studies import (
 
 pytestmark = pytest.mark.usefixtures("_at_the_root", "_fresh_model")
 ALL = {
-    *("mask.nii.gz", "segmentation.dcm", "rtstruct.dcm", "statistics.json", "statistics.csv"),
-    *("candidates.csv", "overview.png", "report.html", "manifest.json"),
+    *("mask.nii.gz", "segmentation.dcm", "rtstruct.dcm", "sr.dcm", "statistics.json"),
+    *("statistics.csv", "candidates.csv", "overview.png", "report.html", "manifest.json"),
 }
 
 
@@ -62,7 +64,8 @@ def predicted(zipped, lung_options, tmp_path_factory):
     output, printed = tmp_path_factory.mktemp("out") / "new", io.StringIO()
     with pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
         patch.chdir(ROOT)
-        assert say(lung_options, zipped, output, "--rtstruct") == 0
+        products = "mask,sr,statistics,candidates,overview,report"
+        assert say(lung_options, zipped, output, "--rtstruct", "--products", products) == 0
     return output, printed.getvalue()
 
 
@@ -90,7 +93,48 @@ def test_products_then_tell_of_one_mask(predicted):
     np.testing.assert_array_equal(mask > 0, bright_chest().mask > 0)
     assert len(pydicom.dcmread(folder / "segmentation.dcm").SegmentSequence) == 3
     assert len(pydicom.dcmread(folder / "rtstruct.dcm").ROIContourSequence) == 3
-    assert len(json.loads((folder / "statistics.json").read_text())["lesions"]) == 3
+    lesions = json.loads((folder / "statistics.json").read_text())["lesions"]
+    assert [lesion["dicom_segment"] for lesion in lesions] == [1, 2, 3]
+    report = highdicom.sr.srread(folder / "sr.dcm").content
+    volumes = [
+        group.get_measurements(name=codes.SCT.Volume)[0].value
+        for group in report.get_volumetric_roi_measurement_groups()
+    ]
+    assert volumes == [lesion["volume_mm3"] for lesion in lesions]
+    objects = json.loads((folder / "manifest.json").read_text())["dicom_objects"]
+    assert (objects["seg"]["type"], objects["lesions_left_out"]) == ("BINARY", 0)
+
+
+def test_more_lesions_than_asked_for_then_left_out_of_dicom_only_and_told_everywhere(
+    zipped, lung_options, tmp_path, capsys
+):
+    asked = ("--products", "mask,sr,statistics", "--dicom_lesions", "2", "--seg", "labelmap")
+    assert say(lung_options, zipped, tmp_path, *asked) == 0
+    told = "DICOM objects hold 2 of 3 lesions, those of the highest confidence, and leave 1 out"
+    assert told in capsys.readouterr().out
+    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert any(told in warning for warning in manifest["warnings"])
+    assert manifest["dicom_objects"]["lesions_left_out"] == 1
+    assert manifest["dicom_objects"]["seg"]["why"] == "asked for by --seg labelmap"
+    assert manifest["provenance"]["command"].endswith(
+        "--seg labelmap --dicom_lesions 2 --products mask,seg,sr,statistics"
+    )
+    assert len(manifest["segments"]) == 3
+    statistics = json.loads((folder / "statistics.json").read_text())
+    numbers = [lesion["dicom_segment"] for lesion in statistics["lesions"]]
+    assert sorted(numbers, key=str) == [1, 2, None]
+    rows = (folder / "statistics.csv").read_text().splitlines()
+    column = rows[0].split(",").index("dicom_segment")
+    assert [row.split(",")[column] for row in rows[1:]] == [str(n or "") for n in numbers]
+    mask = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / "mask.nii.gz")))
+    segmentation = highdicom.seg.segread(folder / "segmentation.dcm")
+    assert segmentation.segmentation_type.value == "LABELMAP"
+    (left_out,) = (k for k, number in enumerate(numbers, start=1) if number is None)
+    volume = segmentation.get_volume(combine_segments=True, allow_missing_positions=True)
+    assert np.count_nonzero(volume.array) == np.count_nonzero(mask) - (mask == left_out).sum()
+    report = highdicom.sr.srread(folder / "sr.dcm").content
+    assert len(report.get_volumetric_roi_measurement_groups()) == 2
 
 
 def test_candidates_then_of_each_study_and_of_all_in_luna16s_format(predicted):
