@@ -8,6 +8,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+from pydicom.sr.codedict import codes
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     JPEGLSLossless,
@@ -23,6 +24,7 @@ from tests.analytic.independent import assert_chest
 from tests.analytic.phantom import CENTROID, ORIENTATIONS, VOLUME_ML, grid_of
 from tests.analytic.routes import measured, predict_files, volume_and_centre
 from tests.analytic.stacks import slice_grid, stack_of
+from tests.scripts.prediction.dicom_source import errors_of
 
 GRID = grid_of(spacing=(4, 4, 5))
 ENCODINGS = {
@@ -36,7 +38,7 @@ ENCODINGS = {
 
 @pytest.fixture
 def options(lung_model):
-    return replace(lung_model.options, products=("mask", "seg", "rtstruct", "statistics"))
+    return replace(lung_model.options, products=("mask", "seg", "rtstruct", "sr", "statistics"))
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
@@ -75,7 +77,7 @@ def frames_right(file, grids):
     return [found.get(k + 1, np.zeros(grids[k].shape[1:], bool)) for k in range(len(grids))]
 
 
-def test_prediction_then_seg_and_rtstruct_on_the_frames(tmp_path, options):
+def test_prediction_then_seg_rtstruct_and_sr_of_the_frames(tmp_path, options):
     grids = slices_of(GRID, shuffled(GRID.shape[0]))
     write_enhanced(tmp_path / "ct", grids)
     (outcome,) = predict_files(tmp_path / "ct", options, tmp_path / "out")
@@ -96,10 +98,21 @@ def test_prediction_then_seg_and_rtstruct_on_the_frames(tmp_path, options):
         number = contour.ContourImageSequence[0].ReferencedFrameNumber
         points = np.array(contour.ContourData, float).reshape(-1, 3)
         np.testing.assert_allclose(points[:, 2], grids[number - 1].affine[2, 3], atol=1e-3)
+    report = highdicom.sr.srread(folder / "sr.dcm")
+    (group,) = report.content.get_volumetric_roi_measurement_groups()
+    (volume,) = group.get_measurements(name=codes.SCT.Volume)
+    assert volume.value == measured(folder)["volume_mm3"]
+    told = [
+        instance.ReferencedSOPInstanceUID
+        for series in report.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence
+        for instance in series.ReferencedSOPSequence
+    ]
+    assert seg.SOPInstanceUID in told
     volume_ml, centre = volume_and_centre(folder / "mask.nii.gz")
     assert volume_ml == pytest.approx(VOLUME_ML, rel=0.02)
     np.testing.assert_allclose(centre, CENTROID, atol=0.3)
     assert json.loads((folder / "manifest.json").read_text())["resampled"] is None
+    assert not errors_of(folder / "sr.dcm")  # last, as it skips the test without the validator
 
 
 def test_frames_in_a_zip_then_the_same(tmp_path, options):
