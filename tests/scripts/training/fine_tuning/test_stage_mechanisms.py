@@ -21,7 +21,7 @@ from tests.scripts.training.tiny_training import (
 )
 
 MECHANISMS: dict[str, dict[str, Any]] = {
-    "schedule": {"schedule": {"warm_up": 0.5, "power": 0.9}},
+    "schedule": {"schedule": {"warm_up": 0.75, "power": 0.9}},  # 9 of 12 updates
     "penalty": {"penalty": {"pull": 2.0, "decay": 0.5}},
     "average": {"average": {"start": 0.25}},
     "auto_rates": {"auto_rates": True},
@@ -132,6 +132,17 @@ def test_record_in_the_model_then_has_the_numbers_of_the_mechanism(
         found = saved[1][key]
         assert found == {**found, **value} if isinstance(value, dict) else found == value
     assert not {"schedule", "penalty", "average", "low_rank", "auto_rates"} & saved[0].keys()
+
+
+def test_accumulated_gradients_then_one_penalty_for_each_step(tmp_path: Path) -> None:
+    made = TinyTraining(tmp_path, strategy=plan("penalty"), optimizer=torch.optim.SGD)
+    trainer = made.trainer()
+    trainer.accumulation_steps = 3
+    steps: list[float] = []
+    (penalty,) = made.stages.mechanisms.all
+    penalty.after_step = lambda: steps.append(made.optimizer.param_groups[0]["lr"])  # type: ignore[method-assign]
+    trainer.run()
+    assert len(steps) == 5  # epochs of 3 batches
 
 
 def test_strategy_without_mechanisms_then_groups_and_states_are_those_of_blocks(

@@ -105,3 +105,24 @@ def test_scalars_then_are_the_single_numbers_as_floats() -> None:
 )
 def test_millions_then_only_for_large_counts(count: int, text: str) -> None:
     assert in_millions(count) == text
+
+
+def test_state_of_an_earlier_version_then_its_fields_and_nothing_averaged_or_decided() -> None:
+    record = StageRecord(result=best(0, 1, 0.4), history=[Epoch(1, 0, 1, 0.2, 1.0, {})])
+    record.scores = [Score(1, 0.4, {})]
+    state = record.state_dict()
+    del state["decisions"], state["result"]["averaged"]
+    del state["history"][0]["rates"], state["scores"][0]["averaged"]
+    loaded = StageRecord()
+    loaded.load_state_dict(state)
+    assert loaded == record
+
+
+def test_decision_then_by_the_margin_and_none_for_the_first_stage() -> None:
+    record = StageRecord()
+    assert record.decide(best(0, 1, 0.1), 0.5, float.__gt__)
+    assert record.decisions == []
+    record.result = best(0, 1, 0.5)
+    found = [record.decide(best(1, 2, v), 0.1, float.__gt__) for v in (0.61, 0.6, 0.55, 0.3)]
+    assert found == [True, False, False, False]
+    assert record.decide(best(1, 2, 0.3), 0.1, float.__lt__)
