@@ -195,22 +195,16 @@ def rounded(value: float | None) -> float | None:
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a row whose cells are single values."""
-    rates = as_text(row["learning_rates"])
+    rates = " ".join(f"{part}={rate:g}" for part, rate in row["learning_rates"].items())
     return {**row, "trainable": " ".join(row["trainable"]), "learning_rates": rates}
 
 
-def as_text(rates: Mapping[str, float]) -> str:
-    """Return rates as one cell of a table.
-
-    Example:
-        >>> as_text({"block5": 1e-5, "decoder": 0.0001})
-        'block5=1e-05 decoder=0.0001'
-    """
-    return " ".join(f"{part}={rate:g}" for part, rate in rates.items())
-
-
 def history(stages: StagedFineTuning) -> list[dict[str, Any]]:
-    """Return one row for each complete epoch; metrics are None without a validation."""
+    """Return one row for each complete epoch; metrics are None without a validation.
+
+    The rate is the largest of all parts, at the epoch's last update; a run that an earlier version
+    began has none for its first epochs.
+    """
     epochs = stages.record.history
     names = list(dict.fromkeys(name for epoch in epochs for name in epoch.metrics))
     return [
@@ -221,7 +215,7 @@ def history(stages: StagedFineTuning) -> list[dict[str, Any]]:
             "train_loss": rounded(epoch.train_loss),
             **{name: rounded(epoch.metrics.get(name)) for name in names},
             "seconds": round(epoch.seconds, 3),
-            "learning_rates": as_text(epoch.rates),
+            "learning_rate": max(epoch.rates.values(), default=None),
         }
         for epoch in epochs
     ]
