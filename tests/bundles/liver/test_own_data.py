@@ -98,7 +98,7 @@ def test_own_classes_when_prepared_and_trained_then_segmented_under_their_names(
     (seg_file,) = (tmp_path / "predicted").glob("*/segmentation.dcm")
     assert (seg_file.parent / "report.html").is_file()
     segments = pydicom.dcmread(seg_file).SegmentSequence
-    coded = {s.SegmentLabel: s.SegmentedPropertyTypeCodeSequence[0].CodeMeaning for s in segments}
+    coded = {s.TrackingID: s.SegmentedPropertyTypeCodeSequence[0].CodeMeaning for s in segments}
     assert coded == {"liver": "Liver", "spleen": "Spleen"}
     mask = sitk.GetArrayFromImage(sitk.ReadImage(str(seg_file.parent / "mask.nii.gz")))
     for value in (1, 2):
