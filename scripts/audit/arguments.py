@@ -126,6 +126,9 @@ def judge_arguments(
             yield "", Sign(MEDIUM, "network", target, f"{ONLY[key][1]} unless {key} is false")
     if "weights_only" not in given and definition_of(target) == "torch.serialization.load":
         yield "", Sign(HIGH, "pickle", target, ONLY["weights_only"][1])
+    if definition_of(target) == "torch.export.load" and not str(given.get("f")).endswith(".pt2"):
+        why = "must name a .pt2, which is examined: another file can run any code"
+        yield "f", Sign(HIGH, "pickle", target, why)
     for key, value in given.items():
         if passes_on and key not in (*taken.names, *RESERVED, *PASSED_ON, *ONLY):
             yield key, Sign(MEDIUM, "target", f"{target}({key}=...)", "passed on, to unlisted code")

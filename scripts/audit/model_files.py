@@ -14,11 +14,13 @@ from torch._weights_only_unpickler import _get_allowed_globals
 
 from scripts.audit.allowed import harm_of
 from scripts.audit.bundle_files import BundleFiles
+from scripts.audit.exported_programs import audit_program, examples_of, is_program
 from scripts.audit.findings import HIGH, LOW, MEDIUM, Sign
 from scripts.audit.static_values import path_sign
 
 PICKLED = (".pkl", ".pickle", ".pck", ".p", ".dill", ".joblib")
-WEIGHTS = (".pt", ".pth", ".ts", ".ckpt", ".bin", ".mar", ".jit", ".torchscript")
+PROGRAM = ".pt2"  # of torch.export
+WEIGHTS = (".pt", ".pth", ".ts", ".ckpt", ".bin", ".mar", ".jit", ".torchscript", PROGRAM)
 ARRAYS = (".npy", ".npz")
 PLAIN = (".safetensors", ".onnx", ".h5", ".hdf5")
 SUFFIXES = (*PICKLED, *WEIGHTS, *ARRAYS, *PLAIN)
@@ -54,7 +56,7 @@ def _audit(file: IO[bytes], name: str) -> Iterator[Sign]:
     start = file.read(8)
     file.seek(0)
     if start[:4] == b"PK\x03\x04":
-        yield from _audit_zip(file)
+        yield from _audit_zip(file, is_pt2=name.endswith(PROGRAM))
     elif start[:6] == b"\x93NUMPY":
         yield from _audit_array(file.read(MOST_PICKLE))
     elif name.endswith(".onnx"):
@@ -74,9 +76,25 @@ def _audit_onnx(file: IO[bytes]) -> Iterator[Sign]:
         tail = block[-300:]
 
 
-def _audit_zip(file: IO[bytes]) -> Iterator[Sign]:
-    """Examine a zip with pickles or arrays, as saved by torch and NumPy."""
+def _audit_pickled_zip(content: bytes) -> Iterator[Sign]:
+    """Examine what ``torch.save`` wrote into another file."""
+    if content[:4] == b"PK\x03\x04":
+        yield from _audit_zip(BytesIO(content))
+    else:
+        yield from _audit_pickle("pickle", content, torchscript=False)
+
+
+def _audit_zip(file: IO[bytes], *, is_pt2: bool = False) -> Iterator[Sign]:
+    """Examine a zip with pickles, arrays or a program, as saved by torch and NumPy."""
     with zipfile.ZipFile(file) as archive:
+        if is_program(archive):
+            yield from audit_program(archive)
+            for name in examples_of(archive):
+                yield from _audit_pickled_zip(archive.read(name))
+            return
+        if is_pt2:
+            yield Sign(HIGH, "file", "pt2", "of an earlier format of torch: not examined")
+            return
         members = {info.filename: info for info in archive.infolist()}
         scripted = any("/code/" in f"/{name}" for name in members)
         for name, info in members.items():
