@@ -15,10 +15,10 @@ FLOORS = (
     ("storage",),
     ("volumes", "bundle", "phantom", "pages"),
     ("transforms",),
-    ("datasets", "training"),
+    ("datasets", "training", "audit"),
     ("preparation", "evaluation", "packaging", "commands"),
     ("suspicion", "unsupervised"),
-    ("prediction", "study", "demo", "audit", "release"),
+    ("prediction", "study", "demo", "release"),
     ("retraining",),
     ("__main__",),
 )

@@ -31,6 +31,7 @@ from scripts.audit.findings import (
     printable,
 )
 from scripts.audit.metric_names import audit_metrics
+from scripts.audit.model_files import SUFFIXES, audit_model_file
 from scripts.audit.names import Names
 from scripts.audit.references import (
     audit_files,
@@ -252,6 +253,32 @@ def audit_bundle(files: BundleFiles) -> list[Finding]:
     for name in listed:
         findings += [] if name in configs else _audit_other(files, name, names)
     return list(dict.fromkeys(findings))
+
+
+def audit_run(files: BundleFiles) -> list[Finding]:
+    """Return what running a bundle's configs with this project's modules would do beyond the list.
+
+    Args:
+        files: of the bundle; its Python is not run and not judged.
+
+    Returns:
+        High and medium findings in its configs and models, worst first.
+    """
+    names = Names()
+    listed = [name for name in files.names() if name.lower().endswith(CONFIGS)]
+    findings: list[Finding] = []
+    for name in files.names():
+        if name.lower().endswith(SUFFIXES):
+            findings += [sign.at(name, "") for sign in audit_model_file(files, name)]
+    for name in listed:
+        if not _is_config(name):
+            findings += _audit_other(files, name, names)
+            continue
+        try:
+            findings += audit_composition(compose([name], files.read), names)
+        except (ValueError, RecursionError) as error:
+            findings.append(Sign(HIGH, "file", name, f"cannot be examined: {error}").at(name, ""))
+    return at_or_above(by_risk(findings), MEDIUM)
 
 
 def _audit_other(files: BundleFiles, name: str, names: Names) -> list[Finding]:

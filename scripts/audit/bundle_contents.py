@@ -111,8 +111,10 @@ def _large_files(text: str) -> Iterator[tuple[str, Sign]]:
 def _other(files: BundleFiles, name: str, path: PurePosixPath) -> Iterator[tuple[str, Sign]]:
     """Judge a file that is neither Python nor a model by its kind and its first bytes."""
     with files.open(name) as file:
-        content = file.read(MOST_PAGE if path.suffix in PAGES else 4)
-    if content.startswith(PROGRAM_STARTS):
+        content = file.read(MOST_PAGE if path.suffix in PAGES or name[:8] == "scripts/" else 4)
+    if is_ours(name, content):
+        yield "", Sign(LOW, "code", name, "this project's own file, byte for byte")
+    elif content.startswith(PROGRAM_STARTS):
         yield "", Sign(HIGH, "code", name, "a program")
     elif path.suffix in PAGES:
         if SCRIPT.search(content):

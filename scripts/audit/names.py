@@ -115,7 +115,7 @@ def is_internal(name: str) -> bool:
 
 
 def is_ours(module: str, source: bytes) -> bool:
-    """Whether a bundle's Python file is identical to this project's."""
+    """Whether a file of a bundle is identical to this project's: Python, a page, a list."""
     ours = ROOT / module
     return module.split("/")[0] in PROJECT and ours.is_file() and ours.read_bytes() == source
 
