@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from scripts.prediction.batch import Share, predict_all
 from scripts.prediction.network.engines import AUTO, TORCH, check_engine
+from scripts.prediction.network.packed_bundle import unpacked_bundle
 from scripts.prediction.predict_options import (
     Options,
     check_dicom_lesions,
@@ -57,7 +59,8 @@ def predict(
     run. Under torchrun the processes share the studies. Research only.
 
     Args:
-        bundle: the bundle's folder, with configs/inference.json.
+        bundle: the bundle's folder, with configs/inference.json; or a zip of `package`, of which
+            the Python is not run.
         source: a folder of DICOM files, a zip of one, a .mhd, .mha, .nrrd, .nii or .nii.gz file,
             or a folder of any of these.
         output: folder to write: new, empty, or of an earlier run.
@@ -122,7 +125,9 @@ def predict(
         suspicion=check_suspicion(suspicion, chosen_products),
         progress=jobs == 1 and share.world == 1,
     )
-    batch = predict_all(Path(str(source)), Path(str(output)), options, jobs=jobs)
+    with unpacked_bundle(options.bundle) as folder:
+        options = replace(options, bundle=folder)
+        batch = predict_all(Path(str(source)), Path(str(output)), options, jobs=jobs)
     if share.is_first:
         print(batch.line())
         if batch.failures:
