@@ -37,7 +37,7 @@ class Command(NamedTuple):
         return self.target.partition(":")[0]
 
 
-COMMANDS: dict[tuple[str, ...], Command] = {
+EVERY: dict[tuple[str, ...], Command] = {
     ("phantom", "luna16"): Command(
         "scripts.phantom.chest.luna16:make_cohort",
         "make synthetic chest CTs with nodules, in the format of LUNA16",
@@ -171,6 +171,15 @@ COMMANDS: dict[tuple[str, ...], Command] = {
         "liver, bone and kidney on phantoms: from DICOM to prediction",
     ),
 }
+
+
+def is_present(command: Command) -> bool:
+    """Whether a command's module is here: a package brings ``predict`` alone."""
+    parts = command.module.split(".")[1:]
+    return Path(__file__).parent.joinpath(*parts).with_suffix(".py").is_file()
+
+
+COMMANDS = {words: command for words, command in EVERY.items() if is_present(command)}
 
 
 class Written(str):

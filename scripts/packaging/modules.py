@@ -11,14 +11,22 @@ from typing import Any
 
 PACKAGES = ("scripts", "custom_nets")
 WHOLE = "custom_nets"
+PREDICTION = ("scripts.__main__.main", "scripts.prediction.predict_command.predict")
+"""What ``python -m scripts predict`` needs besides a bundle's configs."""
+REGISTRIES = ("scripts/__main__.py", "scripts/commands.py", "scripts/datasets/known.py")
+"""Modules that name others for those who ask for them: a package brings what it needs only."""
+OPTIONAL = ("openvino",)
+"""Packages that the modules import only if they are installed."""
+NAMED = re.compile(rf"(?:{'|'.join(PACKAGES)})(?:\.\w+)+:\w+")
 DOTTED = re.compile(rf"\b(?:{'|'.join(PACKAGES)})(?:\.\w+)+")
 
 
 def needed_files(configs: Iterable[Any], *, root: Path) -> list[Path]:
-    """List the project's modules that configs use, with their packages' ``__init__.py``.
+    """List the project's files that configs use: modules, ``__init__.py``, and what lies beside.
 
     Every dotted name of ``scripts`` or ``custom_nets`` in a config's text counts: ``_target_``, the
-    name of a reader, an expression. Imports are followed, including those inside functions. If one
+    name of a reader, an expression. Imports are followed, including those inside functions and
+    texts ``module:function``, and so are the pages and scripts in a module's folder. If one
     module of ``custom_nets`` is needed, all are included: in a program that loads two packages
     (MONAI Label, which reloads only ``scripts``) those of the first package serve both.
 
@@ -45,9 +53,29 @@ def needed_files(configs: Iterable[Any], *, root: Path) -> list[Path]:
         package = file.parent if file.name != "__init__.py" else file.parent.parent
         if package != root:
             pending.append(package / "__init__.py")
-        own = (name for name in imported_names(file, root) if name.split(".")[0] in PACKAGES)
+        own = {name for name in imported_names(file, root) if name.split(".")[0] in PACKAGES}
+        if file.relative_to(root).as_posix() not in REGISTRIES:
+            own |= named_modules(file)
         pending += [_module_of(name, root) for name in own]
-    return sorted(needed)
+    folders = {file.parent for file in needed} - {root / package for package in PACKAGES}
+    return sorted(needed.union(*(_beside(folder) for folder in folders)))
+
+
+def named_modules(file: Path) -> set[str]:
+    """Return the modules that a module names as ``module:function``, to import them when used."""
+    texts = (
+        node.value
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    )
+    return {text.partition(":")[0] for text in texts if NAMED.fullmatch(text)}
+
+
+def _beside(folder: Path) -> set[Path]:
+    """Return the files of a folder, and of folders in it without Python, that are no Python."""
+    inner = [one for one in folder.iterdir() if one.is_dir() and not any(one.rglob("*.py"))]
+    files = [file for one in (folder, *inner) for file in one.iterdir() if file.is_file()]
+    return {file for file in files if file.suffix not in (".py", ".pyc")}
 
 
 def dotted_names(config: Any) -> Iterator[str]:
@@ -122,5 +150,6 @@ def foreign_modules(files: Iterable[Path], *, root: Path) -> list[str]:
         >>> foreign_modules([root / "scripts" / "transforms" / "intensity.py"], root=root)
         ['monai', 'torch']
     """
-    names = {name.split(".")[0] for file in files for name in imported_names(file, root)}
-    return sorted(names - set(sys.stdlib_module_names) - set(PACKAGES))
+    modules = (file for file in files if file.suffix == ".py")
+    names = {name.split(".")[0] for file in modules for name in imported_names(file, root)}
+    return sorted(names - set(sys.stdlib_module_names) - {*PACKAGES, *OPTIONAL})

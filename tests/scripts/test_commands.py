@@ -3,7 +3,7 @@ import inspect
 import pytest
 
 from scripts.__main__ import resolve
-from scripts.commands import COMMANDS, Command, sketch
+from scripts.commands import COMMANDS, EVERY, Command, is_present, sketch
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
@@ -21,6 +21,11 @@ def test_summary_then_one_short_line(words):
     summary = COMMANDS[words].summary
     assert 20 < len(summary) <= 80
     assert "\n" not in summary
+
+
+def test_commands_then_all_that_there_are_in_the_repository():
+    assert COMMANDS == EVERY
+    assert not is_present(Command("scripts.nowhere.nothing:run", ""))
 
 
 def test_module_of_a_command_then_the_part_before_the_colon():

@@ -1,6 +1,6 @@
 import pytest
 
-from scripts.packaging.modules import foreign_modules, needed_files
+from scripts.packaging.modules import PREDICTION, foreign_modules, needed_files
 from tests.scripts.packaging.packages import ROOT
 
 
@@ -63,3 +63,30 @@ def test_preparation_and_phantoms_then_not_needed():
     found = names_of(needed_files(["scripts.volumes.readers.SimpleITKReader"], root=ROOT), ROOT)
     assert "scripts/volumes/dicom/series_volume.py" in found
     assert not [name for name in found if "luna16" in name or "phantom" in name]
+
+
+def test_module_that_another_names_as_text_then_found_but_not_by_a_registry(project):
+    text = 'WRITER = "scripts.deep.thing:write"\n'
+    (project / "scripts" / "late.py").write_text(text)
+    found = needed_files([["scripts.late.x"]], root=project)
+    assert "scripts/deep/thing.py" in names_of(found, project)
+    (project / "scripts" / "late.py").rename(project / "scripts" / "commands.py")
+    found = needed_files([["scripts.commands.x"]], root=project)
+    assert "scripts/deep/thing.py" not in names_of(found, project)
+
+
+def test_files_beside_a_module_then_found_but_no_other_package(project):
+    for name in ("deep/look.css", "deep/page/viewer.js", "deep/more/x.py", "deep/more/x.txt"):
+        (project / "scripts" / name).parent.mkdir(exist_ok=True)
+        (project / "scripts" / name).write_text("")
+    found = names_of(needed_files([["scripts.deep.thing.x"]], root=project), project)
+    assert {"scripts/deep/look.css", "scripts/deep/page/viewer.js"} <= found
+    assert not {name for name in found if "more" in name}
+
+
+def test_prediction_then_every_product_and_its_page_but_no_other_command():
+    found = names_of(needed_files([list(PREDICTION)], root=ROOT), ROOT)
+    for name in ("report/page.py", "report/page/page.css", "dicom/segmentation_object.py"):
+        assert f"scripts/prediction/{name}" in found
+    assert not [name for name in found if "preparation" in name or "phantom" in name]
+    assert "openvino" not in foreign_modules([ROOT / name for name in found], root=ROOT)
