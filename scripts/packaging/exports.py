@@ -1,12 +1,11 @@
-"""Export of a package's network to TorchScript and ONNX, for use without this project."""
+"""Exports of a package's network, for use without this project: pt2, ONNX, TorchScript."""
 
 from __future__ import annotations
 
-import json
-import re
-import tempfile
+import logging
+import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +13,23 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from monai.data import load_net_with_metadata, save_net_with_metadata
-from monai.networks.utils import convert_to_onnx, convert_to_torchscript
+from monai.networks.utils import convert_to_onnx
 from torch import nn
 
 from custom_nets.folding import FoldedCopy
 from scripts.bundle.record import sha256_of
-from scripts.packaging.network_format import VOLUME, spatial_dims
-from scripts.storage.files import atomic_path
-from scripts.storage.options import read_truth
+from scripts.packaging.exported_program import run_program, said_of, write_program
+from scripts.packaging.network_format import EXAMPLE, VOLUME, spatial_dims
+from scripts.packaging.torchscript import export_torchscript, run_torchscript
+from scripts.storage.files import atomic_path, read_json
+from scripts.storage.options import read_words
+
+logger = logging.getLogger(__name__)
+
+PT2, ONNX, TORCHSCRIPT = "pt2", "onnx", "torchscript"
+FORMATS = (PT2, ONNX, TORCHSCRIPT)
+END_OF_TORCHSCRIPT = (3, 14)
+"""The version of Python from which PyTorch has no TorchScript."""
 
 TOLERANCE = 1e-3  # largest difference of logits, relative to the largest one if that is above 1
 SEED = 0
@@ -30,67 +37,48 @@ SHAPES = {
     2: ((1, 64, 64), (2, 50, 70), (1, 256, 192)),  # batch, height, width
     VOLUME: ((1, 32, 32, 32), (2, 27, 38, 21), (1, 56, 40, 48)),  # and slices
 }
-EXAMPLE = {2: (2, 64, 96), VOLUME: (2, 32, 48, 24)}  # all different: axes cannot be confused
-WRITTEN_BY_TORCH = ("version", "byteorder", ".data/serialization_id")
-CONSTANTS = re.compile(r"(?:^  \w+ : Final\[.*\] = .*\n)+", re.MULTILINE)
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 
 
-def export_torchscript(bundle: Path, network: nn.Module) -> Path:
-    """Export a network as ``models/model.ts`` of an unpacked bundle.
+def check_exports(value: object) -> tuple[str, ...]:
+    """Read the names of formats; return them in the order of :data:`FORMATS`.
 
-    As by ``monai.bundle ckpt_export`` the file contains ``metadata.json`` and ``inference.json``,
-    which MONAI Deploy reads. If inference folds batch norms, they are folded here, so that Deploy
-    computes what ``predict`` does.
+    Raises:
+        ValueError: for an unknown name, or TorchScript under a Python that has none.
+
+    Example:
+        >>> check_exports("onnx,pt2")
+        ('pt2', 'onnx')
+    """
+    asked = read_words("exports", value)
+    if unknown := [name for name in asked if name not in FORMATS]:
+        raise ValueError(f"exports: must be of {', '.join(FORMATS)}, got {', '.join(unknown)}")
+    if TORCHSCRIPT in asked:
+        if sys.version_info >= END_OF_TORCHSCRIPT:
+            raise ValueError("exports: PyTorch has no torchscript under Python 3.14; use pt2")
+        logger.warning(
+            "exports: torchscript is deprecated in PyTorch and ends with Python 3.14; use pt2 "
+            "unless a program needs it"
+        )
+    return tuple(name for name in FORMATS if name in asked)
+
+
+def export_program(
+    bundle: Path, network: nn.Module, settings: Mapping[str, Any], *, channels: int
+) -> Path:
+    """Export a network as ``models/model.pt2`` of an unpacked bundle.
 
     Args:
-        bundle: folder with configs; ``models/model.ts`` is added.
-        network: with its trained weights, in eval mode, on the CPU.
+        bundle: folder with configs and ``models/model.pt``.
+        network: as inference runs it, with its norms folded or not.
+        settings: of the model file.
+        channels: of the input.
     """
-    path = bundle / "models" / "model.ts"
-    path.parent.mkdir(exist_ok=True)
-    metadata, inference = (
-        json.loads((bundle / "configs" / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("metadata", "inference")
-    )
-    folds = read_truth("fold_norms", inference.get("fold_norms", False))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch deprecates functions that MONAI uses here
-        save_net_with_metadata(
-            convert_to_torchscript(FoldedCopy().of(network) if folds else network),
-            str(path),
-            include_config_vals=False,
-            append_timestamp=False,
-            meta_values=metadata,
-            more_extra_files={"inference.json": json.dumps(inference).encode()},
-        )
-    _rewrite_torchscript(path)
-    return path
-
-
-def _rewrite_torchscript(path: Path) -> None:
-    """Remove the paths of source files, and make the file reproducible.
-
-    torch writes the constants of a class in an order that differs between processes.
-    """
-    reader = torch._C.PyTorchFileReader(str(path))
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        rewritten = Path(folder, path.name)  # torch writes the file's name into the file
-        writer = torch._C.PyTorchFileWriter(str(rewritten))
-        for name in sorted(reader.get_all_records()):
-            if name.endswith(".debug_pkl") or name in WRITTEN_BY_TORCH:
-                continue
-            content = reader.get_record(name)
-            if name.startswith("code/"):
-                content = CONSTANTS.sub(_in_order, content.decode()).encode()
-            writer.write_record(name, content, len(content))
-        writer.write_end_of_file()
-        rewritten.replace(path)
-
-
-def _in_order(lines: re.Match[str]) -> str:
-    return "".join(sorted(lines.group().splitlines(keepends=True)))
+    models, metadata = bundle / "models", read_json(bundle / "configs" / "metadata.json")
+    said = said_of(metadata, settings, weights_sha256=sha256_of(models / "model.pt"))
+    path = models / "model.pt2"
+    return write_program(network, path, channels=channels, metadata=metadata, said=said)
 
 
 def export_onnx(network: nn.Module, path: Path, *, channels: int) -> Path:
@@ -108,6 +96,8 @@ def export_onnx(network: nn.Module, path: Path, *, channels: int) -> Path:
     """
     batch, *sides = EXAMPLE[spatial_dims(network)]
     free = dict.fromkeys((0, *range(2, 2 + len(sides))), torch.export.Dim.DYNAMIC)
+    registry = logging.getLogger("torch.onnx._internal.exporter._registration")
+    registry.setLevel(logging.ERROR)  # it warns that torchvision, which is not used, is absent
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # from the exporter about its own code
@@ -121,7 +111,7 @@ def export_onnx(network: nn.Module, path: Path, *, channels: int) -> Path:
                 verbose=False,
             )
     except Exception as error:  # torch's exporter raises many types
-        raise ValueError(f"with_onnx: torch cannot export this network: {error}") from error
+        raise ValueError(f"exports: torch cannot export this network as onnx: {error}") from error
     _remove_sources(model)
     with atomic_path(path) as part:
         onnx.save(model, str(part))
@@ -137,15 +127,6 @@ def _remove_sources(model: Any) -> None:
         for item in (graph, *graph.node, *graph.value_info, *values, *initial):
             item.doc_string = ""
             del item.metadata_props[:]
-
-
-def run_torchscript(path: Path) -> Network:
-    """Load a TorchScript file on the CPU."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch deprecates functions that MONAI uses here
-        network, _, _ = load_net_with_metadata(str(path), map_location=torch.device("cpu"))
-    network.eval()
-    return network  # type: ignore[no-any-return]
 
 
 def run_onnx(path: Path) -> Network:
@@ -224,16 +205,39 @@ def _run(exported: Network, image: torch.Tensor) -> torch.Tensor:
 
 
 def export_all(
-    bundle: Path, network: nn.Module, *, channels: int, torchscript: bool, with_onnx: bool
+    bundle: Path,
+    network: nn.Module,
+    formats: Sequence[str],
+    settings: Mapping[str, Any],
+    *,
+    channels: int,
+    folded: bool,
 ) -> dict[str, Any]:
-    """Write the requested exports into a bundle; return the comparison of each, by file name."""
+    """Write the requested exports into a bundle; return the comparison of each, by file name.
+
+    Args:
+        bundle: folder with configs and ``models/model.pt``.
+        network: with its trained weights, in eval mode, on the CPU.
+        formats: of :data:`FORMATS`.
+        settings: of the model file.
+        channels: of the input.
+        folded: whether inference folds batch norms: then pt2 and torchscript have them folded too,
+            so that they compute what ``predict`` does.
+
+    Raises:
+        ValueError: for a network that cannot be exported, or an export that differs from it.
+    """
     comparisons: dict[str, Any] = {}
+    inferred = FoldedCopy().of(network) if formats and folded else network
     exports: list[tuple[Path, Callable[[Path], Network]]] = []
-    if torchscript:
-        exports.append((export_torchscript(bundle, network), run_torchscript))
-    if with_onnx:
+    if PT2 in formats:
+        path = export_program(bundle, inferred, settings, channels=channels)
+        exports.append((path, run_program))
+    if ONNX in formats:
         path = export_onnx(network, bundle / "models" / "model.onnx", channels=channels)
         exports.append((path, run_onnx))
+    if TORCHSCRIPT in formats:
+        exports.append((export_torchscript(bundle, inferred), run_torchscript))
     for path, load in exports:
         figures = compared(load(path), network, channels=channels)
         comparisons[path.name] = {"sha256": sha256_of(path), **figures}

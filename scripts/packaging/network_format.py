@@ -13,6 +13,8 @@ from custom_nets.definition import Defined
 from scripts.bundle.config_files import Config
 
 VOLUME = 3
+EXAMPLE = {2: (2, 64, 96), VOLUME: (2, 32, 48, 24)}
+"""Batch and sides of an image for an export; all different, so that no axes are confused."""
 PATCH, WINDOW, SECOND, CLASSES = "volume_patch_size", "window_hu", "second_window_hu", "class_names"
 
 

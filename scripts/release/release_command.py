@@ -9,6 +9,7 @@ from typing import Any
 
 from scripts.bundle.data_set import KEY, declared_data_set
 from scripts.packaging.documents import how_to_run, overlay_names
+from scripts.packaging.exports import check_exports
 from scripts.packaging.package_command import (
     assemble,
     check_bundle,
@@ -41,8 +42,7 @@ def release(
     config_file: str | Sequence[str] = (),
     partial_test: bool = False,
     model_url: str | None = None,
-    with_torchscript: bool = False,
-    with_onnx: bool = False,
+    exports: str | Sequence[str] = (),
 ) -> None:
     """Write a package whose model card and metadata state what its network reached on a test set.
 
@@ -60,8 +60,7 @@ def release(
         partial_test: accept an evaluation of a part of the test set; the model card says so.
         model_url: future address of the weights, which are then written next to the zip;
             large_files.yml in the zip has the address and the SHA-256.
-        with_torchscript: add models/model.ts.
-        with_onnx: add models/model.onnx.
+        exports: of pt2, onnx and torchscript (deprecated), as for ``package``.
 
     Raises:
         FileNotFoundError: when a part of the bundle, the training or the evaluation is missing.
@@ -69,6 +68,7 @@ def release(
     """
     folder, target = shipped(bundle), Path(output)
     files = [config_file] if isinstance(config_file, str) else list(config_file)
+    formats = check_exports(exports)
     check_bundle(folder)
     check_targets(target, model_url)
     evidence = read_evidence(Path(run), Path(evaluation), partial_test=partial_test)
@@ -85,8 +85,7 @@ def release(
         write_text(docs / "bundle.md", OF_OTHERS + general)
         write_json(docs / "evidence.json", shared_evidence(evidence))
 
-    exports = {"torchscript": with_torchscript, "with_onnx": with_onnx}
-    write_package(made, target, document, model_url=model_url, exports=exports)
+    write_package(made, target, document, model_url=model_url, exports=formats)
     print("\n".join(headline(evidence.summary, case=evidence.case)))
 
 

@@ -133,7 +133,7 @@ def make_package(name: str) -> Path:
     bundle, weights = Path("bundles", name), WORK / f"{name}.pt"
     write_model(weights, network.eval(), bundle / "configs")
     target = WORK / f"{name}.zip"
-    package(str(bundle), str(target), ckpt_path=str(weights), with_torchscript=True)
+    package(str(bundle), str(target), ckpt_path=str(weights), exports="torchscript")
     with zipfile.ZipFile(target) as archive:
         archive.extractall(WORK)
     return WORK / name

@@ -1,22 +1,29 @@
 """The exported networks: measured, and on a whole CT."""
 
 import json
-import zipfile
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
-from monai.data import load_net_with_metadata
 from monai.networks.nets import BasicUNet
 
 from custom_nets.plain import PlainNetwork
 from custom_nets.unet import TransferUNet
 from scripts.bundle.record import sha256_of
-from scripts.packaging.exports import compared, export_onnx, run_onnx, run_torchscript
+from scripts.packaging.exported_program import run_program
+from scripts.packaging.exports import (
+    check_exports,
+    compared,
+    export_onnx,
+    run_onnx,
+)
+from scripts.packaging.torchscript import run_torchscript
 from scripts.training.inferers import SlicewiseInferer
 from tests.scripts.packaging.packages import SMALL
+
+LOADERS = {"model.pt2": run_program, "model.onnx": run_onnx, "model.ts": run_torchscript}
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +35,8 @@ def eager(bundle):
 
 def test_tolerances_then_recorded_with_the_files_they_are_of(bundle, eager):
     record = json.loads((bundle / "models" / "exports.json").read_text())
-    assert record.keys() == {"model.ts", "model.onnx"}
-    for name, load in (("model.ts", run_torchscript), ("model.onnx", run_onnx)):
+    assert list(record) == ["model.pt2", "model.onnx", "model.ts"]
+    for name, load in LOADERS.items():
         told = record[name]
         assert told["sha256"] == sha256_of(bundle / "models" / name)
         assert told["largest_difference"] <= told["tolerance"]
@@ -44,24 +51,9 @@ def test_export_that_differs_then_refused(eager):
         compared(lambda image: eager(image)[..., 1:], eager, channels=3, shapes=[(1, 32, 32)])
 
 
-def test_torchscript_then_carries_what_deploy_reads(bundle):
-    path = bundle / "models" / "model.ts"
-    _, metadata, extra = load_net_with_metadata(str(path), more_extra_files=["inference.json"])
-    assert metadata == json.loads((bundle / "configs" / "metadata.json").read_text())
-    config = json.loads(extra["inference.json"])
-    assert config == json.loads((bundle / "configs" / "inference.json").read_text())
-    assert {"preprocessing", "postprocessing", "inferer", "device"} <= config.keys()
-    with zipfile.ZipFile(path) as archive:
-        names = archive.namelist()
-    assert {"model/extra/metadata.json", "model/extra/inference.json"} <= set(names)
-    assert not [name for name in names if "debug" in name]
-
-
 # LoadImaged sets all of MONAI's readers up, those that are not named too
 @pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")
-@pytest.mark.parametrize(
-    ("name", "load"), [("model.onnx", run_onnx), ("model.ts", run_torchscript)]
-)
+@pytest.mark.parametrize(("name", "load"), LOADERS.items(), ids=LOADERS)
 def test_export_on_a_whole_ct_then_the_eager_mask(bundle, cohort, eager, name, load):
     parser = ConfigParser()
     parser.read_config(str(bundle / "configs" / "inference.json"))
@@ -98,3 +90,19 @@ def test_export_that_cannot_be_run_then_one_line():
     ) as e:
         compared(broken, network, channels=1)
     assert "\n" not in str(e.value)
+
+
+def test_formats_then_in_their_order_and_torchscript_said_to_end(caplog):
+    assert check_exports(()) == ()
+    assert check_exports(" onnx, pt2") == ("pt2", "onnx")
+    assert not caplog.records
+    assert check_exports("torchscript,pt2") == ("pt2", "torchscript")
+    assert "deprecated in PyTorch and ends with Python 3.14; use pt2" in caplog.text
+    with pytest.raises(ValueError, match="exports: must be of pt2, onnx, torchscript, got tflite"):
+        check_exports("pt2,tflite")
+
+
+def test_torchscript_under_a_python_without_it_then_refused(monkeypatch):
+    monkeypatch.setattr("scripts.packaging.exports.END_OF_TORCHSCRIPT", (3, 0))
+    with pytest.raises(ValueError, match=r"no torchscript under Python 3.14; use pt2"):
+        check_exports("torchscript")

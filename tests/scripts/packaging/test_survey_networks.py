@@ -24,6 +24,7 @@ from scripts.bundle.model_file import (
     settings_of_config,
 )
 from scripts.bundle.training_scans import hashed_case
+from scripts.packaging.exports import FORMATS
 from scripts.packaging.package_command import package
 from scripts.prediction.network.model import Model
 from scripts.prediction.pipeline import predict_volume
@@ -168,9 +169,9 @@ def test_scans_of_the_earlier_networks_then_known_as_those_of_the_network(tmp_pa
 
 def test_exports_of_a_network_of_volumes_then_measured(tmp_path):
     torch.manual_seed(0)
-    bundle = unpacked(tmp_path, cen_s(tmp_path), (), with_torchscript=True, with_onnx=True)
+    bundle = unpacked(tmp_path, cen_s(tmp_path), (), exports=FORMATS)
     record = json.loads((bundle / "models" / "exports.json").read_text())
-    for name in ("model.ts", "model.onnx"):
+    for name in ("model.pt2", "model.onnx", "model.ts"):
         assert record[name]["largest_difference"] < 1e-4
         assert all(len(shape) == 5 for shape in record[name]["images"])
 
