@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +16,18 @@ from scripts.bundle.config_files import Config, files_below, read_config
 from scripts.bundle.model_file import ModelFile, read_model, trained_settings
 from scripts.bundle.training_scans import TrainingScans
 from scripts.packaging.configs import ADDITION, as_json, packaged_configs, settled
-from scripts.packaging.documents import large_files, overlay_names, readme
-from scripts.packaging.exports import export_all
+from scripts.packaging.documents import GENERAL, Facts, overlay_names, readme
+from scripts.packaging.exports import PT2, check_exports, export_all
 from scripts.packaging.metadata import packaged_metadata
-from scripts.packaging.modules import foreign_modules, needed_files
+from scripts.packaging.modules import PREDICTION, foreign_modules, needed_files
 from scripts.packaging.network_format import channel_names, described
+from scripts.packaging.placement import place_weights
+from scripts.packaging.plain_bundle import (
+    check_options,
+    check_strict,
+    plain_inference,
+    plain_metadata,
+)
 from scripts.packaging.weights import (
     check_ports,
     check_trainable,
@@ -33,14 +38,11 @@ from scripts.packaging.weights import (
 from scripts.packaging.zip_writer import write_zip
 from scripts.storage.files import PART, clear_leftovers, write_bytes, write_json, write_text
 from scripts.storage.locks import locked
-from scripts.storage.options import read_words
+from scripts.storage.options import read_truth, read_words
 from scripts.storage.output_folder import claim_output
 from scripts.storage.shipped import shipped
 
-logger = logging.getLogger(__name__)
-
 SOURCES = Path(__file__).resolve().parents[2]  # holds scripts and custom_nets
-LARGE = 25 * 2**20  # bytes; the model zoo accepts larger files as addresses only
 NEEDED = ("LICENSE", "configs/metadata.json", "docs/README.md", "docs/data_license.txt")
 TASK = "segmentation"
 
@@ -56,6 +58,8 @@ class Package:
         sources: modules that the configs need.
         network: network with the trained weights.
         model: file of the trained weights.
+        folded: whether inference folds the network's batch norms.
+        left_out: what a plain package does without, in words; None for a full one.
     """
 
     bundle: Path
@@ -64,6 +68,13 @@ class Package:
     sources: list[Path]
     network: nn.Module
     model: ModelFile
+    folded: bool = False
+    left_out: Sequence[str] | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it consists of components of MONAI and torch alone."""
+        return self.left_out is not None
 
 
 def package(
@@ -74,10 +85,14 @@ def package(
     ckpt_path: str | None = None,
     unchecked_model: bool = False,
     model_url: str | None = None,
-    with_torchscript: bool = False,
-    with_onnx: bool = False,
+    exports: str | Sequence[str] = (),
+    plain: bool = False,
+    leave_out: str | Sequence[str] = (),
 ) -> None:
     """Write a bundle as a zip that runs without this repository.
+
+    It contains the Python that its configs and ``python -m scripts predict`` need; with ``plain``
+    none, for platforms that take no code.
 
     Args:
         bundle: folder of the bundle, e.g. bundles/lung_nodule_ct_segmentation.
@@ -89,8 +104,13 @@ def package(
         unchecked_model: accept weights that do not say how they were trained, at your own risk.
         model_url: future address of the weights. They are then written next to the zip, for upload,
             and the zip contains large_files.yml instead.
-        with_torchscript: add models/model.ts, with the configs that MONAI Deploy reads.
-        with_onnx: add models/model.onnx, for images of any size.
+        exports: networks in other formats to add, of pt2 (models/model.pt2, for torch.export.load),
+            onnx (models/model.onnx) and torchscript (models/model.ts, deprecated in PyTorch; it
+            ends with Python 3.14), separated by commas; each for images of any size.
+        plain: only inference, by components of MONAI and torch alone, with the network as pt2. The
+            README lists what it does without.
+        leave_out: parts that a plain package may leave out although its masks then differ, of
+            lung_field and lung_masking; without the option such a bundle is refused.
 
     Raises:
         FileNotFoundError: when a part of the bundle, an overlay or the weights do not exist.
@@ -98,23 +118,27 @@ def package(
     """
     folder, target = shipped(bundle), Path(output)
     files = list(read_words("config_file", config_file))
-    wanted = {"torchscript": with_torchscript, "with_onnx": with_onnx}
+    formats, leave_out = check_exports(exports), read_words("leave_out", leave_out)
+    check_options(plain=plain, exports=formats, leave_out=leave_out)
     check_bundle(folder)
     check_targets(target, model_url)
     weights = Path(ckpt_path) if ckpt_path else Path(bundle) / "models" / "model.pt"
     made = assemble(folder, files, ckpt_path=weights, unchecked_model=unchecked_model)
+    if plain:
+        made, formats = as_plain(made, leave_out), (PT2,)
 
     def document(unpacked: Path, location: str) -> None:
-        head = readme(
-            unpacked.name,
-            made.metadata,
+        facts = Facts(
             weights=location,
+            record={**made.model.record, "settings": made.model.settings or {}},
             overlays=overlay_names(files, root=Path.cwd()),
+            left_out=made.left_out,
         )
-        text = (folder / "docs" / "README.md").read_text(encoding="utf-8")
-        write_text(unpacked / "docs" / "README.md", head + text)
+        write_text(unpacked / "docs" / "README.md", readme(unpacked.name, made.metadata, facts))
+        general = (folder / "docs" / "README.md").read_text(encoding="utf-8")
+        write_text(unpacked / "docs" / "bundle.md", GENERAL + general)
 
-    write_package(made, target, document, model_url=model_url, exports=wanted)
+    write_package(made, target, document, model_url=model_url, exports=formats)
 
 
 def write_package(
@@ -123,7 +147,7 @@ def write_package(
     document: Callable[[Path, str], None],
     *,
     model_url: str | None,
-    exports: Mapping[str, bool],
+    exports: Sequence[str],
 ) -> None:
     """Write a package as a zip, and print its size and the accuracy of its exports.
 
@@ -133,21 +157,30 @@ def write_package(
         document: writes the documents into the unpacked package, given the location of the
             weights in words.
         model_url: see :func:`package`.
-        exports: see :func:`scripts.packaging.exports.export_all`.
+        exports: formats, of :func:`scripts.packaging.exports.check_exports`.
     """
     with _unfinished_folder(target) as work:
         unpacked = Path(work) / made.bundle.resolve().name
         write_parts(made, unpacked)
         channels = made.metadata["network_data_format"]["inputs"]["image"]["num_channels"]
-        exported = export_all(unpacked, made.network, channels=channels, **exports)
+        settings = made.model.settings or {}
+        exported = export_all(
+            *(unpacked, made.network, exports, settings), channels=channels, folded=made.folded
+        )
         if exported:
             write_json(unpacked / "models" / "exports.json", exported)
+        if made.is_plain:
+            (unpacked / "models" / "model.pt").unlink()
         location = place_weights(unpacked, target, model_url)
         document(unpacked, location)
+        if made.is_plain:
+            check_strict(unpacked)
         write_zip(unpacked, target)
     print(f"{target}: {target.stat().st_size / 1e6:.1f} MB, weights: {location}")
     for name, figures in exported.items():
         print(f"{name}: within {figures['largest_difference']:.2g} of the network's logits")
+    for text in made.left_out or ():
+        print(f"left out: {text}")
 
 
 @contextmanager
@@ -216,7 +249,7 @@ def assemble(
     model = with_earlier(model, configs["inference"])
     network = trained_network(configs["inference"], ckpt_path, unchecked_model=unchecked_model)
     check_trainable(network, configs["train"])
-    sources = needed_files(configs.values(), root=SOURCES)
+    sources = needed_files([*configs.values(), list(PREDICTION)], root=SOURCES)
     metadata = packaged_metadata(
         read_config(folder / "configs" / "metadata.json", files_below()),
         modules=foreign_modules(sources, root=SOURCES),
@@ -224,7 +257,28 @@ def assemble(
     )
     metadata = described(metadata, network, configs["inference"])
     check_ports(network, metadata)
-    return Package(folder, configs, metadata, sources, network, model)
+    folded = read_truth("fold_norms", configs["inference"].get("fold_norms", False))
+    return Package(folder, configs, metadata, sources, network, model, folded)
+
+
+def as_plain(made: Package, leave_out: Sequence[str]) -> Package:
+    """Return a package of MONAI's and torch's components alone.
+
+    Args:
+        made: the full package.
+        leave_out: see :func:`package`.
+
+    Raises:
+        ValueError: see :func:`scripts.packaging.plain_bundle.plain_inference`.
+    """
+    inference, left_out = plain_inference(made.configs["inference"], leave_out=leave_out)
+    return replace(
+        made,
+        configs={"inference": inference},
+        metadata=plain_metadata(made.metadata),
+        sources=[],
+        left_out=left_out,
+    )
 
 
 def write_parts(made: Package, unpacked: Path) -> None:
@@ -245,31 +299,3 @@ def write_parts(made: Package, unpacked: Path) -> None:
 def _copy(file: Path, to: Path) -> None:
     to.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(file, to)
-
-
-def place_weights(unpacked: Path, target: Path, model_url: str | None) -> str:
-    """Keep the weights in the package, or write them next to it for upload; describe where.
-
-    Without an address, weights over the limit of the model zoo are kept with a warning, so that the
-    package can be run.
-    """
-    path = unpacked / "models" / "model.pt"
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if model_url is None:
-        size = path.stat().st_size
-        if size > LARGE:
-            logger.warning(
-                "models/model.pt has %.0f MB and is packaged nevertheless; MONAI's model zoo "
-                "accepts no file over 25 MB: for it, pass --model_url with its future address",
-                size / 1e6,
-            )
-        return f"`models/model.pt`, sha256 {digest}"
-    write_bytes(target.with_name(f"{target.stem}_model.pt"), path.read_bytes())
-    path.unlink()
-    write_text(
-        unpacked / "large_files.yml", large_files("models/model.pt", url=model_url, sha256=digest)
-    )
-    return (
-        f"to be downloaded with `python -m monai.bundle download_large_files --bundle_path .`, "
-        f"sha256 {digest}"
-    )

@@ -27,7 +27,7 @@ JUDGED = READ | WRITTEN | FILE_NAMES | NAMED_CODE | ONLY.keys()
 # names that say path, file or code, of arguments that are neither
 NO_PATH = {
     *("dir_fd", "dropout_path_rate", "folder_layout", "pickle_protocol", "separate_folder"),
-    *("create_dir", "savepath_in_metadict"),
+    *("create_dir", "savepath_in_metadict", "extra_files"),
 }
 SUSPECT = re.compile(r"path|dir(?!ect)|file|url|uri|pickle|^reader|^writer|folder", re.IGNORECASE)
 

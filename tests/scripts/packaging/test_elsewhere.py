@@ -5,12 +5,14 @@ import json
 import math
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
 import torch
 from monai.data import load_net_with_metadata
 
-from tests.scripts.packaging.packages import SCHEMA, run_elsewhere, say_elsewhere
+from scripts.__main__ import main
+from tests.scripts.packaging.packages import LUNG, ROOT, SCHEMA, run_elsewhere, say_elsewhere
 
 USER = """
 import sys
@@ -130,6 +132,34 @@ def test_command_inside_the_bundle_then_needs_nothing(bundle):
     words = ["-m", "monai.bundle", "verify_net_in_out", "network_def", "--any", "48"]
     words += ["--meta_file", "configs/metadata.json", "--config_file", "configs/inference.json"]
     assert "verified with no error" in run_elsewhere(words, folder=bundle)
+
+
+def test_prediction_inside_the_bundle_then_the_products_of_zip_and_source(simple, tmp_path):
+    words = ["predict", "--source", simple / "dicom", "--engine", "torch", "--device", "cpu"]
+    own = ["-m", "scripts", *words, "--bundle", ".", "--output", tmp_path / "own"]
+    assert "1 predicted" in run_elsewhere(own, folder=simple / LUNG.name)
+    source = ["--bundle", LUNG, "--ckpt_path", simple / f"{LUNG.name}.pt"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        for name, given in (("zip", ["--bundle", f"{simple / LUNG.name}.zip"]), ("source", source)):
+            main([str(word) for word in (*words, *given, "--output", tmp_path / name)])
+    (one,), *others = ((tmp_path / name).glob("ct-*") for name in ("own", "zip", "source"))
+    names = {path.name for path in one.iterdir()}
+    assert {"mask.nii.gz", "segmentation.dcm", "statistics.csv", "report.html"} <= names
+    pixels = pydicom.dcmread(one / "segmentation.dcm").PixelData
+    assert any(pixels)
+    for (other,) in others:
+        assert names == {path.name for path in other.iterdir()}
+        for name in ("mask.nii.gz", "statistics.csv", "candidates.csv"):
+            assert (one / name).read_bytes() == (other / name).read_bytes(), name
+        assert pydicom.dcmread(other / "segmentation.dcm").PixelData == pixels
+
+
+def test_commands_inside_the_bundle_then_those_it_brings(simple):
+    printed = run_elsewhere(["-m", "scripts"], folder=simple / LUNG.name)
+    listed = [line.split()[0] for line in printed.splitlines() if line.startswith("  ")]
+    assert "predict" in listed
+    assert "prepare" not in listed
 
 
 def test_python_user_then_loads_and_runs_workflows(exports, bundle):

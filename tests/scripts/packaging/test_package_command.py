@@ -39,7 +39,13 @@ def pack(tmp_path, checkpoint):
 def test_package_then_holds_what_the_zoo_asks_for(bundle):
     wanted = ["LICENSE", "configs/metadata.json", "configs/inference.json", "configs/train.json"]
     wanted += ["configs/evaluate.json", "configs/multi_gpu_train.json", "configs/logging.conf"]
-    wanted += ["docs/README.md", "docs/data_license.txt", "models/model.pt", "models/exports.json"]
+    wanted += [
+        "docs/README.md",
+        "docs/bundle.md",
+        "docs/data_license.txt",
+        "models/model.pt",
+        "models/exports.json",
+    ]
     assert [name for name in wanted if not (bundle / name).is_file()] == []
     meta = json.loads((bundle / "configs" / "metadata.json").read_text())
     assert meta["version"] in meta["changelog"]
@@ -71,7 +77,8 @@ def test_metadata_then_the_versions_that_are_installed(bundle):
 def test_python_then_only_what_the_configs_need(bundle):
     found = {path.relative_to(bundle).as_posix() for path in bundle.rglob("*.py")}
     assert "scripts/training/fine_tuning/stages.py" in found
-    assert not [name for name in found if re.search("phantom|luna16|ircadb|demo|__main__", name)]
+    assert not [name for name in found if re.search("phantom|luna16|ircadb|demo|study/", name)]
+    assert {"scripts/__main__.py", "scripts/prediction/predict_command.py"} <= found
     for name in found:
         assert (bundle / name).read_bytes() == (ROOT / name).read_bytes()
 
@@ -169,11 +176,11 @@ def test_file_that_holds_no_weights_then_refused(pack, tmp_path, content):
 
 def test_package_when_an_export_fails_then_no_zip(pack, tmp_path, monkeypatch):
     def fail(*_, **__):
-        raise ValueError("with_onnx: torch cannot export this network")
+        raise ValueError("exports: torch cannot export this network")
 
     monkeypatch.setattr(package_command, "export_all", fail)
     with pytest.raises(ValueError, match="torch cannot export"):
-        pack(with_onnx=True)
+        pack(exports="onnx")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small.json"]
 
 
