@@ -52,7 +52,7 @@ def write_studies_page(
     ]
     page = Report(
         f"Results of {len(outcomes)} CTs",
-        f"{len(done)} done, {len(failed)} failed, {len(refused)} files refused",
+        f"{len(done)} done, {len(failed)} failed, {len(refused)} refused",
         facts=facts,
         holes=[*failed, *(f"Refused: {reason}" for reason in refused)],
         tables=[Table("Studies", HEADINGS, [_row(output, one) for one in outcomes], notes)],

@@ -63,6 +63,13 @@ def test_report_when_parts_are_missing_then_no_empty_sections():
     assert "<section" not in page.partition("</style>")[2]
 
 
+def test_long_text_in_a_table_then_room_for_words():
+    words = "slices are far apart, the mask is probably wrong"
+    page = report_page(Report("T", tables=[Table("t", ["a"], [[words], ["short"]])]))
+    assert f'<td class="words">{words}</td>' in page
+    assert "<td>short</td>" in page
+
+
 def test_link_then_only_its_cell_leads_there():
     table = Table(
         title="t", headings=["a"], rows=[[Link("x & y", "a%20b/report.html")], ["z"]], notes=()

@@ -34,7 +34,7 @@ def page(tmp_path):
     "said",
     [
         "<h1>Results of 4 CTs</h1>",
-        "3 done, 1 failed, 1 files refused",
+        "3 done, 1 failed, 1 refused",
         '<td><a href="ct%201%3C/report.html">ct 1&lt;</a></td><td>done</td><td>3 nodules</td>',
         "<td>90.0 %</td><td>slices are thick &amp; few</td>",
         "<td>Liver, bone; not found: kidney</td><td>0</td>",
