@@ -60,11 +60,11 @@ def test_copied_files_then_all_that_the_installation_is_made_of(steps, settings)
     assert needed <= copied
 
 
-def test_installed_extras_then_in_setup_cfg(steps, settings):
-    texts = [step.text for step in steps if step.word == "RUN" and "'.[" in step.text]
-    (extras,) = [text.partition("'.[")[2].partition("]'")[0] for text in texts]
-    for extra in extras.split(","):
-        assert extra in settings["options.extras_require"]
+def test_installation_of_the_project_then_with_extras_of_setup_cfg_only(steps, settings):
+    words = [word.strip("'") for s in steps if "pip install" in s.text for word in s.text.split()]
+    (project,) = [word for word in words if word == "." or word.startswith(".[")]
+    extras = project.removeprefix(".").strip("[]").split(",")
+    assert {*extras} - {""} <= set(settings["options.extras_require"])
 
 
 def test_installations_then_by_the_constraints_with_torch_first(steps):

@@ -11,9 +11,6 @@ from scripts.prediction.network import conversion_cache, openvino_network
 from scripts.prediction.network.conversion_cache import VARIABLE, ConversionCache, cache_folder
 from scripts.prediction.network.openvino_core import load_openvino
 from scripts.prediction.network.openvino_network import Conversion, conversion_of
-from tests.scripts.prediction.network.openvino_extra import needs_openvino
-
-pytestmark = needs_openvino
 
 
 @pytest.fixture

@@ -20,10 +20,7 @@ from scripts.prediction.network.eight_bit import (
 from scripts.prediction.network.model import Model
 from scripts.training.inferers import SlicewiseInferer
 from tests.bundles.model_files import write_model
-from tests.scripts.prediction.network.openvino_extra import needs_openvino
 from tests.scripts.prediction.network.test_quantisation import Chain
-
-pytestmark = needs_openvino
 
 
 @pytest.fixture

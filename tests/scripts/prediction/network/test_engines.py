@@ -17,7 +17,6 @@ from scripts.prediction.network.engines import Engine, check_engine
 from scripts.prediction.network.model import Model
 from scripts.training.inferers import AutocastInferer, SlicewiseInferer
 from scripts.training.precision import native_dtype
-from tests.scripts.prediction.network.openvino_extra import needs_openvino
 from tests.scripts.prediction.network.test_openvino_network import Random
 from tests.scripts.prediction.shapes import chest
 from tests.scripts.prediction.studies import bright_chest, write_nifti
@@ -99,7 +98,6 @@ def test_torch_then_the_network_itself_and_its_precision_recorded(dtype):
     assert engine.record() == {**record, "asked": "torch", "reason": "asked for"}
 
 
-@needs_openvino
 @pytest.mark.usefixtures("_at_the_root", "_fresh_model")
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_command_when_the_network_cannot_be_converted_then_one_line_before_any_study(
@@ -121,7 +119,6 @@ def test_command_when_the_network_cannot_be_converted_then_one_line_before_any_s
     assert not (tmp_path / "out").exists()
 
 
-@needs_openvino
 @pytest.mark.usefixtures("_at_the_root", "_fresh_model")
 def test_command_with_either_engine_then_one_mask_and_made_anew_for_the_other(
     lung_options, tmp_path
@@ -143,7 +140,6 @@ def test_command_with_either_engine_then_one_mask_and_made_anew_for_the_other(
     assert manifests[2] == manifests[1]  # kept
 
 
-@needs_openvino
 @pytest.mark.usefixtures("_at_the_root")
 @pytest.mark.parametrize("asked", ["auto", "openvino"])
 def test_network_of_volumes_then_said_on_one_line_that_openvino_computes_slices(
@@ -177,7 +173,6 @@ def test_auto_on_a_gpu_or_without_openvino_then_torch_and_why(monkeypatch):
     assert Engine("auto", CPU).line() == "engine: torch (OpenVINO is not installed)"
 
 
-@needs_openvino
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_auto_on_a_cpu_then_openvino_in_the_precision_asked_for(dtype):
     engine, network = Engine("auto", CPU), nn.Conv2d(3, 1, 1).eval()
@@ -191,7 +186,6 @@ def test_auto_on_a_cpu_then_openvino_in_the_precision_asked_for(dtype):
     torch.testing.assert_close(logits, network(image).detach(), atol=0.02, rtol=0.02)
 
 
-@needs_openvino
 @pytest.mark.parametrize("kind", [Minded, Random], ids=["decides by size", "unknown operation"])
 def test_auto_when_openvino_disagrees_then_torch_from_then_on_and_why(kind):
     engine = Engine("auto", CPU)
@@ -208,7 +202,6 @@ def test_auto_when_openvino_disagrees_then_torch_from_then_on_and_why(kind):
     assert "use --engine" not in engine.line()
 
 
-@needs_openvino
 def test_auto_when_openvino_is_installed_but_does_not_load_then_torch(monkeypatch):
     def broken():
         raise ImportError("libtbb.so.12: cannot open shared object file")
@@ -219,7 +212,6 @@ def test_auto_when_openvino_is_installed_but_does_not_load_then_torch(monkeypatc
     assert "libtbb.so.12: cannot open" in engine.line()
 
 
-@needs_openvino
 @pytest.mark.usefixtures("_at_the_root")
 def test_auto_when_openvino_is_given_up_within_a_ct_then_all_of_it_by_torch(lung_options):
     model = Model(replace(lung_options, engine="auto"))
@@ -234,7 +226,6 @@ def test_auto_when_openvino_is_given_up_within_a_ct_then_all_of_it_by_torch(lung
     assert torch.equal(found, model.probabilities(image))
 
 
-@needs_openvino
 def test_auto_when_the_network_itself_refuses_an_image_then_its_own_error_and_openvino_stays():
     engine = Engine("auto", CPU)
     ready = engine.prepare(nn.Conv2d(3, 1, 3).eval())
@@ -243,7 +234,6 @@ def test_auto_when_the_network_itself_refuses_an_image_then_its_own_error_and_op
     assert engine.name == "openvino"
 
 
-@needs_openvino
 @pytest.mark.usefixtures("_at_the_root", "_fresh_model")
 def test_command_with_auto_then_results_of_either_engine_kept(lung_options, tmp_path, capsys):
     source = write_nifti(tmp_path / "scan.nii.gz", bright_chest())

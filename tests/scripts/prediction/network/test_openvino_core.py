@@ -11,9 +11,7 @@ from torch import nn
 
 from scripts.prediction.network.openvino_core import load_openvino, openvino_core
 from scripts.prediction.network.openvino_network import OpenvinoNetwork
-from tests.scripts.prediction.network.openvino_extra import needs_openvino
 
-pytestmark = needs_openvino
 DISABLED = 2  # sigaltstack(2)
 
 

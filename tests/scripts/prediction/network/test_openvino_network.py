@@ -17,11 +17,8 @@ from scripts.prediction.network.model import Model
 from scripts.prediction.pipeline import KEY
 from scripts.training.precision import native_dtype
 from tests.bundles.model_files import write_model
-from tests.scripts.prediction.network.openvino_extra import needs_openvino
 from tests.scripts.prediction.shapes import chest
 from tests.scripts.prediction.studies import write_nifti
-
-pytestmark = needs_openvino
 
 CPU = torch.device("cpu")
 needs_bfloat16 = pytest.mark.skipif(

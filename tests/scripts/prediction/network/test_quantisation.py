@@ -20,9 +20,6 @@ from scripts.prediction.network.quantisation import (
     smoothing_scale,
     with_ranges,
 )
-from tests.scripts.prediction.network.openvino_extra import needs_openvino
-
-pytestmark = needs_openvino
 
 
 class Chain(nn.Module):
