@@ -1,4 +1,4 @@
-"""Report of an evaluation: CSV tables and ``summary.json``."""
+"""Report of an evaluation: CSV tables, ``summary.json`` and a page of both."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from scripts.datasets.missing_data import MissingData
 from scripts.datasets.shares import PARTITIONS
 from scripts.datasets.training_data import PREPARED_WITH
 from scripts.evaluation.collection import Annotated, Case, CollectingHandler
+from scripts.evaluation.evaluation_page import write_evaluation_page
 from scripts.evaluation.figures.summary import Entry
 from scripts.evaluation.series import Series, limited
 from scripts.evaluation.tables import Tables
@@ -84,8 +85,9 @@ class EvaluationReport(CollectingHandler):
 
     Collects the prediction and the annotation of every case (see
     :class:`~scripts.evaluation.collection.SeriesCollection`), assembles slices into series, and at
-    the end writes ``summary.json`` and the tables of the kind of annotation, for example
-    ``per_nodule.csv`` or ``per_class.csv``, to ``output_dir``, each atomically. The headline
+    the end writes ``summary.json``, the tables of the kind of annotation, for example
+    ``per_nodule.csv`` or ``per_class.csv``, and ``report.html`` with all of them to ``output_dir``,
+    each atomically. The headline
     figures are added to ``engine.state.metrics``. Series are identified by UID or by their name in
     the data set, patients by an arbitrary number.
 
@@ -208,6 +210,7 @@ class EvaluationReport(CollectingHandler):
             "provenance": provenance(),
         }
         write_json(self.output_dir / "summary.json", summary)
+        write_evaluation_page(self.output_dir)
 
     @property
     def models(self) -> list[Path]:

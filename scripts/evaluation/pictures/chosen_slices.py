@@ -14,6 +14,7 @@ import numpy.typing as npt
 from ignite.engine import Engine
 
 from scripts.evaluation.collection import Annotated, Case, CollectingHandler
+from scripts.evaluation.evaluation_page import SUMMARY, write_evaluation_page
 from scripts.evaluation.packed_slices import PackedArray
 from scripts.evaluation.pictures.drawing import Panel
 from scripts.evaluation.series import Series
@@ -151,6 +152,8 @@ class EvaluationPictures(CollectingHandler):
             for one, why in chosen
         ]
         self.kind.draw(panels, self.path, window_hu=self.window_hu)
+        if (self.output_dir / SUMMARY).is_file():
+            write_evaluation_page(self.output_dir)  # now with this picture
         logger.info("shown: %d of %d candidates, in %s", len(panels), len(candidates), self.path)
 
     def _requested(self, candidates: Sequence[Candidate]) -> list[Choice]:

@@ -116,7 +116,7 @@ def test_summary_says_where_the_numbers_come_from(tmp_path: Path) -> None:
 def test_no_file_names_a_patient(tmp_path: Path) -> None:
     run(report_of([make_case(0)], tmp_path), [make_item(0)])
     written = [path.read_text() for path in tmp_path.iterdir()]
-    assert len(written) == 4
+    assert len(written) == 5
     assert not any("Doe" in text for text in written)
 
 
