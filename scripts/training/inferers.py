@@ -69,7 +69,10 @@ class SlicewiseInferer(Inferer):
         parts = slices.split(self.slices_at_once, dim=1)
         boxes, logits, start = self._boxes(parts), torch.empty(0), 0
         for part, (rows, columns) in Progress(
-            zip(parts, boxes, strict=True), total=len(parts), disable=not self.progress
+            zip(parts, boxes, strict=True),
+            total=len(parts),
+            desc="slices",
+            disable=not self.progress,
         ):
             scores = network(part[..., rows, columns].flatten(0, 1), *args, **kwargs)
             if start == 0:
