@@ -66,12 +66,16 @@ def _of_folder(given: Path, folder: Path) -> Json:
 
 
 def _model(file: Path) -> Json:
-    """Describe a model file; of the scans that it was trained on only their number."""
+    """Describe a model file; of the scans of its training and its tests only their numbers."""
     summary = read_summary(file)
     data = dict(summary.get("data", {}))
     data.pop("salt", None)
-    if isinstance(data.get("cases"), list):
-        data["cases"] = len(data["cases"])
+    # cases, validation_cases, test_cases: hashes of ids, which the salt would let be tried
+    data |= {
+        name: len(value)
+        for name, value in data.items()
+        if name.endswith("cases") and isinstance(value, list)
+    }
     return {"file": str(file), **summary, **({"data": data} if data else {})}
 
 

@@ -28,6 +28,11 @@ from scripts.prediction.result import DICOM_OBJECTS, Prediction, Segment
 
 NOTICE = "Made by software, for research only, not for diagnosis"
 _MOST_SEGMENTS = 65535  # SegmentNumber has 16 bits
+# figures of the voxels alone: others depend on options, such as the suspicion or the members
+_OF_VOXELS = {
+    *("voxels", "mean_hu", "sd_hu", "centre_lps_mm"),
+    *("first_slice_number_1based", "last_slice_number_1based"),
+}
 _SIDES = {LEFT: codes.SCT.Left, RIGHT: codes.SCT.Right}
 _ZONES = {
     "upper": codes.SCT.UpperZoneOfLung,
@@ -68,8 +73,9 @@ class DescribedSegment:
     def site(self) -> tuple[Code | None, Code | None]:
         """The organ or part of it that a lesion lies in, and its side, where known."""
         lung_side = (self.measured or {}).get("lung_side", UNKNOWN)
-        if self.meaning.region is not None or lung_side == UNKNOWN:
-            return self.meaning.region, self.meaning.side
+        region = self.meaning.region
+        if lung_side == UNKNOWN or (region is not None and region != codes.SCT.Lung):
+            return region, self.meaning.side
         third = (self.measured or {}).get("lung_third", UNKNOWN)
         return _ZONES.get(third, codes.SCT.Lung), _SIDES[lung_side]
 
@@ -248,13 +254,16 @@ def segment_label(segment: Segment, measured: Mapping[str, Any] | None) -> str:
 def _tracking_uid(
     prediction: Prediction, segment: Segment, measured: Mapping[str, Any] | None
 ) -> str:
-    """Derive the UID of a finding from its series, the weights, and what was measured."""
+    """Derive the UID of a finding from its series, the weights, and its voxels.
+
+    A lesion is known by its voxels, not by its number, which depends on the others.
+    """
     series = [str(each.header.get("SeriesInstanceUID")) for each in prediction.dicom_slices[:1]]
-    figures = {key: value for key, value in (measured or {}).items() if key != "dicom_segment"}
+    figures = {key: value for key, value in (measured or {}).items() if key in _OF_VOXELS}
     entropy: Sequence[str] = [
         *series,
         json.dumps(prediction.facts.get("weights_sha256")),
-        segment.name,
+        segment.kind if segment.lesion else segment.name,
         json.dumps(figures, sort_keys=True),
     ]
     return str(generate_uid(entropy_srcs=list(entropy)))

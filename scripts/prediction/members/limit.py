@@ -4,7 +4,7 @@ The limit is the k-th lowest of the calibration cases' agreements, with k = shar
 down, at least 1. A further scan of the same kind lies below it with a probability of at most
 k / (n + 1) (the order statistic of split conformal prediction: Bates et al., Testing for outliers
 with conformal p-values, Annals of Statistics 51, 2023). Only scans that no member was trained on
-count, see :mod:`scripts.prediction.members.calibration_cases`.
+count, see :mod:`scripts.prediction.members.held_out`.
 """
 
 from __future__ import annotations

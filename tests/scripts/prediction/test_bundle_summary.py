@@ -15,6 +15,7 @@ TUMOUR = ["background", "liver", "bone", "kidney", "liver tumour"]
 def write_weights(path, names):
     path.parent.mkdir(parents=True, exist_ok=True)
     data = {"samples": 9, "salt": "00", "cases": ["a", "b"]}
+    data |= {"validation_cases": ["c"], "test_cases": ["d", "e", "f"]}
     torch.save(content_of({}, {"class_names": names, "window_hu": [0, 1]}, data), path)
     return path
 
@@ -63,7 +64,9 @@ def test_zip_of_a_package_then_values_of_its_configs(tmp_path, bundle):
 def test_model_file_then_its_labels_and_no_ids_of_scans(tmp_path):
     summary = summary_of(write_weights(tmp_path / "model.pt", TUMOUR[:2]))
     assert summary["labels"] == [{"label": 1, "name": "liver", "numbered": None}]
-    assert summary["model"]["data"] == {"samples": 9, "cases": 2}
+    assert summary["model"]["data"] == {
+        **{"samples": 9, "cases": 2, "validation_cases": 1, "test_cases": 3},
+    }
 
 
 def test_forms_then_the_same_keys(tmp_path, bundle):

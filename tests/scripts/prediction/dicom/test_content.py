@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydicom.sr.codedict import codes
 
+from scripts.datasets.segment_classes import classes_of
 from scripts.prediction.colours import colours_of
 from scripts.prediction.dicom.content import dicom_content, segment_label
 from scripts.prediction.measures.statistics import measure
+from scripts.prediction.network.bundle_parts import BundleParts
+from scripts.prediction.predict_options import Options
 from scripts.prediction.result import Segment
 from tests.scripts.prediction.shapes import abdomen, chest
+from tests.scripts.prediction.studies import LUNG, ROOT
 
 LESION = Segment(2, "liver tumour", "liver tumour 12", lesion=True)
 MEASURED = {"voxels": 5, "longest_axial_diameter_mm": 12.345, "lung_side": "unknown"}
@@ -77,6 +83,36 @@ def test_organs_then_never_left_out():
         *("liver, 629 ml", "bone, 106 ml", "kidney (not found)")
     ]
     assert [each.is_empty for each in content.segments] == [False, False, True]
+
+
+def test_lesion_of_the_shipped_bundle_then_its_zone_and_side():
+    with contextlib.chdir(ROOT):
+        rules = BundleParts(Options(LUNG)).segments
+    prediction = replace(
+        sure(chest(nodules=2)), meanings={rule.kind: rule.meaning for rule in rules}
+    )
+    content = dicom_content(prediction, measure(prediction))
+    sites = [[code.meaning for code in each.site if code] for each in content.segments]
+    assert sites == [["Middle zone of lung", "Right"], ["Middle zone of lung", "Left"]]
+
+
+def test_lesion_of_another_organ_then_no_zone_of_the_lung():
+    prediction = replace(
+        sure(chest(nodules=1)), meanings={"nodule": classes_of(["liver lesion"])["liver lesion"]}
+    )
+    (segment,) = dicom_content(prediction, measure(prediction)).segments
+    assert segment.site == (codes.SCT.Liver, None)
+
+
+def test_finding_with_another_number_and_a_suspicion_then_the_same_tracking_uid():
+    prediction = sure(chest(nodules=2))
+    statistics = measure(prediction)
+    before = [each.tracking_uid for each in dicom_content(prediction, statistics).segments]
+    statistics["lesions"] = [{**one, "suspicion": 0.4} for one in statistics["lesions"]]
+    renamed = [replace(one, name=f"{one.name}0") for one in prediction.segments]
+    again = dicom_content(replace(prediction, segments=tuple(renamed)), statistics)
+    assert [each.tracking_uid for each in again.segments] == before
+    assert len(set(before)) == 2
 
 
 def test_findings_of_other_weights_then_other_tracking_uids():
