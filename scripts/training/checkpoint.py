@@ -36,7 +36,8 @@ KEPT_FILES = 2
 SHOWN_DIFFERENCES = 6
 EPOCH_LENGTH = "epoch_length"  # iterations
 NOTED = ("num_workers", "validation_num_workers")  # only change random numbers: logged
-BUILT = ("tensors", "class")  # last words of the settings that a state cannot be loaded without
+BUILT = ("tensors", "class", "groups")
+"""Last words of the settings without which a state cannot be loaded."""
 
 
 class TrainingCheckpoint:

@@ -45,6 +45,17 @@ class StageMechanisms:
         if self.low_rank is not None:
             self.low_rank.add_groups()
 
+    @property
+    def own_groups(self) -> dict[str, int]:
+        """The optimiser's groups with their numbers of parameters; empty if they are the blocks.
+
+        The state of an optimiser can only be loaded into the groups that it was saved with.
+        """
+        if not self.layered and self.low_rank is None:
+            return {}
+        groups = self.optimizer.param_groups
+        return {group["name"]: sum(p.numel() for p in group["params"]) for group in groups}
+
     def hook(self, now: Callable[[], tuple[Stage, int, int, int]]) -> None:
         """Act at every step of the optimiser from now on.
 
@@ -116,6 +127,16 @@ class StageMechanisms:
         return {mechanism.name: mechanism.state_dict() for mechanism in self.all}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Continue from saved states."""
+        """Continue from saved states.
+
+        Raises:
+            ValueError: when there is none of a mechanism, as in a run of another strategy.
+        """
+        missing = [mechanism.name for mechanism in self.all if mechanism.name not in state_dict]
+        if missing:
+            raise ValueError(
+                f"resume: the strategy needs the state of {', '.join(missing)}, and the run was "
+                "started without; use the run's own strategy, or another output_dir"
+            )
         for mechanism in self.all:
             mechanism.load_state_dict(state_dict[mechanism.name])

@@ -153,7 +153,12 @@ class StagedFineTuning:
         self.mechanisms.prepare_groups()
         register(engine, StageEvents)
         register(engine, CheckpointEvents)
-        compared = {"strategy": self.strategy.plain(), **settings_of(self.network, self.settings)}
+        groups = self.mechanisms.own_groups
+        compared = {
+            "strategy": self.strategy.plain(),
+            **settings_of(self.network, self.settings),
+            **({"optimizer groups": groups} if groups else {}),
+        }
         keep_state(engine, "stages", self, settings=compared)
         engine.add_event_handler(CheckpointEvents.RESUMED, self._resumed)
         engine.add_event_handler(Events.STARTED, self._started)
@@ -323,7 +328,13 @@ class StagedFineTuning:
     def _validate_average(self, trainer: Engine) -> None:
         """Validate the average of the stage's weights; it becomes the best if it is better."""
         average = self.mechanisms.average
-        if average is None or average.count < 2:
+        if average is None or self.stage.average is None:
+            return
+        if average.count < 2:
+            logger.info(
+                "%s: no average, as only %d of its epochs are to be averaged and it takes two",
+                *(self._title(), average.count),
+            )
             return
         average.load()
         renew_statistics(trainer, self.network)

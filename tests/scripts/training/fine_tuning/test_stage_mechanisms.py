@@ -94,6 +94,33 @@ def test_run_that_was_stopped_within_the_stage_then_ends_as_one_that_was_not(
     assert rates[0][-1]
 
 
+RANK = {"low_rank": {"rank": 1, "parts": ["block2"]}, "trainable": ["decoder"]}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        ({}, "penalty", "needs the state of starting_point"),
+        ({}, "average", "needs the state of average"),
+        ({}, "layers", "optimizer groups"),
+        ({}, "auto_rates", "optimizer groups"),
+        (MECHANISMS["layers"], "schedule", "optimizer groups"),
+        (RANK, "low_rank", "low rank of with: 40 then, 80 now"),
+    ],
+)
+def test_run_when_resumed_with_a_strategy_of_another_state_then_it_is_refused(
+    before: dict[str, Any], after: str, reason: str, tmp_path: Path
+) -> None:
+    wanted = plan(after)
+    plain = {"name": "with", "trainable": ["decoder", "block2"], "epochs": 4}
+    stopped(tmp_path, {**wanted, "stages": [wanted["stages"][0], {**plain, **before}]}, 3)
+    trainer = resumable_run.make(
+        tmp_path, resume=True, strategy=wanted, accepted_changes="strategy"
+    )
+    with pytest.raises(ValueError, match=f"^resume: .*{reason}.*; use .* another output_dir"):
+        trainer.run()
+
+
 @pytest.mark.parametrize("margin", [0.0, 1.0])
 def test_run_that_decides_its_depth_when_stopped_then_decides_the_same(
     margin: float, tmp_path: Path

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from ignite.engine import Events
 from monai.transforms import Compose
@@ -104,8 +105,12 @@ def test_average_when_an_epoch_was_better_then_that_one_and_the_average_leaves_n
     assert all(torch.equal(saved["model"][key], ends[1][key]) for key in ends[1])
 
 
-def test_average_when_it_starts_at_the_last_epoch_then_not_validated_again(tmp_path: Path) -> None:
+def test_average_when_it_starts_at_the_last_epoch_then_not_validated_again_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     plan = strategy(stage(["all"], epochs=3, average={"start": 0.7}))
     made = scripted(tmp_path, [0.1, 0.3, 0.2], strategy=plan)  # a fourth value would be missing
     made.trainer().run()
     assert made.stages.record.scores[0].averaged == 0
+    assert "no average, as only 1 of its epochs" in caplog.text
