@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from scripts.training.fine_tuning.mechanism import Mechanism
 from scripts.training.fine_tuning.stage_options import LowRank, Stage
 
+WITH_KERNELS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 SEED = 20220425
 """Of the first factors, so that all processes, and a resumed run, draw the same."""
 
@@ -19,7 +20,8 @@ SEED = 20220425
 def kernels_of(network: Any, parts: Sequence[str]) -> dict[str, nn.Parameter]:
     """Return the kernels of the convolutions in blocks or layers of a network, by name.
 
-    Kernels of transposed convolutions are not among them.
+    Those of linear layers, ConvNeXt's convolutions of 1 x 1, are among them; those of transposed
+    convolutions are not.
     """
     found = {}
     names = {id(p): name for name, p in network.named_parameters()}
@@ -30,8 +32,8 @@ def kernels_of(network: Any, parts: Sequence[str]) -> dict[str, nn.Parameter]:
             continue
         own = {id(p) for p in group["params"]}
         for module in network.modules():
-            is_convolution = isinstance(module, (nn.Conv1d, nn.Conv2d, nn.Conv3d))
-            if is_convolution and id(module.weight) in own:
+            has_kernel = isinstance(module, WITH_KERNELS)
+            if has_kernel and id(module.weight) in own:
                 found[names[id(module.weight)]] = module.weight
     return found
 

@@ -15,6 +15,7 @@ from scripts.training.fine_tuning.low_rank import LowRankChanges, group_name, ke
 from scripts.training.fine_tuning.stage_options import LowRank, Stage
 from scripts.training.fine_tuning.stage_record import copy_of
 from scripts.training.fine_tuning.strategies import parameter_groups
+from tests.custom_nets.encoders.test_convnext import Narrow
 from tests.scripts.training.tiny_training import TinyNet, TinyTraining, stage, strategy
 
 
@@ -46,6 +47,11 @@ def test_kernels_then_the_convolutions_of_the_named_parts() -> None:
     assert kernels_of(network, ["encoder"]).keys() == {"conv1.weight", "conv2.weight"}
     assert kernels_of(network, ["block2"]).keys() == {"conv2.weight"}
     assert kernels_of(network, ["conv1", "decoder"]).keys() == {"conv1.weight", "head.weight"}
+
+
+def test_kernels_of_a_convnext_then_its_linear_layers_too() -> None:
+    found = kernels_of(Narrow(1), ["block2"])
+    assert list(found) == [f"features.1.0.block.{index}.weight" for index in (0, 3, 5)]
 
 
 @pytest.mark.parametrize("scale", [1.0, 3.0])
