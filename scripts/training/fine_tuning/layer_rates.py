@@ -107,11 +107,15 @@ class GradientRates(Mechanism):
         """Measure the gradients of an update."""
         if not self._active:
             return
+        ratios = {}
         for group in self.optimizer.param_groups:
             trained = [p for p in group["params"] if p.grad is not None]
             if trained and group["name"] != DECODER:
-                ratio = relative_gradient(trained)
-                self._sums[group["name"]] = self._sums.get(group["name"], 0.0) + ratio
+                ratios[group["name"]] = relative_gradient(trained)
+        if not all(map(math.isfinite, ratios.values())):
+            return  # in mixed precision, an update that the fused optimiser will leave out
+        for name, ratio in ratios.items():
+            self._sums[name] = self._sums.get(name, 0.0) + ratio
         self._count += 1
 
     def factor(self, group: str) -> float:

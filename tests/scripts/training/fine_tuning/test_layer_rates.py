@@ -122,6 +122,17 @@ def test_gradient_rates_then_those_of_the_epoch_before_and_forgotten_by_the_next
     assert rates.factor("conv2") == 1.0
 
 
+def test_gradient_rates_when_an_update_is_not_finite_then_of_the_others() -> None:
+    optimizer = optimizer_with({"conv1": 0.4, "conv2": 1.6})
+    rates = GradientRates(optimizer)
+    rates.begin(AUTO)
+    gradient = optimizer.param_groups[0]["params"][0].grad
+    for value in (torch.inf, 0.4):
+        gradient.fill_(0.0)[1] = value
+        rates.before_step()
+    assert (rates.factor("conv1"), rates.factor("conv2")) == pytest.approx((0.25, 1.0))
+
+
 def test_gradient_rates_in_a_stage_without_then_1() -> None:
     rates = GradientRates(optimizer_with({"conv1": 0.4, "conv2": 1.6}))
     rates.begin(Stage("plain", ("all",), 2, None, 0.1))
