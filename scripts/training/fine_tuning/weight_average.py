@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import nn
 from torch.optim.swa_utils import get_swa_avg_fn
 
@@ -74,7 +75,7 @@ def renew_statistics(trainer: Any, network: nn.Module) -> None:
     """Compute the statistics of the norms that learn from all training batches, equally weighted.
 
     In place of ``torch.optim.swa_utils.update_bn``, which would also reset frozen norms, and takes
-    batches that are not dicts. In distributed training each process sees its share, and all use
+    batches that are not dicts. In distributed training each process sees its share, and all get
     the statistics of the first process, as in DistributedDataParallel's own training.
 
     Args:
@@ -96,6 +97,9 @@ def renew_statistics(trainer: Any, network: nn.Module) -> None:
     finally:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
+    if dist.is_available() and dist.is_initialized():
+        for statistic in (buffer for norm in norms for buffer in norm.buffers()):
+            dist.broadcast(statistic, 0)
 
 
 def _learns(module: nn.Module) -> bool:

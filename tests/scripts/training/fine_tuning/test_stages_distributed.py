@@ -9,6 +9,7 @@ from typing import Any
 import ignite.distributed as idist
 import pytest
 import torch
+import torch.distributed as dist
 from ignite.engine import Events
 from torch.nn.parallel import DistributedDataParallel
 
@@ -16,6 +17,7 @@ from scripts.training.determinism import EpochSeed
 from scripts.training.engine_events import StageEvents
 from scripts.training.fine_tuning.stage_record import copy_of
 from scripts.training.fine_tuning.stages import StagedFineTuning
+from scripts.training.fine_tuning.weight_average import renew_statistics
 from tests.scripts.training.tiny_training import (
     TWO_STAGES,
     TinyTraining,
@@ -97,3 +99,16 @@ def test_mechanisms_when_distributed_then_the_weights_of_one_process(tmp_path: P
     for key, tensor in first.items():
         torch.testing.assert_close(tensor, second[key])
     assert one.stages.record.scores == several.stages.record.scores
+
+
+@pytest.mark.usefixtures("process_group")
+def test_statistics_of_an_average_then_all_processes_get_those_of_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = distributed(tmp_path, unused=True)
+    inner = training.network.module
+    inner.set_trainable(["block2"])
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(dist, "broadcast", lambda tensor, source: sent.append((id(tensor), source)))
+    renew_statistics(training.trainer(), inner)
+    assert sent == [(id(buffer), 0) for buffer in inner.norm2.buffers()]
