@@ -189,10 +189,20 @@ def _of_domains(
 
 
 def stage_names(study: Study, method: Method) -> list[str]:
-    """Return the names of stages that are evaluated separately; none if the rows are methods."""
+    """Return the names of stages that are evaluated separately; none if the rows are methods.
+
+    Raises:
+        ValueError: for a strategy that need not come to its last stage.
+    """
     if study.rows != "stages":
         return []
     strategy = merge([f"configs/strategies/{method.strategy}.json"])["strategy"]
+    if strategy.get("stop_margin") is not None:
+        raise ValueError(
+            f"rows: {method.name} has the strategy {method.strategy}, which may end before its "
+            "last stage, so that the later ones have no weights to evaluate; choose the rows "
+            "methods, or another strategy"
+        )
     if isinstance(strategy["stages"], list):
         return [str(stage["name"]) for stage in strategy["stages"]]
     from custom_nets.unet import TransferUNet  # slow import, needed by few studies

@@ -8,8 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from custom_nets.encoders import ENCODERS
 from custom_nets.encoders.weights import NAMED, published_url
+from custom_nets.freezing import NORMS
 from scripts.storage.files import read_json
 from scripts.storage.shipped import shipped
 from scripts.study.choices import (
@@ -209,6 +212,7 @@ def _check_encoder(chosen: Mapping[str, Any], where: str) -> None:
         check_name(f"{where}: encoder", chosen["encoder"], list(ENCODERS))
         if chosen["weights"] in NAMED:
             _check_published(chosen, where)
+        _check_norms(chosen, where)
     elif chosen["encoder"] is not None:
         raise ValueError(f"{where}: {chosen['network']} has no encoder; omit encoder")
     elif takes_weights(chosen["network"]):
@@ -230,6 +234,20 @@ def _check_published(chosen: Mapping[str, Any], where: str) -> None:
         published_url(chosen["encoder"], chosen["weights"])
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
+
+
+def _check_norms(chosen: Mapping[str, Any], where: str) -> None:
+    """Refuse a strategy that releases norms for an encoder without any."""
+    strategy = read_json(shipped(f"configs/strategies/{chosen['strategy']}.json"))["strategy"]
+    stages = strategy["stages"] if isinstance(strategy["stages"], list) else []
+    if not any(NORMS in stage["trainable"] for stage in stages):
+        return
+    with torch.device("meta"):  # no memory for the weights
+        encoder = ENCODERS[chosen["encoder"]]()
+    try:
+        encoder.check_names([NORMS])
+    except ValueError as error:
+        raise ValueError(f"{where}: strategy: {error}") from error
 
 
 def takes_encoder(network: str) -> bool:

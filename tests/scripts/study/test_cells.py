@@ -46,6 +46,12 @@ def test_stages_as_rows_then_each_is_evaluated_with_its_own_weights(tmp_path):
     assert "<need0>/stages/stage_5.pt" in last.words
 
 
+def test_stages_as_rows_when_the_strategy_may_end_earlier_then_refused(tmp_path):
+    methods = [{"name": "x", "network": "unet", "encoder": "resnet34", "strategy": "auto_depth"}]
+    with pytest.raises(ValueError, match="^rows: x has the strategy auto_depth, which may end"):
+        cells_of(tmp_path, methods=methods, rows="stages", paper={})
+
+
 def test_full_form_without_data_then_told_what_to_give(tmp_path):
     study = read_study(write_study(tmp_path))
     with pytest.raises(ValueError, match="--data DIR"):

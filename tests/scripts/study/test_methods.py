@@ -9,6 +9,10 @@ NETWORK = {"network": "unet", "encoder": "resnet34", "strategy": "bsft"}
 WRONG = {
     "network": ([{**NETWORK, "network": "unett"}], "did you mean unet"),
     "encoder": ([{**NETWORK, "encoder": "resnet43"}], "did you mean resnet38 or resnet34"),
+    "norms of an encoder without": (
+        [{**NETWORK, "encoder": "vgg16", "strategy": "norms"}],
+        r"methods\[0\]: strategy: 'norms' releases .* choose one with norms",
+    ),
     "encoder of none": (
         [{**NETWORK, "network": "unet_plain", "strategy": "scratch"}],
         "unet_plain has no encoder",
