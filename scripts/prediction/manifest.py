@@ -133,12 +133,11 @@ def is_finished(folder: Path, marks: Collection[str]) -> bool:
 def facts_of(model: Model, warnings: tuple[str, ...]) -> dict[str, Any]:
     """Describe the model and its classes, for all products."""
     hashes = [checkpoint.sha256 for checkpoint in model.checkpoints]
-    combined = hashlib.sha256("".join(hashes).encode()).hexdigest()
     return {
         "bundle": model.metadata.get("name", model.options.bundle.resolve().name),
         "version": model.metadata.get("version", "unknown"),
         "metadata": model.metadata,
-        "weights_sha256": hashes[0] if len(hashes) == 1 else combined,
+        "weights_sha256": hashes[0] if len(hashes) == 1 else hashes,
         "config_sha256": model.config_sha256,
         "looked_for": [rule.kind for rule in model.segments],
         "lesion_kinds": [rule.kind for rule in model.segments if rule.numbered],
