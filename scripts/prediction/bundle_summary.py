@@ -22,7 +22,7 @@ WORKFLOWS = {
     "evaluate": "evaluating",
     "inference": "inferring",
 }
-MODEL = "models/model.pt"
+MODEL, PROGRAM = "models/model.pt", "models/model.pt2"
 DESCRIBED = ("name", "version", "task", "description", "intended_use", "monai_version")
 Json = dict[str, Any]
 Read = Callable[[str], Json]
@@ -112,6 +112,9 @@ def _of_bundle(path: str, form: str, read: Read, model: Json | None) -> Json:
     if not metadata:
         raise ValueError(f"bundle: {path} holds no configs/metadata.json; is it a bundle?")
     inference, train = read("configs/inference.json"), read("configs/train.json")
+    definition = inference.get("network_def")
+    if model is None and isinstance(definition, Mapping) and "module" in definition:
+        model = {"file": PROGRAM}  # of a plain package
     settings = (model or {}).get("settings", {})
 
     def value(name: str) -> Any:

@@ -72,7 +72,7 @@ class BundleParts:
             raise ValueError(
                 f"bundle: {self.options.bundle}/configs/inference.json has no id "
                 f"{', '.join(missing)}; predict reads preprocessing, network, post-processing "
-                "and segments from it"
+                f"and segments from it{_of_plain(self.parser)}"
             )
         self._set_options()
         self.config = _without_macros(self.parser)
@@ -214,6 +214,13 @@ class BundleParts:
         """The meaning of each label."""
         rules: tuple[SegmentRule, ...] = self._built("segments")
         return rules
+
+
+def _of_plain(parser: ConfigParser) -> str:
+    """Say of a plain package what it is for; empty for another config."""
+    if parser.get("network_def::module::_target_") != "torch.export.load":
+        return ""
+    return "; a package of --plain is for MONAI's own commands: package without --plain for predict"
 
 
 def _composed(bundle: Path, overlays: Sequence[str]) -> Composition:

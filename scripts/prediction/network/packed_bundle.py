@@ -44,7 +44,21 @@ def unpacked_bundle(bundle: Path) -> Iterator[Path]:
             target.parent.mkdir(parents=True, exist_ok=True)
             with reader.open(member.location) as source, target.open("wb") as copy:
                 shutil.copyfileobj(source, copy, 1 << 20)
-        yield folder
+        with _named(folder, bundle):
+            yield folder
+
+
+@contextmanager
+def _named(folder: Path, bundle: Path) -> Iterator[None]:
+    """Name the zip in errors, in place of the temporary folder."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        text = str(error)
+        if str(folder) not in text:
+            raise
+        kind = FileNotFoundError if isinstance(error, FileNotFoundError) else ValueError
+        raise kind(text.replace(str(folder), str(bundle))) from error
 
 
 def _members(reader: ArchiveReader, bundle: Path) -> dict[tuple[str, ...], File]:

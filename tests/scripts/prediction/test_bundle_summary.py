@@ -61,6 +61,13 @@ def test_zip_of_a_package_then_values_of_its_configs(tmp_path, bundle):
     assert summary["workflows"] == ["training", "inferring"]
 
 
+def test_plain_package_then_its_network_is_the_program(tmp_path, bundle):
+    module = {"_target_": "torch.export.load", "f": "$@bundle_root + '/models/model.pt2'"}
+    definition = {"network_def": {"_target_": "torch.export.unflatten", "module": module}}
+    (bundle / "configs" / "inference.json").write_text(json.dumps(definition))
+    assert summary_of(bundle)["model"] == {"file": "models/model.pt2"}
+
+
 def test_model_file_then_its_labels_and_no_ids_of_scans(tmp_path):
     summary = summary_of(write_weights(tmp_path / "model.pt", TUMOUR[:2]))
     assert summary["labels"] == [{"label": 1, "name": "liver", "numbered": None}]

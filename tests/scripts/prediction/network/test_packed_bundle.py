@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from scripts.prediction.network import packed_bundle
+from scripts.prediction.network.bundle_parts import BundleParts
 from scripts.prediction.network.packed_bundle import unpacked_bundle
+from scripts.prediction.predict_options import Options
 from scripts.storage.archive import Limits
 from tests.scripts.audit.samples import Bomb
 
@@ -38,6 +40,26 @@ def test_zip_then_configs_and_models_alone_for_as_long_as_needed(tmp_path):
         found = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
         assert found == {"configs/inference.json", "models/m.json"}
     assert not folder.exists()
+
+
+def test_error_in_the_bundle_then_names_the_zip(tmp_path):
+    packed = zip_of(tmp_path / "b.zip", inference(a=1))
+    with (
+        pytest.raises(FileNotFoundError, match=rf"no network at {packed}/models/model.pt"),
+        unpacked_bundle(packed) as folder,
+    ):
+        raise FileNotFoundError(f"no network at {folder}/models/model.pt")
+
+
+def test_plain_package_then_said_to_be_for_other_programs(tmp_path):
+    module = {"_target_": "torch.export.load", "f": "$@bundle_root + '/models/model.pt2'"}
+    network = {"_target_": "torch.export.unflatten", "module": module}
+    packed = zip_of(tmp_path / "b.zip", inference(bundle_root=".", network_def=network))
+    with (
+        pytest.raises(ValueError, match=rf"bundle: {packed}/.*package without --plain"),
+        unpacked_bundle(packed) as folder,
+    ):
+        BundleParts(Options(folder))
 
 
 def test_zip_without_a_folder_then_named_after_the_zip(tmp_path):
