@@ -10,6 +10,7 @@ from scripts.pages.report_page import Row
 from scripts.prediction.measures.lung_sides import UNKNOWN
 from scripts.prediction.members.agreement import AGREEMENT
 from scripts.prediction.report.appearance import lesion_word, plural
+from scripts.prediction.result import DICOM_OBJECTS
 
 MINUS = "\u2212"
 DASH = "\u2013"
@@ -17,6 +18,7 @@ LIMITS = (
     "Diagnosis, treatment, screening or any other decision about a patient: this is not a medical "
     "device. Outlines and figures can be wrong, findings can be missed; a reader must check them."
 )
+DICOM_SEGMENT = "dicom_segment"
 TERMS = {
     "volume": "Volume",
     "longest_axial_diameter": "Longest diameter",
@@ -31,7 +33,7 @@ TERMS = {
     "probability": "Confidence",
     "agreement": "Agreement",
     "suspicion": "Suspicion",
-    "dicom_segment": "Segment in DICOM",
+    DICOM_SEGMENT: "Segment in DICOM",
 }
 
 
@@ -99,13 +101,27 @@ def _agreement(record: Mapping[str, Any] | None) -> list[Row]:
 
 
 def definition_rows(statistics: Mapping[str, Any], *, with_side: bool) -> list[Row]:
-    """List the definitions of the figures; those of the lung only ``with_side``."""
+    """List the definitions of the figures that the tables show.
+
+    Those of the lung only ``with_side``, that of the number in DICOM only if it may be another one.
+    """
+    hidden = {
+        *(() if with_side else ("lung_side", "lung_third")),
+        *(() if _renumbered(statistics) else (DICOM_SEGMENT,)),
+    }
     definitions = statistics["definitions"].items()
-    return [
-        Row(TERMS.get(key, key), [text])
-        for key, text in definitions
-        if with_side or not key.startswith("lung_")
-    ]
+    return [Row(TERMS.get(key, key), [text]) for key, text in definitions if key not in hidden]
+
+
+def _renumbered(statistics: Mapping[str, Any]) -> bool:
+    """Whether segments have other numbers in the DICOM objects, as some lesions are left out."""
+    return bool(statistics.get(DICOM_OBJECTS, {}).get("lesions_left_out"))
+
+
+def _in_dicom(one: Mapping[str, Any]) -> Cell:
+    """Return the number of a segment in the DICOM objects."""
+    value = one[DICOM_SEGMENT]
+    return Cell("left out", "") if value is None else Cell(str(value), value)
 
 
 def tables(statistics: dict[str, Any], *, with_side: bool) -> list[Table]:
@@ -130,6 +146,7 @@ def _lesion_table(statistics: dict[str, Any], *, with_side: bool) -> Table:
         *("Mean \u00b1 SD, HU", *(["Lung"] if with_side else [])),
         *("Slice", "Centre x, y, z, mm (LPS)"),
         *(["Members that mark it"] if AGREEMENT in statistics else []),
+        *([TERMS[DICOM_SEGMENT]] if _renumbered(statistics) else []),
     )
     rows = [
         Finding(
@@ -148,6 +165,7 @@ def _lesion_table(statistics: dict[str, Any], *, with_side: bool) -> Table:
                 Cell(str(one["diameter_slice_number_1based"])),
                 _centre(one),
                 *([_members(one, statistics)] if AGREEMENT in statistics else []),
+                *([_in_dicom(one)] if _renumbered(statistics) else []),
             ),
             one["probability"],
         )
@@ -202,6 +220,7 @@ def _organ_table(statistics: Mapping[str, Any]) -> Table:
         "Slices",
         "Cut off at",
         *(["Dice between members"] if dice else []),
+        *([TERMS[DICOM_SEGMENT]] if _renumbered(statistics) else []),
     )
     rows = [
         Finding(
@@ -212,6 +231,7 @@ def _organ_table(statistics: Mapping[str, Any]) -> Table:
             (
                 *(_organ_cells(one) if one["voxels"] else _absent_cells()),
                 *([_number_cell(dice[one["kind"]], 2)] if dice else []),
+                *([_in_dicom(one)] if _renumbered(statistics) else []),
             ),
         )
         for one in statistics["organs"]

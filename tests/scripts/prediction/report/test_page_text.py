@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 
+from scripts.prediction.dicom.content import dicom_content
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.page_text import (
     LIMITS,
@@ -82,6 +83,22 @@ def test_definitions_then_every_one_of_the_statistics_in_words():
     statistics = measure(chest())
     rows = definition_rows(statistics, with_side=True)
     assert [row.values[0] for row in rows] == list(statistics["definitions"].values())
+
+
+@pytest.mark.parametrize("left_out", [0, 1])
+def test_lesions_left_out_of_dicom_then_the_numbers_of_the_others_there(left_out):
+    drawn = chest(nodules=3)
+    sure = [replace(one, probability=one.number / 10) for one in drawn.segments]
+    prediction = replace(drawn, segments=tuple(sure))
+    statistics = measure(prediction)
+    dicom_content(prediction, statistics, most=3 - left_out).number_in(statistics)
+    (table,) = tables(statistics, with_side=True)
+    terms = [row.term for row in definition_rows(statistics, with_side=True)]
+    shown = "Segment in DICOM" in table.head
+    assert shown is ("Segment in DICOM" in terms) is bool(left_out)
+    assert all(len(row.cells) == len(table.head) - 1 for row in table.rows)
+    if left_out:
+        assert [row.cells[-1].text for row in table.rows] == ["left out", "1", "2"]
 
 
 @pytest.mark.parametrize(
