@@ -54,9 +54,10 @@ def predict(
 
     Writes OUTPUT/<study>/ with mask.nii.gz, segmentation.dcm (of DICOM sources), statistics.json
     and .csv, candidates.csv (of bundles of lesions), overview.png, report.html and manifest.json,
-    and OUTPUT/summary.json and candidates.csv of all studies. A study that cannot be predicted is
-    reported on one line; the others are still predicted. The same command resumes an interrupted
-    run. Under torchrun the processes share the studies. Research only.
+    and OUTPUT/summary.json, candidates.csv of all studies and index.html of two or more. A study
+    that cannot be predicted is reported on one line; the others are still predicted. The same
+    command resumes an interrupted run. Under torchrun the processes share the studies. Research
+    only.
 
     Args:
         bundle: the bundle's folder, with configs/inference.json; or a zip of `package`, of which

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from scripts.prediction.members.held_out import held_out_cases
 from scripts.prediction.members.limit import FILE, AgreementLimit
 from scripts.prediction.network.engines import check_engine
 from scripts.prediction.network.model import Model
+from scripts.prediction.network.packed_bundle import unpacked_bundle
 from scripts.prediction.pipeline import predict_volume
 from scripts.prediction.predict_options import (
     Options,
@@ -69,7 +71,8 @@ def evaluate_members(
         output: folder to write into.
         ckpt_path: files of trained weights, separated by commas.
         section: test, or validation, which calibrates the limit.
-        bundle: the bundle's folder; by default that for nodules, or that for organs.
+        bundle: the bundle's folder, or a zip of `package`; by default that for nodules, or that
+            for organs.
         config_file: overlays of its inference.json, separated by commas.
         flips: x, y or x,y: flips as members, as for predict.
         threshold: least probability of a segmented voxel; by default that of the training.
@@ -104,34 +107,35 @@ def evaluate_members(
         engine=check_engine(engine),
         agreement=Path(limit_file) if limit_file else None,
     )
-    model = _checked_model(options)
-    cases = load_datalist(datalist, f"volumes/{section}")
-    if section == VALIDATION:
-        cases, left_out = held_out_cases(cases, model.trained_on, content)
-        for line in left_out:
-            print(line)
-    report = EvaluationReport(
-        cases,
-        output,
-        kind=Instances() if kind == Instances.label_kind else Classes(class_names_of(content)),
-        datalist=datalist,
-        section=f"volumes/{section}",
-        seed=seed,
-        model=model.checkpoint_files,
-    )
-    with claimed(Path(output)):
-        agreed = _predicted(model, report)
-        if all(np.isnan(one.dice) for one in agreed):
-            raise ValueError(f"{datalist}: no scan of {section} has a result and an annotation")
-        limit = model.agreement_limit
+    with unpacked_bundle(options.bundle) as folder:
+        model = _checked_model(replace(options, bundle=folder))
+        cases = load_datalist(datalist, f"volumes/{section}")
         if section == VALIDATION:
-            limit = _calibrated(agreed, share, model)
-        found = AgreedCases(agreed, limit, seed)
-        evaluation = found.added_to(report.evaluate(report.collection.series()), model.members)
-        report.write(evaluation)
-        print("\n".join([evaluation.shown, *found.lines()]))
-        if section == VALIDATION and limit is not None:
-            limit.write(Path(output) / FILE, evidence_of(found, report.described))
+            cases, left_out = held_out_cases(cases, model.trained_on, content)
+            for line in left_out:
+                print(line)
+        report = EvaluationReport(
+            cases,
+            output,
+            kind=Instances() if kind == Instances.label_kind else Classes(class_names_of(content)),
+            datalist=datalist,
+            section=f"volumes/{section}",
+            seed=seed,
+            model=model.checkpoint_files,
+        )
+        with claimed(Path(output)):
+            agreed = _predicted(model, report)
+            if all(np.isnan(one.dice) for one in agreed):
+                raise ValueError(f"{datalist}: no scan of {section} has a result and an annotation")
+            limit = model.agreement_limit
+            if section == VALIDATION:
+                limit = _calibrated(agreed, share, model)
+            found = AgreedCases(agreed, limit, seed)
+            evaluation = found.added_to(report.evaluate(report.collection.series()), model.members)
+            report.write(evaluation)
+            print("\n".join([evaluation.shown, *found.lines()]))
+            if section == VALIDATION and limit is not None:
+                limit.write(Path(output) / FILE, evidence_of(found, report.described))
     print(f"written to {output}")
     if len(agreed) < len(cases):
         raise SystemExit(1)

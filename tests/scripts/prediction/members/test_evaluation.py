@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import json
+import zipfile
 
 import nibabel
 import numpy as np
@@ -125,6 +126,15 @@ def test_option_that_makes_no_sense_then_refused(prepared, tmp_path, change, rea
         change["ckpt_path"] = options["ckpt_path"].partition(",")[0]
     with pytest.raises(ValueError, match=reason):
         evaluate_members(str(path), str(tmp_path / "out"), **{**options, **change})
+
+
+def test_bundle_in_a_zip_then_read_as_predict_does(prepared, tmp_path):
+    path, options = prepared
+    packed = tmp_path / "b.zip"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("b/configs/inference.json", json.dumps({"bundle_root": "."}))
+    with pytest.raises(ValueError, match=rf"{packed}/configs/inference.json has no id preproc"):
+        evaluate_members(str(path), str(tmp_path / "out"), **options, bundle=str(packed))
 
 
 def test_scan_that_cannot_be_predicted_then_named_and_the_others_are_evaluated(
