@@ -21,9 +21,19 @@ NORMS = ("batch", "instance", "group", "none")
 class UpStep(nn.Module):
     """Transposed convolution to twice the size, concatenation of the skip, two 3x3 convolutions."""
 
-    def __init__(self, in_channels: int, channels: int, *, skip_channels: int, norm: str) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        *,
+        skip_channels: int,
+        norm: str,
+        skip_norm: bool = False,
+    ) -> None:
         """Map ``in_channels`` maps and ``skip_channels`` maps of the skip to ``channels`` maps."""
         super().__init__()
+        normed = skip_norm and skip_channels > 0
+        self.skip_norm = make_norm(norm, skip_channels) if normed else nn.Identity()
         self.up = nn.ConvTranspose2d(in_channels, channels, 2, stride=2)
         self.convolutions = nn.Sequential(
             *_convolution(channels + skip_channels, channels, norm),
@@ -35,7 +45,7 @@ class UpStep(nn.Module):
         """Map (B, in_channels, H, W) and (B, skip_channels, 2H, 2W) to (B, channels, 2H, 2W)."""
         x = self.up(x)
         if skip is not None:
-            x = torch.cat([x, skip], dim=1)
+            x = torch.cat([x, self.skip_norm(skip)], dim=1)
         joined: Tensor = self.convolutions(x)
         return joined
 
@@ -56,17 +66,20 @@ class Decoder(nn.Module):
         widths: Sequence[int] | None = None,
         norm: str = "batch",
         stride: int = 1,
+        skip_norm: bool = False,
     ) -> None:
         """Build one up step for each of ``skip_channels``, deepest first; 0 means no skip.
 
         ``widths`` are the channels of the steps; None halves the channels at each. ``stride`` is 1,
-        or 2 for one step less.
+        or 2 for one step less. ``skip_norm`` gives each skip a norm of its own.
 
         Raises:
-            ValueError: the norm or the stride is unknown, widths and steps differ in number, or
-                there is no output.
+            ValueError: the norm or the stride is unknown, widths and steps differ in number, there
+                is no output, or skips are to have a norm where ``norm`` is "none".
         """
         super().__init__()
+        if skip_norm and norm == "none":
+            raise ValueError('skip_norm needs a norm; got norm "none"; choose another norm')
         if stride not in (1, 2):
             raise ValueError(f"decoder_stride must be 1 or 2; got {stride!r}; choose one of them")
         skip_channels = skip_channels[: len(skip_channels) + 1 - stride]
@@ -82,7 +95,7 @@ class Decoder(nn.Module):
             raise ValueError(f"out_channels must be at least 1; got {out_channels}; raise it")
         ins = [in_channels, *widths[:-1]]
         self.steps = nn.ModuleList(
-            UpStep(before, width, skip_channels=skip, norm=norm)
+            UpStep(before, width, skip_channels=skip, norm=norm, skip_norm=skip_norm)
             for before, width, skip in zip(ins, widths, skip_channels, strict=True)
         )
         self.head = nn.Conv2d(widths[-1], out_channels, 1)

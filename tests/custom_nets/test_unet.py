@@ -140,8 +140,8 @@ def test_padding_by_repetition_keeps_what_is_inside(tiny: str) -> None:
 )
 def test_the_decoder_s_norm_is_the_one_chosen(tiny: str, norm: str, kind: type[nn.Module]) -> None:
     network = build(tiny, norm=norm)
-    found = [m for m in network.decoder.steps.modules() if isinstance(m, kind)]
-    assert len(found) == 10
+    convolutions = [step.convolutions for step in network.decoder.steps]
+    assert sum(isinstance(m, kind) for each in convolutions for m in each) == 10
     network.set_trainable(["decoder"])
     before = snapshot(network)
     train(network, [torch.rand(2, 3, 64, 64) for _ in range(2)])
@@ -169,6 +169,42 @@ def test_the_scale_is_by_default_the_one_of_the_published_weights(
 ) -> None:
     network = build(encoder, in_channels=1)
     assert network.normalise.mean.item() == pytest.approx(mean)
+
+
+def gradients(network: TransferUNet) -> dict[str, float]:
+    """Mean gradient of the kernels of each block, of one step on noise."""
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    network.train()(images).sigmoid().mean().backward()
+    kernels = dict(network.named_parameters())
+    found = {}
+    for block in ("block1", "block5"):
+        paths = [f"{path}.weight" for layer in network.parts[block].values() for path in layer]
+        means = [kernels[path].grad.abs().mean() for path in paths]  # type: ignore[union-attr]
+        found[block] = float(torch.stack(means).mean())
+    return found
+
+
+def test_skips_of_large_maps_when_normed_then_the_deep_block_learns_too() -> None:
+    """Maps of VGG with ImageNet weights are about 100 times as large as those of random ones."""
+    shares = {}
+    for skip_norm in (False, True):
+        network = build("vgg16", skip_norm=skip_norm)
+        for block, factor in zip(range(1, 6), (100.0, 2.5, 0.75, 0.08, 0.05), strict=True):
+            (first, *_), *_ = network.parts[f"block{block}"].values()
+            network.get_parameter(f"{first}.weight").data *= factor
+        found = gradients(network)
+        shares[skip_norm] = found["block5"] / found["block1"]
+    assert shares[False] < 1e-8
+    assert shares[True] > 1e-4
+
+
+def test_norms_on_skips_then_belong_to_the_decoder_and_absent_without() -> None:
+    normed, plain = build("vgg16", skip_norm=True), build("vgg16")
+    added = set(normed.state_dict()) - set(plain.state_dict())
+    assert {key.split(".")[3] for key in added} == {"skip_norm"}
+    assert not set(plain.state_dict()) - set(normed.state_dict())
+    normed.set_trainable(["decoder"])
+    assert normed.decoder.steps[0].skip_norm.weight.requires_grad
 
 
 @pytest.mark.parametrize(
