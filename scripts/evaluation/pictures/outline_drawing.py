@@ -135,8 +135,10 @@ def _draw_outlines(
     if colours is None:
         masks.append((panel.ours > 0, OURS_COLOUR, OURS_WIDTH))
     else:
-        for colour in dict.fromkeys(colours.values()):
-            values = [value for value, own in colours.items() if own == colour]
+        there = set(np.unique(panel.ours).tolist())  # a CT may have hundreds of colours
+        shown = {value: colour for value, colour in colours.items() if value in there}
+        for colour in dict.fromkeys(shown.values()):
+            values = [value for value, own in shown.items() if own == colour]
             masks.append((np.isin(panel.ours, values), colour, OURS_WIDTH))
     for mask, colour, width in masks:
         segments = voxel_edges(mask) * np.array(panel.spacing_mm[::-1])

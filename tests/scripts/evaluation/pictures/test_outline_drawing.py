@@ -5,12 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.colors import to_rgb
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from scripts.evaluation.pictures.colours import MANUAL_COLOUR, OURS_COLOUR
 from scripts.evaluation.pictures.drawing import Panel
-from scripts.evaluation.pictures.outline_drawing import draw_outlines, write_outlines
+from scripts.evaluation.pictures.outline_drawing import draw_outlines, draw_pair, write_outlines
 
 
 def make_panel(**changes: Any) -> Panel:
@@ -80,6 +82,16 @@ def test_pair_has_marks_scale_bars_and_the_legend() -> None:
     assert names == ["annotation", "network", "grey: -1200 to 200 HU"]
     right = next(text for text in whole.texts if text.get_text() == "R")
     assert right.get_position()[0] < 0.5  # patient's right on the left side
+
+
+def test_pair_when_a_ct_has_hundreds_of_colours_then_only_those_of_the_slice_are_drawn() -> None:
+    ours = np.where(make_panel().ours > 0, 7, 0)
+    ours[:4, :4] = 300
+    axes = Figure().subplots(1, 2)
+    colours = {number: f"#0000{number % 256:02x}" for number in range(1, 301)}
+    draw_pair(*axes, make_panel(manual=None, ours=ours), (-1200, 200), colours=colours)
+    lines = [one for one in axes[0].collections if isinstance(one, LineCollection)]
+    assert [to_hex(one.get_colors()[0]) for one in lines] == [colours[7], colours[300]]
 
 
 def test_zoom_is_centred_on_the_focus_in_mm() -> None:
