@@ -119,7 +119,11 @@ def write_folder(
 
 
 def _write_products(task: Task, prediction: Prediction, folder: Path, watch: Stopwatch) -> None:
-    """Write the requested products, and time each."""
+    """Write the requested products, and time each.
+
+    Raises:
+        ValueError: when none of them can be made of this study.
+    """
     statistics: dict[str, Any] | None = None
     names = [
         name
@@ -127,6 +131,11 @@ def _write_products(task: Task, prediction: Prediction, folder: Path, watch: Sto
         if (prediction.dicom_slices or not PRODUCTS[name].needs_dicom)
         and (prediction.facts["lesion_kinds"] or not PRODUCTS[name].needs_lesions)
     ]
+    if not names:
+        raise ValueError(
+            f"products: none of {', '.join(task.options.products)} can be made: DICOM objects need "
+            "a DICOM series, candidates a bundle that numbers lesions; add mask"
+        )
     content, warnings = None, prediction.facts["warnings"]
     if any(PRODUCTS[name].needs_statistics or PRODUCTS[name].needs_dicom for name in names):
         from scripts.prediction.measures.statistics import measure

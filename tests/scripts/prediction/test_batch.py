@@ -100,7 +100,9 @@ def test_suspicion_of_organs_then_refused_before_anything_is_read(liver_options,
 
 def test_candidates_of_organs_then_not_written(liver_options, tmp_path):
     write_nifti(tmp_path / "in" / "scan.nii.gz", abdomen())
-    assert say(liver_options, tmp_path / "in", tmp_path / "out", "--products", "candidates") == 0
+    assert (
+        say(liver_options, tmp_path / "in", tmp_path / "out", "--products", "mask,candidates") == 0
+    )
     assert not list((tmp_path / "out").rglob("candidates.csv"))
 
 

@@ -39,6 +39,14 @@ def test_study_then_products_and_a_manifest_with_the_seconds_of_its_parts(study)
     assert manifest["peak_memory_mb"] >= study.made["peak_memory_mb"]
 
 
+def test_products_that_cannot_be_made_of_the_study_then_refused_and_no_folder(study):
+    options = replace(study.task.options, products=("seg", "sr", "candidates"))
+    outcome = write_study(replace(study, task=replace(study.task, options=options)))
+    assert outcome.status == FAILED
+    assert "products: none of seg, sr, candidates can be made" in outcome.reason
+    assert not study.task.folder.exists()
+
+
 def test_further_files_when_they_fail_then_the_folder_before_is_kept(study):
     def further(prediction, folder):
         (folder / "steps.csv").write_text("1")
