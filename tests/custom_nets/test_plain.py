@@ -68,7 +68,7 @@ def test_parts_then_one_that_only_all_and_decoder_name(small):
 
 
 def test_blocks_of_an_encoder_then_refused(small):
-    with pytest.raises(ValueError, match=r"among all, encoder, decoder; got \['block5'\]"):
+    with pytest.raises(ValueError, match=r"among all, encoder, decoder, norms; got \['block5'\]"):
         small.set_trainable(["block5"])
 
 

@@ -13,8 +13,9 @@ SETTINGS = {
 
 
 @pytest.fixture
-def laid(tmp_path):
+def laid(tmp_path, monkeypatch):
     """Names and contents of the files of a workflow."""
+    monkeypatch.chdir(tmp_path)
     files = {
         TRAINING: {"data_files": SETTINGS["data_files"] | {"patch": "@patch"}, "patch": [4]},
         PREDICTION: {"patch": [4], "inferer": {}},

@@ -1,6 +1,7 @@
 """The parts of a bundle's inference.json for prediction: thresholds, hashes, what is missing."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -68,8 +69,16 @@ def test_flattened_bundle_from_any_folder_then_the_same_mask(lung_options, tmp_p
     found = predict_volume(Model(flat), source, study="scan")
     np.testing.assert_array_equal(found.mask, expected.mask)
     assert Model(flat).config_sha256 == model.config_sha256
+    assert Model(lung_options).config_sha256 == model.config_sha256
+
+
+def test_reference_to_a_file_that_is_nowhere_then_refused(lung_options, tmp_path, monkeypatch):
+    shutil.copytree(lung_options.bundle / "configs", tmp_path / "configs")
+    own = (tmp_path / "configs" / "inference.json").read_text()
+    (tmp_path / "configs" / "inference.json").write_text(own.replace("%configs/", "%configs/none/"))
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="refer to files of the repository that were not found"):
-        Model(lung_options)
+        Model(replace(lung_options, bundle=tmp_path, config_files=()))
 
 
 def test_file_that_the_model_file_names_then_laid_under_those_of_the_user(lung_options, tmp_path):
