@@ -44,6 +44,16 @@ class Algorithm:
         subject = re.split(r" (?:by|with|from|using) |[(:;]", self.name)[0].strip()
         return _shortened(subject or self.name, _SHORT_NAME)
 
+    @property
+    def equipment(self) -> dict[str, str]:
+        """The equipment module of every object (PS3.3, C.7.5.1), as arguments of highdicom."""
+        return {
+            "manufacturer": SOFTWARE,
+            "manufacturer_model_name": self.name,
+            "software_versions": self.software_version,
+            "device_serial_number": self.weights,
+        }
+
     def series_description(self, product: str) -> str:
         """Return what lists of series show, at most 64 characters: product, model and version.
 

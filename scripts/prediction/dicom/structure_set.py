@@ -21,7 +21,7 @@ from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_
 from scipy import ndimage
 
 from scripts.datasets.segment_colours import rgb_of
-from scripts.prediction.dicom.algorithm import SOFTWARE, Algorithm
+from scripts.prediction.dicom.algorithm import Algorithm
 from scripts.prediction.dicom.content import DescribedSegment, DicomContent
 from scripts.prediction.dicom.contours import closed_contours
 from scripts.prediction.dicom.source_series import quiet
@@ -99,10 +99,7 @@ def _empty_object(source: Dataset, content: DicomContent) -> Dataset:
         sop_class_uid=RTStructureSetStorage,
         instance_number=1,
         modality="RTSTRUCT",
-        manufacturer=SOFTWARE,
-        manufacturer_model_name=algorithm.name,
-        software_versions=algorithm.software_version,
-        device_serial_number=algorithm.weights,
+        **algorithm.equipment,
         transfer_syntax_uid=ImplicitVRLittleEndian,
         patient_id=source.PatientID,
         patient_name=source.PatientName,
