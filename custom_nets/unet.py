@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -75,8 +74,15 @@ class TransferUNet(Freezable):
         channels, self.in_channels = self.encoder.block_channels, in_channels
         self.pools_deepest = self.encoder.block_strides[-1] < STRIDE
         self.joined, skips = levels_of_skips(self.encoder)
-        shape: dict[str, Any] = {"widths": decoder_channels, "norm": norm, "stride": decoder_stride}
-        self.decoder = Decoder(channels[-1], skips, out_channels, skip_norm=skip_norm, **shape)
+        self.decoder = Decoder(
+            channels[-1],
+            skips,
+            out_channels,
+            widths=decoder_channels,
+            norm=norm,
+            stride=decoder_stride,
+            skip_norm=skip_norm,
+        )
         initialise(self.decoder)
         parts = prefix_parts(self.encoder.parts, "encoder")
         self.name_parts({**parts, DECODER: {DECODER: ["decoder"]}})
