@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from custom_nets.decoder import Decoder, levels_of_skips
+from custom_nets.decoder import Decoder, levels_of_skips, norm_of_skips
 from custom_nets.encoders import Encoder, make_encoder
 from custom_nets.encoders.contract import initialise
 from custom_nets.framing import STRIDE, pad_to_stride
@@ -81,6 +81,7 @@ class CrossModalUNet(Freezable):
         norm: str = "batch",
         decoder_channels: Sequence[int] | None = None,
         normalise: str | float | None = None,
+        skip_norm: str = "none",
     ) -> None:
         """Build the network.
 
@@ -93,6 +94,7 @@ class CrossModalUNet(Freezable):
             norm: of the decoder: "batch", "instance", "group" or "none".
             decoder_channels: widths of the five up steps, deepest first; None halves at each.
             normalise: of each modality, see `custom_nets.unet.TransferUNet`.
+            skip_norm: norms on the fused skips: "auto" where the encoders have none, "all", "none".
 
         Raises:
             ValueError: an option is not among those named here.
@@ -108,7 +110,12 @@ class CrossModalUNet(Freezable):
         self.fused = joined if self.pools_deepest else [*joined, len(channels) - 1]
         self.fusions = nn.ModuleList(Fusion(channels[index], fusion) for index in self.fused)
         self.decoder = Decoder(
-            channels[-1], skips, out_channels, widths=decoder_channels, norm=norm
+            channels[-1],
+            skips,
+            out_channels,
+            widths=decoder_channels,
+            norm=norm,
+            skip_norm=norm_of_skips(skip_norm, norm, self.first),
         )
         initialise(self.decoder)
         self.name_parts(

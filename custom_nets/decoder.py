@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from custom_nets.bilinear import BilinearDoubling
 from custom_nets.encoders.contract import Encoder
 from custom_nets.framing import STRIDE
-from custom_nets.freezing import FreezableBatchNorm2d
+from custom_nets.freezing import NORM_LAYERS, FreezableBatchNorm2d
 
+SKIP_NORMS = ("auto", "all", "none")
 NORMS = ("batch", "instance", "group", "none")
 
 
@@ -28,12 +29,11 @@ class UpStep(nn.Module):
         *,
         skip_channels: int,
         norm: str,
-        skip_norm: bool = False,
+        skip_norm: str = "none",
     ) -> None:
         """Map ``in_channels`` maps and ``skip_channels`` maps of the skip to ``channels`` maps."""
         super().__init__()
-        normed = skip_norm and skip_channels > 0
-        self.skip_norm = make_norm(norm, skip_channels) if normed else nn.Identity()
+        self.skip_norm = make_norm(skip_norm, skip_channels) if skip_channels else nn.Identity()
         self.up = nn.ConvTranspose2d(in_channels, channels, 2, stride=2)
         self.convolutions = nn.Sequential(
             *_convolution(channels + skip_channels, channels, norm),
@@ -66,20 +66,18 @@ class Decoder(nn.Module):
         widths: Sequence[int] | None = None,
         norm: str = "batch",
         stride: int = 1,
-        skip_norm: bool = False,
+        skip_norm: str = "none",
     ) -> None:
         """Build one up step for each of ``skip_channels``, deepest first; 0 means no skip.
 
         ``widths`` are the channels of the steps; None halves the channels at each. ``stride`` is 1,
-        or 2 for one step less. ``skip_norm`` gives each skip a norm of its own.
+        or 2 for one step less. ``skip_norm`` is the kind of norm of each skip, as `norm`.
 
         Raises:
-            ValueError: the norm or the stride is unknown, widths and steps differ in number, there
-                is no output, or skips are to have a norm where ``norm`` is "none".
+            ValueError: the norm or the stride is unknown, widths and steps differ in number, or
+                there is no output.
         """
         super().__init__()
-        if skip_norm and norm == "none":
-            raise ValueError('skip_norm needs a norm; got norm "none"; choose another norm')
         if stride not in (1, 2):
             raise ValueError(f"decoder_stride must be 1 or 2; got {stride!r}; choose one of them")
         skip_channels = skip_channels[: len(skip_channels) + 1 - stride]
@@ -123,6 +121,34 @@ def levels_of_skips(encoder: Encoder) -> tuple[list[int], list[int]]:
     strides = [2**power for power in range(STRIDE.bit_length() - 1)]
     channels = [encoder.block_channels[levels[s]] if s in levels else 0 for s in strides]
     return [levels[stride] for stride in strides if stride in levels], channels[::-1]
+
+
+def norm_of_skips(skip_norm: str, norm: str, encoder: Encoder) -> str:
+    """Return the kind of norm of the skips: "none", or that of the decoder.
+
+    An encoder without norms (VGG) with ImageNet weights gives maps with means of about 100. In a
+    concatenation they exceed the decoder's normalised maps so far that the encoder's deep blocks
+    get no gradient. ParseNet (Liu, Rabinovich, Berg 2015) and SSD normalise such maps for the same
+    reason.
+
+    Args:
+        skip_norm: "auto" for a norm where the encoder has none, "all" or "none".
+        norm: of the decoder.
+        encoder: gives the skips.
+
+    Raises:
+        ValueError: another ``skip_norm``, or "all" for a decoder without norms.
+    """
+    if skip_norm not in SKIP_NORMS:
+        raise ValueError(
+            f"skip_norm must be one of {', '.join(SKIP_NORMS)}; got {skip_norm!r}; choose one"
+        )
+    if skip_norm == "all" and norm == "none":
+        raise ValueError(
+            'skip_norm "all" needs the norm of the decoder; got norm "none"; choose another norm'
+        )
+    normed = any(isinstance(module, NORM_LAYERS) for module in encoder.modules())
+    return norm if skip_norm == "all" or (skip_norm == "auto" and not normed) else "none"
 
 
 def make_norm(norm: str, channels: int) -> nn.Module:

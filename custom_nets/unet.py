@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from custom_nets.decoder import Decoder, levels_of_skips
+from custom_nets.decoder import Decoder, levels_of_skips, norm_of_skips
 from custom_nets.encoders import make_encoder
 from custom_nets.encoders.contract import initialise
 from custom_nets.framing import STRIDE, pad_to_stride
@@ -43,7 +43,7 @@ class TransferUNet(Freezable):
         decoder_channels: Sequence[int] | None = None,
         normalise: str | float | None = None,
         decoder_stride: int = 1,
-        skip_norm: bool = False,
+        skip_norm: str = "none",
     ) -> None:
         """Build the network.
 
@@ -60,10 +60,9 @@ class TransferUNet(Freezable):
                 takes what the published weights expect: `custom_nets.normalisation`.
             decoder_stride: 1, or 2 for a decoder of four steps that ends at half the resolution;
                 its logits are doubled by a learned upsampling.
-            skip_norm: give each map that the decoder concatenates a norm of its own. Without it,
-                the maps of an encoder without norms (VGG with ImageNet weights: mean activations of
-                about 100) exceed the normalised maps from below so far that the deep blocks get no
-                gradient: 10^-13 in block4, with it 10^-5.
+            skip_norm: norms on the maps that the decoder concatenates, of its own kind: "auto"
+                where the encoder has no norms (VGG), "all" or "none":
+                `custom_nets.decoder.norm_of_skips`.
 
         Raises:
             ValueError: an option is not among those named here.
@@ -81,7 +80,7 @@ class TransferUNet(Freezable):
             widths=decoder_channels,
             norm=norm,
             stride=decoder_stride,
-            skip_norm=skip_norm,
+            skip_norm=norm_of_skips(skip_norm, norm, self.encoder),
         )
         initialise(self.decoder)
         parts = prefix_parts(self.encoder.parts, "encoder")

@@ -43,6 +43,7 @@ class ContextUNet(Freezable):
         norm: str = "batch",
         decoder_channels: Sequence[int] | None = None,
         normalise: str | float | None = None,
+        skip_norm: str = "none",
     ) -> None:
         """Build the network.
 
@@ -55,6 +56,7 @@ class ContextUNet(Freezable):
             norm: of the decoder.
             decoder_channels: widths of the five up steps, deepest first.
             normalise: of the image; the maps stay probabilities.
+            skip_norm: norms on the skips: "auto", "all" or "none".
 
         Raises:
             ValueError: an option is not among those of a U-Net, or context_channels is below 0.
@@ -72,6 +74,7 @@ class ContextUNet(Freezable):
             norm=norm,
             decoder_channels=decoder_channels,
             normalise=normalise,
+            skip_norm=skip_norm,
         )
         self.image_channels = in_channels
         self.in_channels = in_channels + context_channels

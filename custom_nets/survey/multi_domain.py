@@ -42,6 +42,7 @@ class MultiDomainNetwork(Freezable):
         norm: str = "batch",
         decoder_channels: list[int] | tuple[int, ...] | None = None,
         normalise: str | float | None = None,
+        skip_norm: str = "none",
     ) -> None:
         """Build the network; see `TransferUNet` for the arguments that are not named here.
 
@@ -53,6 +54,7 @@ class MultiDomainNetwork(Freezable):
             norm: of the decoder.
             decoder_channels: widths of the up steps.
             normalise: mean and std of the input.
+            skip_norm: norms on the skips: "auto", "all" or "none".
 
         Raises:
             ValueError: fewer than two domains, or one without a map.
@@ -70,6 +72,7 @@ class MultiDomainNetwork(Freezable):
             norm=norm,
             decoder_channels=decoder_channels,
             normalise=normalise,
+            skip_norm=skip_norm,
         )
         width = self.trunk.decoder.head.in_channels
         self.trunk.decoder.head = nn.Identity()  # type: ignore[assignment]

@@ -53,7 +53,7 @@ def main() -> None:
     crops = [crop(options.data, name) for name in names]
     images, labels = (torch.from_numpy(np.stack(part)) for part in zip(*crops, strict=True))
     for encoder, pretrained in NETWORKS:
-        for skip_norm in (False, True):
+        for skip_norm in ("none", "all"):
             torch.manual_seed(0)
             weights = options.weights if pretrained else "none"
             network = TransferUNet(
@@ -64,7 +64,7 @@ def main() -> None:
             )
             figures = block_gradients(network, images.repeat(1, 3, 1, 1), labels)
             start = "ImageNet" if pretrained else "random"
-            print(f"{encoder:10}{start:10}skip_norm {skip_norm!s:7}", *figures)
+            print(f"{encoder:10}{start:10}skip_norm {skip_norm:5}", *figures)
 
 
 if __name__ == "__main__":

@@ -69,9 +69,9 @@ def test_widths_when_not_given_then_halve_at_each_step():
         ({"out_channels": 0}, "out_channels must be at least 1; got 0"),
         ({"stride": 4}, "decoder_stride must be 1 or 2; got 4"),
         ({"norm": "layer"}, "norm must be one of batch, instance, group, none; got 'layer'"),
-        ({"norm": "none", "skip_norm": True}, 'skip_norm needs a norm; got norm "none"'),
+        ({"skip_norm": "layer"}, "norm must be one of batch, instance, group, none; got 'layer'"),
     ],
-    ids=["too few widths", "width of 0", "no output", "stride of 4", "unknown norm", "no norm"],
+    ids=["too few widths", "width of 0", "no output", "stride of 4", "unknown norm", "of skips"],
 )
 def test_decoder_when_arguments_make_no_network_then_refused(arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -187,19 +187,19 @@ def gradients(network: TransferUNet) -> dict[str, float]:
 def test_skips_of_large_maps_when_normed_then_the_deep_block_learns_too() -> None:
     """Maps of VGG with ImageNet weights are about 100 times as large as those of random ones."""
     shares = {}
-    for skip_norm in (False, True):
+    for skip_norm in ("none", "auto"):
         network = build("vgg16", skip_norm=skip_norm)
         for block, factor in zip(range(1, 6), (100.0, 2.5, 0.75, 0.08, 0.05), strict=True):
             (first, *_), *_ = network.parts[f"block{block}"].values()
             network.get_parameter(f"{first}.weight").data *= factor
         found = gradients(network)
         shares[skip_norm] = found["block5"] / found["block1"]
-    assert shares[False] < 1e-8
-    assert shares[True] > 1e-4
+    assert shares["none"] < 1e-8
+    assert shares["auto"] > 1e-4
 
 
 def test_norms_on_skips_then_belong_to_the_decoder_and_absent_without() -> None:
-    normed, plain = build("vgg16", skip_norm=True), build("vgg16")
+    normed, plain = build("vgg16", skip_norm="auto"), build("vgg16")
     added = set(normed.state_dict()) - set(plain.state_dict())
     assert {key.split(".")[3] for key in added} == {"skip_norm"}
     assert not set(plain.state_dict()) - set(normed.state_dict())
@@ -208,10 +208,28 @@ def test_norms_on_skips_then_belong_to_the_decoder_and_absent_without() -> None:
 
 
 @pytest.mark.parametrize(
+    ("encoder", "skip_norm", "norm", "kind"),
+    [
+        ("vgg11", "auto", "group", nn.GroupNorm),
+        ("vgg11", "auto", "none", nn.Identity),
+        ("vgg11_bn", "auto", "batch", nn.Identity),
+        ("resnet18", "auto", "batch", nn.Identity),
+        ("resnet18", "all", "batch", nn.BatchNorm2d),
+        ("vgg11", "none", "batch", nn.Identity),
+    ],
+)
+def test_norms_on_skips_when_auto_then_only_of_an_encoder_without(encoder, skip_norm, norm, kind):
+    network = build(encoder, skip_norm=skip_norm, norm=norm)
+    assert isinstance(network.decoder.steps[0].skip_norm, kind)
+
+
+@pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"encoder": "vgg18"}, "encoder must be one of vgg11, .*; got 'vgg18'; did you mean vgg1"),
         ({"norm": "layer"}, "norm must be one of batch, instance, group, none; got 'layer'"),
+        ({"skip_norm": "some"}, "skip_norm must be one of auto, all, none; got 'some'"),
+        ({"norm": "none", "skip_norm": "all"}, 'skip_norm "all" needs .*; got norm "none"'),
         ({"normalise": "mean"}, "normalise must be one of imagenet, half, none; got 'mean'"),
         ({"decoder_channels": (8, 8)}, r"decoder_channels must be 5 .* got \[8, 8\]"),
         ({"decoder_channels": ()}, r"decoder_channels must be 5 .* got \[\]"),

@@ -17,7 +17,7 @@ from tests.custom_nets.encoders import KINDS
 WORKFLOWS = ["train", "pretrain", "evaluate", "inference"]
 SEVERAL = "configs/runtime/multi_gpu_train.json"
 # ids that only other files of configs/networks read
-NETWORK_IDS = {"decoder_channels", "decoder_norm"}
+NETWORK_IDS = {"decoder_channels", "decoder_norm", "skip_norm"}
 
 pytestmark = pytest.mark.usefixtures("_at_root")
 
