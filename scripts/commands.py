@@ -63,7 +63,7 @@ EVERY: dict[tuple[str, ...], Command] = {
         "give training images the labels of other patients: a control, which must fail",
     ),
     ("run",): Command(
-        "scripts.audit.run:run_bundle",
+        "scripts.audit.run_command:run_bundle",
         "run a workflow of a bundle with MONAI, after checking the overrides",
     ),
     ("predict",): Command(
@@ -75,11 +75,11 @@ EVERY: dict[tuple[str, ...], Command] = {
         "say what this program or a bundle is: labels, products, options, versions",
     ),
     ("adapt",): Command(
-        "scripts.retraining.adapt.command:adapt",
+        "scripts.retraining.adapt.adapt_command:adapt",
         "segment a CT with a network that is adapted to it by one hand-drawn slice",
     ),
     ("adapt", "evaluate"): Command(
-        "scripts.retraining.adapt.evaluation:evaluate_adaptation",
+        "scripts.retraining.adapt.adapt_evaluate_command:evaluate_adaptation",
         "evaluate the adaptation by one annotated slice on the volumes of a datalist",
     ),
     ("froc",): Command(
@@ -91,7 +91,7 @@ EVERY: dict[tuple[str, ...], Command] = {
         "evaluate a trained model on further annotated scans, all of them as test set",
     ),
     ("evaluate", "members"): Command(
-        "scripts.prediction.members.evaluation:evaluate_members",
+        "scripts.prediction.members.evaluate_members_command:evaluate_members",
         "compare how far several networks agree with their errors; calibrate a warning",
     ),
     ("readers", "luna16"): Command(
@@ -111,11 +111,11 @@ EVERY: dict[tuple[str, ...], Command] = {
         "label voxels by examples of other patients, from features of patches",
     ),
     ("cluster",): Command(
-        "scripts.unsupervised.clusters.command:cluster",
+        "scripts.unsupervised.clusters.cluster_command:cluster",
         "divide one CT into clusters of learned patch features, without annotations",
     ),
     ("cluster", "evaluate"): Command(
-        "scripts.unsupervised.clusters.evaluation:evaluate_clusters",
+        "scripts.unsupervised.clusters.cluster_evaluate_command:evaluate_clusters",
         "compare the clusters of each test volume with its annotated classes",
     ),
     ("suspicion",): Command(
@@ -131,7 +131,7 @@ EVERY: dict[tuple[str, ...], Command] = {
         "self-training of a classifier of nodules from few labels, and what it is worth",
     ),
     ("context_maps",): Command(
-        "scripts.retraining.context.command:context_maps",
+        "scripts.retraining.context.context_maps_command:context_maps",
         "add an earlier network's probability maps to prepared data, for a second network",
     ),
     ("study",): Command(

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-import scripts.retraining.context.command as command
+import scripts.retraining.context.context_maps_command as command
 from scripts.bundle.held_models import held_models
 from scripts.bundle.model_file import read_model
 from scripts.datasets.datalist import load_datalist

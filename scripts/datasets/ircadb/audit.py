@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from scripts.datasets.ircadb.patient_images import CT, read_ct, read_mask
 from scripts.datasets.ircadb.patients import (
     Patient,
     PatientFiles,
@@ -13,7 +14,6 @@ from scripts.datasets.ircadb.patients import (
     list_files,
     natural_key,
 )
-from scripts.datasets.ircadb.series import CT, read_ct, read_mask
 from scripts.datasets.ircadb.structures import Structures, class_names, recognise
 from scripts.datasets.problems import Problem
 from scripts.storage.archive import ArchiveReader

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.datasets.contract import Labelled
+from scripts.datasets.ircadb.patient_images import CT, read_ct, read_mask
 from scripts.datasets.ircadb.patients import Patient, PatientFiles, list_files
-from scripts.datasets.ircadb.series import CT, read_ct, read_mask
 from scripts.datasets.ircadb.structures import Structures, paint, recognise
 from scripts.storage.archive import ArchiveReader
 from scripts.volumes.volume import Volume, turned

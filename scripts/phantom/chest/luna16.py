@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scripts.phantom.chest.series import (
+from scripts.phantom.chest.synthetic_series import (
     VERSION,
     Options,
     Record,

@@ -11,8 +11,8 @@ import pydicom
 import pytest
 
 from scripts.datasets.ircadb.audit import audit_patient
+from scripts.datasets.ircadb.patient_images import CT, read_ct, read_mask
 from scripts.datasets.ircadb.patients import find_patients, list_files
-from scripts.datasets.ircadb.series import CT, read_ct, read_mask
 from scripts.datasets.ircadb.structures import recognise
 from scripts.phantom.abdomen.ircadb import make_cohort
 from scripts.phantom.abdomen.ircadb_patient import PatientRecord, read_record

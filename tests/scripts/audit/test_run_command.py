@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scripts.__main__ import main
-from scripts.audit.run import find_config
+from scripts.audit.run_command import find_config
 from tests.scripts.audit.samples import write
 
 ROOT = Path(__file__).resolve().parents[3]

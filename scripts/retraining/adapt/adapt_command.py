@@ -21,14 +21,14 @@ from scripts.prediction.predict_options import (
     check_products,
     check_threshold,
 )
-from scripts.prediction.products import DICOM
 from scripts.prediction.result import Prediction
 from scripts.prediction.sources.ct_sources import find_sources
 from scripts.prediction.sources.inventory import Source
 from scripts.prediction.sources.source_access import SourceAccess, digest_of, open_source
 from scripts.prediction.sources.study_reading import read_opened
 from scripts.prediction.study_task import Task, cause_of
-from scripts.prediction.study_writing import write_folder
+from scripts.prediction.writing.products import DICOM
+from scripts.prediction.writing.study_writing import write_folder
 from scripts.retraining.adapt.adapted_model import ARMS, BOTH, AdaptedModel
 from scripts.retraining.adapt.drawn_slice import Drawing
 from scripts.retraining.adapt.reference_figures import Figures, Reference, shown_table, table_rows

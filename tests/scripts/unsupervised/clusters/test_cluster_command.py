@@ -7,7 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from scripts.__main__ import main
-from scripts.unsupervised.clusters.command import cluster, read_reference
+from scripts.unsupervised.clusters.cluster_command import cluster, read_reference
 from scripts.volumes.formats.nifti import nifti_of
 from scripts.volumes.readers import read_volume
 from tests.scripts.unsupervised.textures import three_textures

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from scripts.datasets.ircadb.series import read_ct, read_mask
+from scripts.datasets.ircadb.patient_images import read_ct, read_mask
 from scripts.storage.archive import ArchiveReader
 from scripts.storage.file_tree import folder_files
 from scripts.volumes.geometry import index_to_world

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from scripts.bundle.training_scans import hashed_case
-from scripts.prediction.members.evaluation import evaluate_members
+from scripts.prediction.members.evaluate_members_command import evaluate_members
 from scripts.prediction.members.limit import read_limit
 from scripts.prediction.network.model import Model
 from scripts.prediction.predict_options import Options

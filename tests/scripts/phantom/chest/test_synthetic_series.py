@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scripts.phantom.chest.series import (
+from scripts.phantom.chest.synthetic_series import (
     measure,
     run_backwards,
     series_of,

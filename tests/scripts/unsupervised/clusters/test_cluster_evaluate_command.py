@@ -6,7 +6,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from scripts.unsupervised.clusters.evaluation import evaluate_clusters
+from scripts.unsupervised.clusters.cluster_evaluate_command import evaluate_clusters
 from scripts.volumes.formats.nifti import nifti_of
 
 AFFINE = np.diag([2.0, 2.0, 3.0, 1.0])

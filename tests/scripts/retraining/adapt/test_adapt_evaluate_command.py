@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 import pytest
 
-from scripts.retraining.adapt.evaluation import (
+from scripts.retraining.adapt.adapt_evaluate_command import (
     check_tunings,
     evaluate_adaptation,
     largest_slice,

@@ -3,7 +3,7 @@ from functools import partial
 
 import pytest
 
-import scripts.retraining.context.command as command
+import scripts.retraining.context.context_maps_command as command
 from scripts.bundle.model_file import read_model
 from scripts.datasets.datalist import load_datalist
 from scripts.study.workshop import Workshop

@@ -15,8 +15,8 @@ from scripts.packaging.new_bundle import SHIPPED
 from scripts.prediction.annotated_volume import add_volume, annotation_of, classes_in_lps
 from scripts.prediction.pipeline import predict_volume
 from scripts.prediction.predict_options import Options, check_file, check_files
+from scripts.retraining.adapt.adapt_command import stage
 from scripts.retraining.adapt.adapted_model import ARMS, AdaptedModel
-from scripts.retraining.adapt.command import stage
 from scripts.retraining.adapt.drawn_slice import Drawing
 from scripts.retraining.adapt.sequence_tuning import Tuning
 from scripts.storage.locks import claimed

@@ -13,7 +13,7 @@ import pydicom
 import pytest
 
 from scripts.__main__ import main
-from scripts.retraining.adapt.command import adapt
+from scripts.retraining.adapt.adapt_command import adapt
 from scripts.volumes.formats.nifti import nifti_of
 from tests.scripts.prediction.shapes import abdomen
 from tests.scripts.prediction.studies import LIVER, dice, write_nifti, write_series

@@ -16,7 +16,7 @@ from scripts.storage.files import atomic_path, write_json
 from scripts.storage.locks import claimed
 from scripts.storage.options import check_device
 from scripts.storage.output_folder import writing_into
-from scripts.unsupervised.clusters.evaluation import DEFINITIONS
+from scripts.unsupervised.clusters.cluster_evaluate_command import DEFINITIONS
 from scripts.unsupervised.clusters.jule import JuleOptions
 from scripts.unsupervised.clusters.picture import write_clusters
 from scripts.unsupervised.clusters.scores import Agreement, agreement
