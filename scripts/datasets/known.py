@@ -33,7 +33,7 @@ KNOWN: dict[str, Known] = {
         "turn 3D-IRCADb-01 into slices, labels, partitions and a datalist",
     ),
     "folder": Known(
-        "scripts.datasets.folder:FolderDataSet",
+        "scripts.datasets.folder.dataset:FolderDataSet",
         "turn any CTs with label maps into slices, labels, partitions and a datalist",
     ),
     "lidc_nodules": Known(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
-from scripts.datasets.folder import FolderDataSet
+from scripts.datasets.folder.dataset import FolderDataSet
 from scripts.datasets.ircadb.dataset import Ircadb
 from scripts.datasets.luna16.dataset import Luna16
 from scripts.preparation.cases import CaseTask, prepare_case

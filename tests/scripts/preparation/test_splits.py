@@ -3,7 +3,7 @@ from functools import partial
 
 import pytest
 
-from scripts.datasets.folder import FolderDataSet
+from scripts.datasets.folder.dataset import FolderDataSet
 from scripts.datasets.ircadb.dataset import Ircadb
 from scripts.datasets.luna16.dataset import Luna16
 from scripts.datasets.shares import PARTITIONS

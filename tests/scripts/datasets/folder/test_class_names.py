@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from scripts.datasets.folder_classes import (
+from scripts.datasets.folder.class_names import (
     assumed_names,
     check_modality,
     read_class_file,

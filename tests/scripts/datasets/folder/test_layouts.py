@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from scripts.datasets.folder_layouts import list_cases, read_patient_table, recognise, volume_files
+from scripts.datasets.folder.layouts import list_cases, read_patient_table, recognise, volume_files
 from tests.scripts.datasets.folders import (
     HU,
     case_folders,

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from scripts.datasets.contract import DataSet, Kind, Labelled, Listing, Scan
-from scripts.datasets.folder_classes import (
+from scripts.datasets.folder.class_names import (
     ClassNames,
     assumed_names,
     check_modality,
@@ -24,7 +24,7 @@ from scripts.datasets.folder_classes import (
     read_class_option,
     read_dataset_classes,
 )
-from scripts.datasets.folder_layouts import (
+from scripts.datasets.folder.layouts import (
     TITLES,
     Case,
     Layout,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from scripts.datasets.folder import FolderDataSet
+from scripts.datasets.folder.dataset import FolderDataSet
 from scripts.volumes.geometry import index_to_world
 from tests.scripts.datasets.dataset_contract import DataSetContract
 from tests.scripts.datasets.folders import (

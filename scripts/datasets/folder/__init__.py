@@ -1,0 +1,1 @@
+"""A folder of any CTs with label maps: its layouts, class names, cases."""
