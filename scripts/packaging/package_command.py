@@ -17,7 +17,7 @@ from scripts.bundle.model_file import ModelFile, read_model, trained_settings
 from scripts.bundle.training_scans import TrainingScans
 from scripts.packaging.configs import ADDITION, as_json, packaged_configs, settled
 from scripts.packaging.documents import GENERAL, Facts, overlay_names, readme
-from scripts.packaging.exports import PT2, check_exports, export_all
+from scripts.packaging.exports.exports import PT2, check_exports, export_all
 from scripts.packaging.metadata import packaged_metadata
 from scripts.packaging.modules import PREDICTION, foreign_modules, needed_files
 from scripts.packaging.network_format import channel_names, described
@@ -157,7 +157,7 @@ def write_package(
         document: writes the documents into the unpacked package, given the location of the
             weights in words.
         model_url: see :func:`package`.
-        exports: formats, of :func:`scripts.packaging.exports.check_exports`.
+        exports: formats, of :func:`scripts.packaging.exports.exports.check_exports`.
     """
     with _unfinished_folder(target) as work:
         unpacked = Path(work) / made.bundle.resolve().name

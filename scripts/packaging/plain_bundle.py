@@ -15,7 +15,7 @@ from scripts.audit.audit import audit_bundle
 from scripts.audit.bundle_files import open_bundle
 from scripts.audit.findings import PROBLEM, at_or_above
 from scripts.bundle.config_files import Config
-from scripts.packaging.exports import PT2
+from scripts.packaging.exports.exports import PT2
 from scripts.packaging.metadata import installed
 from scripts.packaging.plain_transforms import NotPlainError, Plain, plain_inferer
 

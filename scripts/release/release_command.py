@@ -9,7 +9,7 @@ from typing import Any
 
 from scripts.bundle.data_set import KEY, declared_data_set
 from scripts.packaging.documents import how_to_run, overlay_names
-from scripts.packaging.exports import check_exports
+from scripts.packaging.exports.exports import check_exports
 from scripts.packaging.package_command import (
     assemble,
     check_bundle,

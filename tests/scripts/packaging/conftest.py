@@ -16,12 +16,12 @@ from monai.networks.nets import BasicUNet
 
 from custom_nets.plain import PlainNetwork
 from custom_nets.unet import TransferUNet
-from scripts.packaging.exports import FORMATS
+from scripts.packaging.exports.exports import FORMATS
 from scripts.packaging.package_command import package
 from scripts.prediction.network.model import Model
 from scripts.prediction.pipeline import predict_volume
 from scripts.prediction.predict_options import Options
-from scripts.prediction.products import write_mask
+from scripts.prediction.writing.products import write_mask
 from tests.bundles.conftest import cohort, once
 from tests.bundles.model_files import write_model
 from tests.scripts.packaging.packages import LIVER, LUNG, OVERLAYS, ROOT, SMALL

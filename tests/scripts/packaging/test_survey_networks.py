@@ -24,7 +24,7 @@ from scripts.bundle.model_file import (
     settings_of_config,
 )
 from scripts.bundle.training_scans import hashed_case
-from scripts.packaging.exports import FORMATS
+from scripts.packaging.exports.exports import FORMATS
 from scripts.packaging.package_command import package
 from scripts.prediction.network.model import Model
 from scripts.prediction.pipeline import predict_volume

@@ -1,25 +1,18 @@
 """The exported networks: measured, and on a whole CT."""
 
 import json
-from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from monai.bundle import ConfigParser
-from monai.networks.nets import BasicUNet
 
-from custom_nets.plain import PlainNetwork
 from custom_nets.unet import TransferUNet
 from scripts.bundle.record import sha256_of
-from scripts.packaging.exported_program import run_program
-from scripts.packaging.exports import (
-    check_exports,
-    compared,
-    export_onnx,
-    run_onnx,
-)
-from scripts.packaging.torchscript import run_torchscript
+from scripts.packaging.exports.exported_program import run_program
+from scripts.packaging.exports.exports import check_exports, compared
+from scripts.packaging.exports.onnx_file import run_onnx
+from scripts.packaging.exports.torchscript import run_torchscript
 from scripts.training.inferers import SlicewiseInferer
 from tests.scripts.packaging.packages import SMALL
 
@@ -73,13 +66,6 @@ def test_export_on_a_whole_ct_then_the_eager_mask(bundle, cohort, eager, name, l
     assert ((expected > 0) == (found > 0)).all()
 
 
-def test_plain_unet_as_onnx_then_equal_at_sizes_that_halve_unevenly(tmp_path):
-    unet = partial(BasicUNet, 2, 1, 1, features=(4, 4, 4, 4, 4, 4))
-    network = PlainNetwork(unet, in_channels=1, stride=16).eval()
-    path = export_onnx(network, tmp_path / "model.onnx", channels=1)
-    assert compared(run_onnx(path), network, channels=1)["largest_difference"] < 1e-5
-
-
 def test_export_that_cannot_be_run_then_one_line():
     def broken(image):
         raise RuntimeError("Concat node:\n dimensions must match")
@@ -103,6 +89,6 @@ def test_formats_then_in_their_order_and_torchscript_said_to_end(caplog):
 
 
 def test_torchscript_under_a_python_without_it_then_refused(monkeypatch):
-    monkeypatch.setattr("scripts.packaging.exports.END_OF_TORCHSCRIPT", (3, 0))
+    monkeypatch.setattr("scripts.packaging.exports.exports.END_OF_TORCHSCRIPT", (3, 0))
     with pytest.raises(ValueError, match=r"no torchscript under Python 3.14; use pt2"):
         check_exports("torchscript")

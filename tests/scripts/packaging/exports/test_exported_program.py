@@ -8,7 +8,7 @@ import torch
 
 from custom_nets.unet import TransferUNet
 from scripts.bundle.record import sha256_of
-from scripts.packaging.exported_program import exported, said_of, write_program
+from scripts.packaging.exports.exported_program import exported, said_of, write_program
 from tests.scripts.packaging.packages import ROOT, SMALL, run_elsewhere
 
 # Python of a user who has torch only
