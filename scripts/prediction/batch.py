@@ -17,12 +17,10 @@ import torch.distributed as dist
 
 from scripts.datasets.candidates import FILE as CANDIDATES
 from scripts.datasets.candidates import read_candidates, write_candidates
-from scripts.prediction.manifest import MADE_BY, is_ours, nameless_provenance
 from scripts.prediction.network.segments import check_codes
 from scripts.prediction.one_series import model_of, predict_study
 from scripts.prediction.overlap import predict_overlapped
 from scripts.prediction.predict_options import NODULE, Options
-from scripts.prediction.products import DICOM
 from scripts.prediction.report.studies_page import FILE as INDEX
 from scripts.prediction.report.studies_page import write_studies_page
 from scripts.prediction.sources.ct_sources import find_sources
@@ -37,6 +35,8 @@ from scripts.prediction.study_task import (
     Task,
     lost_study,
 )
+from scripts.prediction.writing.manifest import MADE_BY, is_ours, nameless_provenance
+from scripts.prediction.writing.products import DICOM
 from scripts.storage.files import write_json
 from scripts.storage.locks import LOCK, claimed
 from scripts.storage.output_folder import writing_into

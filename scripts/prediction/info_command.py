@@ -18,7 +18,7 @@ from fire import docstrings
 
 from scripts.commands import COMMANDS, sketch
 from scripts.prediction.bundle_summary import summary_of
-from scripts.prediction.products import PRODUCTS, USUAL
+from scripts.prediction.writing.products import PRODUCTS, USUAL
 from scripts.storage.shipped import ROOT, shipped_below
 
 FORMAT = 1

@@ -13,7 +13,13 @@ import torch
 
 from scripts.prediction.dicom.source_series import NO_FRAME
 from scripts.prediction.doubts import doubts, names_of
-from scripts.prediction.manifest import (
+from scripts.prediction.network.model import Model
+from scripts.prediction.pipeline import predict_volume
+from scripts.prediction.predict_options import Options
+from scripts.prediction.sources.study_reading import ReadStudy, read_study
+from scripts.prediction.stopwatch import Stopwatch
+from scripts.prediction.study_task import Outcome, Task, failed
+from scripts.prediction.writing.manifest import (
     acceptable_identities,
     facts_of,
     fingerprint,
@@ -21,14 +27,8 @@ from scripts.prediction.manifest import (
     record_of,
     source_record,
 )
-from scripts.prediction.network.model import Model
-from scripts.prediction.pipeline import predict_volume
-from scripts.prediction.predict_options import Options
-from scripts.prediction.products import DICOM, USUAL
-from scripts.prediction.sources.study_reading import ReadStudy, read_study
-from scripts.prediction.stopwatch import Stopwatch
-from scripts.prediction.study_task import Outcome, Task, failed
-from scripts.prediction.study_writing import ComputedStudy, write_study
+from scripts.prediction.writing.products import DICOM, USUAL
+from scripts.prediction.writing.study_writing import ComputedStudy, write_study
 from scripts.storage.workers import peak_memory_mb
 from scripts.volumes.dicom.series_volume import Series, notes_on
 

@@ -15,7 +15,7 @@ from typing import Any
 from scripts.prediction.one_series import compute_study, settings_of
 from scripts.prediction.sources.study_reading import ReadStudy, read_study
 from scripts.prediction.study_task import Outcome, Task, failed, lost_study
-from scripts.prediction.study_writing import ComputedStudy, write_study
+from scripts.prediction.writing.study_writing import ComputedStudy, write_study
 from scripts.storage.output_folder import OutputError
 from scripts.storage.workers import Companion, ProcessEndedError
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.prediction.dicom.segmentation_form import AUTO, FORMS
-from scripts.prediction.limits import MOST_LESIONS, USUAL_LESIONS
-from scripts.prediction.products import PRODUCTS, USUAL
+from scripts.prediction.writing.limits import MOST_LESIONS, USUAL_LESIONS
+from scripts.prediction.writing.products import PRODUCTS, USUAL
 from scripts.storage.options import check_choice, check_whole, read_words
 
 GEOMETRIES = ("refuse", "resample")
@@ -34,7 +34,7 @@ class Options:
         flips: world axes along which the CT is flipped for further passes.
         device: a torch device; empty for that of the config.
         engine: one of :data:`scripts.prediction.network.engines.ENGINES`.
-        products: names of :data:`scripts.prediction.products.PRODUCTS`, in their order.
+        products: names of :data:`scripts.prediction.writing.products.PRODUCTS`, in their order.
         seg: form of the SEG, of :data:`scripts.prediction.dicom.segmentation_form.FORMS`.
         dicom_lesions: most lesions in SEG, RTSTRUCT and SR.
         geometry: what becomes of series that form no regular grid, one of :data:`GEOMETRIES`.

@@ -18,13 +18,13 @@ from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
 
 from scripts.datasets.segment_classes import SegmentClass
-from scripts.prediction.colours import colours_of
 from scripts.prediction.dicom.algorithm import LONG_STRING, Algorithm, long_string
 from scripts.prediction.dicom.segmentation_form import AUTO, SegmentationForm, choose_form
 from scripts.prediction.dicom.source_series import quiet, read_source
-from scripts.prediction.limits import USUAL_LESIONS, only_segments, surest_segments
 from scripts.prediction.measures.lung_sides import LEFT, RIGHT, UNKNOWN
 from scripts.prediction.result import DICOM_OBJECTS, Prediction, Segment
+from scripts.prediction.writing.colours import colours_of
+from scripts.prediction.writing.limits import USUAL_LESIONS, only_segments, surest_segments
 
 NOTICE = "Made by software, for research only, not for diagnosis"
 _MOST_SEGMENTS = 65535  # SegmentNumber has 16 bits
@@ -160,7 +160,8 @@ def dicom_content(
     Args:
         prediction: of a DICOM source.
         statistics: of :func:`scripts.prediction.measures.statistics.measure`.
-        most: lesions that the objects hold; see :func:`scripts.prediction.limits.surest_segments`.
+        most: lesions that the objects hold; see
+            :func:`scripts.prediction.writing.limits.surest_segments`.
         form: of the SEG, see :func:`scripts.prediction.dicom.segmentation_form.choose_form`.
 
     Raises:

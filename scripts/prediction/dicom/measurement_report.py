@@ -35,8 +35,8 @@ from pydicom.uid import generate_uid
 from scripts.prediction.dicom.algorithm import SOFTWARE, Algorithm
 from scripts.prediction.dicom.content import DescribedSegment, DicomContent
 from scripts.prediction.dicom.source_series import quiet
-from scripts.prediction.limits import LimitError
-from scripts.prediction.products import PRODUCTS
+from scripts.prediction.writing.limits import LimitError
+from scripts.prediction.writing.products import PRODUCTS
 from scripts.storage.files import atomic_path
 
 SERIES_NUMBER = 9003

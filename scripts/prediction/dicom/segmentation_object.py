@@ -25,8 +25,8 @@ from scripts.prediction.dicom.algorithm import SOFTWARE, Algorithm
 from scripts.prediction.dicom.content import DescribedSegment, DicomContent
 from scripts.prediction.dicom.segmentation_form import SegmentationForm
 from scripts.prediction.dicom.source_series import frames_of, quiet
-from scripts.prediction.limits import MOST_FRAME_BYTES, check_limit
 from scripts.prediction.result import Segment
+from scripts.prediction.writing.limits import MOST_FRAME_BYTES, check_limit
 from scripts.storage.files import atomic_path
 
 SERIES_NUMBER = 9001  # far from the series numbers of scanners

@@ -25,8 +25,8 @@ from scripts.prediction.dicom.algorithm import Algorithm
 from scripts.prediction.dicom.content import DescribedSegment, DicomContent
 from scripts.prediction.dicom.contours import closed_contours
 from scripts.prediction.dicom.source_series import quiet
-from scripts.prediction.limits import MOST_CONTOURS, check_limit
 from scripts.prediction.result import Prediction
+from scripts.prediction.writing.limits import MOST_CONTOURS, check_limit
 from scripts.storage.files import atomic_path
 from scripts.volumes.dicom.slice import SliceFile
 from scripts.volumes.geometry import Floats

@@ -25,7 +25,6 @@ from scripts.evaluation.pictures.drawing import (
 )
 from scripts.evaluation.pictures.outline_drawing import OURS_WIDTH, draw_pair
 from scripts.pages.page_template import NOT_FOR_DIAGNOSIS
-from scripts.prediction.colours import colours_of
 from scripts.prediction.measures.axial_view import axial_view
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.appearance import (
@@ -45,6 +44,7 @@ from scripts.prediction.report.overview_panels import (
     plain_panels,
 )
 from scripts.prediction.result import Prediction
+from scripts.prediction.writing.colours import colours_of
 
 WIDTH, MARGIN = 12.0, 0.2
 HEAD, FOOT = 0.7, 0.5

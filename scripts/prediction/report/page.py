@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.pages.page_template import render_page
-from scripts.prediction.colours import colours_of
 from scripts.prediction.measures.axial_view import AxialView, axial_view
 from scripts.prediction.report.appearance import (
     WINDOWS,
@@ -26,6 +25,7 @@ from scripts.prediction.report.page_text import (
     tables,
 )
 from scripts.prediction.result import Prediction
+from scripts.prediction.writing.colours import colours_of
 from scripts.storage.files import plain, write_text
 from scripts.volumes.geometry import index_to_world, world_to_index
 

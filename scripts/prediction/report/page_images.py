@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from scripts.prediction.limits import MOST_CHARACTERS, check_limit
+from scripts.prediction.writing.limits import MOST_CHARACTERS, check_limit
 
 # HU and its grey level, linear in between: soft tissue has four HU per level, lung ten, bone
 # thirty, so that eight bits suffice for each window

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from scripts.prediction.manifest import is_finished, mark_of, read_manifest
 from scripts.prediction.sources.ct_sources import LIMITS
 from scripts.prediction.sources.source_access import SourceAccess, open_source, read_content
 from scripts.prediction.stopwatch import Stopwatch
 from scripts.prediction.study_task import KEPT, Outcome, Task, failed
+from scripts.prediction.writing.manifest import is_finished, mark_of, read_manifest
 from scripts.volumes.dicom.pixels import read_volume_of
 from scripts.volumes.dicom.series_volume import Series
 from scripts.volumes.dicom.slice import SliceFile
@@ -47,8 +47,8 @@ def read_study(task: Task, settings: Sequence[Mapping[str, Any]]) -> ReadStudy |
 
     Args:
         task: the study.
-        settings: of :func:`scripts.prediction.manifest.acceptable_identities`: of results that
-            are kept.
+        settings: of results that are kept, see
+            :func:`scripts.prediction.writing.manifest.acceptable_identities`.
 
     Returns:
         The study; or its outcome, if it is kept or cannot be read.

@@ -3,7 +3,7 @@ import subprocess
 import sys
 
 from scripts.prediction.info_command import collected, info, options_of, own_version
-from scripts.prediction.products import PRODUCTS, USUAL
+from scripts.prediction.writing.products import PRODUCTS, USUAL
 from tests.scripts.prediction.studies import LUNG
 
 KEYS = {

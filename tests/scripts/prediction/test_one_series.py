@@ -17,9 +17,9 @@ from pydicom.uid import JPEGLSLossless, RLELossless
 
 from scripts.prediction.dicom.source_series import NO_FRAME
 from scripts.prediction.one_series import predict_study
-from scripts.prediction.products import USUAL
 from scripts.prediction.sources.ct_sources import find_sources
 from scripts.prediction.study_task import FAILED, KEPT, PREDICTED, Task
+from scripts.prediction.writing.products import USUAL
 from scripts.volumes.dicom import pixels
 from tests.scripts.datasets.ircadb.zips import write_files, zip_bytes
 from tests.scripts.prediction.shapes import abdomen

@@ -10,12 +10,12 @@ import pytest
 from pydicom.sr.codedict import codes
 
 from scripts.datasets.segment_classes import classes_of
-from scripts.prediction.colours import colours_of
 from scripts.prediction.dicom.content import dicom_content, segment_label
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.network.bundle_parts import BundleParts
 from scripts.prediction.predict_options import Options
 from scripts.prediction.result import Segment
+from scripts.prediction.writing.colours import colours_of
 from tests.scripts.prediction.shapes import abdomen, chest
 from tests.scripts.prediction.studies import LUNG, ROOT
 

@@ -15,9 +15,9 @@ from scripts.datasets.segment_classes import meaning_of
 from scripts.prediction.dicom.content import dicom_content
 from scripts.prediction.dicom.measurement_report import FIGURES, SUSPICION, write_report
 from scripts.prediction.dicom.segmentation_object import write_segmentation
-from scripts.prediction.limits import LimitError
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.result import Segment
+from scripts.prediction.writing.limits import LimitError
 from tests.scripts.prediction.dicom_source import (
     SHAPE,
     content_of,

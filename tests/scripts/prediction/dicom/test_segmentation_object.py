@@ -13,10 +13,10 @@ from pydicom.uid import UID
 
 from scripts.datasets.segment_classes import meaning_of
 from scripts.datasets.segment_colours import rgb_of
-from scripts.prediction.colours import colours_of
 from scripts.prediction.dicom.segmentation_form import choose_form
 from scripts.prediction.dicom.segmentation_object import write_segmentation
 from scripts.prediction.result import Segment
+from scripts.prediction.writing.colours import colours_of
 from scripts.volumes.geometry import set_affine, world_to_index
 from tests.scripts.prediction.dicom_source import (
     ORIENTATIONS,

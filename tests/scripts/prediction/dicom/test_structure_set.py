@@ -11,10 +11,10 @@ from skimage.draw import polygon2mask
 
 from scripts.datasets.segment_classes import meaning_of
 from scripts.datasets.segment_colours import rgb_of
-from scripts.prediction.colours import colours_of
 from scripts.prediction.dicom.segmentation_object import write_segmentation
 from scripts.prediction.dicom.structure_set import write_structure_set
 from scripts.prediction.result import Segment
+from scripts.prediction.writing.colours import colours_of
 from scripts.volumes.geometry import world_to_index
 from tests.scripts.prediction.dicom_source import (
     ORIENTATIONS,

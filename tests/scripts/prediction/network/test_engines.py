@@ -11,10 +11,10 @@ from monai.inferers import SlidingWindowInferer
 from torch import nn
 
 from scripts.__main__ import main
-from scripts.prediction.manifest import fingerprint
 from scripts.prediction.network import engines, openvino_network
 from scripts.prediction.network.engines import Engine, check_engine
 from scripts.prediction.network.model import Model
+from scripts.prediction.writing.manifest import fingerprint
 from scripts.training.inferers import AutocastInferer, SlicewiseInferer
 from scripts.training.precision import native_dtype
 from tests.scripts.prediction.network.test_openvino_network import Random

@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from scripts.prediction.colours import colours_of
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.page import write_report
+from scripts.prediction.writing.colours import colours_of
 from tests.scripts.prediction.report.shown_page import at_slice, count, listed, put
 from tests.scripts.prediction.shapes import chest, nodule
 

@@ -5,8 +5,8 @@ import pytest
 
 from scripts.datasets.segment_colours import ORGAN_COLOURS
 from scripts.evaluation.pictures.colours import OURS_COLOUR
-from scripts.prediction.colours import colours_of
 from scripts.prediction.measures.statistics import measure
+from scripts.prediction.writing.colours import colours_of
 from tests.scripts.prediction.report.shown_page import at_slice, count, picture
 
 

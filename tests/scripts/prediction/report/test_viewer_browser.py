@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from scripts.prediction.colours import colours_of
 from scripts.prediction.measures.statistics import measure
 from scripts.prediction.report.page import write_report
 from scripts.prediction.result import Segment
+from scripts.prediction.writing.colours import colours_of
 from tests.scripts.prediction.report.shown_page import COUNT, middle_of, picture, put
 from tests.scripts.prediction.shapes import (
     ORDERS,

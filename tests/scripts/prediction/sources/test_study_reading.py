@@ -74,8 +74,9 @@ def test_series_when_opened_without_its_contents_then_the_same_voxels(tmp_path):
 def test_processes_beside_then_neither_torch_nor_monai_is_imported():
     program = (
         "import sys\n"
-        "import scripts.prediction.sources.study_reading, scripts.prediction.study_writing\n"
-        "from scripts.prediction.products import PRODUCTS\n"
+        "import scripts.prediction.sources.study_reading\n"
+        "import scripts.prediction.writing.study_writing\n"
+        "from scripts.prediction.writing.products import PRODUCTS\n"
         "for product in PRODUCTS.values():\n"
         "    product.writer()\n"
         "import scripts.prediction.measures.statistics\n"

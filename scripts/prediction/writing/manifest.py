@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.prediction.members.agreement import AGREEMENT
 from scripts.prediction.predict_options import Options
-from scripts.prediction.products import DICOM, PRODUCTS
 from scripts.prediction.result import DICOM_OBJECTS, SECOND_STAGE, Prediction
 from scripts.prediction.sources.inventory import Source
 from scripts.prediction.stopwatch import parts_of
+from scripts.prediction.writing.products import DICOM, PRODUCTS
 from scripts.storage.files import read_json, sha256_of, write_json
 
 if TYPE_CHECKING:

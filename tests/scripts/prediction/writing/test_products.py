@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from scripts.prediction.measures.statistics import measure
-from scripts.prediction.products import PRODUCTS, USUAL, write_mask, write_product
+from scripts.prediction.writing.products import PRODUCTS, USUAL, write_mask, write_product
 from scripts.volumes.readers import read_image
 from tests.scripts.prediction.shapes import ORDERS, chest
 

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.prediction.manifest import (
+from scripts.prediction.network.model import Model
+from scripts.prediction.predict_options import Options
+from scripts.prediction.writing.manifest import (
     MADE_BY,
     command_of,
     facts_of,
@@ -16,8 +18,6 @@ from scripts.prediction.manifest import (
     is_ours,
     read_manifest,
 )
-from scripts.prediction.network.model import Model
-from scripts.prediction.predict_options import Options
 
 pytestmark = pytest.mark.usefixtures("_at_the_root")
 

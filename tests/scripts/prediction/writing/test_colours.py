@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from scripts.datasets.segment_classes import classes_of
 from scripts.datasets.segment_colours import LESION_COLOUR
-from scripts.prediction.colours import colours_of
 from scripts.prediction.result import Segment
+from scripts.prediction.writing.colours import colours_of
 from tests.scripts.prediction.shapes import chest, nodule
 
 

@@ -11,7 +11,7 @@ from scripts.prediction.one_series import compute_study, settings_of
 from scripts.prediction.sources.ct_sources import find_sources
 from scripts.prediction.sources.study_reading import read_study
 from scripts.prediction.study_task import FAILED, PREDICTED, Task
-from scripts.prediction.study_writing import write_folder, write_study
+from scripts.prediction.writing.study_writing import write_folder, write_study
 from scripts.storage.output_folder import OutputError
 from tests.scripts.prediction.shapes import abdomen
 from tests.scripts.prediction.studies import write_nifti

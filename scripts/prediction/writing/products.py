@@ -45,7 +45,7 @@ class Product:
 
 
 PRODUCTS = {
-    "mask": Product(("mask.nii.gz",), "scripts.prediction.products:write_mask"),
+    "mask": Product(("mask.nii.gz",), "scripts.prediction.writing.products:write_mask"),
     "seg": Product(
         ("segmentation.dcm",),
         "scripts.prediction.dicom.segmentation_object:write_segmentation",
@@ -65,7 +65,9 @@ PRODUCTS = {
         needs_statistics=True,
     ),
     "candidates": Product(
-        (CANDIDATES,), "scripts.prediction.products:write_candidate_list", needs_lesions=True
+        (CANDIDATES,),
+        "scripts.prediction.writing.products:write_candidate_list",
+        needs_lesions=True,
     ),
     "overview": Product(("overview.png",), "scripts.prediction.report.overview:write_overview"),
     "report": Product(

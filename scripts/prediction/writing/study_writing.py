@@ -17,9 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scripts.prediction.limits import LimitError
-from scripts.prediction.manifest import MADE_BY, is_ours, write_manifest
-from scripts.prediction.products import PRODUCTS, write_product
 from scripts.prediction.result import DICOM_OBJECTS, Prediction
 from scripts.prediction.sources.source_access import SourceAccess
 from scripts.prediction.stopwatch import Stopwatch
@@ -32,6 +29,9 @@ from scripts.prediction.study_task import (
     failed,
     remove_leftovers,
 )
+from scripts.prediction.writing.limits import LimitError
+from scripts.prediction.writing.manifest import MADE_BY, is_ours, write_manifest
+from scripts.prediction.writing.products import PRODUCTS, write_product
 from scripts.storage.files import PART
 from scripts.storage.output_folder import OutputError, writing_into
 from scripts.storage.workers import peak_memory_mb

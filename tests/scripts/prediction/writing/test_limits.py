@@ -3,12 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scripts.prediction import limits
 from scripts.prediction.dicom.segmentation_object import write_segmentation
 from scripts.prediction.dicom.structure_set import write_structure_set
-from scripts.prediction.limits import LimitError, only_segments, surest_segments
 from scripts.prediction.report.page_images import encode_masks
 from scripts.prediction.result import Prediction, Segment
+from scripts.prediction.writing import limits
+from scripts.prediction.writing.limits import LimitError, only_segments, surest_segments
 from tests.scripts.prediction.dicom_source import content_of, predicted, two_organs, write_series
 
 
