@@ -49,7 +49,6 @@ def packaged_configs(
     bundle: Path,
     overlays: Sequence[str | Path],
     *,
-    root: Path,
     settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Config]:
     """Return the configs of a package, by name without suffix.
@@ -62,7 +61,6 @@ def packaged_configs(
     Args:
         bundle: folder of the bundle.
         overlays: config files, later ones win.
-        root: folder that file names in macros are relative to.
         settings: of the trained network, see :func:`scripts.packaging.overlays.overlays_of`.
 
     Raises:
@@ -75,11 +73,11 @@ def packaged_configs(
     if missing:
         raise FileNotFoundError(f"bundle: {folder} lacks {', '.join(missing)} (.json)")
     files = [file for file in sorted(folder.glob("*.json")) if file.stem != "metadata"]
-    read = files_below(root)
+    read = files_below()
     made = {file.stem: flatten(read_config(file, read), read) for file in files}
     addition = flatten(read_config(f"{RUNTIME}/{ADDITION}.json", read), read)
     for name in made:
-        for _, overlay in overlays_of(name, overlays, settings, read=read, root=root):
+        for _, overlay in overlays_of(name, overlays, settings, read=read):
             made[name] = _with_overlay(name, made[name], overlay)
     for file in overlays:
         _refuse_unknown(str(file), flatten(read_config(file, read), read), list(made.values()))

@@ -196,15 +196,18 @@ def _quoted(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names) or "nothing"
 
 
-def overlay_names(overlays: Sequence[str | Path], *, root: Path) -> list[str]:
-    """Return names of config files that do not reveal folders outside of the project.
+def overlay_names(overlays: Sequence[str | Path]) -> list[str]:
+    """Return names of config files that do not reveal folders outside of the current one.
 
     Example:
-        >>> overlay_names(["/home/me/mine.json", "/src/configs/a.json"], root=Path("/src"))
+        >>> overlay_names(["/home/me/mine.json", "configs/a.json"])
         ['mine.json', 'configs/a.json']
     """
-    inside = [(Path(root, file), root in Path(root, file).parents) for file in overlays]
-    return [path.relative_to(root).as_posix() if own else path.name for path, own in inside]
+    here = Path.cwd()
+    paths = [here / file for file in overlays]
+    return [
+        path.relative_to(here).as_posix() if here in path.parents else path.name for path in paths
+    ]
 
 
 def large_files(files: Iterable[LargeFile]) -> str:

@@ -38,7 +38,6 @@ def overlays_of(
     settings: Mapping[str, Any],
     *,
     read: Read,
-    root: Path,
 ) -> list[Named]:
     """Return the config files to lay over a workflow, in order.
 
@@ -47,7 +46,6 @@ def overlays_of(
         files: as the user names them; later ones win.
         settings: of the trained network; the file that it needs comes first.
         read: reader of config files.
-        root: folder that their names are relative to.
 
     Raises:
         ValueError: when one is missing or no config.
@@ -55,12 +53,12 @@ def overlays_of(
     predicts = workflow == INFERENCE
     pairs = [read_config(path, read).get(ID, {}) for path in shipped_below(DATA, "*.json")]
     others = {pair.get(TRAINING if predicts else PREDICTION) for pair in pairs} - {None}
-    elsewhere = {(root / name).resolve() for name in others}
-    own = [file for file in files if (root / file).resolve() not in elsewhere]
+    elsewhere = {Path(name).resolve() for name in others}
+    own = [file for file in files if Path(file).resolve() not in elsewhere]
     made = [(str(file), flatten(read_config(file, read), read)) for file in own]
     needed = data_files(settings)
     first = needed.prediction if predicts else needed.training
-    if first and (root / first).resolve() not in {(root / file).resolve() for file in own}:
+    if first and Path(first).resolve() not in {Path(file).resolve() for file in own}:
         content = flatten(read_config(first, read), read)
         numbers = {key: value for key, value in needed.numbers.items() if key in content}
         made.insert(0, (first, {**content, **numbers}))

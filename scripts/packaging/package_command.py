@@ -131,7 +131,7 @@ def package(
         facts = Facts(
             weights=location,
             record={**made.model.record, "settings": made.model.settings or {}},
-            overlays=overlay_names(files, root=Path.cwd()),
+            overlays=overlay_names(files),
             left_out=made.left_out,
         )
         write_text(unpacked / "docs" / "README.md", readme(unpacked.name, made.metadata, facts))
@@ -242,9 +242,7 @@ def assemble(
         name: config
         if name == ADDITION
         else settled(config, settings, stored=model.settings is not None)
-        for name, config in packaged_configs(
-            folder, overlays, root=Path.cwd(), settings=settings
-        ).items()
+        for name, config in packaged_configs(folder, overlays, settings=settings).items()
     }
     model = with_earlier(model, configs["inference"])
     network = trained_network(configs["inference"], ckpt_path, unchecked_model=unchecked_model)

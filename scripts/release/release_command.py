@@ -78,7 +78,7 @@ def release(
     def document(unpacked: Path, location: str) -> None:
         docs, name = unpacked / "docs", unpacked.name
         general = (folder / "docs" / "README.md").read_text(encoding="utf-8")
-        laid_over = overlay_names(files, root=Path.cwd())
+        laid_over = overlay_names(files)
         usage = how_to_run(name) + f"\nLaid over the bundle's configs: {_listed(laid_over)}."
         card = model_card(name, made.metadata, evidence, weights=location, usage=usage)
         write_text(docs / "README.md", card)

@@ -69,7 +69,7 @@ def test_bundles_without_the_file_then_logits_decide_as_before():
 
 @pytest.mark.parametrize("bundle", [LUNG, LIVER])
 def test_package_then_walks_wherever_it_predicts(bundle):
-    made = packaged_configs(ROOT / "bundles" / bundle, [WALK], root=ROOT)
+    made = packaged_configs(ROOT / "bundles" / bundle, [WALK])
     for name in ("evaluate", "inference"):
         assert made[name]["random_walk"]["_target_"].endswith("RandomWalk")
         assert [one["walk"] for one in made[name]["refining"]] == ["@random_walk"]

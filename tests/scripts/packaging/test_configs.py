@@ -6,7 +6,7 @@ from monai.bundle import ConfigParser
 from scripts.bundle.compose import overlaid
 from scripts.packaging.configs import chosen_keys, knows, packaged_configs, settled
 from tests.bundles.config_files import parser_of
-from tests.scripts.packaging.packages import LIVER, LUNG, OVERLAYS, ROOT
+from tests.scripts.packaging.packages import LIVER, LUNG, OVERLAYS
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_overlay_then_laid_over_as_monai_does(write):
 @pytest.mark.parametrize("name", ["train", "evaluate", "inference"])
 def test_workflow_then_what_monai_makes_of_all_the_files(bundle, name):
     overlays = OVERLAYS if bundle == LUNG else ()
-    made = packaged_configs(bundle, overlays, root=ROOT)[name]
+    made = packaged_configs(bundle, overlays)[name]
     expected = parser_of(bundle / "configs" / f"{name}.json", *overlays)
     expected.resolve_macro_and_relative_ids()
     found = ConfigParser(config=made)
@@ -53,7 +53,7 @@ def test_workflow_then_what_monai_makes_of_all_the_files(bundle, name):
 
 @pytest.mark.usefixtures("_at_root")
 def test_configs_then_no_macro_names_a_file(write):
-    made = packaged_configs(LUNG, [*OVERLAYS, "configs/data/luna16_volumes.json"], root=ROOT)
+    made = packaged_configs(LUNG, [*OVERLAYS, "configs/data/luna16_volumes.json"])
     text = json.dumps(made)
     assert ".json::" not in text
     assert set(made) == {"train", "evaluate", "inference", "multi_gpu_train"}
@@ -71,9 +71,10 @@ def test_network_of_another_class_in_a_model_file_then_refused_unless_the_config
     assert settled(config, {"network_def": {"_target_": "own.Net"}})["network_def"]
 
 
+@pytest.mark.usefixtures("_at_root")
 def test_encoder_file_of_training_then_not_in_the_package(write):
     file = write("mine.json", encoder_weights="/home/me/encoder.pt")
-    made = packaged_configs(LUNG, [file], root=ROOT)
+    made = packaged_configs(LUNG, [file])
     assert made["train"]["encoder_weights"] == "none"  # it starts from the packaged weights
     assert not any("encoder_weights" in made[name] for name in ("inference", "evaluate"))
 
@@ -81,10 +82,10 @@ def test_encoder_file_of_training_then_not_in_the_package(write):
 @pytest.mark.usefixtures("_at_root")
 def test_id_that_an_earlier_overlay_brought_then_taken(write):
     files = ["configs/data/luna16_volumes.json", write("mine.json", slices_of_a_volume=2)]
-    assert packaged_configs(LUNG, files, root=ROOT)["train"]["slices_of_a_volume"] == 2
+    assert packaged_configs(LUNG, files)["train"]["slices_of_a_volume"] == 2
 
 
 @pytest.mark.usefixtures("_at_root")
 def test_misspelt_id_of_an_overlay_then_refused(write):
     with pytest.raises(ValueError, match="sets 'batch_sise'.*did you mean batch_size"):
-        packaged_configs(LUNG, [write("mine.json", batch_sise=4)], root=ROOT)
+        packaged_configs(LUNG, [write("mine.json", batch_sise=4)])

@@ -62,9 +62,10 @@ def test_readme_with_measured_figures_then_listed():
     assert "## Performance\n\n- dice: 0.8" in text
 
 
-def test_overlays_then_no_folder_outside_the_project(tmp_path):
+def test_overlays_then_no_folder_outside_the_current_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     inside = tmp_path / "configs" / "a.json"
-    names = overlay_names([inside, "configs/b.json", "/home/me/c.json"], root=tmp_path)
+    names = overlay_names([inside, "configs/b.json", "/home/me/c.json"])
     assert names == ["configs/a.json", "configs/b.json", "c.json"]
 
 

@@ -26,8 +26,7 @@ def laid(tmp_path, monkeypatch):
         (tmp_path / name).write_text(json.dumps(content))
 
     def one(workflow, given, settings):
-        read = files_below(tmp_path)
-        return overlays_of(workflow, given, settings, read=read, root=tmp_path)
+        return overlays_of(workflow, given, settings, read=files_below())
 
     return one
 
