@@ -15,7 +15,7 @@ from monai.utils import convert_to_tensor
 from torch import Tensor, nn
 
 from custom_nets.state_dicts import read_content
-from scripts.training.engine_events import StageEvents, is_main_process, register
+from scripts.training.engine_events import after_run
 from scripts.training.fine_tuning.stage_checks import unwrapped
 from scripts.training.tensor_files import MODEL_FILE, write_tensors
 
@@ -115,13 +115,10 @@ class ChosenThreshold:
 
     def attach(self, engine: Engine) -> None:
         """Choose when the stages of a trainer are completed, with the best weights."""
-        register(engine, StageEvents)
-        engine.add_event_handler(StageEvents.RUN_COMPLETED, self)
+        after_run(engine, self.write)
 
-    def __call__(self, engine: Engine) -> None:
+    def write(self) -> None:
         """Choose the threshold and write the file again."""
-        if not is_main_process():
-            return
         threshold, dice = self.choose()
         path = self.output_dir / MODEL_FILE
         content: dict[str, Any] = read_content(path)

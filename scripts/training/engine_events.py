@@ -102,6 +102,20 @@ def register(engine: Engine, events: Iterable[EventEnum]) -> None:
     engine.register_events(*missing)
 
 
+def after_run(engine: Engine, complete: Callable[[], None]) -> None:
+    """Call a function when the stages of a trainer are completed, in the process that writes files.
+
+    The best weights are then in the network and in ``model.pt``.
+    """
+    register(engine, StageEvents)
+
+    def run_completed() -> None:
+        if is_main_process():
+            complete()
+
+    engine.add_event_handler(StageEvents.RUN_COMPLETED, run_completed)
+
+
 def is_main_process() -> bool:
     """Whether this process writes files: the only one, or the first of a distributed run."""
     return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0

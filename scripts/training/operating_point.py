@@ -15,7 +15,7 @@ from monai.data import DataLoader, Dataset
 from torch import nn
 
 from custom_nets.state_dicts import read_content
-from scripts.training.engine_events import StageEvents, is_main_process, register
+from scripts.training.engine_events import after_run
 from scripts.training.fine_tuning.stage_checks import unwrapped
 from scripts.training.tensor_files import MODEL_FILE, REDUCER_FILE, write_tensors
 
@@ -138,13 +138,10 @@ class ChosenOperatingPoint:
 
     def attach(self, engine: Engine) -> None:
         """Choose when the stages of a trainer are completed, with the best weights."""
-        register(engine, StageEvents)
-        engine.add_event_handler(StageEvents.RUN_COMPLETED, self)
+        after_run(engine, self.write)
 
-    def __call__(self, engine: Engine) -> None:
+    def write(self) -> None:
         """Choose the operating point and write the file."""
-        if not is_main_process():
-            return
         point = self.choose()
         content = read_content(self.output_dir / MODEL_FILE)
         path = self.output_dir / REDUCER_FILE

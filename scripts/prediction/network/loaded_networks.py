@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from scripts.bundle.record import sha256_of
 from scripts.bundle.training_scans import TrainingScans
 from scripts.training.weights.trained_weights import TrainedWeights
 
@@ -47,10 +46,8 @@ def load_networks(
         options: of :class:`TrainedWeights`.
 
     Raises:
-        FileNotFoundError, ValueError: see :meth:`TrainedWeights.load`; also for a file with the
-            same weights as another one.
+        FileNotFoundError, ValueError: see :meth:`TrainedWeights.load`.
     """
-    _refuse_twins(files)
     networks = (network, *(deepcopy(network) for _ in files[1:]))
     scans: list[TrainingScans] = []
     notes: list[str] = []
@@ -68,13 +65,18 @@ def load_networks(
     return LoadedNetworks(networks, tuple(scans), tuple(notes))
 
 
-def _refuse_twins(files: Sequence[Path]) -> None:
-    """Refuse a network that is named twice: it would agree with itself, and count twice."""
+def refuse_twins(files: Sequence[Path], hashes: Sequence[str]) -> None:
+    """Refuse a network that is named twice: it would agree with itself, and count twice.
+
+    Args:
+        files: of trained weights.
+        hashes: the SHA-256 of each.
+
+    Raises:
+        ValueError: with the names of both files.
+    """
     known: dict[str, Path] = {}
-    for path in files if len(files) > 1 else ():
-        if not path.is_file():
-            return  # loading says which
-        digest = sha256_of(path)
+    for path, digest in zip(files, hashes, strict=True):
         if digest in known:
             raise ValueError(
                 f"ckpt_path: {path} and {known[digest]} hold the same weights; name each network "

@@ -28,7 +28,7 @@ from scripts.prediction.members.limit import (
 from scripts.prediction.network.bundle_parts import BundleParts
 from scripts.prediction.network.eight_bit import EightBitNetwork
 from scripts.prediction.network.engines import AUTO, TORCH, Engine
-from scripts.prediction.network.loaded_networks import load_networks
+from scripts.prediction.network.loaded_networks import load_networks, refuse_twins
 from scripts.prediction.network.openvino_network import TRACED
 from scripts.prediction.network.reducer import Reducer
 from scripts.prediction.predict_options import Options
@@ -119,6 +119,7 @@ class Model(BundleParts):
 
         Raises:
             FileNotFoundError: when one does not exist.
+            ValueError: for the same weights twice.
         """
         for path in self.checkpoint_files:
             if not path.is_file():
@@ -126,7 +127,10 @@ class Model(BundleParts):
                     f"ckpt_path: no trained network at {path}; train the bundle first, or pass "
                     "--ckpt_path FILE"
                 )
-        return tuple(Checkpoint(path.name, sha256_of(path)) for path in self.checkpoint_files)
+        hashes = [sha256_of(path) for path in self.checkpoint_files]
+        refuse_twins(self.checkpoint_files, hashes)
+        names = [path.name for path in self.checkpoint_files]
+        return tuple(map(Checkpoint, names, hashes))
 
     @cached_property
     def networks(self) -> tuple[torch.nn.Module, ...]:

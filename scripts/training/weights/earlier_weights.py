@@ -12,7 +12,7 @@ from custom_nets.state_dicts import read_content
 from scripts.bundle.held_models import holding
 from scripts.bundle.model_file import ModelFile, read_model
 from scripts.storage.files import read_json
-from scripts.training.engine_events import StageEvents, is_main_process, register
+from scripts.training.engine_events import after_run
 from scripts.training.tensor_files import MODEL_FILE, write_tensors
 
 logger = logging.getLogger(__name__)
@@ -36,9 +36,8 @@ class EarlierWeights:
 
     def attach(self, engine: Engine) -> None:
         """Read the networks when the training starts, and write them when it is complete."""
-        register(engine, StageEvents)
         engine.add_event_handler(Events.STARTED, self.read)
-        engine.add_event_handler(StageEvents.RUN_COMPLETED, self)
+        after_run(engine, self.write)
 
     def read(self) -> None:
         """Read the networks; one that is missing is named, and none is kept.
@@ -58,9 +57,9 @@ class EarlierWeights:
             return
         self._models = [read_model(path) for path in paths]
 
-    def __call__(self, engine: Engine) -> None:
+    def write(self) -> None:
         """Write the model file again, with the networks."""
-        if not self._models or not is_main_process():
+        if not self._models:
             return
         path = self.output_dir / MODEL_FILE
         content: dict[str, Any] = read_content(path)

@@ -10,6 +10,7 @@ from ignite.engine import Engine
 from scripts.training.engine_events import (
     CheckpointEvents,
     StageEvents,
+    after_run,
     is_main_process,
     keep_state,
     kept,
@@ -96,3 +97,16 @@ def test_mean_when_processes_have_unequal_shares_then_each_loss_counts_alike(
     monkeypatch.setattr(idist, "get_world_size", lambda: 2)
     monkeypatch.setattr(idist, "all_reduce", lambda own: totals[own])
     assert mean_of_all_processes([1.0, 3.0]) == pytest.approx(10 / 3)
+
+
+@pytest.mark.parametrize("writes", [True, False], ids=["first process", "another process"])
+def test_end_of_a_run_then_the_process_that_writes_files_completes_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, *, writes: bool
+) -> None:
+    monkeypatch.setattr("scripts.training.engine_events.is_main_process", lambda: writes)
+    seen: list[str] = []
+    after_run(engine, lambda: seen.append("written"))
+    engine.run([0])
+    assert not seen
+    engine.fire_event(StageEvents.RUN_COMPLETED)
+    assert seen == ["written"] * writes

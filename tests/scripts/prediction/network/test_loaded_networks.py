@@ -1,11 +1,9 @@
 """Several files of weights: they must belong together."""
 
-import shutil
-
 import pytest
 import torch
 
-from scripts.prediction.network.loaded_networks import load_networks
+from scripts.prediction.network.loaded_networks import load_networks, refuse_twins
 from tests.scripts.prediction.studies import LUNG, one_convolution
 
 pytestmark = pytest.mark.usefixtures("_at_the_root")
@@ -53,11 +51,11 @@ def test_other_settings_then_refused_by_name_with_both_files(first, tmp_path):
     assert "all files" not in str(info.value)
 
 
-def test_same_weights_twice_then_refused(first, tmp_path):
-    shutil.copy(first, tmp_path / "copy.pt")
-    for twin in (first, tmp_path / "copy.pt"):
-        with pytest.raises(ValueError, match="hold the same weights; name each network once"):
-            load(first, twin)
+def test_same_weights_twice_then_refused(tmp_path):
+    files = [tmp_path / name for name in ("a.pt", "b.pt", "c.pt")]
+    refuse_twins(files, ["1", "2", "3"])
+    with pytest.raises(ValueError, match=r"c\.pt and .*a\.pt hold the same weights; name each"):
+        refuse_twins(files, ["1", "2", "1"])
 
 
 def test_other_threshold_then_that_of_the_first_is_used_and_a_note_says_so(first, tmp_path):

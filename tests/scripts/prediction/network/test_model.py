@@ -75,6 +75,12 @@ def test_missing_weights_then_said_where(lung_options, tmp_path):
         _ = Model(options).checkpoints
 
 
+def test_same_weights_twice_then_refused(lung_options):
+    options = replace(lung_options, checkpoints=lung_options.checkpoints * 2)
+    with pytest.raises(ValueError, match="hold the same weights; name each network once"):
+        _ = Model(options).checkpoints
+
+
 def test_weights_of_the_bundle_itself_then_taken(lung_options, tmp_path):
     bundle = tmp_path / "copy"
     shutil.copytree(lung_options.bundle, bundle)
