@@ -239,7 +239,8 @@ def experiment_of(
     patients = [nodule.patient for nodule, _ in used]
     tested = patient_folds(patients, list(scans_of), folds=folds, seed=seed)
     design = Design(labels, np.array(patients), tested, seed)
-    return Experiment([nodule for nodule, _ in used], design, scans_of, store, jobs=jobs)
+    nodules = [nodule for nodule, _ in used]
+    return Experiment(nodules, design, scans_of, store, jobs=jobs, density=found.with_ct)
 
 
 def single_readers(nodules: Sequence[Nodule]) -> Scored | None:

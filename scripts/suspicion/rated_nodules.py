@@ -14,6 +14,7 @@ from scipy import ndimage
 from scripts.datasets.contract import DataSet, Labelled, Scan
 from scripts.datasets.problems import Problem
 from scripts.storage.workers import work_through
+from scripts.suspicion.labels import LabelRule
 from scripts.volumes.geometry import Floats, index_to_world, spacing_of
 
 RATINGS = "malignancy"  # key of a data set's objects
@@ -66,11 +67,17 @@ class RatedNodules:
         nodules: in the order of the scans.
         problems: scans that could not be used.
         unrated: number of annotated nodules without ratings.
+        with_ct: whether their CTs are there; without them only size and shape are known.
     """
 
     nodules: list[Nodule] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     unrated: int = 0
+    with_ct: bool = True
+
+    def counts(self, rule: LabelRule) -> dict[str, int]:
+        """Count the nodules of each label, and those without a label by the reason."""
+        return {**rule.count(one.ratings for one in self.nodules), "unrated": self.unrated}
 
 
 def read_nodules(data_set: DataSet, source: Path, *, jobs: int = 1) -> RatedNodules:

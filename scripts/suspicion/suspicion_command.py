@@ -98,7 +98,6 @@ def suspicion(
         for problem in found.problems:
             print(problem)
         experiment = experiment_of(found, rule, Store(folder), folds=folds, seed=seed, jobs=jobs)
-        experiment.density = chosen is not None
         if read_truth("crops", crops):
             write_crops(experiment.nodules, experiment.design, folder / "crops")
             print(f"written: {folder / 'crops'}")
@@ -128,7 +127,7 @@ def _write(
             rows[outcome.name]["pathology"] = against_diagnoses(outcome, diagnoses, seed=seed)
     readers = single_readers(found.nodules)
     shuffled = experiment.shuffled_auc()
-    counts = {**rule.count(n.ratings for n in found.nodules), "unrated": found.unrated}
+    counts = found.counts(rule)
     summary = {
         "labels": "radiologists' ratings of malignancy: opinions, not pathology",
         "rule": rule.record(),

@@ -94,16 +94,14 @@ def self_train_classification(
         for problem in found.problems:
             print(problem)
         experiment = experiment_of(found, rule, Store(folder), folds=folds, seed=seed, jobs=jobs)
-        experiment.density = chosen is not None
         design = experiment.measured_design
         rows = [row for row in experiment.rows if row is not None]
         table = predictors(rows, experiment.features)
         trials = run_trials(design, table, labelled=labelled, draws=draws, method=method)
         figures = figures_of(scored_rows(design, trials), seed=seed)
         worth = given_labels(design, trials, seed=seed)
-        counts = {**rule.count(n.ratings for n in found.nodules), "unrated": found.unrated}
         summary = _summary(design, trials, figures, worth)
-        summary |= {"rule": rule.record(), "nodules": counts, "method": asdict(method)}
+        summary |= {"rule": rule.record(), "nodules": found.counts(rule), "method": asdict(method)}
         summary |= {"features": experiment.features, "provenance": provenance(seed=seed)}
         write_json(folder / "summary.json", summary)
         _write_tables(folder, experiment, design, trials, {**figures, LABELS: worth})
