@@ -7,7 +7,7 @@ drawing of slices. Reports and pictures are otherwise independent of it.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from scripts.datasets.datalist import class_names_of
 from scripts.datasets.instance_maps import number_components
 from scripts.evaluation.collection import Case
 from scripts.evaluation.figures.classes import Matrix, class_confusion, confusion_matrix
@@ -251,6 +252,18 @@ class Classes:
     def draw(self, panels: Sequence[Panel], path: Path, *, window_hu: tuple[float, float]) -> None:
         """Write a row of CT, annotation and prediction for each slice."""
         write_classes(panels, path, class_names=self.names, window_hu=window_hu)
+
+
+def kind_of(datalist: Mapping[str, Any]) -> Instances | Classes:
+    """Return the kind of annotation that the content of a datalist states.
+
+    Example:
+        >>> kind_of({"kind": "classes", "classes": {"0": "background", "1": "liver"}}).label_kind
+        'classes'
+    """
+    if datalist.get("kind") == Classes.label_kind:
+        return Classes(class_names_of(datalist))
+    return Instances()
 
 
 def numbered(series: Series, case: Case) -> Series:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from scripts.datasets.datalist import class_names_of, load_datalist, read_datalist
-from scripts.evaluation.kinds import Classes, Instances
+from scripts.datasets.datalist import load_datalist, read_datalist
+from scripts.evaluation.kinds import Instances, kind_of
 from scripts.evaluation.report import EvaluationReport
 from scripts.packaging.new_bundle import SHIPPED
 from scripts.prediction.annotated_volume import add_volume, annotation_of, classes_in_lps
@@ -117,7 +117,7 @@ def evaluate_members(
         report = EvaluationReport(
             cases,
             output,
-            kind=Instances() if kind == Instances.label_kind else Classes(class_names_of(content)),
+            kind=kind_of(content),
             datalist=datalist,
             section=f"volumes/{section}",
             seed=seed,
@@ -125,17 +125,12 @@ def evaluate_members(
         )
         with claimed(Path(output)):
             agreed = _predicted(model, report)
-            if all(np.isnan(one.dice) for one in agreed):
-                raise ValueError(f"{datalist}: no scan of {section} has a result and an annotation")
-            limit = model.agreement_limit
             if section == VALIDATION:
                 limit = _calibrated(agreed, share, model)
-            found = AgreedCases(agreed, limit, seed)
-            evaluation = found.added_to(report.evaluate(report.collection.series()), model.members)
-            report.write(evaluation)
-            print("\n".join([evaluation.shown, *found.lines()]))
-            if section == VALIDATION and limit is not None:
+                found = _written(report, model, AgreedCases(agreed, limit, seed))
                 limit.write(Path(output) / FILE, evidence_of(found, report.described))
+            else:
+                _written(report, model, AgreedCases(agreed, model.agreement_limit, seed))
     print(f"written to {output}")
     if len(agreed) < len(cases):
         raise SystemExit(1)
@@ -160,13 +155,21 @@ def _checked_model(options: Options) -> Model:
 
 
 def _predicted(model: Model, report: EvaluationReport) -> list[AgreedCase]:
-    """Predict every case for the report; those that cannot be are named on the screen."""
+    """Predict every case for the report; those that cannot be are named on the screen.
+
+    Raises:
+        ValueError: when none has a result and an annotation.
+    """
     names = ["background", *(rule.kind for rule in model.segments)]
-    return [
+    agreed = [
         case
         for entry in Progress(report.collection.cases, desc="members", unit="scan")
         if (case := _predicted_case(model, report, entry, names)) is not None
     ]
+    if all(np.isnan(one.dice) for one in agreed):
+        section = report.section.removeprefix("volumes/")
+        raise ValueError(f"{report.datalist}: no scan of {section} has a result and an annotation")
+    return agreed
 
 
 def _predicted_case(
@@ -185,6 +188,14 @@ def _predicted_case(
     known = None if lesions else [bool(value) for value in case["class_known"]]
     dice, value = dice_of_case(classes, labels, known), facts[AGREEMENT]["mean_pairwise_dice"]
     return AgreedCase(uid, str(case["patient_id"]), dice, value)
+
+
+def _written(report: EvaluationReport, model: Model, found: AgreedCases) -> AgreedCases:
+    """Write the report with the agreement of the members, and print its figures."""
+    evaluation = found.added_to(report.evaluate(report.collection.series()), model.members)
+    report.write(evaluation)
+    print("\n".join([evaluation.shown, *found.lines()]))
+    return found
 
 
 def _calibrated(agreed: Sequence[AgreedCase], share: float, model: Model) -> AgreementLimit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,22 +96,21 @@ def evaluate_adaptation(
     drawn = [largest_slice(case) for case in cases]
     sampled = load_datalist(datalist, section) if only_sampled_slices else None
     others = other_slices(cases, drawn, sampled)
+    report_into = partial(
+        EvaluationReport,
+        cases,
+        kind=Instances() if adapted.lesions else Classes(class_names_of(content)),
+        datalist=datalist,
+        section=f"volumes/{section}",
+        slices=others,
+        seed=seed,
+        model=model,
+    )
+    folders = {arm: Path(output, *([] if arm == arms[-1] else [arm])) for arm in arms}
     with claimed(Path(output)):
-        reports = {}
-        for arm in arms:
-            reports[arm] = EvaluationReport(
-                cases,
-                Path(output) if arm == arms[-1] else Path(output) / arm,
-                kind=Instances() if adapted.lesions else Classes(class_names_of(content)),
-                datalist=datalist,
-                section=f"volumes/{section}",
-                slices=others,
-                seed=seed,
-                model=model,
-            )
-        for case, row in Progress(
-            list(zip(cases, drawn, strict=True)), desc="adapt", unit="volume"
-        ):
+        reports = {arm: report_into(folder) for arm, folder in folders.items()}
+        pairs = list(zip(cases, drawn, strict=True))
+        for case, row in Progress(pairs, desc="adapt", unit="volume"):
             add_case(adapted, case, row, reports)
         for arm, report in reports.items():
             _write(arm, report)

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.datasets.datalist import class_names_of, load_datalist, read_datalist
-from scripts.evaluation.kinds import Classes, Instances
+from scripts.datasets.datalist import load_datalist, read_datalist
+from scripts.evaluation.kinds import kind_of
 from scripts.evaluation.report import EvaluationReport
 from scripts.storage.locks import claimed
 from scripts.storage.options import check_choice, check_whole
@@ -182,12 +182,10 @@ def _file(autoencoder: str | None, how: Labelling, given: dict[str, Any]) -> Pat
 
 
 def _report(datalist: str, output: str, section: str, seed: int) -> EvaluationReport:
-    content = read_datalist(Path(datalist))
-    classes = content.get("kind") == "classes"
     return EvaluationReport(
         load_datalist(datalist, section),
         output,
-        kind=Classes(class_names_of(content)) if classes else Instances(),
+        kind=kind_of(read_datalist(Path(datalist))),
         datalist=datalist,
         section=section,
         seed=seed,
