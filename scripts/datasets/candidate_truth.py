@@ -25,16 +25,12 @@ class Truth:
 
     Args:
         nodule: id of the nodule; None if it is on none.
-        excluded: whether it is on an excluded finding, and on no nodule.
+        excluded: whether it is on an excluded finding, and on no nodule. A candidate on neither is
+            a false positive.
     """
 
     nodule: int | None = None
     excluded: bool = False
-
-    @property
-    def is_false(self) -> bool:
-        """Whether it counts as a false positive."""
-        return self.nodule is None and not self.excluded
 
 
 def truth_of(
@@ -49,8 +45,8 @@ def truth_of(
 
     Example:
         >>> nodule = {"id": 3, "centre_lps_mm": [0, 0, 0], "diameter_mm": 10}
-        >>> truth_of([3, 0, 0], [nodule]).nodule, truth_of([5, 0, 0], [nodule]).is_false
-        (3, True)
+        >>> truth_of([3, 0, 0], [nodule]).nodule, truth_of([5, 0, 0], [nodule]).nodule
+        (3, None)
     """
     hit = [(_apart(centre_lps_mm, one), one) for one in nodules if _is_on(centre_lps_mm, one)]
     if hit:

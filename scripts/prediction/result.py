@@ -134,7 +134,3 @@ class Prediction:
         if self.stack is None:
             return index_to_world(np.c_[column_row, np.full(len(column_row), k)], self.affine)
         return self.stack.on_slice(k, column_row)
-
-    def voxels_of(self, segment: Segment) -> NDArray[np.bool_]:
-        """(Z, Y, X): the mask of one segment."""
-        return np.asarray(self.mask == segment.number)

@@ -38,7 +38,7 @@ SIGNATURE = b"SQLite format 3\x00"
 READERS = 4  # radiologists who read each scan; those without a nodule have no entry
 LARGEST_IMAGE = 4096  # rows and columns
 COLUMNS = {
-    "scans": ("id", "series_instance_uid", "patient_id", "pixel_spacing", "slice_thickness"),
+    "scans": ("id", "series_instance_uid", "patient_id", "pixel_spacing"),
     "zvals": ("scan_id", "val"),
     "annotations": ("id", "scan_id", "_nodule_id", *RATINGS),
     "contours": ("id", "annotation_id", "inclusion", "image_z_position", "coords"),
@@ -53,13 +53,11 @@ class LidcScan:
         series_uid: its series.
         patient_id: its patient, such as ``LIDC-IDRI-0003``; some patients have two CTs.
         pixel_spacing_mm: distance between pixels, the same along rows and columns.
-        slice_thickness_mm: as the DICOM files give it, not the distance between slices.
     """
 
     series_uid: str
     patient_id: str
     pixel_spacing_mm: float
-    slice_thickness_mm: float
 
 
 def is_database(path: str | Path) -> bool:
@@ -215,10 +213,10 @@ def _form(name: str) -> str:
 def _scan(values: Sequence[Any]) -> LidcScan:
     names = [f"scans.{column}" for column in COLUMNS["scans"][1:]]
     uid, patient = (_text(*pair) for pair in zip(names[:2], values[:2], strict=True))
-    spacing, thickness = (_number(*pair) for pair in zip(names[2:], values[2:], strict=True))
+    spacing = _number(names[2], values[2])
     if spacing <= 0:
         raise ValueError(f"scans.pixel_spacing must be above 0, got {spacing:g}")
-    return LidcScan(uid, patient, spacing, thickness)
+    return LidcScan(uid, patient, spacing)
 
 
 def _outline(values: Sequence[Any]) -> Outline:

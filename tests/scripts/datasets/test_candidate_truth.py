@@ -19,9 +19,8 @@ def test_two_nodules_then_the_nearer_one():
 
 
 def test_excluded_finding_then_neither_nodule_nor_false():
-    truth = truth_of([1, 0, 0], [sphere(50, 8)], [sphere(0, 8)])
-    assert truth == Truth(None, excluded=True)
-    assert not truth.is_false
+    found = truth_of([1, 0, 0], [sphere(50, 8)], [sphere(0, 8)])
+    assert found == Truth(None, excluded=True)
 
 
 def test_nodule_beside_an_excluded_finding_then_the_nodule_counts():
@@ -29,7 +28,7 @@ def test_nodule_beside_an_excluded_finding_then_the_nodule_counts():
 
 
 def test_neither_then_false():
-    assert truth_of([30, 0, 0], [sphere(0, 8)], [sphere(10, 8)]).is_false
+    assert truth_of([30, 0, 0], [sphere(0, 8)], [sphere(10, 8)]) == Truth()
 
 
 def test_distance_then_negative_inside():
