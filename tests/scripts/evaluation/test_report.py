@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import csv
 import json
 import logging
 import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from ignite.engine import Engine
@@ -20,33 +18,9 @@ from scripts.bundle.record import sha256_of
 from scripts.bundle.training_scans import case_id, hashed_case, spacings_of
 from scripts.datasets.shares import PARTITIONS
 from scripts.datasets.training_data import training_data
-from scripts.evaluation.kinds import Instances
 from scripts.evaluation.report import EvaluationReport
+from tests.scripts.evaluation.reports import read_rows, read_summary, report_of, run
 from tests.scripts.evaluation.scans import make_case, make_item
-
-
-def run(report: EvaluationReport, *batches: list[Any]) -> dict[str, float]:
-    """Evaluate batches of outputs with a real engine."""
-    engine = Engine(lambda _, batch: batch)
-    report.attach(engine)
-    engine.run(list(batches))
-    metrics: dict[str, float] = engine.state.metrics
-    return metrics
-
-
-def report_of(
-    cases: list[Any], folder: Path, *, margin_mm: float = 5.0, **options: Any
-) -> EvaluationReport:
-    return EvaluationReport(cases, folder, kind=Instances(margin_mm), **options)
-
-
-def read_rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def read_summary(folder: Path) -> Any:
-    return json.loads((folder / "summary.json").read_text())
 
 
 def test_report_of_two_patients_gives_every_file_and_figure(tmp_path: Path) -> None:
@@ -184,55 +158,6 @@ def test_slice_that_comes_twice_is_counted_once(tmp_path: Path) -> None:
     assert summary["counts"]["duplicate_slices"] == 1
 
 
-@pytest.mark.parametrize("flip", [(1, 1, 1), (-1, -1, 1)])
-def test_volume_in_any_orientation_has_the_same_figures(
-    tmp_path: Path, flip: tuple[int, int, int]
-) -> None:
-    shape = (20, 24, 6)
-    pred, instances = np.zeros((2, 1, *shape), np.float32)
-    instances[0, 4:10, 6:12, 2:4] = 1
-    pred[0, 4:10, 6:10, 2:4] = 1
-    axes = [axis + 1 for axis in range(3) if flip[axis] < 0]
-    affine = torch.diag(torch.tensor([0.5 * flip[0], 0.7 * flip[1], 2.0 * flip[2], 1.0]))
-    tensors = [
-        MetaTensor(np.flip(array, axes).copy(), affine=affine) for array in (pred, instances)
-    ]
-    case = {"series_uid": "1.2", "patient_id": "a"}
-    item = {"pred": tensors[0], "instances": tensors[1], "case": 0}
-    metrics = run(report_of([case], tmp_path), [item])
-    assert metrics["dice_per_nodule_mean"] == pytest.approx(0.8)
-    assert metrics["hd95_mm_per_nodule_mean"] == pytest.approx(1.4)  # two columns of 0.7 mm
-    (volume,) = read_rows(tmp_path / "per_volume.csv")
-    assert (volume["whole_volume"], volume["slices_in_volume"]) == ("True", "6")
-
-
-@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)], ids=str)
-@pytest.mark.parametrize("flip", [(1, 1, 1), (-1, -1, 1), (1, -1, -1)], ids=str)
-def test_listed_centres_are_in_place_in_a_volume_of_any_orientation(
-    tmp_path: Path, flip: tuple[int, int, int], order: tuple[int, int, int]
-) -> None:
-    pred, instances = np.zeros((2, 1, 20, 24, 8), np.float32)
-    instances[0, 4:10, 6:12, 2:4] = pred[0, 4:10, 6:12, 2:4] = 1
-    pred[0, 14:16, 18:20, 6] = pred[0, 2, 2, 0] = 1  # an excluded finding, a false positive
-    affine = np.diag([0.5 * flip[0], 0.7 * flip[1], 2.0 * flip[2], 1.0])
-    affine[:3, 3] = (10, -20, 30)
-    listed = [affine @ [6.5, 8.5, 2.5, 1], affine @ [14.5, 18.5, 6, 1]]
-    nodule, excluded = (
-        {"id": 1, "diameter_mm": 4.0, "centre_lps_mm": [-x, -y, z]} for x, y, z, _ in listed
-    )
-    turned = torch.from_numpy(affine[:, [*order, 3]])
-    axes = [0, *(axis + 1 for axis in order)]
-    tensors = [MetaTensor(a.transpose(axes).copy(), affine=turned) for a in (pred, instances)]
-    case = {"series_uid": "1.2", "patient_id": "a", "nodules": [nodule], "excluded": [excluded]}
-    item = {"pred": tensors[0], "instances": tensors[1], "case": 0}
-    run(report_of([case], tmp_path), [item])
-    (volume,) = read_rows(tmp_path / "per_volume.csv")
-    counted = ("nodules_detected", "candidates", "false_positives", "candidates_on_excluded")
-    assert [volume[name] for name in counted] == ["1", "3", "1", "1"]
-    entry = read_summary(tmp_path)["figures"]["false_positives_per_scan_mean"]
-    assert (entry["value"], entry["candidates_on_excluded"]) == (1, 1)
-
-
 def test_evaluation_of_another_model_is_not_replaced_unless_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,36 +175,6 @@ def test_evaluation_of_another_model_is_not_replaced_unless_asked(
     assert read_summary(out)["data"]["model_sha256"] == sha256_of(first)
     run(report_of([make_case(0)], out, model=second, overwrite=True), [make_item(0)])
     assert read_summary(out)["data"]["model_sha256"] == sha256_of(second)
-
-
-def test_volume_limited_to_slices_has_the_figures_of_those_slices(tmp_path: Path) -> None:
-    pred, instances = torch.zeros(2, 1, 20, 24, 8)
-    instances[0, 4:10, 6:12, 2:5] = pred[0, 4:10, 6:12, 3] = 1
-    pred[0, 15, 20, 6] = 1
-    affine = torch.diag(torch.tensor([-1.0, -1, 2, 1]))
-    tensors = [MetaTensor(array, affine=affine) for array in (pred, instances)]
-    cases = [{"series_uid": "1.2", "patient_id": "a"}]
-    item = {"pred": tensors[0], "instances": tensors[1], "case": 0}
-    samples = [{"series_uid": "1.2", "slice": 3}, {"series_uid": "1.9", "slice": 0}]
-    metrics = run(report_of(cases, tmp_path, slices=samples), [item])
-    assert metrics["dice_per_nodule_mean"] == 1
-    assert metrics["false_positives_per_scan_mean"] == 0
-    assert [row["slice"] for row in read_rows(tmp_path / "per_slice.csv")] == ["3"]
-    metrics = run(report_of(cases, tmp_path / "whole"), [item])
-    assert metrics["dice_per_nodule_mean"] == pytest.approx(0.5)
-    assert metrics["false_positives_per_scan_mean"] == 1
-
-
-@pytest.mark.parametrize(("case", "nodules"), [({}, 3), ({"nodules": []}, 1)])
-def test_binary_mask_of_a_volume_is_numbered_where_no_nodules_are_listed(
-    tmp_path: Path, case: dict[str, Any], nodules: int
-) -> None:
-    instances = torch.zeros(1, 20, 24, 8)
-    instances[0, 2:6, 2:6, 1:3] = instances[0, 2:6, 12:16, 1:3] = instances[0, 15, 20, 6] = 1
-    tensor = MetaTensor(instances, affine=torch.eye(4))
-    item = {"pred": tensor, "instances": tensor, "case": 0}
-    run(report_of([{"series_uid": "1.2", "patient_id": "a", **case}], tmp_path), [item])
-    assert len(read_rows(tmp_path / "per_nodule.csv")) == nodules
 
 
 def test_report_run_again_forgets_the_first_run(tmp_path: Path) -> None:
