@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from ignite.engine import Engine
 from monai.data import DataLoader, Dataset, list_data_collate
 from monai.engines import SupervisedEvaluator, SupervisedTrainer
 from monai.handlers import IgniteMetricHandler, ValidationHandler, from_engine
@@ -24,6 +25,7 @@ from monai.transforms import (
 from torch import nn
 
 from custom_nets.freezing import Freezable, FreezableBatchNorm2d
+from scripts.training.fine_tuning.stage_record import copy_of
 from scripts.training.fine_tuning.stages import StagedFineTuning
 from scripts.training.fine_tuning.strategies import parameter_groups, total_epochs
 
@@ -164,6 +166,15 @@ def stage(trainable: list[str], **settings: Any) -> dict[str, Any]:
 def strategy(*stages: dict[str, Any]) -> dict[str, Any]:
     """A strategy of these stages."""
     return {"name": "test", "stages": list(stages)}
+
+
+def copies_at(
+    engine: Engine, event: Any, network: nn.Module, copy: Callable[[Any], Any] = copy_of
+) -> list[Any]:
+    """A list that a copy of a network's weights and statistics is added to at each event."""
+    copies: list[Any] = []
+    engine.add_event_handler(event, lambda: copies.append(copy(network)))
+    return copies
 
 
 def moved(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> dict[str, bool]:

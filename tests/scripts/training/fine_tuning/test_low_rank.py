@@ -16,7 +16,7 @@ from scripts.training.fine_tuning.stage_options import LowRank, Stage
 from scripts.training.fine_tuning.stage_record import copy_of
 from scripts.training.fine_tuning.strategies import parameter_groups
 from tests.custom_nets.encoders.test_convnext import Narrow
-from tests.scripts.training.tiny_training import TinyNet, TinyTraining, stage, strategy
+from tests.scripts.training.tiny_training import TinyNet, TinyTraining, copies_at, stage, strategy
 
 
 def low_rank(rank: int = 2, scale: float = 1.0, *parts: str) -> Stage:
@@ -91,10 +91,7 @@ def trained(folder: Path, **options: Any) -> tuple[TinyTraining, dict[str, torch
     made = TinyTraining(folder, strategy=plan, learning_rate=0.05)
     start = copy_of(made.network)
     trainer = made.trainer()
-    ends: list[dict[str, torch.Tensor]] = []
-    trainer.add_event_handler(
-        StageEvents.STAGE_COMPLETED, lambda: ends.append(copy_of(made.network))
-    )
+    ends = copies_at(trainer, StageEvents.STAGE_COMPLETED, made.network)
     trainer.run()
     change = {name: ends[0][name] - tensor.float() for name, tensor in start.items()}
     again = {name: ends[1][name] - ends[0][name].float() for name in start}

@@ -20,6 +20,7 @@ from scripts.training.weights.stage_weights import StageWeights
 from tests.scripts.training.tiny_training import (
     TWO_STAGES,
     TinyTraining,
+    copies_at,
     equal,
     moved,
     stage,
@@ -193,15 +194,9 @@ def test_optimizer_when_it_decays_weights_then_frozen_parts_hold_still_all_the_s
 
     plan = strategy(stage(["all"], epochs=1), stage(["decoder"], epochs=2))
     training = TinyTraining(tmp_path, strategy=plan, optimizer=Decaying)
-    starts: list[dict[str, torch.Tensor]] = []
-    ends: list[dict[str, torch.Tensor]] = []
     trainer = training.trainer()
-    trainer.add_event_handler(
-        StageEvents.STAGE_STARTED, lambda: starts.append(copy_of(training.network))
-    )
-    trainer.add_event_handler(
-        IterationEvents.MODEL_COMPLETED, lambda: ends.append(copy_of(training.network))
-    )
+    starts = copies_at(trainer, StageEvents.STAGE_STARTED, training.network)
+    ends = copies_at(trainer, IterationEvents.MODEL_COMPLETED, training.network)
     trainer.run()
     assert moved(starts[1], ends[-1]) == {"block1": False, "block2": False, "decoder": True}
 

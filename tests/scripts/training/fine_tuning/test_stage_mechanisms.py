@@ -14,6 +14,7 @@ from tests.scripts.training import resumable_run
 from tests.scripts.training.tiny_training import (
     TWO_STAGES,
     TinyTraining,
+    copies_at,
     equal,
     moved,
     stage,
@@ -66,11 +67,8 @@ def test_mechanism_then_what_is_frozen_stays_bit_equal_and_the_stage_moves(
 ) -> None:
     training = TinyTraining(tmp_path, strategy=plan(name))
     before = copy_of(training.network)
-    ends: list[dict[str, torch.Tensor]] = []
     trainer = training.trainer()
-    trainer.add_event_handler(
-        Events.ITERATION_COMPLETED, lambda: ends.append(copy_of(training.network))
-    )
+    ends = copies_at(trainer, Events.ITERATION_COMPLETED, training.network)
     trainer.run()
     assert moved(before, ends[-1]) == {"block1": False, "block2": True, "decoder": True}
     assert moved(before, copy_of(training.network))["block1"] is False

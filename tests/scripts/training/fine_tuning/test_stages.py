@@ -16,6 +16,7 @@ from scripts.training.fine_tuning.stage_record import copy_of
 from tests.scripts.training.tiny_training import (
     PARTS,
     TinyTraining,
+    copies_at,
     equal,
     moved,
     stage,
@@ -49,15 +50,9 @@ def test_training_when_parts_are_frozen_then_they_are_bit_equal_and_the_others_m
 
 def test_stages_when_one_follows_another_then_each_freezes_its_own(tmp_path: Path) -> None:
     training = TinyTraining(tmp_path)
-    starts: list[dict[str, torch.Tensor]] = []
-    ends: list[dict[str, torch.Tensor]] = []
     trainer = training.trainer()
-    trainer.add_event_handler(
-        StageEvents.STAGE_STARTED, lambda: starts.append(copy_of(training.network))
-    )
-    trainer.add_event_handler(
-        Events.EPOCH_COMPLETED, lambda: ends.append(copy_of(training.network))
-    )
+    starts = copies_at(trainer, StageEvents.STAGE_STARTED, training.network)
+    ends = copies_at(trainer, Events.EPOCH_COMPLETED, training.network)
     trainer.run()
     assert moved(starts[0], ends[1]) == {"block1": False, "block2": True, "decoder": True}
     assert moved(starts[1], ends[3]) == {"block1": True, "block2": True, "decoder": True}
@@ -87,14 +82,8 @@ def test_bsft_when_a_real_network_trains_then_every_stage_moves_exactly_what_it_
         each["epochs"] = 1
     training = TinyTraining(tmp_path, strategy=shipped, network=network, count=2)
     trainer = training.trainer()
-    starts: list[dict[str, dict[str, torch.Tensor]]] = []
-    ends: list[dict[str, dict[str, torch.Tensor]]] = []
-    trainer.add_event_handler(
-        StageEvents.STAGE_STARTED, lambda: starts.append(by_block(training.network))
-    )
-    trainer.add_event_handler(
-        StageEvents.STAGE_COMPLETED, lambda: ends.append(by_block(training.network))
-    )
+    starts = copies_at(trainer, StageEvents.STAGE_STARTED, training.network, by_block)
+    ends = copies_at(trainer, StageEvents.STAGE_COMPLETED, training.network, by_block)
     trainer.run()
     for each, start, end in zip(shipped["stages"], starts, ends, strict=True):
         still = {block for block in start if equal(start[block], end[block])}

@@ -15,12 +15,12 @@ from torch.nn.parallel import DistributedDataParallel
 
 from scripts.training.determinism import EpochSeed
 from scripts.training.engine_events import StageEvents
-from scripts.training.fine_tuning.stage_record import copy_of
 from scripts.training.fine_tuning.stages import StagedFineTuning
 from scripts.training.fine_tuning.weight_average import renew_statistics
 from tests.scripts.training.tiny_training import (
     TWO_STAGES,
     TinyTraining,
+    copies_at,
     moved,
     stage,
     strategy,
@@ -58,12 +58,10 @@ def distributed(folder: Path, *, unused: bool, plan: dict[str, Any] | None = Non
 @pytest.mark.usefixtures("process_group")
 def test_network_when_wrapped_for_distributed_training_then_its_stages_run(tmp_path: Path) -> None:
     training = distributed(tmp_path, unused=True)
-    starts: list[dict[str, torch.Tensor]] = []
-    ends: list[dict[str, torch.Tensor]] = []
     trainer = training.trainer()
     inner = training.network.module
-    trainer.add_event_handler(StageEvents.STAGE_STARTED, lambda: starts.append(copy_of(inner)))
-    trainer.add_event_handler(Events.ITERATION_COMPLETED, lambda: ends.append(copy_of(inner)))
+    starts = copies_at(trainer, StageEvents.STAGE_STARTED, inner)
+    ends = copies_at(trainer, Events.ITERATION_COMPLETED, inner)
     trainer.run()
     assert moved(starts[0], ends[5]) == {"block1": False, "block2": True, "decoder": True}
     assert moved(starts[1], ends[-1]) == {"block1": True, "block2": True, "decoder": True}
