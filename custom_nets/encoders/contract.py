@@ -104,6 +104,16 @@ class Encoder(Freezable):
         """Translate a key of an old weight file to the key used today."""
         return key
 
+    @staticmethod
+    def for_normalised_input(tensors: dict[str, Tensor], source: object) -> dict[str, Tensor]:
+        """Convert weights of a known file that were made for inputs on another scale.
+
+        Args:
+            tensors: key of the encoder -> tensor.
+            source: named in the log.
+        """
+        return tensors
+
     __jit_unused_properties__ = [*Freezable.__jit_unused_properties__, "first_kernel", "levels"]
 
 

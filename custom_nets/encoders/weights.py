@@ -85,6 +85,12 @@ PUBLISHED_V2 = _by_encoder(
 )
 """Torchvision's second weights of ImageNet-1k, from a longer training (``IMAGENET1K_V2``)."""
 
+FEATURES_ONLY = {"vgg16": FILES + "vgg16_features-amdegroot-88682ab5.pth"}
+"""The convolutions of the authors of VGG16 (``IMAGENET1K_FEATURES``), without a classifier.
+
+They expect grey levels of 0 to 255 and are converted: `custom_nets.encoders.vgg.from_grey_levels`.
+"""
+
 COCO = _by_encoder(
     "fcn_resnet50_coco-1167a1af.pth",
     "fcn_resnet101_coco-7ecb50ca.pth",
@@ -105,6 +111,7 @@ strides too.
 NAMED: dict[str, dict[str, str]] = {
     "imagenet": PUBLISHED,
     "imagenet_v2": PUBLISHED_V2,
+    "imagenet_features": FEATURES_ONLY,
     "coco": COCO,
     "coco_deeplab": COCO_DEEPLAB,
 }
@@ -315,7 +322,7 @@ def _copy(encoder: Encoder, tensors: dict[str, Tensor], path: Path) -> _Found:
     """Copy tensors into the encoder, all or none."""
     wanted = encoder.state_dict()
     found = _found(encoder, {encoder.current_key(k): t for k, t in tensors.items()}, path)
-    offered = dict(found.tensors)
+    offered = encoder.for_normalised_input(dict(found.tensors), path)
     kernel = offered.get(encoder.first_kernel)
     if encoder.in_channels == 1 and kernel is not None and kernel.ndim == 4:
         offered[encoder.first_kernel] = kernel.sum(dim=1, keepdim=True)

@@ -25,7 +25,7 @@ LABELS = {
 }
 UNRECORDED = "not recorded"
 NAMED_STARTS = {
-    **{"imagenet": "ImageNet", "imagenet_v2": "second ImageNet"},
+    **{"imagenet": "ImageNet", "imagenet_v2": "second ImageNet", "imagenet_features": "ImageNet"},
     **{"coco": "COCO (FCN)", "coco_deeplab": "COCO (DeepLab)"},
 }
 UNKNOWN_START = "initial weights that are not recorded"

@@ -63,8 +63,8 @@ class Method:
         loss: of configs/losses (class_losses); None for that of the bundle.
         optimiser: of configs/optimisers; None for that of the bundle.
         data: of configs/data; None for that of the bundle.
-        weights: of the encoder: imagenet, imagenet_v2, coco, coco_deeplab, own (the study's key
-            pretraining), the name of one of its pretrainings, none, or a file.
+        weights: of the encoder: a word of `custom_nets.encoders.weights.NAMED` such as imagenet,
+            own (the study's key pretraining), the name of one of its pretrainings, none, or a file.
         derived: of configs/derivations: the training data are made by it of the prepared ones.
         evaluated_by: of configs/procedures: evaluates the trained network in place of the bundle.
         settings: ids of the configs, or options of the procedure, and their values; they take
