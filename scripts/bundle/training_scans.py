@@ -7,7 +7,7 @@ Patients are not hashed: their ids are short enough to be found by trying all of
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -107,6 +107,28 @@ class TrainingScans:
         count = len({case_id(sample) for sample in datalist["test"]})
         return replace(self, validation=validation, test=test, test_cases=count)
 
+    def with_patients(self, datalist: Mapping[str, Any]) -> TrainingScans:
+        """Count every scan of a patient as one that the file names another scan of.
+
+        The file has no patients, so that they are those of a datalist: a patient of whom it lists
+        no scan that the file names stays unknown.
+
+        Args:
+            datalist: partition -> samples or scans with ``patient_id``.
+        """
+        scans: dict[str, set[str]] = {}
+        for sample in _entries_of(datalist):
+            if "patient_id" in sample:
+                scans.setdefault(str(sample["patient_id"]), set()).update(ids_of(sample))
+        hashed = [{hashed_case(each, self.salt) for each in ids} for ids in scans.values()]
+        validation, test = self.validation, self.test
+        return replace(
+            self,
+            cases=_of_whole_patients(self.cases, hashed),
+            validation=None if validation is None else _of_whole_patients(validation, hashed),
+            test=None if test is None else _of_whole_patients(test, hashed),
+        )
+
     def includes(self, ids: Iterable[str]) -> bool:
         """Whether one of a scan's ids or names is that of a training case."""
         return self._holds(self.cases, ids)
@@ -145,6 +167,18 @@ class TrainingScans:
                     f"{of} {shown} mm: the network was trained on {_range(low, high)} mm, {effect}"
                 )
         return warnings
+
+
+def _entries_of(datalist: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """Yield the samples and the whole scans of all partitions of a datalist."""
+    for lists in (datalist, datalist.get("volumes", {})):
+        for partition in ("training", "validation", "test"):
+            yield from lists.get(partition, ())
+
+
+def _of_whole_patients(hashes: frozenset[str], patients: Iterable[set[str]]) -> frozenset[str]:
+    """Add all scans of the patients of whom the hashes hold one."""
+    return hashes.union(*(ids for ids in patients if ids & hashes))
 
 
 def _range(low: float, high: float) -> str:

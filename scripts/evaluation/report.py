@@ -228,7 +228,7 @@ class EvaluationReport(CollectingHandler):
         )
         if self.datalist is not None:
             known = [scans.completed(self._prepared) for scans in known]
-        overlap = TrainingOverlap.of_all(known, cases)
+        overlap = TrainingOverlap.of_all(known, cases, self._prepared)
         doubts = dict.fromkeys(text for scans in known for text in doubts_of(scans, cases))
         return overlap, [*overlap.warnings(self.section), *doubts]
 

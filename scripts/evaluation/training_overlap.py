@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from scripts.bundle.training_scans import CONTROL, TrainingScans, case_id, ids_of, spacings_of
 from scripts.evaluation.collection import Case
@@ -15,8 +16,9 @@ class TrainingOverlap:
 
     Attributes:
         evaluated: number of cases.
-        of_training: those that it was trained on; None if its file does not say.
-        of_validation: those by which its weights were chosen; None if its file does not say.
+        of_training: those of patients that it was trained on; None if its file does not say.
+        of_validation: those of patients by which its weights were chosen; None if its file does
+            not say.
         of_test: those of the test set that was set aside at training; None if its file does not
             say.
         not_evaluated: cases of that test set that are missing; None if its file does not say.
@@ -31,14 +33,23 @@ class TrainingOverlap:
     @classmethod
     def of(cls, scans: TrainingScans, cases: Sequence[Case]) -> TrainingOverlap:
         """Compare cases with what a model file says."""
-        return cls.of_all([scans], cases)
+        return cls.of_all([scans], cases, {})
 
     @classmethod
-    def of_all(cls, known: Sequence[TrainingScans], cases: Sequence[Case]) -> TrainingOverlap:
+    def of_all(
+        cls, known: Sequence[TrainingScans], cases: Sequence[Case], datalist: Mapping[str, Any]
+    ) -> TrainingOverlap:
         """Compare cases with what the files of several networks say, whose results are averaged.
 
         Training and validation cases are those of any network, test cases those of all.
+
+        Args:
+            known: what each file says.
+            cases: that are evaluated.
+            datalist: in which a patient's other scans are found: they count as training or
+                validation cases like the one that was.
         """
+        seen = [one.with_patients(datalist) for one in known]
         ids = {case_id(case): ids_of(case) for case in cases}.values()
         tested = all(one.test is not None for one in known)
         in_test = sum(all(one.set_aside(each[:1]) for one in known) for each in ids)
@@ -46,10 +57,10 @@ class TrainingOverlap:
         whole = tested and len(sizes) == len(known)
         return cls(
             len(ids),
-            sum(any(one.includes(each) for one in known) for each in ids)
+            sum(any(one.includes(each) for one in seen) for each in ids)
             if all(one.cases for one in known)
             else None,
-            sum(any(one.was_selected_by(each) for one in known) for each in ids)
+            sum(any(one.was_selected_by(each) for one in seen) for each in ids)
             if all(one.validation is not None for one in known)
             else None,
             in_test if tested else None,
@@ -61,12 +72,12 @@ class TrainingOverlap:
         warnings = []
         if self.of_training:
             warnings.append(
-                f"{self.of_training} of {self.evaluated} scans are among those that the network "
+                f"{self.of_training} of {self.evaluated} scans are of patients that the network "
                 "was trained on"
             )
         if self.of_validation and section.endswith("test"):
             warnings.append(
-                f"{self.of_validation} of {self.evaluated} scans are among those by which the "
+                f"{self.of_validation} of {self.evaluated} scans are of patients by which the "
                 "network's weights were chosen (validation)"
             )
         return warnings

@@ -157,8 +157,9 @@ def _check_cases(summary: Mapping[str, Any], evaluation: Path, *, partial_test: 
             )
         if cases[name]:
             raise ValueError(
-                f"evaluation: {evaluation}: the network was {use} {cases[name]} of the "
-                f"{cases['evaluated']} evaluated cases; evaluate it on a test set without them"
+                f"evaluation: {evaluation}: {cases[name]} of the {cases['evaluated']} evaluated "
+                f"cases are of patients that the network was {use}; evaluate it on a test set "
+                "without them"
             )
     missing = missing_cases(summary)
     if missing and not partial_test:

@@ -15,13 +15,15 @@ def held_out_cases(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Keep the cases that calibrate: no member was trained on them or sets them aside for its test.
 
-    Networks agree on what they have learnt by heart, so that a limit from it would be too high. Of
-    the k folds of one cross-validation no case is left: each was in the training of some.
+    Networks agree on what they have learnt by heart, so that a limit from it would be too high. A
+    further scan of a patient whose scan was in a training counts like that scan. Of the k folds of
+    one cross-validation no case is left: each was in the training of some.
 
     Args:
         cases: of the datalist.
         trained_on: of each network.
-        datalist: of the cases; it completes files that lack validation and test cases.
+        datalist: of the cases; it says which scans are of one patient, and completes files that
+            lack validation and test cases.
 
     Returns:
         The cases, numbered anew; and a line on those that were left out for each reason.
@@ -29,7 +31,7 @@ def held_out_cases(
     Raises:
         ValueError: for a network whose scans are not known, or when no case is left.
     """
-    known = [scans.completed(datalist) for scans in trained_on]
+    known = [scans.completed(datalist).with_patients(datalist) for scans in trained_on]
     if any(not one.cases or one.validation is None or one.test is None for one in known):
         raise ValueError(
             "ckpt_path: a file does not say which scans its network was trained and tested on, so "
@@ -43,15 +45,16 @@ def held_out_cases(
     lines = [
         f"left out of the calibration: {count} of {len(cases)} scans, {why}"
         for count, why in (
-            (sum(seen), "which a member was trained on"),
-            (only_test, "of the test set of a member"),
+            (sum(seen), "of patients that a member was trained on"),
+            (only_test, "of patients in the test set of a member"),
         )
         if count
     ]
     if not kept:
         raise ValueError(
-            f"ckpt_path: no scan is left to calibrate with: of {len(cases)}, members were trained "
-            f"on {sum(seen)} and have {only_test} in their test sets; train the members without "
-            "common validation scans, with several seeds or folds of the others"
+            f"ckpt_path: no scan is left to calibrate with: of {len(cases)}, {sum(seen)} are of "
+            f"patients that members were trained on, {only_test} of patients in their test sets; "
+            "train the members without common validation scans, with several seeds or folds of "
+            "the others"
         )
     return [{**case, "case": number} for number, case in enumerate(kept)], lines

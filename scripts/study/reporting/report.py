@@ -133,7 +133,7 @@ def _further_test(study: Study, results: Sequence[Result], source: Source) -> li
     worst = max((cases.get("of_training") or 0 for cases in known), default=0)
     if worst:
         facts.append(
-            f"LEAK: up to {worst} of them are among those that a network was trained on; its "
+            f"LEAK: up to {worst} of them are of patients that a network was trained on; its "
             "figures are too high."
         )
     return facts

@@ -85,3 +85,17 @@ def test_part_of_a_scan_then_recognised_by_the_uid_of_the_scan():
     assert scans.includes(["1.2.3"])
     assert scans.includes(["LIDC-IDRI-0003_R_2"])
     assert not scans.includes(["1.2.4"])
+
+
+def test_patients_then_those_of_the_datalist_and_others_stay_unknown():
+    entry = {"series_uid": "LIDC-IDRI-0003_R_2", "scan_uid": "1.2.3", "patient_id": "P3"}
+    twin = {"series_uid": "1.2.4", "patient_id": "P3"}
+    other = {"series_uid": "1.2.5", "patient_id": "P4"}
+    scans = TrainingScans(cases=frozenset(hashed("1.2.3")), test=frozenset(), salt="s")
+    known = scans.with_patients({"training": [entry, other], "volumes": {"test": [twin]}})
+    assert [known.includes([one]) for one in ("LIDC-IDRI-0003_R_2", "1.2.4", "1.2.5")] == [
+        *(True, True, False)
+    ]
+    assert known.test == frozenset()
+    assert known.validation is None
+    assert scans.with_patients({"test": [twin, other]}) == scans

@@ -288,7 +288,7 @@ def test_cases_of_the_training_or_of_another_spacing_then_warned_of(
     run(report_of(cases, tmp_path, model=model), [make_item(0)], [make_item(1)])
     trained, spacing, kind = read_summary(tmp_path)["warnings"]
     assert "pixels of 0.7 mm: the network was trained on 2.1 mm" in spacing
-    assert trained == "1 of 2 scans are among those that the network was trained on"
+    assert trained == "1 of 2 scans are of patients that the network was trained on"
     assert kind == "labels of kind readers: the network was trained on ball"
     assert caplog.text.count("test: labels of kind") == 1
 

@@ -29,7 +29,7 @@ def test_the_whole_test_set_then_nothing_to_say():
 def test_cases_of_training_and_validation_then_warned_of():
     overlap = TrainingOverlap.of(known(cases="ab", validation="c", test="d"), CASES)
     trained, selected = overlap.warnings("test")
-    assert trained == "2 of 3 scans are among those that the network was trained on"
+    assert trained == "2 of 3 scans are of patients that the network was trained on"
     assert selected.startswith("1 of 3 scans")
     assert selected.endswith("(validation)")
 
@@ -63,7 +63,17 @@ def test_network_that_learnt_labels_of_other_patients_then_called_a_control():
 def test_several_networks_then_training_of_any_and_test_of_all():
     first = known(cases="a", validation="x", test="bc")
     second = known(cases="y", validation="c", test="bd")
-    overlap = TrainingOverlap.of_all([first, second], CASES)
+    overlap = TrainingOverlap.of_all([first, second], CASES, {})
     assert overlap == TrainingOverlap(3, 1, 1, 1, 1)
-    silent = TrainingOverlap.of_all([first, TrainingScans()], CASES)
+    silent = TrainingOverlap.of_all([first, TrainingScans()], CASES, {})
     assert silent == TrainingOverlap(3, None, None, None, None)
+
+
+def test_second_scan_of_a_patient_then_counts_like_the_first():
+    network = known(cases="x", validation="y", test="abc")
+    listed = [{"series_uid": uid, "patient_id": f"P{n}"} for uid, n in zip("abxyz", "12123")]
+    datalist = {"training": listed[2:3], "validation": listed[3:], "test": listed[:2]}
+    overlap = TrainingOverlap.of_all([network], CASES, datalist)
+    assert overlap == TrainingOverlap(3, 1, 1, 3, 0)  # a is of x's patient, b of y's
+    overlap = TrainingOverlap.of_all([known(cases="x", test="b")], CASES, datalist)
+    assert overlap.of_test == 1  # the test set itself is that of the file

@@ -42,8 +42,11 @@ def test_records_of_the_training_lost_then_empty(tmp_path, run):
         ({"data": {"model_sha256": None}}, "that of another model"),
         ({"data": {"section": "validation"}}, "of the partition validation, by which"),
         ({"data": {"section": "volumes/training"}}, "of the partition volumes/training"),
-        ({"cases": {"of_training": 2}}, "was trained on 2 of the 4 evaluated cases"),
-        ({"cases": {"of_validation": 1}}, "was selected by 1 of the 4 evaluated cases"),
+        ({"cases": {"of_training": 2}}, "2 of the 4 evaluated cases are of patients .* trained on"),
+        (
+            {"cases": {"of_validation": 1}},
+            "1 of the 4 evaluated cases are of patients .* selected by",
+        ),
         ({"cases": {"of_training": None}}, "does not say which cases the network was trained on"),
         ({"cases": {"of_validation": None}}, "does not say which cases .* selected by"),
         ({"cases": {"of_test": 3, "not_evaluated": 2}}, "lacks 2 cases .*--partial_test true"),

@@ -73,7 +73,10 @@ def test_validation_then_test_then_the_scan_with_less_agreement_is_flagged(
     path, options = prepared
     evaluate_members(str(path), str(tmp_path / "val"), section="validation", **options)
     shown = capsys.readouterr().out
-    assert "left out of the calibration: 1 of 3 scans, which a member was trained on" in shown
+    assert (
+        "left out of the calibration: 1 of 3 scans, of patients that a member was trained on"
+        in shown
+    )
     limit = read_limit(tmp_path / "val" / "agreement.json")
     assert (limit.limit, limit.cases, limit.rate) == (1.0, 2, pytest.approx(1 / 3, abs=1e-4))
     evaluate_members(
