@@ -7,6 +7,7 @@ of it. They are plain Python objects, so that ``torch.load(weights_only=True)`` 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Collection, Mapping
@@ -106,6 +107,24 @@ def bare(model: ModelFile, weights: Mapping[str, torch.Tensor]) -> OrderedDict[s
     if model.settings is not None:
         state.__dict__["record"] = {**model.record, "settings": model.settings}
     return state
+
+
+def weights_sha256(weights: Mapping[str, torch.Tensor]) -> str:
+    """Return the SHA-256 of tensors with their names, in whatever file they are stored.
+
+    The file of a training and its package are different files with the same weights.
+
+    Example:
+        >>> weights = {"a": torch.ones(2), "b": torch.zeros(1)}
+        >>> weights_sha256(weights) == weights_sha256(dict(reversed(weights.items())))
+        True
+    """
+    digest = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        values = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
 def _described(

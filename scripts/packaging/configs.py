@@ -148,7 +148,7 @@ def settled(config: Config, settings: Mapping[str, Any], *, stored: bool = True)
         names = config.get("model_settings", {})
         known = {key: settings[key] for key in names if key in config and key in settings}
         return {**config, **known, NETWORK: _component({**definition, **weights})}
-    made = {key: _settled(value, settings) for key, value in config.items() if key != TRAINED}
+    made = with_settings(config, settings)
     network = config[NETWORK]
     if isinstance(network, dict) and network.get("settings") == f"@{TRAINED}":
         asked = {key: v for key, v in network.items() if key not in OF_THE_FILE}
@@ -182,6 +182,11 @@ def _component(definition: Any) -> Any:
         if isinstance(value, dict) and TARGET in value:
             value["_mode_"] = "callable"
     return made
+
+
+def with_settings(config: Config, settings: Mapping[str, Any]) -> Config:
+    """Replace each expression that uses the model file's settings by its value."""
+    return {key: _settled(value, settings) for key, value in config.items() if key != TRAINED}
 
 
 def _settled(value: Any, settings: Mapping[str, Any]) -> Any:

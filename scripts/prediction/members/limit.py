@@ -18,7 +18,7 @@ from scripts.prediction.members.agreement import DECIMALS, Agreement
 from scripts.storage.files import plain, read_json, write_json
 
 FILE = "agreement.json"
-FORMAT = "agreement of members 1"
+FORMAT = "agreement of members 2"
 RULE = (
     "flagged if the mean pairwise Dice of the members is below the limit, which is the k-th lowest "
     "of the calibration cases, k = share * (cases + 1) rounded down, at least 1; so a scan of the "
@@ -32,9 +32,10 @@ class Members:
     """What an agreement depends on.
 
     Attributes:
-        weights: SHA-256 of each file of weights, in alphabetical order.
+        weights: SHA-256 of the weights of each network, in alphabetical order; a file of a training
+            and its package hold the same.
         flips: axes of the flips.
-        config_sha256: of the bundle's config with overlays and options.
+        config_sha256: of the bundle's config with overlays, options and settings of the network.
         threshold: of the mask; None for the most probable class.
     """
 

@@ -15,10 +15,12 @@ import torch
 from monai.bundle import ConfigParser
 from monai.transforms import Compose, LoadImaged
 
+from custom_nets.definition import LEARNT, SOURCES, TRAINING_ONLY, Defined
 from scripts.bundle.components import built
 from scripts.bundle.compose import Composition, compose
 from scripts.bundle.config_files import files_below, find_shipped_files
 from scripts.bundle.data_files import KIND, advice, data_files, refuse_other_bundle
+from scripts.packaging.configs import with_settings
 from scripts.prediction.network.segments import SegmentRule
 from scripts.prediction.predict_options import Options
 from scripts.storage.shipped import shipped
@@ -36,6 +38,8 @@ PLACES = {
     *("dataset", "dataloader", "saving", "postprocessing", "handlers", "evaluator"),
     *("progress", "run", "inferring", "reducer", "reducing"),
 }
+OF_WEIGHTS = {"data_files", "earlier_models"}
+"""Ids that say where the weights' input comes from, as the model file does."""
 CANDIDATE_THRESHOLD = 0.1  # least probability of a voxel of a candidate, unless another is asked
 
 Transformation = Callable[[dict[str, Any]], dict[str, Any]]
@@ -146,8 +150,23 @@ class BundleParts:
     def config_sha256(self) -> str:
         """SHA-256 of the merged config, without paths of files."""
         kept = {key: value for key, value in self.config.items() if key not in PLACES}
-        text = json.dumps(kept, sort_keys=True, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return _sha256_of(kept)
+
+    @cached_property
+    def settled_sha256(self) -> str:
+        """SHA-256 of the config with the settings of the model file in it, as a package has it.
+
+        A bundle and its package have the same.
+        """
+        kept = {key: value for key, value in self.config.items() if key not in PLACES | OF_WEIGHTS}
+        if TRAINED in kept:
+            kept = with_settings(kept, self._built(TRAINED))
+        network = self._built("network")
+        if isinstance(network, Defined):
+            unlike = {*SOURCES, *LEARNT, *TRAINING_ONLY}
+            stated = {key: v for key, v in network.definition.items() if key not in unlike}
+            kept["network_def"] = stated
+        return _sha256_of(kept)
 
     @cached_property
     def preprocessing(self) -> Compose:
@@ -214,6 +233,11 @@ class BundleParts:
         """The meaning of each label."""
         rules: tuple[SegmentRule, ...] = self._built("segments")
         return rules
+
+
+def _sha256_of(config: dict[str, Any]) -> str:
+    text = json.dumps(config, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _of_plain(parser: ConfigParser) -> str:

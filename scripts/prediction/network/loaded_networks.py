@@ -21,11 +21,13 @@ class LoadedNetworks:
 
     Attributes:
         networks: one for each file, in evaluation mode.
-        trained_on: the scans of each, and of the earlier networks whose maps it reads.
+        sha256: of the weights of each, and of the earlier networks whose maps it reads.
+        trained_on: the scans of each, and of these earlier networks.
         notes: on the files, for the reader of the results.
     """
 
     networks: tuple[torch.nn.Module, ...]
+    sha256: frozenset[str]
     trained_on: tuple[TrainingScans, ...]
     notes: tuple[str, ...]
 
@@ -46,43 +48,33 @@ def load_networks(
         options: of :class:`TrainedWeights`.
 
     Raises:
-        FileNotFoundError, ValueError: see :meth:`TrainedWeights.load`.
+        FileNotFoundError, ValueError: see :meth:`TrainedWeights.load`; also for a file with the
+            same weights as another one.
     """
     networks = (network, *(deepcopy(network) for _ in files[1:]))
     scans: list[TrainingScans] = []
     notes: list[str] = []
+    known: dict[str, Path] = {}
+    earlier: set[str] = set()
     for each, path in zip(networks, files, strict=True):
         weights = TrainedWeights(each, path, **options)
         with _as_the_first(files[0], is_first=each is network):
             weights.load()
+        if weights.sha256 in known:  # it would agree with itself, and count twice
+            raise ValueError(
+                f"ckpt_path: {path} and {known[weights.sha256]} hold the same weights; name each "
+                "network once"
+            )
+        known[weights.sha256] = path
         each.eval()
+        earlier |= set(weights.earlier_sha256)
         scans += [weights.scans, *weights.earlier_scans]
         notes += weights.notes
         stored = weights.stored.get("threshold")
         if threshold is not None and stored is not None and stored != threshold:
             used = f"threshold {threshold:g} of {files[0].name} is used"
             notes.append(f"{used}; {path.name} was trained with {stored:g}")
-    return LoadedNetworks(networks, tuple(scans), tuple(notes))
-
-
-def refuse_twins(files: Sequence[Path], hashes: Sequence[str]) -> None:
-    """Refuse a network that is named twice: it would agree with itself, and count twice.
-
-    Args:
-        files: of trained weights.
-        hashes: the SHA-256 of each.
-
-    Raises:
-        ValueError: with the names of both files.
-    """
-    known: dict[str, Path] = {}
-    for path, digest in zip(files, hashes, strict=True):
-        if digest in known:
-            raise ValueError(
-                f"ckpt_path: {path} and {known[digest]} hold the same weights; name each network "
-                "once"
-            )
-        known[digest] = path
+    return LoadedNetworks(networks, frozenset({*known, *earlier}), tuple(scans), tuple(notes))
 
 
 @contextmanager

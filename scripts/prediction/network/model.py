@@ -15,7 +15,7 @@ import torch
 from monai.data import MetaTensor
 
 from scripts.bundle.held_models import refuse_different, refuse_others
-from scripts.bundle.model_file import ModelFile, read_model
+from scripts.bundle.model_file import ModelFile, read_model, weights_sha256
 from scripts.bundle.record import sha256_of
 from scripts.bundle.training_scans import TrainingScans
 from scripts.prediction.members.agreement import member_names
@@ -28,7 +28,7 @@ from scripts.prediction.members.limit import (
 from scripts.prediction.network.bundle_parts import BundleParts
 from scripts.prediction.network.eight_bit import EightBitNetwork
 from scripts.prediction.network.engines import AUTO, TORCH, Engine
-from scripts.prediction.network.loaded_networks import load_networks, refuse_twins
+from scripts.prediction.network.loaded_networks import load_networks
 from scripts.prediction.network.openvino_network import TRACED
 from scripts.prediction.network.reducer import Reducer
 from scripts.prediction.predict_options import Options
@@ -70,6 +70,7 @@ class Model(BundleParts):
         super().__init__(options)
         self.engine = Engine(options.engine, self.device)
         self.trained_on: list[TrainingScans] = []  # of each network, once they are loaded
+        self._weights: set[str] = set()  # SHA-256 of those of each network, once they are loaded
         self.notes: list[str] = []  # on the files of the weights, once they are loaded
 
     def check_parts(self) -> None:
@@ -119,7 +120,6 @@ class Model(BundleParts):
 
         Raises:
             FileNotFoundError: when one does not exist.
-            ValueError: for the same weights twice.
         """
         for path in self.checkpoint_files:
             if not path.is_file():
@@ -127,10 +127,7 @@ class Model(BundleParts):
                     f"ckpt_path: no trained network at {path}; train the bundle first, or pass "
                     "--ckpt_path FILE"
                 )
-        hashes = [sha256_of(path) for path in self.checkpoint_files]
-        refuse_twins(self.checkpoint_files, hashes)
-        names = [path.name for path in self.checkpoint_files]
-        return tuple(map(Checkpoint, names, hashes))
+        return tuple(Checkpoint(path.name, sha256_of(path)) for path in self.checkpoint_files)
 
     @cached_property
     def networks(self) -> tuple[torch.nn.Module, ...]:
@@ -154,6 +151,7 @@ class Model(BundleParts):
         self.trained_on += loaded.trained_on
         self.notes += loaded.notes
         self.trained_on += [TrainingScans.of(model) for model in earlier]
+        self._weights |= {*loaded.sha256, *(weights_sha256(model.weights) for model in earlier)}
         if self.reducer is not None:
             self.trained_on.append(self.reducer.scans)
         return tuple(map(self.engine.prepare, loaded.networks))
@@ -173,11 +171,12 @@ class Model(BundleParts):
 
     @property
     def members_identity(self) -> Members:
-        """What their agreement depends on."""
+        """What their agreement depends on; the same for a bundle and its package."""
+        _ = self.networks
         return Members(
-            tuple(sorted(one.sha256 for one in self.checkpoints)),
+            tuple(sorted(self._weights)),
             self.options.flips,
-            self.config_sha256,
+            self.settled_sha256,
             float(self._built("threshold")) if "threshold" in self.parser else None,
         )
 

@@ -19,7 +19,13 @@ from custom_nets.folding import fold_norms
 from custom_nets.freezing import Freezable
 from custom_nets.state_dicts import in_short, naming, refuse_non_finite, unwrap
 from scripts.bundle.held_models import held_models
-from scripts.bundle.model_file import ModelFile, check_settings, read_model, settings_of
+from scripts.bundle.model_file import (
+    ModelFile,
+    check_settings,
+    read_model,
+    settings_of,
+    weights_sha256,
+)
 from scripts.bundle.training_scans import TrainingScans, spacing_of_affine
 from scripts.storage.options import read_truth
 from scripts.training.engine_events import check_logits
@@ -47,6 +53,9 @@ class TrainedWeights:
         scans: what the file says about the scans of its training, once it is loaded.
         earlier_scans: the same of each earlier network whose maps the network reads, if held.
         stored: the settings in the file, once it is loaded.
+        sha256: of the weights as the network has them, whatever else is in the file, once it is
+            loaded.
+        earlier_sha256: the same of each earlier network, if held.
         notes: how the file differs from one of this project, once it is loaded; one line each.
     """
 
@@ -66,6 +75,8 @@ class TrainedWeights:
         self.fold_norms = fold_norms
         self.scans = TrainingScans()
         self.earlier_scans: list[TrainingScans] = []
+        self.sha256 = ""
+        self.earlier_sha256: list[str] = []
         self.stored: dict[str, Any] = {}
         self.notes: list[str] = []
         self._folded = self._warned = False
@@ -109,7 +120,10 @@ class TrainedWeights:
         self.stored = dict(model.settings or {})
         self.notes = load_weights(self.network, model)
         self.scans = TrainingScans.of(model)
-        self.earlier_scans = [TrainingScans.of(one) for one in held_models(model)]
+        self.sha256 = weights_sha256(self.network.state_dict())
+        held = held_models(model)
+        self.earlier_scans = [TrainingScans.of(one) for one in held]
+        self.earlier_sha256 = [weights_sha256(one.weights) for one in held]
         if self.fold_norms and isinstance(self.network, Freezable):
             logger.info("folded %d batch norms", fold_norms(self.network.eval()))
             self._folded = True

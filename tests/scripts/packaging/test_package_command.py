@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import zipfile
+from dataclasses import replace
 from importlib import metadata
 
 import pytest
@@ -14,8 +15,11 @@ from scripts.__main__ import main
 from scripts.bundle.model_file import read_model
 from scripts.packaging import package_command
 from scripts.packaging.package_command import package
+from scripts.prediction.network.model import Model
+from scripts.prediction.network.packed_bundle import unpacked_bundle
+from scripts.prediction.predict_options import Options
 from scripts.storage.locks import InUseError
-from tests.scripts.packaging.packages import LUNG, OVERLAYS, ROOT, SMALL
+from tests.scripts.packaging.packages import LIVER, LUNG, OVERLAYS, ROOT, SMALL
 from tests.scripts.storage.holding import held_by_another
 
 pytestmark = pytest.mark.usefixtures("_at_root")
@@ -218,3 +222,19 @@ def test_zip_that_another_process_writes_then_refused_and_what_a_killed_one_left
     pack()
     names = sorted(path.name for path in tmp_path.iterdir())
     assert names == [".part-abc-other.zip", "lung.zip", "small.json"]
+
+
+@pytest.mark.parametrize("bundle", [LUNG, LIVER], ids=lambda folder: folder.name)
+def test_bundle_and_its_package_then_the_same_members_for_a_limit_of_their_agreement(
+    simple, tmp_path, bundle
+):
+    """A limit that was calibrated with one holds for the other, and for no other config."""
+    weights = str(simple / f"{bundle.name}.pt")
+    options = Options(bundle, checkpoints=(weights,), flips=("x",), engine="torch")
+    of_folder = Model(options).members_identity
+    with unpacked_bundle(simple / f"{bundle.name}.zip") as folder:
+        packed = Options(folder, flips=("x",), engine="torch")
+        assert Model(packed).members_identity == of_folder
+        (tmp_path / "other.json").write_text('{"filled": [1, 1]}')
+        other = replace(packed, config_files=(str(tmp_path / "other.json"),))
+        assert Model(other).members_identity.differences(of_folder) == ["another config"]

@@ -1,9 +1,11 @@
 """Several files of weights: they must belong together."""
 
+import shutil
+
 import pytest
 import torch
 
-from scripts.prediction.network.loaded_networks import load_networks, refuse_twins
+from scripts.prediction.network.loaded_networks import load_networks
 from tests.scripts.prediction.studies import LUNG, one_convolution
 
 pytestmark = pytest.mark.usefixtures("_at_the_root")
@@ -32,7 +34,7 @@ def load(*files, threshold=0.5):
 def test_files_then_a_network_each_and_what_it_was_trained_on(first, tmp_path):
     loaded = load(first, changed(first, tmp_path / "b.pt"))
     assert [network.bias.item() for network in loaded.networks] == [0, 1]
-    assert len(loaded.trained_on) == 2
+    assert len(loaded.trained_on) == len(loaded.sha256) == 2
     assert not any(network.training for network in loaded.networks)
     assert loaded.notes == ()
 
@@ -51,11 +53,13 @@ def test_other_settings_then_refused_by_name_with_both_files(first, tmp_path):
     assert "all files" not in str(info.value)
 
 
-def test_same_weights_twice_then_refused(tmp_path):
-    files = [tmp_path / name for name in ("a.pt", "b.pt", "c.pt")]
-    refuse_twins(files, ["1", "2", "3"])
-    with pytest.raises(ValueError, match=r"c\.pt and .*a\.pt hold the same weights; name each"):
-        refuse_twins(files, ["1", "2", "1"])
+def test_same_weights_twice_then_refused(first, tmp_path):
+    shutil.copy(first, tmp_path / "copy.pt")
+    content = torch.load(first, weights_only=True)
+    torch.save({**content, "data": {"samples": 7}}, tmp_path / "told.pt")  # another file of them
+    for twin in (first, tmp_path / "copy.pt", tmp_path / "told.pt"):
+        with pytest.raises(ValueError, match="hold the same weights; name each network once"):
+            load(first, twin)
 
 
 def test_other_threshold_then_that_of_the_first_is_used_and_a_note_says_so(first, tmp_path):
