@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from scripts.datasets.shares import leaks
 from scripts.preparation.splits import assign_folds
+from scripts.storage.progress import Progress
 from scripts.suspicion.figures import Scored
 from scripts.suspicion.logistic import Logistic, choose_strength, fit
 from scripts.volumes.geometry import Floats
@@ -89,7 +90,9 @@ def patient_folds(
 Tables = Sequence[Floats]
 
 
-def cross_validate(design: Design, tables: Tables | Mapping[int, Tables]) -> Floats:
+def cross_validate(
+    design: Design, tables: Tables | Mapping[int, Tables], *, title: str = ""
+) -> Floats:
     """Return the out-of-fold probability of each nodule.
 
     The penalty is chosen by inner folds of the training patients; scaling and principal components
@@ -99,9 +102,10 @@ def cross_validate(design: Design, tables: Tables | Mapping[int, Tables]) -> Flo
         design: labels and folds.
         tables: one (nodules, F) for each group of features; or, by outer fold, where features
             depend on it (those of a network that must not have been trained on the test patients).
+        title: of the progress over the outer folds; without one it is not shown.
     """
     scores = np.full(len(design.labels), np.nan)
-    for fold in design.numbers:
+    for fold in Progress(design.numbers, desc=title, unit="fold", disable=not title):
         own = tables[fold] if isinstance(tables, Mapping) else tables
         test = design.folds == fold
         train = ~test

@@ -211,7 +211,7 @@ class Experiment:
         seen: Sequence[str] = (),
     ) -> None:
         part = self._part(used)
-        scored = part.scored(cross_validate(part, tables))
+        scored = part.scored(cross_validate(part, tables, title=f"cross-validation: {name}"))
         known = np.isin(part.patients, list(seen))
         count = len(np.unique(part.patients[known]))
         self.outcomes.append(Outcome(name, used, scored, basis, count, ~known if count else None))

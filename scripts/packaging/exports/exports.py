@@ -19,6 +19,7 @@ from scripts.packaging.exports.torchscript import export_torchscript, run_torchs
 from scripts.packaging.network_format import VOLUME, spatial_dims
 from scripts.storage.files import read_json
 from scripts.storage.options import read_words
+from scripts.storage.progress import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -163,16 +164,21 @@ def export_all(
     """
     comparisons: dict[str, Any] = {}
     inferred = FoldedCopy().of(network) if formats and folded else network
-    exports: list[tuple[Path, Callable[[Path], Network]]] = []
-    if PT2 in formats:
-        path = export_program(bundle, inferred, settings, channels=channels)
-        exports.append((path, run_program))
-    if ONNX in formats:
-        path = export_onnx(network, bundle / "models" / "model.onnx", channels=channels)
-        exports.append((path, run_onnx))
-    if TORCHSCRIPT in formats:
-        exports.append((export_torchscript(bundle, inferred), run_torchscript))
-    for path, load in exports:
-        figures = compared(load(path), network, channels=channels)
-        comparisons[path.name] = {"sha256": sha256_of(path), **figures}
+    exports: dict[str, tuple[Callable[[], Path], Callable[[Path], Network]]] = {
+        PT2: (lambda: export_program(bundle, inferred, settings, channels=channels), run_program),
+        ONNX: (
+            lambda: export_onnx(network, bundle / "models" / "model.onnx", channels=channels),
+            run_onnx,
+        ),
+        TORCHSCRIPT: (lambda: export_torchscript(bundle, inferred), run_torchscript),
+    }
+    steps = 2 * len(formats)  # each is written, then compared
+    with Progress(total=steps, desc="exports", unit="step", disable=not formats) as progress:
+        for name in formats:
+            write, load = exports[name]
+            path = write()
+            progress.update()
+            figures = compared(load(path), network, channels=channels)
+            progress.update()
+            comparisons[path.name] = {"sha256": sha256_of(path), **figures}
     return comparisons

@@ -1,5 +1,8 @@
 """Nested cross-validation: patients apart, and figures of planted and of shuffled classes."""
 
+import io
+import sys
+
 import numpy as np
 import pytest
 
@@ -68,3 +71,20 @@ def test_training_when_of_one_class_then_refused():
     table = np.arange(6.0)[:, None]
     with pytest.raises(ValueError, match="labels: must be of both kinds"):
         train_classifier([table], np.ones(6, bool), np.array(list("abcdef")), seed=0)
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self):
+        return True
+
+
+def test_title_then_the_progress_over_the_folds_is_shown_under_it(design, rows, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", screen := Screen())
+    table = predictors(rows, [SIZE])
+    silent = cross_validate(design, [table])
+    assert screen.getvalue() == ""
+    shown = cross_validate(design, [table], title="cross-validation: size")
+    assert np.array_equal(silent, shown)
+    assert "cross-validation: size: 100%" in screen.getvalue()

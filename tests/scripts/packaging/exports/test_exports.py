@@ -1,6 +1,8 @@
 """The exported networks: measured, and on a whole CT."""
 
+import io
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from monai.bundle import ConfigParser
 
 from custom_nets.unet import TransferUNet
 from scripts.bundle.record import sha256_of
+from scripts.packaging.exports import exports
 from scripts.packaging.exports.exported_program import run_program
 from scripts.packaging.exports.exports import check_exports, compared
 from scripts.packaging.exports.onnx_file import run_onnx
@@ -92,3 +95,26 @@ def test_torchscript_under_a_python_without_it_then_refused(monkeypatch):
     monkeypatch.setattr("scripts.packaging.exports.exports.END_OF_TORCHSCRIPT", (3, 0))
     with pytest.raises(ValueError, match=r"no torchscript under Python 3.14; use pt2"):
         check_exports("torchscript")
+
+
+class Screen(io.StringIO):
+    """A terminal."""
+
+    def isatty(self):
+        return True
+
+
+def test_exports_then_their_progress_is_shown_and_none_without_any(tmp_path, monkeypatch):
+    screen, network = Screen(), torch.nn.Conv2d(1, 1, 1).eval()
+    written = tmp_path / "model.onnx"
+    written.touch()
+    monkeypatch.setattr(sys, "stderr", screen)
+    monkeypatch.setattr(exports, "export_onnx", lambda *_, **__: written)
+    monkeypatch.setattr(exports, "run_onnx", lambda path: network)
+    monkeypatch.setattr(exports, "SHAPES", {2: ((1, 8, 8),)})
+    monkeypatch.setattr(exports, "spatial_dims", lambda _: 2)
+    assert exports.export_all(tmp_path, network, (), {}, channels=1, folded=False) == {}
+    assert screen.getvalue() == ""
+    exports.export_all(tmp_path, network, ("onnx",), {}, channels=1, folded=False)
+    assert "exports: 100%" in screen.getvalue()
+    assert "2/2 [" in screen.getvalue()
