@@ -70,7 +70,7 @@ class Model(BundleParts):
         super().__init__(options)
         self.engine = Engine(options.engine, self.device)
         self.trained_on: list[TrainingScans] = []  # of each network, once they are loaded
-        self._weights: set[str] = set()  # SHA-256 of those of each network, once they are loaded
+        self.weights_sha256: set[str] = set()  # of each network, once they are loaded
         self.notes: list[str] = []  # on the files of the weights, once they are loaded
 
     def check_parts(self) -> None:
@@ -151,7 +151,10 @@ class Model(BundleParts):
         self.trained_on += loaded.trained_on
         self.notes += loaded.notes
         self.trained_on += [TrainingScans.of(model) for model in earlier]
-        self._weights |= {*loaded.sha256, *(weights_sha256(model.weights) for model in earlier)}
+        self.weights_sha256 |= {
+            *loaded.sha256,
+            *(weights_sha256(model.weights) for model in earlier),
+        }
         if self.reducer is not None:
             self.trained_on.append(self.reducer.scans)
         return tuple(map(self.engine.prepare, loaded.networks))
@@ -174,7 +177,7 @@ class Model(BundleParts):
         """What their agreement depends on; the same for a bundle and its package."""
         _ = self.networks
         return Members(
-            tuple(sorted(self._weights)),
+            tuple(sorted(self.weights_sha256)),
             self.options.flips,
             self.settled_sha256,
             float(self._built("threshold")) if "threshold" in self.parser else None,

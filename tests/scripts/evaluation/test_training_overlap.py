@@ -71,7 +71,9 @@ def test_several_networks_then_training_of_any_and_test_of_all():
 
 def test_second_scan_of_a_patient_then_counts_like_the_first():
     network = known(cases="x", validation="y", test="abc")
-    listed = [{"series_uid": uid, "patient_id": f"P{n}"} for uid, n in zip("abxyz", "12123")]
+    listed = [
+        {"series_uid": uid, "patient_id": f"P{n}"} for uid, n in zip("abxyz", "12123", strict=True)
+    ]
     datalist = {"training": listed[2:3], "validation": listed[3:], "test": listed[:2]}
     overlap = TrainingOverlap.of_all([network], CASES, datalist)
     assert overlap == TrainingOverlap(3, 1, 1, 3, 0)  # a is of x's patient, b of y's
