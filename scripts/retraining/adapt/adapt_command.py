@@ -33,6 +33,7 @@ from scripts.retraining.adapt.adapted_model import ARMS, BOTH, AdaptedModel
 from scripts.retraining.adapt.drawn_slice import Drawing
 from scripts.retraining.adapt.reference_figures import Figures, Reference, shown_table, table_rows
 from scripts.retraining.adapt.sequence_tuning import Tuning
+from scripts.retraining.adapt.start import opened_start
 from scripts.storage.files import write_csv, write_json
 from scripts.storage.locks import claimed
 from scripts.storage.options import check_device, check_whole, read_words
@@ -77,7 +78,7 @@ def adapt(
     (what was done at each slice), and OUTPUT/summary.json. Research only.
 
     Args:
-        model: file of trained weights, of a 2D network.
+        model: file of trained weights, of a 2D network; or a package, a zip or unpacked.
         image: one CT: a folder of DICOM files, a zip of one, a .mhd, .mha, .nrrd, .nii or .nii.gz
             file.
         annotated: mask file with the drawn slice: of the whole CT or of this slice only, with the
@@ -86,8 +87,8 @@ def adapt(
         output: folder to write: new, empty, or of an earlier run.
         slice: number of the drawn slice in the image, from 0; may be left out if the mask is drawn
             on one slice only.
-        bundle: the bundle's folder, with configs/inference.json; by default the one in whose models
-            folder the file lies.
+        bundle: the bundle's folder, or a zip of one, with configs/inference.json; by default the
+            folder in whose models folder the file lies, or the package.
         reference: mask of all slices: prints how far each step helps, on the other slices.
         follow_ups: further CTs of the patient in order, separated by commas: each begins with the
             network tuned on the drawn slice.
@@ -112,30 +113,32 @@ def adapt(
         OSError: when a file does not exist, or the output cannot be written.
         SystemExit: 1 when a follow-up scan could not be segmented.
     """
-    options = Options(
-        bundle=_bundle_of(bundle, check_file("model", model)),
-        config_files=check_files("config_file", config_file),
-        checkpoints=(check_file("model", model),),
-        unchecked_model=unchecked_model,
-        check_hu=check_hu,
-        threshold=check_threshold(threshold),
-        device=check_device(device),
-        geometry=check_geometry(geometry),
-        products=check_products(products),
-    )
     check_whole("images", images, 1)
     check_whole("seed", seed, 0)
     deep = stage("deep", ("all",), deep_iterations, deep_rate)
     parts = read_words("shallow_parts", shallow_parts)
     shallow = stage("shallow", parts, shallow_iterations, shallow_rate)
-    adapted = AdaptedModel(options, Tuning(deep, shallow, images=images, seed=seed))
-    paths = [Path(str(image)), *map(Path, read_words("follow_ups", follow_ups))]
-    job = Job(adapted, tuple(_distinct([_only_source(path) for path in paths])), Path(str(output)))
-    job.prepare(annotated, slice, reference)
-    with claimed(job.output):
-        refuse_foreign(job.output, MADE_BY, (SUMMARY, FIGURES))
-        clear_unfinished(job.output)
-        failures = job.run()
+    with opened_start(model, bundle) as (folder, weights):
+        options = Options(
+            bundle=folder,
+            config_files=check_files("config_file", config_file),
+            checkpoints=(str(weights),),
+            unchecked_model=unchecked_model,
+            check_hu=check_hu,
+            threshold=check_threshold(threshold),
+            device=check_device(device),
+            geometry=check_geometry(geometry),
+            products=check_products(products),
+        )
+        adapted = AdaptedModel(options, Tuning(deep, shallow, images=images, seed=seed))
+        paths = [Path(str(image)), *map(Path, read_words("follow_ups", follow_ups))]
+        sources = tuple(_distinct([_only_source(path) for path in paths]))
+        job = Job(adapted, sources, Path(str(output)))
+        job.prepare(annotated, slice, reference)
+        with claimed(job.output):
+            refuse_foreign(job.output, MADE_BY, (SUMMARY, FIGURES))
+            clear_unfinished(job.output)
+            failures = job.run()
     if failures:
         raise SystemExit(1)
 
@@ -287,25 +290,6 @@ def command_of(model: AdaptedModel) -> str:
     return shlex.join(
         [*words, "--images", str(model.tuning.images), "--seed", str(model.tuning.seed)]
     )
-
-
-def _bundle_of(bundle: str | None, model: str) -> Path:
-    """Return the bundle's folder: the one given, or the one that holds the file of the weights.
-
-    Raises:
-        ValueError: when neither is known.
-    """
-    if bundle:
-        return Path(str(bundle))
-    if not model:
-        raise ValueError("model: must be a file of trained weights, got none")
-    folder = Path(model).resolve().parent.parent
-    if not (folder / "configs" / "inference.json").is_file():
-        raise ValueError(
-            f"bundle: must be given, as {model} does not lie in the models folder of one; for "
-            "example --bundle bundles/liver_ct_segmentation"
-        )
-    return folder
 
 
 def _only_source(path: Path) -> Source:

@@ -15,11 +15,12 @@ from scripts.evaluation.report import EvaluationReport
 from scripts.packaging.new_bundle import SHIPPED
 from scripts.prediction.annotated_volume import add_volume, annotation_of, classes_in_lps
 from scripts.prediction.pipeline import predict_volume
-from scripts.prediction.predict_options import Options, check_file, check_files
+from scripts.prediction.predict_options import Options, check_files
 from scripts.retraining.adapt.adapt_command import stage
 from scripts.retraining.adapt.adapted_model import ARMS, AdaptedModel
 from scripts.retraining.adapt.drawn_slice import Drawing
 from scripts.retraining.adapt.sequence_tuning import Tuning
+from scripts.retraining.adapt.start import is_package, opened_start
 from scripts.storage.locks import claimed
 from scripts.storage.options import check_choice, check_device, check_whole, read_words
 from scripts.storage.progress import Progress
@@ -52,9 +53,10 @@ def evaluate_adaptation(
     Args:
         datalist: ``datalist.json`` with volumes, as ``prepare --volumes true`` writes it.
         output: folder to write into.
-        model: file of trained weights, of a 2D network.
+        model: file of trained weights, of a 2D network; or a package, a zip or unpacked.
         section: training, validation or test.
-        bundle: the bundle's folder; by default that for nodules, or that for organs.
+        bundle: of a file of weights, the bundle's folder, or a zip of one; by default that for
+            nodules, or that for organs.
         config_file: overlays of its inference.json, separated by commas.
         tunings: what is compared, of none, deep (on the drawn slice) and both (also along the
             others), separated by commas; the last one is the result.
@@ -79,36 +81,37 @@ def evaluate_adaptation(
     content = read_datalist(Path(datalist))
     kind = str(content.get("kind"))
     check_choice(f"{datalist}: kind", kind, SHIPPED)
-    options = Options(
-        bundle=Path(str(bundle or SHIPPED[kind])),
-        config_files=check_files("config_file", config_file),
-        checkpoints=(check_file("model", model),),
-        device=check_device(device),
-    )
     tuning = Tuning(
         stage("deep", ("all",), deep_iterations, deep_rate),
         stage("shallow", ("decoder",), shallow_iterations, shallow_rate),
         images=images,
         seed=seed,
     )
-    adapted = AdaptedModel(options, tuning)
-    adapted.check_parts()
     drawn = [largest_slice(case) for case in cases]
     sampled = load_datalist(datalist, section) if only_sampled_slices else None
     others = other_slices(cases, drawn, sampled)
-    report_into = partial(
-        EvaluationReport,
-        cases,
-        kind=Instances() if adapted.lesions else Classes(class_names_of(content)),
-        datalist=datalist,
-        section=f"volumes/{section}",
-        slices=others,
-        seed=seed,
-        model=model,
-    )
     folders = {arm: Path(output, *([] if arm == arms[-1] else [arm])) for arm in arms}
-    with claimed(Path(output)):
-        reports = {arm: report_into(folder) for arm, folder in folders.items()}
+    beside = None if is_package(model) else SHIPPED[kind]
+    with opened_start(model, bundle or beside) as (folder, weights), claimed(Path(output)):
+        options = Options(
+            bundle=folder,
+            config_files=check_files("config_file", config_file),
+            checkpoints=(str(weights),),
+            device=check_device(device),
+        )
+        adapted = AdaptedModel(options, tuning)
+        adapted.check_parts()
+        report_into = partial(
+            EvaluationReport,
+            cases,
+            kind=Instances() if adapted.lesions else Classes(class_names_of(content)),
+            datalist=datalist,
+            section=f"volumes/{section}",
+            slices=others,
+            seed=seed,
+            model=weights,
+        )
+        reports = {arm: report_into(place) for arm, place in folders.items()}
         pairs = list(zip(cases, drawn, strict=True))
         for case, row in Progress(pairs, desc="adapt", unit="volume"):
             add_case(adapted, case, row, reports)
