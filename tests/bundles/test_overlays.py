@@ -136,3 +136,11 @@ def test_mlflow_then_loss_and_dice_are_tracked(train):
     runs = [r for e in client.search_experiments() for r in client.search_runs(e.experiment_id)]
     tracked = {name for run in runs for name in run.data.metrics}
     assert {"train_loss", "val_dice_per_slice"} <= tracked
+    pictures = [
+        picture.path
+        for run in runs
+        for picture in client.list_artifacts(run.info.run_id, "images")
+        if picture.path.endswith(".png")
+    ]
+    assert pictures
+    assert all("validation annotation and network" in path for path in pictures)

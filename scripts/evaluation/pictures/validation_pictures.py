@@ -1,4 +1,4 @@
-"""Small pictures of a few validation slices for TensorBoard, while a network trains."""
+"""Small pictures of a few validation slices while a network trains, for TensorBoard and MLflow."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from ignite.engine import Engine, Events
 from matplotlib.colors import to_rgb
+from monai.handlers import MLFlowHandler
 from monai.utils.enums import CommonKeys
 from numpy.typing import NDArray
 from torch.utils.tensorboard import SummaryWriter
@@ -15,6 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 from scripts.evaluation.pictures.colours import MANUAL_COLOUR, OURS_COLOUR
 
 TAG = "validation: annotation and network"
+KEY = "validation annotation and network"  # MLflow takes no colon
 MOST_PIXELS = 256  # of a side
 LEAST_AXES = 3  # of a label map with its channel; classes of whole images have none to draw
 Masks = tuple[NDArray[np.float32], NDArray[Any], NDArray[Any]]
@@ -26,7 +28,8 @@ class ValidationPictures:
 
     The validation samples are divided into equal parts in their order; of each the first sample
     with an annotation is shown, of a volume the slice with most of it. The outline of the
-    annotation is drawn first, that of the network over it.
+    annotation is drawn first, that of the network over it. TensorBoard gets them, and MLflow if a
+    run is tracked there (a ``MLFlowHandler`` at the same evaluator).
 
     Args:
         log_dir: TensorBoard's folder; the pictures are the run ``pictures`` in it.
@@ -71,9 +74,22 @@ class ValidationPictures:
         if self._writer is None:
             self._writer = SummaryWriter(str(self.folder), purge_step=epoch)
         pictures = [picture for _, picture in sorted(self._found.items())]
-        self._writer.add_image(TAG, side_by_side(pictures), epoch, dataformats="HWC")
+        image = side_by_side(pictures)
+        self._writer.add_image(TAG, image, epoch, dataformats="HWC")
         self._writer.flush()
+        for tracker in trackers_of(engine):
+            run = tracker.cur_run.info.run_id
+            tracker.client.log_image(run, image, key=KEY, step=epoch, synchronous=True)
         self._drawn_at = epoch
+
+
+def trackers_of(engine: Engine) -> list[Any]:
+    """Return MONAI's MLflow handlers of an engine, whose runs have begun."""
+    handlers = (one[0] for of_event in engine._event_handlers.values() for one in of_event)
+    owners = {id(one): one for each in handlers if (one := getattr(each, "__self__", None))}
+    return [
+        one for one in owners.values() if isinstance(one, MLFlowHandler) and one.cur_run is not None
+    ]
 
 
 def slice_of(output: dict[str, Any]) -> Masks:
