@@ -68,6 +68,12 @@ _AMERICAN = {
     "haematoma": "hematoma",
     "grey": "gray",
 }
+LUNGS = (
+    codes.SCT.Lung,
+    codes.SCT.StructureOfUpperLobeOfLung,
+    codes.SCT.StructureOfMiddleLobeOfLung,
+    codes.SCT.StructureOfLowerLobeOfLung,
+)
 _SIDES = {"left": codes.SCT.Left, "right": codes.SCT.Right}
 _ABNORMAL = codes.cid7159
 _TISSUES = codes.cid7166
@@ -94,6 +100,17 @@ class SegmentClass:
     region: Code | None = None
     colour: str = COLOURS[0]
 
+    @property
+    def organ(self) -> Code | None:
+        """The organ that it is, or that it lies in; None for a lesion of any organ."""
+        is_lesion = self.category == codes.SCT.MorphologicallyAbnormalStructure
+        return self.region if is_lesion or self.region is not None else self.type
+
+    @property
+    def is_of_lungs(self) -> bool:
+        """Whether that is the lungs, or a part of them."""
+        return self.organ in LUNGS
+
 
 def meaning_of(name: str) -> SegmentClass:
     """Return the codes of a class by its name, in anatomical or TotalSegmentator's spelling.
@@ -111,7 +128,7 @@ def meaning_of(name: str) -> SegmentClass:
         >>> tumour.type.meaning, tumour.region.meaning
         ('Neoplasm', 'Liver')
     """
-    if known := _look_up(name):
+    if known := look_up(name):
         return known
     raise ValueError(
         f"class {name!r}: no SNOMED CT code is known by this name; give its codes as class_codes "
@@ -121,7 +138,8 @@ def meaning_of(name: str) -> SegmentClass:
     )
 
 
-def _look_up(name: str) -> SegmentClass | None:
+def look_up(name: str) -> SegmentClass | None:
+    """Return the codes of a class by its name, see :func:`meaning_of`; None if it has none."""
     words, side = _read_words(name)
     if concept := _concept(words):
         return SegmentClass(_category(concept), concept, side)
@@ -168,7 +186,7 @@ def classes_of(
 def _chosen(name: str, entry: str | Mapping[str, Any] | None, colour: str) -> SegmentClass | None:
     """Read the entry of a config for a class, or look up its name."""
     if entry is None:
-        known = _look_up(name)
+        known = look_up(name)
         return known and replace(known, colour=colour)
     if isinstance(entry, str):
         return replace(meaning_of(entry), colour=colour)

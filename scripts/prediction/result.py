@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.datasets.candidates import Candidate
-from scripts.datasets.segment_classes import SegmentClass, meaning_of
+from scripts.datasets.segment_classes import SegmentClass, look_up, meaning_of
 from scripts.volumes.dicom.slice import SliceFile
 from scripts.volumes.geometry import Floats, index_to_world, spacing_of
 from scripts.volumes.resampling import SliceStack, to_slices
@@ -124,6 +124,22 @@ class Prediction:
             ValueError: for a kind without codes.
         """
         return self.meanings.get(kind) or meaning_of(kind)
+
+    def is_of_lungs(self, kind: str) -> bool:
+        """Whether lesions of a kind are those of the lungs, so that they have a place there.
+
+        By the organ in the codes of the kind. A kind that names none, such as "nodule", is of the
+        lungs if a lung field was computed and no other organ is segmented.
+        """
+        meaning = self._known_meaning(kind)
+        if meaning is not None and meaning.organ is not None:
+            return meaning.is_of_lungs
+        organs = {segment.kind for segment in self.segments if not segment.lesion}
+        known = [self._known_meaning(organ) for organ in organs]
+        return self.lungs is not None and all(one and one.is_of_lungs for one in known)
+
+    def _known_meaning(self, kind: str) -> SegmentClass | None:
+        return self.meanings.get(kind) or look_up(kind)
 
     def mask_on_slices(self) -> NDArray[Any]:
         """(slices, rows, columns): the mask on the slices of the source, resampled or not."""

@@ -73,9 +73,8 @@ class DescribedSegment:
     def site(self) -> tuple[Code | None, Code | None]:
         """The organ or part of it that a lesion lies in, and its side, where known."""
         lung_side = (self.measured or {}).get("lung_side", UNKNOWN)
-        region = self.meaning.region
-        if lung_side == UNKNOWN or (region is not None and region != codes.SCT.Lung):
-            return region, self.meaning.side
+        if lung_side == UNKNOWN:
+            return self.meaning.region, self.meaning.side
         third = (self.measured or {}).get("lung_third", UNKNOWN)
         return _ZONES.get(third, codes.SCT.Lung), _SIDES[lung_side]
 

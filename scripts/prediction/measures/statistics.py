@@ -32,8 +32,8 @@ DEFINITIONS = {
     "back, z to the head (LPS)",
     "slice_index_0based": "index along the axis of the source that is nearest to the body's long "
     "axis, the slice axis of axial series; slice_number_1based is one more",
-    "lung_side": "the patient's left or right lung; unknown outside the lungs, or if the side is "
-    "not clear",
+    "lung_side": "the patient's left or right lung; unknown outside the lungs, for lesions of "
+    "another organ, or if the side is not clear",
     "lung_third": "upper, middle or lower third of the height of that lung, not a lobe; unknown if "
     "the side is, or if the scan cuts that lung off",
     "largest_component_share": "share of the volume in the largest component; voxels are joined by "
@@ -84,8 +84,9 @@ def measure(prediction: Prediction) -> dict[str, Any]:
     boxes = ndimage.find_objects(mask, max((s.number for s in prediction.segments), default=0))
     counted = [segment for segment in prediction.segments if segment.lesion]
     lesions = [segment for segment in counted if boxes[segment.number - 1]]
+    kinds = {segment.kind for segment in lesions if prediction.is_of_lungs(segment.kind)}
     sides = None
-    if lesions and prediction.lungs is not None:
+    if kinds and prediction.lungs is not None:
         sides = LungSides(view.turn(prediction.lungs), view.affine)
     return {
         "study": prediction.study,
@@ -94,7 +95,10 @@ def measure(prediction: Prediction) -> dict[str, Any]:
         "lesion_kinds": _kinds(
             prediction, "lesion_kinds", [s for s in prediction.segments if s.lesion]
         ),
-        "lesions": [_lesion(s, hu, mask, view, boxes[s.number - 1], sides) for s in lesions],
+        "lesions": [
+            _lesion(s, hu, mask, view, boxes[s.number - 1], sides if s.kind in kinds else None)
+            for s in lesions
+        ],
         "organs": [
             _organ(s, hu, mask, view, boxes[s.number - 1])
             for s in prediction.segments

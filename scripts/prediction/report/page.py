@@ -50,7 +50,8 @@ def write_report(prediction: Prediction, statistics: dict[str, Any], path: str |
         ValueError: for geometry that cannot be shown.
     """
     view = axial_view(prediction.affine, prediction.hu.shape)
-    with_side = prediction.lungs is not None
+    lesion_kinds = statistics["lesion_kinds"]
+    with_side = prediction.lungs is not None and any(map(prediction.is_of_lungs, lesion_kinds))
     listed = tables(statistics, with_side=with_side)
     rows = [row for table in listed for row in table.rows]
     text = render_page(

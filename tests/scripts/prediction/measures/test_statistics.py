@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from scripts.prediction.dicom.content import segment_label
 from scripts.prediction.measures.statistics import CSV_COLUMNS, measure, write_statistics
 from scripts.prediction.result import Segment
 from tests.scripts.prediction.shapes import (
@@ -104,6 +105,32 @@ def test_lung_sides_then_the_patients_own_in_any_index_order(order):
 def test_no_lung_field_then_side_unknown():
     (one,) = measure(boxed(np.s_[4:9, 10:14, 20:31]))["lesions"]
     assert one["lung_side"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("kind", "organs", "place"),
+    [
+        ("lung nodule", ("liver",), ("right", "lower")),
+        ("nodule", (), ("right", "lower")),
+        ("nodule", ("lung left", "lung_upper_lobe_right"), ("right", "lower")),
+        ("nodule", ("lung", "liver"), ("unknown", "unknown")),
+        ("liver tumour", (), ("unknown", "unknown")),
+        ("lymph nodes", (), ("unknown", "unknown")),
+        ("blob", ("thing",), ("unknown", "unknown")),
+    ],
+)
+def test_lesion_below_the_right_lung_then_placed_there_only_if_it_is_of_the_lungs(
+    kind, organs, place
+):
+    drawn = chest(nodules=0)
+    mask = ellipsoid(drawn.mask.shape, drawn.affine, (-75, -4, -396), [9] * 3)  # 6 mm below
+    segments = [Segment(1, kind, f"{kind} 1", lesion=True)]
+    segments += [Segment(number, organ, organ) for number, organ in enumerate(organs, start=2)]
+    result = replace(drawn, mask=mask.astype(np.uint8), segments=tuple(segments))
+    (one,) = measure(result)["lesions"]
+    assert (one["lung_side"], one["lung_third"]) == place
+    label = segment_label(segments[0], one)
+    assert ("right" in label) is (place[0] == "right")
 
 
 @pytest.mark.parametrize("order", SOME_ORDERS, ids=str)

@@ -88,6 +88,11 @@ def test_lesions_without_a_lung_field_then_no_column_for_the_lung(tmp_path):
     heading = '<th scope="col">Lung</th>'
     assert heading in page_of(chest(), tmp_path)
     assert heading not in page_of(dataclasses.replace(chest(), lungs=None), tmp_path)
+    tumours = [
+        dataclasses.replace(one, kind="liver tumour", name=f"liver tumour {one.number}")
+        for one in chest().segments
+    ]
+    assert heading not in page_of(dataclasses.replace(chest(), segments=tuple(tumours)), tmp_path)
 
 
 def test_facts_that_are_missing_then_said_not_guessed(tmp_path):
