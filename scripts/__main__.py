@@ -20,10 +20,10 @@ from fire.helptext import HelpText
 from fire.trace import FireTrace
 
 from scripts.commands import COMMANDS, sketch, written
-from scripts.storage.late_imports import late_imports
-from scripts.storage.noise import silence_noise
-from scripts.storage.options import read_truth
-from scripts.storage.reasons import first_cause, reason_of
+from scripts.running.late_imports import late_imports
+from scripts.running.noise import silence_noise
+from scripts.running.options import read_truth
+from scripts.running.reasons import first_cause, reason_of
 
 HELP = ("-h", "--help")
 INSTALLED = "ctseg"  # the console command of an installation

@@ -12,7 +12,7 @@ MODULES = sorted([*ROOT.glob("custom_nets/**/*.py"), *ROOT.glob("scripts/**/*.py
 FORBIDDEN = {"custom_nets": {"scripts", "bundles", "tests"}, "scripts": {"bundles", "tests"}}
 # What lies on one floor imports from the floors below it only, not from its neighbours.
 FLOORS = (
-    ("storage",),
+    ("storage", "running"),
     ("volumes", "bundle", "phantom", "pages"),
     ("transforms",),
     ("datasets", "training", "audit"),

@@ -42,8 +42,8 @@ from scripts.audit.references import (
 from scripts.audit.static_values import DATA, path_sign
 from scripts.bundle.compose import META, Composition, compose
 from scripts.bundle.config_files import Read, load, normalized
+from scripts.running.options import check_choice, read_words
 from scripts.storage.files import write_json
-from scripts.storage.options import check_choice, read_words
 
 CONFIGS = (".json", ".yaml", ".yml")
 NO_CONFIG = ("metadata", "large_files", "data_license")

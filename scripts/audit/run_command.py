@@ -18,7 +18,7 @@ from scripts.bundle.config_files import files_below, load
 from scripts.bundle.ids import TRACKING_IDS
 from scripts.bundle.launch import check_ids, check_values, check_workflow, refuse_none, run_monai
 from scripts.bundle.values import Values, as_word, values_of
-from scripts.storage.options import read_words
+from scripts.running.options import read_words
 from scripts.storage.shipped import shipped
 
 CONFIG_OF = {

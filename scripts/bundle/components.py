@@ -20,7 +20,7 @@ from monai.bundle import ConfigParser
 from scripts.bundle.compose import Composition
 from scripts.bundle.config_files import references_of, walk
 from scripts.bundle.ids import all_ids
-from scripts.storage.reasons import SPEAKING, first_cause, reason_of
+from scripts.running.reasons import SPEAKING, first_cause, reason_of
 
 # as MONAI's messages have them
 _NO_TARGET = re.compile(r"Cannot locate class or function path: '(.+)'\.")

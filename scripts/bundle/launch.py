@@ -25,8 +25,8 @@ from scripts.bundle.config_files import (
 from scripts.bundle.ids import TRACKING_IDS, ArgumentCheck, refuse_unknown_ids
 from scripts.bundle.record import BundleRun
 from scripts.bundle.values import Values, values_of
-from scripts.storage.noise import silence_noise
-from scripts.storage.reasons import print_reason_last, reason_of
+from scripts.running.noise import silence_noise
+from scripts.running.reasons import print_reason_last, reason_of
 from scripts.storage.shipped import ROOT, shipped
 
 NEEDED = {

@@ -23,7 +23,7 @@ from scripts.bundle.config_files import (
     references_of,
     walk,
 )
-from scripts.storage.options import TRUTHS, is_null, read_truth
+from scripts.running.options import TRUTHS, is_null, read_truth
 
 SWITCHES = "scripts.bundle.values.read_switches"
 OPTIONAL = "scripts.bundle.values.read_optional"

@@ -18,8 +18,8 @@ import numpy as np
 from scripts.datasets.contract import DataSet, Labelled, Listing, Scan
 from scripts.datasets.problems import Problem
 from scripts.datasets.ratings import RATINGS, read_ratings, texture_group
+from scripts.running.options import check_whole
 from scripts.storage.csv_files import read_csv
-from scripts.storage.options import check_whole
 
 COLUMNS = ("file", "patient", "series_uid", "readers", "malignancy", "luna16_diameter_mm")
 PLACE = ("x0", "y0")  # column and row of a crop's first voxel in its series, needed for ratings

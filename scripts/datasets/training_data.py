@@ -24,7 +24,7 @@ from scripts.bundle.training_scans import (
 from scripts.datasets.datalist import check_labels, prepare_again, read_datalist
 from scripts.datasets.shares import PARTITIONS
 from scripts.datasets.stored_slices import read_rows
-from scripts.storage.options import read_truth
+from scripts.running.options import read_truth
 
 logger = logging.getLogger(__name__)
 

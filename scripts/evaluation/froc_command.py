@@ -19,9 +19,9 @@ from scripts.evaluation.figures.froc import Froc, mark_scan, score
 from scripts.evaluation.pictures.froc_drawing import draw_froc
 from scripts.evaluation.scan_score import FROC_DEFINITIONS
 from scripts.evaluation.tables import FROC_COLUMNS, froc_rows
+from scripts.running.options import check_whole
 from scripts.storage.files import write_csv, write_json
 from scripts.storage.locks import claimed
-from scripts.storage.options import check_whole
 
 LISTS = ("annotations.csv", "annotations_excluded.csv", "seriesuids.csv")
 _NAMED = 3  # unknown series named in the error

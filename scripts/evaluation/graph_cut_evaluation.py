@@ -17,8 +17,8 @@ from scripts.datasets.stored_slices import LPS_TO_RAS, read_rows
 from scripts.evaluation.graph_cut import GraphCutOptions, segment_nodule
 from scripts.evaluation.kinds import Instances
 from scripts.evaluation.report import EvaluationReport
+from scripts.running.progress import Progress
 from scripts.storage.locks import claimed
-from scripts.storage.progress import Progress
 from scripts.volumes.geometry import affine_of, spacing_of, to_lps, world_to_index
 from scripts.volumes.readers import read_image
 

@@ -13,7 +13,7 @@ from scripts.bundle.model_file import (
     settings_of,
     settings_of_config,
 )
-from scripts.storage.options import read_words
+from scripts.running.options import read_words
 from scripts.storage.shipped import shipped
 from scripts.training.tensor_files import write_tensors
 from scripts.training.weights.trained_weights import load_weights

@@ -36,9 +36,9 @@ from scripts.packaging.weights import (
     with_earlier,
 )
 from scripts.packaging.zip_writer import write_zip
+from scripts.running.options import read_truth, read_words
 from scripts.storage.files import PART, clear_leftovers, write_bytes, write_json, write_text
 from scripts.storage.locks import locked
-from scripts.storage.options import read_truth, read_words
 from scripts.storage.output_folder import claim_output
 from scripts.storage.shipped import shipped
 

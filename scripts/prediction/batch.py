@@ -37,11 +37,11 @@ from scripts.prediction.study_task import (
 )
 from scripts.prediction.writing.manifest import MADE_BY, is_ours, nameless_provenance
 from scripts.prediction.writing.products import DICOM
+from scripts.running.progress import Progress
+from scripts.running.workers import work_through
 from scripts.storage.files import write_json
 from scripts.storage.locks import LOCK, claimed
 from scripts.storage.output_folder import writing_into
-from scripts.storage.progress import Progress
-from scripts.storage.workers import work_through
 
 SUMMARY = "summary.json"
 _FOLDERS = 20  # with skipped files of one kind, each on its line

@@ -16,8 +16,8 @@ from scripts.prediction.one_series import compute_study, settings_of
 from scripts.prediction.sources.study_reading import ReadStudy, read_study
 from scripts.prediction.study_task import Outcome, Task, failed, lost_study
 from scripts.prediction.writing.study_writing import ComputedStudy, write_study
+from scripts.running.workers import Companion, ProcessEndedError
 from scripts.storage.output_folder import OutputError
-from scripts.storage.workers import Companion, ProcessEndedError
 
 MOST_BESIDE = 512 << 20
 """Bytes of HU (1,000 slices) from which a study is written here, and the next read after it."""

@@ -22,7 +22,7 @@ from scripts.prediction.predict_options import (
     check_suspicion,
     check_threshold,
 )
-from scripts.storage.options import check_device, check_whole, read_truth
+from scripts.running.options import check_device, check_whole, read_truth
 from scripts.training.distributed import local_device
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from scripts.prediction.dicom.segmentation_form import AUTO, FORMS
 from scripts.prediction.writing.limits import MOST_LESIONS, USUAL_LESIONS
 from scripts.prediction.writing.products import PRODUCTS, USUAL
-from scripts.storage.options import check_choice, check_whole, read_words
+from scripts.running.options import check_choice, check_whole, read_words
 
 GEOMETRIES = ("refuse", "resample")
 NODULE = "nodule"  # the kind of segment whose suspicion is asked for

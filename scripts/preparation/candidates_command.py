@@ -21,12 +21,12 @@ from scripts.preparation.candidate_samples import (
     crop_scan,
     lost_scan,
 )
+from scripts.running.options import check_whole
+from scripts.running.progress import Progress
+from scripts.running.workers import work_through
 from scripts.storage.files import read_json, write_json
 from scripts.storage.locks import claimed
-from scripts.storage.options import check_whole
 from scripts.storage.output_folder import portable_path
-from scripts.storage.progress import Progress
-from scripts.storage.workers import work_through
 
 NAME, KIND = "candidates", "targets"
 SMALLEST, LARGEST = 32, 512  # rows and columns of a crop

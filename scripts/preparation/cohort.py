@@ -23,12 +23,12 @@ from scripts.preparation.prepare_options import SliceOptions, SplitOptions
 from scripts.preparation.samples import PreparedScan, choose_samples, mean_of_images
 from scripts.preparation.slices import empty_quotas, expected_slices
 from scripts.preparation.splits import ALL_TEST
+from scripts.running.options import check_whole, cores
+from scripts.running.progress import Progress
+from scripts.running.workers import work_through
 from scripts.storage.files import read_json, write_json
 from scripts.storage.locks import claimed
-from scripts.storage.options import check_whole, cores
 from scripts.storage.output_folder import portable_path
-from scripts.storage.progress import Progress
-from scripts.storage.workers import work_through
 
 SCANS_PER_PROCESS = 8  # a process takes as long to start as several scans to prepare
 

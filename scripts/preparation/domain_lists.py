@@ -9,9 +9,9 @@ from typing import Any
 from scripts.bundle.record import provenance, sha256_of
 from scripts.datasets.datalist import load_datalist, read_datalist
 from scripts.datasets.shares import PARTITIONS
+from scripts.running.options import read_words
 from scripts.storage.files import write_json
 from scripts.storage.locks import claimed
-from scripts.storage.options import read_words
 from scripts.transforms.domains import DOMAIN
 
 KIND = "domains"

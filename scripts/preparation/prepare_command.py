@@ -21,7 +21,7 @@ from scripts.preparation.prepare_options import (
     check_window,
 )
 from scripts.preparation.splits import kinds_of, splits_of
-from scripts.storage.options import cores, read_truth
+from scripts.running.options import cores, read_truth
 
 EITHER: tuple[Kind, ...] = ("instances", "classes")
 

@@ -9,7 +9,7 @@ from typing import Any
 from scripts.datasets.contract import DataSet, Kind
 from scripts.datasets.shares import PATIENT_SHARES
 from scripts.preparation.splits import FOLD_SPLITS, splits_of
-from scripts.storage.options import check_choice, check_whole
+from scripts.running.options import check_choice, check_whole
 
 SLICE_KINDS: Mapping[Kind, tuple[str, ...]] = {
     "instances": ("central", "all"),

@@ -19,9 +19,9 @@ from scripts.bundle.training_scans import SHUFFLED, case_id
 from scripts.datasets.datalist import absolute, lists_of, read_datalist, with_lists
 from scripts.datasets.shares import PARTITIONS
 from scripts.datasets.stored_slices import read_rows
+from scripts.running.options import check_whole
 from scripts.storage.files import atomic_path, write_json
 from scripts.storage.locks import claimed
-from scripts.storage.options import check_whole
 from scripts.storage.output_folder import portable_path, writing_into
 from scripts.volumes.formats.nifti import nifti_of
 from scripts.volumes.grids import stored_grid

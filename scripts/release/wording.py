@@ -11,7 +11,7 @@ from custom_nets.definition import TARGET
 from scripts.bundle.model_file import NETWORK
 from scripts.datasets.known import KNOWN, data_set_class
 from scripts.preparation.splits import splits_of
-from scripts.storage.options import is_null
+from scripts.running.options import is_null
 
 NETWORKS = {"TransferUNet": "U-Net", "TransferFCN": "FCN"}
 OF_READERS = "voxels inside the outlines of at least {n} readers"

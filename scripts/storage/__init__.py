@@ -1,1 +1,1 @@
-"""Atomic writing of files, reading of archives, output folders, worker processes, options."""
+"""Files: written whole or not at all, archives, tables, output folders, locks."""

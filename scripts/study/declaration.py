@@ -9,8 +9,8 @@ from typing import Any
 
 from custom_nets.encoders import ENCODERS
 from scripts.preparation.splits import FOLD_SPLITS
+from scripts.running.options import check_whole
 from scripts.storage.files import read_json
-from scripts.storage.options import check_whole
 from scripts.storage.shipped import shipped
 from scripts.study.choices import (
     IMAGENET,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from scripts.datasets.shares import leaks
 from scripts.preparation.splits import assign_folds
-from scripts.storage.progress import Progress
+from scripts.running.progress import Progress
 from scripts.suspicion.figures import Scored
 from scripts.suspicion.logistic import Logistic, choose_strength, fit
 from scripts.volumes.geometry import Floats

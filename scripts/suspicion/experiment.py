@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from scripts.bundle.model_file import ModelFile
 from scripts.bundle.training_scans import TrainingScans
-from scripts.storage.progress import Progress
+from scripts.running.progress import Progress
 from scripts.suspicion.cross_validation import Design, cross_validate, patient_folds
 from scripts.suspicion.feature_tables import (
     Row,

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from scripts.running.progress import Progress
+from scripts.running.workers import work_through
 from scripts.storage.files import atomic_path
-from scripts.storage.progress import Progress
-from scripts.storage.workers import work_through
 from scripts.suspicion.network import Network
 from scripts.suspicion.radiomics import radiomics
 from scripts.suspicion.rated_nodules import Nodule

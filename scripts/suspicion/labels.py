@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from scripts.storage.options import check_choice, check_whole
+from scripts.running.options import check_choice, check_whole
 
 INDETERMINATE = 3
 LOWEST, HIGHEST = 1, 5

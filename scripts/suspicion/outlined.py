@@ -20,7 +20,7 @@ from scripts.datasets.luna16.lidc_database import LidcDatabase
 from scripts.datasets.luna16.outline_files import outlines_path
 from scripts.datasets.luna16.outlines import Outlines, ReaderNodule, reader_instances
 from scripts.datasets.problems import Problem
-from scripts.storage.workers import work_through
+from scripts.running.workers import work_through
 from scripts.suspicion.rated_nodules import Nodule, RatedNodules, cut_out
 from scripts.volumes.geometry import Floats, set_affine
 from scripts.volumes.volume import Volume

@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from scripts.datasets.contract import DataSet, Labelled, Scan
 from scripts.datasets.problems import Problem
-from scripts.storage.workers import work_through
+from scripts.running.workers import work_through
 from scripts.suspicion.labels import LabelRule
 from scripts.volumes.geometry import Floats, index_to_world, spacing_of
 

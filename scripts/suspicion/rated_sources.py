@@ -6,7 +6,7 @@ from pathlib import Path
 
 from scripts.datasets.contract import DataSet
 from scripts.datasets.known import data_set_class
-from scripts.storage.options import check_choice
+from scripts.running.options import check_choice
 from scripts.suspicion.outlined import read_outlined
 from scripts.suspicion.rated_nodules import RatedNodules, read_nodules
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from scripts.bundle.model_file import read_model
 from scripts.bundle.record import provenance
+from scripts.running.options import check_whole, read_truth, read_words
 from scripts.storage.files import write_json
 from scripts.storage.locks import claimed
-from scripts.storage.options import check_whole, read_truth, read_words
 from scripts.storage.output_folder import writing_into
 from scripts.suspicion.classifier_file import MEANING, write_classifier
 from scripts.suspicion.cross_validation import train_classifier

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.data import WeightedRandomSampler
 
-from scripts.storage.options import check_whole
+from scripts.running.options import check_whole
 
 
 def balanced_sampler(

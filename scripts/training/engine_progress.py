@@ -6,7 +6,7 @@ from typing import Any
 
 from ignite.handlers import ProgressBar
 
-from scripts.storage.progress import Progress
+from scripts.running.progress import Progress
 
 
 class EngineProgress(ProgressBar):

@@ -14,8 +14,8 @@ from monai.utils import convert_to_dst_type
 from custom_nets.folding import FoldedCopy
 from custom_nets.prefix_cache import PrefixCache
 from custom_nets.unet import TransferUNet
-from scripts.storage.options import read_truth
-from scripts.storage.progress import Progress
+from scripts.running.options import read_truth
+from scripts.running.progress import Progress
 from scripts.training.precision import DTYPES, check_finite, chosen_dtype
 from scripts.transforms.centre_voxels import VIEWS, cut_patches
 

@@ -19,7 +19,7 @@ from monai.utils import convert_to_tensor
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from scripts.storage.options import check_whole
+from scripts.running.options import check_whole
 from scripts.transforms.voxel_graph import face_neighbours, largest_step, solve, voxel_graph
 
 Maps = NDArray[np.float32]

@@ -10,8 +10,8 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-from scripts.storage.options import check_whole
-from scripts.storage.progress import Progress
+from scripts.running.options import check_whole
+from scripts.running.progress import Progress
 
 logger = logging.getLogger(__name__)
 

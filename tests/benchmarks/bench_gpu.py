@@ -41,7 +41,7 @@ from typing import Any
 
 import torch
 
-from scripts.storage.workers import peak_memory_mb
+from scripts.running.workers import peak_memory_mb
 from scripts.training.precision import native_dtype
 
 HEAD = (

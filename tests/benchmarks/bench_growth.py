@@ -160,7 +160,7 @@ def main() -> None:
         measure = {"prediction": predict, "training": train, "preparation": prepare}[kind]
         with tempfile.TemporaryDirectory() as name:
             seconds = measure(Path(name), int(count), arguments.size)
-        from scripts.storage.workers import peak_memory_mb
+        from scripts.running.workers import peak_memory_mb
 
         print(json.dumps([seconds, peak_memory_mb()]))
         return

@@ -44,7 +44,7 @@ from bench_prediction import model_of, untrained
 from peers import PEERS, Software, geometry, missing
 
 from scripts.prediction.pipeline import predict_volume
-from scripts.storage.workers import peak_memory_mb
+from scripts.running.workers import peak_memory_mb
 
 OWN = {
     "torch": "torch",

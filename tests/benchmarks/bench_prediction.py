@@ -49,7 +49,7 @@ from scripts.prediction.pipeline import KEY, predict_volume
 from scripts.prediction.predict_options import Options
 from scripts.prediction.result import Prediction
 from scripts.prediction.stopwatch import Stopwatch
-from scripts.storage.workers import peak_memory_mb
+from scripts.running.workers import peak_memory_mb
 
 SLICES = 6  # of those that go through each rival
 PLAIN = {

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from made_up_scans import write_cohort
 
-from scripts.storage.workers import peak_memory_mb
+from scripts.running.workers import peak_memory_mb
 
 
 def seconds(source: Path, output: Path, jobs: int) -> tuple[float, float]:

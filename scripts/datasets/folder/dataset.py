@@ -34,8 +34,8 @@ from scripts.datasets.folder.layouts import (
     volume_files,
 )
 from scripts.datasets.shares import PARTITIONS
+from scripts.running.options import check_choice
 from scripts.storage.files import read_json
-from scripts.storage.options import check_choice
 
 OBJECTS = ("components", "values")
 VALIDATION_PART = 10  # one of so many training patients, if the source names no validation

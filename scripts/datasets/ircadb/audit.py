@@ -16,11 +16,11 @@ from scripts.datasets.ircadb.patients import (
 )
 from scripts.datasets.ircadb.structures import Structures, class_names, recognise
 from scripts.datasets.problems import Problem
+from scripts.running.progress import Progress
+from scripts.running.workers import work_through
 from scripts.storage.archive import ArchiveReader
 from scripts.storage.files import write_csv
 from scripts.storage.output_folder import claim_output
-from scripts.storage.progress import Progress
-from scripts.storage.workers import work_through
 
 NOT_RECOGNISED = "NOT RECOGNISED"
 COLUMNS = ("patient_id", "structure", "part", "voxels", "ml", "mean_hu")

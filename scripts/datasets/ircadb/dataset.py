@@ -13,7 +13,7 @@ from scripts.datasets.contract import DataSet, Labelled, Listing, Scan
 from scripts.datasets.ircadb import structures
 from scripts.datasets.ircadb.patients import Patient, find_patients
 from scripts.datasets.problems import Problem
-from scripts.storage.options import read_truth
+from scripts.running.options import read_truth
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from scripts.datasets.luna16.annotations import (
 from scripts.datasets.luna16.scans import Series, assign_subsets, find_cohort, patients_of
 from scripts.datasets.luna16.truth_files import find_truth_files
 from scripts.datasets.problems import Problem
-from scripts.storage.options import check_choice, check_whole
+from scripts.running.options import check_choice, check_whole
 
 READERS = 4  # radiologists who read each LIDC scan
 

@@ -26,12 +26,12 @@ from scripts.datasets.luna16.nodule_groups import Group, group_nodules, match_li
 from scripts.datasets.luna16.outline_files import read_outlines
 from scripts.datasets.problems import Problem
 from scripts.datasets.ratings import RATINGS
+from scripts.running.options import cores
+from scripts.running.progress import Progress
+from scripts.running.workers import work_through
 from scripts.storage.files import atomic_path, write_csv
 from scripts.storage.locks import claimed
-from scripts.storage.options import cores
 from scripts.storage.output_folder import writing_into
-from scripts.storage.progress import Progress
-from scripts.storage.workers import work_through
 from scripts.volumes.formats.nifti import nifti_of
 from scripts.volumes.geometry import affine_of, index_to_world, spacing_of
 from scripts.volumes.readers import read_image

@@ -30,11 +30,11 @@ from scripts.evaluation.readers.scan_grids import (
     positions_in,
     volumes_in,
 )
+from scripts.running.options import check_whole, cores
+from scripts.running.progress import Progress
+from scripts.running.workers import work_through
 from scripts.storage.files import write_csv, write_json
 from scripts.storage.locks import claimed
-from scripts.storage.options import check_whole, cores
-from scripts.storage.progress import Progress
-from scripts.storage.workers import work_through
 
 NODULE_COLUMNS = (
     *("series_uid", "patient", "nodule", "readers", "listed", "luna16_diameter_mm", "diameter_mm"),

@@ -17,9 +17,9 @@ from scripts.packaging.exports.exported_program import run_program, said_of, wri
 from scripts.packaging.exports.onnx_file import export_onnx, run_onnx
 from scripts.packaging.exports.torchscript import export_torchscript, run_torchscript
 from scripts.packaging.network_format import VOLUME, spatial_dims
+from scripts.running.options import read_words
+from scripts.running.progress import Progress
 from scripts.storage.files import read_json
-from scripts.storage.options import read_words
-from scripts.storage.progress import Progress
 
 logger = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from scripts.phantom.abdomen.ircadb_patient import Options, PatientRecord, make_patient
 from scripts.phantom.files import claim_folder
+from scripts.running.options import check_whole
+from scripts.running.workers import work_through
 from scripts.storage.files import write_text
-from scripts.storage.options import check_whole
 from scripts.storage.output_folder import writing_into
-from scripts.storage.workers import work_through
 
 SIZES, SLICES = (64, 1024), (24, 600)
 README = """\

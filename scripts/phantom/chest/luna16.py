@@ -13,10 +13,10 @@ from scripts.phantom.chest.synthetic_series import (
     series_uid,
 )
 from scripts.phantom.files import claim_folder
+from scripts.running.options import check_whole, read_truth
+from scripts.running.workers import work_through
 from scripts.storage.files import write_text
-from scripts.storage.options import check_whole, read_truth
 from scripts.storage.output_folder import writing_into
-from scripts.storage.workers import work_through
 
 SIZES, SLICES = (64, 1024), (16, 600)
 SMALLEST_MM, LARGEST_MM = 3.0, 30.0

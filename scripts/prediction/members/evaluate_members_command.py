@@ -35,9 +35,9 @@ from scripts.prediction.predict_options import (
     check_threshold,
 )
 from scripts.prediction.study_task import cause_of
+from scripts.running.options import check_choice, check_device
+from scripts.running.progress import Progress
 from scripts.storage.locks import claimed
-from scripts.storage.options import check_choice, check_device
-from scripts.storage.progress import Progress
 
 VALIDATION, TEST = "validation", "test"
 SHARE = 0.05  # of usual scans that may be flagged

@@ -32,8 +32,8 @@ from scripts.prediction.network.loaded_networks import load_networks
 from scripts.prediction.network.openvino_network import TRACED
 from scripts.prediction.network.reducer import Reducer
 from scripts.prediction.predict_options import Options
-from scripts.storage.options import is_null
-from scripts.storage.reasons import reason_of
+from scripts.running.options import is_null
+from scripts.running.reasons import reason_of
 from scripts.training.precision import check_finite
 
 EARLIER = "earlier_models"  # id of the earlier networks whose maps are read

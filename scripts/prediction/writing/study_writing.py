@@ -32,9 +32,9 @@ from scripts.prediction.study_task import (
 from scripts.prediction.writing.limits import LimitError
 from scripts.prediction.writing.manifest import MADE_BY, is_ours, write_manifest
 from scripts.prediction.writing.products import PRODUCTS, write_product
+from scripts.running.workers import peak_memory_mb
 from scripts.storage.files import PART
 from scripts.storage.output_folder import OutputError, writing_into
-from scripts.storage.workers import peak_memory_mb
 
 if TYPE_CHECKING:
     from scripts.prediction.dicom.content import DicomContent

@@ -34,9 +34,9 @@ from scripts.retraining.adapt.drawn_slice import Drawing
 from scripts.retraining.adapt.reference_figures import Figures, Reference, shown_table, table_rows
 from scripts.retraining.adapt.sequence_tuning import Tuning
 from scripts.retraining.adapt.start import opened_start
+from scripts.running.options import check_device, check_whole, read_words
 from scripts.storage.files import write_csv, write_json
 from scripts.storage.locks import claimed
-from scripts.storage.options import check_device, check_whole, read_words
 from scripts.storage.output_folder import writing_into
 from scripts.training.fine_tuning.stage_options import Stage
 

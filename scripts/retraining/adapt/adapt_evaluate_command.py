@@ -21,9 +21,9 @@ from scripts.retraining.adapt.adapted_model import ARMS, AdaptedModel
 from scripts.retraining.adapt.drawn_slice import Drawing
 from scripts.retraining.adapt.sequence_tuning import Tuning
 from scripts.retraining.adapt.start import is_package, opened_start
+from scripts.running.options import check_choice, check_device, check_whole, read_words
+from scripts.running.progress import Progress
 from scripts.storage.locks import claimed
-from scripts.storage.options import check_choice, check_device, check_whole, read_words
-from scripts.storage.progress import Progress
 
 
 def evaluate_adaptation(

@@ -17,9 +17,9 @@ from scripts.bundle.recipe import Recipe
 from scripts.datasets.datalist import absolute, read_datalist
 from scripts.datasets.stored_slices import CONTEXT
 from scripts.retraining.context.rounds import DATALIST, Round, run_round
+from scripts.running.options import check_whole
 from scripts.storage.files import write_json
 from scripts.storage.locks import claimed
-from scripts.storage.options import check_whole
 from scripts.study.workshop import Workshop
 
 PREDICTION, EARLIER = "prediction.json", "earlier_models"

@@ -19,8 +19,8 @@ from scripts.retraining.context.fold_networks import (
     training_task,
 )
 from scripts.retraining.context.probability_maps import MapWriter
+from scripts.running.progress import Progress
 from scripts.storage.files import write_json
-from scripts.storage.progress import Progress
 from scripts.study.workshop import TaskError, Workshop
 
 DATALIST = "datalist.json"

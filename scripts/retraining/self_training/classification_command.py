@@ -21,9 +21,9 @@ from scripts.retraining.self_training.few_labels import (
     scored_rows,
 )
 from scripts.retraining.self_training.gains import verdict
+from scripts.running.options import check_whole
 from scripts.storage.files import write_csv, write_json
 from scripts.storage.locks import claimed
-from scripts.storage.options import check_whole
 from scripts.storage.output_folder import writing_into
 from scripts.suspicion.cross_validation import Design
 from scripts.suspicion.experiment import Experiment, experiment_of

@@ -16,9 +16,9 @@ from scripts.retraining.self_training.pseudo_labels import PseudoLabels
 from scripts.retraining.self_training.rounds import MODEL, SelfTraining, best_of
 from scripts.retraining.self_training.segmentation_report import ALL, FEW, SELF, Report
 from scripts.retraining.self_training.training_steps import TrainingSteps, files_of
+from scripts.running.options import check_whole, read_words
 from scripts.storage.files import write_json
 from scripts.storage.locks import claimed
-from scripts.storage.options import check_whole, read_words
 from scripts.storage.output_folder import writing_into
 from scripts.study.workshop import TaskError, Workshop
 

@@ -28,8 +28,8 @@ from scripts.bundle.model_file import (
     settings_of,
 )
 from scripts.bundle.record import sha256_of
+from scripts.running.options import read_truth
 from scripts.storage.files import atomic_path
-from scripts.storage.options import read_truth
 from scripts.training.engine_events import finite_loss, kept
 from scripts.training.fine_tuning.stage_checks import unwrapped
 from scripts.training.weights.trained_weights import load_most

@@ -27,7 +27,7 @@ from scripts.bundle.model_file import (
     weights_sha256,
 )
 from scripts.bundle.training_scans import TrainingScans, spacing_of_affine
-from scripts.storage.options import read_truth
+from scripts.running.options import read_truth
 from scripts.training.engine_events import check_logits
 from scripts.training.tensor_files import refuse_outdated
 

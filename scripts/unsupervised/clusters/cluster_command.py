@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from scripts.bundle.record import provenance
 from scripts.preparation.prepare_options import check_window
+from scripts.running.options import check_device
 from scripts.storage.files import atomic_path, write_json
 from scripts.storage.locks import claimed
-from scripts.storage.options import check_device
 from scripts.storage.output_folder import writing_into
 from scripts.unsupervised.clusters.cluster_evaluate_command import DEFINITIONS
 from scripts.unsupervised.clusters.jule import JuleOptions

@@ -12,14 +12,14 @@ import numpy as np
 
 from scripts.datasets.datalist import class_names_of, load_datalist, read_datalist
 from scripts.evaluation.collection import Case
-from scripts.evaluation.figures.intervals import Figure, mean
-from scripts.evaluation.figures.summary import Entry, headline
+from scripts.evaluation.figures.intervals import mean
+from scripts.evaluation.figures.summary import entry_of, headline
 from scripts.evaluation.report import Evaluation, EvaluationReport
 from scripts.evaluation.series import Series
 from scripts.evaluation.tables import Tables
+from scripts.running.options import check_choice
+from scripts.running.progress import Progress
 from scripts.storage.locks import claimed
-from scripts.storage.options import check_choice
-from scripts.storage.progress import Progress
 from scripts.unsupervised.clusters.jule import JuleOptions
 from scripts.unsupervised.clusters.scores import Agreement, agreement
 from scripts.unsupervised.clusters.segmentation import METHODS, SHOWN, ClusterOptions, prepared
@@ -79,7 +79,7 @@ class ClusterKind:
         found = [(one.uid, one.patient, len(one.slices), _compared(one)) for one in series]
         patients = [patient for _, patient, _, _ in found]
         entries = {
-            f"{name}_per_volume_mean": _entry(mean(values, patients, seed=seed))
+            f"{name}_per_volume_mean": entry_of(mean(values, patients, seed=seed))
             for name, values in self._columns([each for *_, each in found]).items()
         }
         return Evaluation(
@@ -131,16 +131,6 @@ class ClusterKind:
 def _compared(series: Series) -> Agreement:
     region = series.prediction > 0
     return agreement(np.asarray(series.prediction[region], np.uint8), series.instances[region])
-
-
-def _entry(figure: Figure) -> Entry:
-    return {
-        "value": figure.value,
-        "n": figure.n,
-        "patients": figure.patients,
-        "interval_95": figure.interval_95,
-        "interval_reason": figure.reason,
-    }
 
 
 def evaluate_clusters(

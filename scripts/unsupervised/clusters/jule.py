@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from scripts.storage.progress import Progress
+from scripts.running.progress import Progress
 from scripts.unsupervised.clusters.agglomeration import (
     Clusters,
     Labels,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 
 from custom_nets.survey.patch_embedding import PatchEmbedding, kernel_for
-from scripts.storage.options import check_choice, check_whole
+from scripts.running.options import check_choice, check_whole
 from scripts.transforms.mask_closing import Mask
 from scripts.unsupervised.clusters.intensity_clusters import (
     RESTARTS,

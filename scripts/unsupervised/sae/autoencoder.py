@@ -17,8 +17,8 @@ from scripts.bundle.model_file import NETWORK, content_of, read_model, settings_
 from scripts.bundle.record import sha256_of
 from scripts.datasets.datalist import load_datalist
 from scripts.datasets.training_data import training_data
+from scripts.running.options import check_whole
 from scripts.storage.files import plain, write_bytes
-from scripts.storage.options import check_whole
 from scripts.training.weights.trained_weights import load_weights
 from scripts.unsupervised.ct_stacks import Case
 from scripts.unsupervised.layerwise import train_layers

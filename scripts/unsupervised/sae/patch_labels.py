@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import Lasso, LogisticRegression
 
-from scripts.storage.options import check_whole
+from scripts.running.options import check_whole
 
 Features = NDArray[np.float64]
 Places = NDArray[np.float64]

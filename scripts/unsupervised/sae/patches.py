@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from scripts.storage.options import check_whole
+from scripts.running.options import check_whole
 from scripts.transforms.body_field import body_field
 from scripts.transforms.intensity import WindowHU
 from scripts.unsupervised.ct_stacks import Case, CTStack, Hu, read_label, read_lung, read_stack

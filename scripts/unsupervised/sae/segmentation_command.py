@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from scripts.datasets.datalist import load_datalist, read_datalist
 from scripts.evaluation.kinds import kind_of
 from scripts.evaluation.report import EvaluationReport
+from scripts.running.options import check_choice, check_whole
+from scripts.running.progress import Progress
 from scripts.storage.locks import claimed
-from scripts.storage.options import check_choice, check_whole
-from scripts.storage.progress import Progress
 from scripts.unsupervised.ct_stacks import Case, CTStack, as_output, read_label, read_stack
 from scripts.unsupervised.sae.autoencoder import (
     Training,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from scripts.preparation.prepare_options import check_window
+from scripts.running.options import read_truth, read_words
 from scripts.storage.locks import locked
-from scripts.storage.options import read_truth, read_words
 from scripts.storage.output_folder import claim_output
 from scripts.unsupervised.sae.autoencoder import (
     Training,

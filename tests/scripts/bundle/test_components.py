@@ -84,7 +84,7 @@ def test_part_that_the_command_sets_then_no_file_is_blamed(tmp_path):
 @pytest.mark.parametrize(
     "part",
     [
-        {"_target_": "scripts.storage.options.check_whole", "name": "n", "value": 0, "low": 1},
+        {"_target_": "scripts.running.options.check_whole", "name": "n", "value": 0, "low": 1},
         "$__import__('json').loads('{')",
         {"_target_": "json.loads", "s": 3},
     ],

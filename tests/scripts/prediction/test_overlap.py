@@ -13,8 +13,8 @@ from scripts.prediction.overlap import predict_overlapped
 from scripts.prediction.sources.ct_sources import find_sources
 from scripts.prediction.sources.study_reading import read_study
 from scripts.prediction.study_task import FAILED, KEPT, PREDICTED, Task
+from scripts.running.workers import Companion
 from scripts.storage.output_folder import OutputError
-from scripts.storage.workers import Companion
 from tests.scripts.prediction.dying import die, starve
 from tests.scripts.prediction.shapes import abdomen
 from tests.scripts.prediction.studies import write_nifti, write_series

@@ -11,7 +11,7 @@ from scripts.prediction.predict_options import (
     check_suspicion,
     check_threshold,
 )
-from scripts.storage.options import read_words
+from scripts.running.options import read_words
 from tests.scripts.prediction.measures.test_suspicion import write
 
 

@@ -2,7 +2,7 @@ import io
 
 from ignite.engine import Engine, Events
 
-from scripts.storage import progress
+from scripts.running import progress
 from scripts.training.engine_progress import EngineProgress
 
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import SimpleITK as sitk
 
-from scripts.storage.noise import silence_noise
+from scripts.running.noise import silence_noise
 
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")

@@ -1,6 +1,6 @@
 import io
 
-from scripts.storage.progress import Progress
+from scripts.running.progress import Progress
 
 
 class Terminal(io.StringIO):

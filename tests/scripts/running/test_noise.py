@@ -3,7 +3,7 @@ import warnings
 
 import pytest
 
-from scripts.storage.noise import LOGGED, WARNED, silence_noise
+from scripts.running.noise import LOGGED, WARNED, silence_noise
 
 
 def test_logged_messages_then_those_that_tell_nothing_are_silent(caplog):

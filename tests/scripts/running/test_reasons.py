@@ -3,10 +3,10 @@ import sys
 
 import pytest
 
-from scripts.storage.reasons import reason_of
+from scripts.running.reasons import reason_of
 
 PROGRAM = """
-from scripts.storage.reasons import print_reason_last
+from scripts.running.reasons import print_reason_last
 print_reason_last()
 print_reason_last()
 try:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.storage.workers import Companion, ProcessEndedError, peak_memory_mb, work_through
+from scripts.running.workers import Companion, ProcessEndedError, peak_memory_mb, work_through
 
 
 def process_of(task: int) -> tuple[int, int]:
@@ -139,7 +139,7 @@ def test_companion_that_dies_with_nothing_to_do_then_replaced():
 
 def test_companion_that_dies_while_it_answers_then_told_instead_of_waited_for():
     program = (
-        "from scripts.storage.workers import Companion\n"
+        "from scripts.running.workers import Companion\n"
         f"from {__name__} import die_in_answering\n"
         "with Companion() as companion:\n"
         "    companion.begin(die_in_answering, 30_000)\n"
@@ -152,7 +152,7 @@ def test_companion_that_dies_while_it_answers_then_told_instead_of_waited_for():
 
 def test_script_without_a_guard_or_from_standard_input_then_not_run_in_each_process(tmp_path):
     program = (
-        "from scripts.storage.workers import Companion\n"
+        "from scripts.running.workers import Companion\n"
         "print('begun', flush=True)\n"
         "with Companion() as companion:\n"
         "    companion.begin(abs, -1)\n"
@@ -185,7 +185,7 @@ def test_nothing_to_do_then_nothing():
 
 
 def test_peak_then_counts_what_was_held_and_let_go() -> None:
-    begin = "import numpy as np; from scripts.storage.workers import peak_memory_mb; "
+    begin = "import numpy as np; from scripts.running.workers import peak_memory_mb; "
     programs = [f"{begin}{hold}print(peak_memory_mb())" for hold in ("", "np.ones(5_000_000); ")]
     plain, held = (float(subprocess.check_output([sys.executable, "-c", p])) for p in programs)
     assert held - plain == pytest.approx(40_000_000 / (1 << 20), abs=8)

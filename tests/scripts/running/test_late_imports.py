@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from scripts.storage import late_imports as module
-from scripts.storage.late_imports import late_imports
+from scripts.running import late_imports as module
+from scripts.running.late_imports import late_imports
 
 FILES = {
     "late_one/__init__.py": "answer = 42\n",
@@ -89,7 +89,7 @@ def test_predict_when_ready_to_read_then_no_foreign_module_is_imported(tmp_path)
 def test_stand_ins_when_monai_and_ignite_use_them_then_the_modules_themselves():
     program = (
         "import torch\n"
-        "from scripts.storage.late_imports import late_imports\n"
+        "from scripts.running.late_imports import late_imports\n"
         "with late_imports():\n"
         "    from monai.handlers import mlflow_handler\n"
         "    from monai.visualize import utils\n"

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from scripts.storage.options import check_choice, check_device, check_whole, cores, read_truth
+from scripts.running.options import check_choice, check_device, check_whole, cores, read_truth
 
 
 @pytest.mark.parametrize(

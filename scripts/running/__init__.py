@@ -1,0 +1,1 @@
+"""How a command runs: its options, progress, worker processes, and the reason of a failure."""
