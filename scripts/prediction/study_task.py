@@ -11,6 +11,7 @@ from pathlib import Path
 from scripts.prediction.predict_options import Options
 from scripts.prediction.sources.inventory import Source
 from scripts.prediction.sources.source_access import SourceAccess
+from scripts.running.reasons import first_cause, one_line
 from scripts.storage.files import PART
 
 PREDICTED, KEPT, FAILED = "predicted", "already there", "failed"
@@ -75,8 +76,8 @@ def failed(task: Task, ready: SourceAccess | None, error: Exception, seconds: fl
         error: what failed.
         seconds: that the study took until then.
     """
-    cause = cause_of(error)
-    text = " ".join(str(cause).split()) or type(cause).__name__
+    cause = first_cause(error)
+    text = one_line(cause)
     if isinstance(cause, MemoryError):
         text = f"not enough memory for this CT: {text}"
     expected = isinstance(cause, (ValueError, OSError, MemoryError))
@@ -102,10 +103,3 @@ def remove_leftovers(output: Path, name: str) -> None:
         # not any characters: `1` is the end of `patient-1`, which another process may be writing
         for folder in output.glob(f"{prefix}{'[0-9a-f]' * 2 * TAG_BYTES}-{glob.escape(name)}"):
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def cause_of(error: BaseException) -> BaseException:
-    """Return the original error of a transform, which MONAI wraps in its own."""
-    while str(error).startswith("applying transform") and error.__cause__ is not None:
-        error = error.__cause__
-    return error

@@ -23,6 +23,7 @@ from scripts.datasets.instance_maps import place_objects
 from scripts.datasets.problems import Problem
 from scripts.preparation.prepare_options import SliceOptions
 from scripts.preparation.slices import class_slices, draw_empty, empty_candidates, object_slices
+from scripts.running.reasons import one_line
 from scripts.storage.files import (
     PART,
     atomic_path,
@@ -198,11 +199,6 @@ def lost_case(task: CaseTask, reason: str) -> CaseOutcome:
     _clear(task)
     file = "" if task.scan.image_file is None else task.scan.image_file.name
     return CaseOutcome(task.scan.id, problem=Problem(task.scan.id, file, reason))
-
-
-def one_line(error: Exception) -> str:
-    """Return the message of an error on one line; its type if it has none."""
-    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _write(

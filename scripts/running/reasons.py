@@ -19,6 +19,16 @@ def first_cause(error: BaseException) -> BaseException:
     return error
 
 
+def one_line(error: BaseException) -> str:
+    """Return the message of an error on one line; its type if it has none.
+
+    Example:
+        >>> one_line(ValueError("spacing:\\n must be above 0")), one_line(MemoryError())
+        ('spacing: must be above 0', 'MemoryError')
+    """
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def reason_of(error: BaseException) -> str:
     """Describe the original error on one line.
 

@@ -28,6 +28,7 @@ from scripts.datasets.problems import Problem
 from scripts.datasets.ratings import RATINGS
 from scripts.running.options import cores
 from scripts.running.progress import Progress
+from scripts.running.reasons import one_line
 from scripts.running.workers import work_through
 from scripts.storage.files import atomic_path, write_csv
 from scripts.storage.locks import claimed
@@ -106,7 +107,7 @@ def cut_series(task: tuple[Scan, str, Path]) -> SeriesCrops:
         image = read_image(scan.details.series.image)
         groups = _groups(scan, image)
     except (OSError, ValueError, RuntimeError) as error:
-        return SeriesCrops([], [Problem(scan.id, "", " ".join(str(error).split()))])
+        return SeriesCrops([], [Problem(scan.id, "", one_line(error))])
     hu, affine = sitk.GetArrayViewFromImage(image), affine_of(image)
     annotations = scan.details.annotations
     listed = [(*annotation.centre_lps_mm, annotation.diameter_mm) for annotation in annotations]

@@ -21,6 +21,7 @@ from scripts.datasets.problems import Problem
 from scripts.datasets.ratings import RATINGS, texture_group
 from scripts.evaluation.figures.nodules import size_group
 from scripts.evaluation.readers.placing import Placement, place, shift_error_mm
+from scripts.running.reasons import one_line
 
 AGREED = 2  # readers whose common voxels a ball is compared with
 
@@ -90,7 +91,7 @@ def measure_series(task: SeriesTask) -> Measured:
         outlines = read_outlines(task.file, task.uid)
         groups = group_nodules(outlines, task.grid.shape_zyx, task.grid.affine)
     except (OSError, ValueError) as error:
-        return Measured(problem=Problem(task.uid, "", " ".join(str(error).split())))
+        return Measured(problem=Problem(task.uid, "", one_line(error)))
     placed = place(task.listed, groups, task.grid.position)
     listed_as = {group: row for row, group in placed.own.items()}
     error_mm = shift_error_mm(placed, task.listed, groups)

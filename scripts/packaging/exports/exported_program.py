@@ -21,6 +21,7 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from scripts.packaging.network_format import EXAMPLE, spatial_dims
+from scripts.running.reasons import one_line
 
 METADATA, NETWORK = "metadata.json", "network.json"
 """Extra files of the ``.pt2``: the bundle's metadata, and what :func:`said_of` states."""
@@ -49,7 +50,7 @@ def exported(network: nn.Module, *, channels: int) -> ExportedProgram:
             example = (torch.zeros(batch, channels, *sides),)
             program = torch.export.export(network, example, dynamic_shapes=(free,))
     except Exception as error:  # torch's exporter raises many types
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error)[:300]
         raise ValueError(f"exports: torch cannot export this network as pt2: {reason}") from error
     for node in program.graph.nodes:
         for key in OF_THE_SOURCE:

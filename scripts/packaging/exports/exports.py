@@ -19,6 +19,7 @@ from scripts.packaging.exports.torchscript import export_torchscript, run_torchs
 from scripts.packaging.network_format import VOLUME, spatial_dims
 from scripts.running.options import read_words
 from scripts.running.progress import Progress
+from scripts.running.reasons import one_line
 from scripts.storage.files import read_json
 
 logger = logging.getLogger(__name__)
@@ -135,7 +136,7 @@ def _run(exported: Network, image: torch.Tensor) -> torch.Tensor:
     except Exception as error:
         raise ValueError(
             f"export: cannot be run on images of {list(image.shape)} (B, C, H, W, ...): "
-            f"{' '.join(str(error).split())[:300]}; it is not packaged, leave the option out"
+            f"{one_line(error)[:300]}; it is not packaged, leave the option out"
         ) from error
 
 

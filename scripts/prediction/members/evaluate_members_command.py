@@ -34,9 +34,9 @@ from scripts.prediction.predict_options import (
     check_flips,
     check_threshold,
 )
-from scripts.prediction.study_task import cause_of
 from scripts.running.options import check_choice, check_device
 from scripts.running.progress import Progress
+from scripts.running.reasons import first_cause
 from scripts.storage.locks import claimed
 
 VALIDATION, TEST = "validation", "test"
@@ -182,7 +182,7 @@ def _predicted_case(
         classes = classes_in_lps(prediction, names)
         add_volume(report.collection, case, classes, labels, affine)
     except (ValueError, OSError) as error:  # an error in one CT must not stop the others
-        Progress.write(f"failed: {uid}: {cause_of(error)}")
+        Progress.write(f"failed: {uid}: {first_cause(error)}")
         return None
     lesions = report.kind.label_kind == Instances.label_kind
     known = None if lesions else [bool(value) for value in case["class_known"]]

@@ -15,6 +15,7 @@ from torch import nn
 
 from scripts.prediction.network.conversion_cache import ConversionCache, cache_folder, key_of
 from scripts.prediction.network.openvino_core import load_openvino, openvino_core
+from scripts.running.reasons import one_line
 from scripts.training.precision import asked_dtype
 
 HINTS = {torch.float32: "f32", torch.bfloat16: "bf16", torch.float16: "f16"}
@@ -202,8 +203,8 @@ def results_of_torch(network: nn.Module, image: torch.Tensor) -> torch.Tensor:
     except Exception as error:  # a network may raise anything
         raise ValueError(
             f"engine: the network does not accept images of {tuple(image.shape)} (batch, channels, "
-            f"height, width): {_line(error)}; OpenVINO's conversion cannot be checked, use "
-            "--engine torch"
+            f"height, width): {one_line(error)[:500]}; OpenVINO's conversion cannot be checked, "
+            "use --engine torch"
         ) from error
     return result
 
@@ -235,12 +236,8 @@ def _openvino_errors() -> Iterator[None]:
         raise
     except Exception as error:
         raise RefusedError(
-            f"engine: OpenVINO cannot run this network: {_line(error)}; use --engine torch"
+            f"engine: OpenVINO cannot run this network: {one_line(error)[:500]}; use --engine torch"
         ) from error
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:500]
 
 
 def compile_network(model: Any, dtype: torch.dtype) -> Call:

@@ -26,7 +26,7 @@ from scripts.prediction.sources.ct_sources import find_sources
 from scripts.prediction.sources.inventory import Source
 from scripts.prediction.sources.source_access import SourceAccess, digest_of, open_source
 from scripts.prediction.sources.study_reading import read_opened
-from scripts.prediction.study_task import Task, cause_of
+from scripts.prediction.study_task import Task
 from scripts.prediction.writing.products import DICOM
 from scripts.prediction.writing.study_writing import write_folder
 from scripts.retraining.adapt.adapted_model import ARMS, BOTH, AdaptedModel
@@ -35,6 +35,7 @@ from scripts.retraining.adapt.reference_figures import Figures, Reference, shown
 from scripts.retraining.adapt.sequence_tuning import Tuning
 from scripts.retraining.adapt.start import opened_start
 from scripts.running.options import check_device, check_whole, read_words
+from scripts.running.reasons import first_cause
 from scripts.storage.files import write_csv, write_json
 from scripts.storage.locks import claimed
 from scripts.storage.output_folder import writing_into
@@ -194,7 +195,7 @@ class Job:
                         figures = self._compare(source, ready, prediction)
                     records.append({"study": source.name, **self.model.record()})
                 except (ValueError, OSError) as error:
-                    text = ready.for_screen(ready.for_record(str(cause_of(error))))
+                    text = ready.for_screen(ready.for_record(str(first_cause(error))))
                     if not number:
                         raise type(error)(text) from error
                     print(f"failed: {source.location}: {text}", flush=True)

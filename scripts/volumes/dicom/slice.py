@@ -20,6 +20,7 @@ from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from scripts.running.reasons import one_line
 from scripts.storage.archive import ArchiveReader, Location
 from scripts.volumes.dicom.extent import PixelExtent, find_pixels
 from scripts.volumes.dicom.stream import HEAD, data_set_stream, is_dicom
@@ -182,8 +183,7 @@ def _read_header(file: BinaryIO, location: Location, content: bytes | None) -> S
             f"{location}: damaged DICOM file: its sequences are nested too deeply"
         ) from error
     except Exception as error:  # damaged bytes lead the parser to almost any exception
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DamagedFileError(f"{location}: damaged DICOM file: {reason}") from error
+        raise DamagedFileError(f"{location}: damaged DICOM file: {one_line(error)}") from error
     return SliceFile(str(location), location, header, pixels, content)
 
 

@@ -9,7 +9,7 @@ import pytest
 from scripts.prediction.predict_options import Options
 from scripts.prediction.sources.inventory import VOLUME_FILE, Source
 from scripts.prediction.sources.source_access import SourceAccess
-from scripts.prediction.study_task import FAILED, Task, cause_of, failed, lost_study
+from scripts.prediction.study_task import FAILED, Task, failed, lost_study
 
 UNREAD = "its files cannot be read, or the temporary folder is full"
 
@@ -52,9 +52,3 @@ def test_lost_study_then_its_leftovers_removed(task):
     assert lost_study(task, "its process crashed").reason == "its process crashed"
     assert {path.name for path in task.output.iterdir()} == others
     assert task.folder == task.output / "ct-1"
-
-
-def test_cause_of_a_transform_then_the_original_error():
-    wrapped = RuntimeError("applying transform <x>")
-    wrapped.__cause__ = ValueError("no lungs")
-    assert cause_of(wrapped) is wrapped.__cause__
