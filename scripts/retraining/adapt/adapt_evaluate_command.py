@@ -16,11 +16,10 @@ from scripts.packaging.new_bundle import SHIPPED
 from scripts.prediction.annotated_volume import add_volume, annotation_of, classes_in_lps
 from scripts.prediction.pipeline import predict_volume
 from scripts.prediction.predict_options import Options, check_files
-from scripts.retraining.adapt.adapt_command import stage
 from scripts.retraining.adapt.adapted_model import ARMS, AdaptedModel
 from scripts.retraining.adapt.drawn_slice import Drawing
-from scripts.retraining.adapt.sequence_tuning import Tuning
 from scripts.retraining.adapt.start import is_package, opened_start
+from scripts.retraining.adapt.tuning_steps import Tuning, tuning_step
 from scripts.running.options import check_choice, check_device, check_whole, read_words
 from scripts.running.progress import Progress
 from scripts.storage.locks import claimed
@@ -82,8 +81,8 @@ def evaluate_adaptation(
     kind = str(content.get("kind"))
     check_choice(f"{datalist}: kind", kind, SHIPPED)
     tuning = Tuning(
-        stage("deep", ("all",), deep_iterations, deep_rate),
-        stage("shallow", ("decoder",), shallow_iterations, shallow_rate),
+        tuning_step("deep", ("all",), deep_iterations, deep_rate),
+        tuning_step("shallow", ("decoder",), shallow_iterations, shallow_rate),
         images=images,
         seed=seed,
     )

@@ -19,9 +19,9 @@ from scripts.retraining.adapt.sequence_tuning import (
     TUNED,
     SequenceTuning,
     SliceStep,
-    Tuning,
     copied,
 )
+from scripts.retraining.adapt.tuning_steps import Tuning
 
 NONE, DEEP, BOTH = "none", "deep", "both"
 ARMS = (NONE, DEEP, BOTH)

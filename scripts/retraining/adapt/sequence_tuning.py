@@ -26,6 +26,7 @@ from torch import nn
 
 from custom_nets.freezing import Freezable
 from scripts.retraining.adapt.drawn_slice import DrawnSlice
+from scripts.retraining.adapt.tuning_steps import Tuning
 from scripts.training.fine_tuning.stage_options import Stage
 from scripts.training.fine_tuning.strategies import parameter_groups
 from scripts.training.losses import MarginalCrossEntropy
@@ -40,27 +41,6 @@ LEAST_VOXELS = 3
 DRAWN, START, TUNED, STOPPED, PREDICTED = "drawn", "start", "tuned", "stopped", "predicted"
 
 Adapt = Callable[[torch.Tensor], torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """The two steps of the tuning; an epoch of a stage is one iteration.
-
-    Attributes:
-        deep: on the hand-drawn slice.
-        shallow: on each following slice.
-        images: augmented copies of the hand-drawn slice in an iteration.
-        flip: whether its copies are also flipped left to right: of lesions, not of organs.
-        threshold: least probability of a lesion's voxel, of bundles with one output.
-        seed: of the augmentation.
-    """
-
-    deep: Stage
-    shallow: Stage
-    images: int = 1
-    flip: bool = False
-    threshold: float = 0.5
-    seed: int = 0
 
 
 @dataclass(frozen=True)

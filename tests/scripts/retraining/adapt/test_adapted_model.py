@@ -18,7 +18,8 @@ from scripts.retraining.adapt.adapted_model import (
     with_drawing,
 )
 from scripts.retraining.adapt.drawn_slice import Drawing, DrawnSlice
-from scripts.retraining.adapt.sequence_tuning import Tuning, copied
+from scripts.retraining.adapt.sequence_tuning import copied
+from scripts.retraining.adapt.tuning_steps import Tuning
 from scripts.volumes.geometry import lps_to_ras
 from tests.scripts.prediction.shapes import abdomen
 from tests.scripts.prediction.studies import LIVER

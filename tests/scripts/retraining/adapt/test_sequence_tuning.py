@@ -17,10 +17,10 @@ from scripts.retraining.adapt.sequence_tuning import (
     TUNED,
     SequenceTuning,
     SliceStep,
-    Tuning,
     as_classes,
     copied,
 )
+from scripts.retraining.adapt.tuning_steps import Tuning
 from scripts.training.inferers import SlicewiseInferer
 from tests.scripts.retraining.adaptable import OneFilter, step
 
