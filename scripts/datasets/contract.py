@@ -92,7 +92,7 @@ class Labelled:
             hit nor as false positive.
         file_affine: (4, 4), index to LPS mm, of ``Scan.image_file`` as stored: the label of the
             whole volume is written on that grid. None if it equals that of ``volume``.
-        doubts: assumptions made, and parts that could not be read although the scan is used;
+        warnings: assumptions made, and parts that could not be read although the scan is used;
             reported as problems.
         notes: remarks for the report.
         facts: further entries for the report, by name; plain JSON values.
@@ -107,7 +107,7 @@ class Labelled:
     avoid: Sequence[Point] = ()
     excluded: Sequence[Point] = ()
     file_affine: NDArray[np.float64] | None = None
-    doubts: Sequence[str] = ()
+    warnings: Sequence[str] = ()
     notes: Sequence[str] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
 

@@ -24,7 +24,7 @@ from scripts.evaluation.evaluation_page import write_evaluation_page
 from scripts.evaluation.figures.summary import Entry
 from scripts.evaluation.series import Series, limited
 from scripts.evaluation.tables import Tables
-from scripts.evaluation.training_overlap import TrainingOverlap, doubts_of
+from scripts.evaluation.training_overlap import TrainingOverlap, differences_from_training
 from scripts.storage.files import write_csv, write_json
 
 logger = logging.getLogger(__name__)
@@ -229,8 +229,10 @@ class EvaluationReport(CollectingHandler):
         if self.datalist is not None:
             known = [scans.completed(self._prepared) for scans in known]
         overlap = TrainingOverlap.of_all(known, cases, self._prepared)
-        doubts = dict.fromkeys(text for scans in known for text in doubts_of(scans, cases))
-        return overlap, [*overlap.warnings(self.section), *doubts]
+        differing = dict.fromkeys(
+            text for scans in known for text in differences_from_training(scans, cases)
+        )
+        return overlap, [*overlap.warnings(self.section), *differing]
 
     @property
     def described(self) -> dict[str, Any]:

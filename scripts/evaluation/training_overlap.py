@@ -101,7 +101,7 @@ class TrainingOverlap:
         return remarks
 
 
-def doubts_of(scans: TrainingScans, cases: Sequence[Case]) -> list[str]:
+def differences_from_training(scans: TrainingScans, cases: Sequence[Case]) -> list[str]:
     """Warn of spacing and labels that differ from those of the training."""
     warnings = scans.spacing_warnings(spacings_of(cases))
     kinds = {str(case["label_kind"]) for case in cases if "label_kind" in case}

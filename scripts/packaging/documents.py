@@ -58,8 +58,8 @@ in Python with PyTorch only:
 ```python
 import torch
 
-said = {{"network.json": ""}}  # its window, labels and version
-program = torch.export.load("models/model.pt2", extra_files=said)
+extra = {{"network.json": ""}}  # its window, labels and version
+program = torch.export.load("models/model.pt2", extra_files=extra)
 network = torch.export.unflatten(program)
 ```
 """

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 
 from scripts.prediction.dicom.source_series import NO_FRAME
-from scripts.prediction.doubts import doubts, names_of
 from scripts.prediction.network.model import Model
 from scripts.prediction.pipeline import predict_volume
 from scripts.prediction.predict_options import Options
+from scripts.prediction.result_warnings import names_of, warnings_of
 from scripts.prediction.sources.study_reading import ReadStudy, read_study
 from scripts.prediction.stopwatch import Stopwatch
 from scripts.prediction.study_task import Outcome, Task, failed
@@ -90,7 +90,9 @@ def compute(task: Task, model: Model, study: ReadStudy, made: Mapping[str, Any])
         model, study.content, study=task.source.name, facts=facts, watch=watch, volume=study.volume
     )
     facts["warnings"] += model.notes
-    facts["warnings"] += doubts(model.trained_on, prediction, names_of(task.source, prediction))
+    facts["warnings"] += warnings_of(
+        model.trained_on, prediction, names_of(task.source, prediction)
+    )
     return ComputedStudy(
         replace(task, source=replace(task.source, slices=())),
         prediction,

@@ -241,7 +241,7 @@ def _record(task: CaseTask, labelled: Labelled) -> dict[str, Any]:
         "affine_lps": labelled.volume.affine_lps,
         "stored_slices": stored_slices(chosen, task.slices.neighbours, depth),
         **own,
-        "doubts": [*labelled.doubts, *labelled.volume.notes],
+        "doubts": [*labelled.warnings, *labelled.volume.notes],
         "notes": labelled.notes,
         "facts": labelled.facts,
     }

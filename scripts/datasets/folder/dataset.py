@@ -173,11 +173,11 @@ class FolderDataSet(DataSet):
         if self.kind == "classes":
             notes = () if present else ("no voxel of any class in the label map",)
             return Labelled(volume, label, file_affine=file_affine, notes=notes)
-        doubts: list[str] = []
+        warnings: list[str] = []
         if self.objects == "components":
             label = number_components(label > 0, label_path.name)
         elif len(present) == 1 and (parts := count_components(label > 0)) > 1:
-            doubts.append(
+            warnings.append(
                 f"{label_path.name}: one value in {parts} separate components, counted as one "
                 "lesion; for a binary mask, use --objects components"
             )
@@ -189,7 +189,7 @@ class FolderDataSet(DataSet):
             objects=objects,
             file_affine=file_affine,
             facts=facts,
-            doubts=doubts,
+            warnings=warnings,
         )
 
     def _check_values(self, present: Sequence[int], name: str) -> None:

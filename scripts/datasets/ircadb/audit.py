@@ -109,8 +109,8 @@ def _audit_structures(
     reader: ArchiveReader, name: str, files: PatientFiles, structures: Structures, ct: CT
 ) -> PatientAudit:
     rows = []
-    doubts = [*ct.notes, *files.unread]
-    problems = [Problem(name, "", reason, left_out=False) for reason in doubts]
+    warnings = [*ct.notes, *files.unread]
+    problems = [Problem(name, "", reason, left_out=False) for reason in warnings]
     for structure in sorted(files.masks, key=natural_key):
         try:
             mask = read_mask(reader, files.masks[structure], ct)

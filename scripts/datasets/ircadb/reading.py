@@ -37,7 +37,7 @@ def read_labelled(patient: Patient, *, tumour: bool) -> Labelled:
         Volume(ct.hu, ct.affine).in_lps(),
         turned(label, ct.affine),
         known=structures.known_classes(tumour=tumour),
-        doubts=(*ct.notes, *files.unread),
+        warnings=(*ct.notes, *files.unread),
         notes=[f"{reason}: {', '.join(names)}" for reason, names in reasons.items() if names],
         facts={
             "outlined_but_incomplete": incomplete,

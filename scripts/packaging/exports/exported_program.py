@@ -3,8 +3,8 @@
 The file says by itself what the network reads and what its outputs are. It is loaded with torch
 alone::
 
-    said = {"network.json": ""}
-    network = torch.export.load("model.pt2", extra_files=said).module()
+    extra = {"network.json": ""}
+    network = torch.export.load("model.pt2", extra_files=extra).module()
     logits = network(image)  # (B, C, H, W) in the window of network.json, mapped to [0, 1]
 """
 
@@ -24,7 +24,7 @@ from scripts.packaging.network_format import EXAMPLE, spatial_dims
 from scripts.running.reasons import one_line
 
 METADATA, NETWORK = "metadata.json", "network.json"
-"""Extra files of the ``.pt2``: the bundle's metadata, and what :func:`said_of` states."""
+"""Extra files of the ``.pt2``: the bundle's metadata, and what :func:`description_of` states."""
 OF_THE_SOURCE = ("stack_trace", "source_fn_stack", "from_node")
 """Notes of the exporter on files of this machine."""
 MODEL_SETTINGS = ("window_hu", "second_window_hu", "outside_window", "lung_masking")
@@ -58,7 +58,7 @@ def exported(network: nn.Module, *, channels: int) -> ExportedProgram:
     return program
 
 
-def said_of(
+def description_of(
     metadata: Mapping[str, Any], settings: Mapping[str, Any], *, weights_sha256: str
 ) -> dict[str, Any]:
     """Return what a ``.pt2`` says of its network: input, output, origin.
@@ -92,7 +92,7 @@ def write_program(
     *,
     channels: int,
     metadata: Mapping[str, Any],
-    said: Mapping[str, Any],
+    description: Mapping[str, Any],
 ) -> Path:
     """Write a network as a ``.pt2`` with the metadata in its extra files.
 
@@ -101,12 +101,12 @@ def write_program(
         path: the file; equal networks give equal bytes.
         channels: of the input.
         metadata: of the package.
-        said: of :func:`said_of`.
+        description: of :func:`description_of`.
 
     Raises:
         ValueError: when torch cannot export it.
     """
-    extra = {METADATA: json.dumps(metadata), NETWORK: json.dumps(said)}
+    extra = {METADATA: json.dumps(metadata), NETWORK: json.dumps(description)}
     program = exported(network, channels=channels)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of torch's own formats

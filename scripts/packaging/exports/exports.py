@@ -13,7 +13,7 @@ from torch import nn
 
 from custom_nets.folding import FoldedCopy
 from scripts.bundle.record import sha256_of
-from scripts.packaging.exports.exported_program import run_program, said_of, write_program
+from scripts.packaging.exports.exported_program import description_of, run_program, write_program
 from scripts.packaging.exports.onnx_file import export_onnx, run_onnx
 from scripts.packaging.exports.torchscript import export_torchscript, run_torchscript
 from scripts.packaging.network_format import VOLUME, spatial_dims
@@ -74,9 +74,11 @@ def export_program(
         channels: of the input.
     """
     models, metadata = bundle / "models", read_json(bundle / "configs" / "metadata.json")
-    said = said_of(metadata, settings, weights_sha256=sha256_of(models / "model.pt"))
+    description = description_of(metadata, settings, weights_sha256=sha256_of(models / "model.pt"))
     path = models / "model.pt2"
-    return write_program(network, path, channels=channels, metadata=metadata, said=said)
+    return write_program(
+        network, path, channels=channels, metadata=metadata, description=description
+    )
 
 
 def compared(

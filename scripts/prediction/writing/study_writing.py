@@ -181,8 +181,8 @@ def _add_suspicion(task: Task, prediction: Prediction, statistics: dict[str, Any
     """Add the suspicion of each nodule, if a classifier was given."""
     if task.options.suspicion is None:
         return
-    from scripts.prediction.doubts import names_of
     from scripts.prediction.measures.suspicion import add_suspicion, classifier_of
+    from scripts.prediction.result_warnings import names_of
 
     classifier = classifier_of(task.options.suspicion)
     known = names_of(task.source, prediction)

@@ -3,7 +3,7 @@
 import pytest
 
 from scripts.bundle.training_scans import CONTROL, TrainingScans, hashed_case
-from scripts.evaluation.training_overlap import TrainingOverlap, doubts_of
+from scripts.evaluation.training_overlap import TrainingOverlap, differences_from_training
 
 CASES = [{"series_uid": name, "slice": number} for name in "abc" for number in (1, 2)]
 
@@ -56,8 +56,8 @@ def test_other_cases_than_the_test_set_then_remarked_on(test, words):
 
 def test_network_that_learnt_labels_of_other_patients_then_called_a_control():
     cases = [{**case, "label_kind": "masks"} for case in CASES]
-    assert doubts_of(TrainingScans(labels=("shuffled",)), cases) == [CONTROL]
-    assert doubts_of(TrainingScans(labels=("masks",)), cases) == []
+    assert differences_from_training(TrainingScans(labels=("shuffled",)), cases) == [CONTROL]
+    assert differences_from_training(TrainingScans(labels=("masks",)), cases) == []
 
 
 def test_several_networks_then_training_of_any_and_test_of_all():

@@ -134,14 +134,14 @@ def test_instances_when_a_case_has_no_lesion_then_valid_and_counted(tmp_path):
 def test_instances_when_a_binary_map_is_read_as_values_then_in_doubt(tmp_path, objects, lesions):
     _, _, every = read_all(case_folders(tmp_path), kind="instances", objects=objects)
     assert len(every[0].objects) == lesions
-    assert len(every[0].doubts) == (objects == "values")
-    assert all("one value in 2 separate components" in doubt for doubt in every[0].doubts)
+    assert len(every[0].warnings) == (objects == "values")
+    assert all("one value in 2 separate components" in warning for warning in every[0].warnings)
 
 
 def test_classes_when_a_map_is_empty_then_a_note_and_no_problem(tmp_path):
     _, _, every = read_all(case_folders(tmp_path, np.zeros(SHAPE, np.uint8)))
     assert every[0].notes == ("no voxel of any class in the label map",)
-    assert not every[0].doubts
+    assert not every[0].warnings
 
 
 def test_label_when_float_with_whole_values_then_read(tmp_path):

@@ -17,7 +17,7 @@ def test_patient_then_hu_classes_and_all_known(tmp_path):
     np.testing.assert_array_equal(labelled.volume.hu, hu_volume(1))
     np.testing.assert_array_equal(labelled.label == 4, masks()["livertumor01"] > 0)
     assert labelled.known == (0, 1, 2, 3, 4)
-    assert (labelled.lung, list(labelled.notes), list(labelled.doubts)) == (None, [], [])
+    assert (labelled.lung, list(labelled.notes), list(labelled.warnings)) == (None, [], [])
 
 
 def test_one_kidney_and_a_strange_name_then_noted(tmp_path):

@@ -8,7 +8,7 @@ import torch
 
 from custom_nets.unet import TransferUNet
 from scripts.bundle.record import sha256_of
-from scripts.packaging.exports.exported_program import exported, said_of, write_program
+from scripts.packaging.exports.exported_program import description_of, exported, write_program
 from tests.scripts.packaging.packages import ROOT, SMALL, run_elsewhere
 
 # Python of a user who has torch only
@@ -63,7 +63,7 @@ def test_program_written_twice_then_equal_bytes_without_paths(tmp_path):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
         path = tmp_path / folder / "model.pt2"
-        files.append(write_program(small, path, channels=1, metadata={}, said={}))
+        files.append(write_program(small, path, channels=1, metadata={}, description={}))
     assert files[0].read_bytes() == files[1].read_bytes()
     with zipfile.ZipFile(files[0]) as archive:
         content = b"".join(archive.read(name) for name in archive.namelist())
@@ -81,13 +81,13 @@ def test_network_that_torch_cannot_export_then_one_line():
     assert "\n" not in str(e.value)
 
 
-def test_said_of_a_file_without_settings_then_nothing_is_made_up():
+def test_description_of_a_file_without_settings_then_nothing_is_made_up():
     ports = {"image": {"channel_def": {"0": "slice"}}}
     metadata = {
         "version": "1",
         "pytorch_version": "2",
         "network_data_format": {"inputs": ports, "outputs": {"pred": {"channel_def": {}}}},
     }
-    said = said_of(metadata, {}, weights_sha256="00")
+    said = description_of(metadata, {}, weights_sha256="00")
     assert "window_hu" not in said
     assert said["threshold"] is None

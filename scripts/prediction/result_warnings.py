@@ -46,7 +46,7 @@ LESION = re.compile(r"nodul|tumou?r|lesion|cyst|metasta|cancer|carcinoma|mass|em
 """Classes that a healthy scan has none of, also where the bundle does not number them."""
 
 
-def doubts(
+def warnings_of(
     trained_on: Iterable[TrainingScans], prediction: Prediction, names: Sequence[str]
 ) -> list[str]:
     """List what a reader of a result should know, each once.
@@ -99,14 +99,14 @@ def implausible(prediction: Prediction) -> list[str]:
         share = voxels / prediction.mask.size
         if own[0].lesion or LESION.search(kind):
             longest = max(_extent(segment, boxes, prediction) for segment in own)
-            warnings += _lesion_doubts(kind, own, longest, share)
+            warnings += _lesion_warnings(kind, own, longest, share)
         else:
             inside = _is_inside(boxes[own[0].number - 1], prediction.mask.shape)
-            warnings += _organ_doubts(kind, voxels * voxel_ml, share, inside=inside)
+            warnings += _organ_warnings(kind, voxels * voxel_ml, share, inside=inside)
     return warnings
 
 
-def _lesion_doubts(
+def _lesion_warnings(
     kind: str, segments: Sequence[Segment], longest_mm: float, share: float
 ) -> list[str]:
     """Judge the lesions of one kind."""
@@ -120,7 +120,7 @@ def _lesion_doubts(
     return [f"implausible: {text}; look at the mask" for wrong, text in rows if wrong]
 
 
-def _organ_doubts(kind: str, volume_ml: float, share: float, *, inside: bool) -> list[str]:
+def _organ_warnings(kind: str, volume_ml: float, share: float, *, inside: bool) -> list[str]:
     """Judge one organ."""
     if volume_ml == 0:
         return [f"{kind}: not found in this scan (0 mL)"]

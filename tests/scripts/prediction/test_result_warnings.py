@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from scripts.bundle.training_scans import TrainingScans, hashed_case
-from scripts.prediction.doubts import doubts, implausible, names_of
 from scripts.prediction.result import Prediction, Segment
+from scripts.prediction.result_warnings import implausible, names_of, warnings_of
 from scripts.prediction.sources.inventory import VOLUME_FILE, Source
 from scripts.storage.archive import File
 
@@ -59,18 +59,19 @@ def test_implausible_result_then_said_once(prediction, said):
 def test_scan_unlike_those_of_the_training_then_said():
     scans = TrainingScans(pixel_mm=(0.6, 0.8), slice_mm=(1.0, 2.0))
     fine = replace(ORDINARY["nodules"], affine=np.diag([0.7, 0.7, 1.5, 1]))
-    assert doubts([scans], fine, []) == []
+    assert warnings_of([scans], fine, []) == []
     coarse = replace(fine, affine=np.diag([2.1, 2.1, 8.0, 1]))
-    assert len(doubts([scans, scans], coarse, [])) >= 2
+    assert len(warnings_of([scans, scans], coarse, [])) >= 2
     assert (
-        "pixels of 2.1 mm: the network was trained on 0.6 to 0.8" in doubts([scans], coarse, [])[0]
+        "pixels of 2.1 mm: the network was trained on 0.6 to 0.8"
+        in warnings_of([scans], coarse, [])[0]
     )
 
 
 def test_coronal_source_then_the_pixels_of_its_axial_slices_count():
     turned = np.array([[0.7, 0, 0, 0], [0, 0, 0.7, 0], [0, -3.0, 0, 0], [0, 0, 0, 1]])
     scans = TrainingScans(pixel_mm=(0.6, 0.8), slice_mm=(2.0, 4.0))
-    assert doubts([scans], replace(ORDINARY["nothing"], affine=turned), []) == []
+    assert warnings_of([scans], replace(ORDINARY["nothing"], affine=turned), []) == []
 
 
 @pytest.mark.parametrize(
@@ -82,15 +83,15 @@ def test_scan_of_the_training_then_said(parts):
     scans = TrainingScans(cases=frozenset({hashed_case("case7", "salt")}), salt="salt")
     known = "case7" in parts[0]
     assert (
-        "trained on this scan" in " ".join(doubts([scans], ORDINARY["nothing"], names))
+        "trained on this scan" in " ".join(warnings_of([scans], ORDINARY["nothing"], names))
     ) == known
 
 
 def test_scan_of_the_validation_then_said_unless_it_was_trained_on():
     validation = frozenset({hashed_case("1.2.3", "salt")})
     scans = TrainingScans(validation=validation, salt="salt")
-    (said,) = doubts([scans], ORDINARY["nothing"], ["1.2.3"])
+    (said,) = warnings_of([scans], ORDINARY["nothing"], ["1.2.3"])
     assert "selected by its result on this scan (validation)" in said
-    assert doubts([scans], ORDINARY["nothing"], ["1.2.4"]) == []
-    (said,) = doubts([replace(scans, cases=validation)], ORDINARY["nothing"], ["1.2.3"])
+    assert warnings_of([scans], ORDINARY["nothing"], ["1.2.4"]) == []
+    (said,) = warnings_of([replace(scans, cases=validation)], ORDINARY["nothing"], ["1.2.3"])
     assert "trained on this scan" in said
