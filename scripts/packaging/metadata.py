@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from functools import cache
 from importlib import metadata
 from typing import Any
 
@@ -60,11 +61,17 @@ def installed(package: str) -> str:
 
 def _required(named: Iterable[str], modules: Iterable[str]) -> dict[str, str]:
     """Return the versions of the packages that the bundle names and that its Python imports."""
-    owners = metadata.packages_distributions()
+    owners = _owners()
     imported = [owners[module][0] for module in modules if module in owners]
     known = {_plain(package) for package in (*named, *APART)}
     more = sorted({package for package in imported if _plain(package) not in known}, key=_plain)
     return {package: installed(package) for package in (*named, *more)}
+
+
+@cache  # reads the file lists of all installed packages
+def _owners() -> Mapping[str, list[str]]:
+    """Return the names of the packages that install each top-level module."""
+    return metadata.packages_distributions()
 
 
 def _plain(package: str) -> str:

@@ -6,6 +6,8 @@ import ast
 import re
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +65,7 @@ def needed_files(configs: Iterable[Any], *, root: Path) -> list[Path]:
 
 def named_modules(file: Path) -> set[str]:
     """Return the modules that a module names as ``module:function``, to import them when used."""
-    texts = (
-        node.value
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str)
-    )
-    return {text.partition(":")[0] for text in texts if NAMED.fullmatch(text)}
+    return {text.partition(":")[0] for text in _parsed(file).texts if NAMED.fullmatch(text)}
 
 
 def _beside(folder: Path) -> set[Path]:
@@ -102,24 +99,48 @@ def _module_of(name: str, root: Path) -> Path:
         if (package / f"{part}.py").is_file():
             return package / f"{part}.py"
         if not (package / part / "__init__.py").is_file():
-            if package != root and part in _bound_names(package / "__init__.py"):
+            if package != root and part in _parsed(package / "__init__.py").bound:
                 break
             raise ValueError(f"{name}: used in a config, but there is no {part} in {package}")
         package = package / part
     return package / "__init__.py"
 
 
-def _bound_names(file: Path) -> set[str]:
-    """Return the names that a module defines or imports."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+@dataclass(frozen=True)
+class _Parsed:
+    """What is needed of a module's source.
+
+    Args:
+        imports: its statements ``import`` and ``from``.
+        texts: its string constants.
+        bound: the names that it defines or imports.
+    """
+
+    imports: tuple[ast.Import | ast.ImportFrom, ...]
+    texts: frozenset[str]
+    bound: frozenset[str]
+
+
+def _parsed(file: Path) -> _Parsed:
+    return _parsed_source(file.read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=1024)  # a module is asked for by every module that imports it
+def _parsed_source(source: str) -> _Parsed:
+    imports: list[ast.Import | ast.ImportFrom] = []
+    texts: set[str] = set()
+    bound: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-            names.add(node.name)
+            bound.add(node.name)
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
-            names.update(alias.asname or alias.name for alias in node.names)
+            imports.append(node)
+            bound.update(alias.asname or alias.name for alias in node.names)
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-            names.add(node.id)
-    return names
+            bound.add(node.id)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            texts.add(node.value)
+    return _Parsed(tuple(imports), frozenset(texts), frozenset(bound))
 
 
 def imported_names(file: Path, root: Path) -> Iterator[str]:
@@ -128,10 +149,10 @@ def imported_names(file: Path, root: Path) -> Iterator[str]:
     ``from package import name`` yields ``package``, and ``package.name`` if that is a module.
     """
     package = list(file.relative_to(root).parent.parts)
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for node in _parsed(file).imports:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
+        else:
             above = package[: len(package) - node.level + 1] if node.level else []
             base = ".".join([*above, *([node.module] if node.module else [])])
             yield base
