@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from scripts.audit.findings import PROBLEM, Finding, Sign
@@ -132,12 +133,14 @@ def _used_metrics(config: dict[str, Any], value: Any, id_: str) -> Iterator[tupl
                 yield name, user
 
 
-def _in_expression(text: str) -> Iterator[str]:
-    """Yield the names in ``...metrics['name']`` and ``stopping_fn_from_metric('name')``."""
+@lru_cache(maxsize=1024)
+def _in_expression(text: str) -> tuple[str, ...]:
+    """List the names in ``...metrics['name']`` and ``stopping_fn_from_metric('name')``."""
     try:
         tree = ast.parse(plain_code(text)[0])
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
+        return ()
+    names: list[str] = []
     for node in ast.walk(tree):
         name: ast.expr | None = None
         if isinstance(node, ast.Subscript) and getattr(node.value, "attr", "") == "metrics":
@@ -145,7 +148,8 @@ def _in_expression(text: str) -> Iterator[str]:
         elif isinstance(node, ast.Call) and getattr(node.func, "attr", "") in STOPPING:
             name = node.args[0] if node.args else None
         if isinstance(name, ast.Constant) and isinstance(name.value, str):
-            yield name.value
+            names.append(name.value)
+    return tuple(names)
 
 
 def _saved_without_key(composition: Composition, engines: list[Engine]) -> Iterator[Finding]:
