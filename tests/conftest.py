@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
 import os
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from scripts.datasets.luna16.outline_files import outlines_path
 from scripts.prediction.network.conversion_cache import VARIABLE
 
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+# torch imports the second with the first step of an optimiser
+LIBRARIES = ("monai.bundle", "torch._dynamo", "scripts.prediction.predict_command")
 
 
 @pytest.hookimpl(wrapper=True)
@@ -41,6 +44,25 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep converted networks out of the user's caches."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _processes_that_start_quickly() -> Iterator[None]:
+    """Let the processes that tests start find compiled modules, and what they need imported.
+
+    The fork server is one for all tests of this process, and imports only what the first of them
+    asks for: without the libraries, every process of the other tests would import them itself.
+    """
+    context = type(multiprocessing.get_context("forkserver"))
+    preload = context.set_forkserver_preload
+
+    def with_libraries(self: object, modules: list[str]) -> None:
+        preload(self, [*LIBRARIES, *modules])
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+        patch.setattr(context, "set_forkserver_preload", with_libraries)
         yield
 
 
