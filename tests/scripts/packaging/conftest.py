@@ -1,4 +1,4 @@
-"""Packages for all tests here: a ResNet34 U-Net with random weights, and single convolutions."""
+"""Packages for all tests here: a ResNet18 U-Net with random weights, and single convolutions."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def checkpoint(once: Callable[..., Path]) -> Path:
 
     def build(folder: Path) -> None:
         torch.manual_seed(0)
-        network = TransferUNet("resnet34", norm="group", decoder_channels=SMALL["decoder_channels"])
+        network = TransferUNet("resnet18", norm="group", decoder_channels=SMALL["decoder_channels"])
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(ROOT)
             write_model(folder / "model.pt", network, LUNG / "configs")

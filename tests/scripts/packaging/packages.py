@@ -19,7 +19,7 @@ OVERLAYS = (
     "configs/strategies/full.json",
 )
 SMALL = {
-    "encoder": "resnet34",
+    "encoder": "resnet18",
     "decoder_channels": [16, 8, 8, 8, 8],
     "encoder_weights": "none",
     "patch_size": [32, 32],

@@ -147,7 +147,7 @@ def test_training_then_one_epoch_on_plain_volumes(app_model, scans, tmp_path):
 def test_training_of_organs_then_every_class_counts_as_annotated(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     torch.manual_seed(0)
-    network = TransferFCN("resnet34", out_channels=4, normalise=0.2)
+    network = TransferFCN("resnet18", out_channels=4, normalise=0.2)
     write_model(tmp_path / "model.pt", network, LIVER / "configs")
     package(str(LIVER), str(tmp_path / "liver.zip"), ckpt_path=str(tmp_path / "model.pt"))
     with zipfile.ZipFile(tmp_path / "liver.zip") as archive:

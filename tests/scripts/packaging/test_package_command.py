@@ -102,7 +102,7 @@ def test_configs_then_say_what_the_model_is(bundle):
         assert config["window_hu"] == [-1000, 400]
         network = config["network_def"]
         assert network["_target_"] == "custom_nets.unet.TransferUNet"
-        assert (network["encoder"], network["norm"]) == ("resnet34", "group")
+        assert (network["encoder"], network["norm"]) == ("resnet18", "group")
         assert network["weights"] == ("@encoder_weights" if name == "train" else "none")
     model = read_model(bundle / "models" / "model.pt")
     assert model.settings["network_def"]["decoder_channels"] == SMALL["decoder_channels"]

@@ -31,7 +31,7 @@ print("SAID", said["network.json"])
 @pytest.fixture(scope="module")
 def network():
     torch.manual_seed(0)
-    return TransferUNet("resnet34", norm="group", decoder_channels=SMALL["decoder_channels"]).eval()
+    return TransferUNet("resnet18", norm="group", decoder_channels=SMALL["decoder_channels"]).eval()
 
 
 @pytest.mark.parametrize("size", [(1, 64, 64), (4, 33, 47), (2, 128, 50)])

@@ -24,7 +24,7 @@ LOADERS = {"model.pt2": run_program, "model.onnx": run_onnx, "model.ts": run_tor
 
 @pytest.fixture(scope="module")
 def eager(bundle):
-    network = TransferUNet("resnet34", norm="group", decoder_channels=SMALL["decoder_channels"])
+    network = TransferUNet("resnet18", norm="group", decoder_channels=SMALL["decoder_channels"])
     network.load_state_dict(torch.load(bundle / "models" / "model.pt", weights_only=True))
     return network.eval()
 
