@@ -19,6 +19,7 @@ from tests.bundles.config_files import (
     transfer_networks,
 )
 from tests.custom_nets.encoders import KINDS
+from tests.custom_nets.undrawn import undrawn_weights
 
 SHIPPED = [*FRAGMENTS, *sorted(ROOT.glob("bundles/*/configs/*.json"))]
 WORKFLOWS = ["train", "pretrain", "evaluate", "inference"]
@@ -129,7 +130,8 @@ def test_network_and_every_strategy_then_combine(network, encoder):
     asked = {"encoder": encoder, "encoder_weights": "none"}
     asked |= {"width": 8} if "fcn" in network and encoder == "vgg16" else {}
     parser = parser_of(LUNG / "train.json", network, **asked)
-    built = parser.get_parsed_content("network_def")
+    with undrawn_weights():
+        built = parser.get_parsed_content("network_def")
     for name in names_of("strategies"):
         overlay = parser_of(LUNG / "train.json", network, name, encoder_weights="none")
         overlay["network_def"] = built

@@ -16,6 +16,7 @@ from custom_nets.encoders import make_encoder
 from custom_nets.fcn import TransferFCN
 from custom_nets.fully_connected import FullyConnected, choose_origin, load_fully_connected
 from tests.custom_nets.encoders import reference
+from tests.custom_nets.undrawn import undrawn_weights
 
 LOGITS_224 = [1.296597, -2.492895, 2.386335, 3.046384, 0.024847]
 LOGITS_224 += [-2.972601, -1.107694, -3.282186, -1.503369, 0.080232]
@@ -34,8 +35,7 @@ def filled(key: str, *shape: int) -> Tensor:
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A file with the keys and shapes of vgg16-397923af.pth up to classifier.3."""
-    encoder = make_encoder("vgg16")
-    reference.fill(encoder)
+    encoder = reference.filled(lambda: make_encoder("vgg16"))
     classifier = {
         "classifier.0.weight": filled("classifier.0.weight", 4096, 25088),
         "classifier.0.bias": filled("classifier.0.bias", 4096),
@@ -61,7 +61,8 @@ def own_pretraining(tmp_path: Path) -> str:
 def test_the_published_classifier_as_convolutions_then_gives_its_own_logits(
     published: Path,
 ) -> None:
-    network = TransferFCN("vgg16", stride=32, weights=str(published), normalise="none").eval()
+    with undrawn_weights():  # which the file fills
+        network = TransferFCN("vgg16", stride=32, weights=str(published), normalise="none").eval()
     assert network.fully_connected is not None
     last = filled("classifier.6.weight", 1000, 4096)[:, :, None, None]
     with torch.no_grad():
@@ -80,7 +81,8 @@ def test_layers_of_another_vgg_then_fresh_or_from_its_own_file(
     for name in ("vgg11", "vgg19_bn"):
         assert choose_origin(name, "none", fully_connected=None, width=8) == ("fresh", 8)
         assert choose_origin(name, "imagenet", fully_connected=None, width=None)[0] == "file"
-    module = FullyConnected(512, 4096, dropout=0.0)
+    with undrawn_weights():
+        module = FullyConnected(512, 4096, dropout=0.0)
     load_fully_connected(module, str(published), "vgg11")  # of equal shapes in every VGG
     stored = torch.load(published, weights_only=True)["classifier.0.weight"]
     assert torch.equal(module.conv6.weight.flatten(1), stored)
@@ -91,7 +93,7 @@ def test_a_file_without_the_classifier_then_is_refused(own_pretraining: str) -> 
         r"must hold the classifier's layers .*classifier\.0\.weight missing, must be "
         r"\[4096, 25088\].*fully_connected='fresh'"
     )
-    with pytest.raises(ValueError, match=message):
+    with undrawn_weights(), pytest.raises(ValueError, match=message):
         TransferFCN("vgg16", weights=own_pretraining)
 
 
@@ -107,7 +109,8 @@ def test_a_file_without_the_classifier_then_is_refused(own_pretraining: str) -> 
 def test_a_file_without_the_classifier_when_asked_for_then_fills_the_encoder_alone(
     options: dict[str, object], width: int, own_pretraining: str
 ) -> None:
-    network = TransferFCN("vgg16", weights=own_pretraining, **options)
+    with undrawn_weights():
+        network = TransferFCN("vgg16", weights=own_pretraining, **options)
     stored = torch.load(own_pretraining, weights_only=True)["state_dict"]
     for key, tensor in network.encoder.state_dict().items():
         assert torch.equal(tensor, stored[key])

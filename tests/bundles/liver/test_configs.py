@@ -13,6 +13,7 @@ from scripts.datasets.ircadb.structures import class_names
 from tests.bundles.config_files import ROOT, transfer_networks
 from tests.bundles.liver.commands import LIVER
 from tests.custom_nets.encoders import KINDS
+from tests.custom_nets.undrawn import undrawn_weights
 
 WORKFLOWS = ["train", "pretrain", "evaluate", "inference"]
 SEVERAL = "configs/runtime/multi_gpu_train.json"
@@ -133,7 +134,8 @@ def test_network_file_then_gives_a_map_for_every_class(network, encoder):
     parser.update({"encoder": encoder, "encoder_weights": "none", "normalise": 0.2})
     if encoder == "vgg16":
         parser.update({"width": 8})
-    built = parser.get_parsed_content("network_def")
+    with undrawn_weights():
+        built = parser.get_parsed_content("network_def")
     outputs = [v for k, v in built.state_dict().items() if k.endswith(("score.bias", "head.bias"))]
     assert outputs
     assert {len(bias) for bias in outputs} == {4}

@@ -13,6 +13,7 @@ from custom_nets.encoders.contract import BLOCK_NAMES, Encoder, OneLayer
 from custom_nets.encoders.weights import load_encoder_weights
 from tests.custom_nets.encoders import reference
 from tests.custom_nets.training import moved_shares, snapshot, train
+from tests.custom_nets.undrawn import undrawn_weights
 
 scripted = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 
@@ -37,8 +38,7 @@ def check_layers(encoder: Encoder, count: int) -> None:
             inside |= set(module.modules()) - {module}
         if isinstance(module, OneLayer | nn.Conv2d) and module not in inside:
             module.register_forward_hook(lambda m, _args, _out: ran.append(m))
-    with torch.no_grad():
-        encoder(torch.rand(1, 3, 32, 32))
+    encoder.to("meta")(torch.rand(1, 3, 32, 32, device="meta"))  # no map's values are asked for
     listed = [
         encoder.get_submodule(paths[0])
         for block in encoder.parts.values()
@@ -63,9 +63,14 @@ class ReferenceContract:
         torch.manual_seed(0)
         return self.encoder_type(3).eval()
 
-    def test_keys_and_shapes_are_those_of_the_published_file(self, encoder: Encoder) -> None:
-        found = {key: list(tensor.shape) for key, tensor in encoder.state_dict().items()}
-        expected = reference.figures(encoder.name)["keys"]
+    @pytest.fixture
+    def undrawn(self) -> Encoder:
+        with undrawn_weights():
+            return self.encoder_type(3).eval()
+
+    def test_keys_and_shapes_are_those_of_the_published_file(self, undrawn: Encoder) -> None:
+        found = {key: list(tensor.shape) for key, tensor in undrawn.state_dict().items()}
+        expected = reference.figures(undrawn.name)["keys"]
         if isinstance(expected, str):
             assert reference.fingerprint(found) == expected
             return
@@ -73,16 +78,15 @@ class ReferenceContract:
         assert list(found) == list(expected)
 
     def test_filled_features_are_those_of_the_reference(self) -> None:
-        encoder = self.encoder_type(3, **self.parity).eval()
+        encoder = reference.filled(lambda: self.encoder_type(3, **self.parity))
         figures = reference.figures(encoder.name)
-        reference.fill(encoder)
         with torch.no_grad():
             maps = encoder(reference.image(figures.get("input_size", 64)))
         for name, feature in zip(BLOCK_NAMES, maps, strict=True):
             check_figures(feature, figures["blocks"][name])
 
-    def test_layers_are_the_convolutions_in_the_order_they_run(self, encoder: Encoder) -> None:
-        check_layers(encoder, self.layers)
+    def test_layers_are_the_convolutions_in_the_order_they_run(self, undrawn: Encoder) -> None:
+        check_layers(undrawn, self.layers)
 
 
 class EncoderContract(ReferenceContract):
@@ -97,9 +101,9 @@ class EncoderContract(ReferenceContract):
     def test_maps_of_any_multiple_of_32_have_the_stated_channels_and_strides(
         self, in_channels: int
     ) -> None:
-        encoder = self.encoder_type(in_channels).eval()
-        with torch.no_grad():
-            maps = encoder(torch.rand(1, in_channels, 64, 96))
+        with undrawn_weights():
+            encoder = self.encoder_type(in_channels).eval().to("meta")
+        maps = encoder(torch.rand(1, in_channels, 64, 96, device="meta"))
         expected = [
             (1, channels, 64 // stride, 96 // stride)
             for channels, stride in zip(encoder.block_channels, encoder.block_strides, strict=True)
@@ -159,19 +163,19 @@ class EncoderContract(ReferenceContract):
 
     @pytest.mark.parametrize("in_channels", [1, 3])
     def test_a_published_file_fills_every_tensor(self, in_channels: int, tmp_path: Path) -> None:
-        source = self.encoder_type(3)
-        reference.fill(source)
+        source = reference.filled(lambda: self.encoder_type(3))
         path = tmp_path / "published.pth"
         published = {self.published_key(k): v for k, v in source.state_dict().items()}
         counters = [key for key in published if key.endswith("num_batches_tracked")]
         tensors = {key: v for key, v in published.items() if key not in counters}
         torch.save({**tensors, "fc.weight": torch.zeros(2)}, path)
-        target = self.encoder_type(in_channels)
+        with undrawn_weights():
+            target = self.encoder_type(in_channels)
         report = load_encoder_weights(target, str(path))
         assert (report.taken, report.skipped) == (len(tensors), ("fc.weight",))
         image = torch.rand(1, 1, 64, 64)
         with torch.no_grad():
-            expected = source.eval()(image.repeat(1, 3, 1, 1))[-1]
+            expected = source(image.repeat(1, 3, 1, 1))[-1]
             found = target.eval()(image.repeat(1, in_channels, 1, 1))[-1]
         torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-4)
 

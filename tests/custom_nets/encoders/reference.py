@@ -14,13 +14,16 @@ import hashlib
 import json
 import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
+from tests.custom_nets.undrawn import undrawn_weights
+
+Network = TypeVar("Network", bound=nn.Module)
 FOLDER = Path(__file__).parent
 
 
@@ -61,6 +64,14 @@ def fill(network: nn.Module) -> None:
             tensor.copy_(1 + noise / 10)
         else:
             tensor.copy_(noise * math.sqrt(2 / tensor[0].numel()))
+
+
+def filled(build: Callable[[], Network]) -> Network:
+    """Return a network as `fill` fills it, in evaluation mode."""
+    with undrawn_weights():
+        network = build()
+    fill(network)
+    return network.eval()
 
 
 def image(size: int) -> Tensor:

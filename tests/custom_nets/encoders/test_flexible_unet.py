@@ -12,6 +12,7 @@ from custom_nets.encoders import ENCODERS
 from custom_nets.encoders.flexible_unet import PREFIX, TransferBackbone, register
 from custom_nets.encoders.weights import load_encoder_weights
 from tests.custom_nets.encoders import FLEXIBLE_KINDS, reference
+from tests.custom_nets.undrawn import undrawn_weights
 
 BACKBONES = [PREFIX + name for name in FLEXIBLE_KINDS]
 
@@ -19,7 +20,8 @@ BACKBONES = [PREFIX + name for name in FLEXIBLE_KINDS]
 @pytest.mark.parametrize("in_channels", [1, 3])
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_a_flexible_unet_on_each_encoder_learns(backbone: str, in_channels: int) -> None:
-    network = FlexibleUNet(in_channels=in_channels, out_channels=2, backbone=backbone)
+    with undrawn_weights():
+        network = FlexibleUNet(in_channels=in_channels, out_channels=2, backbone=backbone)
     logits = network(torch.rand(2, in_channels, 64, 32))
     assert logits.shape == (2, 2, 64, 32)
     logits.mean().backward()
@@ -30,7 +32,8 @@ def test_a_flexible_unet_on_each_encoder_learns(backbone: str, in_channels: int)
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_maps_have_the_channels_and_strides_that_were_registered(backbone: str) -> None:
     entry = FLEXUNET_BACKBONE.register_dict[backbone]
-    encoder = entry["type"](**entry["parameter"]).eval()
+    with undrawn_weights():
+        encoder = entry["type"](**entry["parameter"]).eval()
     with torch.no_grad():
         maps = encoder(torch.rand(1, entry["parameter"]["in_channels"], 64, 64))
     assert [m.shape[1] for m in maps] == list(entry["feature_channel"])
@@ -85,8 +88,7 @@ def test_pretrained_asks_for_the_published_weights(
 
 
 def test_a_file_of_weights_fills_the_encoder_inside(tmp_path: Path) -> None:
-    source = ENCODERS["resnet34"](3)
-    reference.fill(source)
+    source = reference.filled(lambda: ENCODERS["resnet34"](3))
     torch.save(source.state_dict(), tmp_path / "weights.pth")
     network = FlexibleUNet(in_channels=3, out_channels=1, backbone="transfer_resnet34")
     load_encoder_weights(network.encoder.encoder, str(tmp_path / "weights.pth"))

@@ -17,8 +17,7 @@ class TestGoogLeNet(EncoderContract):
 
 
 def test_maps_then_those_recomputed_from_the_weights():
-    encoder = GoogLeNetEncoder(1).eval()
-    reference.fill(encoder)
+    encoder = reference.filled(lambda: GoogLeNetEncoder(1))
     state = encoder.state_dict()
 
     def unit(x, at, **options):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 from collections.abc import Callable
@@ -15,14 +16,26 @@ from custom_nets.encoders.layouts import looks_like
 from custom_nets.encoders.weights import load_encoder_weights
 from tests.custom_nets.encoders import reference
 from tests.custom_nets.encoders.encoder_contract import check_figures
+from tests.custom_nets.undrawn import undrawn_weights
 
 
-def filled(name: str) -> Encoder:
-    """Return an encoder with the reference's weights and padding."""
+def unfilled(name: str) -> Encoder:
+    """Return an encoder with the reference's padding, whose weights are not drawn."""
     options = {"same_padding": False} if name == "inception_v3" else {}
-    encoder = ENCODERS[name](3, **options)
-    reference.fill(encoder)
-    return encoder.eval()
+    with undrawn_weights():
+        return ENCODERS[name](3, **options)
+
+
+@functools.lru_cache(maxsize=1)  # layouts of one encoder follow each other
+def filled(name: str) -> Encoder:
+    """Return an encoder with the reference's weights and padding; not to be changed."""
+    return reference.filled(lambda: unfilled(name))
+
+
+def hollow(name: str) -> dict[str, Tensor]:
+    """The tensors of an encoder in their shapes, each a single number in memory and on the disk."""
+    shapes = {key: tensor.shape for key, tensor in unfilled(name).state_dict().items()}
+    return {key: torch.zeros(()).expand(shape) for key, shape in shapes.items()}
 
 
 def children(encoder: Any) -> dict[str, Tensor]:
@@ -38,11 +51,15 @@ def with_auxiliary(encoder: Any) -> dict[str, Tensor]:
 # of the ResNets, one of each kind of unit; ResNet-38 has no reference
 REFERENCED = ("vgg16", "resnet34", "inception_v3", "densenet121", "resnet50", "googlenet")
 LAYOUTS: dict[str, tuple[str, Callable[[Any], dict[str, Tensor]]]] = {
-    **{f"{name}, torchvision": (name, lambda encoder: encoder.state_dict()) for name in REFERENCED},
-    **{f"{name}, children": (name, children) for name in REFERENCED},
+    **{
+        f"{name}, {layout}": (name, write)
+        for name in REFERENCED
+        for layout, write in (("torchvision", lambda e: e.state_dict()), ("children", children))
+    },
     "inception_v3, with the auxiliary classifier": ("inception_v3", with_auxiliary),
     "vgg16, features": ("vgg16", lambda encoder: encoder.features.state_dict()),
     "densenet121, features": ("densenet121", lambda encoder: encoder.features.state_dict()),
+    "densenet121, children of features": ("densenet121", lambda e: children(e.features)),
     "vgg11_bn, children": ("vgg11_bn", children),
     "efficientnet_b0, children": ("efficientnet_b0", children),
     "mobilenet_v3_small, features": (
@@ -50,7 +67,6 @@ LAYOUTS: dict[str, tuple[str, Callable[[Any], dict[str, Tensor]]]] = {
     ),
     "convnext_tiny, children": ("convnext_tiny", children),
     "convnext_tiny, torchvision": ("convnext_tiny", lambda encoder: encoder.state_dict()),
-    "densenet121, children of features": ("densenet121", lambda e: children(e.features)),
 }
 
 
@@ -62,8 +78,7 @@ def test_file_in_each_layout_then_the_reference_features(layout, tmp_path, caplo
     tensors["fc.weight"] = torch.zeros(14, 512)
     path = tmp_path / "medical.pth"
     torch.save({"model_state": tensors, "epoch": 3}, path)
-    options = {"same_padding": False} if name == "inception_v3" else {}
-    encoder = ENCODERS[name](3, **options).eval()
+    encoder = unfilled(name).eval()
     with caplog.at_level(logging.INFO, logger="custom_nets.encoders.weights"):
         load_encoder_weights(encoder, str(path))
     figures = reference.figures(name)
@@ -78,7 +93,7 @@ def test_file_in_each_layout_then_the_reference_features(layout, tmp_path, caplo
 
 def test_classifier_in_the_file_then_listed_as_unused(tmp_path, caplog):
     head = {f"model.classifier.{part}": torch.zeros(1) for part in "abcdef"}
-    tensors = {f"model.{key}": t for key, t in filled("resnet34").state_dict().items()}
+    tensors = {f"model.{key}": t for key, t in hollow("resnet34").items()}
     torch.save({**tensors, **head}, tmp_path / "weights.pth")
     with caplog.at_level(logging.INFO, logger="custom_nets.encoders.weights"):
         make_encoder("resnet34", weights=str(tmp_path / "weights.pth"))
@@ -92,7 +107,10 @@ def test_resnet50_of_radimagenet_then_refused_by_name_in_one_short_line(tmp_path
             for conv in (1, 2, 3):
                 tensors[f"backbone.{stage}.{unit}.conv{conv}.weight"] = torch.zeros(1, 1, 1, 1)
     torch.save(tensors, tmp_path / "ResNet50.pt")
-    with pytest.raises(ValueError, match="looks like ResNet-50, got .* and 1.. more; use a") as e:
+    with (
+        undrawn_weights(),
+        pytest.raises(ValueError, match="looks like ResNet-50, got .* and 1.. more; use a") as e,
+    ):
         make_encoder("resnet34", weights=str(tmp_path / "ResNet50.pt"))
     assert len(str(e.value)) < 500
     assert "\n" not in str(e.value)
@@ -123,8 +141,8 @@ CONFUSED = [
 def test_weights_of_another_encoder_then_refused_by_its_name(own, other, tmp_path):
     """A deeper network of a family holds every tensor of a shallower one, and more."""
     path = Path(tmp_path / "weights.pth")
-    torch.save({f"module.{key}": t for key, t in filled(other).state_dict().items()}, path)
-    with pytest.raises(ValueError, match=f"looks like {TITLES[other]}, got"):
+    torch.save({f"module.{key}": t for key, t in hollow(other).items()}, path)
+    with undrawn_weights(), pytest.raises(ValueError, match=f"looks like {TITLES[other]}, got"):
         make_encoder(own, weights=str(path))
 
 

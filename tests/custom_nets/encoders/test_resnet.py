@@ -18,6 +18,7 @@ from custom_nets.encoders.resnet import (
 )
 from tests.custom_nets.encoders import reference
 from tests.custom_nets.encoders.encoder_contract import EncoderContract, ReferenceContract
+from tests.custom_nets.undrawn import undrawn_weights
 
 UNITS = {
     "resnet34": (3, 4, 6, 3),
@@ -69,9 +70,7 @@ class Recomputed:
 
 
 def filled(name: str, **options: Any) -> Encoder:
-    encoder = make_encoder(name, **options).eval()
-    reference.fill(encoder)
-    return encoder
+    return reference.filled(lambda: make_encoder(name, **options))
 
 
 class TestResNet34(EncoderContract):
@@ -117,7 +116,8 @@ class TestResNet101(ReferenceContract):
 
 @pytest.mark.parametrize(("name", "units"), [("resnet38", 12), ("resnet50", 16), ("resnet101", 33)])
 def test_layers_of_a_bottleneck_network_then_three_for_each_unit_and_two(name, units):
-    encoder = ENCODERS[name](1)
+    with undrawn_weights():
+        encoder = ENCODERS[name](1)
     projections = sum("downsample.0" in key for key in encoder.state_dict())
     layers = len(encoder.layer_names) - projections + 1  # the classifying layer is left out
     assert (projections, layers) == (4, 3 * units + 2)
@@ -141,7 +141,9 @@ def test_parameters_of_a_bottleneck_network_then_the_sum_of_its_layers(name, kno
         for _ in range(units):
             total += channels * width + 9 * width**2 + 4 * width**2 + 12 * width
             channels = 4 * width
-    assert sum(p.numel() for p in ENCODERS[name](3).parameters()) == total == known
+    with undrawn_weights():
+        encoder = ENCODERS[name](3)
+    assert sum(p.numel() for p in encoder.parameters()) == total == known
 
 
 @pytest.mark.parametrize(

@@ -15,18 +15,8 @@ VARIANTS = sorted(reference.variants())
 DEEPEST = ("vgg19_bn", "densenet201", "efficientnet_b3", "mobilenet_v3_large")
 
 
-@pytest.fixture(autouse=True)
-def _no_random_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Drawing tens of millions of weights takes longer than the tests."""
-    monkeypatch.setattr("custom_nets.encoders.contract.initialise", lambda _network: None)
-    monkeypatch.setattr("torch.nn.init.kaiming_uniform_", lambda tensor, **_options: tensor)
-    monkeypatch.setattr("torch.nn.init.uniform_", lambda tensor, *_limits: tensor)
-
-
 def filled(name: str, in_channels: int = 3) -> Encoder:
-    encoder = ENCODERS[name](in_channels).eval()
-    reference.fill(encoder)
-    return encoder
+    return reference.filled(lambda: ENCODERS[name](in_channels))
 
 
 @pytest.mark.parametrize("name", VARIANTS)
