@@ -11,11 +11,13 @@ from torch import nn
 
 from custom_nets.definition import Defined
 from scripts.bundle.config_files import Config
+from scripts.bundle.data_files import KIND
 
 VOLUME = 3
 EXAMPLE = {2: (2, 64, 96), VOLUME: (2, 32, 48, 24)}
 """Batch and sides of an image for an export; all different, so that no axes are confused."""
 PATCH, WINDOW, SECOND, CLASSES = "volume_patch_size", "window_hu", "second_window_hu", "class_names"
+WITH_LUNG = "window and lung field"  # kind of input of configs/data/ct_window_and_lung.json
 
 
 def spatial_dims(network: nn.Module) -> int:
@@ -54,8 +56,9 @@ def _outputs(definition: Mapping[str, Any]) -> int | None:
 def described(metadata: Config, network: nn.Module, inference: Config) -> Config:
     """Return metadata that describe the input of this network.
 
-    The bundle's own describe one of three slices. A network of volumes reads patches of them, in
-    one window or two; both kinds may also read the maps of earlier networks.
+    The bundle's own describe one of three slices. A network may read each slice in a second window
+    or with the lung field, or patches of volumes, in one window or two; all kinds may also read the
+    maps of earlier networks.
 
     Args:
         metadata: of the bundle, with the names of the classes.
@@ -73,8 +76,8 @@ def described(metadata: Config, network: nn.Module, inference: Config) -> Config
             one.update(spatial_shape=patch, is_patch_data=True, spatial_dims=VOLUME)
         names = [f"volume, {_window(told[key])}" for key in (WINDOW, SECOND) if key in told]
     else:
-        names = list(inputs["channel_def"].values())
-        names = names if total >= len(names) else ["slice"]
+        slices = list(inputs["channel_def"].values())
+        names = _of_slices(slices if total >= len(slices) else ["slice"], told)
     if total > len(names):
         names += [f"probability of {name}, by an earlier network" for name in _maps(outputs)]
     if total == len(names):
@@ -83,6 +86,16 @@ def described(metadata: Config, network: nn.Module, inference: Config) -> Config
             inputs.update(num_channels=total, channel_def=channels)
             updated.update(_in_words(updated, network, names))
     return updated
+
+
+def _of_slices(slices: Sequence[str], told: Mapping[str, Any]) -> list[str]:
+    """Name the channels of slices, which may be followed by a second picture of each."""
+    if SECOND in told:
+        windows = [_window(told[key]) for key in (WINDOW, SECOND)]
+        return [f"{name}, {window}" for window in windows for name in slices]
+    if told.get(KIND) == WITH_LUNG:
+        return [*slices, *["lung field of the slice"] * len(slices)]
+    return list(slices)
 
 
 def _in_words(metadata: Config, network: nn.Module, channels: Sequence[str]) -> dict[str, str]:
@@ -97,10 +110,12 @@ def _in_words(metadata: Config, network: nn.Module, channels: Sequence[str]) -> 
 
 
 def _told(inference: Config) -> dict[str, Any]:
-    """Return the numbers of a config that describe the input."""
+    """Return the numbers of a config that describe the input, and its kind."""
     parser = ConfigParser(config=dict(inference))
     return {
-        key: parser.get_parsed_content(key) for key in (PATCH, WINDOW, SECOND) if key in inference
+        key: parser.get_parsed_content(key)
+        for key in (PATCH, WINDOW, SECOND, KIND)
+        if key in inference
     }
 
 

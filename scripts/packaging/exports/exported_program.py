@@ -20,6 +20,7 @@ import torch
 from torch import nn
 from torch.export import Dim, ExportedProgram
 
+from scripts.bundle.data_files import data_files
 from scripts.packaging.network_format import EXAMPLE, spatial_dims
 from scripts.running.reasons import one_line
 
@@ -68,6 +69,7 @@ def description_of(
         settings: of the model file; empty if it has none.
         weights_sha256: of the package's models/model.pt.
     """
+    known = {**data_files(settings).numbers, **settings}  # the second window is of its data file
     formats = metadata["network_data_format"]
     image, pred = formats["inputs"]["image"], formats["outputs"]["pred"]
     return {
@@ -80,7 +82,7 @@ def description_of(
         "spacing_mm": "that of the CT, which is not resampled",
         "orientation": "each slice with its rows from front to back, its columns from right to "
         "left; slices from feet to head",
-        **{key: settings[key] for key in MODEL_SETTINGS if key in settings},
+        **{key: known[key] for key in MODEL_SETTINGS if key in known},
         "threshold": settings.get("threshold"),
         "pytorch_version": metadata["pytorch_version"],
     }

@@ -32,6 +32,19 @@ def test_network_of_other_slices_then_its_channels_are_named(channels):
     assert found["spatial_shape"] == ["*", "*"]
 
 
+@pytest.mark.parametrize(
+    ("inference", "names"),
+    [
+        (WINDOWS, ["slice above, -1000 to 400 HU", "slice below, -160 to 240 HU"]),
+        ({"input_kind": "window and lung field"}, ["slice above", "lung field of the slice"]),
+    ],
+)
+def test_network_of_two_pictures_of_a_slice_then_the_second_follows_the_first(inference, names):
+    found = input_of(torch.nn.Conv2d(6, 1, 1), inference)
+    assert found["num_channels"] == 6
+    assert [found["channel_def"][channel] for channel in "23"] == names
+
+
 def test_network_of_volumes_then_patches_windows_and_maps():
     network = VoxResNet(3, 1, widths=(1, 1))
     made = described(METADATA, network, {**WINDOWS, "volume_patch_size": [48, 48, 16]})

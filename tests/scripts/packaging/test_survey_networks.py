@@ -2,17 +2,11 @@
 
 import json
 import zipfile
-from pathlib import Path
 
-import nibabel
-import numpy as np
 import pytest
 import torch
-from monai.bundle import verify_net_in_out
-from monai.transforms import Compose
 
 from custom_nets.survey.cen import ConvolutionalEncoderNetwork
-from custom_nets.survey.context import ContextUNet
 from custom_nets.survey.voxresnet import VoxResNet
 from scripts.bundle.data_files import ID
 from scripts.bundle.held_models import holding
@@ -27,12 +21,9 @@ from scripts.bundle.training_scans import hashed_case
 from scripts.packaging.exports.exports import FORMATS
 from scripts.packaging.package_command import package
 from scripts.prediction.network.model import Model
-from scripts.prediction.pipeline import predict_volume
 from scripts.prediction.predict_options import Options
-from tests.bundles.bundle_commands import run_here
 from tests.bundles.conftest import tiny_encoder
 from tests.scripts.packaging.packages import LUNG, ROOT
-from tests.scripts.prediction.studies import bright_chest, write_nifti
 
 __all__ = ["tiny_encoder"]
 pytestmark = [
@@ -83,29 +74,9 @@ def cen_s(folder, **options):
     return save(folder / "m.pt", network, "volume", **options)
 
 
-def refined(folder, **options):
-    def unet(maps):
-        network = ContextUNet("tiny", context_channels=maps, decoder_channels=[4] * 5)
-        torch.nn.init.normal_(network.context.weight) if maps else None
-        return network
-
-    save(folder / "first.pt", unet(0), "window", channels=3)
-    options |= {"channels": 3, "data": "luna16_slices_context"}
-    options |= {"earlier": [read_model(folder / "first.pt")]}
-    return save(folder / "m.pt", unet(1), SLICES, **options)
-
-
 def model_of(path, **others):
     options = {"checkpoints": (str(path),), "device": "cpu", "engine": "torch"}  # as a package
     return Model(Options(LUNG.relative_to(ROOT), **options, **others))
-
-
-def middle_threshold(path, scan):
-    """The median probability inside the lungs, which about half of their voxels exceed."""
-    model = model_of(path)
-    item = Compose(model.preprocessing.transforms)({"image": str(scan)})
-    found = model.probabilities(item["image"]).as_tensor()
-    return float(found[item["lung"].as_tensor() > 0].median())
 
 
 def unpacked(folder, weights, files=("configs/networks/voxresnet.json",), **options):
@@ -113,46 +84,6 @@ def unpacked(folder, weights, files=("configs/networks/voxresnet.json",), **opti
     with zipfile.ZipFile(folder / "p.zip") as archive:
         archive.extractall(folder)
     return folder / LUNG.name
-
-
-@pytest.fixture(scope="module")
-def scan(tmp_path_factory):
-    return write_nifti(tmp_path_factory.mktemp("scan") / "scan.nii.gz", bright_chest())
-
-
-@pytest.mark.parametrize(
-    "make", [voxresnet, auto_context, cen_s, refined], ids=lambda f: f.__name__
-)
-def test_model_file_alone_then_predicted_and_its_package_gives_the_same_mask(
-    make, scan, tmp_path, tiny_encoder
-):
-    torch.manual_seed(1)
-    state = torch.get_rng_state()
-    threshold = middle_threshold(make(tmp_path), scan)
-    torch.set_rng_state(state)
-    weights = make(tmp_path, threshold=threshold)
-    expected = predict_volume(model_of(weights), scan, study="a").mask > 0
-    assert 1000 < expected.sum() < 0.5 * expected.size
-    of_volumes = make in (voxresnet, auto_context)
-    bundle = unpacked(tmp_path, weights, ["configs/networks/voxresnet.json"] if of_volumes else ())
-    configs = bundle / "configs"
-    (tmp_path / "first.pt").unlink(missing_ok=True)  # the package needs no file but its own
-    places = {"bundle_root": str(bundle), "device": "cpu", "progress": False}
-    asked = {**places, "dataset_dir": str(scan), "output_dir": str(tmp_path / "masks")}
-    run_here("inferring", [configs / "inference.json"], asked)
-    (mask,) = (tmp_path / "masks").glob("*.nii.gz")
-    found = np.asarray(nibabel.load(mask).dataobj)
-    np.testing.assert_array_equal(np.squeeze(found).T > 0, expected)
-    metadata = str(configs / "metadata.json")
-    verify_net_in_out(
-        NETWORK, meta_file=metadata, config_file=str(configs / "inference.json"), any=32, **places
-    )
-    image = json.loads(Path(metadata).read_text())["network_data_format"]["inputs"]["image"]
-    assert image["spatial_shape"] == (["*", "*"] if make is refined else PATCH)
-    names = list(image["channel_def"].values())
-    assert (names[-1] == "probability of nodule, by an earlier network") is (
-        make in (auto_context, refined)
-    )
 
 
 def test_scans_of_the_earlier_networks_then_known_as_those_of_the_network(tmp_path):
