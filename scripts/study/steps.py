@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from scripts.study.sample_sources import (
     pretraining_data_task,
 )
 from scripts.study.workshop import Task
+from scripts.volumes.volume_files import files_of
 
 EVERY_STAGE = "configs/handlers/every_stage.json"
 SAME_SLICES = "configs/handlers/same_slices.json"
@@ -226,11 +229,32 @@ def evaluation_task(
 
 
 def timing_task(study: Study, method: Method, training: Task, engine: str, ct: Path) -> Task:
-    """Make the step that predicts a whole CT with the network of a training, to time it."""
-    options = {"bundle": study.bundle.folder, "ckpt_path": "<need0>/model.pt", "source": str(ct)}
+    """Make the step that predicts whole CTs with the network of a training, to time it.
+
+    It is done again for other files at the same place, and not for the same ones elsewhere.
+    """
+    given = Task("prepared", "timed CT", made_of={"content": content_of(ct)}, given=ct)
+    options = {"bundle": study.bundle.folder, "ckpt_path": "<need0>/model.pt", "source": "<need1>"}
     options |= {"output": "<out>", "engine": engine}
     words = ["-m", "scripts", "predict", *(w for k, v in options.items() for w in (f"--{k}", v))]
-    return Task("timings", f"{network_name(method)} {engine}", tuple(words), (training,))
+    return Task("timings", f"{network_name(method)} {engine}", tuple(words), (training, given))
+
+
+@cache
+def content_of(path: Path) -> str:
+    """Return a SHA-256 of the files at a path, with their names below it; hidden ones apart.
+
+    Args:
+        path: a folder, or a file together with the voxel files that its header names.
+    """
+    inside = path if path.is_dir() else path.parent
+    files = sorted(path.rglob("*")) if path.is_dir() else files_of(path)
+    held = [
+        (file.relative_to(inside).as_posix(), sha256_of(file))
+        for file in files
+        if file.is_file() and not file.name.startswith(".")
+    ]
+    return hashlib.sha256(json.dumps(held).encode()).hexdigest()
 
 
 def weights_task(

@@ -59,7 +59,8 @@ def study(
             of them are the test set of every row, in place of the study's own. Of a study with
             test folds only the first is trained.
         timed_ct: a CT that every network of a study with engines predicts with each of them; the
-            report then has the seconds. Nothing else should run on the machine meanwhile.
+            report then has the seconds, of a folder with several CTs the mean of them. Nothing else
+            should run on the machine meanwhile.
         work: folder of data, trainings and evaluations; studies with the same folder share their
             common steps. By default study_work next to the output.
         only: name of a row, or list of names: run these methods and no others.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 
 from matplotlib.figure import Figure
 
@@ -22,15 +23,16 @@ MANIFESTS = "*/manifest.json"
 
 @dataclass(frozen=True)
 class Timing:
-    """One prediction of the timed CT.
+    """The prediction of the timed CT, or of several.
 
     Args:
         row: the method.
         engine: that was asked for.
         computed: engine and precision that computed the network, as the manifest states them.
-        seconds: of the study: start, reading, network and writing.
+        seconds: of a CT: start, reading, network and writing; the mean of several.
         network_seconds: of these, in the network.
         peak_mb: largest memory of the process.
+        cts: number of CTs.
     """
 
     row: str
@@ -39,6 +41,7 @@ class Timing:
     seconds: float
     network_seconds: float
     peak_mb: float
+    cts: int = 1
 
 
 def timings(cells: Sequence[Cell], workshop: Workshop) -> list[Timing]:
@@ -52,16 +55,16 @@ def timings(cells: Sequence[Cell], workshop: Workshop) -> list[Timing]:
 
 
 def _read(row: str, engine: str, out: Path) -> Timing:
-    manifest = read_json(next(iter(sorted(out.glob(MANIFESTS)))))
-    computed: Mapping[str, object] = manifest["engine"]
-    parts = manifest["parts"]
+    manifests = [read_json(file) for file in sorted(out.glob(MANIFESTS))]
+    computed: Mapping[str, object] = manifests[0]["engine"]
     return Timing(
         row,
         engine,
         " ".join(str(computed[key]) for key in ("name", "precision") if computed.get(key)),
-        sum(parts.values()),
-        parts["network"],
-        manifest["peak_memory_mb"],
+        mean(sum(manifest["parts"].values()) for manifest in manifests),
+        mean(manifest["parts"]["network"] for manifest in manifests),
+        max(manifest["peak_memory_mb"] for manifest in manifests),
+        len(manifests),
     )
 
 
@@ -83,8 +86,10 @@ def speed_table(study: Study, rows: Rows, timed: Sequence[Timing]) -> Table | No
         )
     headings = ["method", "engine", "computed by", heading, "seconds for the CT"]
     headings += ["of these in the network", "peak MB"]
+    cts = max(one.cts for one in timed)
+    which = "one CT" if cts == 1 else f"{cts} CTs, of which the means are shown"
     note = (
-        "One prediction each of one CT, the network of the first seed and fold, one after the "
+        f"One prediction each of {which}, the network of the first seed and fold, one after the "
         "other; other processes on the machine make them slower. The figure is that of the row, "
         "computed by the evaluation, not by the engine."
     )

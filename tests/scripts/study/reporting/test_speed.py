@@ -1,7 +1,11 @@
 """The seconds of a whole CT: from the manifests of the product, beside the figure of the row."""
 
+import json
+import shutil
+
 import matplotlib.image
 import pytest
+import SimpleITK as sitk
 
 from scripts.prediction.network import engines
 from scripts.study import declaration
@@ -12,6 +16,7 @@ from scripts.study.reporting.speed import draw_speed, speed_table, timings
 from scripts.study.reporting.tables import by_row
 from scripts.study.runner import failure_of, run_cells
 from scripts.study.sample_sources import Source
+from scripts.study.steps import content_of
 from scripts.study.workshop import Workshop
 from tests.scripts.study.studies import Pretender, write_study
 
@@ -39,6 +44,40 @@ def test_every_network_with_every_engine_then_its_seconds_beside_the_figure(tmp_
     ]
     draw_speed(study, rows, timed, tmp_path / "speed.png")
     assert matplotlib.image.imread(tmp_path / "speed.png").std() > 0
+
+
+def test_folder_of_several_cts_then_the_mean_of_all_and_said_so(tmp_path):
+    study, cells, shop = run(tmp_path, engines=["torch"])
+    for cell in cells:
+        out = cell.timings["torch"].out(shop.work)
+        manifest = json.loads((out / "ct" / "manifest.json").read_text())
+        manifest["parts"] |= {"network": 8.0, "writing": 1.5}
+        (out / "another").mkdir()
+        (out / "another" / "manifest.json").write_text(json.dumps(manifest))
+    table = speed_table(study, by_row(collect(study, cells, shop)), timings(cells, shop))
+    assert [row[4:6] for row in table.rows] == [["8.0", "6.0"]] * 2
+    assert "2 CTs, of which the means" in " ".join(table.notes)
+
+
+def test_ct_at_the_same_place_when_changed_then_timed_anew_and_a_moved_one_is_not(tmp_path):
+    def key_of(ct):
+        content_of.cache_clear()  # of another process
+        study = read_study(write_study(tmp_path, engines=["torch"]))
+        return make_cells(study, Source(timed_ct=ct))[0].timings["torch"].key
+
+    series, moved = tmp_path / "series", tmp_path / "moved"
+    series.mkdir()
+    (series / "1.dcm").write_bytes(b"one")
+    before = key_of(series)
+    shutil.copytree(series, moved)
+    assert key_of(moved) == before
+    (series / "1.dcm").write_bytes(b"two")
+    assert key_of(series) != before
+    keys = set()
+    for value in (0, 1):  # of two voxels in a file of their own
+        sitk.WriteImage(sitk.Image(1, 1, 2, sitk.sitkInt16) + value, tmp_path / "ct.mhd")
+        keys.add(key_of(tmp_path / "ct.mhd"))
+    assert len(keys) == 2
 
 
 def test_several_seeds_then_the_network_of_the_first_is_timed(tmp_path):
