@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,15 @@ from typing import Any
 from scripts.datasets.missing_data import MissingData
 from scripts.datasets.shares import PARTITIONS
 from scripts.datasets.stored_slices import ARRAYS, CONTEXT, OPTIONAL_ARRAYS
-from scripts.storage.files import read_json
+from scripts.storage.files import read_json, sha256_of
 from scripts.volumes.geometry import is_inside, world_to_index
 from scripts.volumes.grids import difference_of_grids, stored_grid
 
 ANNOTATIONS = ("label", "nodules", "target", "class_known")
 """What an entry says of the lesions or organs in its image."""
+SCAN_RECORD = "scan.json"
+"""File that ``prepare`` writes last into the folder of a scan."""
+_APART = ("volumes", "provenance")
 
 
 def load_datalist(path: str | Path, section: str, *, labelled: bool = True) -> list[dict[str, Any]]:
@@ -204,6 +209,48 @@ def absolute(content: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 def files_of(entry: Mapping[str, Any], keys: Sequence[str] = ARRAYS) -> list[str]:
     """List the files of an entry: its arrays or volumes, and its context maps."""
     return [*(entry[key] for key in keys if key in entry), *entry.get(CONTEXT, ())]
+
+
+def content_sha256(path: str | Path) -> str:
+    """Return the SHA-256 of what a datalist holds: its samples and the content of their files.
+
+    Data that are prepared again, from the same scans in the same way, have the same: when, where
+    and by which version does not count. The order of the samples does, as batches follow from it.
+    Files that ``prepare`` wrote are not read: each scan's record says what they were made of.
+
+    Args:
+        path: ``datalist.json``.
+
+    Raises:
+        FileNotFoundError: when it, or a file that it lists, does not exist.
+        ValueError: when it is no datalist.
+    """
+    path = Path(path).resolve()
+    content = absolute(read_datalist(path), path.parent)
+    own = {key: value for key, value in content.items() if key not in (*PARTITIONS, *_APART)}
+    own["split"] = content.get("provenance", {}).get("split")
+    digest, known = hashlib.sha256(json.dumps(own, sort_keys=True).encode()), dict[str, str]()
+    for prefix, partition, entries in lists_of(content):
+        for entry in entries:
+            said = {key: value for key, value in entry.items() if key not in (*ARRAYS, CONTEXT)}
+            for file in files_of(entry):
+                if file not in known:
+                    known[file] = _origin(Path(file), path.parent, str(entry.get("series_uid")))
+            files = [known[file] for file in files_of(entry)]
+            text = json.dumps([prefix, partition, said, files], sort_keys=True)
+            digest.update(text.encode())
+    return digest.hexdigest()
+
+
+def _origin(file: Path, folder: Path, scan: str) -> str:
+    """Return what a prepared file was made of, as its scan's record says; else its own hash."""
+    for record in (file.parent / SCAN_RECORD, folder / "scans" / scan / SCAN_RECORD):
+        try:
+            known = read_json(record)
+            return json.dumps([file.name, known["request"], known["content"]], sort_keys=True)
+        except (OSError, ValueError, KeyError):
+            continue
+    return sha256_of(file)
 
 
 def are_plain_volumes(samples: Sequence[Mapping[str, Any]]) -> bool:

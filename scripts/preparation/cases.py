@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from scripts.bundle.record import sha256_of
 from scripts.datasets.contract import DataSet, Labelled, Scan
+from scripts.datasets.datalist import SCAN_RECORD
 from scripts.datasets.instance_maps import place_objects
 from scripts.datasets.problems import Problem
 from scripts.preparation.prepare_options import SliceOptions
@@ -136,7 +137,7 @@ class CaseOutcome:
 def find_prepared(task: CaseTask) -> CaseOutcome | None:
     """Return the outcome of a scan that can be reused; None if it must be prepared."""
     try:
-        record = read_json(task.folder / "scan.json")
+        record = read_json(task.folder / SCAN_RECORD)
     except (OSError, ValueError):
         return None
     if record.get("request") != task.request():
@@ -155,7 +156,7 @@ def find_prepared(task: CaseTask) -> CaseOutcome | None:
             return None
         record["stamp"] = stamp
         with writing_into(task.output):
-            write_json(task.folder / "scan.json", record)
+            write_json(task.folder / SCAN_RECORD, record)
     return CaseOutcome(task.scan.id, record, reused=True)
 
 
@@ -209,7 +210,7 @@ def _write(
 ) -> None:
     """Write arrays and volumes of a scan, and ``scan.json`` last."""
     with writing_into(task.output):
-        (task.folder / "scan.json").unlink(missing_ok=True)
+        (task.folder / SCAN_RECORD).unlink(missing_ok=True)
         _clear(task)
         for name, stack in stacks.items():
             with atomic_path(task.folder / f"{name}.npy") as temporary:
@@ -217,7 +218,7 @@ def _write(
         for path, volume in volumes.items():
             with atomic_path(path) as temporary:
                 nibabel.save(volume, temporary)
-        write_json(task.folder / "scan.json", record)
+        write_json(task.folder / SCAN_RECORD, record)
 
 
 def _clear(task: CaseTask) -> None:

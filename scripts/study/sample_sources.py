@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scripts.bundle.record import sha256_of
+from scripts.datasets.datalist import content_sha256
 from scripts.datasets.luna16.outline_files import outlines_path
 from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.prepare_command import signature_of
@@ -292,7 +292,7 @@ def _prepared(
 ) -> Task:
     """Prepare a label, split and seed (``kind``) of a bundle's data set, with a test fold."""
     if source.is_prepared and source.data is not None:
-        facts = {"datalist": sha256_of(source.data / "datalist.json")}
+        facts = {"datalist": content_sha256(source.data / "datalist.json")}
         return Task("prepared", "given", made_of=facts, given=source.data)
     (label, split, seed), data_set = kind, bundle.data_set
     needs = () if source.data is not None else (cohort_task(bundle, data["phantoms"]),)

@@ -14,8 +14,7 @@ from sklearn.decomposition import PCA
 
 from custom_nets.survey.stacked_autoencoder import StackedAutoEncoder
 from scripts.bundle.model_file import NETWORK, content_of, read_model, settings_of
-from scripts.bundle.record import sha256_of
-from scripts.datasets.datalist import load_datalist
+from scripts.datasets.datalist import content_sha256, load_datalist
 from scripts.datasets.training_data import training_data
 from scripts.running.options import check_whole
 from scripts.storage.files import plain, write_bytes
@@ -246,7 +245,7 @@ def write_autoencoder(path: Path, model: AutoEncoder, datalist: str | Path) -> N
 
 def _identity(settings: Mapping[str, Any], datalist: str | Path) -> dict[str, Any]:
     """Return what a training depends on: its settings and the content of the datalist."""
-    return {**settings, "datalist_sha256": sha256_of(Path(datalist))}
+    return {**settings, "datalist_sha256": content_sha256(datalist)}
 
 
 def read_autoencoder(path: str | Path) -> AutoEncoder:

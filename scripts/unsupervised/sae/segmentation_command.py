@@ -204,7 +204,7 @@ def _train(file: Path, training: Training, datalist: str) -> None:
     if file.exists():
         raise ValueError(
             f"output: {file} was trained with other settings or data; give another output, or "
-            f"--autoencoder {file} to use it"
+            "this file as --autoencoder"
         )
     model = train_autoencoder(datalist, training)
     write_autoencoder(file, model, datalist)

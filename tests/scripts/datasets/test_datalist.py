@@ -4,7 +4,7 @@ import shutil
 import pytest
 import SimpleITK as sitk
 
-from scripts.datasets.datalist import check_labels, load_datalist
+from scripts.datasets.datalist import check_labels, content_sha256, load_datalist
 from scripts.datasets.stored_slices import LoadSlicesd
 from scripts.datasets.training_data import training_data
 from tests.scripts.datasets.prepared import write_prepared
@@ -54,6 +54,36 @@ def test_datalist_moved_without_its_arrays_then_refused(datalist, tmp_path):
         load_datalist(tmp_path / "alone.json", "training")
     with pytest.raises(FileNotFoundError, match="2 of the 2 files"):
         load_datalist(tmp_path / "alone.json", "volumes/training")
+
+
+def test_content_when_prepared_again_elsewhere_then_the_same_and_with_other_samples_not(
+    datalist, tmp_path
+):
+    before, content = content_sha256(datalist), json.loads(datalist.read_text())
+    content["provenance"] = {**content.get("provenance", {}), "time": "later", "command": "other"}
+    datalist.write_text(json.dumps(content))
+    shutil.copytree(datalist.parent, tmp_path / "elsewhere")
+    assert content_sha256(tmp_path / "elsewhere" / "datalist.json") == before
+    content["training"].reverse()  # batches follow from the order
+    datalist.write_text(json.dumps(content))
+    assert content_sha256(datalist) != before
+
+
+def test_content_when_a_file_changes_then_another_by_its_scan_s_record_or_its_bytes(datalist):
+    entry = json.loads(datalist.read_text())["training"][0]
+    label = datalist.parent / entry["label"]
+    before = content_sha256(datalist)
+    label.write_bytes(label.read_bytes() + b"x")
+    changed = content_sha256(datalist)
+    assert changed != before
+    record = {"request": {"format": 1}, "content": "00", "stamp": "a"}
+    hashes = []
+    for content, stamp in (("00", "a"), ("00", "b"), ("11", "b")):  # written again; another scan
+        record |= {"content": content, "stamp": stamp}
+        (label.parent / "scan.json").write_text(json.dumps(record))
+        hashes.append(content_sha256(datalist))
+    assert hashes[0] == hashes[1] != hashes[2]
+    assert changed not in hashes
 
 
 def test_volumes_then_plain_absolute_paths(datalist):
