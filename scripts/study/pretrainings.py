@@ -11,6 +11,7 @@ from scripts.preparation.splits import splits_of
 from scripts.study.cells import Cell
 from scripts.study.declaration import Study
 from scripts.study.further_data import Pretraining
+from scripts.study.procedures import read_derivation
 from scripts.study.reporting.tables import number
 from scripts.study.sample_sources import Source
 from scripts.study.workshop import Task, Workshop
@@ -32,6 +33,21 @@ def describe_pretrainings(study: Study, source: Source) -> list[str]:
             by = " with ".join([one.config, *(file for file in one.files if LAYERWISE in file)])
             descriptions.append(f"Weights {name}: pretrained by {by} on {where}.{_how(one)}")
     return descriptions
+
+
+def describe_continued(study: Study) -> list[str]:
+    """Say which rows continue the training of another network, or learn from derived data."""
+    facts = []
+    for method in study.methods:
+        start = study.pretrainings.get(method.weights)
+        if start is not None and start.segments:
+            facts.append(
+                f"CONTINUED: {method.name} starts from a network that was trained as a whole "
+                f"(weights {start.name}); its updates come on top of those."
+            )
+        if method.derived is not None:
+            facts.append(read_derivation(method.derived).remark(method.name, method.settings))
+    return list(filter(None, facts))
 
 
 def _how(pretraining: Pretraining) -> str:

@@ -82,6 +82,7 @@ class Derivation:
             for the bundle's own; None for the row's.
         test: whether the cases of the test partition are derived as well (such as context maps).
             Otherwise the row is evaluated on the data as prepared.
+        note: on a row of such data, for the report, with ``{row}`` for its name and the options.
     """
 
     name: str
@@ -90,11 +91,16 @@ class Derivation:
     kinds: tuple[str, ...]
     data: str | None = None
     test: bool = False
+    note: str = ""
 
     @property
     def trains(self) -> bool:
         """Whether the command trains networks, with the config files of the row."""
         return "config_file" in option_names(self.command)
+
+    def remark(self, row: str, settings: Mapping[str, Any]) -> str:
+        """Return what a report says of a row, whose settings take precedence over the options."""
+        return self.note.format(**{**self.options, **settings, "row": row})
 
     def words(
         self, seed: int, settings: Mapping[str, Any], *, bundle: str, files: Sequence[str]
@@ -141,11 +147,12 @@ def read_derivation(name: str) -> Derivation:
         ValueError: for a name, command, option or data config that does not exist.
     """
     check_name("derived", name, named(DERIVATIONS))
-    content = _read(DERIVATIONS, name, ("data", "test"), OF_DERIVATIONS)
+    content = _read(DERIVATIONS, name, ("data", "test", "note"), OF_DERIVATIONS)
     data = content.get("data")
     if data and not data_file(data).is_file():
         check_name(f"{DERIVATIONS}/{name}.json: data", data, named("configs/data"))
-    return Derivation(name, *_parts(content), data=data, test=bool(content.get("test", False)))
+    test, note = bool(content.get("test", False)), str(content.get("note", ""))
+    return Derivation(name, *_parts(content), data=data, test=test, note=note)
 
 
 def check_kind(where: str, one: Procedure | Derivation, bundle: Bundle) -> None:

@@ -12,7 +12,11 @@ from scripts.storage.texts import markdown_text
 from scripts.study.cells import Cell
 from scripts.study.declaration import Study
 from scripts.study.folders import COLUMNS, cell_rows
-from scripts.study.pretrainings import describe_pretrainings, pretraining_table
+from scripts.study.pretrainings import (
+    describe_continued,
+    describe_pretrainings,
+    pretraining_table,
+)
 from scripts.study.reporting.drawings import draw_comparison, draw_curves, draw_same_slices
 from scripts.study.reporting.results import Result, collect, collect_others, read_table
 from scripts.study.reporting.speed import draw_speed, speed_table, timings
@@ -106,6 +110,7 @@ def describe(
         _epochs(study),
         f"Encoder weights: {', '.join(sorted({m.weights for m in methods}))}.",
         *describe_pretrainings(study, source),
+        *describe_continued(study),
         *_domains(study, source),
         f"Done: {done} of {len(cells)} trainings and methods, "
         f"{len({(r.row, r.seed) for r in results})} results.",

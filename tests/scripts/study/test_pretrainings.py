@@ -2,8 +2,13 @@
 
 from scripts.study.cells import make_cells
 from scripts.study.declaration import read_study
-from scripts.study.pretrainings import describe_pretrainings, pretraining_table, pretrainings_of
-from scripts.study.reporting.report import write_report
+from scripts.study.pretrainings import (
+    describe_continued,
+    describe_pretrainings,
+    pretraining_table,
+    pretrainings_of,
+)
+from scripts.study.reporting.report import describe, write_report
 from scripts.study.runner import run_cells
 from scripts.study.sample_sources import Source
 from scripts.study.workshop import Workshop
@@ -58,6 +63,34 @@ def test_pretraining_on_two_splits_then_a_row_of_each_and_the_leak_reported(tmp_
     assert "does not include" not in " ".join(table.notes)
     facts = describe_pretrainings(study, Source())
     assert facts == [f"Weights own: pretrained by {own['config']} on the data of the training."]
+
+
+def test_rows_that_continue_a_network_or_have_other_labels_then_marked_in_the_report(tmp_path):
+    liver = {
+        "config": "bundles/liver_ct_segmentation/configs/train.json",
+        "files": ["configs/networks/unet.json"],
+        "data": {"phantoms": {"patients": 6, "size": 64}},
+    }
+    base = STUDY["methods"][0]
+    methods = [
+        base,
+        {**base, "name": "from liver", "weights": "liver"},
+        {**base, "name": "wrong", "derived": "shuffled_labels"},
+        {**base, "name": "few", "derived": "few_labels", "settings": {"labelled_patients": "50%"}},
+        {**base, "name": "again", "data": "luna16_slices_context", "derived": "refinement"},
+    ]
+    study = read_study(
+        write_study(tmp_path, methods=methods, paper={}, pretrainings={"liver": liver})
+    )
+    facts = describe_continued(study)
+    marks = [fact.partition(" ")[0] for fact in facts]
+    assert marks == ["CONTINUED:", "CONTROL:", "few", "CONTINUED:"]
+    assert "from liver starts from a network that was trained as a whole" in facts[0]
+    assert "wrong has the labels of other patients" in facts[1]
+    assert "few has the labels of 50% of the training patients" in facts[2]
+    assert "again reads the maps of 2 earlier networks" in facts[3]
+    described = describe(study, (), (), Source(), done=0)
+    assert set(facts) <= set(described)
 
 
 def test_pretraining_without_labels_then_described(tmp_path):
