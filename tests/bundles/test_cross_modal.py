@@ -50,6 +50,28 @@ def test_window_and_lung_then_the_lung_field_is_the_second_half(cohort, in_chann
     assert 0 < second.mean() < 1
 
 
+@pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")
+@pytest.mark.parametrize("in_channels", [1, 3])
+@pytest.mark.parametrize("data", PICTURES)
+def test_ct_then_its_slices_have_the_input_of_the_training(cohort, data, in_channels):
+    section = load_datalist(cohort / "prepared" / "datalist.json", "training")
+    asked = {"in_channels": in_channels, "lung_masking": False}
+    expected = sample_of(cohort, data, **asked)["image"].as_tensor()
+    files = [LUNG / "inference.json", f"configs/data/{data.replace('luna16', 'ct')}.json"]
+    (ct,) = (cohort / "phantoms").glob(f"subset*/{section[0]['series_uid']}.mhd")
+    steps = parser_of(*files, **asked, crop=False, ckpt_path="none")
+    item, number = (
+        steps.get_parsed_content("preprocessing")({"image": str(ct)}),
+        section[0]["slice"],
+    )
+    found = item["image"].as_tensor()[..., number]
+    if "lung" in data:  # found in the CT; the prepared one is the phantom's own
+        lung = item["lung"].as_tensor()[..., number].float()
+        assert (lung != expected[in_channels:]).float().mean() < 0.01
+        expected[in_channels:] = lung
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize("data", PICTURES)
 def test_sample_then_else_as_of_one_picture(cohort, data):
     alone, both = (sample_of(cohort, name) for name in ("luna16_slices", data))
