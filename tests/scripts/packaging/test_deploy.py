@@ -46,10 +46,11 @@ def without_files(compose):
     return compose
 
 
-def deployed(files, network, image):
+def deployed(files, network, image, **overrides):
     """The operator's ``compute``, from the image that it receives to the one that it sends."""
     parser = ConfigParser()
     parser.read_config(list(files))
+    parser.update(overrides)
     inputs = without_files(parser.get_parsed_content("preprocessing"))({"image": image})
     first = inputs.pop("image")
     others = {key: v[None] for key, v in inputs.items() if isinstance(v, torch.Tensor)}

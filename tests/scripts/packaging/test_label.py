@@ -77,13 +77,14 @@ def test_labels_and_type_then_from_metadata_and_the_folders_name(app_model):
     assert "segmentation" in app_model.name
 
 
-def test_inference_then_a_mask_on_the_scans_grid(app_model, scans):
-    parser = parsed(app_model, "inference.json")
+def inferred_by_label(bundle, image):
+    """The mask (X, Y, Z) that ``BundleInferTask`` makes of a file: transform after transform."""
+    parser = parsed(bundle, "inference.json")
     network = parser.get_parsed_content("network_def")
-    checkpoint = torch.load(app_model / "models" / "model.pt", weights_only=True)
+    checkpoint = torch.load(bundle / "models" / "model.pt", weights_only=True)
     loaded = network.load_state_dict(checkpoint.get("model", checkpoint), strict=False)
     assert (loaded.missing_keys, loaded.unexpected_keys) == ([], [])
-    data = {"image": scans[0]["image"], "image_path": scans[0]["image"], "device": "cpu"}
+    data = {"image": str(image), "image_path": str(image), "device": "cpu"}
     for transform in parser.get_parsed_content("preprocessing").transforms:
         if isinstance(transform, LoadImaged):
             transform._loader.image_only = False
@@ -97,7 +98,11 @@ def test_inference_then_a_mask_on_the_scans_grid(app_model, scans):
     assert len(kept) == len(post.transforms) - 1
     for transform in kept:
         data = transform(data)
-    mask, scan = np.asarray(data["pred"][0]), sitk.ReadImage(scans[0]["image"])
+    return np.asarray(data["pred"][0])
+
+
+def test_inference_then_a_mask_on_the_scans_grid(app_model, scans):
+    mask, scan = inferred_by_label(app_model, scans[0]["image"]), sitk.ReadImage(scans[0]["image"])
     assert mask.shape == scan.GetSize()
     assert set(np.unique(mask)) <= {0, 1}
 

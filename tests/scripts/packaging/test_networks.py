@@ -24,6 +24,8 @@ from tests.bundles.config_files import names_of, parser_of
 from tests.bundles.conftest import tiny_encoder
 from tests.custom_nets.tiny import TinyEncoder
 from tests.scripts.packaging.packages import LUNG, ROOT
+from tests.scripts.packaging.test_deploy import deployed, received
+from tests.scripts.packaging.test_label import inferred_by_label
 from tests.scripts.prediction.studies import bright_chest, write_nifti
 
 __all__ = ["tiny_encoder"]
@@ -153,9 +155,13 @@ def test_model_file_alone_then_predicted_and_its_package_gives_the_same_mask(cas
     asked = {**places, "dataset_dir": str(scan), "output_dir": str(tmp_path / "masks")}
     run_here("inferring", [inference], asked)
     np.testing.assert_array_equal(mask_in(tmp_path / "masks"), expected)
-    if case in SECOND:
+    if case in SECOND or "volume" in CASES[case][1]:
         files = {"meta_file": str(metadata), "config_file": str(inference)}
         verify_net_in_out(NETWORK, **files, any=32, **places)
+        np.testing.assert_array_equal(inferred_by_label(bundle, scan).T > 0, expected)
+        network = model_of(bundle / "models" / "model.pt").networks[0]
+        sent = deployed([str(inference)], network, received(bright_chest(), np.int16), **places)
+        np.testing.assert_array_equal(sent[0].T > 0, expected)
     image = json.loads(metadata.read_text())["network_data_format"]["inputs"]["image"]
     volumes = "volume" in CASES[case][1]
     assert image["spatial_shape"] == (PATCH["volume_patch_size"] if volumes else ["*", "*"])
