@@ -77,7 +77,7 @@ def why_not_built(error: BaseException, composition: Composition) -> str:
 
     Reasons are a class that does not exist, or does not take the arguments, a reference to nothing
     or to itself, and an expression that is not Python or fails by itself. An error inside a class
-    or function that a config calls is none.
+    or function that a config calls does not count.
 
     Args:
         error: as MONAI raised it.

@@ -47,7 +47,7 @@ def candidates(
 
     Writes OUTPUT/datalist.json and the crops: each candidate's slice with its two neighbours. A
     candidate on a nodule is a nodule (its centre is closer to the nodule's than the radius, as in
-    LUNA16's evaluation), one on an excluded finding is left out, any other is none. Training and
+    LUNA16's evaluation), one on an excluded finding is left out, others are negative. Training and
     validation also have every annotated nodule at its own centre, and random positions in the
     lungs of scans with few candidates. Partitions are those of the prepared folder, so that no
     patient of the test is trained on. The same command resumes an interrupted run.

@@ -100,7 +100,7 @@ def sensitivity_at_specificity(scored: Scored, *, seed: int = 0) -> Figure:
     """Return the point of the ROC curve at 90 % specificity, with its 95 % interval.
 
     The threshold is read off the same nodules: a point of the curve, not an operating point that
-    was chosen beforehand.
+    was chosen on others.
     """
     names, patient = np.unique(scored.patients, return_inverse=True)
     value = _sensitivity(scored.labels, scored.scores)

@@ -1,4 +1,4 @@
-"""Deep supervision: the loss of every side output besides that of their sum, ever less."""
+"""Deep supervision: losses of all side outputs besides that of their sum, with a falling weight."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class SideOutputLoss(nn.Module):
 
 
 class DeepSupervision:
-    """Ignite handler that weighs the side outputs ever less during a training.
+    """Ignite handler that lowers the weight of the side outputs during a training.
 
     Their weight is halved after every tenth of the epochs, from 1 to 1/512. It depends on the epoch
     alone, so that a resumed run continues with the right one. Metrics of the training see the sum

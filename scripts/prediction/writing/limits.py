@@ -1,8 +1,8 @@
 """What DICOM objects and the page can hold of a prediction with very many findings.
 
-A network that is not trained well finds hundreds of lesions, and outlines without end. The mask and
-the statistics hold them all; DICOM objects hold those of the highest confidence, and a product
-beyond what programs can use is left out with a warning.
+A network that is not trained well finds hundreds of lesions, with outlines of millions of points.
+The mask and the statistics hold them all; DICOM objects hold those of the highest confidence, and a
+product beyond what programs can use is left out with a warning.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ def write_product(
         folder: of the study.
         statistics: of :func:`scripts.prediction.measures.statistics.measure`; None if the product
             does not need them.
-        content: of the DICOM objects; None if the product is none.
+        content: of the DICOM objects; None if the product is not one of them.
 
     Raises:
         ValueError: when the product cannot be made of this prediction.

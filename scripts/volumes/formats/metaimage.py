@@ -80,7 +80,7 @@ def parse_metaimage_header(path: Path, head: bytes) -> tuple[Entries, int]:
 
     Raises:
         ValueError: for a header without ElementDataFile, MetaImage's last entry; an entry that is
-            given twice with different values; a line that is none.
+            given twice with different values; a line that is no entry.
     """
     entries: Entries = {}
     length = 0
