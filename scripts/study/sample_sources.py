@@ -203,6 +203,12 @@ def _of_another_bundle(bundle: Bundle, data: Mapping[str, Any], source: Source, 
     return _prepared(bundle, data, source.of_pretraining, (bundle.labels[0], "patient", seed))
 
 
+def given_task(folder: Path) -> Task:
+    """Make the step of data that are prepared already."""
+    facts = {"datalist": content_sha256(folder / "datalist.json")}
+    return Task("prepared", "given", made_of=facts, given=folder)
+
+
 def _prepared(
     bundle: Bundle,
     data: Mapping[str, Any],
@@ -212,8 +218,7 @@ def _prepared(
 ) -> Task:
     """Prepare a label, split and seed (``kind``) of a bundle's data set, with a test fold."""
     if source.is_prepared and source.data is not None:
-        facts = {"datalist": content_sha256(source.data / "datalist.json")}
-        return Task("prepared", "given", made_of=facts, given=source.data)
+        return given_task(source.data)
     (label, split, seed), data_set = kind, bundle.data_set
     needs = () if source.data is not None else (cohort_task(bundle, data["phantoms"]),)
     folder = "<need0>" if needs else str(source.data)

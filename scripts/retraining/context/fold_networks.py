@@ -11,9 +11,8 @@ from typing import Any
 from scripts.bundle.compose import compose
 from scripts.bundle.config_files import files_below
 from scripts.bundle.recipe import Recipe
-from scripts.bundle.record import sha256_of
 from scripts.bundle.training_scans import case_id
-from scripts.datasets.datalist import lists_of, with_lists
+from scripts.datasets.datalist import content_sha256, lists_of, with_lists
 from scripts.study.workshop import Task
 
 Entry = Mapping[str, Any]
@@ -116,6 +115,6 @@ def training_task(recipe: Recipe, name: str, data: Path, *, seed: int) -> Task:
     words = recipe.command("training", "train", dataset_dir=data, output_dir="<out>", seed=seed)
     made_of = {
         "config": compose(files, files_below()).complete(),
-        "datalist": sha256_of(data / "datalist.json"),
+        "datalist": content_sha256(data / "datalist.json"),
     }
     return Task("trainings", name, tuple(words), made_of=made_of, resumable=True)

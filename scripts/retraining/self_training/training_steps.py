@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.bundle.recipe import Recipe
-from scripts.bundle.record import sha256_of
 from scripts.study.folders import best_validation
+from scripts.study.sample_sources import given_task
 from scripts.study.steps import merge
 from scripts.study.workshop import Task, Workshop
 
@@ -34,9 +34,7 @@ class TrainingSteps:
         Raises:
             TaskError: when the training fails.
         """
-        data = Task(
-            "prepared", "given", made_of={"datalist": sha256_of(datalist)}, given=datalist.parent
-        )
+        data = given_task(datalist.parent)
         config, *overlays = files_of(self.recipe)
         words = self.recipe.command(
             "training", "train", dataset_dir="<need0>", seed=self.seed, output_dir="<out>"

@@ -1,5 +1,6 @@
 """Trainings as steps: their command, when they run again, and their validation."""
 
+import json
 import math
 
 import pytest
@@ -12,6 +13,7 @@ from tests.scripts.study.studies import STAGES
 
 LUNG = "bundles/lung_nodule_ct_segmentation"
 SMALL = "configs/runtime/small.json"
+EMPTY = {"training": [], "validation": [], "test": []}
 
 
 class Launch:
@@ -42,7 +44,7 @@ def steps_of(tmp_path, launch, seed=0, overlays=(SMALL,)):
 def datalist(tmp_path):
     path = tmp_path / "data" / "datalist.json"
     path.parent.mkdir()
-    path.write_text("{}")
+    path.write_text(json.dumps(EMPTY))
     return path
 
 
@@ -64,7 +66,9 @@ def test_training_again_then_only_for_other_data_seeds_or_files(tmp_path, datali
     assert len(launch.commands) == 1
     steps_of(tmp_path, launch, seed=1).train("round 0", datalist)
     steps_of(tmp_path, launch, overlays=()).train("round 0", datalist)
-    datalist.write_text('{"training": []}')
+    datalist.write_text(json.dumps({**EMPTY, "provenance": {"time": "later"}}))
+    assert steps_of(tmp_path, launch).train("round 0", datalist) == first
+    datalist.write_text(json.dumps({**EMPTY, "name": "another"}))
     steps_of(tmp_path, launch).train("round 0", datalist)
     assert len(launch.commands) == 4
 
