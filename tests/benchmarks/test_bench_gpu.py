@@ -5,6 +5,9 @@ import gpu_parts
 import pytest
 import torch
 
+from custom_nets.encoders import ENCODERS
+from tests.custom_nets.tiny import TinyEncoder
+
 
 @pytest.fixture
 def tiny(monkeypatch):
@@ -94,6 +97,7 @@ def test_stages_then_the_released_blocks_train_and_no_other(monkeypatch):
             for weight in network.get_submodule(path).parameters()
         )
 
+    monkeypatch.setitem(ENCODERS, TinyEncoder.name, TinyEncoder)
     monkeypatch.setattr(gpu_parts, "one_step", note)
     monkeypatch.setattr(gpu_parts, "CASES", {"vgg16": tiny_unet, "resnet34": tiny_unet})
     bench = bench_gpu.Bench(torch.device("cpu"), bench_gpu.QUICK, deadline=float("inf"))
@@ -103,5 +107,5 @@ def test_stages_then_the_released_blocks_train_and_no_other(monkeypatch):
 
 
 def tiny_unet(sizes):
-    network = gpu_parts.TransferUNet("resnet34", in_channels=1, decoder_channels=(4,) * 5)
+    network = gpu_parts.TransferUNet(TinyEncoder.name, in_channels=1, decoder_channels=(4,) * 5)
     return gpu_parts.Case("U-Net", network, torch.nn.L1Loss(), torch.zeros(1), torch.zeros(1))
