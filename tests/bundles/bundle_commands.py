@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import pytest
 from monai.bundle import ConfigWorkflow
 from monai.utils import set_determinism
 
@@ -20,7 +26,7 @@ CONFIGS = str(LUNG.relative_to(ROOT))
 TRAINED = ("train", "pretrain")  # workflows that build a network anew
 NARROW = {"decoder_channels": [16, 8, 8, 8, 8]}
 SMALL = {**NARROW, "patch_size": [32, 32], "batch_size": 6, "stage_epochs": 1, "max_epochs": 1}
-SMALL |= {"val_interval": 1, "checkpoint_interval": 1, "encoder": "resnet34"}
+SMALL |= {"val_interval": 1, "checkpoint_interval": 1, "encoder": "resnet18"}
 
 
 def start(*words: object) -> subprocess.Popen[str]:
@@ -47,6 +53,30 @@ def say(*words: object) -> str:
     printed = process.communicate(timeout=300)[0]
     assert process.returncode == 0, printed[-6000:]
     return printed
+
+
+def say_here(*words: object) -> str:
+    """Run a command that verifies or exports in this process; return what it printed.
+
+    It must succeed. A workflow would leave its seed and its loggers to the other tests.
+    """
+    printed = io.StringIO()
+    handler = logging.StreamHandler(printed)
+    loggers = [logging.getLogger(name) for name in ("monai.apps", "monai.bundle.scripts")]
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        warnings.simplefilter("default")
+        patch.chdir(ROOT)
+        patch.setenv("MONAI_FAIL_ON_DUPLICATE_CONFIG", "1")
+        patch.setattr(sys, "argv", ["monai.bundle", *map(str, words)])
+        for logger in loggers:
+            logger.addHandler(handler)
+        try:
+            with redirect_stdout(printed):
+                runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
+        finally:
+            for logger in loggers:
+                logger.removeHandler(handler)
+    return printed.getvalue()
 
 
 def kill_when(process: subprocess.Popen[str], file: Path) -> None:

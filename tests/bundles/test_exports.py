@@ -5,7 +5,7 @@ import torch
 from monai.utils import set_determinism
 
 from custom_nets.unet import TransferUNet
-from tests.bundles.bundle_commands import CONFIGS, NARROW, files_of, make_here, say
+from tests.bundles.bundle_commands import CONFIGS, NARROW, files_of, make_here, say_here
 from tests.bundles.config_files import ROOT
 from tests.bundles.exported import check_onnx, check_torchscript
 
@@ -15,20 +15,20 @@ WIDTHS = NARROW["decoder_channels"]
 
 
 def test_metadata_when_verified_offline_then_follows_the_schema():
-    printed = say("verify_metadata", *METADATA, "--filepath", SCHEMA)
+    printed = say_here("verify_metadata", *METADATA, "--filepath", SCHEMA)
     assert "skipped downloading" in printed
     assert "metadata is verified with no error" in printed
 
 
 def test_network_of_the_default_config_then_has_the_ports_of_the_metadata():
     words = ["verify_net_in_out", "network_def", *METADATA, "--any", "48"]
-    printed = say(*words, "--config_file", f"{CONFIGS}/inference.json")
+    printed = say_here(*words, "--config_file", f"{CONFIGS}/inference.json")
     assert "data shape of network is verified with no error" in printed
 
 
 @pytest.fixture(scope="module")
 def eager(trained):
-    network = TransferUNet("resnet34", norm="group", decoder_channels=WIDTHS)
+    network = TransferUNet("resnet18", norm="group", skip_norm="auto", decoder_channels=WIDTHS)
     content = torch.load(trained / "training" / "model.pt", weights_only=True)
     network.load_state_dict(content["model"])
     return network.eval()
@@ -39,7 +39,9 @@ def export(command, trained, path, *options):
     weights = ["--ckpt_file", trained / "training" / "model.pt", "--key_in_ckpt", "model"]
     config = ["--config_file", repr(files_of("inference"))]
     config += ["--ckpt_path", trained / "training" / "model.pt"]
-    return say(command, "network_def", "--filepath", path, *METADATA, *weights, *config, *options)
+    return say_here(
+        command, "network_def", "--filepath", path, *METADATA, *weights, *config, *options
+    )
 
 
 def test_torchscript_then_equals_eager_and_carries_the_configs(trained, eager, tmp_path):

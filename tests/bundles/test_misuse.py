@@ -149,7 +149,7 @@ def test_result_when_asked_for_another_encoder_then_refused_by_name(
     if workflow == "inference":
         asked["dataset_dir"] = scan
     message = said(run_id, files_of(workflow), asked)
-    assert "network_def::encoder: the file has 'resnet34', the config has 'vgg16'" in message
+    assert "network_def::encoder: the file has 'resnet18', the config has 'vgg16'" in message
 
 
 @pytest.mark.parametrize("workflow", ["train", "pretrain", "evaluate", "inference"])

@@ -16,7 +16,7 @@ from scripts.packaging.package_command import package
 from scripts.phantom.dicom_images import SliceGeometry, slice_files
 from scripts.prediction.predict_command import predict
 from scripts.preparation.prepare_command import command_of
-from tests.bundles.bundle_commands import run_here, say
+from tests.bundles.bundle_commands import run_here, say_here
 from tests.bundles.config_files import ROOT
 
 SCHEMA = ROOT / "tests" / "bundles" / "meta_schema_20240725.json"
@@ -114,7 +114,7 @@ def test_lesions_of_ones_own_then_trained_evaluated_predicted_and_packaged(root)
     assert types == {"Neoplasm"}
     package(bundle, "tumour.zip")
     meta = ("--meta_file", root / configs / "metadata.json", "--filepath", SCHEMA)
-    assert "metadata is verified with no error" in say("verify_metadata", *meta)
+    assert "metadata is verified with no error" in say_here("verify_metadata", *meta)
 
 
 @pytest.mark.usefixtures("tiny_encoder")

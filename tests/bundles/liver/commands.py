@@ -10,7 +10,7 @@ LIVER = ROOT / "bundles" / "liver_ct_segmentation" / "configs"
 CONFIGS = str(LIVER.relative_to(ROOT))
 FCN = "configs/networks/fcn.json"
 SMALL = {"batch_size": 8, "accumulation_steps": 2, "stage_epochs": 2, "num_workers": 0}
-SMALL |= {"encoder": "resnet34"}
+SMALL |= {"encoder": "resnet18"}
 
 
 def files_of(workflow: str, *overlays: str | Path) -> list[str]:

@@ -30,7 +30,7 @@ def abdomens(once: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def organs(once: Callable[..., Path], abdomens: Path) -> Path:
-    """Result of ``run training``, FCN-8s on ResNet34, typed as a user does."""
+    """Result of ``run training``, FCN-8s on ResNet18, typed as a user does."""
 
     def build(folder: Path) -> None:
         asked = {**SMALL, "dataset_dir": abdomens / "prepared", "output_dir": folder / "training"}

@@ -5,7 +5,7 @@ import torch
 from monai.utils import set_determinism
 
 from custom_nets.fcn import TransferFCN
-from tests.bundles.bundle_commands import make_here, say
+from tests.bundles.bundle_commands import make_here, say_here
 from tests.bundles.exported import check_onnx, check_torchscript
 from tests.bundles.liver.commands import CONFIGS, SMALL, files_of
 from tests.bundles.test_exports import SCHEMA
@@ -14,7 +14,7 @@ METADATA = ("--meta_file", f"{CONFIGS}/metadata.json")
 
 
 def test_metadata_when_verified_offline_then_follows_the_schema():
-    printed = say("verify_metadata", *METADATA, "--filepath", SCHEMA)
+    printed = say_here("verify_metadata", *METADATA, "--filepath", SCHEMA)
     assert "metadata is verified with no error" in printed
 
 
@@ -28,13 +28,13 @@ def test_network_of_the_default_config_then_has_the_ports_of_the_metadata():
         "--network_def::width",
         "64",
     ]
-    printed = say(*words, "--config_file", f"{CONFIGS}/inference.json")
+    printed = say_here(*words, "--config_file", f"{CONFIGS}/inference.json")
     assert "data shape of network is verified with no error" in printed
 
 
 @pytest.fixture(scope="module")
 def eager(organs):
-    network = TransferFCN("resnet34", normalise=0.5)
+    network = TransferFCN("resnet18", normalise=0.5)
     content = torch.load(organs / "training" / "model.pt", weights_only=True)
     network.load_state_dict(content["model"])
     return network.eval()
@@ -44,7 +44,9 @@ def export(command, organs, path, *options):
     weights = ["--ckpt_file", organs / "training" / "model.pt", "--key_in_ckpt", "model"]
     config = ["--config_file", repr(files_of("inference"))]
     config += ["--ckpt_path", organs / "training" / "model.pt"]
-    return say(command, "network_def", "--filepath", path, *METADATA, *weights, *config, *options)
+    return say_here(
+        command, "network_def", "--filepath", path, *METADATA, *weights, *config, *options
+    )
 
 
 def test_torchscript_then_equals_eager(organs, eager, tmp_path):

@@ -109,12 +109,12 @@ def test_pretraining_without_labels_then_training_takes_its_encoder(
 
 @pytest.fixture(scope="session")
 def told_organs(once, abdomens):
-    """Result of pretraining ResNet34 to tell organs, typed as a user does."""
+    """Result of pretraining ResNet18 to tell organs, typed as a user does."""
 
     def build(folder):
         asked = {"dataset_dir": abdomens / "prepared", "output_dir": folder, "num_workers": 0}
         asked |= {"patch_size": [32, 32], "batch_size": 8, "max_epochs": 2, "learning_rate": 1e-3}
-        asked |= {"encoder": "resnet34"}
+        asked |= {"encoder": "resnet18"}
         (folder / "log").write_text(say(*run_words("pretraining", files_of("pretrain"), asked)))
 
     return once("told_organs", build)
@@ -133,10 +133,10 @@ def test_pretraining_by_organs_then_a_figure_for_each_and_bone_is_told(told_orga
 
 def test_encoder_that_tells_organs_then_taken_by_both_bundles(told_organs):
     written = torch.load(told_organs / "encoder.pt", weights_only=True)
-    assert written["encoder"] == "resnet34"
+    assert written["encoder"] == "resnet18"
     lung = (f"{ROOT}/bundles/lung_nodule_ct_segmentation/configs/train.json", UNET)
     for files in (files_of("train"), lung):
-        asked = {"encoder": "resnet34", "encoder_weights": str(told_organs / "encoder.pt")}
+        asked = {"encoder": "resnet18", "encoder_weights": str(told_organs / "encoder.pt")}
         parser = parser_of(*files, **asked, normalise=0.2)
         started = parser.get_parsed_content("network_def").encoder.state_dict()
         for key, tensor in written["state_dict"].items():
