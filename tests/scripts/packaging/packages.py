@@ -50,11 +50,14 @@ sys.meta_path.insert(0, Guard)
 
 # several commands of `python -m monai.bundle` for the price of one import of torch
 DRIVER = """
-import json, runpy, sys
+import json, os, runpy, sys
 
-bundle, commands = sys.argv[1], json.loads(sys.argv[2])
-for words in commands:
+bundle, commands, inside = sys.argv[1], *map(json.loads, sys.argv[2:])
+for number, words in enumerate([*commands, *inside]):
     path = list(sys.path)
+    if number == len(commands):  # as python -m there
+        os.chdir(bundle)
+        sys.path.insert(0, bundle)
     sys.argv = words if words[0].endswith(".py") else ["", *words]
     if words[0].endswith(".py"):
         runpy.run_path(words[0], run_name="__main__")
@@ -112,10 +115,22 @@ def say_elsewhere(
     commands: Sequence[Sequence[object]],
     *,
     folder: Path,
+    inside: Sequence[Sequence[object]] = (),
     python_path: Sequence[Path] = (),
 ) -> str:
-    """Run commands of ``python -m monai.bundle``, and .py files, one after the other."""
-    words = json.dumps([[str(word) for word in command] for command in commands])
+    """Run commands of ``python -m monai.bundle``, and .py files, one after the other.
+
+    Args:
+        bundle: whose Python they must use.
+        commands: their words; they stand in the folder.
+        folder: for the driver.
+        inside: further ones, which stand in the bundle.
+        python_path: further folders to import from.
+    """
+    words = [
+        json.dumps([[str(word) for word in command] for command in those])
+        for those in (commands, inside)
+    ]
     driver = folder / "driver.py"
     driver.write_text(DRIVER)
-    return run_elsewhere([driver, bundle, words], folder=folder, python_path=python_path)
+    return run_elsewhere([driver, bundle, *words], folder=folder, python_path=python_path)
