@@ -64,7 +64,7 @@ def say_here(*words: object) -> str:
     handler = logging.StreamHandler(printed)
     loggers = [logging.getLogger(name) for name in ("monai.apps", "monai.bundle.scripts")]
     with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
-        warnings.simplefilter("default")
+        warnings.simplefilter("ignore")  # as in a process of its own
         patch.chdir(ROOT)
         patch.setenv("MONAI_FAIL_ON_DUPLICATE_CONFIG", "1")
         patch.setattr(sys, "argv", ["monai.bundle", *map(str, words)])
