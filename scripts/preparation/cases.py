@@ -40,7 +40,7 @@ from scripts.volumes.geometry import world_to_index
 from scripts.volumes.hounsfield import why_not_hounsfield
 from scripts.volumes.volume import turned
 
-FORMAT = 3  # version of a prepared scan's folder; after a change every scan is prepared again
+FORMAT = 4  # version of a prepared scan's folder; after a change every scan is prepared again
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,7 @@ def find_prepared(task: CaseTask) -> CaseOutcome | None:
     try:
         arrays = [task.folder / f"{name}.npy" for name in record["arrays"]]
         enough = int(record["empty_wanted"]) >= task.empty_wanted
+        enough = enough and bool(record["hu_checked"] or not task.check_hu)
     except (KeyError, TypeError, ValueError):  # changed by hand: prepared again
         return None
     complete = all(file.is_file() for file in [*arrays, *task.volume_files().values()])
@@ -186,6 +187,7 @@ def prepare_case(task: CaseTask) -> CaseOutcome:
         reason = f"cannot be read: {type(error).__name__}: {one_line(error)}"
         return CaseOutcome(scan.id, problem=Problem(scan.id, file, reason))
     record |= {"arrays": list(stacks), **known, "empty_wanted": task.empty_wanted}
+    record["hu_checked"] = task.check_hu
     _write(task, record, stacks, volumes)
     return CaseOutcome(scan.id, plain(record))
 
@@ -240,12 +242,19 @@ def _record(task: CaseTask, labelled: Labelled) -> dict[str, Any]:
         "size": list(labelled.volume.size),
         "spacing_mm": labelled.volume.spacing_mm,
         "affine_lps": labelled.volume.affine_lps,
+        "image_hash": _hash_of_image(labelled),
         "stored_slices": stored_slices(chosen, task.slices.neighbours, depth),
         **own,
         "doubts": [*labelled.warnings, *labelled.volume.notes],
         "notes": labelled.notes,
         "facts": labelled.facts,
     }
+
+
+def _hash_of_image(labelled: Labelled) -> str:
+    """Return a hash of the voxels in LPS order, by which a scan is known in any file and form."""
+    hu = np.ascontiguousarray(whole_hu(labelled.volume.hu))
+    return hashlib.sha256(repr(hu.shape).encode() + hu.tobytes()).hexdigest()
 
 
 def _objects(task: CaseTask, labelled: Labelled) -> tuple[dict[str, Any], list[int]]:

@@ -20,6 +20,7 @@ from scripts.preparation.partitions import (
     volume_lists,
 )
 from scripts.preparation.prepare_options import SliceOptions, SplitOptions
+from scripts.preparation.same_patients import join_patients
 from scripts.preparation.samples import PreparedScan, choose_samples, mean_of_images
 from scripts.preparation.slices import empty_quotas, expected_slices
 from scripts.preparation.splits import ALL_TEST
@@ -117,7 +118,9 @@ def _prepare(listing: Listing, tasks: Sequence[CaseTask], request: Request) -> R
         for task, outcome in ordered
         if outcome.record is not None
     ]
+    prepared, joined = join_patients(prepared)
     problems = [*listing.problems, *(p for _, outcome in ordered for p in _problems(outcome))]
+    problems += joined
     if not prepared:
         reasons = "; ".join(map(str, problems[:3])) or "it holds none"
         count = len(listing.scans)
@@ -127,7 +130,7 @@ def _prepare(listing: Listing, tasks: Sequence[CaseTask], request: Request) -> R
     try:
         lists = divide(samples, prepared, data_set, split, slices)
     except ValueError as error:
-        raise _with_reasons(error, problems) from error
+        raise _with_reasons(error, problems, joined) from error
     no_mean = data_set.kind == "instances" or split.kind == ALL_TEST
     mean = {} if no_mean else mean_of_images(lists["training"], request.output, request.window)
     reused = sum(outcome.reused for outcome in outcomes.values())
@@ -140,13 +143,17 @@ def _prepare(listing: Listing, tasks: Sequence[CaseTask], request: Request) -> R
     return report
 
 
-def _with_reasons(error: ValueError, problems: Sequence[Problem]) -> ValueError:
-    """Add to an error about too few scans why some of them are not used."""
-    left_out = [str(problem) for problem in problems if problem.left_out]
-    if not left_out:
-        return error
-    more = f" and {len(left_out) - 3} more" if len(left_out) > 3 else ""
-    return ValueError(f"{error}; not used: {'; '.join(left_out[:3])}{more}")
+def _with_reasons(
+    error: ValueError, problems: Sequence[Problem], joined: Sequence[Problem] = ()
+) -> ValueError:
+    """Add to an error about too few scans or patients why some of them are not used or joined."""
+    text = str(error)
+    left_out = [problem for problem in problems if problem.left_out]
+    for what, reasons in (("not used", left_out), ("counted as one patient", joined)):
+        if reasons:
+            more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+            text += f"; {what}: {'; '.join(map(str, reasons[:3]))}{more}"
+    return ValueError(text)
 
 
 def _refuse_other_data(request: Request) -> None:

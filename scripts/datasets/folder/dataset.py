@@ -28,6 +28,8 @@ from scripts.datasets.folder.layouts import (
     TITLES,
     Case,
     Layout,
+    by_headers,
+    dicom_patients,
     list_cases,
     read_patient_table,
     recognise,
@@ -54,8 +56,8 @@ class FolderDataSet(DataSet):
             values (each value of the map is one lesion).
         class_names: names of the values, like 1:liver,2:spleen, if no dataset.json or
             classes.json has them; a single class without name is called lesion.
-        patients: CSV case,patient_id; without it, and without a column patient, every case counts
-            as a patient.
+        patients: CSV case,patient_id; without it, and without a column patient, DICOM cases with
+            one PatientID are of one patient, and every other case counts as a patient.
     """
 
     kind: Kind = "classes"
@@ -140,17 +142,24 @@ class FolderDataSet(DataSet):
         """
         layout = self.layout or recognise(source)
         cases, problems = list_cases(layout)
-        owners = {case.id: case.patient or case.id for case in cases}
-        if self.patients is not None:
-            if any(case.patient for case in cases):
-                raise ValueError(f"patients: {source} has a column patient; keep one of the two")
-            owners = read_patient_table(Path(str(self.patients)), list(owners))
+        owners, told = self._owners(cases, source)
         scans = [_scan(case, owners[case.id]) for case in cases]
         notes = (
             f"layout: {TITLES[layout.name]}",
             f"classes: {self.names.listing} ({self.names.origin})",
+            *told,
         )
         return Listing(scans, problems, notes, {"layout": TITLES[layout.name]})
+
+    def _owners(self, cases: Sequence[Case], source: Path) -> tuple[dict[str, str], list[str]]:
+        """Return the patient of each case by its id; and notes."""
+        owners = {case.id: case.patient or case.id for case in cases}
+        named = any(case.patient for case in cases)
+        if self.patients is not None:
+            if named:
+                raise ValueError(f"patients: {source} has a column patient; keep one of the two")
+            owners = read_patient_table(Path(str(self.patients)), list(owners))
+        return by_headers(owners, dicom_patients(cases), named=named or self.patients is not None)
 
     def read(self, scan: Scan) -> Labelled:
         """Read CT and label map of one case, which must have the same grid.

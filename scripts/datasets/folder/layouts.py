@@ -132,6 +132,55 @@ def read_patient_table(path: Path, cases: Sequence[str]) -> dict[str, str]:
     return patients
 
 
+def dicom_patients(cases: Sequence[Case]) -> list[list[str]]:
+    """Group the cases that are DICOM series by the PatientID of their files, by id.
+
+    Cases without a PatientID are left out.
+    """
+    from scripts.volumes.dicom.series_volume import patient_in  # slow import, not for the help
+
+    groups: dict[str, list[str]] = {}
+    for case in cases:
+        with suppress(OSError):  # an unreadable folder is reported when the case is read
+            if case.image.is_dir() and (patient := patient_in(case.image)):
+                groups.setdefault(patient, []).append(case.id)
+    return list(groups.values())
+
+
+def by_headers(
+    owners: dict[str, str], groups: Sequence[Sequence[str]], *, named: bool
+) -> tuple[dict[str, str], list[str]]:
+    """Give cases of one PatientID one patient, unless the source names patients.
+
+    Args:
+        owners: case -> patient.
+        groups: the cases of each PatientID.
+        named: whether the source names patients, which then count.
+
+    Returns:
+        The patients; and notes on cases of one PatientID that had several.
+    """
+    notes = []
+    for group in groups:
+        if len({owners[name] for name in group}) == 1:
+            continue
+        same = f"note: {_listed(group)} have one PatientID in their DICOM files"
+        if named:
+            notes.append(f"{same}, but several patients in the table, which counts")
+        elif len(group) == len(owners) > 2:
+            same = "note: all cases have one PatientID in their DICOM files, as after anonymisation"
+            notes.append(f"{same}: each counts as a patient; --patients FILE.csv names patients")
+        else:
+            notes.append(f"{same}: one patient, {group[0]}")
+            owners = owners | dict.fromkeys(group, group[0])
+    return owners, notes
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return ", ".join(names[:8]) + more
+
+
 def volume_files(path: Path) -> tuple[Path, ...]:
     """Return the files of a volume: itself and its separate voxel file, or those of a folder."""
     from scripts.volumes.volume_files import files_of  # slow import, not for the help
@@ -290,5 +339,4 @@ def _named(folder: Path, name: str) -> list[Path]:
 
 def _holds(folder: Path) -> str:
     names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return (", ".join(names[:8]) or "nothing") + more
+    return _listed(names) or "nothing"

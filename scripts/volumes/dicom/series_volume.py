@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -161,6 +162,20 @@ def list_series(folder: Path) -> dict[str, list[SliceFile]]:
             f"{listed or 'no DICOM files'} and {folders} folders"
         )
     return dict(series)
+
+
+def patient_in(folder: Path) -> str:
+    """Return the PatientID of the first DICOM image directly in a folder; empty if unknown.
+
+    Files that cannot be read are passed over: they are reported when the series is read.
+    """
+    with ArchiveReader() as reader:
+        for path in sorted(path for path in folder.iterdir() if path.is_file()):
+            with suppress(ValueError, OSError):
+                each = read_slice(reader, Location(path))
+                if each is not None and not why_not_slice(each):
+                    return str(each.header.get("PatientID") or "").strip()
+    return ""
 
 
 def read_series(folder: str | Path, *, series_uid: str | None = None) -> Series:

@@ -83,6 +83,8 @@ def test_scan_when_not_in_hu_then_left_out_unless_known_to_be_right(cohort, tmp_
     assert str(problem).startswith("1.0: 1.0.mhd: values must be HU, but")
     accepted = prepare_cohort(request(cohort, tmp_path / "out2", check_hu=False))
     assert not accepted.problems
+    again = prepare_cohort(request(cohort, tmp_path / "out2"))
+    assert again.problems == [problem]
 
 
 def test_killed_between_two_files_then_the_scan_is_made_anew(cohort, tmp_path, monkeypatch):
