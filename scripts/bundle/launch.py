@@ -23,6 +23,7 @@ from scripts.bundle.config_files import (
     walk,
 )
 from scripts.bundle.ids import TRACKING_IDS, ArgumentCheck, refuse_unknown_ids
+from scripts.bundle.overlays import refuse_unread
 from scripts.bundle.record import BundleRun
 from scripts.bundle.values import Values, values_of
 from scripts.running.noise import silence_noise
@@ -111,7 +112,7 @@ def check_ids(
     *,
     check_argument: ArgumentCheck | None = None,
 ) -> None:
-    """Check that composed config files have every id that is overridden.
+    """Check that composed config files have every id that is overridden, or set by an overlay.
 
     Args:
         files: config files, in order.
@@ -129,6 +130,7 @@ def check_ids(
         check_argument=check_argument,
         of_training=_ids_of_training(files[0]),
     )
+    refuse_unread(files, files_below())
 
 
 def check_values(files: Sequence[str], overrides: Mapping[str, Any], sign: str = "") -> None:

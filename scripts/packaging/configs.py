@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,17 +14,14 @@ from custom_nets.definition import TARGET, trusted_class
 from scripts.bundle.compose import flatten, overlaid
 from scripts.bundle.config_files import (
     Config,
-    MissingError,
     Read,
     files_below,
-    find,
-    normalized,
     read_config,
-    references_of,
     walk,
 )
 from scripts.bundle.data_files import KIND
 from scripts.bundle.model_file import NETWORK
+from scripts.bundle.overlays import chosen_keys, unread
 from scripts.packaging.overlays import check_inputs, overlays_of
 
 WORKFLOWS = ("train", "evaluate", "inference")
@@ -209,52 +205,7 @@ def _refuse_unknown(file: str, overlay: Config, workflows: Sequence[Config]) -> 
     taken = {key for config in workflows for key in chosen_keys(config, overlay)}
     for key in overlay:
         if key not in taken:
-            valid = sorted({name for config in workflows for name in config})
-            near = difflib.get_close_matches(key, valid, n=3, cutoff=0.5) or valid
-            raise ValueError(
-                f"config_file: {file} sets {key!r}, which no config of the bundle has; did you "
-                f"mean {', '.join(near)}?"
-            )
-
-
-def knows(config: Config, key: str) -> bool:
-    """Whether a config has the id that a key sets, or the parent of a nested id.
-
-    Args:
-        config: flattened config.
-        key: key of a config file: ``lr``, ``+handlers``, ``network_def::width``.
-
-    Example:
-        >>> knows({"network_def": {"_target_": "Net"}}, "network_def::width")
-        True
-        >>> knows({"network_def": {"_target_": "Net"}}, "width")
-        False
-    """
-    id_ = normalized(key)
-    try:
-        find(config, id_.rpartition("::")[0] or id_)
-    except MissingError:
-        return False
-    return True
-
-
-def chosen_keys(config: Config, overlay: Config) -> list[str]:
-    """List the keys of an overlay that a config uses: ids that it has, and those they refer to.
-
-    Example:
-        >>> overlay = {"net": {"width": "@width"}, "width": 4, "strategy": {}}
-        >>> chosen_keys({"net": {}}, overlay)
-        ['net', 'width']
-    """
-    taken = {key for key in overlay if knows(config, key)}
-    pending = list(taken)
-    while pending:
-        for _, value in walk(overlay[pending.pop()]):
-            for first in (name.partition("::")[0] for name in references_of(value)):
-                if first in overlay and first not in taken:
-                    taken.add(first)
-                    pending.append(first)
-    return [key for key in overlay if key in taken]
+            raise ValueError(unread(file, key, workflows))
 
 
 def as_json(config: object) -> str:

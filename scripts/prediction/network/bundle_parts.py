@@ -20,6 +20,7 @@ from scripts.bundle.components import built
 from scripts.bundle.compose import Composition, compose
 from scripts.bundle.config_files import files_below, find_shipped_files
 from scripts.bundle.data_files import KIND, advice, data_files, refuse_other_bundle
+from scripts.bundle.overlays import refuse_unread
 from scripts.packaging.configs import with_settings
 from scripts.prediction.network.segments import SegmentRule
 from scripts.prediction.predict_options import Options
@@ -254,10 +255,13 @@ def _composed(bundle: Path, overlays: Sequence[str]) -> Composition:
         raise FileNotFoundError(
             f"bundle: no configs/inference.json in {bundle}; pass the folder of a bundle"
         )
+    files = [str(base), *overlays]
     try:
-        return compose([str(base), *overlays], files_below())
+        composed = compose(files, files_below())
     except ValueError as error:
         raise ValueError(f"config_file: cannot be read: {error}") from error
+    refuse_unread(files, files_below())
+    return composed
 
 
 def _read(options: Options, files: Sequence[str]) -> ConfigParser:

@@ -3,8 +3,7 @@ import json
 import pytest
 from monai.bundle import ConfigParser
 
-from scripts.bundle.compose import overlaid
-from scripts.packaging.configs import chosen_keys, knows, packaged_configs, settled
+from scripts.packaging.configs import packaged_configs, settled
 from tests.bundles.config_files import parser_of
 from tests.scripts.packaging.packages import LIVER, LUNG, OVERLAYS
 
@@ -16,19 +15,6 @@ def write(tmp_path):
         return tmp_path / name
 
     return one
-
-
-def test_overlay_then_laid_over_as_monai_does(write):
-    config = {"net": {"width": 1}, "handlers": [1], "lr": 1}
-    overlay = {"net::width": 2, "+handlers": [2], "lr": "@base", "base": 3, "other": 4}
-    keys = chosen_keys(config, overlay)
-    assert keys == ["net::width", "+handlers", "lr", "base"]
-    found = overlaid(config, overlay, keys)
-    assert found == {"net": {"width": 2}, "handlers": [1, 2], "lr": "@base", "base": 3}
-    assert config["net"] == {"width": 1}
-    assert not knows(config, "other")
-    files = [write("a.json", **config), write("b.json", **{key: overlay[key] for key in keys})]
-    assert found == ConfigParser.load_config_files([str(file) for file in files])
 
 
 @pytest.mark.usefixtures("_at_root")

@@ -1,0 +1,99 @@
+"""Which ids of an overlay a bundle uses: a misspelt one would be ignored without a word."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from scripts.bundle.config_files import (
+    Config,
+    MissingError,
+    Read,
+    find,
+    load_named,
+    normalized,
+    references_of,
+    walk,
+)
+from scripts.bundle.ids import TRACKING_IDS
+from scripts.storage.shipped import ROOT, shipped
+
+BY_MONAI = ("initialize", "run", "finalize", *TRACKING_IDS)  # what MONAI reads in any config
+
+
+def refuse_unread(files: Sequence[str], read: Read) -> None:
+    """Refuse an overlay of the user's that sets an id which nothing reads.
+
+    Read are the ids of all configs of the bundle, as one overlay may serve several of them, and
+    those that a config file refers to. Overlays of this software are not checked: their parts are
+    also copied one by one.
+
+    Args:
+        files: the bundle's config, then its overlays.
+        read: returns the files.
+
+    Raises:
+        ValueError: naming the file and the id, with similar ones.
+    """
+    beside = sorted(str(path) for path in Path(files[0]).parent.glob("*.json"))
+    own = [load_named(name, read)[0] for name in dict.fromkeys([files[0], *beside])]
+    overlays = {name: load_named(name, read)[0] for name in files[1:]}
+    text = json.dumps([*own, *overlays.values()], default=str)
+    for name, overlay in overlays.items():
+        if ROOT in shipped(name).resolve().parents:
+            continue
+        for key in overlay:
+            first = normalized(key).partition("::")[0]
+            referred = any(f"{mark}{first}" in text for mark in ("@", "%", "::"))
+            if not referred and first not in BY_MONAI and not any(first in one for one in own):
+                raise ValueError(unread(name, key, own))
+
+
+def unread(file: str, key: str, workflows: Iterable[Config]) -> str:
+    """Describe an id of an overlay that nothing reads, with similar ids."""
+    valid = sorted({name for config in workflows for name in config})
+    near = difflib.get_close_matches(key, valid, n=3, cutoff=0.5)
+    advice = f"; did you mean {', '.join(near)}?" if near else ", and none is similar"
+    return f"config_file: {file} sets {key!r}, which no config of the bundle has{advice}"
+
+
+def knows(config: Config, key: str) -> bool:
+    """Whether a config has the id that a key sets, or the parent of a nested id.
+
+    Args:
+        config: flattened config.
+        key: key of a config file: ``lr``, ``+handlers``, ``network_def::width``.
+
+    Example:
+        >>> knows({"network_def": {"_target_": "Net"}}, "network_def::width")
+        True
+        >>> knows({"network_def": {"_target_": "Net"}}, "width")
+        False
+    """
+    id_ = normalized(key)
+    try:
+        find(config, id_.rpartition("::")[0] or id_)
+    except MissingError:
+        return False
+    return True
+
+
+def chosen_keys(config: Config, overlay: Mapping[str, object]) -> list[str]:
+    """List the keys of an overlay that a config uses: ids that it has, and those they refer to.
+
+    Example:
+        >>> overlay = {"net": {"width": "@width"}, "width": 4, "strategy": {}}
+        >>> chosen_keys({"net": {}}, overlay)
+        ['net', 'width']
+    """
+    taken = {key for key in overlay if knows(config, key)}
+    pending = list(taken)
+    while pending:
+        for _, value in walk(overlay[pending.pop()]):
+            for first in (name.partition("::")[0] for name in references_of(value)):
+                if first in overlay and first not in taken:
+                    taken.add(first)
+                    pending.append(first)
+    return [key for key in overlay if key in taken]

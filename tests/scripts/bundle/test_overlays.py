@@ -1,0 +1,61 @@
+"""Ids of overlays: laid over as MONAI does, and refused if nothing reads them."""
+
+import json
+
+import pytest
+from monai.bundle import ConfigParser
+
+from scripts.bundle.compose import overlaid
+from scripts.bundle.config_files import files_below
+from scripts.bundle.overlays import chosen_keys, knows, refuse_unread
+
+OWN = {"net": {"width": 1}, "handlers": [1], "lr": 1}
+
+
+@pytest.fixture
+def write(tmp_path):
+    def one(name, **content):
+        (tmp_path / name).write_text(json.dumps(content))
+        return tmp_path / name
+
+    return one
+
+
+def test_overlay_then_laid_over_as_monai_does(write):
+    config = {**OWN, "net": {**OWN["net"]}}
+    overlay = {"net::width": 2, "+handlers": [2], "lr": "@base", "base": 3, "other": 4}
+    keys = chosen_keys(config, overlay)
+    assert keys == ["net::width", "+handlers", "lr", "base"]
+    found = overlaid(config, overlay, keys)
+    assert found == {"net": {"width": 2}, "handlers": [1, 2], "lr": "@base", "base": 3}
+    assert config["net"] == {"width": 1}
+    assert not knows(config, "other")
+    files = [write("a.json", **config), write("b.json", **{key: overlay[key] for key in keys})]
+    assert found == ConfigParser.load_config_files([str(file) for file in files])
+
+
+def check(write, **overlay):
+    bundle = [write("train.json", **OWN), write("evaluate.json", threshold=0.5)]
+    files = [str(bundle[0]), str(write("mine.txt", **overlay))]
+    refuse_unread(files, files_below())
+
+
+@pytest.mark.parametrize(
+    "overlay",
+    [
+        {"lr": 2, "+handlers": [2], "net#width": 3},
+        {"lr": "@base", "base": 3},
+        {"lr": "$2 * @base", "base": 3},
+        {"lr": "%own::base", "own": {"base": 3}},
+        {"threshold": 0.3},
+        {"initialize": ["$print()"]},
+    ],
+    ids=["of the config", "reference", "expression", "macro", "of another config", "MONAI's"],
+)
+def test_overlay_whose_ids_are_read_then_accepted(write, overlay):
+    check(write, **overlay)
+
+
+def test_overlay_with_a_misspelt_id_then_refused_with_file_and_id(write):
+    with pytest.raises(ValueError, match=r"mine\.txt sets 'treshold', .*did you mean threshold\?"):
+        check(write, lr=2, treshold=0.3)
