@@ -30,7 +30,8 @@ from scripts.prediction.writing.manifest import (
 from scripts.prediction.writing.products import DICOM, USUAL
 from scripts.prediction.writing.study_writing import ComputedStudy, write_study
 from scripts.running.workers import peak_memory_mb
-from scripts.volumes.dicom.series_volume import Series, notes_on
+from scripts.volumes.dicom.quantity import notes_on
+from scripts.volumes.dicom.series_volume import Series
 
 _ONLY_FOR_DICOM = "no {} written: it needs a DICOM series"
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from scripts.datasets.ircadb.patients import natural_key
 from scripts.storage.archive import ArchiveReader, File
 from scripts.volumes.dicom.pixels import read_volume_of, stored_values
-from scripts.volumes.dicom.series_volume import Series, check_alike, check_images, notes_on
+from scripts.volumes.dicom.quantity import notes_on
+from scripts.volumes.dicom.series_volume import Series, check_alike, check_images
 from scripts.volumes.dicom.slice import SliceFile, read_slice
 from scripts.volumes.hounsfield import why_not_hounsfield
 from scripts.volumes.slice_stack import SAME_PLACE_VOXELS, Floats

@@ -18,6 +18,7 @@ import numpy as np
 from scripts.storage.archive import ArchiveReader, Location
 from scripts.volumes.dicom.frames import frames_of
 from scripts.volumes.dicom.kind import is_multi_frame, why_not_dicom, why_not_slice
+from scripts.volumes.dicom.quantity import check_quantity
 from scripts.volumes.dicom.slice import NEEDED, SliceFile, read_slice
 from scripts.volumes.geometry import IrregularGridError
 from scripts.volumes.resampling import SliceStack, regular_grid
@@ -109,25 +110,18 @@ class Series:
 
         Raises:
             ValueError: see :meth:`of`; for missing elements of
-                :data:`~scripts.volumes.dicom.slice.NEEDED`.
+                :data:`~scripts.volumes.dicom.slice.NEEDED`; for values that are no HU by their
+                header.
         """
         slices = [frame for each in slices for frame in frames_of(each)]
         for each in slices:
             _check_image(each)
+            check_quantity(each)
         for keyword, harm in NEEDED.items():
             if lacking := [each for each in slices if each.header.get(keyword) is None]:
                 named = _names(lacking)
                 raise ValueError(f"{place}: {keyword} is missing in {named}; without it {harm}")
         return cls.of(slices, place, resample=resample)
-
-
-def notes_on(slices: Sequence[SliceFile]) -> tuple[str, ...]:
-    """Return what the reader of a result should know about a series that is read."""
-    notes = []
-    for keyword in ("RescaleSlope", "RescaleIntercept"):
-        if len({each.numbers(keyword) for each in slices}) > 1:
-            notes.append(f"{keyword} differs between slices; each is converted by its own")
-    return tuple(notes)
 
 
 def list_series(folder: Path) -> dict[str, list[SliceFile]]:
