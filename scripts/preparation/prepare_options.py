@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from scripts.datasets.contract import DataSet, Kind
@@ -87,7 +87,8 @@ class SplitOptions:
         """Refuse values that are invalid for a data set.
 
         Raises:
-            ValueError: for an unknown split or a number out of range.
+            ValueError: for an unknown split, a number out of range, or an option that this split
+                does not use.
         """
         check_choice("split", self.kind, splits_of(data_set))
         check_whole("seed", self.seed, 0)
@@ -95,6 +96,15 @@ class SplitOptions:
         last = self.folds - 1 if self.kind in FOLD_SPLITS else None
         check_whole("test_fold", self.test_fold, 0, last)
         check_whole("block", self.block, 1)
+        used = self.record(data_set)
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if option.name not in used and value != option.default:
+                shown = ":".join(map(str, value)) if isinstance(value, tuple) else value
+                raise ValueError(
+                    f"{option.name}: is not used by --split {self.kind}, got {shown}; give another "
+                    "--split, or leave it out"
+                )
 
     def record(self, data_set: DataSet) -> dict[str, Any]:
         """Return the values that this kind of split uses, for the provenance."""

@@ -111,6 +111,7 @@ class Luna16(DataSet):
         Raises:
             ValueError, OSError: for a source in another layout, or an invalid table.
         """
+        self._refuse_unused()
         cohort = find_cohort(source)
         table = read_annotations(cohort.annotations, cohort.known)
         owners, patients_file = patients_of(cohort, self.patients, self.outlines)
@@ -171,6 +172,17 @@ class Luna16(DataSet):
         """
         subsets = {scan.id: scan.group for scan in scans if isinstance(scan.group, int)}
         return assign_subsets(subsets, test_fold=test_fold)
+
+    def _refuse_unused(self) -> None:
+        """Refuse a folder of labels that another kind of label would leave unread."""
+        unread = {"masks": self.masks if self.label != "masks" else None}
+        if self.label != "readers" and self.outlines is not None and self.outlines.is_dir():
+            unread["readers"] = self.outlines  # a database names the patients, too
+        for label, folder in unread.items():
+            if folder is not None:
+                raise ValueError(
+                    f"label: {folder} is read only with --label {label}, got --label {self.label}"
+                )
 
     def crop(self, source: Path, output: Path, *, jobs: int | None) -> list[Problem]:
         """Write crops around the nodules of the list that the readers outlined, with their votes.

@@ -108,7 +108,8 @@ def test_split_within_scans_then_volumes_not_listed_and_said(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", ["patient", "fold", "test_only"])
 def test_split_of_whole_scans_then_every_volume_in_one_partition(cohort, tmp_path, kind):
-    report = prepare_cohort(request(cohort, tmp_path / "out", split=SplitOptions(kind, folds=3)))
+    split = SplitOptions(kind, folds=3) if kind == "fold" else SplitOptions(kind)
+    report = prepare_cohort(request(cohort, tmp_path / "out", split=split))
     volumes = json.loads((tmp_path / "out" / "datalist.json").read_text())["volumes"]
     owners = [(e["series_uid"], name) for name in PARTITIONS for e in volumes[name]]
     assert sorted(uid for uid, _ in owners) == ["1.0", "1.1", "1.2", "1.3"]

@@ -33,6 +33,21 @@ def test_fold_that_is_none_of_them_then_refused():
         SplitOptions("fold", folds=3, test_fold=3).check(Ircadb())
 
 
+@pytest.mark.parametrize(
+    ("split", "option", "shown"),
+    [
+        ("patient", {"folds": 10}, "folds: is not used by --split patient, got 10"),
+        ("patient", {"test_fold": 1}, "test_fold: is not used by --split patient, got 1"),
+        ("fold", {"shares": (2, 1, 1)}, "shares: is not used by --split fold, got 2:1:1"),
+        ("test_only", {"shares": (2, 1, 1)}, "shares: is not used by --split test_only"),
+        ("patient", {"block": 5}, "block: is not used by --split patient, got 5"),
+    ],
+)
+def test_option_that_the_split_does_not_use_then_refused(split, option, shown):
+    with pytest.raises(ValueError, match=shown):
+        SplitOptions(split, **option).check(Ircadb())
+
+
 @pytest.mark.parametrize("window", [5, (1, 1), (2, 1), ("a", "b"), (1, 2, 3)], ids=str)
 def test_window_that_is_none_then_refused(window):
     with pytest.raises(ValueError, match="window_hu: "):

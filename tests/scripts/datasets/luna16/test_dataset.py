@@ -59,3 +59,11 @@ def test_record_then_only_what_the_label_reads(tmp_path):
     assert Luna16(min_readers=3).record() == {"label": "ball"}
     readers = Luna16("readers", str(tmp_path), 3).record()
     assert readers == {"label": "readers", "outlines": str(tmp_path), "min_readers": 3}
+
+
+@pytest.mark.parametrize("label", ["masks", "readers"])
+def test_folder_of_labels_without_their_kind_then_refused(cohort, tmp_path, label):
+    folders = {"masks": "masks", "readers": "outlines"}
+    data_set = Luna16(**{folders[label]: tmp_path})
+    with pytest.raises(ValueError, match=rf"is read only with --label {label}, got --label ball"):
+        data_set.find(cohort.folder)
