@@ -8,6 +8,7 @@ import importlib
 import inspect
 import io
 import os
+import re
 import shlex
 import signal
 import sys
@@ -110,6 +111,29 @@ def refuse_unknown_options(function: Callable[..., Any], options: Sequence[str])
             )
 
 
+def refuse_empty(words: Sequence[str]) -> None:
+    """Exit with code 2 for an option without a value, which as a path would be the current folder.
+
+    Raises:
+        SystemExit: 2, naming the option.
+    """
+    for before, word in zip(("", *words), words, strict=False):
+        if not word.strip() or (word.startswith("--") and word.endswith("=")):
+            name = word.strip().rstrip("=") or before or "an argument"
+            _refuse(f"{name}: is empty, as of an unset variable; give a value, or leave it out")
+
+
+def expand_home(words: Sequence[str]) -> list[str]:
+    """Replace ``~`` by the home folder where the shell leaves it, as in ``--source=~/scans``.
+
+    Example:
+        >>> expand_home(["--source", "scans~1", "--flips=x"])
+        ['--source', 'scans~1', '--flips=x']
+    """
+    home = os.path.expanduser("~")
+    return [re.sub(r"(^|(?<=[=,]))~(?=/|,|$)", lambda _: home, word) for word in words]
+
+
 def with_booleans_read(function: Callable[..., Any]) -> Callable[..., Any]:
     """Wrap a command so that it accepts true, false, yes, no, 1 and 0 as booleans.
 
@@ -165,6 +189,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(explain(words, sketched))
         return
     refuse_unknown_options(sketched, options)
+    refuse_empty(options)
+    options = expand_home(options)
     silence_noise()
     try:
         with late_imports():

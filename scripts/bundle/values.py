@@ -221,6 +221,8 @@ def _text(shown: str, value: Any, default: str) -> Any:
     if isinstance(value, str):
         if default and not value.strip():
             raise ValueError(f"{shown}: {NO_WORDS}")
+        if value.startswith("~/"):
+            raise ValueError(f"{shown}: ~ would be the name of a folder here, write $HOME: {value}")
         if value.strip().lower() == "null":
             raise ValueError(f"{shown}: must be text, got {value!r}")
         return value

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_OF_A_FILE = (errno.ENOENT, errno.EACCES, errno.ENOTDIR, errno.EISDIR)
 
 
 class OutputError(OSError):
@@ -40,18 +43,33 @@ def claim_output(output: Path, argument: str = "output") -> None:
 def writing_into(output: Path) -> Iterator[None]:
     """Convert disk errors while writing to :class:`OutputError`.
 
+    Errors of other files, such as a source that does not exist, are raised as they are.
+
     Raises:
         OutputError: with the folder and how to continue.
     """
     try:
         yield
     except OSError as error:
+        if not _is_of_disk(error, output):
+            raise
         # numpy reports a full disk without the system's message
         reason = error.strerror or f"the disk is full or out of reach ({error})"
         raise OutputError(
             f"output: cannot write into {output}: {reason}; finished files are kept, the same "
             f"command continues from them"
         ) from error
+
+
+def _is_of_disk(error: OSError, output: Path) -> bool:
+    """Whether an error is of the system and not of a file elsewhere that cannot be opened."""
+    if error.errno is None:  # one that was raised with a message of its own; or of numpy
+        return type(error) is OSError
+    if error.errno not in _OF_A_FILE or error.filename is None:
+        return True
+    place = Path(os.path.abspath(os.fsdecode(error.filename)))
+    inside = Path(os.path.abspath(output))
+    return place == inside or inside in place.parents or place in inside.parents
 
 
 def portable_path(path: Path, folder: Path) -> str:

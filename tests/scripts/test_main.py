@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from scripts.__main__ import INSTALLED, main, refuse_unknown_options, resolve, run
+from scripts.__main__ import INSTALLED, expand_home, main, refuse_unknown_options, resolve, run
 from scripts.commands import COMMANDS
 
 
@@ -68,6 +68,26 @@ def test_option_like_none_then_no_long_list_but_how_to_set_an_id(capsys):
     error = error_of(capsys, "predict", "--decoder_norm", "batch")
     assert error.startswith("unknown option --decoder_norm, and none is similar; see --help; an id")
     assert 'by a JSON file in --config_file, such as {"network_def::norm"' in error
+
+
+@pytest.mark.parametrize("words", [["--source="], ["--source", ""], ["--source", " "]], ids=str)
+def test_option_without_a_value_then_refused_by_name(words, capsys):
+    error = error_of(capsys, "predict", *words, "--output", "y")
+    assert error == ("--source: is empty, as of an unset variable; give a value, or leave it out\n")
+
+
+@pytest.mark.parametrize("words", [["~/scans"], ["--config=~/scans"], ["--config", "~/scans"]])
+def test_home_folder_where_the_shell_leaves_it_then_found(words, called, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ana")
+    main(["audit", *words])
+    assert called["config"] == "/home/ana/scans"
+
+
+def test_several_files_in_the_home_folder_then_each_found(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ana")
+    assert expand_home(["--ckpt_path=~/a.pt,~/b.pt"]) == [
+        "--ckpt_path=/home/ana/a.pt,/home/ana/b.pt"
+    ]
 
 
 @pytest.mark.parametrize("word", ["false", "FALSE", "no", "No", "False"])

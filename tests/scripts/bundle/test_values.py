@@ -80,6 +80,7 @@ def test_value_of_the_right_kind_then_accepted(values, name, given):
         ("filled", "none", r"--filled: must be a list, such as \[\], got 'none'"),
         ("encoder", "", "--encoder: must not be empty"),
         ("encoder", "null", "--encoder: must be text, got 'null'"),
+        ("encoder", "~/a.pt", "--encoder: ~ would be the name of a folder here, write"),
         ("encoder", 2024, "--encoder: 2024 would be passed on as a number; write \"'2024'\""),
         ("encoder", True, "--encoder: must be text, got True"),
         ("output", "null", "--output: must have a value, got 'null'"),

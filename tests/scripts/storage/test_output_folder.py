@@ -43,6 +43,30 @@ def test_error_while_writing_then_named_with_the_way_on(tmp_path):
         raise OSError(28, "No space left on device")
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError("source: no such folder"),
+        FileNotFoundError(2, "No such file or directory", "/elsewhere/ct.mhd"),
+        OutputError("output: process 7 is writing into it"),
+    ],
+    ids=["of the source", "of a file elsewhere", "of the output already"],
+)
+def test_error_that_is_not_of_the_output_then_as_it_was(tmp_path, error):
+    unchanged = pytest.raises(OSError, match=r"source|No such file|process 7")
+    with unchanged as caught, writing_into(tmp_path / "out"):
+        raise error
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["a file in it", "numpy's of a full disk"])
+def test_error_of_the_output_then_named(tmp_path, inside):
+    error = PermissionError(13, "Permission denied", str(tmp_path / "out" / "a"))
+    refused = pytest.raises(OutputError, match="output: cannot write into")
+    with refused, writing_into(tmp_path / "out"):
+        raise error if inside else OSError("8192 requested and 0 written")
+
+
 def test_path_inside_then_relative_and_outside_then_absolute(tmp_path):
     assert portable_path(tmp_path / "a" / "b", tmp_path) == "a/b"
     assert portable_path(tmp_path / "x", tmp_path / "a") == str(tmp_path / "x")
