@@ -28,18 +28,18 @@ from scripts.datasets.folder.layouts import (
     TITLES,
     Case,
     Layout,
-    by_headers,
-    dicom_patients,
+    images_without_labels,
     list_cases,
-    read_patient_table,
     recognise,
     volume_files,
 )
+from scripts.datasets.folder.patients import by_headers, dicom_patients, read_patient_table
 from scripts.datasets.shares import PARTITIONS
 from scripts.running.options import check_choice
 from scripts.storage.files import read_json
 
 OBJECTS = ("components", "values")
+WHITE = 255  # of masks that were saved as pictures
 VALIDATION_PART = 10  # one of so many training patients, if the source names no validation
 
 
@@ -143,11 +143,17 @@ class FolderDataSet(DataSet):
         layout = self.layout or recognise(source)
         cases, problems = list_cases(layout)
         owners, told = self._owners(cases, source)
+        count = images_without_labels(layout)
+        unused = [f"note: {count} images of imagesTs have no labels"] if count else []
         scans = [_scan(case, owners[case.id]) for case in cases]
         notes = (
             f"layout: {TITLES[layout.name]}",
             f"classes: {self.names.listing} ({self.names.origin})",
             *told,
+            *(
+                [f"note: {unused} images of imagesTs have no labels and are not used"]
+                * bool(unused)
+            ),
         )
         return Listing(scans, problems, notes, {"layout": TITLES[layout.name]})
 
@@ -177,10 +183,14 @@ class FolderDataSet(DataSet):
         image_path, label_path = scan.details
         volume, label, file_affine = read_ct_and_map(image_path, label_path)
         present = [int(value) for value in np.unique(label) if value]
+        notes: tuple[str, ...] = ()
+        if self.objects == "components" and present == [WHITE] and len(self.names.names) == 2:
+            label, present = (label > 0).astype(np.uint8), [1]
+            notes = (f"a mask of 0 and {WHITE}, read as 0 and 1",)
         if self.objects == "components":
             self._check_values(present, label_path.name)
         if self.kind == "classes":
-            notes = () if present else ("no voxel of any class in the label map",)
+            notes = notes if present else ("no voxel of any class in the label map",)
             return Labelled(volume, label, file_affine=file_affine, notes=notes)
         warnings: list[str] = []
         if self.objects == "components":
@@ -199,6 +209,7 @@ class FolderDataSet(DataSet):
             file_affine=file_affine,
             facts=facts,
             warnings=warnings,
+            notes=notes,
         )
 
     def _check_values(self, present: Sequence[int], name: str) -> None:

@@ -23,6 +23,7 @@ TITLES = {
 CHANNEL = "_0000"  # nnU-Net's number of the first image channel
 COLUMNS = ("image", "label")
 OPTIONAL_COLUMNS = ("patient", "split")
+_TEXTS = (".txt", ".json", ".csv", ".tsv", ".md", ".pdf", ".log")
 _SHORT_NAMES = {"train": "training", "val": "validation"}
 
 
@@ -78,6 +79,7 @@ def recognise(source: Path) -> Layout:
         titles = "; ".join(TITLES.values())
         raise FileNotFoundError(
             f"source: {source} must have one of these layouts: {titles}. It holds {_holds(source)}"
+            + "".join(f"; {first.name}/ holds {_holds(first)}" for first in _folders(source)[:1])
         )
     return layouts[0]
 
@@ -99,86 +101,18 @@ def list_cases(layout: Layout) -> tuple[list[Case], list[Problem]]:
             cases, problems = cases + tested, problems + more
     count = Counter(case.id for case in cases)
     for name in sorted(name for name in count if count[name] > 1):
-        problems.append(Problem(name, str(layout.folder), "several images have this name"))
+        problems.append(
+            Problem(
+                name, str(layout.folder), "several images have this name, or one is listed twice"
+            )
+        )
     single = [case for case in cases if count[case.id] == 1]
     return sorted(single, key=lambda case: case.id), problems
 
 
-def read_patient_table(path: Path, cases: Sequence[str]) -> dict[str, str]:
-    """Read the patient of each case from a CSV with the columns ``case,patient_id``.
-
-    Args:
-        path: the CSV.
-        cases: ids of the cases that it must contain.
-
-    Raises:
-        FileNotFoundError: when the file does not exist.
-        ValueError: for an invalid table, or one that lacks a case: its patient might be in two
-            partitions.
-    """
-    patients: dict[str, str] = {}
-    for line, row in _rows(path, ("case", "patient_id"), ()).items():
-        if (
-            not all(row.values())
-            or patients.setdefault(row["case"], row["patient_id"]) != (row["patient_id"])
-        ):
-            raise ValueError(f"{path} row {line}: each case needs one patient, got {row}")
-    missing = [name for name in cases if name not in patients]
-    if missing:
-        raise ValueError(
-            f"patients: {path} must name the patient of every case, {len(missing)} of "
-            f"{len(cases)} are missing, the first: {missing[0]}"
-        )
-    return patients
-
-
-def dicom_patients(cases: Sequence[Case]) -> list[list[str]]:
-    """Group the cases that are DICOM series by the PatientID of their files, by id.
-
-    Cases without a PatientID are left out.
-    """
-    from scripts.volumes.dicom.series_volume import patient_in  # slow import, not for the help
-
-    groups: dict[str, list[str]] = {}
-    for case in cases:
-        with suppress(OSError):  # an unreadable folder is reported when the case is read
-            if case.image.is_dir() and (patient := patient_in(case.image)):
-                groups.setdefault(patient, []).append(case.id)
-    return list(groups.values())
-
-
-def by_headers(
-    owners: dict[str, str], groups: Sequence[Sequence[str]], *, named: bool
-) -> tuple[dict[str, str], list[str]]:
-    """Give cases of one PatientID one patient, unless the source names patients.
-
-    Args:
-        owners: case -> patient.
-        groups: the cases of each PatientID.
-        named: whether the source names patients, which then count.
-
-    Returns:
-        The patients; and notes on cases of one PatientID that had several.
-    """
-    notes = []
-    for group in groups:
-        if len({owners[name] for name in group}) == 1:
-            continue
-        same = f"note: {_listed(group)} have one PatientID in their DICOM files"
-        if named:
-            notes.append(f"{same}, but several patients in the table, which counts")
-        elif len(group) == len(owners) > 2:
-            same = "note: all cases have one PatientID in their DICOM files, as after anonymisation"
-            notes.append(f"{same}: each counts as a patient; --patients FILE.csv names patients")
-        else:
-            notes.append(f"{same}: one patient, {group[0]}")
-            owners = owners | dict.fromkeys(group, group[0])
-    return owners, notes
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return ", ".join(names[:8]) + more
+def _twice(name: str, layout: Layout) -> Problem:
+    reason = "several images have this name, or one is listed twice"
+    return Problem(name, str(layout.folder), reason)
 
 
 def volume_files(path: Path) -> tuple[Path, ...]:
@@ -227,16 +161,46 @@ def _paired(layout: Layout, which: str, group: str) -> tuple[list[Case], list[Pr
             cases.append(Case(name, image, labels[name], group=group))
         else:
             problems.append(Problem(name, file, f"no label map {name}.* in labels{which}"))
+    problems += [
+        *_unread(layout.folder / f"images{which}"),
+        *_unread(layout.folder / f"labels{which}"),
+    ]
     for name in sorted(set(labels) - {case.id for case in cases}):
         file = f"labels{which}/{labels[name].name}"
         problems.append(Problem(name, file, f"no image of this name in images{which}"))
     return cases, problems
 
 
+def _unread(folder: Path) -> list[Problem]:
+    """Report what lies among images or label maps and is neither a volume nor a text."""
+    from scripts.volumes.volume_files import VOLUME_SUFFIXES  # slow import, not for the help
+
+    kinds, problems = ", ".join(VOLUME_SUFFIXES), []
+    volumes = _volumes(folder)
+    others = sorted({p for p in folder.iterdir() if not p.name.startswith(".")} - {*volumes})
+    others = [path for path in others if path.suffix.lower() not in _TEXTS]
+    voxels = {file for path in volumes for file in volume_files(path)} if others else set()
+    for path in others:
+        if path not in voxels:
+            what = "is a folder" if path.is_dir() else "is no volume file that is read"
+            reason = f"{what} (read are {kinds})"
+            problems.append(Problem(path.name, f"{folder.name}/{path.name}", reason))
+    return problems
+
+
+def images_without_labels(layout: Layout) -> int:
+    """Count the test images that the source has no labels of."""
+    folder = layout.folder / "imagesTs"
+    has_labels = (layout.folder / "labelsTs").is_dir()
+    return 0 if layout.table is None or has_labels else len(_volumes(folder))
+
+
 def _case_folders(layout: Layout) -> tuple[list[Case], list[Problem]]:
     cases: list[Case] = []
     problems: list[Problem] = []
     for folder in _folders(layout.folder):
+        if (folder / "datalist.json").is_file():  # an earlier output
+            continue
         try:
             images, labels = _named(folder, "image"), _named(folder, "label")
         except OSError as error:
@@ -254,21 +218,22 @@ def _case_folders(layout: Layout) -> tuple[list[Case], list[Problem]]:
 
 def _csv_cases(layout: Layout) -> tuple[list[Case], list[Problem]]:
     assert layout.table is not None
-    rows = _rows(layout.table, COLUMNS, OPTIONAL_COLUMNS)
-    names = _unique_names([Path(row["image"]) for row in rows.values()])
+    rows = rows_of(layout.table, COLUMNS, OPTIONAL_COLUMNS)
+    names = _unique_names([_located(layout.folder, row["image"]) for row in rows.values()])
     cases: list[Case] = []
     problems: list[Problem] = []
     for (line, row), name in zip(rows.items(), names, strict=True):
         row_name = f"{layout.table.name} row {line}"
         empty = [column for column, cell in row.items() if not cell]
-        group = _SHORT_NAMES.get(row.get("split", ""), row.get("split"))
+        group = row["split"].lower() if "split" in row else None
+        group = _SHORT_NAMES.get(group or "", group)
         if empty:
             raise ValueError(f"{row_name}: {', '.join(empty)} must not be empty")
         if group is not None and group not in PARTITIONS:
             raise ValueError(
                 f"{row_name}: split must be one of {', '.join(PARTITIONS)}, got {group!r}"
             )
-        image, label = layout.folder / row["image"], layout.folder / row["label"]
+        image, label = (layout.folder / _located(layout.folder, row[key]) for key in COLUMNS)
         missing = [str(path) for path in (image, label) if not os.path.exists(path)]
         if missing:
             problems.append(Problem(name, row_name, f"missing files: {', '.join(missing)}"))
@@ -277,7 +242,18 @@ def _csv_cases(layout: Layout) -> tuple[list[Case], list[Problem]]:
     return cases, problems
 
 
-def _rows(
+def _located(folder: Path, cell: str) -> Path:
+    """Return the path that a cell means: with another system's separators or form of accents."""
+    from scripts.volumes.formats.stored_voxels import spellings  # slow import, not for the help
+
+    home = os.path.expanduser(cell)
+    for name in (*spellings(home), *spellings(home.replace("\\", "/"))):
+        if (folder / name).exists():
+            return Path(name)
+    return Path(cell)
+
+
+def rows_of(
     table: Path, columns: Sequence[str], optional: Sequence[str]
 ) -> dict[int, dict[str, str]]:
     """Return line -> cells of each row of a table of cases."""
@@ -294,16 +270,17 @@ def _unique_names(paths: Sequence[Path]) -> list[str]:
     """Name each image by its file, with as many parent folders as make all names different."""
     for depth in range(1, max((len(path.parts) for path in paths), default=1) + 1):
         names = ["_".join([*path.parts[-depth:-1], _stem(path)]).strip("/.") for path in paths]
-        if len(set(names)) == len(names):
+        if len(set(names)) == len(set(paths)):  # one image in two rows is reported
             return names
-    return [_stem(path) for path in paths]  # one image in two rows, reported as duplicate
+    return [_stem(path) for path in paths]
 
 
 def _stem(path: Path) -> str:
     """Return a file's name without the suffix of a volume file."""
     from scripts.volumes.volume_files import VOLUME_SUFFIXES  # slow import, not for the help
 
-    endings = [suffix for suffix in VOLUME_SUFFIXES if path.name.lower().endswith(suffix)]
+    known = (*VOLUME_SUFFIXES, ".seg.nrrd")  # 3D Slicer's of segmentations
+    endings = [suffix for suffix in known if path.name.lower().endswith(suffix)]
     return path.name[: len(path.name) - len(max(endings, key=len, default=""))]
 
 
@@ -311,7 +288,8 @@ def _visible(folder: Path) -> list[Path]:
     """Return the files of a folder, without hidden ones such as macOS's ``._name``."""
     if not folder.is_dir():
         return []
-    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
+    files = (p for p in folder.iterdir() if not p.is_dir() and not p.name.startswith("."))
+    return sorted(files)  # links to nothing too: they are reported when they are read
 
 
 def _volumes(folder: Path) -> list[Path]:
@@ -333,10 +311,16 @@ def _holds_image(folder: Path) -> bool:
 
 def _named(folder: Path, name: str) -> list[Path]:
     """Return the volumes ``name.*`` in the folder of a case, and the DICOM folder ``name``."""
-    inner = [folder / name] if (folder / name).is_dir() else []
-    return [path for path in _volumes(folder) if _stem(path) == name] + inner
+    inner = [path for path in _folders(folder) if path.name.casefold() == name]
+    return [path for path in _volumes(folder) if _stem(path).casefold() == name] + inner
+
+
+def listed(names: Sequence[str]) -> str:
+    """Join the first of some names for a message."""
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return ", ".join(names[:8]) + more
 
 
 def _holds(folder: Path) -> str:
     names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
-    return _listed(names) or "nothing"
+    return listed(names) or "nothing"

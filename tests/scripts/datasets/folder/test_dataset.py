@@ -1,10 +1,8 @@
 import json
 import pickle
-import re
 from random import Random
 
 import numpy as np
-import pydicom
 import pytest
 import SimpleITK as sitk
 
@@ -171,6 +169,21 @@ def test_label_when_a_value_has_no_name_then_refused_by_value(tmp_path, kind):
         read_all(case_folders(tmp_path, label), kind=kind)
 
 
+@pytest.mark.parametrize("kind", ["classes", "instances"])
+def test_label_when_a_white_mask_then_read_as_ones_and_noted(tmp_path, kind):
+    _, _, every = read_all(case_folders(tmp_path, two_lesions() * 255), kind=kind)
+    np.testing.assert_array_equal(every[0].label > 0, two_lesions() > 0)
+    assert every[0].label.max() == (1 if kind == "classes" else 2)
+    assert every[0].notes == ("a mask of 0 and 255, read as 0 and 1",)
+
+
+def test_label_when_white_beside_another_value_then_refused(tmp_path):
+    label = two_lesions()
+    label[0, 0, 0] = 255
+    with pytest.raises(ValueError, match="holds the values 255"):
+        read_all(case_folders(tmp_path, label))
+
+
 def test_instances_when_more_than_a_byte_numbers_then_refused(tmp_path):
     label = np.zeros((20, 40, 40), np.uint8)
     label[::2, ::2, ::2] = 1
@@ -257,40 +270,6 @@ def test_patients_when_named_twice_then_refused(tmp_path):
     data_set = FolderDataSet(patients=tmp_path / "patients.csv")
     with pytest.raises(ValueError, match="has a column patient; keep one of the two"):
         data_set.find(tmp_path / "mine.csv")
-
-
-def dicom_cases(folder, patients):
-    for name, patient in zip("abc", patients, strict=True):
-        for path in write_dicom(folder / name / "image").iterdir():
-            data = pydicom.dcmread(path)
-            data.PatientID = patient
-            data.save_as(path)
-        write(folder / name / "label.nii.gz", two_lesions())
-    return FolderDataSet()
-
-
-@pytest.mark.parametrize(
-    ("headers", "owners", "told"),
-    [
-        (("7", "8", "7 "), ["a", "b", "a"], "a, c have one PatientID .* one patient, a"),
-        (("", "", ""), ["a", "b", "c"], ""),
-        (("anon",) * 3, ["a", "b", "c"], "as after anonymisation: each counts as a patient"),
-    ],
-    ids=["two of one patient", "none", "placeholder"],
-)
-def test_patients_when_dicom_headers_name_them_then_theirs(tmp_path, headers, owners, told):
-    listing = dicom_cases(tmp_path, headers).find(tmp_path)
-    assert [scan.patient_id for scan in listing.scans] == owners
-    notes = "; ".join(listing.notes[2:])
-    assert re.search(told, notes) if told else not notes
-
-
-def test_patients_when_headers_contradict_the_table_then_the_table_and_said(tmp_path):
-    dicom_cases(tmp_path / "ct", ("7", "8", "7"))
-    (tmp_path / "patients.csv").write_text("case,patient_id\na,p1\nb,p2\nc,p3\n")
-    listing = FolderDataSet(patients=tmp_path / "patients.csv").find(tmp_path / "ct")
-    assert [scan.patient_id for scan in listing.scans] == ["p1", "p2", "p3"]
-    assert "a, c have one PatientID in their DICOM files, but several" in listing.notes[2]
 
 
 def given(tmp_path, groups, patients=None):

@@ -2,7 +2,12 @@ import json
 
 import pytest
 
-from scripts.datasets.folder.layouts import list_cases, read_patient_table, recognise, volume_files
+from scripts.datasets.folder.layouts import (
+    images_without_labels,
+    list_cases,
+    recognise,
+    volume_files,
+)
 from tests.scripts.datasets.folders import (
     HU,
     case_folders,
@@ -156,7 +161,7 @@ def test_csv_when_a_file_is_missing_or_doubled_then_problem(tmp_path):
     [
         ("image,mask", "a,b", r"must have the columns image, label, and may have patient, split"),
         ("image,label,pateint", "a,b,c", r"its first row is image,label,pateint"),
-        ("image;label", "a;b", "its first row is image;label"),
+        ("image|label", "a|b", r"its first row is image\|label"),
         ("image,label", "a", "row 2: must have 2 cells"),
         ("image,label,patient", "a,b,", "row 2: patient must not be empty"),
         ("image,label,split", "a,b,tuning", "split must be one of training.*got 'tuning'"),
@@ -174,17 +179,6 @@ def test_csv_when_not_text_then_refused(tmp_path):
         list_cases(recognise(tmp_path))
 
 
-def test_patient_table_then_every_case_has_its_patient(tmp_path):
-    table = tmp_path / "patients.csv"
-    table.write_text("case,patient_id\na,p1\nb,p1\nc,p2\n")
-    assert read_patient_table(table, ["a", "b"]) == {"a": "p1", "b": "p1", "c": "p2"}
-    with pytest.raises(ValueError, match="1 of 2 are missing, the first: d"):
-        read_patient_table(table, ["a", "d"])
-    table.write_text("case,patient_id\na,p1\na,p2\n")
-    with pytest.raises(ValueError, match="row 3: each case needs one patient"):
-        read_patient_table(table, ["a"])
-
-
 def test_volume_files_when_mhd_or_dicom_then_everything_that_is_read(tmp_path):
     mhd = write(tmp_path / "image.mhd", HU)
     assert volume_files(mhd) == (mhd, tmp_path / "image.raw")
@@ -193,3 +187,78 @@ def test_volume_files_when_mhd_or_dicom_then_everything_that_is_read(tmp_path):
     for name in ("im1", "im2", "._im1"):
         (series / name).write_bytes(b"")
     assert volume_files(series) == (series / "im1", series / "im2")
+
+
+def test_csv_when_one_image_is_listed_twice_then_only_its_rows_are_left_out(tmp_path):
+    case_folders(tmp_path)
+    rows = [f"{name}/image.nii.gz,{name}/label.nii.gz" for name in ("a", "b", "c", "a")]
+    csv_cases(tmp_path, rows, name="mine.csv")
+    cases, (problem,) = ids(tmp_path / "mine.csv")
+    assert cases == ["b_image", "c_image"]
+    assert "a_image: " in problem
+    assert "or one is listed twice" in problem
+
+
+@pytest.mark.parametrize(
+    ("cell", "name"),
+    [("M\u00fcller", "Mu\u0308ller"), ("Mu\u0308ller", "M\u00fcller"), ("x\\y", "x/y")],
+    ids=["composed", "decomposed", "backslash"],
+)
+def test_csv_when_another_system_spelt_a_path_then_found(tmp_path, cell, name):
+    write(tmp_path / name / "image.nrrd", HU)
+    write(tmp_path / name / "label.nrrd", two_lesions())
+    separator = "\\" if "\\" in cell else "/"
+    row = f"{cell}{separator}image.nrrd,{cell}{separator}label.nrrd"
+    csv_cases(tmp_path, [row], name="mine.csv")
+    (case,), problems = list_cases(recognise(tmp_path / "mine.csv"))
+    assert not problems
+    assert case.image.is_file()
+    assert case.label.is_file()
+
+
+def test_case_folder_when_names_are_3d_slicers_or_capital_then_read(tmp_path):
+    write(tmp_path / "a" / "Image.nrrd", HU)
+    write(tmp_path / "a" / "Label.seg.nrrd", two_lesions())
+    assert ids(tmp_path) == (["a"], [])
+
+
+def test_case_folders_when_an_earlier_output_lies_among_them_then_it_is_none(tmp_path):
+    case_folders(tmp_path)
+    (tmp_path / "prepared").mkdir()
+    (tmp_path / "prepared" / "datalist.json").write_text("{}")
+    assert ids(tmp_path) == (["a", "b", "c"], [])
+
+
+def test_link_to_nothing_then_a_case_that_cannot_be_read(tmp_path):
+    decathlon(tmp_path)
+    for folder in ("imagesTr", "labelsTr"):
+        (tmp_path / folder / "liver_9.nii.gz").symlink_to(tmp_path / "annex")
+    assert ids(tmp_path)[0] == ["liver_0", "liver_1", "liver_2", "liver_9"]
+
+
+def test_files_among_images_that_are_no_volumes_then_reported(tmp_path):
+    decathlon(tmp_path)
+    (tmp_path / "imagesTr" / "liver_7").mkdir()
+    for name in ("imagesTr/liver_8.img", "labelsTr/liver_8.tif", "imagesTr/README.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    cases, problems = ids(tmp_path)
+    assert cases == ["liver_0", "liver_1", "liver_2"]
+    assert [problem.partition(" (")[0] for problem in problems] == [
+        "liver_7: imagesTr/liver_7: is a folder",
+        "liver_8.img: imagesTr/liver_8.img: is no volume file that is read",
+        "liver_8.tif: labelsTr/liver_8.tif: is no volume file that is read",
+    ]
+
+
+def test_test_images_without_labels_then_counted(tmp_path):
+    decathlon(tmp_path)
+    write(tmp_path / "imagesTs" / "liver_5.nii.gz", HU)
+    assert images_without_labels(recognise(tmp_path)) == 1
+    write(tmp_path / "labelsTs" / "liver_5.nii.gz", two_lesions())
+    assert images_without_labels(recognise(tmp_path)) == 0
+
+
+def test_layout_when_files_have_other_names_then_said_what_a_folder_holds(tmp_path):
+    write(tmp_path / "a" / "ct.nii.gz", HU)
+    with pytest.raises(FileNotFoundError, match=r"It holds a/; a/ holds ct\.nii\.gz"):
+        recognise(tmp_path)
