@@ -103,14 +103,14 @@ def test_row_of_a_series_not_on_disk(tmp_path, known, uid, unknown):
 
 def test_missing_column_then_refused_with_what_was_found(tmp_path):
     path = write(tmp_path, "seriesuid;coordX\na;1\n")
-    with pytest.raises(ValueError, match=r"seriesuid, coordX.*first row is seriesuid;coord"):
+    with pytest.raises(ValueError, match=r"coordY, .* missing.*first row is seriesuid,coord"):
         read_annotations(path, KnownSeries(()))
 
 
 def test_missing_or_binary_file_then_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"annotations.csv: not found"):
         read_annotations(tmp_path / "annotations.csv", KnownSeries(()))
-    (tmp_path / "annotations.csv").write_bytes(b"\xff\xfe\x00\x81")
+    (tmp_path / "annotations.csv").write_bytes(b"\xff\x00\x81")
     with pytest.raises(ValueError, match="must be a CSV file in UTF-8"):
         read_annotations(tmp_path / "annotations.csv", KnownSeries(()))
 
@@ -157,7 +157,7 @@ def test_findings_when_a_row_is_invalid_then_reported_and_the_others_read(tmp_pa
 def test_findings_when_the_file_is_unreadable_or_absent_then_reported_or_none(tmp_path):
     assert not read_findings(tmp_path / "none.csv", {"a"}).problems
     path = tmp_path / "annotations_excluded.csv"
-    path.write_bytes(b"\xff\xfe\x00\x81")
+    path.write_bytes(b"\xff\x00\x81")
     (problem,) = read_findings(path, {"a"}).problems
     assert problem.place == "annotations_excluded.csv"
     assert "must be a CSV file in UTF-8" in problem.reason
