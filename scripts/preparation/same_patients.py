@@ -25,7 +25,7 @@ def join_patients(scans: Sequence[PreparedScan]) -> tuple[list[PreparedScan], li
     """
     owner: dict[str, str] = {}  # patient id -> id that counts
     first: dict[str, PreparedScan] = {}  # evidence -> the first scan with it
-    doubts: list[Problem] = []
+    warnings: list[Problem] = []
     for scan in scans:
         own = scan.scan.patient_id
         for evidence in (_plain(own), str(scan.record["image_hash"])):
@@ -39,12 +39,12 @@ def join_patients(scans: Sequence[PreparedScan]) -> tuple[list[PreparedScan], li
                 f"has {same} {earlier.id}; their patients, {own} and {earlier.patient_id}, count "
                 "as one"
             )
-            doubts.append(Problem(scan.scan.id, "", reason, left_out=False))
+            warnings.append(Problem(scan.scan.id, "", reason, left_out=False))
     joined = [
         replace(one, scan=replace(one.scan, patient_id=_last(owner, one.scan.patient_id)))
         for one in scans
     ]
-    return joined, doubts
+    return joined, warnings
 
 
 def _plain(patient: str) -> str:

@@ -19,8 +19,8 @@ def scan(name, patient, image):
 
 
 def joined(*scans):
-    done, doubts = join_patients([scan(*one) for one in scans])
-    return [one.scan.patient_id for one in done], [str(doubt) for doubt in doubts]
+    done, warnings = join_patients([scan(*one) for one in scans])
+    return [one.scan.patient_id for one in done], [str(warning) for warning in warnings]
 
 
 def test_patients_that_differ_then_left_alone():
@@ -32,26 +32,26 @@ def test_one_patient_with_one_image_twice_then_no_problem():
 
 
 def test_one_image_of_two_patients_then_one_patient_and_said():
-    patients, (doubt,) = joined(("a", "P1", "x"), ("b", "P2", "x"), ("c", "P2", "y"))
+    patients, (warning,) = joined(("a", "P1", "x"), ("b", "P2", "x"), ("c", "P2", "y"))
     assert patients == ["P1", "P1", "P1"]
-    assert doubt == (
+    assert warning == (
         "b: has the same image as a; their patients, P2 and P1, count as one [scan kept]"
     )
 
 
 @pytest.mark.parametrize("other", ["Mu\u0308ller, A", "m\xfcller,  a", "M\xdcLLER, A "])
 def test_one_name_in_two_spellings_then_one_patient_and_said(other):
-    patients, (doubt,) = joined(("a", "M\xfcller, A", "x"), ("b", other, "y"))
+    patients, (warning,) = joined(("a", "M\xfcller, A", "x"), ("b", other, "y"))
     assert patients == ["M\xfcller, A"] * 2
-    assert "a patient spelt as that of a" in doubt
+    assert "a patient spelt as that of a" in warning
 
 
 def test_patients_joined_over_several_scans_then_one_chain():
-    patients, doubts = joined(
+    patients, warnings = joined(
         ("a", "P1", "x"), ("b", "P2", "y"), ("c", "P3", "y"), ("d", "P3", "x")
     )
     assert patients == ["P1"] * 4
-    assert len(doubts) == 2
+    assert len(warnings) == 2
 
 
 def boxes_request(source, output, split="patient"):
