@@ -18,7 +18,7 @@ from scripts.bundle.config_files import (
     walk,
 )
 from scripts.bundle.ids import TRACKING_IDS
-from scripts.storage.shipped import ROOT, shipped
+from scripts.storage.shipped import ROOT, shipped, shipped_below
 
 BY_MONAI = ("initialize", "run", "finalize", *TRACKING_IDS)  # what MONAI reads in any config
 
@@ -26,9 +26,9 @@ BY_MONAI = ("initialize", "run", "finalize", *TRACKING_IDS)  # what MONAI reads 
 def refuse_unread(files: Sequence[str], read: Read) -> None:
     """Refuse an overlay of the user's that sets an id which nothing reads.
 
-    Read are the ids of all configs of the bundle, as one overlay may serve several of them, and
-    those that a config file refers to. Overlays of this software are not checked: their parts are
-    also copied one by one.
+    Read are the ids of all configs of the bundle, as one overlay may serve several of them, those
+    that a config file refers to, and those of ``configs/``, whose files a trained network may add.
+    Overlays of this software are not checked: their parts are also copied one by one.
 
     Args:
         files: the bundle's config, then its overlays.
@@ -47,8 +47,14 @@ def refuse_unread(files: Sequence[str], read: Read) -> None:
         for key in overlay:
             first = normalized(key).partition("::")[0]
             referred = any(f"{mark}{first}" in text for mark in ("@", "%", "::"))
-            if not referred and first not in BY_MONAI and not any(first in one for one in own):
+            if referred or first in BY_MONAI or any(first in one for one in own):
+                continue
+            if not any(first in load_named(str(file), read)[0] for file in _shipped_overlays()):
                 raise ValueError(unread(name, key, own))
+
+
+def _shipped_overlays() -> list[Path]:
+    return shipped_below("configs", "*/*.json")
 
 
 def unread(file: str, key: str, workflows: Iterable[Config]) -> str:
