@@ -80,6 +80,7 @@ def test_lung_field_and_masking_then_each_named_as_left_out():
     assert list(plain.left_out) == ["lung_field"]
     assert plain.transforms("@two") == []
     assert list(plain.left_out) == ["lung_field", "lung_masking"]
+    assert plain.left_out["lung_masking"].startswith("lung masking: the network was trained on")
 
 
 @pytest.mark.parametrize(

@@ -85,6 +85,12 @@ def test_organs_then_never_left_out():
     assert [each.is_empty for each in content.segments] == [False, False, True]
 
 
+def test_nothing_found_then_what_was_looked_for_without_a_voxel():
+    prediction = chest(nodules=0, facts={"warnings": [], "looked_for": ["nodule"]})
+    (segment,) = dicom_content(prediction, measure(prediction)).segments
+    assert (segment.number, segment.label, segment.is_empty) == (1, "nodule (none found)", True)
+
+
 def test_lesion_of_the_shipped_bundle_then_its_zone_and_side():
     with contextlib.chdir(ROOT):
         rules = BundleParts(Options(LUNG)).segments

@@ -62,6 +62,10 @@ def test_evaluation_then_completed_with_table_picture_and_entries():
     assert set(found.tables) == {"per_volume", "agreement"}
     assert set(found.drawings) == {"risk_coverage.png"}
     assert found.more["agreement"]["members"] == ("a.pt", "b.pt")
+    assert found.drawings["risk_coverage.png"].keywords == {"limit": 0.1}
+    without = AgreedCases(AGREED, None, 0).added_to(plain, ("a.pt", "b.pt"))
+    assert without.drawings["risk_coverage.png"].keywords == {"limit": None}
+    assert without.more["agreement"]["limit"] is None
     evidence = evidence_of(cases_of(), {"section": "validation"})
     assert evidence["limit"]["flagged_scans"] == 1
     assert evidence["data"] == {"section": "validation"}
