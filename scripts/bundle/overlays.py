@@ -5,12 +5,15 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from scripts.bundle.compose import compose
 from scripts.bundle.config_files import (
     Config,
     MissingError,
     Read,
+    files_below,
     find,
     load_named,
     normalized,
@@ -21,6 +24,17 @@ from scripts.bundle.ids import TRACKING_IDS
 from scripts.storage.shipped import ROOT, shipped, shipped_below
 
 BY_MONAI = ("initialize", "run", "finalize", *TRACKING_IDS)  # what MONAI reads in any config
+
+
+def check_files(files: Sequence[str]) -> None:
+    """Check that config files can be composed, before a command begins that runs them later.
+
+    Raises:
+        ValueError: for a file that does not exist or is no config, a reference to nothing, or an id
+            that nothing reads.
+    """
+    compose(files, files_below()).complete()
+    refuse_unread(files, files_below())
 
 
 def refuse_unread(files: Sequence[str], read: Read) -> None:
@@ -37,8 +51,7 @@ def refuse_unread(files: Sequence[str], read: Read) -> None:
     Raises:
         ValueError: naming the file and the id, with similar ones.
     """
-    beside = sorted(str(path) for path in Path(files[0]).parent.glob("*.json"))
-    own = [load_named(name, read)[0] for name in dict.fromkeys([files[0], *beside])]
+    own = [load_named(files[0], read)[0], *_beside(files[0], read)]
     overlays = {name: load_named(name, read)[0] for name in files[1:]}
     text = json.dumps([*own, *overlays.values()], default=str)
     for name, overlay in overlays.items():
@@ -51,6 +64,15 @@ def refuse_unread(files: Sequence[str], read: Read) -> None:
                 continue
             if not any(first in load_named(str(file), read)[0] for file in _shipped_overlays()):
                 raise ValueError(unread(name, key, own))
+
+
+def _beside(config: str, read: Read) -> list[Config]:
+    """Return the other configs in a config's folder; a file that is none is passed over."""
+    found = []
+    for path in sorted(Path(config).parent.glob("*.json")):
+        with suppress(ValueError):
+            found.append(load_named(str(path), read)[0])
+    return found
 
 
 def _shipped_overlays() -> list[Path]:

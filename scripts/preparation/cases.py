@@ -40,7 +40,7 @@ from scripts.volumes.geometry import world_to_index
 from scripts.volumes.hounsfield import why_not_hounsfield
 from scripts.volumes.volume import turned
 
-FORMAT = 4  # version of a prepared scan's folder; after a change every scan is prepared again
+FORMAT = 3  # version of a prepared scan's folder; after a change every scan is prepared again
 
 
 @dataclass(frozen=True)

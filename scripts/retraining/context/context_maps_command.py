@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from scripts.bundle.overlays import check_files
 from scripts.bundle.recipe import Recipe
 from scripts.datasets.datalist import absolute, read_datalist
 from scripts.datasets.stored_slices import CONTEXT
 from scripts.retraining.context.rounds import DATALIST, Round, run_round
-from scripts.running.options import check_whole
+from scripts.running.options import check_whole, read_words
 from scripts.storage.files import write_json
 from scripts.storage.locks import claimed
 from scripts.study.workshop import Workshop
@@ -67,13 +68,16 @@ def context_maps(
     source, folder = Path(datalist).resolve(), Path(output).resolve()
     if source == folder / DATALIST:
         raise ValueError(f"output: {output} holds the datalist itself; choose another folder")
-    files, further = _files(config_file), _files(context_config)
+    files = read_words("config_file", config_file)
+    further = read_words("context_config", context_config)
     if rounds > 1 and not further:
         raise ValueError(
             "context_config: networks of the second round read maps; name a file of "
             "configs/data/*_context.json, or set rounds to 1"
         )
     content = absolute(read_datalist(source), source.parent)
+    for number in range(1, 3 if further else 2):  # before anything is trained
+        check_files([f"{bundle}/configs/train.json", *_ordered(files, further, number)])
     with claimed(folder):
         for number in range(1, rounds + 1):
             recipe = Recipe(Path(bundle).as_posix(), _ordered(files, further, number))
@@ -83,10 +87,6 @@ def context_maps(
         write_json(folder / PREDICTION, {EARLIER: models})
         write_json(folder / DATALIST, content)
     print(f"{rounds} round(s), {context_folds} folds; written to {folder / DATALIST}")
-
-
-def _files(given: str | Sequence[str]) -> tuple[str, ...]:
-    return (given,) if isinstance(given, str) else tuple(given)
 
 
 def _ordered(files: Sequence[str], further: Sequence[str], number: int) -> tuple[str, ...]:

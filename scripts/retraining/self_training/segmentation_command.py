@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from scripts.bundle.overlays import check_files
 from scripts.bundle.recipe import Recipe
 from scripts.bundle.record import provenance
 from scripts.datasets.datalist import read_datalist
@@ -74,6 +75,7 @@ def self_train_segmentation(
     path, folder = Path(str(datalist)), Path(str(output)).resolve()
     kind = str(read_datalist(path).get("kind", "instances"))
     recipe = Recipe(str(bundle or SHIPPED[kind]), read_words("config_file", config_file))
+    check_files(files_of(recipe))
     maps = NetworkMaps(files_of(recipe))
     division = divide(path, _patients(labelled_patients), seed=seed, prefix=maps.prefix)
     how = PseudoLabels.of(division, sure)

@@ -7,7 +7,7 @@ from monai.bundle import ConfigParser
 
 from scripts.bundle.compose import overlaid
 from scripts.bundle.config_files import files_below
-from scripts.bundle.overlays import chosen_keys, knows, refuse_unread
+from scripts.bundle.overlays import check_files, chosen_keys, knows, refuse_unread
 
 OWN = {"net": {"width": 1}, "handlers": [1], "lr": 1}
 
@@ -59,3 +59,13 @@ def test_overlay_whose_ids_are_read_then_accepted(write, overlay):
 def test_overlay_with_a_misspelt_id_then_refused_with_file_and_id(write):
     with pytest.raises(ValueError, match=r"mine\.txt sets 'treshold', .*did you mean threshold\?"):
         check(write, lr=2, treshold=0.3)
+
+
+@pytest.mark.parametrize("content", ["", "[1]", None], ids=["empty", "a list", "none"])
+def test_files_that_cannot_be_composed_then_refused_by_name(write, tmp_path, content):
+    own, overlay = write("train.json", **OWN), tmp_path / "mine.json"
+    if content is not None:
+        overlay.write_text(content)
+    with pytest.raises(ValueError, match=r"mine\.json"):
+        check_files([str(own), str(overlay)])
+    check_files([str(own)])
