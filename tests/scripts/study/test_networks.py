@@ -12,6 +12,7 @@ from custom_nets.freezing import Freezable
 from scripts.study.cells import make_cells
 from scripts.study.declaration import read_study
 from scripts.study.sample_sources import Source
+from tests.custom_nets.undrawn import undrawn_weights
 from tests.scripts.study.studies import SMALL
 
 
@@ -42,7 +43,8 @@ def test_small_form_then_every_network_can_be_built(name: str, pretrained: dict[
         parser["normalise"] = 0.2  # the mean of training images, of which there are none here
         key = str((cell.method.network, cell.method.encoder, weights, cell.training.files))
         if key not in built:
-            network: Any = parser.get_parsed_content("network_def")
+            with undrawn_weights():
+                network: Any = parser.get_parsed_content("network_def")
             own = isinstance(network, Freezable)
             assert sum(p.numel() for p in network.parameters()) > 1e5
             assert own or weights == "none"
