@@ -47,7 +47,7 @@ def test_metadata_then_the_figures_of_the_evaluation(bundle, evaluated):
     assert metrics["dice_per_nodule_mean"] == dice["value"]
     assert metrics["dice_per_nodule_mean_interval_95"] == dice["interval_95"]
     assert metrics["test_patients"] == summary["counts"]["patients"]
-    assert "U-Net with the encoder resnet34" in metadata["name"]
+    assert "U-Net with the encoder resnet18" in metadata["name"]
     assert "encoder weights of the file encoder.pt" in metadata["description"]
     assert metadata["data_source"].startswith("LUNA16")
 
