@@ -222,7 +222,7 @@ def content_sha256(path: str | Path) -> str:
         path: ``datalist.json``.
 
     Raises:
-        FileNotFoundError: when it, or a file that it lists, does not exist.
+        FileNotFoundError: when it does not exist.
         ValueError: when it is no datalist.
     """
     path = Path(path).resolve()
@@ -243,14 +243,17 @@ def content_sha256(path: str | Path) -> str:
 
 
 def _origin(file: Path, folder: Path, scan: str) -> str:
-    """Return what a prepared file was made of, as its scan's record says; else its own hash."""
+    """Return what a prepared file was made of, as its scan's record says; else its own hash.
+
+    Labels of patients who count as unlabelled may be absent.
+    """
     for record in (file.parent / SCAN_RECORD, folder / "scans" / scan / SCAN_RECORD):
         try:
             known = read_json(record)
             return json.dumps([file.name, known["request"], known["content"]], sort_keys=True)
         except (OSError, ValueError, KeyError):
             continue
-    return sha256_of(file)
+    return sha256_of(file) if file.exists() else "absent"
 
 
 def are_plain_volumes(samples: Sequence[Mapping[str, Any]]) -> bool:
