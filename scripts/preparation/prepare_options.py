@@ -96,15 +96,19 @@ class SplitOptions:
         last = self.folds - 1 if self.kind in FOLD_SPLITS else None
         check_whole("test_fold", self.test_fold, 0, last)
         check_whole("block", self.block, 1)
-        used = self.record(data_set)
+        unused = self.unused(data_set)
         for option in fields(self):
             value = getattr(self, option.name)
-            if option.name not in used and value != option.default:
+            if option.name in unused and value != option.default:
                 shown = ":".join(map(str, value)) if isinstance(value, tuple) else value
                 raise ValueError(
                     f"{option.name}: is not used by --split {self.kind}, got {shown}; give another "
                     "--split, or leave it out"
                 )
+
+    def unused(self, data_set: DataSet) -> set[str]:
+        """Return the names of the options that this kind of split does not use."""
+        return {option.name for option in fields(self)} - set(self.record(data_set))
 
     def record(self, data_set: DataSet) -> dict[str, Any]:
         """Return the values that this kind of split uses, for the provenance."""

@@ -10,6 +10,7 @@ from typing import Any
 from scripts.datasets.datalist import content_sha256
 from scripts.datasets.luna16.outline_files import outlines_path
 from scripts.preparation.prepare_command import signature_of
+from scripts.preparation.prepare_options import SplitOptions
 from scripts.preparation.splits import ALL_TEST
 from scripts.study.choices import Bundle
 from scripts.study.declaration import Study
@@ -222,7 +223,9 @@ def _prepared(
     (label, split, seed), data_set = kind, bundle.data_set
     needs = () if source.data is not None else (cohort_task(bundle, data["phantoms"]),)
     folder = "<need0>" if needs else str(source.data)
-    options = {**bundle.options, "split": split, "seed": seed, "jobs": 1}
+    unused = SplitOptions(split).unused(bundle.data)  # declared for other rows
+    declared = {name: value for name, value in bundle.options.items() if name not in unused}
+    options = {**declared, "split": split, "seed": seed, "jobs": 1}
     if fold is not None:
         options["test_fold"] = fold
     words = ["-m", "scripts", "prepare", data_set, "--source", folder, "--output", "<out>"]

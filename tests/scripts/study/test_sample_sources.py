@@ -120,6 +120,17 @@ def test_download_then_prepared_with_the_studys_options(tmp_path):
     assert not task.needs
 
 
+@pytest.mark.parametrize(
+    ("split", "passed"), [("patient", True), ("nodule", False), ("test_only", False)]
+)
+def test_option_of_one_split_then_passed_only_to_rows_of_that_split(tmp_path, split, passed):
+    data = {**STUDY["data"], "prepare": {"shares": "6:2:2", "empty_share": 0.1}}
+    study = read(tmp_path, small=False, data=data)
+    text = " ".join(prepared_task(study, Source(tmp_path), ("ball", split, 0)).words)
+    assert ("--shares 6:2:2" in text) == passed
+    assert "--empty_share 0.1" in text
+
+
 def test_phantoms_then_drawn_first_and_their_masks_are_the_labels(tmp_path):
     study = read(tmp_path)
     source = choose_source(study, None, None, None)
