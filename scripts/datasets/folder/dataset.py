@@ -144,16 +144,12 @@ class FolderDataSet(DataSet):
         cases, problems = list_cases(layout)
         owners, told = self._owners(cases, source)
         count = images_without_labels(layout)
-        unused = [f"note: {count} images of imagesTs have no labels"] if count else []
+        told += [f"note: {count} images of imagesTs have no labels and are not used"] * bool(count)
         scans = [_scan(case, owners[case.id]) for case in cases]
         notes = (
             f"layout: {TITLES[layout.name]}",
             f"classes: {self.names.listing} ({self.names.origin})",
             *told,
-            *(
-                [f"note: {unused} images of imagesTs have no labels and are not used"]
-                * bool(unused)
-            ),
         )
         return Listing(scans, problems, notes, {"layout": TITLES[layout.name]})
 

@@ -24,6 +24,7 @@ CHANNEL = "_0000"  # nnU-Net's number of the first image channel
 COLUMNS = ("image", "label")
 OPTIONAL_COLUMNS = ("patient", "split")
 _TEXTS = (".txt", ".json", ".csv", ".tsv", ".md", ".pdf", ".log")
+_OF_WINDOWS = ("thumbs.db", "desktop.ini")
 _SHORT_NAMES = {"train": "training", "val": "validation"}
 
 
@@ -101,18 +102,10 @@ def list_cases(layout: Layout) -> tuple[list[Case], list[Problem]]:
             cases, problems = cases + tested, problems + more
     count = Counter(case.id for case in cases)
     for name in sorted(name for name in count if count[name] > 1):
-        problems.append(
-            Problem(
-                name, str(layout.folder), "several images have this name, or one is listed twice"
-            )
-        )
+        reason = "several images have this name, or one is listed twice"
+        problems.append(Problem(name, str(layout.folder), reason))
     single = [case for case in cases if count[case.id] == 1]
     return sorted(single, key=lambda case: case.id), problems
-
-
-def _twice(name: str, layout: Layout) -> Problem:
-    reason = "several images have this name, or one is listed twice"
-    return Problem(name, str(layout.folder), reason)
 
 
 def volume_files(path: Path) -> tuple[Path, ...]:
@@ -179,20 +172,22 @@ def _unread(folder: Path) -> list[Problem]:
     volumes = _volumes(folder)
     others = sorted({p for p in folder.iterdir() if not p.name.startswith(".")} - {*volumes})
     others = [path for path in others if path.suffix.lower() not in _TEXTS]
+    others = [path for path in others if path.name.lower() not in _OF_WINDOWS]
     voxels = {file for path in volumes for file in volume_files(path)} if others else set()
+    cases = {_stem(path) for path in volumes}
     for path in others:
         if path not in voxels:
             what = "is a folder" if path.is_dir() else "is no volume file that is read"
-            reason = f"{what} (read are {kinds})"
-            problems.append(Problem(path.name, f"{folder.name}/{path.name}", reason))
+            place, reason = f"{folder.name}/{path.name}", f"{what} (read are {kinds})"
+            problems.append(Problem(path.name, place, reason, left_out=path.name not in cases))
     return problems
 
 
 def images_without_labels(layout: Layout) -> int:
     """Count the test images that the source has no labels of."""
     folder = layout.folder / "imagesTs"
-    has_labels = (layout.folder / "labelsTs").is_dir()
-    return 0 if layout.table is None or has_labels else len(_volumes(folder))
+    paired = layout.name in ("decathlon", "nnunet")
+    return 0 if not paired or (layout.folder / "labelsTs").is_dir() else len(_volumes(folder))
 
 
 def _case_folders(layout: Layout) -> tuple[list[Case], list[Problem]]:

@@ -41,6 +41,12 @@ class TestFolderOfLesions(DataSetContract):
         return FolderDataSet(kind="instances"), case_folders(tmp_path / "in")
 
 
+def test_test_images_without_labels_then_noted(tmp_path):
+    write(decathlon(tmp_path) / "imagesTs" / "liver_5.nii.gz", HU)
+    notes = FolderDataSet().at(tmp_path).find(tmp_path).notes
+    assert notes[2:] == ("note: 1 images of imagesTs have no labels and are not used",)
+
+
 CENTRE = index_to_world([8, 6, 5], AFFINE)  # of the lesion of one voxel
 
 

@@ -250,7 +250,19 @@ def test_files_among_images_that_are_no_volumes_then_reported(tmp_path):
     ]
 
 
+def test_folder_beside_a_volume_of_its_name_then_reported_and_the_volume_kept(tmp_path):
+    decathlon(tmp_path)
+    (tmp_path / "imagesTr" / "liver_0").mkdir()
+    (tmp_path / "imagesTr" / "Thumbs.db").write_bytes(b"x")
+    (problem,) = list_cases(recognise(tmp_path))[1]
+    assert "liver_0: is a folder" in str(problem)
+    assert not problem.left_out  # otherwise the scan of that id would not be prepared
+
+
 def test_test_images_without_labels_then_counted(tmp_path):
+    csv_cases(tmp_path / "csv", [])
+    write(tmp_path / "csv" / "imagesTs" / "liver_5.nii.gz", HU)
+    assert images_without_labels(recognise(tmp_path / "csv" / "cases.csv")) == 0
     decathlon(tmp_path)
     write(tmp_path / "imagesTs" / "liver_5.nii.gz", HU)
     assert images_without_labels(recognise(tmp_path)) == 1
