@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from custom_nets.decoder import Decoder, levels_of_skips, norm_of_skips
+from custom_nets.decoder import Decoder, levels_of_skips, norm_of_skips, settle_norm_of_skips
 from custom_nets.encoders import Encoder, make_encoder
 from custom_nets.encoders.contract import initialise
 from custom_nets.framing import STRIDE, pad_to_stride
@@ -69,6 +69,8 @@ class CrossModalUNet(Freezable):
     >>> tuple(network.eval()(torch.rand(1, 2, 40, 50)).shape)
     (1, 1, 40, 50)
     """
+
+    settled = staticmethod(settle_norm_of_skips)
 
     def __init__(
         self,

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Optional
+from collections.abc import Mapping, Sequence
+from typing import Any, Optional
 
 import torch
 from monai.networks.layers.factories import Norm
 from torch import Tensor, nn
 
 from custom_nets.bilinear import BilinearDoubling
-from custom_nets.encoders.contract import Encoder
+from custom_nets.encoders import ENCODERS, Encoder
 from custom_nets.framing import STRIDE
 from custom_nets.freezing import NORM_LAYERS, FreezableBatchNorm2d
 
@@ -149,6 +149,20 @@ def norm_of_skips(skip_norm: str, norm: str, encoder: Encoder) -> str:
         )
     normed = any(isinstance(module, NORM_LAYERS) for module in encoder.modules())
     return norm if skip_norm == "all" or (skip_norm == "auto" and not normed) else "none"
+
+
+def settle_norm_of_skips(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace the ``skip_norm`` "auto" of a U-Net's definition by "all" or "none".
+
+    Networks whose definitions are then equal are equal: files from before the argument existed have
+    "none", which is what "auto" means for an encoder with norms.
+    """
+    encoder = ENCODERS.get(str(definition.get("encoder")))
+    if definition.get("skip_norm") != "auto" or encoder is None:
+        return dict(definition)
+    with torch.device("meta"):
+        kind = norm_of_skips("auto", str(definition["norm"]), encoder())
+    return {**definition, "skip_norm": "none" if kind == "none" else "all"}
 
 
 def make_norm(norm: str, channels: int) -> nn.Module:

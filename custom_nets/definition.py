@@ -65,6 +65,11 @@ class Defined(nn.Module):
         if prefix[:-1] in metadata:
             metadata[prefix[:-1]][KEY] = deepcopy(self.definition)
 
+    @staticmethod
+    def settled(definition: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace words that leave a choice to the network, such as "auto", by what it chooses."""
+        return dict(definition)
+
     def _load_from_state_dict(
         self, state_dict: Any, prefix: str, local_metadata: Any, *further: Any
     ) -> None:
@@ -101,11 +106,14 @@ def network_differences(
         return [unequal(f"{where}::{TARGET}", stored.get(TARGET), asked.get(TARGET))]
     differences: list[str] = []
     stored, asked = with_defaults(stored), with_defaults(asked)
+    settled = settled_definition(stored), settled_definition(asked)
     for name in {**stored, **asked}:
+        if settled[0].get(name) == settled[1].get(name):
+            continue
         pair, title = (stored.get(name), asked.get(name)), f"{where}::{name}"
         numbers = all(isinstance(value, (int, float)) for value in pair)
         ignored = name in ignoring and (name not in LEARNT or numbers)
-        if name in SOURCES or ignored or pair[0] == pair[1]:
+        if name in SOURCES or ignored:
             continue
         if isinstance(pair[0], Mapping) and isinstance(pair[1], Mapping):
             differences += network_differences(pair[0], pair[1], ignoring, title)
@@ -121,6 +129,18 @@ def with_defaults(definition: Mapping[str, Any]) -> dict[str, Any]:
     1
     """
     return {**_defaults(str(definition.get(TARGET))), **definition}
+
+
+def settled_definition(definition: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a definition as :meth:`Defined.settled` of its class gives it, defaults included.
+
+    >>> net = {"_target_": "custom_nets.unet.TransferUNet", "skip_norm": "auto"}
+    >>> [settled_definition({**net, "encoder": e})["skip_norm"] for e in ("vgg16", "resnet34")]
+    ['all', 'none']
+    """
+    complete = with_defaults(definition)
+    cls = trusted_class(complete.get(TARGET))
+    return cls.settled(complete) if cls is not None and issubclass(cls, Defined) else complete
 
 
 def _defaults(target: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from custom_nets.decoder import Decoder, levels_of_skips, norm_of_skips
+from custom_nets.decoder import Decoder, levels_of_skips, norm_of_skips, settle_norm_of_skips
 from custom_nets.encoders import make_encoder
 from custom_nets.encoders.contract import initialise
 from custom_nets.framing import STRIDE, pad_to_stride
@@ -31,6 +31,8 @@ class TransferUNet(Freezable):
     >>> tuple(network.eval()(torch.rand(1, 1, 40, 50)).shape)
     (1, 1, 40, 50)
     """
+
+    settled = staticmethod(settle_norm_of_skips)
 
     def __init__(
         self,

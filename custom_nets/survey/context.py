@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from custom_nets.decoder import settle_norm_of_skips
 from custom_nets.freezing import DECODER, Freezable, prefix_parts
 from custom_nets.unet import TransferUNet
 
@@ -31,6 +32,8 @@ class ContextUNet(Freezable):
     >>> tuple(network.eval()(torch.rand(1, 3, 40, 50)).shape)
     (1, 1, 40, 50)
     """
+
+    settled = staticmethod(settle_norm_of_skips)
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from custom_nets.decoder import settle_norm_of_skips
 from custom_nets.encoders.contract import initialise
 from custom_nets.freezing import DECODER, Freezable, prefix_parts
 from custom_nets.unet import TransferUNet
@@ -31,6 +32,8 @@ class MultiDomainNetwork(Freezable):
     >>> tuple(network.eval()(torch.rand(1, 3, 32, 32)).shape)
     (1, 5, 32, 32)
     """
+
+    settled = staticmethod(settle_norm_of_skips)
 
     def __init__(
         self,

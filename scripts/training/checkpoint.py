@@ -12,7 +12,7 @@ from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 from torch import nn
 
-from custom_nets.definition import with_defaults
+from custom_nets.definition import settled_definition
 from custom_nets.state_dicts import UnreadableError, read_content, refuse_non_finite
 from scripts.bundle.model_file import DESCRIPTIVE, NETWORK
 from scripts.storage.files import plain
@@ -223,7 +223,7 @@ class TrainingCheckpoint:
         done = content["trainer"]["iteration"] // content["settings"][EPOCH_LENGTH]
         kept(trainer).changes = list(content.get("changes", []))
         now = self._all_settings(trainer)
-        saved = _as_of_today(content["settings"], now)
+        saved, now = _as_of_today(content["settings"], now), _as_of_today(now, now)
         differences = {
             name: list_differences(saved.get(name), now.get(name), name)
             for name in dict.fromkeys([*saved, *now])
@@ -271,10 +271,13 @@ class TrainingCheckpoint:
 
 
 def _as_of_today(saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete the settings of a checkpoint by what runs of earlier versions did not record."""
+    """Complete the settings of a checkpoint by what runs of earlier versions did not record.
+
+    The network is as :func:`settled_definition` gives it.
+    """
     found = {**{name: now[name] for name in DESCRIPTIVE if name in now}, **saved}
     if isinstance(network := found.get(NETWORK), Mapping):
-        found[NETWORK] = plain(with_defaults(network))
+        found[NETWORK] = plain(settled_definition(network))
     return found
 
 

@@ -120,3 +120,30 @@ def test_argument_that_an_older_file_lacks_then_its_default(tiny):
     other = {**network.definition, "decoder_stride": 2}
     told = ["network_def::decoder_stride: the file has 1, the config has 2"]
     assert network_differences(older, other) == told
+
+
+@pytest.mark.parametrize(
+    ("name", "other"), [("tiny", "all"), ("vgg16", "none")], ids=["with norms", "without"]
+)
+def test_norms_on_skips_when_auto_then_compared_as_what_the_encoder_gets(tiny, name, other):
+    asked = {"_target_": "custom_nets.unet.TransferUNet", "encoder": name, "skip_norm": "auto"}
+    older = {"_target_": "custom_nets.unet.TransferUNet", "encoder": name}
+    equal = {**older, "skip_norm": "none" if name == tiny else "all"}
+    assert network_differences(equal, asked) == network_differences(asked, equal) == []
+    assert (network_differences(older, asked) == []) is (name == tiny)
+    told = [f"network_def::skip_norm: the file has {other!r}, the config has 'auto'"]
+    assert network_differences({**older, "skip_norm": other}, asked) == told
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "cross_modal.CrossModalUNet",
+        "survey.context.ContextUNet",
+        "survey.multi_domain.MultiDomainNetwork",
+    ],
+)
+def test_norms_on_skips_when_auto_in_other_u_nets_then_compared_alike(target):
+    older = {"_target_": f"custom_nets.{target}", "encoder": "resnet18"}
+    assert network_differences(older, {**older, "skip_norm": "auto"}) == []
+    assert network_differences(older, {**older, "skip_norm": "all"})

@@ -105,6 +105,8 @@ class StartingWeights:
             hint = "; to keep all but the last layers, pass --fresh_head true" * other_classes
             if any(f"{name}: the file has" in message for name in self._input()):
                 hint += "; a network of another domain is the start with --other_domain true"
+            if "skip_norm: the file has 'none'" in message:
+                hint += "; to go on without norms on the skips, pass --skip_norm none"
             raise type(error)(f"{self.option}: {message}{hint}") from error
         # compared when the run is resumed
         kept(engine).settings[self.option] = sha256_of(self.path)

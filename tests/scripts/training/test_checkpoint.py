@@ -193,6 +193,21 @@ def test_resume_when_an_earlier_version_recorded_less_then_its_defaults_count(
     assert resumed.state.epoch == 2
 
 
+def test_resume_when_norms_on_skips_are_chosen_by_the_encoder_then_the_same_network(
+    tmp_path: Path,
+) -> None:
+    network = torch.nn.Linear(2, 2)
+    older = {"_target_": "custom_nets.unet.TransferUNet", "encoder": "resnet18"}
+    plain_engine(tmp_path, network, settings={"network_def": older}).run([0], max_epochs=1)
+    asked = {"network_def": {**with_defaults(older), "skip_norm": "auto"}}
+    resumed = plain_engine(tmp_path, network, settings=asked, resume=True)
+    resumed.run([0], max_epochs=2)
+    assert resumed.state.epoch == 2
+    asked["network_def"]["skip_norm"] = "all"
+    with pytest.raises(ValueError, match=r"network_def.skip_norm: 'none' then, 'all' now"):
+        plain_engine(tmp_path, network, settings=asked, resume=True).run([0], max_epochs=3)
+
+
 def test_resume_when_an_epoch_has_other_iterations_then_it_is_refused(tmp_path: Path) -> None:
     network = torch.nn.Linear(1, 1)
     plain_engine(tmp_path, network).run([0, 0], max_epochs=1)

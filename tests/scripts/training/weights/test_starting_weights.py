@@ -5,6 +5,7 @@ from monai.engines import SupervisedTrainer
 
 from custom_nets.encoders import make_encoder
 from custom_nets.fcn import TransferFCN
+from scripts.bundle.model_file import settings_of
 from scripts.bundle.record import sha256_of
 from scripts.training.engine_events import kept
 from scripts.training.weights.starting_weights import (
@@ -45,6 +46,18 @@ def test_file_when_unusable_then_the_option_is_named(tmp_path):
     write(tmp_path / "model.pt", network(norm="group"))
     with pytest.raises(ValueError, match=r"start_from: .*network_def::norm: the file has 'group'"):
         run(StartingWeights(network(), tmp_path / "model.pt"))
+
+
+def test_network_from_before_norms_on_skips_then_starts_if_its_encoder_has_norms(tmp_path):
+    trained, fresh = network(), network(skip_norm="auto")
+    run(StartingWeights(fresh, write(tmp_path / "model.pt", trained), settings=SETTINGS))
+    assert_equal(trained, fresh)
+    with torch.device("meta"):
+        older, asked = network("vgg11"), network("vgg11", skip_norm="auto")
+    settings = settings_of(older, SETTINGS)
+    torch.save({"model": {"a": torch.ones(1)}, "settings": settings}, tmp_path / "vgg.pt")
+    with pytest.raises(ValueError, match=r"without norms on the skips, pass --skip_norm none"):
+        run(StartingWeights(asked, tmp_path / "vgg.pt", settings=SETTINGS))
 
 
 def test_other_window_then_refused(tmp_path):
