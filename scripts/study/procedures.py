@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from string import Formatter
 from typing import Any
 
 from scripts.commands import COMMANDS, sketch
@@ -82,7 +83,8 @@ class Derivation:
             for the bundle's own; None for the row's.
         test: whether the cases of the test partition are derived as well (such as context maps).
             Otherwise the row is evaluated on the data as prepared.
-        note: on a row of such data, for the report, with ``{row}`` for its name and the options.
+        note: on a row of such data, for the report, with ``{row}`` for its name and names of
+            ``options`` for their values.
     """
 
     name: str
@@ -144,7 +146,8 @@ def read_derivation(name: str) -> Derivation:
     """Read a file of ``configs/derivations``.
 
     Raises:
-        ValueError: for a name, command, option or data config that does not exist.
+        ValueError: for a name, command, option or data config that does not exist; for a note with
+            other words in braces than the row and the options of the file.
     """
     check_name("derived", name, named(DERIVATIONS))
     content = _read(DERIVATIONS, name, ("data", "test", "note"), OF_DERIVATIONS)
@@ -152,7 +155,18 @@ def read_derivation(name: str) -> Derivation:
     if data and not data_file(data).is_file():
         check_name(f"{DERIVATIONS}/{name}.json: data", data, named("configs/data"))
     test, note = bool(content.get("test", False)), str(content.get("note", ""))
+    _check_note(f"{DERIVATIONS}/{name}.json: note", note, ("row", *content.get("options", {})))
     return Derivation(name, *_parts(content), data=data, test=test, note=note)
+
+
+def _check_note(where: str, note: str, known: Sequence[str]) -> None:
+    """Refuse a note that could not be filled in when the report is written, after the trainings."""
+    try:
+        words = [word for _, word, _, _ in Formatter().parse(note) if word is not None]
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}, in {note!r}") from error
+    for word in words:
+        check_name(where, word, known)
 
 
 def check_kind(where: str, one: Procedure | Derivation, bundle: Bundle) -> None:

@@ -91,6 +91,19 @@ def test_derived_data_then_made_with_the_recipe_of_the_row_and_trained_on(folder
     assert "--share 0.5" in " ".join(derived.words)
 
 
+@pytest.mark.parametrize(
+    ("note", "said"), [("{row}: {shares}", "note.*shares.*share"), ("{row", "note: .*'{row'")]
+)
+def test_derivation_whose_note_cannot_be_filled_in_then_refused_at_once(folder, note, said):
+    maps = FILES["DERIVATIONS"]["maps"]
+    file = folder / "DERIVATIONS" / "maps.json"
+    file.write_text(json.dumps({**maps, "note": "{row}: {share}"}))
+    assert read_derivation("maps").remark("a", {"share": 0.2}) == "a: 0.2"
+    file.write_text(json.dumps({**maps, "note": note}))
+    with pytest.raises(ValueError, match=said):
+        read_derivation("maps")
+
+
 def test_derivation_with_data_of_its_own_then_trains_on_them_and_tests_on_the_prepared(folder):
     method = {**UNET, "derived": "labels", "settings": {"share": 0.25}}
     cell = cell_of(folder, method)
