@@ -124,7 +124,10 @@ def read_limit(path: Path) -> AgreementLimit:
     try:
         content = read_json(path)
         if content["format"] != FORMAT:
-            raise ValueError(f"its format is {content['format']!r}")
+            raise ValueError(
+                f"its format is {content['format']!r}, expected {FORMAT!r}; if an earlier "
+                "version wrote it, calibrate again"
+            )
         members = content["members"]
         return AgreementLimit(
             limit=float(content["limit"]),

@@ -53,10 +53,11 @@ def test_file_then_read_as_written(tmp_path):
     ("change", "reason"),
     [
         ({"format": "suspicion"}, "its format is 'suspicion'"),
+        ({"format": "agreement of members 1"}, "an earlier version wrote it, calibrate again"),
         ({"limit": "low"}, "could not convert"),
         ({"members": {}}, "weights"),
     ],
-    ids=["format", "limit", "members"],
+    ids=["format", "earlier format", "limit", "members"],
 )
 def test_other_file_then_refused(tmp_path, change, reason):
     path = tmp_path / "agreement.json"
