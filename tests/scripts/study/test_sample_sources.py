@@ -1,9 +1,12 @@
 """A study takes phantoms, a download or a prepared folder, and refuses what it cannot run on."""
 
+import os
+
 import pytest
 
+import scripts.study.sample_sources
 from scripts.study.declaration import read_study
-from scripts.study.sample_sources import Source, choose_source, prepared_task
+from scripts.study.sample_sources import Source, choose_source, given_task, prepared_task
 from tests.scripts.study.studies import STUDY, write_datalist, write_study
 
 READERS = [{"name": "x", "network": "unet", "encoder": "resnet34", "label": ["ball", "readers"]}]
@@ -78,6 +81,19 @@ def test_prepared_folder_then_described_as_its_datalist_says(tmp_path):
     data = write_datalist(tmp_path, slices="all", empty_share=0.3)
     text = choose_source(study, data, None, None).describe(study.bundle, study.data)
     assert text.endswith("with seed 5, slices all, empty_share 0.3, shares 8:1:1")
+
+
+def test_given_folder_then_hashed_once_until_its_datalist_changes(tmp_path, monkeypatch):
+    write_datalist(tmp_path)
+    hashed = []
+    monkeypatch.setattr(
+        scripts.study.sample_sources, "content_sha256", lambda path: hashed.append(path) or "0"
+    )
+    assert given_task(tmp_path).key == given_task(tmp_path).key
+    assert len(hashed) == 1
+    os.utime(tmp_path / "datalist.json", ns=(0, 0))
+    given_task(tmp_path)
+    assert len(hashed) == 2
 
 
 def test_prepared_folder_that_does_not_say_how_then_refused(tmp_path):
