@@ -251,7 +251,12 @@ def reason_of(lines: Sequence[str], code: int) -> str:
         return f"killed by signal {-code} (9: by a user, or for lack of memory)"
     errors = [line.strip() for line in lines if _names_error(line)]
     specific = [line for line in errors if not line.startswith("RuntimeError: Failed to")]
-    return (specific or errors or [f"exit code {code}"])[0][:300]
+    problems = [  # of scans, by ``prepare``, with the first of them
+        " ".join(f"{line} {after}".split())
+        for line, after in zip(lines, (*lines[1:], ""), strict=True)
+        if line.startswith("PROBLEMS: ")
+    ]
+    return (specific or errors or problems or [f"exit code {code}"])[0][:300]
 
 
 def _names_error(line: str) -> bool:

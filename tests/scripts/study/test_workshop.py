@@ -156,6 +156,7 @@ def test_environment_then_a_command_is_not_part_of_torchruns_processes():
         (["KeyError: 'x'", "RuntimeError: Failed to run"], 1, "KeyError: 'x'"),
         (["RuntimeError: Failed to run"], 1, "RuntimeError: Failed to run"),
         (["error: data: no folder"], 2, "error: data: no folder"),
+        (["scans: 3", "PROBLEMS: 1, see r.csv", "  b: is a"], 1, "PROBLEMS: 1, see r.csv b: is a"),
         ([], 3, "exit code 3"),
         ([], -9, "killed by signal 9"),
     ],
