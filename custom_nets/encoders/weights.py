@@ -37,6 +37,9 @@ FILES = "https://download.pytorch.org/models/"
 LICENCE = "BSD-3-Clause"
 """Of torchvision and the weights that it publishes; the images have their own terms."""
 
+OTHER_LICENCES = {"imagenet_features": "CC-BY-4.0"}
+"""Words of `NAMED` whose files torchvision passes on under the terms of their authors."""
+
 
 FILE = re.compile(r"(?:fcn_|deeplabv3_)?(.+?)(?:_google|_rwightman|_coco)?-[0-9a-f]{8}\.pth")
 """Name of such a file: the network around the encoder, the encoder, and the origin."""

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from custom_nets.encoders import ENCODERS, check_encoder
 from custom_nets.encoders.costs import USUAL_SIZE, cost_of
-from custom_nets.encoders.weights import LICENCE, NAMED
+from custom_nets.encoders.weights import LICENCE, NAMED, OTHER_LICENCES
 from custom_nets.framing import STRIDE
 
 TITLES = (
@@ -35,7 +35,8 @@ class Entry:
         block_channels: maps of block1 to block5.
         block_strides: by which block1 to block5 are smaller than the image.
         weights: word for ``--encoder_weights`` -> address of torchvision's file.
-        licence: of these files.
+        licence: of these files, but for those with another.
+        other_licences: word -> licence of a file with another.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Entry:
     block_strides: tuple[int, ...]
     weights: dict[str, str]
     licence: str
+    other_licences: dict[str, str]
 
 
 def encoders(encoder: str | None = None, *, size: int = 512, json: bool = False) -> None:
@@ -79,6 +81,7 @@ def described(name: str, size: int = USUAL_SIZE) -> Entry:
     (64, 64, 128, 256, 512)
     """
     cost = cost_of(name, size)
+    weights = {word: files[name] for word, files in NAMED.items() if name in files}
     return Entry(
         name=name,
         parameters=cost.parameters,
@@ -87,8 +90,9 @@ def described(name: str, size: int = USUAL_SIZE) -> Entry:
         layers=cost.layers,
         block_channels=ENCODERS[name].block_channels,
         block_strides=ENCODERS[name].block_strides,
-        weights={word: files[name] for word, files in NAMED.items() if name in files},
+        weights=weights,
         licence=LICENCE,
+        other_licences={word: OTHER_LICENCES[word] for word in weights if word in OTHER_LICENCES},
     )
 
 
@@ -99,12 +103,19 @@ def table(entries: Sequence[Entry]) -> str:
     lines = [_line(row, widths) for row in rows]
     lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     size = entries[0].size
-    files = [(e.name, word, address) for e in entries for word, address in e.weights.items()]
+    files = [
+        (e.name, word, address, e.other_licences.get(word))
+        for e in entries
+        for word, address in e.weights.items()
+    ]
     notes = [
         f"GFLOP: multiplications and additions for one image of {size} x {size}, in 10^9.",
-        f"weights: words for --encoder_weights. Torchvision's files, {LICENCE}:",
+        f"weights: words for --encoder_weights. Torchvision's files, {LICENCE} if not stated:",
     ]
-    addresses = [f"  {name} {word}: {address}" for name, word, address in files]
+    addresses = [
+        f"  {name} {word}: {address}" + (f" ({other})" if other else "")
+        for name, word, address, other in files
+    ]
     return "\n".join([*lines, "", *notes[: 1 + bool(files)], *addresses])
 
 

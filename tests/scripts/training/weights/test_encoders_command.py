@@ -43,7 +43,18 @@ def test_json_then_the_same_for_programs(capsys):
         "block_strides": [4, 4, 8, 16, 32],
         "weights": {"imagenet": NAMED["imagenet"]["convnext_tiny"]},
         "licence": "BSD-3-Clause",
+        "other_licences": {},
     }
+
+
+def test_weights_of_vgg16_s_authors_then_their_licence_is_stated(capsys):
+    encoders("vgg16")
+    lines = capsys.readouterr().out.splitlines()
+    marked = [line.split()[1] for line in lines if line.endswith("(CC-BY-4.0)")]
+    assert marked == ["imagenet_features:"]
+    encoders("vgg16", json=True)
+    (entry,) = json.loads(capsys.readouterr().out)
+    assert entry["other_licences"] == {"imagenet_features": "CC-BY-4.0"}
 
 
 def test_encoder_without_published_weights_then_no_address(capsys):
