@@ -253,7 +253,7 @@ def reason_of(lines: Sequence[str], code: int) -> str:
     specific = [line for line in errors if not line.startswith("RuntimeError: Failed to")]
     problems = [  # of scans, by ``prepare``, with the first of them
         " ".join(f"{line} {after}".split())
-        for line, after in zip(lines, (*lines[1:], ""), strict=True)
+        for line, after in zip(lines, (*lines[1:], ""), strict=False)
         if line.startswith("PROBLEMS: ")
     ]
     return (specific or errors or problems or [f"exit code {code}"])[0][:300]
