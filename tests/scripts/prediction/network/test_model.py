@@ -78,7 +78,7 @@ def test_missing_weights_then_said_where(lung_options, tmp_path):
 def test_same_weights_twice_then_refused(lung_options):
     options = replace(lung_options, checkpoints=lung_options.checkpoints * 2)
     with pytest.raises(ValueError, match="hold the same weights; name each network once"):
-        _ = Model(options).checkpoints
+        _ = Model(options).networks
 
 
 def test_weights_of_the_bundle_itself_then_taken(lung_options, tmp_path):
