@@ -208,12 +208,13 @@ def _of_another_bundle(bundle: Bundle, data: Mapping[str, Any], source: Source, 
 def given_task(folder: Path) -> Task:
     """Make the step of data that are prepared already."""
     file = folder / "datalist.json"
-    facts = {"datalist": _content(file, file.stat().st_mtime_ns)}
+    state = file.stat()
+    facts = {"datalist": _content(file, (state.st_mtime_ns, state.st_size))}
     return Task("prepared", "given", made_of=facts, given=folder)
 
 
 @cache  # every cell of a study asks for it, and it takes a second for a thousand scans
-def _content(datalist: Path, changed_ns: int) -> str:
+def _content(datalist: Path, state: tuple[int, int]) -> str:
     return content_sha256(datalist)
 
 

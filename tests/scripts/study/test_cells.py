@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -70,10 +71,11 @@ def test_prepared_folder_with_a_study_of_several_splits_then_refused(tmp_path):
 
 
 def test_prepared_folder_then_nothing_is_prepared_and_its_list_decides_the_key(tmp_path):
-    (tmp_path / "datalist.json").write_text("{}")
+    content = {"training": [], "validation": [], "test": []}
+    (tmp_path / "datalist.json").write_text(json.dumps(content))
     before = cells_of(tmp_path, Source(tmp_path))[0]
     assert before.training.needs[0].given == tmp_path
-    (tmp_path / "datalist.json").write_text('{"test": []}')
+    (tmp_path / "datalist.json").write_text(json.dumps({**content, "test": [{"slice": 1}]}))
     assert cells_of(tmp_path, Source(tmp_path))[0].training.key != before.training.key
 
 
