@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Optional
 
 import torch
+import torch.nn.functional as F
 from monai.networks.layers.factories import Norm
 from torch import Tensor, nn
 
@@ -165,6 +166,21 @@ def settle_norm_of_skips(definition: Mapping[str, Any]) -> dict[str, Any]:
     return {**definition, "skip_norm": "none" if kind == "none" else "all"}
 
 
+class GroupNorm(nn.GroupNorm):
+    """Group norm whose input may come from frozen layers.
+
+    On a CPU, torch 2.13 crashes in the backward pass of a group norm if its input has the channels
+    last and needs no gradient, such as the skip of a frozen encoder. That input is copied to
+    channels first.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) to the same shape."""
+        if torch.is_grad_enabled() and not x.requires_grad:
+            x = x.contiguous()
+        return F.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
 def make_norm(norm: str, channels: int) -> nn.Module:
     """Return a norm for (B, channels, H, W): "batch", "instance", "group" (of up to 8) or "none".
 
@@ -176,7 +192,7 @@ def make_norm(norm: str, channels: int) -> nn.Module:
     if norm == "instance":
         return Norm[Norm.INSTANCE, 2](channels, affine=True)  # type: ignore[no-any-return]
     if norm == "group":
-        return nn.GroupNorm(math.gcd(8, channels), channels)
+        return GroupNorm(math.gcd(8, channels), channels)
     if norm == "none":
         return nn.Identity()
     raise ValueError(f"norm must be one of {', '.join(NORMS)}; got {norm!r}; choose one of them")

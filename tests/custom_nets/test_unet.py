@@ -207,6 +207,17 @@ def test_norms_on_skips_then_belong_to_the_decoder_and_absent_without() -> None:
     assert normed.decoder.steps[0].skip_norm.weight.requires_grad
 
 
+@pytest.mark.parametrize("norm", ["batch", "instance", "group"])
+def test_norms_on_skips_of_a_frozen_encoder_with_channels_last_then_trained(norm: str) -> None:
+    """On a CPU, torch's own group norm crashes the process here."""
+    network = build("vgg11", skip_norm="auto", norm=norm).to(memory_format=torch.channels_last)
+    network.set_trainable(["decoder"])
+    image = torch.rand(2, 3, 64, 64).to(memory_format=torch.channels_last)
+    network.train()(image).square().mean().backward()
+    step = network.decoder.steps[0].skip_norm
+    assert bool(step.weight.grad.abs().sum() > 0)
+
+
 @pytest.mark.parametrize(
     ("encoder", "skip_norm", "norm", "kind"),
     [

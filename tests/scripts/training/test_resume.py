@@ -6,7 +6,6 @@ import csv
 import json
 import logging
 import multiprocessing
-import os
 import random
 import signal
 import time
@@ -130,18 +129,21 @@ def test_resume_when_killed_then_it_ends_bit_equal_to_a_run_never_stopped(
 def test_resume_when_killed_again_and_again_at_any_moment_then_it_ends_bit_equal(
     start: Start, never_stopped: Path, tmp_path: Path
 ) -> None:
+    begun = time.monotonic()
+    assert finish(start(tmp_path / "timed")) == 0
+    seconds = time.monotonic() - begun
     moments = random.Random(7)
-    kills = 0
-    while kills < 6:
-        process = start(tmp_path, resume=True)
-        time.sleep(moments.uniform(0.3, 0.65))
-        assert process.pid is not None
-        os.kill(process.pid, signal.SIGKILL)
-        kills += 1
+    killed = 0
+    for _ in range(6):
+        process = start(tmp_path / "killed", resume=True)
+        time.sleep(seconds * moments.uniform(0.2, 0.7))
+        process.kill()
         if finish(process) == 0:
             break
-    assert finish(start(tmp_path, resume=True)) == 0
-    assert_same_run(tmp_path, never_stopped)
+        killed += 1
+    assert killed > 0
+    assert finish(start(tmp_path / "killed", resume=True)) == 0
+    assert_same_run(tmp_path / "killed", never_stopped)
 
 
 def test_resume_when_workers_load_the_data_then_it_ends_bit_equal(
