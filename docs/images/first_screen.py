@@ -1,14 +1,13 @@
 """Make docs/images/first_screen.png from a finished demo: outlines, stage curves, result page.
 
     make demo
-    .venv/bin/python docs/images/first_screen.py demo_output docs/images/first_screen.png
+    .venv/bin/python -m docs.images.first_screen demo_output docs/images/first_screen.png
 
 Needs Chromium, for the picture of the page.
 """
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 from scripts.demo.demo import LUNG, unseen_volume
+from tests.scripts.prediction.report.browser import Browser, find_chromium
 
 PAGE_SIZE = (1180, 980)  # CSS pixels of the page that are shown
 WIDTH, GAP = 1040, 16
@@ -35,12 +35,11 @@ def write_page(demo: Path, folder: Path) -> Path:
 
 
 def photograph(page: Path, picture: Path) -> Image.Image:
-    """Return the upper part of a page as Chromium shows it."""
-    browser = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))))
-    size = ",".join(map(str, PAGE_SIZE))
-    words = ["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
-    words += [f"--window-size={size}", f"--screenshot={picture}", "--virtual-time-budget=5000"]
-    subprocess.run([browser, *words, page.resolve().as_uri()], check=True, capture_output=True)
+    """Return the upper part of a page as Chromium shows it, once all planes are read."""
+    with Browser(find_chromium(), size=PAGE_SIZE) as browser:
+        browser.open(page)
+        browser.wait("!document.querySelector('.stage.loading')", painting=True)
+        browser.picture(picture)
     return Image.open(picture).convert("RGB")
 
 
