@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import multiprocessing
 import os
 from collections.abc import Callable, Generator, Iterator
@@ -82,6 +83,17 @@ def lidc_database() -> Path:
         return outlines_path(name)
     except FileNotFoundError as error:
         pytest.skip(f"no database of LIDC: {error}")
+
+
+@pytest.fixture
+def write_json(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a JSON object into a file of the test's folder; returns its path."""
+
+    def write(name: str, **content: object) -> Path:
+        (tmp_path / name).write_text(json.dumps(content))
+        return tmp_path / name
+
+    return write
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """Ids of overlays: laid over as MONAI does, and refused if nothing reads them."""
 
-import json
-
 import pytest
 from monai.bundle import ConfigParser
 
@@ -12,16 +10,7 @@ from scripts.bundle.overlays import check_files, chosen_keys, knows, refuse_unre
 OWN = {"net": {"width": 1}, "handlers": [1], "lr": 1}
 
 
-@pytest.fixture
-def write(tmp_path):
-    def one(name, **content):
-        (tmp_path / name).write_text(json.dumps(content))
-        return tmp_path / name
-
-    return one
-
-
-def test_overlay_then_laid_over_as_monai_does(write):
+def test_overlay_then_laid_over_as_monai_does(write_json):
     config = {**OWN, "net": {**OWN["net"]}}
     overlay = {"net::width": 2, "+handlers": [2], "lr": "@base", "base": 3, "other": 4}
     keys = chosen_keys(config, overlay)
@@ -30,13 +19,16 @@ def test_overlay_then_laid_over_as_monai_does(write):
     assert found == {"net": {"width": 2}, "handlers": [1, 2], "lr": "@base", "base": 3}
     assert config["net"] == {"width": 1}
     assert not knows(config, "other")
-    files = [write("a.json", **config), write("b.json", **{key: overlay[key] for key in keys})]
+    files = [
+        write_json("a.json", **config),
+        write_json("b.json", **{key: overlay[key] for key in keys}),
+    ]
     assert found == ConfigParser.load_config_files([str(file) for file in files])
 
 
-def check(write, **overlay):
-    bundle = [write("train.json", **OWN), write("evaluate.json", threshold=0.5)]
-    files = [str(bundle[0]), str(write("mine.txt", **overlay))]
+def check(write_json, **overlay):
+    bundle = [write_json("train.json", **OWN), write_json("evaluate.json", threshold=0.5)]
+    files = [str(bundle[0]), str(write_json("mine.txt", **overlay))]
     refuse_unread(files, files_below())
 
 
@@ -52,18 +44,18 @@ def check(write, **overlay):
     ],
     ids=["of the config", "reference", "expression", "macro", "of another config", "MONAI's"],
 )
-def test_overlay_whose_ids_are_read_then_accepted(write, overlay):
-    check(write, **overlay)
+def test_overlay_whose_ids_are_read_then_accepted(write_json, overlay):
+    check(write_json, **overlay)
 
 
-def test_overlay_with_a_misspelt_id_then_refused_with_file_and_id(write):
+def test_overlay_with_a_misspelt_id_then_refused_with_file_and_id(write_json):
     with pytest.raises(ValueError, match=r"mine\.txt sets 'treshold', .*did you mean threshold\?"):
-        check(write, lr=2, treshold=0.3)
+        check(write_json, lr=2, treshold=0.3)
 
 
 @pytest.mark.parametrize("content", ["", "[1]", None], ids=["empty", "a list", "none"])
-def test_files_that_cannot_be_composed_then_refused_by_name(write, tmp_path, content):
-    own, overlay = write("train.json", **OWN), tmp_path / "mine.json"
+def test_files_that_cannot_be_composed_then_refused_by_name(write_json, tmp_path, content):
+    own, overlay = write_json("train.json", **OWN), tmp_path / "mine.json"
     if content is not None:
         overlay.write_text(content)
     with pytest.raises(ValueError, match=r"mine\.json"):

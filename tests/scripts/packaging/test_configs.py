@@ -8,15 +8,6 @@ from tests.bundles.config_files import parser_of
 from tests.scripts.packaging.packages import LIVER, LUNG, OVERLAYS
 
 
-@pytest.fixture
-def write(tmp_path):
-    def one(name, **content):
-        (tmp_path / name).write_text(json.dumps(content))
-        return tmp_path / name
-
-    return one
-
-
 @pytest.mark.usefixtures("_at_root")
 @pytest.mark.parametrize("bundle", [LUNG, LIVER], ids=lambda path: path.name)
 @pytest.mark.parametrize("name", ["train", "evaluate", "inference"])
@@ -38,7 +29,7 @@ def test_workflow_then_what_monai_makes_of_all_the_files(bundle, name):
 
 
 @pytest.mark.usefixtures("_at_root")
-def test_configs_then_no_macro_names_a_file(write):
+def test_configs_then_no_macro_names_a_file(write_json):
     made = packaged_configs(LUNG, [*OVERLAYS, "configs/data/luna16_volumes.json"])
     text = json.dumps(made)
     assert ".json::" not in text
@@ -58,20 +49,20 @@ def test_network_of_another_class_in_a_model_file_then_refused_unless_the_config
 
 
 @pytest.mark.usefixtures("_at_root")
-def test_encoder_file_of_training_then_not_in_the_package(write):
-    file = write("mine.json", encoder_weights="/home/me/encoder.pt")
+def test_encoder_file_of_training_then_not_in_the_package(write_json):
+    file = write_json("mine.json", encoder_weights="/home/me/encoder.pt")
     made = packaged_configs(LUNG, [file])
     assert made["train"]["encoder_weights"] == "none"  # it starts from the packaged weights
     assert not any("encoder_weights" in made[name] for name in ("inference", "evaluate"))
 
 
 @pytest.mark.usefixtures("_at_root")
-def test_id_that_an_earlier_overlay_brought_then_taken(write):
-    files = ["configs/data/luna16_volumes.json", write("mine.json", slices_of_a_volume=2)]
+def test_id_that_an_earlier_overlay_brought_then_taken(write_json):
+    files = ["configs/data/luna16_volumes.json", write_json("mine.json", slices_of_a_volume=2)]
     assert packaged_configs(LUNG, files)["train"]["slices_of_a_volume"] == 2
 
 
 @pytest.mark.usefixtures("_at_root")
-def test_misspelt_id_of_an_overlay_then_refused(write):
+def test_misspelt_id_of_an_overlay_then_refused(write_json):
     with pytest.raises(ValueError, match="sets 'batch_sise'.*did you mean batch_size"):
-        packaged_configs(LUNG, [write("mine.json", batch_sise=4)])
+        packaged_configs(LUNG, [write_json("mine.json", batch_sise=4)])
