@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from custom_nets.decoder import Decoder, levels_of_skips, norm_of_skips, settle_norm_of_skips
+from custom_nets.decoder import levels_of_skips, make_decoder, settle_norm_of_skips
 from custom_nets.encoders import Encoder, make_encoder
-from custom_nets.encoders.contract import initialise
 from custom_nets.framing import STRIDE, pad_to_stride
 from custom_nets.freezing import DECODER, Freezable, prefix_parts
 from custom_nets.normalisation import make_normalisation
@@ -108,18 +107,12 @@ class CrossModalUNet(Freezable):
         channels = self.first.block_channels
         self.normalise = make_normalisation(normalise, self.first.normalisation, in_channels)
         self.pools_deepest = self.first.block_strides[-1] < STRIDE
-        joined, skips = levels_of_skips(self.first)
+        joined, _ = levels_of_skips(self.first)
         self.fused = joined if self.pools_deepest else [*joined, len(channels) - 1]
         self.fusions = nn.ModuleList(Fusion(channels[index], fusion) for index in self.fused)
-        self.decoder = Decoder(
-            channels[-1],
-            skips,
-            out_channels,
-            widths=decoder_channels,
-            norm=norm,
-            skip_norm=norm_of_skips(skip_norm, norm, self.first),
+        self.decoder = make_decoder(
+            self.first, out_channels, widths=decoder_channels, norm=norm, skip_norm=skip_norm
         )
-        initialise(self.decoder)
         self.name_parts(
             {**_merged_parts(self.first, self.second), DECODER: {DECODER: ["fusions", "decoder"]}}
         )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from custom_nets.bilinear import BilinearDoubling
 from custom_nets.encoders import ENCODERS, Encoder
+from custom_nets.encoders.contract import initialise
 from custom_nets.framing import STRIDE
 from custom_nets.freezing import NORM_LAYERS, FreezableBatchNorm2d
 
@@ -122,6 +123,33 @@ def levels_of_skips(encoder: Encoder) -> tuple[list[int], list[int]]:
     strides = [2**power for power in range(STRIDE.bit_length() - 1)]
     channels = [encoder.block_channels[levels[s]] if s in levels else 0 for s in strides]
     return [levels[stride] for stride in strides if stride in levels], channels[::-1]
+
+
+def make_decoder(
+    encoder: Encoder,
+    out_channels: int,
+    *,
+    widths: Sequence[int] | None,
+    norm: str,
+    stride: int = 1,
+    skip_norm: str,
+) -> Decoder:
+    """Build a decoder for the maps of an encoder, with initialised weights.
+
+    ``skip_norm`` is a word of `norm_of_skips`; the other arguments are those of `Decoder`.
+    """
+    _, skips = levels_of_skips(encoder)
+    decoder = Decoder(
+        encoder.block_channels[-1],
+        skips,
+        out_channels,
+        widths=widths,
+        norm=norm,
+        stride=stride,
+        skip_norm=norm_of_skips(skip_norm, norm, encoder),
+    )
+    initialise(decoder)
+    return decoder
 
 
 def norm_of_skips(skip_norm: str, norm: str, encoder: Encoder) -> str:

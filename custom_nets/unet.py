@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor
 
-from custom_nets.decoder import Decoder, levels_of_skips, norm_of_skips, settle_norm_of_skips
+from custom_nets.decoder import levels_of_skips, make_decoder, settle_norm_of_skips
 from custom_nets.encoders import make_encoder
-from custom_nets.encoders.contract import initialise
 from custom_nets.framing import STRIDE, pad_to_stride
 from custom_nets.freezing import DECODER, Freezable, prefix_parts
 from custom_nets.normalisation import make_normalisation
@@ -72,19 +71,17 @@ class TransferUNet(Freezable):
         super().__init__()
         self.encoder = make_encoder(encoder, in_channels=in_channels, weights=weights)
         self.normalise = make_normalisation(normalise, self.encoder.normalisation, in_channels)
-        channels, self.in_channels = self.encoder.block_channels, in_channels
+        self.in_channels = in_channels
         self.pools_deepest = self.encoder.block_strides[-1] < STRIDE
-        self.joined, skips = levels_of_skips(self.encoder)
-        self.decoder = Decoder(
-            channels[-1],
-            skips,
+        self.joined, _ = levels_of_skips(self.encoder)
+        self.decoder = make_decoder(
+            self.encoder,
             out_channels,
             widths=decoder_channels,
             norm=norm,
             stride=decoder_stride,
-            skip_norm=norm_of_skips(skip_norm, norm, self.encoder),
+            skip_norm=skip_norm,
         )
-        initialise(self.decoder)
         parts = prefix_parts(self.encoder.parts, "encoder")
         self.name_parts({**parts, DECODER: {DECODER: ["decoder"]}})
 
