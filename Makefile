@@ -13,7 +13,7 @@ demo-liver: $(VENV)/.installed  ## abdomen phantoms as DICOM, an FCN, evaluation
 test: $(VENV)/.installed
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-torture: $(VENV)/.installed  ## kills, full disks, damaged files; about ten minutes, not in CI
+torture: $(VENV)/.installed  ## kills, full disks, damaged files; about a quarter of an hour, not in CI
 	$(BIN)/python -m tests.torture --seed $(or $(SEED),0)
 
 interop: $(VENV)/.installed  ## both packages in MONAI Label and MONAI Deploy, in .venv-interop
