@@ -20,6 +20,7 @@ from monai.utils.enums import MetaKeys, SpaceKeys
 from scripts.transforms.partial_labels import UNKNOWN_VOXEL
 
 ARRAYS = ("image", "label", "lung")
+WITH_NEIGHBOURS = ("image", "lung")
 OPTIONAL_ARRAYS = ("lung",)  # not every data set has a lung field
 CONTEXT = "context"  # probability maps of an earlier network, a list of files, one for each class
 CERTAIN = 255  # stored value of the probability 1
@@ -40,13 +41,14 @@ class LoadSlicesd(MapTransform):
 
     Args:
         keys: one or more of ``image``, ``label``, ``lung``, ``context``.
-        neighbours: whether the image is (2n + 1, H, W), lowest slice first, or the slice alone,
-            (1, H, W).
+        neighbours: whether image and lung are (2n + 1, H, W), lowest slice first, or the slice
+            alone, (1, H, W).
 
     Returns:
-        image float32 HU; label uint8 (1, H, W), value k is nodule k of the scan, or class k; lung
-        uint8 0/1; context float32 (number of classes, H, W), probabilities. A sample with an
-        ``unknown_value`` has an int16 label, in which that value is replaced by
+        image float32 HU; lung uint8 0/1, each slice's own, so that neighbours are masked as in a
+        whole CT; label uint8 (1, H, W), value k is nodule k of the scan, or class k; context
+        float32 (number of classes, H, W), probabilities. A sample with an ``unknown_value`` has an
+        int16 label, in which that value is replaced by
         :data:`~scripts.transforms.partial_labels.UNKNOWN_VOXEL`. If the sample lists which classes
         are annotated in its patient, also ``class_known``: bool (number of classes,); an unknown
         class is labelled background. If it states a ``target`` for the whole image, also that:
@@ -99,8 +101,9 @@ class LoadSlicesd(MapTransform):
         centre = [rows[len(rows) // 2]]
         if key == CONTEXT:
             return _context(data[key], centre)
-        if key == "image":
-            return read_rows(data[key], rows if self.neighbours else centre, np.float32)
+        if key in WITH_NEIGHBOURS:
+            kind = np.float32 if key == "image" else np.uint8
+            return read_rows(data[key], rows if self.neighbours else centre, kind)
         array = read_rows(data[key], centre, np.uint8)
         if key == "label" and "unknown_value" in data:
             unknown = array == data["unknown_value"]

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from monai.transforms import Compose
@@ -17,6 +18,12 @@ pytestmark = [
 ]
 NETWORK = "configs/networks/cross_modal.json"
 PICTURES = ["luna16_two_windows", "luna16_window_and_lung"]
+
+
+def neighbours_of(volume, number, in_channels):
+    reach = range(-(in_channels // 2), in_channels // 2 + 1)
+    inside = [min(max(number + step, 0), volume.shape[-1] - 1) for step in reach]
+    return volume[0].numpy()[..., inside].transpose(2, 0, 1)
 
 
 def sample_of(cohort, data, **overrides):
@@ -43,10 +50,8 @@ def test_two_windows_then_both_in_one_image_each_with_its_own_scale(cohort, in_c
 def test_window_and_lung_then_the_lung_field_is_the_second_half(cohort, in_channels):
     item = sample_of(cohort, PICTURES[1], in_channels=in_channels, lung_masking=False)
     assert item["image"].dtype == torch.float32
-    second = item["image"][in_channels:]
-    assert len(second) == in_channels
-    for channel in second:
-        assert torch.equal(channel.as_tensor(), item["lung"][0].as_tensor().float())
+    second = item["image"][in_channels:].as_tensor()
+    assert torch.equal(second, item["lung"].as_tensor().float())
     assert 0 < second.mean() < 1
 
 
@@ -66,10 +71,31 @@ def test_ct_then_its_slices_have_the_input_of_the_training(cohort, data, in_chan
     )
     found = item["image"].as_tensor()[..., number]
     if "lung" in data:  # found in the CT; the prepared one is the phantom's own
-        lung = item["lung"].as_tensor()[..., number].float()
+        lung = torch.from_numpy(neighbours_of(item["lung"], number, in_channels)).float()
         assert (lung != expected[in_channels:]).float().mean() < 0.01
         expected[in_channels:] = lung
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("data", ["luna16_slices", *PICTURES])
+def test_lung_masking_then_each_neighbour_black_outside_its_own_lung(cohort, tmp_path, data):
+    files = [LUNG / "train.json", NETWORK, f"configs/data/{data}.json"]
+    sample = dict(load_datalist(cohort / "prepared" / "datalist.json", "training")[0])
+    lung = np.load(sample["lung"])
+    for row, shift in zip(sample["rows"], (-9, 0, 9), strict=True):  # as three other shapes
+        lung[row] = np.roll(lung[row], shift, axis=0)
+    np.save(tmp_path / "lung.npy", lung)
+    sample["lung"] = str(tmp_path / "lung.npy")
+    masked, whole = (
+        Compose(
+            parser_of(
+                *files, in_channels=3, lung_masking=asked, outside_window="clip"
+            ).get_parsed_content("sample_transforms")
+        )(sample)["image"][:3]
+        for asked in (True, False)
+    )
+    own = torch.from_numpy(lung[sample["rows"]] > 0)
+    torch.testing.assert_close(masked.as_tensor(), torch.where(own, whole, 0.0).as_tensor())
 
 
 @pytest.mark.parametrize("data", PICTURES)

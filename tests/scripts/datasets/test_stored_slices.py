@@ -24,7 +24,7 @@ def test_sample_then_slice_with_its_neighbours_in_hu(datalist):
     np.testing.assert_array_equal(loaded["image"], stack[:3])
     np.testing.assert_array_equal(loaded["label"][0], np.load(first["label"])[1])
     assert loaded["label"].unique().tolist() == [0, 7]
-    assert loaded["lung"].shape == (1, 6, 8)
+    np.testing.assert_array_equal(loaded["lung"], np.load(first["lung"])[:3])
     assert set(loaded) == {"image", "label", "lung", "case"}
 
 
@@ -64,7 +64,7 @@ def test_samples_then_collate_and_transform_and_name_their_case(datalist):
 def test_array_cut_short_or_with_fewer_rows_then_named(datalist):
     (first, _) = load_datalist(datalist, "training")
     np.save(first["lung"], np.ones((1, 6, 8), np.uint8))
-    with pytest.raises(ValueError, match=r"lung.npy: must be .* rows \[1\], got shape \(1, 6, 8\)"):
+    with pytest.raises(ValueError, match=r"lung.npy: must be .* rows .*, got shape \(1, 6, 8\)"):
         LoadSlicesd("lung").__call__(first)
     with open(first["image"], "r+b") as file:
         file.truncate(200)
