@@ -23,7 +23,7 @@ from scripts.preparation.prepare_options import SliceOptions, SplitOptions
 from scripts.preparation.same_patients import join_patients
 from scripts.preparation.samples import PreparedScan, choose_samples, mean_of_images
 from scripts.preparation.slices import empty_quotas, expected_slices
-from scripts.preparation.splits import ALL_TEST
+from scripts.preparation.splits import ONE_PARTITION
 from scripts.running.options import check_whole, cores
 from scripts.running.progress import Progress
 from scripts.running.workers import work_through
@@ -131,7 +131,7 @@ def _prepare(listing: Listing, tasks: Sequence[CaseTask], request: Request) -> R
         lists = divide(samples, prepared, data_set, split, slices)
     except ValueError as error:
         raise _with_reasons(error, problems, joined) from error
-    no_mean = data_set.kind == "instances" or split.kind == ALL_TEST
+    no_mean = data_set.kind == "instances" or split.kind in ONE_PARTITION
     mean = {} if no_mean else mean_of_images(lists["training"], request.output, request.window)
     reused = sum(outcome.reused for outcome in outcomes.values())
     report = Report(

@@ -18,7 +18,7 @@ from scripts.preparation.slice_splits import (
 )
 from scripts.preparation.slices import object_slices
 from scripts.preparation.splits import (
-    ALL_TEST,
+    ONE_PARTITION,
     WHOLE_SPLITS,
     assign_folds,
     assign_nodules,
@@ -55,8 +55,8 @@ def _scan_partitions(
         patients = assign_folds(
             complete, folds=split.folds, test_fold=split.test_fold, seed=split.seed
         )
-    elif split.kind == ALL_TEST:
-        patients = dict.fromkeys(complete, "test")
+    elif split.kind in ONE_PARTITION:
+        patients = dict.fromkeys(complete, ONE_PARTITION[split.kind])
     else:
         return None
     return {scan.id: patients[scan.patient_id] for scan in listed}

@@ -33,11 +33,15 @@ class Split:
 
 
 FOLD_SPLITS = ("fold", "nodule_fold")
-ALL_TEST = "test_only"
+ALL_TEST, ALL_VALIDATION = "test_only", "validation_only"
+ONE_PARTITION = {ALL_TEST: "test", ALL_VALIDATION: "validation"}
 WHOLE_SPLITS = {
     "patient": Split("each patient in one partition"),
     "fold": Split("k folds by patient"),
     ALL_TEST: Split("everyone in test, for a network that is already trained"),
+    ALL_VALIDATION: Split(
+        "everyone in validation, to calibrate networks that are already trained", tested=False
+    ),
 }
 SHARED_SPLITS: Mapping[Kind, Mapping[str, Split]] = {
     "instances": {

@@ -141,10 +141,14 @@ def test_output_of_another_data_set_then_refused_and_kept(source):
     assert json.loads((output / "datalist.json").read_text())["name"] == "luna16"
 
 
-def test_test_only_split_then_every_scan_in_test_and_no_mean_of_a_training(source, capsys):
-    datalist, _ = prepared(source, split="test_only")
-    assert datalist["training"] == datalist["validation"] == []
-    assert {sample["series_uid"] for sample in datalist["test"]} == {"one", "two", "three"}
-    assert len(datalist["volumes"]["test"]) == 3
+@pytest.mark.parametrize("partition", ["validation", "test"])
+def test_split_of_one_partition_then_every_scan_there_and_no_mean_of_a_training(
+    source, capsys, partition
+):
+    datalist, _ = prepared(source, split=f"{partition}_only")
+    (other,) = {"validation", "test"} - {partition}
+    assert datalist["training"] == datalist[other] == []
+    assert {sample["series_uid"] for sample in datalist[partition]} == {"one", "two", "three"}
+    assert len(datalist["volumes"][partition]) == 3
     assert "training_mean" not in datalist
-    assert "test: " in capsys.readouterr().out
+    assert f"{partition}: " in capsys.readouterr().out

@@ -106,7 +106,7 @@ def test_split_within_scans_then_volumes_not_listed_and_said(tmp_path, kind):
         load_datalist(tmp_path / "out" / "datalist.json", "volumes/test")
 
 
-@pytest.mark.parametrize("kind", ["patient", "fold", "test_only"])
+@pytest.mark.parametrize("kind", ["patient", "fold", "test_only", "validation_only"])
 def test_split_of_whole_scans_then_every_volume_in_one_partition(cohort, tmp_path, kind):
     split = SplitOptions(kind, folds=3) if kind == "fold" else SplitOptions(kind)
     report = prepare_cohort(request(cohort, tmp_path / "out", split=split))

@@ -19,7 +19,7 @@ PATIENTS = [f"3Dircadb1.{number}" for number in range(1, 21)]
 
 
 def test_splits_of_a_data_set_then_those_of_its_kind_and_its_own():
-    shared = ["patient", "fold", "test_only"]
+    shared = ["patient", "fold", "test_only", "validation_only"]
     assert list(splits_of(Luna16)) == [*shared, "nodule", "nodule_fold", "slice_block", "subset"]
     assert list(splits_of(Ircadb())) == [*shared, "slice_random", "slice_block"]
 
@@ -28,7 +28,10 @@ def test_leaking_and_untested_splits_then_said_so():
     splits = splits_of(Luna16) | splits_of(Ircadb)
     leaking = {name for name, split in splits.items() if split.leak}
     assert leaking == {"nodule", "nodule_fold", "slice_block", "slice_random"}
-    assert [name for name, split in splits.items() if not split.tested] == ["slice_random"]
+    assert [name for name, split in splits.items() if not split.tested] == [
+        "validation_only",
+        "slice_random",
+    ]
 
 
 def test_kind_that_is_an_option_then_both_until_it_is_chosen():

@@ -229,7 +229,7 @@ def test_all_patients_bad_then_refused_with_the_reason(tmp_path):
     [
         (
             {"split": "random"},
-            "split: must be one of patient, fold, test_only, slice_random, slice_block",
+            "split: must be one of patient, fold, test_only, validation_only, slice_random",
         ),
         ({"slices": "liver"}, "slices: must be one of all, organ"),
         ({"every": 0}, "every: must be a whole number"),
