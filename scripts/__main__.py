@@ -199,7 +199,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         fire.Fire(function, command=options, name=f"{called()} {' '.join(words)}")
     except (ValueError, OSError, RuntimeError) as error:
         cause = first_cause(error)
-        if not isinstance(cause, (ValueError, OSError)):
+        if isinstance(cause, BrokenPipeError) or not isinstance(cause, (ValueError, OSError)):
             raise
         print(f"error: {reason_of(cause)}", file=sys.stderr)
         raise SystemExit(2) from error

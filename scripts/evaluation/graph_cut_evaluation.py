@@ -45,8 +45,8 @@ def evaluate_graph_cut(
         output: folder to write into.
         section: training, validation or test: slices, one by one (2D); volumes/test and so on:
             whole volumes (3D).
-        smoothness_mm: weight of the boundary, see
-            :class:`scripts.evaluation.graph_cut.GraphCutOptions`.
+        smoothness_mm: weight of the boundary's area (mm^2) relative to the density of the regions
+            (mm^3); larger values give smoother nodules.
         seed: of the bootstrap for the intervals.
 
     Raises:

@@ -72,30 +72,30 @@ def predict(
         unchecked_model: accept weights without a record of how they were trained, at your own risk.
         check_hu: refuse a CT whose values cannot be HU; false if they are known to be right.
         threshold: least probability of a segmented voxel; by default the one of the training.
-        candidate_threshold: least probability of a voxel of a candidate lesion, at most the
-            threshold: candidates.csv also lists lesions too faint for the mask; by default 0.1.
+        candidate_threshold: least probability of a voxel of a candidate lesion; at most that of the
+            mask, as candidates.csv also lists lesions too faint for it; by default 0.1.
         reduce: reducer.pt, a second stage that removes false candidates (docs/detection.md); the
             removed ones are listed in statistics.json. By default the config's id `reducer`.
         flips: x, y or x,y: also predict the CT flipped along these axes, and average.
         agreement: the agreement.json of `evaluate members`: warns of a CT on which the networks of
             ckpt_path, and flips, agree less than usual.
-        geometry: what becomes of a DICOM series of a tilted gantry, or with missing or unevenly
-            spaced slices: refuse, or resample: predict it on a regular grid, and put the mask back
-            on its slices in the DICOM objects.
+        geometry: refuse or resample; what becomes of a DICOM series of a tilted gantry, or with
+            missing or unevenly spaced slices. resample predicts it on a regular grid, and puts the
+            mask back on its slices in the DICOM objects.
         products: files to write, of mask, seg, rtstruct, sr, statistics, candidates, overview,
             report, separated by commas; by default all but rtstruct and sr. sr is a DICOM report of
             the measurements; as it refers to the segments of seg, it brings seg with it.
         rtstruct: also write rtstruct.dcm, for DICOM sources.
         seg: form of segmentation.dcm: binary, which every reader knows; labelmap, which newer ones
-            know; by default auto: labelmap where binary would have more than 400 frames.
+            know; by default auto, which is labelmap where binary would have more than 400 frames.
         dicom_lesions: most lesions in DICOM objects, 1 to 1000: those of the highest confidence; by
             default 50. The mask and the tables always hold all.
         suspicion: the suspicion.json of a classifier: adds how suspicious radiologists would find
             each nodule (0 to 1) to the measurements and the page; not a diagnosis.
         device: cpu, cuda:0 ...; by default that of the config: a GPU if available.
         engine: software that runs the network: torch; openvino, which runs on the CPU; by default
-            auto: openvino on a CPU if it is installed and agrees with torch, else torch.
-            openvino-int8: faster, in 8 bits, for each CT where these agree with float32.
+            auto, which is openvino on a CPU if it is installed and agrees with torch, else torch.
+            openvino-int8 is faster, in 8 bits, for each CT where these agree with float32.
         jobs: number of studies predicted in parallel.
 
     Raises:

@@ -51,8 +51,8 @@ def evaluate(
         data_set: data set of the source, a name of ``prepare``; by default that of the training.
         config_file: files of configs/data that the training used, if any; and of
             configs/postprocessing.
-        prepare: options of ``prepare`` that differ from those of the training, such as
-            "{'slices':'all'}".
+        prepare: a dictionary like "{'slices':'all'}", the options of ``prepare`` that differ from
+            those of the training.
         outlines: the readers' outlines, as for ``prepare``, for labels of kind readers.
         masks: folder of instance masks, for labels of kind masks.
         jobs: scans prepared in parallel.

@@ -1,11 +1,21 @@
 import configparser
+import inspect
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from scripts.__main__ import INSTALLED, expand_home, main, refuse_unknown_options, resolve, run
+from scripts.__main__ import (
+    INSTALLED,
+    expand_home,
+    explain,
+    main,
+    refuse_unknown_options,
+    resolve,
+    run,
+    sketch_of,
+)
 from scripts.commands import COMMANDS
 
 
@@ -57,6 +67,28 @@ def test_help_then_options_with_their_types_defaults_and_meaning(capsys):
     printed = capsys.readouterr().out
     described = "number of studies predicted in parallel."
     assert f"--jobs=JOBS\n        Type: int\n        Default: 1\n        {described}" in printed
+
+
+def written_meanings(docstring):
+    """The arguments of a docstring by its indentation alone, as it is read in the source."""
+    lines = docstring.partition("\nArgs:\n")[2].partition("\nRaises:")[0].splitlines()
+    meanings = {}
+    for line in filter(None, lines):
+        if not line.startswith("        "):
+            name, _, meaning = line.strip().partition(": ")
+            meanings[name] = []
+        else:
+            meaning = line.strip()
+        meanings[name].append(meaning)
+    return {name: " ".join(meaning) for name, meaning in meanings.items()}
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_then_each_option_with_all_of_its_own_words(words):
+    sketched = sketch_of(words)
+    shown = " ".join(explain(words, sketched).split())
+    for name, meaning in written_meanings(inspect.getdoc(sketched)).items():
+        assert " ".join(meaning.split()) in shown, name
 
 
 def test_misspelt_option_then_nothing_runs_and_the_nearest_is_named(capsys):
@@ -210,8 +242,9 @@ def test_stopped_while_it_is_still_importing_then_one_line(capsys, monkeypatch):
     assert "stopped by the user" in capsys.readouterr().err
 
 
-def test_help_when_its_reader_ends_early_then_no_traceback():
-    program = [sys.executable, "-u", "-m", "scripts", "predict", "--help"]
+@pytest.mark.parametrize("words", [("predict", "--help"), ("info", "--json")], ids=" ".join)
+def test_output_when_its_reader_ends_early_then_no_traceback(words):
+    program = [sys.executable, "-u", "-m", "scripts", *words]
     process = subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     process.stdout.close()
     error = process.stderr.read()
