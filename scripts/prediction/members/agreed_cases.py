@@ -144,6 +144,8 @@ class AgreedCases:
                 f"{found['scans']} scans, mean Dice {_decimal(found['mean_dice_flagged'])}; others "
                 f"{_decimal(found['mean_dice_others'])}"
             )
+        if self.limit is not None and self.limit.remark:
+            lines.append(f"note: {self.limit.remark}")
         return [*lines, *([f"note: {self.remark}"] if self.remark else [])]
 
 

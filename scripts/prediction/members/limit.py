@@ -9,6 +9,7 @@ count, see :mod:`scripts.prediction.members.held_out`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -88,6 +89,17 @@ class AgreementLimit:
         limit = round(sorted(agreements)[rank - 1], DECIMALS)
         rate = round(rank / (count + 1), DECIMALS)
         return cls(limit, share, rate, count, len(set(patients)), members)
+
+    @property
+    def remark(self) -> str | None:
+        """Say that there were too few scans for the share asked for; None if there were enough."""
+        least = math.ceil(1 / self.share - 1e-9) - 1
+        if self.cases >= least:
+            return None
+        return (
+            f"up to {100 * self.rate:.3g} % of usual scans lie below the limit, not "
+            f"{100 * self.share:g} %, which takes at least {least} scans"
+        )
 
     def flags(self, agreement: float) -> bool:
         """Whether an agreement is unusually low."""

@@ -65,7 +65,7 @@ def test_option_that_makes_no_sense_then_refused_by_name(tmp_path, name, options
         ({"min_readers": 5}, "min_readers: must be a whole number, 1 to 4, got 5"),
         (
             {"split": "random"},
-            "must be one of patient, fold, test_only, validation_only, nodule, nodule_fold, slice_block, subset",
+            "must be one of patient, fold, test_only, validation_only, nodule, nodule_fold,",
         ),
         ({"split": "subset", "test_fold": 10}, "test_fold: must be 0 to 9, got 10"),
         ({"slices": "some"}, "slices: must be one of central, all"),

@@ -34,6 +34,12 @@ def test_agreement_that_follows_the_dice_then_ideal_and_the_limit_finds_the_wors
     assert "below the limit 0.100: 1 of 19 scans, mean Dice 0.050; others 0.525" in found.lines()
 
 
+def test_too_few_scans_then_said_on_the_screen():
+    assert not [line for line in cases_of().lines() if line.startswith("note: up to")]
+    few = cases_of(AGREED[:2])
+    assert few.lines()[-2 if few.remark else -1].startswith("note: up to 33.3 % of usual scans")
+
+
 def test_agreement_that_ranks_the_wrong_way_then_remarked_on():
     wrong = [AgreedCase(c.uid, c.patient, c.dice, 1 - c.agreement) for c in AGREED]
     found = cases_of(wrong)

@@ -44,6 +44,16 @@ def test_new_scans_of_the_same_kind_then_flagged_no_more_often_than_stated():
     assert (found.limit, flagged / 20) == (0.1, 0.1)
 
 
+@pytest.mark.parametrize(("scans", "told"), [(1, "50 %"), (18, "5.26 %"), (19, ""), (40, "")])
+def test_too_few_scans_for_the_share_then_told_how_many_it_takes(scans, told):
+    limit = AgreementLimit.calibrated([0.7] * scans, [str(k) for k in range(scans)], 0.05, MEMBERS)
+    if not told:
+        assert limit.remark is None
+    else:
+        assert limit.remark.startswith(f"up to {told} of usual scans lie below the limit")
+        assert limit.remark.endswith("not 5 %, which takes at least 19 scans")
+
+
 def test_file_then_read_as_written(tmp_path):
     limit_of(0.05).write(tmp_path / "agreement.json", {"figures": {}})
     assert read_limit(tmp_path / "agreement.json") == limit_of(0.05)
