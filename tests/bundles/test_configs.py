@@ -116,9 +116,10 @@ def test_fragment_then_sets_only_ids_that_a_workflow_knows(path):
     workflows = [json.loads(p.read_text()) for p in ROOT.glob("bundles/*/configs/*.json")]
     known = set().union(*workflows)
     text = path.read_text()
-    own = {key for key in json.loads(text) if f"@{key}" in text} | {"volume_transforms"}
+    taken = [(ROOT / name).read_text() for name in re.findall(r"%(configs/[\w/]+\.json)::", text)]
+    used = "\n".join([text, *taken])  # with the files that it takes entries from
+    own = {key for key in json.loads(text) if f"@{key}" in used} | {"volume_transforms"}
     own |= {"context_channels"}  # of a network's file
-    own |= {"slices_of_a_volume"}  # of transforms that the file takes from another
     own |= {"initialize", "finalize"}
     asked = {key.removeprefix("+").split("::")[0] for key in json.loads(text)}
     assert asked <= known | own

@@ -11,8 +11,6 @@ from scripts.prediction.sources.inventory import VOLUME_FILE, Source
 from scripts.prediction.sources.source_access import SourceAccess
 from scripts.prediction.study_task import FAILED, Task, failed, lost_study
 
-UNREAD = "its files cannot be read, or the temporary folder is full"
-
 
 @pytest.fixture
 def task(tmp_path):
