@@ -106,7 +106,7 @@ def network_differences(
         return [unequal(f"{where}::{TARGET}", stored.get(TARGET), asked.get(TARGET))]
     differences: list[str] = []
     stored, asked = with_defaults(stored), with_defaults(asked)
-    settled = settled_definition(stored), settled_definition(asked)
+    settled = _settled(stored), _settled(asked)
     for name in {**stored, **asked}:
         if settled[0].get(name) == settled[1].get(name):
             continue
@@ -138,7 +138,11 @@ def settled_definition(definition: Mapping[str, Any]) -> dict[str, Any]:
     >>> [settled_definition({**net, "encoder": e})["skip_norm"] for e in ("vgg16", "resnet34")]
     ['all', 'none']
     """
-    complete = with_defaults(definition)
+    return _settled(with_defaults(definition))
+
+
+def _settled(complete: dict[str, Any]) -> dict[str, Any]:
+    """Return a definition that lacks no argument as :meth:`Defined.settled` gives it."""
     cls = trusted_class(complete.get(TARGET))
     return cls.settled(complete) if cls is not None and issubclass(cls, Defined) else complete
 

@@ -25,11 +25,11 @@ class Known(NamedTuple):
 # a new data set needs its own module and one entry here
 KNOWN: dict[str, Known] = {
     "luna16": Known(
-        "scripts.datasets.luna16.dataset:Luna16",
+        "scripts.datasets.luna16.luna16_dataset:Luna16",
         "turn LUNA16 into slices, labels, partitions and a datalist",
     ),
     "ircadb": Known(
-        "scripts.datasets.ircadb.dataset:Ircadb",
+        "scripts.datasets.ircadb.ircadb_dataset:Ircadb",
         "turn 3D-IRCADb-01 into slices, labels, partitions and a datalist",
     ),
     "folder": Known(

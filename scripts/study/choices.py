@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from custom_nets.encoders.weights import NAMED
+from custom_nets.encoders.published import NAMED
 from scripts.bundle.data_set import declared_data_set
 from scripts.commands import COMMANDS, sketch
 from scripts.datasets.contract import DataSet, Kind

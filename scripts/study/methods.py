@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from custom_nets.encoders import ENCODERS
-from custom_nets.encoders.weights import NAMED, published_url
+from custom_nets.encoders.published import NAMED, published_url
 from custom_nets.freezing import NORMS
 from scripts.storage.files import read_json
 from scripts.storage.shipped import shipped
@@ -63,7 +63,7 @@ class Method:
         loss: of configs/losses (class_losses); None for that of the bundle.
         optimiser: of configs/optimisers; None for that of the bundle.
         data: of configs/data; None for that of the bundle.
-        weights: of the encoder: a word of `custom_nets.encoders.weights.NAMED` such as imagenet,
+        weights: of the encoder: a word of `custom_nets.encoders.published.NAMED` such as imagenet,
             own (the study's key pretraining), the name of one of its pretrainings, none, or a file.
         derived: of configs/derivations: the training data are made by it of the prepared ones.
         evaluated_by: of configs/procedures: evaluates the trained network in place of the bundle.

@@ -12,9 +12,7 @@ from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 from torch import nn
 
-from custom_nets.definition import settled_definition
 from custom_nets.state_dicts import UnreadableError, read_content, refuse_non_finite
-from scripts.bundle.model_file import DESCRIPTIVE, NETWORK
 from scripts.storage.files import plain
 from scripts.storage.locks import LOCK, acquire, release
 from scripts.storage.output_folder import claim_output
@@ -27,17 +25,13 @@ from scripts.training.engine_events import (
 )
 from scripts.training.engine_parts import parts_of
 from scripts.training.fine_tuning.stage_checks import unwrapped
+from scripts.training.resumed_settings import EPOCH_LENGTH, accept_by_name, differing_settings
 from scripts.training.tensor_files import MODEL_FILE, mark_outdated, write_tensors
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"
 KEPT_FILES = 2
-SHOWN_DIFFERENCES = 6
-EPOCH_LENGTH = "epoch_length"  # iterations
-NOTED = ("num_workers", "validation_num_workers")  # only change random numbers: logged
-BUILT = ("tensors", "class", "groups")
-"""Last words of the settings without which a state cannot be loaded."""
 
 
 class TrainingCheckpoint:
@@ -222,14 +216,8 @@ class TrainingCheckpoint:
         file, content = _newest_readable(files)
         done = content["trainer"]["iteration"] // content["settings"][EPOCH_LENGTH]
         kept(trainer).changes = list(content.get("changes", []))
-        now = self._all_settings(trainer)
-        saved, now = _as_of_today(content["settings"], now), _as_of_today(now, now)
-        differences = {
-            name: list_differences(saved.get(name), now.get(name), name)
-            for name in dict.fromkeys([*saved, *now])
-        }
-        differences = {name: texts for name, texts in differences.items() if texts}
-        accepted = self._accepted(file, differences)
+        differences = differing_settings(content["settings"], self._all_settings(trainer))
+        accepted = accept_by_name(file, differences, self.accepted_changes)
         for name, item in self.objects.items():
             if isinstance(item, nn.Module):
                 refuse_non_finite(content[name], f"resume: {name} in {file}")
@@ -250,53 +238,6 @@ class TrainingCheckpoint:
         message = "already finished, %d epochs" if finished else "continuing after epoch %d"
         logger.info(f"resume: {message}, from %s", trainer.state.epoch, file)
         trainer.fire_event(CheckpointEvents.RESUMED)
-
-    def _accepted(self, file: Path, differences: Mapping[str, list[str]]) -> list[str]:
-        """Return the differences that are accepted by name.
-
-        Raises:
-            ValueError: for one that is not, or with which the state cannot be loaded.
-        """
-        differences = dict(differences)
-        noted = [text for name in NOTED for text in differences.pop(name, [])]
-        if noted:
-            logger.info("resume: other random numbers than in one run: %s", "; ".join(noted))
-        open_ = [name for name in differences if name not in self.accepted_changes]
-        if open_ == [EPOCH_LENGTH] and len(differences) > 1:
-            open_ = []  # follows from an accepted change of batch size or data
-        built = [name for name in differences if name.rpartition(" ")[2] in BUILT]
-        if open_ or built:
-            raise ValueError(_refusal(file, differences, open_, built))
-        return [text for texts in differences.values() for text in texts]
-
-
-def _as_of_today(saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """Complete the settings of a checkpoint by what runs of earlier versions did not record.
-
-    The network is as :func:`settled_definition` gives it.
-    """
-    found = {**{name: now[name] for name in DESCRIPTIVE if name in now}, **saved}
-    if isinstance(network := found.get(NETWORK), Mapping):
-        found[NETWORK] = plain(settled_definition(network))
-    return found
-
-
-def _refusal(
-    file: Path, differences: Mapping[str, list[str]], names: Sequence[str], built: Sequence[str]
-) -> str:
-    """Describe differences of settings that prevent a run from being resumed."""
-    texts = [text for name in dict.fromkeys([*built, *names]) for text in differences[name]]
-    more = len(texts) - SHOWN_DIFFERENCES
-    on_purpose = (
-        f", or, for a change on purpose, --accepted_changes {','.join(names)}"
-        if not built
-        else "; with these a checkpoint cannot be loaded"
-    )
-    return (
-        f"resume: {file} was written with other settings: {'; '.join(texts[:SHOWN_DIFFERENCES])}"
-        f"{f'; and {more} more' if more > 0 else ''}; use its settings, another output_dir"
-        f"{on_purpose}"
-    )
 
 
 def saved_files(folder: Path) -> list[Path]:
@@ -339,31 +280,3 @@ def _read(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not {"trainer", "settings"} <= content.keys():
         raise ValueError(f"{file}: not a checkpoint of a training run")
     return content
-
-
-def list_differences(saved: Any, now: Any, where: str = "") -> list[str]:
-    """List the differences of two plain values as text.
-
-    Example:
-        >>> list_differences({"seed": 0, "stages": [{"epochs": 2}]},
-        ...                  {"seed": 1, "stages": [{"epochs": 3}]})
-        ['seed: 0 then, 1 now', 'stages[0].epochs: 2 then, 3 now']
-    """
-    classes = [one.get("class") if isinstance(one, dict) else None for one in (saved, now)]
-    if classes[0] != classes[1]:
-        saved, now = (one or value for one, value in zip(classes, (saved, now), strict=True))
-    if isinstance(saved, dict) and isinstance(now, dict):
-        keys = [*saved, *(key for key in now if key not in saved)]
-        pairs = [(f"{where}.{key}".lstrip("."), saved.get(key), now.get(key)) for key in keys]
-    elif isinstance(saved, list) and isinstance(now, list) and len(saved) == len(now):
-        pairs = [(f"{where}[{i}]", *pair) for i, pair in enumerate(zip(saved, now, strict=True))]
-    else:
-        return [] if saved == now else [f"{where}: {_short(saved)} then, {_short(now)} now"]
-    return [text for name, a, b in pairs for text in list_differences(a, b, name)]
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, list) and value and all(isinstance(one, dict) for one in value):
-        value = [str(one.get("class", one)).rpartition(".")[2] for one in value]
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

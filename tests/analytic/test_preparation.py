@@ -5,8 +5,8 @@ import pytest
 from pydicom.uid import JPEG2000Lossless, JPEGLosslessSV1, JPEGLSLossless, RLELossless
 
 from scripts.datasets.folder.dataset import FolderDataSet
-from scripts.datasets.ircadb.dataset import Ircadb
-from scripts.datasets.luna16.dataset import Luna16
+from scripts.datasets.ircadb.ircadb_dataset import Ircadb
+from scripts.datasets.luna16.luna16_dataset import Luna16
 from scripts.preparation.cases import CaseTask, prepare_case
 from scripts.preparation.prepare_options import SliceOptions
 from tests.analytic.dicom_files import Encoding, write_series

@@ -66,7 +66,7 @@ def write_scans(folder: Path, count: int, size: int) -> None:
 
 def prepare(folder: Path, count: int, size: int) -> float:
     """Seconds of preparing so many scans, in this process."""
-    from scripts.datasets.luna16.dataset import Luna16
+    from scripts.datasets.luna16.luna16_dataset import Luna16
     from scripts.preparation.cohort import Request, prepare_cohort
     from scripts.preparation.prepare_options import SliceOptions
 

@@ -33,7 +33,7 @@ from monai.transforms import (
 )
 
 from scripts.datasets.datalist import load_datalist
-from scripts.datasets.luna16.dataset import Luna16
+from scripts.datasets.luna16.luna16_dataset import Luna16
 from scripts.datasets.stored_slices import LoadSlicesd
 from scripts.preparation.cohort import Request, prepare_cohort
 from scripts.preparation.prepare_options import SliceOptions

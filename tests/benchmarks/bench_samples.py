@@ -24,7 +24,7 @@ import torch
 from made_up_scans import chest, write, write_cohort
 
 from scripts.datasets.datalist import load_datalist
-from scripts.datasets.luna16.dataset import Luna16
+from scripts.datasets.luna16.luna16_dataset import Luna16
 from scripts.datasets.stored_slices import LoadSlicesd
 from scripts.preparation.cohort import Request, prepare_cohort
 from scripts.preparation.prepare_options import SliceOptions

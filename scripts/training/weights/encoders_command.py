@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from custom_nets.encoders import ENCODERS, check_encoder
 from custom_nets.encoders.costs import USUAL_SIZE, cost_of
-from custom_nets.encoders.weights import LICENCE, NAMED, OTHER_LICENCES
+from custom_nets.encoders.published import LICENCE, NAMED, OTHER_LICENCES
 from custom_nets.framing import STRIDE
 
 TITLES = (

@@ -8,7 +8,7 @@ import pytest
 import torch
 from monai.bundle import ComponentLocator, ConfigComponent, ConfigParser, ReferenceResolver
 
-from scripts.datasets.ircadb.dataset import Ircadb
+from scripts.datasets.ircadb.ircadb_dataset import Ircadb
 from scripts.datasets.ircadb.structures import class_names
 from tests.bundles.config_files import ROOT, transfer_networks
 from tests.bundles.liver.commands import LIVER

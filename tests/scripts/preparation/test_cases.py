@@ -4,7 +4,7 @@ import pickle
 import numpy as np
 import pytest
 
-from scripts.datasets.luna16.dataset import Luna16
+from scripts.datasets.luna16.luna16_dataset import Luna16
 from scripts.preparation import cohort as cohort_module
 from scripts.preparation.cases import prepare_case
 from scripts.preparation.cohort import Request, plan, prepare_all, prepare_cohort

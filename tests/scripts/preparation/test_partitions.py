@@ -4,8 +4,8 @@ import pytest
 
 from scripts.datasets.contract import Scan
 from scripts.datasets.datalist import load_datalist
-from scripts.datasets.ircadb.dataset import Ircadb
-from scripts.datasets.luna16.dataset import Luna16
+from scripts.datasets.ircadb.ircadb_dataset import Ircadb
+from scripts.datasets.luna16.luna16_dataset import Luna16
 from scripts.datasets.shares import PARTITIONS, leaks
 from scripts.preparation.cohort import prepare_cohort
 from scripts.preparation.cohort_report import summary

@@ -1,7 +1,7 @@
 import pytest
 
-from scripts.datasets.ircadb.dataset import Ircadb
-from scripts.datasets.luna16.dataset import Luna16
+from scripts.datasets.ircadb.ircadb_dataset import Ircadb
+from scripts.datasets.luna16.luna16_dataset import Luna16
 from scripts.preparation.prepare_options import SliceOptions, SplitOptions, check_window
 
 

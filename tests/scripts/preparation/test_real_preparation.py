@@ -5,7 +5,7 @@ import pytest
 import SimpleITK as sitk
 
 from scripts.datasets.datalist import load_datalist
-from scripts.datasets.luna16.dataset import Luna16
+from scripts.datasets.luna16.luna16_dataset import Luna16
 from scripts.datasets.shares import PARTITIONS
 from scripts.datasets.stored_slices import LoadSlicesd
 from scripts.preparation.cohort import Request, prepare_cohort

@@ -4,7 +4,7 @@ import SimpleITK as sitk
 
 from scripts.datasets.contract import Scan
 from scripts.datasets.lidc_nodules import LidcNodules
-from scripts.datasets.luna16.dataset import Luna16
+from scripts.datasets.luna16.luna16_dataset import Luna16
 from scripts.datasets.stored_slices import LoadSlicesd
 from scripts.preparation.cohort import prepare_cohort
 from scripts.preparation.prepare_options import SliceOptions

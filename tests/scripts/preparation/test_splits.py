@@ -4,8 +4,8 @@ from functools import partial
 import pytest
 
 from scripts.datasets.folder.dataset import FolderDataSet
-from scripts.datasets.ircadb.dataset import Ircadb
-from scripts.datasets.luna16.dataset import Luna16
+from scripts.datasets.ircadb.ircadb_dataset import Ircadb
+from scripts.datasets.luna16.luna16_dataset import Luna16
 from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.splits import (
     assign_folds,

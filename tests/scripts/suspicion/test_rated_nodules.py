@@ -5,7 +5,7 @@ import pytest
 
 from scripts.datasets.contract import Labelled, Scan
 from scripts.datasets.lidc_nodules import LidcNodules
-from scripts.datasets.luna16.dataset import Luna16
+from scripts.datasets.luna16.luna16_dataset import Luna16
 from scripts.suspicion.labels import LabelRule
 from scripts.suspicion.rated_nodules import around, cut_out, read_nodules, record_of
 from scripts.volumes.geometry import index_to_world

@@ -13,7 +13,7 @@ from monai.losses import DiceLoss
 from custom_nets.definition import with_defaults
 from scripts.storage.locks import LOCK, InUseError
 from scripts.training import tensor_files
-from scripts.training.checkpoint import TrainingCheckpoint, list_differences
+from scripts.training.checkpoint import TrainingCheckpoint
 from scripts.training.engine_events import keep_state
 from scripts.training.tensor_files import refuse_outdated
 from tests.scripts.storage.holding import held_by_another
@@ -300,12 +300,6 @@ def test_checkpoint_when_an_argument_makes_no_sense_then_it_is_refused(
     objects = options.pop("objects", {"network": torch.nn.Linear(1, 1)})
     with pytest.raises(ValueError, match=message):
         TrainingCheckpoint(tmp_path, objects, **options)
-
-
-def test_differences_when_lists_differ_in_length_then_both_are_shown_cut_short() -> None:
-    assert list_differences({"a": [1]}, {"a": [1] * 50}) == [
-        f"a: [1] then, {repr([1] * 50)[:57]}... now"
-    ]
 
 
 def test_folder_that_another_process_trains_in_then_refused_and_its_checkpoints_kept(

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from scripts.datasets.ircadb.dataset import Ircadb
+from scripts.datasets.ircadb.ircadb_dataset import Ircadb
 from scripts.preparation.cohort import Request
 from scripts.preparation.prepare_command import command_of
 from scripts.preparation.prepare_options import SliceOptions

@@ -6,7 +6,7 @@ import pytest
 import SimpleITK as sitk
 
 from scripts.__main__ import main
-from scripts.datasets.ircadb.dataset import Ircadb
+from scripts.datasets.ircadb.ircadb_dataset import Ircadb
 from scripts.preparation.cases import prepare_case
 from scripts.preparation.cohort import Request, plan
 from scripts.preparation.prepare_options import SliceOptions

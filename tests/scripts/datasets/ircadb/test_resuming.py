@@ -5,7 +5,7 @@ from zipfile import ZipFile
 import numpy as np
 import pytest
 
-from scripts.datasets.ircadb.dataset import Ircadb
+from scripts.datasets.ircadb.ircadb_dataset import Ircadb
 from scripts.preparation.cohort import prepare_cohort
 from scripts.preparation.prepare_command import command_of
 from tests.scripts.datasets.ircadb.preparing import request_for, run

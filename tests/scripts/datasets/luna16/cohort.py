@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from scripts.datasets.datalist import load_datalist
-from scripts.datasets.luna16.dataset import Luna16
+from scripts.datasets.luna16.luna16_dataset import Luna16
 from scripts.datasets.shares import PARTITIONS
 from scripts.preparation.cohort import Request
 from scripts.preparation.prepare_options import SliceOptions

@@ -6,7 +6,7 @@ import pytest
 
 from scripts.datasets.contract import Scan
 from scripts.datasets.lidc_nodules import LidcNodules
-from scripts.datasets.luna16.dataset import Luna16
+from scripts.datasets.luna16.luna16_dataset import Luna16
 from scripts.datasets.luna16.nodule_crops import beginnings, crop_box
 from scripts.datasets.luna16.outlines import Outline, Outlines, ReaderNodule
 from scripts.datasets.ratings import RATINGS

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from scripts.datasets.luna16.dataset import Luna16
+from scripts.datasets.luna16.luna16_dataset import Luna16
 from scripts.datasets.luna16.scans import find_cohort
 from scripts.volumes.geometry import affine_of, index_to_world
 from tests.scripts.datasets.luna16.cohort import lung_mask, several

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.datasets.luna16.dataset import Luna16
+from scripts.datasets.luna16.luna16_dataset import Luna16
 from scripts.phantom.chest.luna16 import make_cohort
 from scripts.suspicion.rated_nodules import read_nodules
 from tests.scripts.phantom.conftest import OPTIONS, Cohort, array

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from custom_nets.encoders import ENCODERS
-from custom_nets.encoders.weights import NAMED
+from custom_nets.encoders.published import NAMED
 from scripts.training.weights.encoders_command import encoders
 
 

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from scripts.datasets.luna16.dataset import Luna16
+from scripts.datasets.luna16.luna16_dataset import Luna16
 from tests.scripts.datasets.dataset_contract import DataSetContract
 from tests.scripts.datasets.luna16.cohort import TinyCohort, several
 

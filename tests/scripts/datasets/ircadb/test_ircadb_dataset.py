@@ -6,7 +6,7 @@ import pytest
 from monai.data import list_data_collate
 
 from scripts.datasets.datalist import load_datalist
-from scripts.datasets.ircadb.dataset import Ircadb
+from scripts.datasets.ircadb.ircadb_dataset import Ircadb
 from scripts.datasets.stored_slices import LoadSlicesd
 from scripts.preparation.prepare_command import command_of
 from tests.scripts.datasets.dataset_contract import DataSetContract
