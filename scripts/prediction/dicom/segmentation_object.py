@@ -79,6 +79,8 @@ def _segmentation(content: DicomContent) -> Dataset:
         omit_empty_frames=True,
     )
     segmentation.ContentCreatorName = ""  # required; there is no human author
+    if form.labelmap:
+        _describe_background_last(segmentation)
     if empty:
         segmentation.PixelData = bytes(len(segmentation.PixelData))
     elif not form.labelmap:
@@ -102,6 +104,16 @@ def _pixels(content: DicomContent, order: list[int]) -> NDArray[Any]:
 
 def _frame_bytes(frame: NDArray[Any], form: SegmentationForm, bytes_of_pixel: int) -> int:
     return frame.size * bytes_of_pixel if form.labelmap else frame.size // 8
+
+
+def _describe_background_last(segmentation: Dataset) -> None:
+    """Move the description of the background, number 0, behind those of the segments, in place.
+
+    The standard asks for it but for no order (PS3.3, C.8.20.2). Viewers that take a segment by its
+    place in the sequence, such as OHIF 3.13, would give every segment the colour of the one before.
+    """
+    background, *segments = segmentation.SegmentSequence
+    segmentation.SegmentSequence = [*segments, background]
 
 
 def _end_with_zero(segmentation: Dataset) -> None:

@@ -126,7 +126,7 @@ def test_label_map_then_described_as_the_binary_form_with_a_background(folder, t
     binary = pydicom.dcmread(written(result, tmp_path, form="binary"))
     labelmap = pydicom.dcmread(written(result, tmp_path, form="labelmap"))
     assert labelmap.SOPClassUID == "1.2.840.10008.5.1.4.1.1.66.7"
-    background, *segments = labelmap.SegmentSequence
+    *segments, background = labelmap.SegmentSequence
     assert (background.SegmentNumber, background.SegmentLabel) == (0, "Background")
     assert segments == list(binary.SegmentSequence)
 
@@ -280,7 +280,7 @@ def test_nothing_found_then_one_empty_frame_under_what_was_looked_for(
     path = written(result, tmp_path, form=form)
     data = pydicom.dcmread(path)
     described = [item.SegmentLabel for item in data.SegmentSequence]
-    assert described == (labels if form == "auto" else ["Background", *labels])
+    assert described == (labels if form == "auto" else [*labels, "Background"])
     assert data.NumberOfFrames == 1
     assert not any(data.PixelData)
     (series,) = data.ReferencedSeriesSequence
