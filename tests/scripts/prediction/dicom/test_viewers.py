@@ -1,4 +1,4 @@
-"""What viewers need of the DICOM objects beyond the standard; docs/prediction.md lists who needs it."""
+"""What viewers need of the DICOM objects beyond the standard (docs/prediction.md, "Viewers")."""
 
 from __future__ import annotations
 
