@@ -1,4 +1,4 @@
-"""Published weight files of the encoders: torchvision's, by the word that asks for them."""
+"""Published weight files of the encoders, by the word that ``weights`` takes: imagenet, coco ..."""
 
 from __future__ import annotations
 

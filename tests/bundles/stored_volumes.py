@@ -29,6 +29,33 @@ def write_dicom(image: sitk.Image, folder: Path) -> Path:
     return folder
 
 
+def write_forms(image: sitk.Image, folder: Path, plain: str, series: str) -> dict[str, Path]:
+    """Write a CT as MetaImage, as NIfTI of another axis order and as DICOM.
+
+    Args:
+        image: int16 HU.
+        folder: to write to.
+        plain: name of the MetaImage file.
+        series: folder of the DICOM series.
+
+    Returns:
+        Name -> what ``inferring`` takes.
+    """
+    files = {plain: folder / f"{plain}.mhd", "turned": folder / "turned.nii.gz"}
+    sitk.WriteImage(image, files[plain])
+    sitk.WriteImage(sitk.DICOMOrient(image, "SAR"), files["turned"])
+    return {**files, series: write_dicom(image, folder / series)}
+
+
+def assert_same_grid(mask: sitk.Image, image: sitk.Image) -> None:
+    """A mask of bytes with size, spacing, origin and direction of its CT."""
+    assert mask.GetSize() == image.GetSize()
+    assert mask.GetPixelID() == sitk.sitkUInt8
+    np.testing.assert_allclose(mask.GetSpacing(), image.GetSpacing(), rtol=1e-5)
+    np.testing.assert_allclose(mask.GetOrigin(), image.GetOrigin(), atol=1e-3)
+    np.testing.assert_allclose(mask.GetDirection(), image.GetDirection(), atol=1e-6)
+
+
 def is_flipped(path: Path) -> bool:
     """Say whether a volume's first axis runs to the right."""
     return bool(sitk.ReadImage(str(path)).GetDirection()[0] < 0)

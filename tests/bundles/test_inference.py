@@ -6,7 +6,7 @@ import SimpleITK as sitk
 
 from scripts.volumes.readers import read_image
 from tests.bundles.bundle_commands import files_of, run_words, say
-from tests.bundles.stored_volumes import in_lps, is_flipped, write_dicom
+from tests.bundles.stored_volumes import assert_same_grid, in_lps, is_flipped, write_forms
 
 
 @pytest.fixture(scope="module")
@@ -15,10 +15,7 @@ def studies(cohort, trained, tmp_path_factory):
     folder = tmp_path_factory.mktemp("studies")
     flipped = next(f for f in sorted((cohort / "phantoms").glob("subset*/*.mhd")) if is_flipped(f))
     image = read_image(flipped)
-    inputs = {"flipped": folder / "flipped.mhd", "turned": folder / "turned.nii.gz"}
-    sitk.WriteImage(image, inputs["flipped"])
-    sitk.WriteImage(sitk.DICOMOrient(image, "SAR"), inputs["turned"])
-    inputs["below/1.2.840"] = write_dicom(image, folder / "below" / "1.2.840")
+    inputs = write_forms(image, folder, "flipped", "below/1.2.840")
     asked = {"dataset_dir": folder, "output_dir": folder / "masks"}
     asked |= {"ckpt_path": trained / "training" / "model.pt"}
     say(*run_words("inferring", files_of("inference"), asked))
@@ -29,11 +26,7 @@ def studies(cohort, trained, tmp_path_factory):
 def test_mask_then_in_the_geometry_of_its_input(studies, name):
     inputs, masks = studies
     image, mask = read_image(inputs[name]), sitk.ReadImage(masks / f"{name}_nodules.nii.gz")
-    assert mask.GetSize() == image.GetSize()
-    assert mask.GetPixelID() == sitk.sitkUInt8
-    np.testing.assert_allclose(mask.GetSpacing(), image.GetSpacing(), rtol=1e-5)
-    np.testing.assert_allclose(mask.GetOrigin(), image.GetOrigin(), atol=1e-3)
-    np.testing.assert_allclose(mask.GetDirection(), image.GetDirection(), atol=1e-6)
+    assert_same_grid(mask, image)
     voxels = sitk.GetArrayFromImage(mask)
     assert set(np.unique(voxels)) == {0, 1}
     assert voxels.mean() < 0.5

@@ -22,7 +22,7 @@ STAGES = [
     {"name": "block5", "trainable": ["decoder", "block5"]},
     {"name": "all", "trainable": ["all"]},
 ]
-# VGG16 without batch norm: its statistics would be those of each process' share of a batch. Plain
+# VGG11 without batch norm: its statistics would be those of each process' share of a batch. Plain
 # gradient descent: Adam turns the rounding of gradients near zero into full steps.
 OVERLAY = {
     "strategy": {"name": "three", "stages": STAGES},
@@ -35,6 +35,7 @@ OVERLAY = {
         },
         "lr": "@learning_rate",
     },
+    "encoder": "vgg11",
     "augmentation": [],
     "decoder_channels": [8] * 5,
     "decoder_norm": "group",

@@ -13,7 +13,7 @@ from scripts.datasets.stored_slices import LoadSlicesd
 from scripts.volumes.readers import read_image
 from tests.bundles.bundle_commands import run_words, say
 from tests.bundles.liver.commands import files_of
-from tests.bundles.stored_volumes import in_lps, write_dicom
+from tests.bundles.stored_volumes import assert_same_grid, in_lps, write_forms
 
 pytestmark = pytest.mark.usefixtures("_at_root")
 NAMES = ["background", "liver", "bone", "kidney"]
@@ -120,10 +120,7 @@ def studies(abdomens, organs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("studies")
     volume = min((abdomens / "prepared" / "volumes").glob("*_image.nii.gz"))
     image = sitk.Cast(read_image(volume), sitk.sitkInt16)
-    inputs = {"scan": folder / "scan.mhd", "turned": folder / "turned.nii.gz"}
-    sitk.WriteImage(image, inputs["scan"])
-    sitk.WriteImage(sitk.DICOMOrient(image, "SAR"), inputs["turned"])
-    inputs["PATIENT_DICOM"] = write_dicom(image, folder / "PATIENT_DICOM")
+    inputs = write_forms(image, folder, "scan", "PATIENT_DICOM")
     asked = {"dataset_dir": folder, "output_dir": folder / "masks"}
     asked |= {"ckpt_path": organs / "training" / "model.pt"}
     say(*run_words("inferring", files_of("inference"), asked))
@@ -134,11 +131,7 @@ def studies(abdomens, organs, tmp_path_factory):
 def test_mask_then_of_classes_in_the_geometry_of_its_input(studies, name):
     inputs, masks = studies
     image, mask = read_image(inputs[name]), sitk.ReadImage(masks / f"{name}_organs.nii.gz")
-    assert mask.GetSize() == image.GetSize()
-    assert mask.GetPixelID() == sitk.sitkUInt8
-    np.testing.assert_allclose(mask.GetSpacing(), image.GetSpacing(), rtol=1e-5)
-    np.testing.assert_allclose(mask.GetOrigin(), image.GetOrigin(), atol=1e-3)
-    np.testing.assert_allclose(mask.GetDirection(), image.GetDirection(), atol=1e-6)
+    assert_same_grid(mask, image)
     voxels = sitk.GetArrayFromImage(mask)
     assert {1} < set(np.unique(voxels)) <= {0, 1, 2, 3}
     liver = sitk.ConnectedComponent(mask == 1)
