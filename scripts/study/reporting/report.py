@@ -29,8 +29,8 @@ from scripts.study.reporting.tables import (
     group_tables,
     lesion_word,
     main_table,
+    paired_table,
     row_names,
-    test_table,
 )
 from scripts.study.runner import failure_of, is_done
 from scripts.study.sample_sources import Source
@@ -61,7 +61,7 @@ def write_report(
     pictures = draw(study, cells, rows, names, (workshop, folder))
     main = main_table(study, rows, names, on_phantoms=source.data is None)
     others = by_row(collect_others(study, cells, workshop))
-    parts = [main, domain_table(study, others), test_table(study, rows)]
+    parts = [main, domain_table(study, others), paired_table(study, rows)]
     parts += group_tables(study, rows)
     timed = timings(cells, workshop)
     if timed:

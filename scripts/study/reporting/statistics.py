@@ -96,14 +96,18 @@ class Comparison:
     Args:
         row: its name.
         pairs: number of cases of both rows.
-        difference: mean of row minus reference; NaN without pairs.
-        p: two-sided; None with too few pairs.
+        patients: number of patients of these cases.
+        difference: mean over the cases of row minus reference; NaN without pairs.
+        interval_95: of that mean, by bootstrap over patients; None with a single patient.
+        p: two-sided, over the patients' mean differences; None with too few patients.
         p_holm: p corrected for all comparisons of the study.
     """
 
     row: str
     pairs: int
+    patients: int
     difference: float
+    interval_95: tuple[float, float] | None
     p: float | None
     p_holm: float | None = None
 
@@ -111,7 +115,9 @@ class Comparison:
 def compare(rows: Mapping[str, Sequence[Result]], reference: str, heading: str) -> list[Comparison]:
     """Test every row against one by Wilcoxon's signed-rank test, corrected by Holm.
 
-    A case that several seeds tested counts once, with its mean over the seeds of both rows.
+    A case that several seeds tested counts once, with its mean over the seeds of both rows. Cases
+    of one patient are not independent, so the test is of the patients' mean differences, and the
+    interval is by bootstrap over patients with all their cases.
 
     Args:
         rows: name -> results, one per seed.
@@ -122,30 +128,48 @@ def compare(rows: Mapping[str, Sequence[Result]], reference: str, heading: str) 
         Wilcoxon, Individual comparisons by ranking methods, Biometrics Bulletin 1(6), 1945; Holm,
         A simple sequentially rejective multiple test procedure, Scand. J. Statist. 6(2), 1979.
     """
-    comparisons = []
-    for row, results in rows.items():
-        if row == reference:
-            continue
-        differences = paired(results, rows.get(reference, ()), heading)
-        mean = float(np.mean(differences)) if differences else math.nan
-        comparisons.append(Comparison(row, len(differences), mean, p_value(differences)))
+    comparisons = [
+        _comparison(row, paired(results, rows.get(reference, ()), heading))
+        for row, results in rows.items()
+        if row != reference
+    ]
     corrected = iter(holm([one.p for one in comparisons if one.p is not None]))
     return [one if one.p is None else replace(one, p_holm=next(corrected)) for one in comparisons]
 
 
-def paired(first: Sequence[Result], second: Sequence[Result], heading: str) -> list[float]:
-    """Return the differences of the cases of two rows, first minus second."""
+def _comparison(row: str, differences: Mapping[str, Sequence[float]], seed: int = 0) -> Comparison:
+    """Compare from the differences of each patient's cases."""
+    count = sum(map(len, differences.values()))
+    if not count:
+        return Comparison(row, 0, 0, math.nan, None, None)
+    over = np.array([[math.fsum(own) for own in differences.values()]])
+    under = np.array([[float(len(own)) for own in differences.values()]])
+    interval = None
+    if len(differences) > 1:
+        interval = _interval(over, under, np.random.default_rng(seed))
+    p = p_value((over / under)[0].tolist())
+    return Comparison(row, count, len(differences), float(over.sum() / count), interval, p)
+
+
+def paired(
+    first: Sequence[Result], second: Sequence[Result], heading: str
+) -> dict[str, list[float]]:
+    """Return the differences of the cases of two rows, first minus second, by patient."""
     others = {result.seed: _by_case(result, heading) for result in second}
-    gathered: dict[tuple[str, ...], list[float]] = {}
+    gathered: dict[tuple[str, tuple[str, ...]], list[float]] = {}
     for result in first:
         own, other = _by_case(result, heading), others.get(result.seed, {})
         for case in own.keys() & other.keys():
             gathered.setdefault(case, []).append(own[case] - other[case])
-    return [float(np.mean(gathered[case])) for case in sorted(gathered)]
+    differences: dict[str, list[float]] = {}
+    for case in sorted(gathered):
+        differences.setdefault(case[0], []).append(float(np.mean(gathered[case])))
+    return differences
 
 
-def _by_case(result: Result, heading: str) -> dict[tuple[str, ...], float]:
-    return {c.case: c.over / c.under for c in result.values.get(heading, ()) if c.under}
+def _by_case(result: Result, heading: str) -> dict[tuple[str, tuple[str, ...]], float]:
+    cases = result.values.get(heading, ())
+    return {(c.patient, c.case): c.over / c.under for c in cases if c.under}
 
 
 def p_value(differences: Sequence[float]) -> float | None:

@@ -45,32 +45,47 @@ ON_PHANTOMS = (
 def main_table(
     study: Study, rows: Rows, names: Sequence[str], *, on_phantoms: bool = False
 ) -> Table:
-    """Compare the paper's figures with ours: both and their difference."""
+    """Compare the paper's figures, if there are any, with ours: both and their difference."""
+    printed_rows = study.paper.get("rows", {})
     headings = ["method"]
     for heading, name in study.figures.items():
-        headings += [f"{titled(heading, name)}: paper", "ours", "95 % interval", "ours - paper"]
+        headings += _figure_headings(titled(heading, name), printed=bool(printed_rows))
     body = []
     for name in names:
         cells = [name]
         for heading in study.figures:
-            printed = study.paper.get("rows", {}).get(name, {}).get(heading)
-            cells += _figure_cells(estimate(rows.get(name, ()), heading), printed)
+            printed = printed_rows.get(name, {}).get(heading)
+            value, interval = _figure_cells(ours := estimate(rows.get(name, ()), heading))
+            difference = number(ours.value - printed, sign="+") if printed is not None else NOTHING
+            all_cells = [number(printed), value, interval, difference]
+            cells += all_cells if printed_rows else [value, interval]
         body.append([*cells, seeds_words(rows.get(name, ()))])
     notes = [f"Paper: {study.paper['source']}."] if study.paper.get("source") else []
     note = str(study.paper.get("note", ""))
     notes += [f"{note[0].upper()}{note[1:]}."] if note else []
-    if on_phantoms and study.paper.get("rows"):
+    if on_phantoms and printed_rows:
         notes.append(ON_PHANTOMS)
+    notes.append(_meanings(study))
+    title = "Paper and ours" if printed_rows else "Results"
+    return Table(title, [*headings, "seeds, patients, cases"], body, tuple(notes))
+
+
+def _figure_headings(title: str, *, printed: bool) -> list[str]:
+    interval = "95 % interval"
+    return [f"{title}: paper", "ours", interval, "ours - paper"] if printed else [title, interval]
+
+
+def _meanings(study: Study) -> str:
+    """Say what each figure is and how its interval is found."""
     meanings = "; ".join(f"{heading} is {name}" for heading, name in study.figures.items())
     where = (
         "columns of stages.csv, which each training writes for its validation slices"
         if study.rows == "validated_stages"
         else "as defined in summary.json of each evaluation"
     )
-    notes.append(
+    return (
         f"Ours: {meanings}, {where}. Interval: bootstrap over seeds and patients, 2000 resamples."
     )
-    return Table("Paper and ours", [*headings, "seeds, patients, cases"], body, tuple(notes))
 
 
 def domain_table(study: Study, rows: Rows) -> Table | None:
@@ -85,8 +100,7 @@ def domain_table(study: Study, rows: Rows) -> Table | None:
     for name, results in rows.items():
         cells = [name]
         for heading in other.figures:
-            _, value, interval, _ = _figure_cells(estimate(results, heading), None)
-            cells += [value, interval]
+            cells += _figure_cells(estimate(results, heading))
         body.append([*cells, seeds_words(results)])
     note = f"The same networks on the test patients of {other.bundle.data_set}."
     title = f"The other domain: {other.name}"
@@ -110,18 +124,29 @@ def titled(heading: str, name: str) -> str:
     )
 
 
-def _figure_cells(ours: Estimate, printed: float | None) -> list[str]:
+def _figure_cells(ours: Estimate) -> list[str]:
     if ours.seeds == 0:
-        return [number(printed), HOLE, NOTHING, NOTHING]
-    ends = ours.interval_95
-    interval = NOTHING if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
-    difference = NOTHING if printed is None else f"{ours.value - printed:+.3f}"
-    return [number(printed), number(ours.value), interval, difference]
+        return [HOLE, NOTHING]
+    return [number(ours.value), _range(ours.interval_95)]
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """Format a number; a dash for a missing one."""
-    return NOTHING if value is None or math.isnan(value) else f"{value:.{digits}f}"
+def _range(ends: tuple[float, float] | None, *, sign: str = "") -> str:
+    return NOTHING if ends is None else " to ".join(number(end, sign=sign) for end in ends)
+
+
+def number(value: float | None, digits: int = 3, *, sign: str = "") -> str:
+    """Format a number, with ``sign="+"`` also its plus; a dash for a missing one."""
+    return NOTHING if value is None or math.isnan(value) else f"{value:{sign}.{digits}f}"
+
+
+def p_words(value: float | None) -> str:
+    """Format a p value.
+
+    Example:
+        >>> p_words(0.0312), p_words(2e-7), p_words(None)
+        ('0.0312', '< 0.0001', '-')
+    """
+    return "< 0.0001" if value is not None and value < 1e-4 else number(value, 4)
 
 
 def seeds_words(results: Sequence[Result]) -> str:
@@ -131,7 +156,7 @@ def seeds_words(results: Sequence[Result]) -> str:
     return f"{len(results)}, {len(patients)}, {len(cases)}" if results else NOTHING
 
 
-def test_table(study: Study, rows: Rows) -> Table | None:
+def paired_table(study: Study, rows: Rows) -> Table | None:
     """Compare every row with the reference on the same cases; None without cases."""
     if study.rows == "validated_stages":
         return None
@@ -139,20 +164,28 @@ def test_table(study: Study, rows: Rows) -> Table | None:
     reference = reference_of(study, rows)
     comparisons: list[Comparison] = compare(rows, reference, heading)
     body = [
-        [one.row, str(one.pairs), _signed(one.difference), number(one.p, 4), number(one.p_holm, 4)]
+        [
+            one.row,
+            f"{one.pairs}, {one.patients}",
+            number(one.difference, sign="+"),
+            _range(one.interval_95, sign="+"),
+            p_words(one.p),
+            p_words(one.p_holm),
+        ]
         for one in comparisons
     ]
     tests = sum(one.p is not None for one in comparisons)
     headings = [
         "against " + reference,
-        "shared cases",
+        "shared cases, patients",
         f"mean difference of {titled(heading, name)}",
+        "95 % interval",
     ]
     notes = (
-        "Wilcoxon signed-rank test, two-sided, on the cases of both methods (means over "
-        f"seeds); p corrected by Holm for the {tests} tests "
-        "of this table. Fewer than six shared cases are not tested. Cases of one patient are not "
-        "independent, so that p tends to be too small.",
+        "Mean over the cases of both methods (means over seeds), its interval by bootstrap over "
+        "patients; p by Wilcoxon's signed-rank test, two-sided, of the patients' mean differences, "
+        f"corrected by Holm for the {tests} tests of this table. With fewer than six patients "
+        "there is no test.",
     )
     return Table("Paired tests", [*headings, "p", "p after Holm"], body, notes)
 
@@ -160,10 +193,6 @@ def test_table(study: Study, rows: Rows) -> Table | None:
 def reference_of(study: Study, rows: Rows) -> str:
     """Return the row to test against: the declared one, or else the first."""
     return study.reference if study.reference in rows or not rows else next(iter(rows))
-
-
-def _signed(value: float) -> str:
-    return NOTHING if math.isnan(value) else f"{value:+.3f}"
 
 
 def group_tables(study: Study, rows: Rows) -> list[Table | None]:

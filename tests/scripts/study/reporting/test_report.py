@@ -72,7 +72,7 @@ def test_report_then_describes_what_its_figures_are_based_on(report, said):
 def test_tables_of_sizes_tests_and_costs_then_present(report):
     text = (report / "report.md").read_text()
     assert "## Dice per nodule by size of the nodule" in text
-    assert "| scratch | 8 | -0.100 |" in text
+    assert "| scratch | 8, 4 | -0.100 | -0.100 to -0.100 | - | - |" in text
     assert "| BSFT | 2.00 M | 1.00 / 1.50 | 2 | 5 | 123 |" in text
     assert "| cut | not trained |" in text
 

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
@@ -56,6 +57,45 @@ def test_comparison_then_scipys_p_on_the_shared_cases_only():
     assert found.pairs == 7
     assert found.p == pytest.approx(wilcoxon(differences).pvalue)
     assert found.difference == pytest.approx(sum(differences) / 7)
+    assert found.interval_95[0] < found.difference < found.interval_95[1]
+
+
+def test_several_cases_of_a_patient_then_one_difference_in_the_test():
+    rng = np.random.default_rng(0)
+    reference, other = rng.random((2, 24))
+    rows = {
+        name: [result(name, 0, list(values), per_patient=3)]
+        for name, values in (("ref", reference), ("new", other))
+    }
+    (found,) = compare(rows, "ref", "Dice")
+    differences = other - reference
+    assert (found.pairs, found.patients) == (24, 8)
+    assert found.difference == pytest.approx(differences.mean())
+    assert found.p == pytest.approx(wilcoxon(differences.reshape(8, 3).mean(axis=1)).pvalue)
+
+
+def test_cases_that_agree_within_patients_then_a_wider_interval_of_the_difference():
+    def width(per_patient):
+        shifts = [0.1 * k for k in range(8)]
+        values = [shift for shift in shifts for _ in range(3)]
+        rows = {
+            "ref": [result("ref", 0, [0.0] * 24, per_patient)],
+            "new": [result("new", 0, values, per_patient)],
+        }
+        (found,) = compare(rows, "ref", "Dice")
+        return found.interval_95[1] - found.interval_95[0]
+
+    assert width(3) > 1.4 * width(1)
+
+
+def test_fewer_than_six_patients_then_no_test_however_many_cases():
+    values = [0.1 * k for k in range(15)]
+    rows = {
+        "ref": [result("ref", 0, [0.0] * 15, per_patient=3)],
+        "new": [result("new", 0, values, per_patient=3)],
+    }
+    (found,) = compare(rows, "ref", "Dice")
+    assert (found.pairs, found.patients, found.p) == (15, 5, None)
 
 
 def test_several_comparisons_then_corrected_together():

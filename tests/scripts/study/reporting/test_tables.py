@@ -1,5 +1,7 @@
 """The tables of a report: missing figures stay missing, the paper's are separate from ours."""
 
+from dataclasses import replace
+
 import pytest
 
 from scripts.study.declaration import read_study
@@ -13,6 +15,7 @@ from scripts.study.reporting.tables import (
     group_tables,
     main_table,
     number,
+    paired_table,
     reference_of,
     row_names,
     seeds_words,
@@ -44,6 +47,27 @@ def test_main_table_then_difference_to_the_paper_and_holes_for_what_is_missing(s
     assert hole[1:3] == ["-", HOLE]
     assert ON_PHANTOMS not in table.notes
     assert ON_PHANTOMS in main_table(study, {}, ["BSFT"], on_phantoms=True).notes
+
+
+def test_study_without_figures_of_a_paper_then_no_columns_for_them(study):
+    own = replace(study, paper={})
+    table = main_table(own, {"BSFT": [result("BSFT", 0.5, 0.7)]}, ["BSFT", "scratch"])
+    assert table.title == "Results"
+    assert table.headings[1:3] == ["Dice per nodule", "95 % interval"]
+    first, hole = table.rows
+    assert first[:2] == ["BSFT", "0.600"]
+    assert hole[1:3] == [HOLE, "-"]
+    assert {len(row) for row in table.rows} == {len(table.headings)}
+
+
+def test_paired_table_then_patients_interval_and_small_p_in_words(study):
+    values = [0.02 * k for k in range(20)]
+    higher = [value + 0.1 + 0.001 * value for value in values]
+    rows = {"BSFT": [result("BSFT", *values)], "scratch": [result("scratch", *higher)]}
+    (row,) = paired_table(replace(study, reference="BSFT"), rows).rows
+    assert row[:3] == ["scratch", "20, 20", "+0.100"]
+    assert row[3] == "+0.100 to +0.100"
+    assert row[4:] == ["< 0.0001", "< 0.0001"]
 
 
 def test_number_then_a_dash_where_there_is_none():
