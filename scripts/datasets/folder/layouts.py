@@ -9,8 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.datasets.folder.case_files import case_paths, pair_paths
 from scripts.datasets.problems import Problem
 from scripts.datasets.shares import PARTITIONS
+from scripts.running.reasons import one_line
 from scripts.storage.csv_files import read_csv
 from scripts.storage.files import read_json
 
@@ -19,7 +21,9 @@ TITLES = {
     "decathlon": "Medical Decathlon: imagesTr, labelsTr, dataset.json",
     "nnunet": "nnU-Net raw: imagesTr/CASE_0000.*, labelsTr/CASE.*, dataset.json",
     "csv": "a CSV: image,label[,patient,split]",
+    "dicom": "a folder for each case: a DICOM CT with its SEG, RTSTRUCT or .seg.nrrd",
 }
+CASE_FOLDERS = ("cases", "dicom")
 CHANNEL = "_0000"  # nnU-Net's number of the first image channel
 COLUMNS = ("image", "label")
 OPTIONAL_COLUMNS = ("patient", "split")
@@ -45,13 +49,17 @@ class Layout:
 
 @dataclass(frozen=True)
 class Case:
-    """One CT and its label map; ``patient`` and ``group`` (partition) if the source names them."""
+    """One CT and its labels; ``patient`` and ``group`` (partition) if the source names them.
+
+    ``series_uid`` is that of the image in a folder of DICOM files, if the labels refer to it.
+    """
 
     id: str
     image: Path
     label: Path
     patient: str | None = None
     group: str | None = None
+    series_uid: str | None = None
 
 
 def recognise(source: Path) -> Layout:
@@ -73,6 +81,8 @@ def recognise(source: Path) -> Layout:
         layouts.append(_with_dataset_json(source))
     if any(_holds_image(folder) for folder in _folders(source)):
         layouts.append(Layout("cases", source))
+    if not layouts and _has_segments(source):
+        layouts.append(Layout("dicom", source))
     if len(layouts) > 1:
         titles = " and as ".join(TITLES[layout.name] for layout in layouts)
         raise ValueError(f"source: {source} can be read as {titles}; move one of them elsewhere")
@@ -85,16 +95,25 @@ def recognise(source: Path) -> Layout:
     return layouts[0]
 
 
-def list_cases(layout: Layout) -> tuple[list[Case], list[Problem]]:
+def list_cases(layout: Layout, label_files: str | None = None) -> tuple[list[Case], list[Problem]]:
     """List the cases of a source, ordered by id, and the incomplete ones as problems.
 
+    Args:
+        layout: of the source.
+        label_files: pattern that chooses the labels in the folder of each case.
+
     Raises:
-        ValueError, OSError: for an invalid CSV.
+        ValueError, OSError: for an invalid CSV, or a pattern for a layout without case folders.
     """
+    if label_files is not None and layout.name not in CASE_FOLDERS:
+        raise ValueError(
+            f"label_files: chooses among the files of case folders; {TITLES[layout.name]} names "
+            "the labels of each image"
+        )
     if layout.name == "csv":
         cases, problems = _csv_cases(layout)
-    elif layout.name == "cases":
-        cases, problems = _case_folders(layout)
+    elif layout.name in CASE_FOLDERS:
+        cases, problems = _case_folders(layout, label_files)
     else:
         cases, problems = _paired(layout, "Tr", "training")
         if (layout.folder / "labelsTs").is_dir():
@@ -190,24 +209,23 @@ def images_without_labels(layout: Layout) -> int:
     return 0 if not paired or (layout.folder / "labelsTs").is_dir() else len(_volumes(folder))
 
 
-def _case_folders(layout: Layout) -> tuple[list[Case], list[Problem]]:
+def _case_folders(layout: Layout, label_files: str | None) -> tuple[list[Case], list[Problem]]:
     cases: list[Case] = []
     problems: list[Problem] = []
     for folder in _folders(layout.folder):
         if (folder / "datalist.json").is_file():  # an earlier output
             continue
         try:
-            images, labels = _named(folder, "image"), _named(folder, "label")
+            labels = [*_named(folder, "label"), *_named_dicom(folder, "label")]
+            found = case_paths(folder, _named(folder, "image"), labels, label_files)
         except OSError as error:
             reason = f"cannot be read: {error.strerror or error}"
             problems.append(Problem(folder.name, folder.name, reason))
             continue
-        if len(images) == len(labels) == 1:
-            cases.append(Case(folder.name, images[0], labels[0]))
+        except ValueError as error:
+            problems.append(Problem(folder.name, folder.name, one_line(error)))
             continue
-        names = ", ".join(path.name for path in [*images, *labels]) or "neither"
-        reason = f"must hold one image.* and one label.* of a known kind, it holds {names}"
-        problems.append(Problem(folder.name, folder.name, reason))
+        cases.append(Case(folder.name, found.image, found.label, series_uid=found.series_uid))
     return cases, problems
 
 
@@ -232,8 +250,14 @@ def _csv_cases(layout: Layout) -> tuple[list[Case], list[Problem]]:
         missing = [str(path) for path in (image, label) if not os.path.exists(path)]
         if missing:
             problems.append(Problem(name, row_name, f"missing files: {', '.join(missing)}"))
-        else:
-            cases.append(Case(name, image, label, row.get("patient"), group))
+            continue
+        try:
+            found = pair_paths(image, label)
+        except (OSError, ValueError) as error:
+            problems.append(Problem(name, row_name, one_line(error)))
+            continue
+        paths = found.image, found.label
+        cases.append(Case(name, *paths, row.get("patient"), group, found.series_uid))
     return cases, problems
 
 
@@ -308,6 +332,18 @@ def _named(folder: Path, name: str) -> list[Path]:
     """Return the volumes ``name.*`` in the folder of a case, and the DICOM folder ``name``."""
     inner = [path for path in _folders(folder) if path.name.casefold() == name]
     return [path for path in _volumes(folder) if _stem(path).casefold() == name] + inner
+
+
+def _named_dicom(folder: Path, name: str) -> list[Path]:
+    files = (path for path in _visible(folder) if path.suffix.lower() == ".dcm")
+    return [path for path in files if path.stem.casefold() == name]
+
+
+def _has_segments(source: Path) -> bool:
+    """Whether a file of named segments lies in the folder of a case."""
+    from scripts.datasets.segments.open_file import holds_segments  # slow, not for the help
+
+    return any(map(holds_segments, _folders(source)))
 
 
 def listed(names: Sequence[str]) -> str:
