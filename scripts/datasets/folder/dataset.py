@@ -17,6 +17,7 @@ import numpy as np
 
 from scripts.datasets.contract import DataSet, Kind, Labelled, Listing, Scan
 from scripts.datasets.folder.case_files import has_names
+from scripts.datasets.folder.case_table import Case
 from scripts.datasets.folder.class_names import (
     ClassNames,
     assumed_names,
@@ -28,7 +29,6 @@ from scripts.datasets.folder.class_names import (
 )
 from scripts.datasets.folder.layouts import (
     TITLES,
-    Case,
     Layout,
     images_without_labels,
     list_cases,

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.datasets.folder.layouts import Case
+from scripts.datasets.folder.case_table import Case
 from scripts.datasets.instance_maps import read_map
 from scripts.datasets.problems import Problem
 from scripts.datasets.segments.contract import CtGrid, Segment, SegmentFile

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.datasets.folder.case_files import case_paths, pair_paths
+from scripts.datasets.folder.case_files import case_paths
+from scripts.datasets.folder.case_table import Case, csv_cases, listed, stem_of
 from scripts.datasets.problems import Problem
-from scripts.datasets.shares import PARTITIONS
 from scripts.running.reasons import one_line
-from scripts.storage.csv_files import read_csv
 from scripts.storage.files import read_json
 
 TITLES = {
@@ -25,11 +22,8 @@ TITLES = {
 }
 CASE_FOLDERS = ("cases", "dicom")
 CHANNEL = "_0000"  # nnU-Net's number of the first image channel
-COLUMNS = ("image", "label")
-OPTIONAL_COLUMNS = ("patient", "split")
 _TEXTS = (".txt", ".json", ".csv", ".tsv", ".md", ".pdf", ".log")
 _OF_WINDOWS = ("thumbs.db", "desktop.ini")
-_SHORT_NAMES = {"train": "training", "val": "validation"}
 
 
 @dataclass(frozen=True)
@@ -45,21 +39,6 @@ class Layout:
     name: str
     folder: Path
     table: Path | None = None
-
-
-@dataclass(frozen=True)
-class Case:
-    """One CT and its labels; ``patient`` and ``group`` (partition) if the source names them.
-
-    ``series_uid`` is that of the image in a folder of DICOM files, if the labels refer to it.
-    """
-
-    id: str
-    image: Path
-    label: Path
-    patient: str | None = None
-    group: str | None = None
-    series_uid: str | None = None
 
 
 def recognise(source: Path) -> Layout:
@@ -110,8 +89,8 @@ def list_cases(layout: Layout, label_files: str | None = None) -> tuple[list[Cas
             f"label_files: chooses among the files of case folders; {TITLES[layout.name]} names "
             "the labels of each image"
         )
-    if layout.name == "csv":
-        cases, problems = _csv_cases(layout)
+    if layout.table is not None and layout.name == "csv":
+        cases, problems = csv_cases(layout.table)
     elif layout.name in CASE_FOLDERS:
         cases, problems = _case_folders(layout, label_files)
     else:
@@ -146,8 +125,8 @@ def _with_dataset_json(source: Path) -> Layout:
         )
     if {"channel_names", "file_ending"} & set(read_json(table)):
         return Layout("nnunet", source, table)
-    labels = {_stem(path) for path in _volumes(source / "labelsTr")}
-    for stem in (_stem(path) for path in _volumes(source / "imagesTr")):
+    labels = {stem_of(path) for path in _volumes(source / "labelsTr")}
+    for stem in (stem_of(path) for path in _volumes(source / "imagesTr")):
         if stem not in labels and stem.endswith(CHANNEL) and stem[: -len(CHANNEL)] in labels:
             return Layout("nnunet", source, table)
     return Layout("decathlon", source, table)
@@ -159,10 +138,10 @@ def _paired(layout: Layout, which: str, group: str) -> tuple[list[Case], list[Pr
     problems: list[Problem] = []
     labels: dict[str, Path] = {}
     for path in _volumes(layout.folder / f"labels{which}"):
-        if labels.setdefault(_stem(path), path) != path:
-            problems.append(Problem(_stem(path), str(path), "is a second label map of this name"))
+        if labels.setdefault(stem_of(path), path) != path:
+            problems.append(Problem(stem_of(path), str(path), "is a second label map of this name"))
     for image in _volumes(layout.folder / f"images{which}"):
-        name, file = _stem(image), f"{image.parent.name}/{image.name}"
+        name, file = stem_of(image), f"{image.parent.name}/{image.name}"
         if layout.name == "nnunet":
             if not name.endswith(CHANNEL):
                 reason = f"must end in {CHANNEL} (nnU-Net's first and, for CT, only channel)"
@@ -193,7 +172,7 @@ def _unread(folder: Path) -> list[Problem]:
     others = [path for path in others if path.suffix.lower() not in _TEXTS]
     others = [path for path in others if path.name.lower() not in _OF_WINDOWS]
     voxels = {file for path in volumes for file in volume_files(path)} if others else set()
-    cases = {_stem(path) for path in volumes}
+    cases = {stem_of(path) for path in volumes}
     for path in others:
         if path not in voxels:
             what = "is a folder" if path.is_dir() else "is no volume file that is read"
@@ -229,80 +208,6 @@ def _case_folders(layout: Layout, label_files: str | None) -> tuple[list[Case], 
     return cases, problems
 
 
-def _csv_cases(layout: Layout) -> tuple[list[Case], list[Problem]]:
-    assert layout.table is not None
-    rows = rows_of(layout.table, COLUMNS, OPTIONAL_COLUMNS)
-    names = _unique_names([_located(layout.folder, row["image"]) for row in rows.values()])
-    cases: list[Case] = []
-    problems: list[Problem] = []
-    for (line, row), name in zip(rows.items(), names, strict=True):
-        row_name = f"{layout.table.name} row {line}"
-        empty = [column for column, cell in row.items() if not cell]
-        group = row["split"].lower() if "split" in row else None
-        group = _SHORT_NAMES.get(group or "", group)
-        if empty:
-            raise ValueError(f"{row_name}: {', '.join(empty)} must not be empty")
-        if group is not None and group not in PARTITIONS:
-            raise ValueError(
-                f"{row_name}: split must be one of {', '.join(PARTITIONS)}, got {group!r}"
-            )
-        image, label = (layout.folder / _located(layout.folder, row[key]) for key in COLUMNS)
-        missing = [str(path) for path in (image, label) if not os.path.exists(path)]
-        if missing:
-            problems.append(Problem(name, row_name, f"missing files: {', '.join(missing)}"))
-            continue
-        try:
-            found = pair_paths(image, label)
-        except (OSError, ValueError) as error:
-            problems.append(Problem(name, row_name, one_line(error)))
-            continue
-        paths = found.image, found.label
-        cases.append(Case(name, *paths, row.get("patient"), group, found.series_uid))
-    return cases, problems
-
-
-def _located(folder: Path, cell: str) -> Path:
-    """Return the path that a cell means: with another system's separators or form of accents."""
-    from scripts.volumes.formats.stored_voxels import spellings  # slow import, not for the help
-
-    home = os.path.expanduser(cell)
-    for name in (*spellings(home), *spellings(home.replace("\\", "/"))):
-        if (folder / name).exists():
-            return Path(name)
-    return Path(cell)
-
-
-def rows_of(
-    table: Path, columns: Sequence[str], optional: Sequence[str]
-) -> dict[int, dict[str, str]]:
-    """Return line -> cells of each row of a table of cases."""
-    rows = {}
-    for row in read_csv(table, columns, optional=optional):
-        try:
-            rows[row.line] = row.named()
-        except ValueError as error:
-            raise ValueError(f"{table} row {row.line}: {error}") from error
-    return rows
-
-
-def _unique_names(paths: Sequence[Path]) -> list[str]:
-    """Name each image by its file, with as many parent folders as make all names different."""
-    for depth in range(1, max((len(path.parts) for path in paths), default=1) + 1):
-        names = ["_".join([*path.parts[-depth:-1], _stem(path)]).strip("/.") for path in paths]
-        if len(set(names)) == len(set(paths)):  # one image in two rows is reported
-            return names
-    return [_stem(path) for path in paths]
-
-
-def _stem(path: Path) -> str:
-    """Return a file's name without the suffix of a volume file."""
-    from scripts.volumes.volume_files import VOLUME_SUFFIXES  # slow import, not for the help
-
-    known = (*VOLUME_SUFFIXES, ".seg.nrrd")  # 3D Slicer's of segmentations
-    endings = [suffix for suffix in known if path.name.lower().endswith(suffix)]
-    return path.name[: len(path.name) - len(max(endings, key=len, default=""))]
-
-
 def _visible(folder: Path) -> list[Path]:
     """Return the files of a folder, without hidden ones such as macOS's ``._name``."""
     if not folder.is_dir():
@@ -331,7 +236,7 @@ def _holds_image(folder: Path) -> bool:
 def _named(folder: Path, name: str) -> list[Path]:
     """Return the volumes ``name.*`` in the folder of a case, and the DICOM folder ``name``."""
     inner = [path for path in _folders(folder) if path.name.casefold() == name]
-    return [path for path in _volumes(folder) if _stem(path).casefold() == name] + inner
+    return [path for path in _volumes(folder) if stem_of(path).casefold() == name] + inner
 
 
 def _named_dicom(folder: Path, name: str) -> list[Path]:
@@ -344,12 +249,6 @@ def _has_segments(source: Path) -> bool:
     from scripts.datasets.segments.open_file import holds_segments  # slow, not for the help
 
     return any(map(holds_segments, _folders(source)))
-
-
-def listed(names: Sequence[str]) -> str:
-    """Join the first of some names for a message."""
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return ", ".join(names[:8]) + more
 
 
 def _holds(folder: Path) -> str:

@@ -7,9 +7,9 @@ import shutil
 import numpy as np
 import pytest
 
+from scripts.datasets.folder.case_table import Case
 from scripts.datasets.folder.dataset import FolderDataSet
 from scripts.datasets.folder.labels import NameRules, check_names, read_label
-from scripts.datasets.folder.layouts import Case
 from tests.scripts.datasets.folders import csv_cases
 from tests.scripts.datasets.segments.written import (
     GRID,
