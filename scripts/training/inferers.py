@@ -23,6 +23,9 @@ OUTSIDE_LOGIT = -20.0
 """Logit of voxels that are not predicted: certainly background, and finite for the losses."""
 MARGIN = 32
 """Voxels around the non-zero box that the network gets too; 8 would change rims of lungs."""
+RIM = 8
+"""Voxels around the non-zero box whose logits are needed: lungs hold voxels of the window's lowest
+value, but end near others."""
 
 
 class SlicewiseInferer(Inferer):

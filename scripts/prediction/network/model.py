@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
+from custom_nets.narrowing import NarrowedUNet, can_be_narrowed
 from scripts.bundle.held_models import refuse_different, refuse_others
 from scripts.bundle.model_file import ModelFile, read_model, weights_sha256
 from scripts.bundle.record import sha256_of
@@ -34,6 +35,7 @@ from scripts.prediction.network.reducer import Reducer
 from scripts.prediction.predict_options import Options
 from scripts.running.options import is_null
 from scripts.running.reasons import reason_of
+from scripts.training.inferers import OUTSIDE_LOGIT, RIM, SlicewiseInferer
 from scripts.training.precision import check_finite
 
 EARLIER = "earlier_models"  # id of the earlier networks whose maps are read
@@ -157,7 +159,15 @@ class Model(BundleParts):
         }
         if self.reducer is not None:
             self.trained_on.append(self.reducer.scans)
-        return tuple(map(self.engine.prepare, loaded.networks))
+        return tuple(self.engine.prepare(self._narrowed(each)) for each in loaded.networks)
+
+    def _narrowed(self, network: torch.nn.Module) -> torch.nn.Module:
+        """Spare a network's decoder what the inferer crops; not of one that is trained further."""
+        inferer = getattr(self._built("inferer"), "inferer", None)
+        crops = isinstance(inferer, SlicewiseInferer) and inferer.grid is not None
+        if not crops or not self.parser.get("fold_norms", False) or not can_be_narrowed(network):
+            return network
+        return NarrowedUNet(network, rim=RIM, outside=OUTSIDE_LOGIT)
 
     @property
     def passes(self) -> int:

@@ -8,6 +8,7 @@ import torch
 from monai.data import MetaTensor
 
 from custom_nets.encoders import ENCODERS
+from custom_nets.unet import TransferUNet
 from scripts.prediction.network.model import Model, flipped_axes
 from tests.bundles.model_files import write_model
 from tests.custom_nets.tiny import TinyEncoder
@@ -43,6 +44,27 @@ def test_flips_then_the_mean_over_the_flipped_passes(lung_options, tmp_path):
     expected = (plain.probabilities(image) + plain.probabilities(turned).flip(1)) / 2
     torch.testing.assert_close(flipped.as_tensor(), expected.as_tensor())
     assert not torch.allclose(flipped.as_tensor(), plain.probabilities(image).as_tensor())
+
+
+@pytest.mark.parametrize("fold_norms", [True, False])
+def test_bundle_that_crops_then_its_decoder_computes_near_the_image_only(
+    lung_options, tmp_path, fold_norms
+):
+    network = TransferUNet("resnet18", decoder_channels=(16, 8, 8, 8, 8)).eval()
+    write_model(tmp_path / "unet.pt", network, lung_options.bundle / "configs")
+    options = replace(lung_options, config_files=(), checkpoints=(str(tmp_path / "unet.pt"),))
+    model = Model(options)
+    model.parser["fold_norms"], model.parser["precision"] = fold_norms, "float32"
+    image = torch.zeros(3, 160, 128, 2)
+    image[:, 70:100, 40:60] = torch.rand(3, 30, 20, 2)
+    found = model.probabilities(MetaTensor(image, affine=torch.eye(4)))[0].as_tensor()
+    with torch.no_grad():
+        cropped = network(image[:, 32:160, :96].movedim(-1, 0)).sigmoid()[:, 0].movedim(0, -1)
+    near = (slice(62, 108), slice(32, 68))
+    torch.testing.assert_close(found[near], cropped[30:76, 32:68], atol=1e-5, rtol=0)
+    empty = torch.ones_like(found, dtype=torch.bool)
+    empty[near] = False
+    assert (float(found[empty].max()) < 1e-8) is fold_norms
 
 
 def test_flipped_axes_then_those_of_the_world_not_of_the_array():
