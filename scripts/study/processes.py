@@ -27,11 +27,14 @@ class Outcome:
         seconds: wall-clock time.
         peak_mb: peak memory (resident set); on Linux at least that of this process when it
             started the command.
+        processor_seconds: user and system time of the command and of the processes it waited for,
+            which other work on the machine hardly changes.
     """
 
     code: int
     seconds: float
     peak_mb: float
+    processor_seconds: float
 
 
 def run_command(words: Sequence[str], log: Path, lock: int) -> Outcome:
@@ -58,7 +61,12 @@ def run_command(words: Sequence[str], log: Path, lock: int) -> Outcome:
             raise
     process.returncode = os.waitstatus_to_exitcode(status)
     unit = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss is in bytes or KiB
-    return Outcome(process.returncode, time.perf_counter() - started, usage.ru_maxrss / unit)
+    return Outcome(
+        process.returncode,
+        time.perf_counter() - started,
+        usage.ru_maxrss / unit,
+        usage.ru_utime + usage.ru_stime,
+    )
 
 
 @contextmanager

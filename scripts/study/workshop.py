@@ -183,6 +183,7 @@ class Workshop:
             "kind": task.kind,
             "name": task.name,
             "seconds": round(outcome.seconds, 2),
+            "processor_seconds": round(outcome.processor_seconds, 2),
             "peak_mb": round(outcome.peak_mb, 1),
             "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "git": git_revision(Path(__file__).resolve().parents[2]),

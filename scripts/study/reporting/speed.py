@@ -31,6 +31,8 @@ class Timing:
         computed: engine and precision that computed the network, as the manifest states them.
         seconds: of a CT: start, reading, network and writing; the mean of several.
         network_seconds: of these, in the network.
+        processor_seconds: of a CT, user and system time of the command, its start included; None
+            where an earlier version did not keep it.
         peak_mb: largest memory of the process.
         cts: number of CTs.
     """
@@ -40,6 +42,7 @@ class Timing:
     computed: str
     seconds: float
     network_seconds: float
+    processor_seconds: float | None
     peak_mb: float
     cts: int = 1
 
@@ -49,12 +52,13 @@ def timings(cells: Sequence[Cell], workshop: Workshop) -> list[Timing]:
     found = []
     for cell in cells:
         for engine, task in cell.timings.items():
-            if workshop.record(task) is not None:
-                found.append(_read(cell.method.name, engine, task.out(workshop.work)))
+            if (record := workshop.record(task)) is not None:
+                spent = record.get("processor_seconds")
+                found.append(_read(cell.method.name, engine, task.out(workshop.work), spent))
     return found
 
 
-def _read(row: str, engine: str, out: Path) -> Timing:
+def _read(row: str, engine: str, out: Path, spent: float | None) -> Timing:
     manifests = [read_json(file) for file in sorted(out.glob(MANIFESTS))]
     computed: Mapping[str, object] = manifests[0]["engine"]
     return Timing(
@@ -63,6 +67,7 @@ def _read(row: str, engine: str, out: Path) -> Timing:
         " ".join(str(computed[key]) for key in ("name", "precision") if computed.get(key)),
         mean(sum(manifest["parts"].values()) for manifest in manifests),
         mean(manifest["parts"]["network"] for manifest in manifests),
+        None if spent is None else spent / len(manifests),
         max(manifest["peak_memory_mb"] for manifest in manifests),
         len(manifests),
     )
@@ -81,16 +86,18 @@ def speed_table(study: Study, rows: Rows, timed: Sequence[Timing]) -> Table | No
                 *(one.row, one.engine, one.computed),
                 number(value.value) if value.seeds else NOTHING,
                 *(number(seconds, 1) for seconds in (one.seconds, one.network_seconds)),
+                NOTHING if one.processor_seconds is None else number(one.processor_seconds, 1),
                 number(one.peak_mb, 0),
             ]
         )
     headings = ["method", "engine", "computed by", heading, "seconds for the CT"]
-    headings += ["of these in the network", "peak MB"]
+    headings += ["of these in the network", "processor seconds", "peak MB"]
     cts = max(one.cts for one in timed)
     which = "one CT" if cts == 1 else f"{cts} CTs, of which the means are shown"
     note = (
         f"One prediction each of {which}, the network of the first seed and fold, one after the "
-        "other; other processes on the machine make them slower. The figure is that of the row, "
+        "other; other processes on the machine make them slower, but for the seconds of the "
+        "processor, user and system, which a single thread spends. The figure is that of the row, "
         "computed by the evaluation, not by the engine."
     )
     return Table("Speed for a whole CT", headings, body, (note,))

@@ -117,7 +117,7 @@ class Pretender:
         log.write_text("starting\n")
         if any(word in text for word in self.breaks):
             log.write_text(f"{self.says}\nRuntimeError: Failed to instantiate\n")
-            return Outcome(1, 0.1, 10.0)
+            return Outcome(1, 0.1, 10.0, 0.1)
         out = log.parent / "out"
         out.mkdir(exist_ok=True)
         if "prepare" in words:
@@ -130,7 +130,7 @@ class Pretender:
             write_evaluation(out, 0.5 if "bsft" in str(log) else 0.4)
         elif "predict" in words:
             write_manifest(out, words[words.index("--engine") + 1])
-        return Outcome(0, 1.5, 123.0)
+        return Outcome(0, 1.5, 123.0, 2.5)
 
 
 def derive(

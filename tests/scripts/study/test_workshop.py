@@ -29,6 +29,7 @@ def test_step_when_done_then_not_run_again_and_its_record_has_its_cost(tmp_path)
     record = shop.record(task)
     assert record["key"] == task.key
     assert record["seconds"] > 0
+    assert 0 < record["processor_seconds"] < 5
     assert record["peak_mb"] > 50
 
 
@@ -89,7 +90,7 @@ def free_mb(monkeypatch):
 def full(words, log, lock):
     with log.open("a") as file:
         file.write("OSError: [Errno 28] No space left on device\n")
-    return Outcome(1, 0.1, 1.0)
+    return Outcome(1, 0.1, 1.0, 0.1)
 
 
 def launches(task, work):

@@ -36,11 +36,11 @@ def test_every_network_with_every_engine_then_its_seconds_beside_the_figure(tmp_
     rows = by_row(collect(study, cells, shop))
     timed = timings(cells, shop)
     table = speed_table(study, rows, timed)
-    assert [row[:6] for row in table.rows] == [
-        ["BSFT", "torch", "torch float32", "0.535", "5.5", "4.0"],
-        ["BSFT", "openvino", "openvino float32", "0.535", "3.5", "2.0"],
-        ["scratch", "torch", "torch float32", "0.435", "5.5", "4.0"],
-        ["scratch", "openvino", "openvino float32", "0.435", "3.5", "2.0"],
+    assert [row[:7] for row in table.rows] == [
+        ["BSFT", "torch", "torch float32", "0.535", "5.5", "4.0", "2.5"],
+        ["BSFT", "openvino", "openvino float32", "0.535", "3.5", "2.0", "2.5"],
+        ["scratch", "torch", "torch float32", "0.435", "5.5", "4.0", "2.5"],
+        ["scratch", "openvino", "openvino float32", "0.435", "3.5", "2.0", "2.5"],
     ]
     draw_speed(study, rows, timed, tmp_path / "speed.png")
     assert matplotlib.image.imread(tmp_path / "speed.png").std() > 0
@@ -55,7 +55,7 @@ def test_folder_of_several_cts_then_the_mean_of_all_and_said_so(tmp_path):
         (out / "another").mkdir()
         (out / "another" / "manifest.json").write_text(json.dumps(manifest))
     table = speed_table(study, by_row(collect(study, cells, shop)), timings(cells, shop))
-    assert [row[4:6] for row in table.rows] == [["8.0", "6.0"]] * 2
+    assert [row[4:7] for row in table.rows] == [["8.0", "6.0", "1.2"]] * 2
     assert "2 CTs, of which the means" in " ".join(table.notes)
 
 
