@@ -103,8 +103,9 @@ class Prediction:
             raise ValueError(
                 f"prediction: {len(self.dicom_slices)} DICOM slices for {slices} slices"
             )
-        unknown = set(np.unique(self.mask).tolist()) - {0} - {s.number for s in self.segments}
-        if unknown:
+        unknown = set(range(1, int(self.mask.max(initial=0)) + 1))
+        unknown -= {segment.number for segment in self.segments}
+        if unknown and (unknown := unknown & set(np.unique(self.mask).tolist())):  # which is slow
             raise ValueError(f"prediction: mask values {sorted(unknown)} have no segment")
 
     @property

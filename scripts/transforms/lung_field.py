@@ -226,8 +226,9 @@ def _followed(lumen: Mask, air: Mask, spacing_zyx: NDArray[np.float64]) -> Mask:
     airway = lumen.copy()
     for k in range(len(air) - 1, -1, -1):
         above = airway[k] if k + 1 == len(air) else airway[k] | airway[k + 1]
-        met = np.unique(labels[k][above])
-        airway[k] |= np.isin(labels[k], met[small[met]])
+        met = np.zeros(count + 1, bool)
+        met[labels[k][above]] = True
+        airway[k] |= (met & small)[labels[k]]
     return np.asarray(ndimage.binary_opening(airway, structure=IN_SLICE, iterations=2))
 
 

@@ -262,11 +262,15 @@ def grid_difference(a: sitk.Image, b: sitk.Image) -> str:
     return f"voxels lie up to {shift_mm:.3f} mm apart: {'; '.join(unequal)}"
 
 
+PIECE = 32  # lines of a plane that are copied together; those written stay in the fast cache
+
+
 def reverse_axes(volume: NDArray[Any], dtype: DTypeLike | None = None) -> NDArray[Any]:
     """Copy a volume (A, B, C) to a contiguous array (C, B, A).
 
-    Copying plane by plane along the middle axis is three times as fast as ``ascontiguousarray`` of
-    the transposed array, which reads each cache line once for every voxel in it.
+    Copying pieces of the planes along the middle axis is three to five times as fast as
+    ``ascontiguousarray`` of the transposed array, which reads each cache line once for every voxel
+    in it.
 
     Args:
         volume: three axes.
@@ -280,5 +284,7 @@ def reverse_axes(volume: NDArray[Any], dtype: DTypeLike | None = None) -> NDArra
     """
     reversed_ = np.empty(volume.shape[::-1], volume.dtype if dtype is None else dtype)
     for row in range(volume.shape[1]):
-        reversed_[:, row] = volume[:, row].T
+        for start in range(0, len(volume), PIECE):
+            piece = slice(start, start + PIECE)
+            reversed_[:, row, piece] = volume[piece, row].T
     return reversed_
