@@ -61,22 +61,40 @@ def read_ct_and_map(image_path: Path, map_path: Path) -> tuple[Volume, Map, Affi
     Raises:
         ValueError, OSError: naming the file and the rule.
     """
+    from scripts.volumes.geometry import affine_of
+    from scripts.volumes.readers import read_volume
+
+    stored = read_volume(image_path)
+    numbers = read_map(map_path, stored, image_path.name)
+    return stored.in_lps(), numbers, affine_of(stored.to_image())
+
+
+def read_map(path: Path, volume: Volume, image_name: str) -> Map:
+    """Read a map of whole numbers, which must have the grid of its CT.
+
+    Args:
+        path: the map.
+        volume: the CT, as stored.
+        image_name: its file, for the error.
+
+    Returns:
+        The map in LPS order.
+
+    Raises:
+        ValueError, OSError: naming the file and the rule.
+    """
     import SimpleITK as sitk
 
-    from scripts.volumes.geometry import affine_of, grid_difference, to_lps
+    from scripts.volumes.geometry import grid_difference, to_lps
     from scripts.volumes.readers import read_image
-    from scripts.volumes.volume import Volume
 
-    stored = read_image(image_path)
-    image, mask = to_lps(stored), to_lps(read_image(map_path))
-    name = f"{map_path.parent.name}/{map_path.name}"
+    image, mask = to_lps(volume.to_image()), to_lps(read_image(path))
+    name = f"{path.parent.name}/{path.name}"
     if difference := grid_difference(image, mask):
         raise ValueError(
-            f"{name}: must be on the grid of its image {image_path.name}: {difference} "
-            "(image first)"
+            f"{name}: must be on the grid of its image {image_name}: {difference} (image first)"
         )
-    numbers = whole_numbers(sitk.GetArrayViewFromImage(mask), name)
-    return Volume.from_image(image), numbers, affine_of(stored)
+    return whole_numbers(sitk.GetArrayViewFromImage(mask), name)
 
 
 def number_components(mask: NDArray[np.bool_], name: str) -> Map:

@@ -1,4 +1,5 @@
-"""``make interop``: both packages in MONAI Label and MONAI Deploy, compared with ``predict``.
+"""``make interop``: both packages in MONAI Label and MONAI Deploy, compared with ``predict``; and
+the DICOM objects of ``predict`` in dcmqi and plastimatch.
 
 Each program has an environment of its own in ``.venv-interop``, made at the first run. The networks
 have random weights, so that many voxels lie near the decision.
@@ -29,6 +30,7 @@ from scripts.phantom.chest.luna16 import make_cohort as make_chests
 from scripts.phantom.dicom_images import SliceGeometry, slice_files
 from scripts.preparation.prepare_command import command_of
 from tests.bundles.model_files import write_model
+from tests.interop.readers import read_objects
 
 ENVIRONMENTS, WORK = Path(".venv-interop"), Path("interop_output")
 BUNDLES = {
@@ -36,6 +38,7 @@ BUNDLES = {
     "liver_ct_segmentation": ["liver", "bone", "kidney"],
 }
 STUB = "def make_grid(*a, **k): raise NotImplementedError\nsave_image = make_grid\n"
+FORMS = ("binary", "labelmap")
 MINUTES = 10
 
 
@@ -144,14 +147,18 @@ def predicted(name: str, source: Path) -> np.ndarray:
     output = WORK / f"predict_{name}_{source.name}"
     words = ["predict", "--bundle", WORK / name, "--source", source, "--output", output]
     words += ["--engine", "torch"]  # as both programs
+    _scripts(*words)
+    mask = np.asarray(nibabel.load(next(output.rglob("mask.nii.gz"))).dataobj)
+    return (mask > 0).astype(np.uint8) if len(BUNDLES[name]) == 1 else mask
+
+
+def _scripts(*words: object) -> None:
     subprocess.run(
         [sys.executable, "-W", "ignore", "-m", "scripts", *map(str, words)],
         check=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    mask = np.asarray(nibabel.load(next(output.rglob("mask.nii.gz"))).dataobj)
-    return (mask > 0).astype(np.uint8) if len(BUNDLES[name]) == 1 else mask
 
 
 def segmented(file: Path, series: Path) -> np.ndarray:
@@ -196,6 +203,23 @@ def in_deploy(name: str, model: str) -> str:
     return compared(segmented(next(output.glob("*.dcm")), series), predicted(name, series))
 
 
+def in_readers(name: str) -> dict[str, str]:
+    """Read all DICOM objects of a study with other programs; say how they differ."""
+    series, outcomes = WORK / f"dicom_{name}", {}
+    for form in FORMS:
+        output = WORK / f"objects_{name}_{form}"
+        words = ["predict", "--bundle", WORK / name, "--source", series, "--output", output]
+        words += ["--engine", "torch", "--products", "mask,seg,sr,rtstruct,statistics"]
+        words += ["--seg", form, "--dicom_lesions", 1000]
+        _scripts(*words)
+        study = next(output.glob("ct-*"))
+        found = read_objects(
+            study, series, python_of("readers").parent, WORK / f"read_{output.name}"
+        )
+        outcomes |= {f"{program}, {form}": outcome for program, outcome in found.items()}
+    return outcomes
+
+
 def compared(theirs: np.ndarray, ours: np.ndarray) -> str:
     """Describe the difference of two masks."""
     if theirs.shape != ours.shape:
@@ -214,12 +238,13 @@ def main() -> int:
     table = []
     for name in BUNDLES:
         make_package(name)
+        table += [(name, program, outcome) for program, outcome in in_readers(name).items()]
         table.append((name, "MONAI Label", in_label(name)))
         table.append((name, "MONAI Deploy, model.pt", in_deploy(name, "")))
         shutil.rmtree(WORK / f"predict_{name}_dicom_{name}")
         table.append((name, "MONAI Deploy, model.ts", in_deploy(name, "ts")))
     for name, program, outcome in table:
-        print(f"{name:<29}{program:<24}{outcome}")
+        print(f"{name:<29}{program:<33}{outcome}")
     return int(any("FAILED" in outcome for _, _, outcome in table))
 
 

@@ -1,8 +1,11 @@
-"""Class names of a folder of CTs: from its dataset.json, its classes.json or the command line."""
+"""Class names of a folder of CTs, and the names of their segments in files that have names.
+
+From its dataset.json, its classes.json or the command line.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from scripts.storage.files import read_json
 BACKGROUND = "background"
 ASSUMED = "lesion"
 MOST_CLASSES = 255
+_SEGMENTS = "like liver=Leber|SCT:10200004,tumour=GTV*, or a .json file with {class: [names]}"
 _FORMS = 'like {"1": "liver", "2": "spleen"} or {"liver": 1, "spleen": 2}'
 
 
@@ -31,6 +35,11 @@ class ClassNames:
     def listing(self) -> str:
         """The values and names in one line, without the background."""
         return ", ".join(f"{value} {name}" for value, name in self.names.items() if value)
+
+    @property
+    def foreground(self) -> list[str]:
+        """The names in the order of their values, without the background."""
+        return [name for value, name in sorted(self.names.items()) if value]
 
 
 def assumed_names() -> ClassNames:
@@ -79,6 +88,40 @@ def read_dataset_classes(content: Mapping[str, Any], path: Path) -> ClassNames:
     if not isinstance(labels, dict):
         raise ValueError(f"{path}: labels must be there and be {_FORMS}, got {labels!r}")
     return ClassNames(_json_names(labels, f"{path}: labels"), path.name)
+
+
+def read_segments_option(text: str | None, classes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Read ``--segments``: the names of each class's segments.
+
+    Args:
+        text: ``class=name|name,class=name``, or a JSON file; None for no option.
+        classes: names of the classes, without the background.
+
+    Raises:
+        ValueError: for another form, or a class that is not among the classes.
+
+    Example:
+        >>> read_segments_option("liver=Leber|Foie, tumour=GTV*", ["liver", "tumour"])
+        {'liver': ('Leber', 'Foie'), 'tumour': ('GTV*',)}
+    """
+    if text is None:
+        return {}
+    if str(text).lower().endswith(".json"):
+        pairs = [(str(key), value) for key, value in read_json(Path(str(text))).items()]
+        named = {k: tuple(map(str, v if isinstance(v, list) else [v])) for k, v in pairs}
+    else:
+        parts = [part.partition("=") for part in str(text).split(",")]
+        named = {key.strip(): tuple(map(str.strip, names.split("|"))) for key, _, names in parts}
+        if len(named) < len(parts):
+            raise ValueError(f"segments: must name each class once, got {text!r}")
+    if not all(key and names and all(names) for key, names in named.items()):
+        raise ValueError(f"segments: must be {_SEGMENTS}, got {text!r}")
+    if unknown := [key for key in named if key not in classes]:
+        raise ValueError(
+            f"segments: {', '.join(unknown)} must be of the classes {', '.join(classes)}; "
+            "--class_names 1:NAME,2:NAME names them"
+        )
+    return named
 
 
 def check_modality(content: Mapping[str, Any], path: Path) -> None:

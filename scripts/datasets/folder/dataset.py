@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from scripts.datasets.contract import DataSet, Kind, Labelled, Listing, Scan
+from scripts.datasets.folder.case_files import has_names
+from scripts.datasets.folder.case_table import Case
 from scripts.datasets.folder.class_names import (
     ClassNames,
     assumed_names,
@@ -23,10 +25,10 @@ from scripts.datasets.folder.class_names import (
     read_class_file,
     read_class_option,
     read_dataset_classes,
+    read_segments_option,
 )
 from scripts.datasets.folder.layouts import (
     TITLES,
-    Case,
     Layout,
     images_without_labels,
     list_cases,
@@ -38,7 +40,11 @@ from scripts.datasets.shares import PARTITIONS
 from scripts.running.options import check_choice
 from scripts.storage.files import read_json
 
+if TYPE_CHECKING:
+    from scripts.datasets.folder.labels import NameRules
+
 OBJECTS = ("components", "values")
+OVERLAPS = ("refused", "last")
 WHITE = 255  # of masks that were saved as pictures
 VALIDATION_PART = 10  # one of so many training patients, if the source names no validation
 
@@ -48,14 +54,21 @@ class FolderDataSet(DataSet):
     """Prepare any CTs with label maps for training: slices, labels, partitions, one datalist.
 
     Args:
-        source: case folders with image.* and label.*, Medical Decathlon, nnU-Net (imagesTr,
-            labelsTr, dataset.json), or a CSV image,label[,patient,split].
+        source: case folders with image.* and label.*, or with a DICOM CT and its SEG, RTSTRUCT or
+            .seg.nrrd; Medical Decathlon, nnU-Net (imagesTr, labelsTr, dataset.json), or a CSV
+            image,label[,patient,split].
         kind: classes (a class for each value of the map) or instances (one class of lesions that
             are counted).
         objects: for instances: components (26-connected parts of the map are the lesions) or
             values (each value of the map is one lesion).
         class_names: names of the values, like 1:liver,2:spleen, if no dataset.json or
             classes.json has them; a single class without name is called lesion.
+        segments: names of the segments of each class in DICOM SEG, RTSTRUCT and 3D Slicer's files,
+            if they are not its own, like liver=Leber|SCT:10200004,tumour=GTV*; or a .json file.
+        label_files: which file of a case has its labels, if it has several: a pattern of its path,
+            name or title, like *reader1*.
+        overlaps: what becomes of voxels in segments of two classes: refused, or last (the class
+            with the higher value gets them).
         patients: CSV case,patient_id; without it, and without a column patient, DICOM cases with
             one PatientID are of one patient, and every other case counts as a patient.
     """
@@ -63,6 +76,9 @@ class FolderDataSet(DataSet):
     kind: Kind = "classes"
     objects: str = "components"
     class_names: str | None = None
+    segments: str | None = None
+    label_files: str | None = None
+    overlaps: str = "refused"
     patients: Path | None = None
     layout: Layout | None = field(default=None, init=False)
     names: ClassNames = field(default_factory=assumed_names, init=False)
@@ -84,6 +100,7 @@ class FolderDataSet(DataSet):
         """
         check_choice("kind", self.kind, ("classes", "instances"))
         check_choice("objects", self.objects, OBJECTS)
+        check_choice("overlaps", self.overlaps, OVERLAPS)
         if self.objects == "values" and self.kind == "classes":
             raise ValueError("objects: must be components for --kind classes, got values")
 
@@ -108,6 +125,7 @@ class FolderDataSet(DataSet):
                 f"kind: instances counts the lesions of one class, {names.origin} names "
                 f"{names.listing}; prepare with --kind classes, or a label map of one of them"
             )
+        read_segments_option(self.segments, names.foreground)
         known = replace(self)
         object.__setattr__(known, "layout", layout)
         object.__setattr__(known, "names", names)
@@ -141,7 +159,12 @@ class FolderDataSet(DataSet):
                 the expected layouts.
         """
         layout = self.layout or recognise(source)
-        cases, problems = list_cases(layout)
+        cases, problems = list_cases(layout, self.label_files)
+        named = [case for case in cases if has_names(case.label)]
+        if named:
+            from scripts.datasets.folder.labels import check_names  # slow import, not for the help
+
+            problems += check_names(named, self._rules())
         owners, told = self._owners(cases, source)
         count = images_without_labels(layout)
         told += [f"note: {count} images of imagesTs have no labels and are not used"] * bool(count)
@@ -169,25 +192,27 @@ class FolderDataSet(DataSet):
         Raises:
             ValueError, OSError: naming the file and the rule.
         """
+        from scripts.datasets.folder.labels import read_label
         from scripts.datasets.instance_maps import (
             count_components,
             measure_objects,
             number_components,
-            read_ct_and_map,
         )
 
-        image_path, label_path = scan.details
-        volume, label, file_affine = read_ct_and_map(image_path, label_path)
+        image_path, label_path, *uids = scan.details
+        series_uid = uids[0] if uids else None
+        read = read_label(image_path, label_path, series_uid, self._rules())
+        volume, label, file_affine = read.volume, read.label, read.file_affine
         present = [int(value) for value in np.unique(label) if value]
-        notes: tuple[str, ...] = ()
+        notes = read.notes
         if self.objects == "components" and present == [WHITE] and len(self.names.names) == 2:
             label, present = (label > 0).astype(np.uint8), [1]
-            notes = (f"a mask of 0 and {WHITE}, read as 0 and 1",)
+            notes = (*notes, f"a mask of 0 and {WHITE}, read as 0 and 1")
         if self.objects == "components":
             self._check_values(present, label_path.name)
         if self.kind == "classes":
-            notes = notes if present else ("no voxel of any class in the label map",)
-            return Labelled(volume, label, file_affine=file_affine, notes=notes)
+            notes = notes if present else (*notes, "no voxel of any class in the label map")
+            return Labelled(volume, label, read.known, file_affine=file_affine, notes=notes)
         warnings: list[str] = []
         if self.objects == "components":
             label = number_components(label > 0, label_path.name)
@@ -206,6 +231,18 @@ class FolderDataSet(DataSet):
             facts=facts,
             warnings=warnings,
             notes=notes,
+        )
+
+    def _rules(self) -> NameRules:
+        """Return which segments of files with names become which values."""
+        from scripts.datasets.folder.labels import NameRules
+
+        return NameRules(
+            {value: name for value, name in self.names.names.items() if value},
+            read_segments_option(self.segments, self.names.foreground),
+            lesions=self.kind == "instances",
+            each=self.objects == "values",
+            last_wins=self.overlaps == "last",
         )
 
     def _check_values(self, present: Sequence[int], name: str) -> None:
@@ -245,7 +282,14 @@ class FolderDataSet(DataSet):
 
     def depends_on(self, scan: Scan) -> Mapping[str, Any]:
         """Return the options that affect the label map; the paths do not."""
-        return {"kind": self.kind, "objects": self.objects, "names": self.names.listing}
+        own = {"kind": self.kind, "objects": self.objects, "names": self.names.listing}
+        return own | self._segment_options()
+
+    def _segment_options(self) -> dict[str, Any]:
+        """Return the options on named segments that were given."""
+        overlaps = None if self.overlaps == OVERLAPS[0] else self.overlaps
+        given = {"segments": self.segments, "overlaps": overlaps}
+        return {name: value for name, value in given.items() if value is not None}
 
     def record(self) -> Mapping[str, Any]:
         """Return the options, the layout of the source and the origin of the class names."""
@@ -256,7 +300,9 @@ class FolderDataSet(DataSet):
             record["objects"] = self.objects
         if self.patients is not None:
             record["patients"] = str(self.patients)
-        return record
+        if self.label_files is not None:
+            record["label_files"] = self.label_files
+        return record | self._segment_options()
 
 
 def _scan(case: Case, patient: str) -> Scan:
@@ -266,5 +312,5 @@ def _scan(case: Case, patient: str) -> Scan:
         (*volume_files(case.image), *volume_files(case.label)),
         image_file=None if case.image.is_dir() else case.image,
         group=case.group,
-        details=(case.image, case.label),
+        details=(case.image, case.label, *([case.series_uid] if case.series_uid else [])),
     )

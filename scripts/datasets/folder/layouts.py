@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from scripts.datasets.folder.case_files import case_paths
+from scripts.datasets.folder.case_table import Case, csv_cases, listed, stem_of
 from scripts.datasets.problems import Problem
-from scripts.datasets.shares import PARTITIONS
-from scripts.storage.csv_files import read_csv
+from scripts.running.reasons import one_line
 from scripts.storage.files import read_json
 
 TITLES = {
@@ -19,13 +18,12 @@ TITLES = {
     "decathlon": "Medical Decathlon: imagesTr, labelsTr, dataset.json",
     "nnunet": "nnU-Net raw: imagesTr/CASE_0000.*, labelsTr/CASE.*, dataset.json",
     "csv": "a CSV: image,label[,patient,split]",
+    "dicom": "a folder for each case: a DICOM CT with its SEG, RTSTRUCT or .seg.nrrd",
 }
+CASE_FOLDERS = ("cases", "dicom")
 CHANNEL = "_0000"  # nnU-Net's number of the first image channel
-COLUMNS = ("image", "label")
-OPTIONAL_COLUMNS = ("patient", "split")
 _TEXTS = (".txt", ".json", ".csv", ".tsv", ".md", ".pdf", ".log")
 _OF_WINDOWS = ("thumbs.db", "desktop.ini")
-_SHORT_NAMES = {"train": "training", "val": "validation"}
 
 
 @dataclass(frozen=True)
@@ -41,17 +39,6 @@ class Layout:
     name: str
     folder: Path
     table: Path | None = None
-
-
-@dataclass(frozen=True)
-class Case:
-    """One CT and its label map; ``patient`` and ``group`` (partition) if the source names them."""
-
-    id: str
-    image: Path
-    label: Path
-    patient: str | None = None
-    group: str | None = None
 
 
 def recognise(source: Path) -> Layout:
@@ -73,6 +60,8 @@ def recognise(source: Path) -> Layout:
         layouts.append(_with_dataset_json(source))
     if any(_holds_image(folder) for folder in _folders(source)):
         layouts.append(Layout("cases", source))
+    if not layouts and _has_segments(source):
+        layouts.append(Layout("dicom", source))
     if len(layouts) > 1:
         titles = " and as ".join(TITLES[layout.name] for layout in layouts)
         raise ValueError(f"source: {source} can be read as {titles}; move one of them elsewhere")
@@ -85,16 +74,25 @@ def recognise(source: Path) -> Layout:
     return layouts[0]
 
 
-def list_cases(layout: Layout) -> tuple[list[Case], list[Problem]]:
+def list_cases(layout: Layout, label_files: str | None = None) -> tuple[list[Case], list[Problem]]:
     """List the cases of a source, ordered by id, and the incomplete ones as problems.
 
+    Args:
+        layout: of the source.
+        label_files: pattern that chooses the labels in the folder of each case.
+
     Raises:
-        ValueError, OSError: for an invalid CSV.
+        ValueError, OSError: for an invalid CSV, or a pattern for a layout without case folders.
     """
-    if layout.name == "csv":
-        cases, problems = _csv_cases(layout)
-    elif layout.name == "cases":
-        cases, problems = _case_folders(layout)
+    if label_files is not None and layout.name not in CASE_FOLDERS:
+        raise ValueError(
+            f"label_files: chooses among the files of case folders; {TITLES[layout.name]} names "
+            "the labels of each image"
+        )
+    if layout.table is not None and layout.name == "csv":
+        cases, problems = csv_cases(layout.table)
+    elif layout.name in CASE_FOLDERS:
+        cases, problems = _case_folders(layout, label_files)
     else:
         cases, problems = _paired(layout, "Tr", "training")
         if (layout.folder / "labelsTs").is_dir():
@@ -127,8 +125,8 @@ def _with_dataset_json(source: Path) -> Layout:
         )
     if {"channel_names", "file_ending"} & set(read_json(table)):
         return Layout("nnunet", source, table)
-    labels = {_stem(path) for path in _volumes(source / "labelsTr")}
-    for stem in (_stem(path) for path in _volumes(source / "imagesTr")):
+    labels = {stem_of(path) for path in _volumes(source / "labelsTr")}
+    for stem in (stem_of(path) for path in _volumes(source / "imagesTr")):
         if stem not in labels and stem.endswith(CHANNEL) and stem[: -len(CHANNEL)] in labels:
             return Layout("nnunet", source, table)
     return Layout("decathlon", source, table)
@@ -140,10 +138,10 @@ def _paired(layout: Layout, which: str, group: str) -> tuple[list[Case], list[Pr
     problems: list[Problem] = []
     labels: dict[str, Path] = {}
     for path in _volumes(layout.folder / f"labels{which}"):
-        if labels.setdefault(_stem(path), path) != path:
-            problems.append(Problem(_stem(path), str(path), "is a second label map of this name"))
+        if labels.setdefault(stem_of(path), path) != path:
+            problems.append(Problem(stem_of(path), str(path), "is a second label map of this name"))
     for image in _volumes(layout.folder / f"images{which}"):
-        name, file = _stem(image), f"{image.parent.name}/{image.name}"
+        name, file = stem_of(image), f"{image.parent.name}/{image.name}"
         if layout.name == "nnunet":
             if not name.endswith(CHANNEL):
                 reason = f"must end in {CHANNEL} (nnU-Net's first and, for CT, only channel)"
@@ -174,7 +172,7 @@ def _unread(folder: Path) -> list[Problem]:
     others = [path for path in others if path.suffix.lower() not in _TEXTS]
     others = [path for path in others if path.name.lower() not in _OF_WINDOWS]
     voxels = {file for path in volumes for file in volume_files(path)} if others else set()
-    cases = {_stem(path) for path in volumes}
+    cases = {stem_of(path) for path in volumes}
     for path in others:
         if path not in voxels:
             what = "is a folder" if path.is_dir() else "is no volume file that is read"
@@ -190,93 +188,24 @@ def images_without_labels(layout: Layout) -> int:
     return 0 if not paired or (layout.folder / "labelsTs").is_dir() else len(_volumes(folder))
 
 
-def _case_folders(layout: Layout) -> tuple[list[Case], list[Problem]]:
+def _case_folders(layout: Layout, label_files: str | None) -> tuple[list[Case], list[Problem]]:
     cases: list[Case] = []
     problems: list[Problem] = []
     for folder in _folders(layout.folder):
         if (folder / "datalist.json").is_file():  # an earlier output
             continue
         try:
-            images, labels = _named(folder, "image"), _named(folder, "label")
+            labels = [*_named(folder, "label"), *_named_dicom(folder, "label")]
+            found = case_paths(folder, _named(folder, "image"), labels, label_files)
         except OSError as error:
             reason = f"cannot be read: {error.strerror or error}"
             problems.append(Problem(folder.name, folder.name, reason))
             continue
-        if len(images) == len(labels) == 1:
-            cases.append(Case(folder.name, images[0], labels[0]))
-            continue
-        names = ", ".join(path.name for path in [*images, *labels]) or "neither"
-        reason = f"must hold one image.* and one label.* of a known kind, it holds {names}"
-        problems.append(Problem(folder.name, folder.name, reason))
-    return cases, problems
-
-
-def _csv_cases(layout: Layout) -> tuple[list[Case], list[Problem]]:
-    assert layout.table is not None
-    rows = rows_of(layout.table, COLUMNS, OPTIONAL_COLUMNS)
-    names = _unique_names([_located(layout.folder, row["image"]) for row in rows.values()])
-    cases: list[Case] = []
-    problems: list[Problem] = []
-    for (line, row), name in zip(rows.items(), names, strict=True):
-        row_name = f"{layout.table.name} row {line}"
-        empty = [column for column, cell in row.items() if not cell]
-        group = row["split"].lower() if "split" in row else None
-        group = _SHORT_NAMES.get(group or "", group)
-        if empty:
-            raise ValueError(f"{row_name}: {', '.join(empty)} must not be empty")
-        if group is not None and group not in PARTITIONS:
-            raise ValueError(
-                f"{row_name}: split must be one of {', '.join(PARTITIONS)}, got {group!r}"
-            )
-        image, label = (layout.folder / _located(layout.folder, row[key]) for key in COLUMNS)
-        missing = [str(path) for path in (image, label) if not os.path.exists(path)]
-        if missing:
-            problems.append(Problem(name, row_name, f"missing files: {', '.join(missing)}"))
-        else:
-            cases.append(Case(name, image, label, row.get("patient"), group))
-    return cases, problems
-
-
-def _located(folder: Path, cell: str) -> Path:
-    """Return the path that a cell means: with another system's separators or form of accents."""
-    from scripts.volumes.formats.stored_voxels import spellings  # slow import, not for the help
-
-    home = os.path.expanduser(cell)
-    for name in (*spellings(home), *spellings(home.replace("\\", "/"))):
-        if (folder / name).exists():
-            return Path(name)
-    return Path(cell)
-
-
-def rows_of(
-    table: Path, columns: Sequence[str], optional: Sequence[str]
-) -> dict[int, dict[str, str]]:
-    """Return line -> cells of each row of a table of cases."""
-    rows = {}
-    for row in read_csv(table, columns, optional=optional):
-        try:
-            rows[row.line] = row.named()
         except ValueError as error:
-            raise ValueError(f"{table} row {row.line}: {error}") from error
-    return rows
-
-
-def _unique_names(paths: Sequence[Path]) -> list[str]:
-    """Name each image by its file, with as many parent folders as make all names different."""
-    for depth in range(1, max((len(path.parts) for path in paths), default=1) + 1):
-        names = ["_".join([*path.parts[-depth:-1], _stem(path)]).strip("/.") for path in paths]
-        if len(set(names)) == len(set(paths)):  # one image in two rows is reported
-            return names
-    return [_stem(path) for path in paths]
-
-
-def _stem(path: Path) -> str:
-    """Return a file's name without the suffix of a volume file."""
-    from scripts.volumes.volume_files import VOLUME_SUFFIXES  # slow import, not for the help
-
-    known = (*VOLUME_SUFFIXES, ".seg.nrrd")  # 3D Slicer's of segmentations
-    endings = [suffix for suffix in known if path.name.lower().endswith(suffix)]
-    return path.name[: len(path.name) - len(max(endings, key=len, default=""))]
+            problems.append(Problem(folder.name, folder.name, one_line(error)))
+            continue
+        cases.append(Case(folder.name, found.image, found.label, series_uid=found.series_uid))
+    return cases, problems
 
 
 def _visible(folder: Path) -> list[Path]:
@@ -307,13 +236,19 @@ def _holds_image(folder: Path) -> bool:
 def _named(folder: Path, name: str) -> list[Path]:
     """Return the volumes ``name.*`` in the folder of a case, and the DICOM folder ``name``."""
     inner = [path for path in _folders(folder) if path.name.casefold() == name]
-    return [path for path in _volumes(folder) if _stem(path).casefold() == name] + inner
+    return [path for path in _volumes(folder) if stem_of(path).casefold() == name] + inner
 
 
-def listed(names: Sequence[str]) -> str:
-    """Join the first of some names for a message."""
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return ", ".join(names[:8]) + more
+def _named_dicom(folder: Path, name: str) -> list[Path]:
+    files = (path for path in _visible(folder) if path.suffix.lower() == ".dcm")
+    return [path for path in files if path.stem.casefold() == name]
+
+
+def _has_segments(source: Path) -> bool:
+    """Whether a file of named segments lies in the folder of a case."""
+    from scripts.datasets.segments.open_file import holds_segments  # slow, not for the help
+
+    return any(map(holds_segments, _folders(source)))
 
 
 def _holds(folder: Path) -> str:

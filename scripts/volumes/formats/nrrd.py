@@ -60,8 +60,13 @@ Fields = dict[str, str]
 """Fields of a header by their names in lower case, without spaces."""
 
 
-def read_nrrd_header(path: Path) -> StoredVolume:
+def read_nrrd_header(path: Path, *, layered: bool = False) -> StoredVolume:
     """Read the header of a .nrrd or .nhdr.
+
+    Args:
+        path: the file.
+        layered: accept several values per voxel on the first axis, as 3D Slicer writes segments
+            that overlap.
 
     Raises:
         ValueError: naming file and field: not a NRRD header, a field that is missing or cannot be
@@ -71,7 +76,7 @@ def read_nrrd_header(path: Path) -> StoredVolume:
     """
     with path.open("rb") as file:
         fields, length = parse_nrrd_header(path, file.read(HEADER_BYTES))
-    axes, shape = _axes(path, fields)
+    axes, shape, values = _axes(path, fields, layered=layered)
     named = named_data_file(path, fields)
     data = data_file(path, named, "data file") if named else path
     coding = _one_of(path, fields, "encoding", ENCODINGS)
@@ -84,6 +89,7 @@ def read_nrrd_header(path: Path) -> StoredVolume:
         kind=kind,
         affine_lps=_affine(path, fields, axes),
         coding=coding,
+        values=values,
     )
 
 
@@ -124,6 +130,24 @@ def parse_nrrd_header(path: Path, head: bytes) -> tuple[Fields, int]:
     raise ValueError(f"{path}: truncated: no blank line after the header, and no data file")
 
 
+def keys_of(path: Path) -> Fields:
+    """Return the keys and values of a header (``key:=value``), as programs add them.
+
+    Raises:
+        OSError: for a file that cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(HEADER_BYTES)
+    keys: Fields = {}
+    for line in head.splitlines()[1:]:
+        if not line.strip():
+            break
+        name, sign, value = line.decode("utf-8", "replace").partition(":=")
+        if sign and not name.startswith("#"):
+            keys[name.strip()] = value.replace("\\n", "\n").replace("\\\\", "\\").strip()
+    return keys
+
+
 def named_data_file(path: Path, fields: Fields) -> str:
     """Return the name of the voxel file; empty if the voxels follow the header.
 
@@ -138,8 +162,10 @@ def named_data_file(path: Path, fields: Fields) -> str:
     return named
 
 
-def _axes(path: Path, fields: Fields) -> tuple[list[int], tuple[int, int, int]]:
-    """Return the numbers of the three spatial axes, and shape (Z, Y, X)."""
+def _axes(
+    path: Path, fields: Fields, *, layered: bool
+) -> tuple[list[int], tuple[int, int, int], int]:
+    """Return the numbers of the three spatial axes, shape (Z, Y, X), and values per voxel."""
     text = fields.get("sizes", "")
     sizes = [whole_number(path, "sizes", word) for word in text.split()]
     dimension = whole_number(path, "dimension", fields.get("dimension", ""))
@@ -154,18 +180,21 @@ def _axes(path: Path, fields: Fields) -> tuple[list[int], tuple[int, int, int]]:
     other = [axis for axis in axes if kinds[axis] not in SPATIAL_KINDS]
     if dimension == 4 and not other:
         other = [axis for axis in (0, 3) if _directions(fields)[axis : axis + 1] == ["none"]]
+    values = 1
     if dimension == 4 and len(other) == 1 and sizes[other[0]] == 1:
         axes.remove(other[0])  # one value or one volume
+    elif layered and other == [0]:
+        axes, values = axes[1:], sizes[0]
     elif other:
-        values = int(np.prod([sizes[axis] for axis in other], dtype=object))
+        count = int(np.prod([sizes[axis] for axis in other], dtype=object))
         raise ValueError(
-            f"{path}: must have one value per voxel, got {values} "
+            f"{path}: must have one value per voxel, got {count} "
             f"({shown(', '.join(kinds[axis] for axis in other))[1:-1]})"
         )
     if len(axes) != 3:
         raise ValueError(f"{path}: must be one 3D volume, got sizes {shown(text)}")
     x, y, z = (sizes[axis] for axis in axes)
-    return axes, (z, y, x)
+    return axes, (z, y, x), values
 
 
 def _number_type(path: Path, fields: Fields, coding: str) -> np.dtype[np.generic]:

@@ -42,6 +42,7 @@ class StoredVolume:
         coding: raw, zlib (or gzip), gzip, bzip2, text, hex, or "gzip file": header and voxels in
             one gzip stream, in which ``start`` counts unpacked bytes.
         slope, intercept: value = stored value * slope + intercept.
+        values: number of values per voxel, stored side by side.
     """
 
     path: Path
@@ -53,20 +54,22 @@ class StoredVolume:
     coding: str = "raw"
     slope: float = 1.0
     intercept: float = 0.0
+    values: int = 1
 
     @property
     def voxel_bytes(self) -> int:
         """Bytes of all voxels, uncompressed."""
         z, y, x = self.shape
-        return z * y * x * self.kind.itemsize
+        return z * y * x * self.values * self.kind.itemsize
 
 
 def read_voxels(stored: StoredVolume) -> NDArray[Any]:
     """Read the voxels.
 
     Returns:
-        (Z, Y, X) in the machine's byte order: the stored number type, or float32 if a slope or an
-        intercept applies (float64 if stored as such).
+        (Z, Y, X), or (Z, Y, X, values) for several values per voxel, in the machine's byte order:
+        the stored number type, or float32 if a slope or an intercept applies (float64 if stored as
+        such).
 
     Raises:
         ValueError: naming the file: truncated, damaged, or with more bytes than its header states.
@@ -74,7 +77,8 @@ def read_voxels(stored: StoredVolume) -> NDArray[Any]:
         OSError: when the file cannot be read.
     """
     read = {"text": _read_text, "hex": _read_hex}.get(stored.coding, _read_binary)
-    values = read(stored).reshape(stored.shape)
+    several = (stored.values,) if stored.values > 1 else ()
+    values = read(stored).reshape(*stored.shape, *several)
     values = values.astype(stored.kind.newbyteorder("="), copy=False)
     if (stored.slope, stored.intercept) == (1.0, 0.0):
         return values

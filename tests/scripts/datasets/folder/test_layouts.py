@@ -17,6 +17,7 @@ from tests.scripts.datasets.folders import (
     two_lesions,
     write,
 )
+from tests.scripts.datasets.segments.written import write_rtstruct
 
 
 def ids(source):
@@ -130,55 +131,6 @@ def test_case_folder_when_it_has_two_images_or_no_label_then_problem(tmp_path):
     assert "it holds image.nii.gz [" in problems[1]
 
 
-def test_csv_when_files_are_named_alike_then_cases_named_by_folders(tmp_path):
-    case_folders(tmp_path / "there", names=("a", "b"))
-    rows = [f"there/{n}/image.nii.gz,there/{n}/label.nii.gz,p{n},train" for n in "ab"]
-    csv_cases(tmp_path, rows, "image,label,patient,split")
-    for source in (tmp_path, tmp_path / "cases.csv"):
-        cases, problems = list_cases(recognise(source))
-        assert [(c.id, c.patient, c.group) for c in cases] == [
-            ("a_image", "pa", "training"),
-            ("b_image", "pb", "training"),
-        ]
-        assert problems == []
-
-
-def test_csv_when_a_file_is_missing_or_doubled_then_problem(tmp_path):
-    for name in ("x", "y"):
-        write(tmp_path / f"{name}.nii.gz", HU)
-    csv_cases(tmp_path, ["x.nii.gz,y.nii.gz", "y.nii.gz,no.nii.gz"])
-    cases, problems = ids(tmp_path)
-    assert cases == ["x"]
-    assert "cases.csv row 3: missing files: " in problems[0]
-    csv_cases(tmp_path, ["x.nii.gz,y.nii.gz", "x.nii.gz,x.nii.gz"])
-    cases, problems = ids(tmp_path)
-    assert cases == []
-    assert "several images have this name" in problems[0]
-
-
-@pytest.mark.parametrize(
-    ("header", "row", "reason"),
-    [
-        ("image,mask", "a,b", r"must have the columns image, label, and may have patient, split"),
-        ("image,label,pateint", "a,b,c", r"its first row is image,label,pateint"),
-        ("image|label", "a|b", r"its first row is image\|label"),
-        ("image,label", "a", "row 2: must have 2 cells"),
-        ("image,label,patient", "a,b,", "row 2: patient must not be empty"),
-        ("image,label,split", "a,b,tuning", "split must be one of training.*got 'tuning'"),
-    ],
-)
-def test_csv_when_damaged_then_refused_by_row(tmp_path, header, row, reason):
-    csv_cases(tmp_path, [row], header)
-    with pytest.raises(ValueError, match=reason):
-        list_cases(recognise(tmp_path))
-
-
-def test_csv_when_not_text_then_refused(tmp_path):
-    (tmp_path / "cases.csv").write_bytes(b"image,label\n\xff\xfe,b\n")
-    with pytest.raises(ValueError, match="must be a CSV file in UTF-8"):
-        list_cases(recognise(tmp_path))
-
-
 def test_volume_files_when_mhd_or_dicom_then_everything_that_is_read(tmp_path):
     mhd = write(tmp_path / "image.mhd", HU)
     assert volume_files(mhd) == (mhd, tmp_path / "image.raw")
@@ -187,33 +139,6 @@ def test_volume_files_when_mhd_or_dicom_then_everything_that_is_read(tmp_path):
     for name in ("im1", "im2", "._im1"):
         (series / name).write_bytes(b"")
     assert volume_files(series) == (series / "im1", series / "im2")
-
-
-def test_csv_when_one_image_is_listed_twice_then_only_its_rows_are_left_out(tmp_path):
-    case_folders(tmp_path)
-    rows = [f"{name}/image.nii.gz,{name}/label.nii.gz" for name in ("a", "b", "c", "a")]
-    csv_cases(tmp_path, rows, name="mine.csv")
-    cases, (problem,) = ids(tmp_path / "mine.csv")
-    assert cases == ["b_image", "c_image"]
-    assert "a_image: " in problem
-    assert "or one is listed twice" in problem
-
-
-@pytest.mark.parametrize(
-    ("cell", "name"),
-    [("M\u00fcller", "Mu\u0308ller"), ("Mu\u0308ller", "M\u00fcller"), ("x\\y", "x/y")],
-    ids=["composed", "decomposed", "backslash"],
-)
-def test_csv_when_another_system_spelt_a_path_then_found(tmp_path, cell, name):
-    write(tmp_path / name / "image.nrrd", HU)
-    write(tmp_path / name / "label.nrrd", two_lesions())
-    separator = "\\" if "\\" in cell else "/"
-    row = f"{cell}{separator}image.nrrd,{cell}{separator}label.nrrd"
-    csv_cases(tmp_path, [row], name="mine.csv")
-    (case,), problems = list_cases(recognise(tmp_path / "mine.csv"))
-    assert not problems
-    assert case.image.is_file()
-    assert case.label.is_file()
 
 
 def test_case_folder_when_names_are_3d_slicers_or_capital_then_read(tmp_path):
@@ -274,3 +199,16 @@ def test_layout_when_files_have_other_names_then_said_what_a_folder_holds(tmp_pa
     write(tmp_path / "a" / "ct.nii.gz", HU)
     with pytest.raises(FileNotFoundError, match=r"It holds a/; a/ holds ct\.nii\.gz"):
         recognise(tmp_path)
+
+
+def test_folder_of_dicom_files_with_segments_then_a_case_for_each(case):
+    folder, images = case
+    source = folder.parent
+    with pytest.raises(FileNotFoundError, match="a DICOM CT with its SEG, RTSTRUCT or"):
+        recognise(source)
+    write_rtstruct(folder / "plan.dcm", images, {"GTV": []})
+    (source / "b").mkdir()
+    layout = recognise(source)
+    (found,), problems = list_cases(layout)
+    assert (layout.name, found.id, found.image) == ("dicom", "a", folder / "ct")
+    assert "b: b: must hold one image" in str(problems[0])

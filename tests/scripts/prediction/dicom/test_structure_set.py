@@ -11,10 +11,15 @@ from skimage.draw import polygon2mask
 
 from scripts.datasets.segment_classes import meaning_of
 from scripts.datasets.segment_colours import rgb_of
+from scripts.datasets.segments.contract import CtGrid
+from scripts.datasets.segments.label_values import paint
+from scripts.datasets.segments.open_file import open_segments
+from scripts.datasets.segments.segment_names import choose
 from scripts.prediction.dicom.segmentation_object import write_segmentation
 from scripts.prediction.dicom.structure_set import write_structure_set
 from scripts.prediction.result import Segment
 from scripts.prediction.writing.colours import colours_of
+from scripts.volumes.dicom.series_volume import read_series
 from scripts.volumes.geometry import world_to_index
 from tests.scripts.prediction.dicom_source import (
     ORIENTATIONS,
@@ -74,6 +79,21 @@ def test_structures_filled_then_the_mask_in_its_place(tmp_path, orientation, des
         assert dice(found == number, result.mask == number) >= 0.99
     np.testing.assert_array_equal(found[2], result.mask[2])
     assert not errors_of(path)
+
+
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
+def test_objects_read_as_labels_then_the_mask_voxel_for_voxel(tmp_path, orientation):
+    folder = write_series(tmp_path / "ct", orientation=orientation)
+    mask = np.random.default_rng(4).integers(0, 3, SHAPE).astype(np.uint8)  # full of holes
+    result = predicted(folder, mask)
+    ct = CtGrid.of_series(read_series(folder))
+    write_segmentation(content_of(result, form="binary"), tmp_path / "binary.dcm")
+    write_segmentation(content_of(result, form="labelmap"), tmp_path / "labelmap.dcm")
+    for path in (written(result, tmp_path), tmp_path / "binary.dcm", tmp_path / "labelmap.dcm"):
+        file = open_segments(path)
+        found = choose(file, ["liver", "bone"], {}, join=False).segments
+        label, _ = paint(file, {1: found["liver"], 2: found["bone"]}, ct)
+        np.testing.assert_array_equal(label, mask)
 
 
 def test_structures_then_named_coloured_coded_and_unapproved(folder, tmp_path):

@@ -1,0 +1,165 @@
+"""DICOM objects that mark structures in a CT series: which they are, and of which CT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+from pydicom.uid import UID, RTStructureSetStorage, SegmentationStorage
+
+from scripts.datasets.segments.contract import CtGrid
+from scripts.storage.archive import ArchiveReader, Location
+from scripts.volumes.dicom.slice import SliceFile, read_slice
+
+LABEL_MAP_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")  # not yet named in pydicom 3.0
+SEGMENTATIONS = (SegmentationStorage, LABEL_MAP_STORAGE)
+SEG, RTSTRUCT = "DICOM SEG", "RTSTRUCT"
+
+
+def kind_of(header: Dataset) -> str:
+    """Return :data:`SEG`, :data:`RTSTRUCT`, or nothing for another DICOM object."""
+    meta = getattr(header, "file_meta", None) or Dataset()
+    uid = header.get("SOPClassUID") or meta.get("MediaStorageSOPClassUID")
+    return SEG if uid in SEGMENTATIONS else RTSTRUCT if uid == RTStructureSetStorage else ""
+
+
+def read_object(path: Path) -> SliceFile:
+    """Read a DICOM object without its pixels.
+
+    Raises:
+        ValueError, OSError: naming a file that is not DICOM or damaged.
+    """
+    with ArchiveReader() as reader:
+        each = read_slice(reader, Location(path))
+    if each is None:
+        raise ValueError(f"{path}: not a DICOM file")
+    return each
+
+
+def title_of(header: Dataset) -> str:
+    """Return how an object calls itself; it may say which reader drew it, but names no person."""
+    for keyword in ("SeriesDescription", "StructureSetLabel", "ContentLabel"):
+        if text := str(header.get(keyword) or "").strip():
+            return text[:64]
+    return ""
+
+
+def code_in(item: Dataset, keyword: str) -> Code | None:
+    """Return the code in a sequence of one item; None if there is none."""
+    for concept in item.get(keyword) or ():
+        value = concept.get("CodeValue") or concept.get("LongCodeValue")
+        if value and concept.get("CodingSchemeDesignator"):
+            meaning = str(concept.get("CodeMeaning") or "")
+            return Code(str(value), str(concept.CodingSchemeDesignator), meaning)
+    return None
+
+
+def items_below(header: Dataset, *keywords: str) -> Iterator[Dataset]:
+    """Yield the items of sequences within sequences.
+
+    Example:
+        >>> inner, outer = Dataset(), Dataset()
+        >>> inner.ReferencedSOPInstanceUID = "1.2"
+        >>> outer.SourceImageSequence = [inner]
+        >>> [item.ReferencedSOPInstanceUID for item in items_below(outer, "SourceImageSequence")]
+        ['1.2']
+    """
+    for item in header.get(keywords[0]) or ():
+        if len(keywords) == 1:
+            yield item
+        else:
+            yield from items_below(item, *keywords[1:])
+
+
+def instances_in(items: Iterable[Dataset]) -> frozenset[str]:
+    """Return the ReferencedSOPInstanceUIDs of items."""
+    return frozenset(str(item.get("ReferencedSOPInstanceUID") or "") for item in items) - {""}
+
+
+def series_in(items: Iterable[Dataset]) -> frozenset[str]:
+    """Return the SeriesInstanceUIDs of items."""
+    return frozenset(str(item.get("SeriesInstanceUID") or "") for item in items) - {""}
+
+
+def check_reference(
+    place: str, ct: CtGrid, series: frozenset[str], instances: frozenset[str], frames: set[str]
+) -> None:
+    """Refuse an object that was not drawn on this CT.
+
+    Args:
+        place: the object, for errors.
+        ct: the CT.
+        series: SeriesInstanceUIDs that the object refers to.
+        instances: SOPInstanceUIDs that it refers to.
+        frames: FrameOfReferenceUIDs that it is in.
+
+    Raises:
+        ValueError: for a CT that is no DICOM series, for another series, other images or another
+            frame of reference, and for an object that does not say what it was drawn on.
+    """
+    if not ct.series_uid:
+        raise ValueError(
+            f"{place}: refers to the slices of a DICOM series, but the image {ct.name} is none; "
+            "give the series that it was drawn on"
+        )
+    if not series and not instances:
+        raise ValueError(f"{place}: does not say on which series it was drawn; it cannot be used")
+    if series and ct.series_uid not in series:
+        raise ValueError(
+            f"{place}: was drawn on series {_few(series)}, the CT in {ct.name} is series "
+            f"{ct.series_uid}"
+        )
+    if instances and not instances & set(ct.slice_of):
+        raise ValueError(
+            f"{place}: none of the {len(instances)} images that it refers to is in {ct.name}: it "
+            "was drawn on another series or copy (anonymised with other UIDs?)"
+        )
+    if frames and ct.frame_uid and ct.frame_uid not in frames:
+        raise ValueError(
+            f"{place}: is in frame of reference {_few(frames)}, the CT in {ct.frame_uid}; "
+            "positions cannot be compared"
+        )
+
+
+def check_every_slice(place: str, name: str, slices: Iterable[int]) -> None:
+    """Refuse a structure that is drawn on every second, third ... slice only.
+
+    The slices between would be learned as background.
+
+    Raises:
+        ValueError: for at least three slices at one distance of two or more.
+
+    Example:
+        >>> check_every_slice("a.dcm", "liver", [3, 4, 6])
+        >>> check_every_slice("a.dcm", "liver", [3, 5, 7])
+        Traceback (most recent call last):
+            ...
+        ValueError: a.dcm: 'liver' is drawn on every 2nd slice only (3 slices from 3 to 7); ...
+    """
+    drawn = sorted(set(slices))
+    steps = {after - before for before, after in pairwise(drawn)}
+    if len(drawn) < 3 or len(steps) > 1 or steps == {1}:
+        return
+    step = steps.pop()
+    ordinal = {2: "2nd", 3: "3rd"}.get(step, f"{step}th")
+    raise ValueError(
+        f"{place}: {name!r} is drawn on every {ordinal} slice only ({len(drawn)} slices from "
+        f"{drawn[0]} to {drawn[-1]}); the slices between would count as background, interpolate "
+        "them in the program that drew it"
+    )
+
+
+def text_of(header: Dataset, keyword: str) -> str:
+    """Return a text element, empty if it is missing or cannot be read."""
+    with suppress(Exception):  # of damaged text
+        return str(header.get(keyword) or "").strip()
+    return ""
+
+
+def _few(uids: Iterable[str]) -> str:
+    listed = sorted(uids)
+    return ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")
