@@ -52,7 +52,7 @@ def read_summary(path: Path) -> dict[str, Any]:
         program.
 
     Raises:
-        ValueError: when it is not a file of ``torch.save``, or damaged.
+        ValueError: when it is not a file of ``torch.save`` or damaged, or holds no weights by name.
         OSError: when it cannot be read.
     """
     try:
@@ -67,6 +67,21 @@ def read_summary(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"bundle: {path} cannot be read as a file of torch.save: {error}"
         ) from error
+    if not _has_weights(content):
+        raise ValueError(
+            f"bundle: {path} holds no weights by name; a model file is a dictionary of tensors, as "
+            "model.pt of a training"
+        )
     record = getattr(content, "record", content)
     entries = record if isinstance(record, dict) else {}
     return {name: entries[name] for name in ENTRIES if isinstance(entries.get(name), dict)}
+
+
+def _has_weights(content: object, deep: int = 2) -> bool:
+    """Whether tensors are in a dictionary, or in dictionaries within it."""
+    if not isinstance(content, dict):
+        return False
+    return any(
+        isinstance(value, _Left) or (deep > 0 and _has_weights(value, deep - 1))
+        for value in content.values()
+    )

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from scripts.datasets.ircadb.patients import natural_key
 from scripts.storage.archive import ArchiveReader, File
+from scripts.volumes.dicom.kind import modality_of
 from scripts.volumes.dicom.pixels import read_volume_of, stored_values
-from scripts.volumes.dicom.quantity import notes_on
+from scripts.volumes.dicom.quantity import check_quantity, notes_on
 from scripts.volumes.dicom.series_volume import Series, check_alike, check_images
 from scripts.volumes.dicom.slice import SliceFile, read_slice
 from scripts.volumes.hounsfield import why_not_hounsfield
@@ -142,9 +143,10 @@ def _has_intercept(each: SliceFile) -> bool:
 
 
 def _check_is_ct(each: SliceFile) -> None:
-    modality = each.header.get("Modality")
-    if modality != "CT":
+    if modality_of(each.header) != "CT":
+        modality = each.header.get("Modality")
         raise ValueError(f"{each.place}: must be a CT image, its modality is {modality!r}")
+    check_quantity(each)
     if "LOCALIZER" in (each.header.get("ImageType") or ()):
         raise ValueError(f"{each.place}: is a scout view (ImageType LOCALIZER), not a slice")
     if each.numbers("PixelSpacing") is None:

@@ -19,6 +19,7 @@ from scripts.datasets.segments.seg import SegFile
 from scripts.datasets.segments.slicer import SUFFIX, SlicerFile
 from scripts.datasets.segments.structure_set import StructureSetFile
 from scripts.storage.archive import is_stray
+from scripts.volumes.dicom.kind import modality_of
 from scripts.volumes.dicom.stream import HEAD, is_dicom
 from scripts.volumes.volume_files import VOLUME_SUFFIXES
 
@@ -150,7 +151,7 @@ class CaseFiles:
             elif (header := glance(path)) is not None:
                 if kind := kind_of(header):
                     labels.append(Found(path, relative.as_posix(), kind, title_of(header)))
-                elif str(header.get("Modality") or "").strip().upper() == "CT":
+                elif modality_of(header) == "CT":
                     series[str(header.get("SeriesInstanceUID") or "")].add(path.parent)
         return cls(labels, {uid: tuple(sorted(folders)) for uid, folders in series.items()})
 

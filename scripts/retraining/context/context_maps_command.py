@@ -75,6 +75,11 @@ def context_maps(
             "context_config: networks of the second round read maps; name a file of "
             "configs/data/*_context.json, or set rounds to 1"
         )
+    if rounds == 1 and further:
+        raise ValueError(
+            f"context_config: is for the networks of further rounds, got {', '.join(further)} with "
+            "rounds 1; set rounds to 2 or more, or leave it out"
+        )
     content = absolute(read_datalist(source), source.parent)
     for number in range(1, 3 if further else 2):  # before anything is trained
         check_files([f"{bundle}/configs/train.json", *_ordered(files, further, number)])

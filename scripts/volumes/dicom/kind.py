@@ -50,17 +50,17 @@ def why_not_slice(each: SliceFile) -> str:
         ValueError: for a file that may have been a slice, but whose header is cut short.
     """
     header = each.header
-    modality = header.get("Modality")
+    modality = modality_of(header)
     kind = header.get("SOPClassUID") or header.file_meta.get("MediaStorageSOPClassUID")
     if kind == MediaStorageDirectoryStorage or "DirectoryRecordSequence" in header:
         return DIRECTORY
     images = (None, CTImageStorage, *ENHANCED, *CAPTURES)
-    if modality in (None, ""):
+    if not modality:
         if kind in images:
             raise ValueError("has no Modality: its header is cut short or damaged")
         return "without a modality, not CT"
     if modality != "CT":
-        known = re.fullmatch(r"[A-Z]{2,16}", str(modality))
+        known = re.fullmatch(r"[A-Z]{2,16}", modality)
         return f"modality {modality}, not CT" if known else "without a modality, not CT"
     if kind not in images and not each.pixels.length:
         return "a CT object without an image"
@@ -74,6 +74,11 @@ def why_not_slice(each: SliceFile) -> str:
     if not header.get("SeriesInstanceUID") and each.pixels.damage:
         raise ValueError(each.pixels.damage)
     return ""
+
+
+def modality_of(header: Dataset) -> str:
+    """Return the Modality; some programs write it in lower case, or with blanks around it."""
+    return str(header.get("Modality") or "").strip().upper()
 
 
 def images_listed(directory: Dataset) -> dict[str, int]:

@@ -36,6 +36,20 @@ def test_weights_of_another_program_then_nothing(tmp_path):
     assert read_summary(path) == {}
 
 
+def test_weights_within_a_dictionary_then_nothing(tmp_path):
+    path = tmp_path / "other.pt"
+    torch.save({"epoch": 3, "state_dict": WEIGHTS}, path)
+    assert read_summary(path) == {}
+
+
+@pytest.mark.parametrize("content", [[1, 2], {"a": 1}, torch.ones(2), [torch.ones(2)]], ids=str)
+def test_file_of_torch_without_weights_by_name_then_refused(tmp_path, content):
+    path = tmp_path / "list.pt"
+    torch.save(content, path)
+    with pytest.raises(ValueError, match=r"list\.pt holds no weights by name"):
+        read_summary(path)
+
+
 class Harmful:
     def __init__(self, target):
         self.target = target

@@ -55,6 +55,11 @@ def test_rescale_then_hu(tmp_path):
     np.testing.assert_array_equal(ct.hu, hu_volume())
 
 
+def test_modality_in_lower_case_then_a_ct(tmp_path):
+    ct = ct_of(tmp_path, images(hu_volume(), Modality=" ct "))
+    np.testing.assert_array_equal(ct.hu, hu_volume())
+
+
 def test_rescale_of_a_half_then_rounded_hu(tmp_path):
     ct = ct_of(tmp_path, images(hu_volume(), RescaleSlope=0.5, RescaleIntercept=-300))
     np.testing.assert_array_equal(ct.hu, np.rint(hu_volume() * 0.5 - 300))
@@ -93,6 +98,10 @@ REFUSED = {
     "cut-short": (WHOLE | {"image_1": WHOLE["image_1"][:-20]}, "image_1: truncated: .* 160 bytes"),
     "no-pixels": (changed(1, WHOLE, Rows=None), "image_1: holds no image: Rows missing"),
     "other-modality": (images(hu_volume(), Modality="MR"), "must be a CT image, its modality is"),
+    "no-hu": (
+        images(hu_volume(), RescaleType="MGML"),
+        "they are mg/ml of a contrast",
+    ),
     "scout": (changed(1, WHOLE, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]), "a scout view"),
     "two-series": (
         changed(1, WHOLE, SeriesInstanceUID="9.9"),

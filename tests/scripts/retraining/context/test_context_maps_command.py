@@ -64,11 +64,12 @@ def test_two_rounds_then_networks_of_the_second_read_the_maps_of_the_first(run, 
     ("options", "message"),
     [
         ({"rounds": 2}, "context_config: networks of the second round read maps"),
+        ({"context_config": CONTEXT}, "context_config: is for the networks of further rounds, got"),
         ({"rounds": 0}, "rounds: must be a whole number, at least 1"),
         ({"context_folds": 1}, "context_folds: must be a whole number, at least 2"),
         ({"context_folds": 5}, "context_folds: must be from 2 to the number of .* 4, got 5"),
     ],
-    ids=["no further config", "no round", "one fold", "too many folds"],
+    ids=["no further config", "config for one round", "no round", "one fold", "too many folds"],
 )
 def test_option_that_does_not_fit_then_refused_before_any_training(run, options, message):
     with pytest.raises(ValueError, match=message):

@@ -31,6 +31,7 @@ def read(folder, **changes):
     ("changes", "reason"),
     [
         ({}, ""),
+        ({"Modality": " ct"}, ""),
         ({"Modality": "SR"}, "modality SR, not CT"),
         ({"Modality": "PR"}, "modality PR, not CT"),
         ({"Modality": "X Y"}, "without a modality, not CT"),
