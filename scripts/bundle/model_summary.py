@@ -67,14 +67,15 @@ def read_summary(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"bundle: {path} cannot be read as a file of torch.save: {error}"
         ) from error
-    if not _has_weights(content):
+    record = getattr(content, "record", content)
+    entries = record if isinstance(record, dict) else {}
+    summary = {name: entries[name] for name in ENTRIES if isinstance(entries.get(name), dict)}
+    if not summary and not _has_weights(content):
         raise ValueError(
             f"bundle: {path} holds no weights by name; a model file is a dictionary of tensors, as "
             "model.pt of a training"
         )
-    record = getattr(content, "record", content)
-    entries = record if isinstance(record, dict) else {}
-    return {name: entries[name] for name in ENTRIES if isinstance(entries.get(name), dict)}
+    return summary
 
 
 def _has_weights(content: object, deep: int = 2) -> bool:

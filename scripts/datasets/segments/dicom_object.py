@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,14 @@ from scripts.volumes.dicom.slice import SliceFile, read_slice
 LABEL_MAP_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")  # not yet named in pydicom 3.0
 SEGMENTATIONS = (SegmentationStorage, LABEL_MAP_STORAGE)
 SEG, RTSTRUCT = "DICOM SEG", "RTSTRUCT"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Suppress pydicom's warnings, which quote values of a header: it may name the patient."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def kind_of(header: Dataset) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.datasets.segments.contract import CtGrid, Segment, SegmentFile
+from scripts.datasets.segments.dicom_object import quiet
 
 
 def paint(
@@ -32,7 +33,8 @@ def paint(
         ValueError, OSError: see :meth:`SegmentFile.draw`; for voxels of two values.
     """
     every = [segment for own in values.values() for segment in own]
-    drawn = file.draw([segment.number for segment in every], ct)
+    with quiet():
+        drawn = file.draw([segment.number for segment in every], ct)
     label = np.zeros(int(np.prod(ct.shape)), np.uint8)
     notes = list(drawn.notes)
     for value in sorted(values):

@@ -14,7 +14,7 @@ import pydicom
 from pydicom.dataset import Dataset
 
 from scripts.datasets.segments.contract import SegmentFile
-from scripts.datasets.segments.dicom_object import RTSTRUCT, SEG, kind_of, title_of
+from scripts.datasets.segments.dicom_object import RTSTRUCT, SEG, kind_of, quiet, title_of
 from scripts.datasets.segments.seg import SegFile
 from scripts.datasets.segments.slicer import SUFFIX, SlicerFile
 from scripts.datasets.segments.structure_set import StructureSetFile
@@ -58,7 +58,8 @@ def open_segments(path: Path) -> SegmentFile | None:
             f"{path}: is a DICOM object of modality {header.get('Modality') or 'none'}, labels "
             "must be SEG or RTSTRUCT"
         )
-    return SegFile.read(path) if kind == SEG else StructureSetFile.read(path)
+    with quiet():
+        return SegFile.read(path) if kind == SEG else StructureSetFile.read(path)
 
 
 def glance(path: Path) -> Dataset | None:
@@ -66,13 +67,15 @@ def glance(path: Path) -> Dataset | None:
 
     A file that cannot be read counts as another; it is reported when it is read whole.
     """
-    with suppress(Exception), path.open("rb") as file:
+    with suppress(Exception), path.open("rb") as file, quiet():
         head = file.read(HEAD)
         file.seek(0)
         if is_dicom(head):
-            return pydicom.dcmread(
+            header = pydicom.dcmread(
                 file, stop_before_pixels=True, force=True, specific_tags=list(_GLANCE)
             )
+            header.decode()
+            return header
     return None
 
 

@@ -1,6 +1,7 @@
 """Why files are left out: other modalities, pictures, indices, what is no DICOM at all."""
 
 import pytest
+from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     EnhancedCTImageStorage,
@@ -12,6 +13,7 @@ from scripts.storage.archive import ArchiveReader, Location
 from scripts.volumes.dicom.kind import (
     images_listed,
     is_multi_frame,
+    modality_of,
     why_not_dicom,
     why_not_slice,
 )
@@ -31,7 +33,6 @@ def read(folder, **changes):
     ("changes", "reason"),
     [
         ({}, ""),
-        ({"Modality": " ct"}, ""),
         ({"Modality": "SR"}, "modality SR, not CT"),
         ({"Modality": "PR"}, "modality PR, not CT"),
         ({"Modality": "X Y"}, "without a modality, not CT"),
@@ -50,6 +51,13 @@ def test_dicom_file_then_the_reason_by_its_header(tmp_path, changes, reason):
     told = why_not_slice(read(tmp_path / "ct", **changes))
     assert told.startswith(reason)
     assert bool(told) is bool(reason)
+
+
+def test_modality_in_lower_case_and_with_blanks_then_a_slice(tmp_path):
+    with disable_value_validation():
+        each = read(tmp_path / "a", Modality=" ct")
+    assert why_not_slice(each) == ""
+    assert modality_of(each.header) == "CT"
 
 
 def test_ct_without_modality_or_series_then_refused_as_cut_short(tmp_path):
