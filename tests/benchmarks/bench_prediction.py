@@ -12,7 +12,8 @@ through the network alone: as the bundle does it with the first of the engines, 
 would otherwise use. Then operations and bytes against what the processor and memory do at best.
 
 With ``--threads 1`` all seconds are those of the processor, which other jobs on the machine hardly
-change. ``ONEDNN_MAX_CPU_ISA=AVX512_CORE`` in the environment imitates a processor without bfloat16.
+change. ``ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI`` in the environment imitates a processor without
+bfloat16 that computes 8 bits; ``AVX512_CORE`` one without either.
 
 Without ``--source`` a chest phantom of 512 x 512 x 133 is drawn; without ``--ckpt_path`` the
 network is random and told to find nothing, so that no Dice is printed. The figures to reach: a
