@@ -162,10 +162,14 @@ class Model(BundleParts):
         return tuple(self.engine.prepare(self._narrowed(each)) for each in loaded.networks)
 
     def _narrowed(self, network: torch.nn.Module) -> torch.nn.Module:
-        """Spare a network's decoder what the inferer crops; not of one that is trained further."""
+        """Spare a network's decoder what the inferer crops; not of one that is trained further.
+
+        Nor where the probabilities are refined, as voxels far from the lungs take part in that.
+        """
         inferer = getattr(self._built("inferer"), "inferer", None)
         crops = isinstance(inferer, SlicewiseInferer) and inferer.grid is not None
-        if not crops or not self.parser.get("fold_norms", False) or not can_be_narrowed(network):
+        final = self.parser.get("fold_norms", False) and not self.parser.get("refining")
+        if not crops or not final or not can_be_narrowed(network):
             return network
         return NarrowedUNet(network, rim=RIM, outside=OUTSIDE_LOGIT)
 

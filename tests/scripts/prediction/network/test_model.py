@@ -46,15 +46,18 @@ def test_flips_then_the_mean_over_the_flipped_passes(lung_options, tmp_path):
     assert not torch.allclose(flipped.as_tensor(), plain.probabilities(image).as_tensor())
 
 
-@pytest.mark.parametrize("fold_norms", [True, False])
+@pytest.mark.parametrize(
+    ("id_", "value", "narrowed"),
+    [("fold_norms", True, True), ("fold_norms", False, False), ("refining", [{}], False)],
+)
 def test_bundle_that_crops_then_its_decoder_computes_near_the_image_only(
-    lung_options, tmp_path, fold_norms
+    lung_options, tmp_path, id_, value, narrowed
 ):
     network = TransferUNet("resnet18", decoder_channels=(16, 8, 8, 8, 8)).eval()
     write_model(tmp_path / "unet.pt", network, lung_options.bundle / "configs")
     options = replace(lung_options, config_files=(), checkpoints=(str(tmp_path / "unet.pt"),))
     model = Model(options)
-    model.parser["fold_norms"], model.parser["precision"] = fold_norms, "float32"
+    model.parser[id_], model.parser["precision"] = value, "float32"
     image = torch.zeros(3, 160, 128, 2)
     image[:, 70:100, 40:60] = torch.rand(3, 30, 20, 2)
     found = model.probabilities(MetaTensor(image, affine=torch.eye(4)))[0].as_tensor()
@@ -64,7 +67,7 @@ def test_bundle_that_crops_then_its_decoder_computes_near_the_image_only(
     torch.testing.assert_close(found[near], cropped[30:76, 32:68], atol=1e-5, rtol=0)
     empty = torch.ones_like(found, dtype=torch.bool)
     empty[near] = False
-    assert (float(found[empty].max()) < 1e-8) is fold_norms
+    assert (float(found[empty].max()) < 1e-8) is narrowed
 
 
 def test_flipped_axes_then_those_of_the_world_not_of_the_array():
