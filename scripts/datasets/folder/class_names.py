@@ -107,6 +107,8 @@ def read_segments_option(text: str | None, classes: Sequence[str]) -> dict[str, 
     if text is None:
         return {}
     if str(text).lower().endswith(".json"):
+        if not Path(str(text)).is_file():
+            raise ValueError(f"segments: no such file: {text}; it must be {_SEGMENTS}")
         pairs = [(str(key), value) for key, value in read_json(Path(str(text))).items()]
         named = {k: tuple(map(str, v if isinstance(v, list) else [v])) for k, v in pairs}
     else:

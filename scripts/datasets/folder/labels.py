@@ -188,6 +188,8 @@ def _known(
     known = [value for value, name in rules.classes.items() if name in chosen.segments]
     if file.kind == RTSTRUCT and not rules.lesions:
         known = [value for value in known if (label == value).any()]
+    if not known:
+        raise ValueError(f"{file}: no ROI of {', '.join(rules.classes.values())} has a contour")
     return (0, *known)
 
 
@@ -211,7 +213,5 @@ def _remarks(
         names = ", ".join(repr(segment.name) for segment in chosen.left_out)
         notes.append(f"{file.path.name}: segments of no class: {names}")
     if lacking := [name for value, name in rules.classes.items() if value not in known]:
-        notes.append(
-            f"{file.path.name}: without {', '.join(lacking)}, which count as not annotated there"
-        )
+        notes.append(f"{file.path.name}: not annotated: {', '.join(lacking)}")
     return notes

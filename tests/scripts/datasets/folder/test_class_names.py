@@ -8,6 +8,7 @@ from scripts.datasets.folder.class_names import (
     read_class_file,
     read_class_option,
     read_dataset_classes,
+    read_segments_option,
 )
 
 
@@ -73,3 +74,26 @@ def test_modality_when_ct_then_accepted(tmp_path):
 def test_assumed_names_then_one_lesion_and_said_so():
     assert assumed_names().names == {0: "background", 1: "lesion"}
     assert "the default" in assumed_names().origin
+
+
+def test_segments_of_a_file_then_one_name_or_several(tmp_path):
+    path = tmp_path / "names.json"
+    path.write_text('{"liver": ["Leber", "a=b,c"], "tumour": "GTV*"}')
+    wanted = {"liver": ("Leber", "a=b,c"), "tumour": ("GTV*",)}
+    assert read_segments_option(str(path), ["liver", "tumour"]) == wanted
+    assert read_segments_option(None, ["liver"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("liver", "segments: must be like liver=Leber"),
+        ("liver=", "segments: must be like liver=Leber"),
+        ("liver=a,liver=b", "segments: must name each class once"),
+        ("leber=a", "segments: leber must be of the classes liver"),
+        ("none.json", r"segments: no such file: none\.json"),
+    ],
+)
+def test_segments_when_they_cannot_be_read_then_refused(text, reason):
+    with pytest.raises(ValueError, match=reason):
+        read_segments_option(text, ["liver"])

@@ -72,7 +72,10 @@ def test_organ_that_one_case_lacks_then_not_known_there(case):
     write_seg(second / "x.dcm", images, [nodule(), box()], labels=("liver", "spleen"))
     (one, other), _ = read(folder.parent, class_names="1:liver,2:spleen")
     assert (one.known, other.known) == ((0, 1), (0, 1, 2))
-    assert one.notes == ("x.dcm: without spleen, which count as not annotated there",)
+    assert one.notes == ("x.dcm: not annotated: spleen",)
+    write_rtstruct(folder / "x.dcm", images, {"liver": [], "spleen": []})
+    with pytest.raises(ValueError, match="no ROI of liver, spleen has a contour"):
+        read(folder.parent, class_names="1:liver,2:spleen")
 
 
 @pytest.mark.parametrize(("objects", "lesions"), [("components", 3), ("values", 2)])
