@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from scripts.evaluation.froc_command import froc
-from tests.bundles.bundle_commands import files_of, kill_when, run_words, say, start
+from tests.bundles.bundle_commands import files_of, kill_when, run_here, run_words, say, start
 
 METRICS = ("dice", "iou", "sensitivity", "specificity")
 DICE = "val_dice_per_slice"
@@ -100,12 +100,14 @@ def test_training_when_killed_and_its_recorded_config_resumed_then_bit_equal(tra
 
 
 def test_evaluating_whole_scans_then_luna16s_score_and_candidates_that_froc_takes(
-    trained, cohort, tmp_path
+    trained, cohort, tmp_path, caplog
 ):
     asked = {"dataset_dir": cohort / "prepared", "output_dir": tmp_path / "evaluation"}
-    asked |= {"section": "training", "ckpt_path": trained / "training" / "model.pt"}
+    asked |= {"ckpt_path": trained / "training" / "model.pt"}
     files = [*files_of("evaluate"), "configs/data/luna16_volumes.json"]
-    printed = say(*run_words("evaluating", files, asked))
+    caplog.set_level("INFO")
+    run_here("evaluating", files, {"section": "training"} | {k: str(v) for k, v in asked.items()})
+    printed = caplog.text
     summary = json.loads((tmp_path / "evaluation" / "summary.json").read_text())
     assert summary["headline"] in printed
     assert "false positives per scan, CPM" in summary["headline"]

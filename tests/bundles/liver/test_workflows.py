@@ -11,7 +11,8 @@ import torch
 
 from scripts.datasets.stored_slices import LoadSlicesd
 from scripts.volumes.readers import read_image
-from tests.bundles.bundle_commands import run_words, say
+from tests.bundles.bundle_commands import run_here, run_words, say
+from tests.bundles.config_files import ROOT
 from tests.bundles.liver.commands import files_of
 from tests.bundles.stored_volumes import assert_same_grid, in_lps, write_forms
 
@@ -123,7 +124,9 @@ def studies(abdomens, organs, tmp_path_factory):
     inputs = write_forms(image, folder, "scan", "PATIENT_DICOM")
     asked = {"dataset_dir": folder, "output_dir": folder / "masks"}
     asked |= {"ckpt_path": organs / "training" / "model.pt"}
-    say(*run_words("inferring", files_of("inference"), asked))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        run_here("inferring", files_of("inference"), {k: str(v) for k, v in asked.items()})
     return inputs, folder / "masks"
 
 
