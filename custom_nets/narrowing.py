@@ -50,6 +50,10 @@ class NarrowedUNet(nn.Module):
         self.rim, self.outside = rim, outside
         self.eval()
 
+    def extra_repr(self) -> str:
+        """Say which region is computed; conversions of the network are told apart by it."""
+        return f"rim={self.rim}, outside={self.outside}"
+
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, in_channels, H, W) in [0, 1] to logits (B, out_channels, H, W).
 

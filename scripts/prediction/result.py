@@ -103,10 +103,15 @@ class Prediction:
             raise ValueError(
                 f"prediction: {len(self.dicom_slices)} DICOM slices for {slices} slices"
             )
-        unknown = set(range(1, int(self.mask.max(initial=0)) + 1))
-        unknown -= {segment.number for segment in self.segments}
-        if unknown and (unknown := unknown & set(np.unique(self.mask).tolist())):  # which is slow
+        if unknown := self._unknown_values():
             raise ValueError(f"prediction: mask values {sorted(unknown)} have no segment")
+
+    def _unknown_values(self) -> set[Any]:
+        """Return the values of the mask that are neither background nor a segment."""
+        known = {0, *(segment.number for segment in self.segments)}
+        if self.mask.dtype.kind == "u" and known.issuperset(range(int(self.mask.max(initial=0)) + 1)):
+            return set()
+        return set(np.unique(self.mask).tolist()) - known  # ten times as slow as the maximum
 
     @property
     def spacing_mm(self) -> Floats:

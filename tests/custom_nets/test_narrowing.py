@@ -85,6 +85,13 @@ def test_several_images_and_channels_then_the_range_of_all():
     assert occupied_range(image, -1, 1).tolist() == [2, 6]
 
 
+def test_other_region_then_another_description_by_which_conversions_are_kept():
+    with torch.device("meta"):
+        network = TransferUNet("resnet18")
+    described = {repr(NarrowedUNet(network, rim=rim, outside=-20.0)) for rim in (8, 9)}
+    assert len(described) == 2
+
+
 @pytest.mark.parametrize(
     ("make", "can"),
     [

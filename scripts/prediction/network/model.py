@@ -164,12 +164,14 @@ class Model(BundleParts):
     def _narrowed(self, network: torch.nn.Module) -> torch.nn.Module:
         """Spare a network's decoder what the inferer crops; not of one that is trained further.
 
-        Nor where the probabilities are refined, as voxels far from the lungs take part in that.
+        Nor where the probabilities are refined, as voxels far from the lungs take part in that, nor
+        on a GPU, which would wait for the sizes of each region.
         """
         inferer = getattr(self._built("inferer"), "inferer", None)
         crops = isinstance(inferer, SlicewiseInferer) and inferer.grid is not None
         final = self.parser.get("fold_norms", False) and not self.parser.get("refining")
-        if not crops or not final or not can_be_narrowed(network):
+        fits = self.device.type == "cpu" and can_be_narrowed(network)
+        if not crops or not final or not fits:
             return network
         return NarrowedUNet(network, rim=RIM, outside=OUTSIDE_LOGIT)
 

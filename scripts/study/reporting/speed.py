@@ -96,9 +96,9 @@ def speed_table(study: Study, rows: Rows, timed: Sequence[Timing]) -> Table | No
     which = "one CT" if cts == 1 else f"{cts} CTs, of which the means are shown"
     note = (
         f"One prediction each of {which}, the network of the first seed and fold, one after the "
-        "other; other processes on the machine make them slower, but for the seconds of the "
-        "processor, user and system, which a single thread spends. The figure is that of the row, "
-        "computed by the evaluation, not by the engine."
+        "other; other processes on the machine make them slower, but hardly change the processor "
+        "seconds: user and system time, summed over threads, start included. The figure is that of "
+        "the row, computed by the evaluation, not by the engine."
     )
     return Table("Speed for a whole CT", headings, body, (note,))
 

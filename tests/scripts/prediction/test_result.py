@@ -24,6 +24,9 @@ def test_spacing_then_that_of_the_affine():
     [
         (np.zeros((2, 3, 5), np.uint8), {}, "share one 3D shape"),
         (np.full((2, 3, 4), 7, np.uint8), {}, r"values \[7\] have no segment"),
+        (np.full((2, 3, 4), 255, np.uint8), {}, r"values \[255\] have no segment"),
+        (np.full((2, 3, 4), -1, np.int16), {}, r"values \[-1\] have no segment"),
+        (np.full((2, 3, 4), 0.5, np.float32), {}, r"values \[0.5\] have no segment"),
         (np.zeros((2, 3, 4), np.uint8), {"dicom_slices": (None,)}, "1 DICOM slices for 2"),
         (np.zeros((2, 3, 4), np.uint8), {"lungs": np.zeros((2, 3), bool)}, "share one 3D shape"),
     ],

@@ -66,9 +66,19 @@ class Scaled(nn.Conv2d):
         return super().forward(x) * self.factor
 
 
+class ScaledWhereBlack(Scaled):
+    """The same, where the second channel is 0."""
+
+    def forward(self, x):
+        return nn.Conv2d.forward(self, x) * torch.where(x[:, 1:2] == 0, self.factor, 1.0)
+
+
 @pytest.mark.usefixtures("folder")
-def test_code_of_a_network_that_changed_then_converted_again_and_kept(conversions, monkeypatch):
-    network, image = Scaled(3, 1, 1).eval(), torch.rand(1, 3, 9, 9)
+@pytest.mark.parametrize("kind", [Scaled, ScaledWhereBlack])
+def test_code_of_a_network_that_changed_then_converted_again_and_kept(
+    conversions, monkeypatch, kind
+):
+    network, image = kind(3, 1, 1).eval(), torch.rand(1, 3, 9, 9)
     results(network, image)
     monkeypatch.setattr(Scaled, "factor", 3.0)
     results(network, image)

@@ -8,6 +8,7 @@ import torch
 from monai.data import MetaTensor
 
 from custom_nets.encoders import ENCODERS
+from custom_nets.narrowing import can_be_narrowed
 from custom_nets.unet import TransferUNet
 from scripts.prediction.network.model import Model, flipped_axes
 from tests.bundles.model_files import write_model
@@ -68,6 +69,16 @@ def test_bundle_that_crops_then_its_decoder_computes_near_the_image_only(
     empty = torch.ones_like(found, dtype=torch.bool)
     empty[near] = False
     assert (float(found[empty].max()) < 1e-8) is narrowed
+    assert can_be_narrowed(model.networks[0]) is not narrowed  # a narrowed one is another class
+
+
+def test_graphics_card_then_the_decoder_whole(lung_options, tmp_path, monkeypatch):
+    network = TransferUNet("resnet18", decoder_channels=(16, 8, 8, 8, 8)).eval()
+    write_model(tmp_path / "unet.pt", network, lung_options.bundle / "configs")
+    options = replace(lung_options, config_files=(), checkpoints=(str(tmp_path / "unet.pt"),))
+    model = Model(options)
+    monkeypatch.setattr(model, "device", torch.device("cuda"))
+    assert can_be_narrowed(model.networks[0])
 
 
 def test_flipped_axes_then_those_of_the_world_not_of_the_array():
