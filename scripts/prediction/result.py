@@ -109,7 +109,8 @@ class Prediction:
     def _unknown_values(self) -> set[Any]:
         """Return the values of the mask that are neither background nor a segment."""
         known = {0, *(segment.number for segment in self.segments)}
-        if self.mask.dtype.kind == "u" and known.issuperset(range(int(self.mask.max(initial=0)) + 1)):
+        possible = range(int(self.mask.max(initial=0)) + 1)
+        if self.mask.dtype.kind == "u" and known.issuperset(possible):
             return set()
         return set(np.unique(self.mask).tolist()) - known  # ten times as slow as the maximum
 

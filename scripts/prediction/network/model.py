@@ -170,8 +170,8 @@ class Model(BundleParts):
         inferer = getattr(self._built("inferer"), "inferer", None)
         crops = isinstance(inferer, SlicewiseInferer) and inferer.grid is not None
         final = self.parser.get("fold_norms", False) and not self.parser.get("refining")
-        fits = self.device.type == "cpu" and can_be_narrowed(network)
-        if not crops or not final or not fits:
+        worth = crops and final and self.device.type == "cpu"
+        if not worth or not can_be_narrowed(network):
             return network
         return NarrowedUNet(network, rim=RIM, outside=OUTSIDE_LOGIT)
 
