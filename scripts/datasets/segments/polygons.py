@@ -3,7 +3,7 @@
 A voxel belongs to a contour if its centre lies inside, by the even-odd rule, so that a keyhole
 (DICOM PS3.3, C.8.8.6.3: a hole joined to the outline by a channel) stays open. A contour whose
 points are all centres of voxels was traced along the outermost voxels of a mask, as OpenCV does:
-the voxels on its line belong to it. Edges that are passed twice, as in a channel, are no line.
+the voxels on its line belong to it, also where it goes along a part of one voxel's width and back.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _line_of(polygon: Floats, shape: tuple[int, int]) -> Mask:
     mask = np.zeros(shape, bool)
     if np.abs(polygon - np.rint(polygon)).max() > ON_CENTRE_VOXELS:
         return mask
-    start, end = _single_edges(polygon)
+    start, end = polygon, np.roll(polygon, -1, axis=0)
     along = np.abs(end - start).argmax(axis=1)  # followed along the axis on which it is longer
     each = np.arange(len(start))
     low = np.minimum(start[each, along], end[each, along])
@@ -123,18 +123,6 @@ def _line_of(polygon: Floats, shape: tuple[int, int]) -> Mask:
     x, y = np.where(axis[near] == 0, pair, pair[::-1])
     mask[y, x] = True
     return mask
-
-
-def _single_edges(polygon: Floats) -> tuple[Floats, Floats]:
-    """Return start and end of the edges that are passed an odd number of times."""
-    if len(polygon) <= 2:
-        return polygon[:1], polygon[-1:]
-    start, end = polygon, np.roll(polygon, -1, axis=0)
-    forward = (start[:, 0] < end[:, 0]) | ((start[:, 0] == end[:, 0]) & (start[:, 1] <= end[:, 1]))
-    ordered = np.where(forward[:, None], np.hstack([start, end]), np.hstack([end, start]))
-    edges, passed = np.unique(ordered, axis=0, return_counts=True)
-    single = edges[passed % 2 == 1]
-    return single[:, :2], single[:, 2:]
 
 
 def _steps(

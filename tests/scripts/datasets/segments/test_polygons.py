@@ -50,6 +50,21 @@ def test_trace_through_centres_then_its_voxels_and_those_inside():
     assert mask.sum() == 4 + 5 + 6 + 7 + 6 + 5 + 4
 
 
+@pytest.mark.parametrize(
+    ("trace", "wanted"),
+    [
+        ([(2, 2), (2, 4), (4, 4), (5, 3), (9, 3), (5, 3), (4, 2)], 9 + 5),
+        ([(2, 2), (2, 6), (6, 6), (2, 6)], 9),
+        ([(2, 2), (4, 4), (2, 2), (4, 0)], 5),
+    ],
+    ids=["a whisker", "a corner", "diagonals"],
+)
+def test_trace_along_parts_of_one_voxel_and_back_then_they_belong_to_it(trace, wanted):
+    filled = fill([np.array(trace, float)], SHAPE)
+    assert (filled.mask.sum(), filled.without_voxel) == (wanted, 0)
+    assert all(filled.mask[y, x] for x, y in trace)
+
+
 def test_trace_of_a_ring_then_its_hole_is_open():
     outer = np.array([(2, 2), (8, 2), (8, 8), (2, 8)], float)
     mask = fill([outer, outer / 2 + 2.5 - 0.5], SHAPE).mask
