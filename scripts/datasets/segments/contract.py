@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -115,6 +116,16 @@ class SegmentFile(ABC):
 
     kind: ClassVar[str]
     dicom: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        """Refuse a file in which one number means several segments.
+
+        Raises:
+            ValueError: naming the file and the number.
+        """
+        numbers = Counter(segment.number for segment in self.segments)
+        if twice := [number for number, count in numbers.items() if count > 1]:
+            raise ValueError(f"{self.path}: describes several segments of the number {twice[0]}")
 
     @abstractmethod
     def draw(self, numbers: Sequence[int], ct: CtGrid) -> Drawn:

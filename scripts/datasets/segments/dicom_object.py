@@ -104,7 +104,7 @@ def check_reference(
         ct: the CT.
         series: SeriesInstanceUIDs that the object refers to.
         instances: SOPInstanceUIDs that it refers to.
-        frames: FrameOfReferenceUIDs that it is in.
+        frames: FrameOfReferenceUIDs that it is in, all of which must be the CT's.
 
     Raises:
         ValueError: for a CT that is no DICOM series, for another series, other images or another
@@ -127,9 +127,9 @@ def check_reference(
             f"{place}: none of the {len(instances)} images that it refers to is in {ct.name}: it "
             "was drawn on another series or copy (anonymised with other UIDs?)"
         )
-    if frames and ct.frame_uid and ct.frame_uid not in frames:
+    if ct.frame_uid and (others := frames - {ct.frame_uid}):
         raise ValueError(
-            f"{place}: is in frame of reference {_few(frames)}, the CT in {ct.frame_uid}; "
+            f"{place}: is in frame of reference {_few(others)}, the CT in {ct.frame_uid}; "
             "positions cannot be compared"
         )
 

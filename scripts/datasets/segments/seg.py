@@ -143,7 +143,9 @@ class SegFile(SegmentFile):
             )
         items = self.file.header[EACH].value[frame.frame - 1]
         sources = instances_in(items_below(items, *_SOURCES))
-        slices = {ct.slice_of.get(source, -1) for source in sources}
+        slices = {ct.slice_of[source] for source in sources if source in ct.slice_of}
+        if sources and not slices:
+            raise ValueError("was drawn on an image that is not in the CT")
         if across == 2 and len(sources) == 1 and not slices & {-1, int(placed.first[2])}:
             raise ValueError(
                 f"lies on slice {placed.first[2]} of the CT, but refers to slice {slices.pop()}"

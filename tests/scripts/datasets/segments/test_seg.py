@@ -154,6 +154,10 @@ def swap_sources(segmentation):
     other.ReferencedSOPInstanceUID, one.ReferencedSOPInstanceUID = uids
 
 
+def other_source(segmentation):
+    first_source(segmentation.PerFrameFunctionalGroupsSequence[0]).ReferencedSOPInstanceUID = "1.2"
+
+
 def frame_twice(segmentation):
     one, other = segmentation.PerFrameFunctionalGroupsSequence[:2]
     other.PlanePositionSequence = copy.deepcopy(one.PlanePositionSequence)
@@ -186,6 +190,7 @@ REFUSED = {
         "its axes are turned against those of the CT",
     ),
     "beyond the CT": (move(0, 41.0), r"\d+ of its voxels lie outside the CT"),
+    "source elsewhere": (other_source, "frame 1: was drawn on an image that is not in the CT"),
     "a plane twice": (frame_twice, "segment 1 has two frames of one plane"),
     "no type": (set_top(SegmentationType="BLOB"), "SegmentationType must be BINARY, FRACTIONAL"),
     "no position": (

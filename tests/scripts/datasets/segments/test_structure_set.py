@@ -102,6 +102,23 @@ def other_frame(data):
     data.StructureSetROISequence[0].ReferencedFrameOfReferenceUID = "1.2.3"
 
 
+def test_two_rois_in_two_frames_of_reference_then_refused(tmp_path, series):
+    contours = [(on_slice(SQUARE, 3), None)]
+    rois = {"GTV": contours, "PTV": contours}
+    path = write_rtstruct(tmp_path / "a.dcm", series[1], rois, change=other_frame)
+    with pytest.raises(ValueError, match=r"a\.dcm: is in frame of reference 1\.2\.3, the CT in"):
+        StructureSetFile.read(path).draw([4, 5], series[2])
+
+
+def test_rois_of_one_number_then_refused(tmp_path, series):
+    def same(data):
+        data.StructureSetROISequence[1].ROINumber = 4
+
+    path = write_rtstruct(tmp_path / "a.dcm", series[1], {"GTV": [], "PTV": []}, change=same)
+    with pytest.raises(ValueError, match=r"a\.dcm: describes several segments of the number 4"):
+        StructureSetFile.read(path)
+
+
 def series_item(data):
     frame = data.ReferencedFrameOfReferenceSequence[0]
     return frame.RTReferencedStudySequence[0].RTReferencedSeriesSequence[0]
