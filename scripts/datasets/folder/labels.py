@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from scripts.datasets.folder.case_table import Case
 from scripts.datasets.instance_maps import read_map
 from scripts.datasets.problems import Problem
 from scripts.datasets.segments.contract import CtGrid, Segment, SegmentFile
-from scripts.datasets.segments.dicom_object import RTSTRUCT
+from scripts.datasets.segments.dicom_object import SEG
 from scripts.datasets.segments.label_values import paint
 from scripts.datasets.segments.open_file import open_segments
 from scripts.datasets.segments.segment_names import Chosen, choose
@@ -26,6 +27,7 @@ from scripts.volumes.readers import read_volume
 from scripts.volumes.volume import Volume, turned
 
 MOST_VALUES = 255
+_NUMBERED = r"(segment|label)?[\s_]*\d+"  # names that programs give
 
 
 @dataclass(frozen=True)
@@ -51,16 +53,18 @@ class NameRules:
 
         Returns:
             None for a 3D Slicer segmentation without any: its values are the classes, as in other
-            label maps.
+            label maps. Of several classes that holds only for segments with mere numbers as names,
+            as other names may contradict the values.
 
         Raises:
-            ValueError: for a DICOM file without any, naming its segments; see
+            ValueError: for another file without any, naming its segments; see
                 :func:`~scripts.datasets.segments.segment_names.choose`.
         """
         chosen = choose(file, list(self.classes.values()), self.named, join=self.lesions)
         if chosen.segments:
             return chosen
-        if not file.dicom and not self.named:
+        numbered = all(re.fullmatch(_NUMBERED, s.name.strip(), re.I) for s in file.segments)
+        if not file.dicom and not self.named and (len(self.classes) == 1 or numbered):
             return None
         names = ", ".join(self.classes.values())
         raise ValueError(
@@ -155,7 +159,7 @@ def read_label(image: Path, label: Path, series_uid: str | None, rules: NameRule
             file, _values(file, chosen, rules), ct, last_wins=rules.last_wins
         )
         known = _known(file, chosen, rules, painted)
-        notes = (*notes, *rules_applied, *_remarks(file, chosen, rules, known))
+        notes = (*notes, *rules_applied, *_remarks(file, chosen, rules, known, painted))
         in_lps = turned(painted, volume.affine_lps)
     affine = affine_of(volume.to_image())
     return CtWithLabel(volume.in_lps(), in_lps, affine, known, notes)
@@ -184,12 +188,15 @@ def _read_ct(image: Path, series_uid: str | None) -> tuple[Volume, CtGrid, tuple
 def _known(
     file: SegmentFile, chosen: Chosen, rules: NameRules, label: NDArray[np.uint8]
 ) -> tuple[int, ...]:
-    """Return the classes that a file has; an organ's ROI without contours was not drawn."""
+    """Return the classes that a file has.
+
+    An organ without voxels was not drawn yet, where people list structures first and then draw.
+    """
     known = [value for value, name in rules.classes.items() if name in chosen.segments]
-    if file.kind == RTSTRUCT and not rules.lesions:
+    if file.kind != SEG and not rules.lesions:
         known = [value for value in known if (label == value).any()]
     if not known:
-        raise ValueError(f"{file}: no ROI of {', '.join(rules.classes.values())} has a contour")
+        raise ValueError(f"{file}: nothing of {', '.join(rules.classes.values())} is drawn")
     return (0, *known)
 
 
@@ -205,13 +212,20 @@ def _values(file: SegmentFile, chosen: Chosen, rules: NameRules) -> dict[int, tu
 
 
 def _remarks(
-    file: SegmentFile, chosen: Chosen, rules: NameRules, known: Sequence[int]
+    file: SegmentFile,
+    chosen: Chosen,
+    rules: NameRules,
+    known: Sequence[int],
+    label: NDArray[np.uint8],
 ) -> list[str]:
-    """Say what was left out, and which classes are not known in this case."""
+    """Say what was left out, and which classes are not known in this case, or absent."""
     notes = []
     if chosen.left_out:
         names = ", ".join(repr(segment.name) for segment in chosen.left_out)
         notes.append(f"{file.path.name}: segments of no class: {names}")
     if lacking := [name for value, name in rules.classes.items() if value not in known]:
         notes.append(f"{file.path.name}: not annotated: {', '.join(lacking)}")
+    empty = () if rules.lesions else (value for value in known if not (label == value).any())
+    if absent := [rules.classes[value] for value in empty if value]:
+        notes.append(f"{file.path.name}: no voxel of {', '.join(absent)}, which count as absent")
     return notes

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import pairwise
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -132,34 +131,6 @@ def check_reference(
             f"{place}: is in frame of reference {_few(others)}, the CT in {ct.frame_uid}; "
             "positions cannot be compared"
         )
-
-
-def check_every_slice(place: str, name: str, slices: Iterable[int]) -> None:
-    """Refuse a structure that is drawn on every second, third ... slice only.
-
-    The slices between would be learned as background.
-
-    Raises:
-        ValueError: for at least three slices at one distance of two or more.
-
-    Example:
-        >>> check_every_slice("a.dcm", "liver", [3, 4, 6])
-        >>> check_every_slice("a.dcm", "liver", [3, 5, 7])
-        Traceback (most recent call last):
-            ...
-        ValueError: a.dcm: 'liver' is drawn on every 2nd slice only (3 slices from 3 to 7); ...
-    """
-    drawn = sorted(set(slices))
-    steps = {after - before for before, after in pairwise(drawn)}
-    if len(drawn) < 3 or len(steps) > 1 or steps == {1}:
-        return
-    step = steps.pop()
-    ordinal = {2: "2nd", 3: "3rd"}.get(step, f"{step}th")
-    raise ValueError(
-        f"{place}: {name!r} is drawn on every {ordinal} slice only ({len(drawn)} slices from "
-        f"{drawn[0]} to {drawn[-1]}); the slices between would count as background, interpolate "
-        "them in the program that drew it"
-    )
 
 
 def text_of(header: Dataset, keyword: str) -> str:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from scripts.datasets.segments.contract import CtGrid, Segment, SegmentFile
 from scripts.datasets.segments.dicom_object import quiet
+from scripts.datasets.segments.gaps import check_slices
 
 
 def paint(
@@ -30,7 +31,8 @@ def paint(
         (K, J, I) on the CT's grid as stored; and notes on the rules that were applied.
 
     Raises:
-        ValueError, OSError: see :meth:`SegmentFile.draw`; for voxels of two values.
+        ValueError, OSError: see :meth:`SegmentFile.draw` and
+            :func:`~scripts.datasets.segments.gaps.check_slices`; for voxels of two values.
     """
     every = [segment for own in values.values() for segment in own]
     with quiet():
@@ -40,6 +42,8 @@ def paint(
     for value in sorted(values):
         for segment in values[value]:
             voxels = drawn.voxels[segment.number]
+            if note := check_slices(str(file.path), segment.name, voxels, ct.shape):
+                notes.append(f"{file.path.name}: {note}")
             below = label[voxels]
             covered = sorted(set(np.unique(below).tolist()) - {0, value})
             if covered and not last_wins:

@@ -19,7 +19,6 @@ from pydicom.dataset import Dataset
 from scripts.datasets.segments.contract import CtGrid, Drawn, Segment, SegmentFile, Voxels
 from scripts.datasets.segments.dicom_object import (
     SEG,
-    check_every_slice,
     check_reference,
     code_in,
     instances_in,
@@ -94,7 +93,7 @@ class SegFile(SegmentFile):
                     raise ValueError(f"{shown.place}: segment {number} has two frames of one plane")
                 drawn[key] = self._voxels(shown, placed, mask, ct)
                 partial += self._partial(stored)
-        voxels = {number: self._joined(number, drawn, ct) for number in numbers}
+        voxels = {number: _joined(number, drawn) for number in numbers}
         note = (
             f"{self.path.name}: {partial} voxels are partly segmented (FRACTIONAL); those of at "
             "least half the full value count"
@@ -206,13 +205,11 @@ class SegFile(SegmentFile):
             raise ValueError(f"{frame.place}: {outside} of its voxels lie outside the CT")
         return voxels
 
-    def _joined(self, number: int, drawn: Mapping[tuple[int, ...], Voxels], ct: CtGrid) -> Voxels:
-        """Join the frames of a segment."""
-        parts = [voxels for key, voxels in drawn.items() if key[0] == number]
-        joined = np.sort(np.concatenate([np.zeros(0, np.int64), *parts]))
-        name = next(segment.name for segment in self.segments if segment.number == number)
-        check_every_slice(str(self.path), name, (joined // np.prod(ct.shape[1:])).tolist())
-        return joined
+
+def _joined(number: int, drawn: Mapping[tuple[int, ...], Voxels]) -> Voxels:
+    """Join the frames of a segment."""
+    parts = [voxels for key, voxels in drawn.items() if key[0] == number]
+    return np.sort(np.concatenate([np.zeros(0, np.int64), *parts]))
 
 
 def _segment(item: Dataset) -> Segment:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -102,5 +103,5 @@ def _same(one: Code | None, other: Code | None) -> bool:
 
 
 def _plain(name: str) -> str:
-    """Return a name without capitals, and with single blanks for what separates words."""
-    return re.sub(r"[\s_\-]+", " ", name).strip().casefold()
+    """Return a name without capitals, with composed accents and single blanks between words."""
+    return re.sub(r"[\s_\-]+", " ", unicodedata.normalize("NFC", name)).strip().casefold()

@@ -17,7 +17,6 @@ from pydicom.dataset import Dataset
 from scripts.datasets.segments.contract import CtGrid, Drawn, Segment, SegmentFile, Voxels
 from scripts.datasets.segments.dicom_object import (
     RTSTRUCT,
-    check_every_slice,
     check_reference,
     code_in,
     instances_in,
@@ -101,7 +100,6 @@ class StructureSetFile(SegmentFile):
             except ValueError as error:
                 raise ValueError(f"{place}: {error}") from error
             polygons[k].append(polygon)
-        check_every_slice(str(self.path), name, polygons)
         _, rows, columns = ct.shape
         flat: list[Voxels] = [np.zeros(0, np.int64)]
         empty = 0

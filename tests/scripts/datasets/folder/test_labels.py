@@ -74,7 +74,7 @@ def test_organ_that_one_case_lacks_then_not_known_there(case):
     assert (one.known, other.known) == ((0, 1), (0, 1, 2))
     assert one.notes == ("x.dcm: not annotated: spleen",)
     write_rtstruct(folder / "x.dcm", images, {"liver": [], "spleen": []})
-    with pytest.raises(ValueError, match="no ROI of liver, spleen has a contour"):
+    with pytest.raises(ValueError, match="nothing of liver, spleen is drawn"):
         read(folder.parent, class_names="1:liver,2:spleen")
 
 
@@ -144,6 +144,41 @@ def test_cropped_segments_of_3d_slicer_then_padded_only_by_name(case, named):
     assert labelled.notes == (
         "x.seg.nrrd: none of its segments ('Tumour') is named like a class; read by values",
     )
+
+
+TWO = {
+    **KEYS,
+    "Segment0_Layer": "0",
+    "Segment1_ID": "b",
+    "Segment1_Name": "Leber",
+    "Segment1_LabelValue": "2",
+    "Segment1_Layer": "0",
+}
+
+
+def test_names_of_3d_slicer_that_may_contradict_the_values_then_refused(case):
+    folder, _ = case
+    write_slicer(folder / "x.seg.nrrd", nodule() + 2 * box(), GRID.affine, TWO)
+    options = {"class_names": "1:liver,2:mass"}
+    assert "none of its segments is of the classes liver, mass; it has 'Tumour', 'Leber'" in (
+        reasons(folder.parent, **options)
+    )
+    numbered = {**TWO, "Segment0_Name": "Segment_1", "Segment1_Name": "Segment_2"}
+    write_slicer(folder / "x.seg.nrrd", nodule() + 2 * box(), GRID.affine, numbered)
+    (labelled,), _ = read(folder.parent, **options)
+    np.testing.assert_array_equal(labelled.label, nodule() + 2 * box())
+
+
+def test_organ_without_voxels_then_not_known_in_3d_slicer_and_absent_in_seg(case):
+    folder, images = case
+    second = shutil.copytree(folder, folder.parent / "b")
+    write_slicer(folder / "x.seg.nrrd", nodule() * 1, GRID.affine, TWO)
+    empty = np.zeros_like(nodule())
+    write_seg(second / "x.dcm", images, [nodule(), empty], labels=("Tumour", "Leber"))
+    (one, other), _ = read(folder.parent, class_names="1:tumour,2:leber")
+    assert (one.known, other.known) == ((0, 1), (0, 1, 2))
+    assert one.notes == ("x.seg.nrrd: not annotated: leber",)
+    assert other.notes == ("x.dcm: no voxel of leber, which count as absent",)
 
 
 def cropped_affine():

@@ -10,7 +10,6 @@ from pydicom.uid import CTImageStorage, RTStructureSetStorage, SegmentationStora
 from scripts.datasets.segments.contract import CtGrid
 from scripts.datasets.segments.dicom_object import (
     LABEL_MAP_STORAGE,
-    check_every_slice,
     check_reference,
     kind_of,
     read_object,
@@ -53,11 +52,6 @@ def test_reference_to_the_ct_then_accepted(series, instances):
 def test_reference_when_the_image_is_no_dicom_then_refused():
     with pytest.raises(ValueError, match=r"the image ct\.nii is none"):
         check_reference("a", CtGrid("ct.nii", (2, 2, 2), np.eye(4)), OWN, NONE, set())
-
-
-@pytest.mark.parametrize("slices", [[], [4], [4, 6], [4, 5, 6], [4, 6, 9], [1, 2, 8, 9]])
-def test_slices_of_a_structure_without_a_steady_gap_then_accepted(slices):
-    check_every_slice("a", "liver", slices)
 
 
 def test_file_that_is_no_dicom_then_refused_by_name(tmp_path):

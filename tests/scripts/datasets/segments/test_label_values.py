@@ -26,9 +26,9 @@ class Drawing(SegmentFile):
         return Drawn(given, ("a rule",))
 
 
-def painted(voxels, values, **options):
+def painted(voxels, values, *, ct=CT, **options):
     file = Drawing(Path("a.dcm"), [ONE, TWO, THREE], voxels=voxels)
-    return paint(file, values, CT, **options)
+    return paint(file, values, ct, **options)
 
 
 def test_segments_then_the_value_of_their_class_and_the_notes_of_the_file():
@@ -46,3 +46,11 @@ def test_segments_that_overlap_when_the_last_wins_then_the_higher_value_and_note
     label, notes = painted([[0, 1, 2], [1], []], {2: (TWO,), 1: (ONE,)}, last_wins=True)
     assert label[0, 0].tolist() == [1, 2, 1, 0]
     assert notes[1] == "segments overlap; voxels of 's2' count as its own only"
+
+
+def test_segment_on_every_second_slice_then_refused_and_a_slice_left_out_noted():
+    ct = CtGrid("ct", (9, 1, 1), np.eye(4))
+    with pytest.raises(ValueError, match=r"a\.dcm: 's1' is drawn on every 2nd slice only"):
+        painted([[1, 3, 5]], {1: (ONE,)}, ct=ct)
+    _, notes = painted([[1, 2, 4, 5]], {1: (ONE,)}, ct=ct)
+    assert notes[1].startswith("a.dcm: 's1' is not drawn on one slice between its own")

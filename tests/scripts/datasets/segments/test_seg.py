@@ -208,13 +208,6 @@ def test_segmentation_that_does_not_fit_the_ct_then_refused(tmp_path, series, ca
         SegFile.read(path).draw([1], series[2])
 
 
-def test_every_second_slice_drawn_then_refused(tmp_path, series):
-    mask = nodule() & (np.arange(len(nodule())) % 2 == 0)[:, None, None]
-    path = write_seg(tmp_path / "a.dcm", series[1], [mask])
-    with pytest.raises(ValueError, match="'nodule' is drawn on every 2nd slice only"):
-        SegFile.read(path).draw([1], series[2])
-
-
 def test_pixels_cut_short_then_refused(tmp_path, series):
     path = write_seg(tmp_path / "a.dcm", series[1], [nodule()])
     path.write_bytes(path.read_bytes()[:-100])

@@ -43,6 +43,11 @@ def test_names_then_without_capitals_blanks_and_hyphens():
     )  # fmt: skip
 
 
+def test_name_with_accents_written_apart_then_the_same():
+    file = file_of("La\u0308sion")
+    assert names(file, ["lesion"], {"lesion": ["L\u00e4sion"]})[0] == {"lesion": ["La\u0308sion"]}
+
+
 def test_code_of_a_class_when_no_name_fits_then_taken():
     file = file_of("Segment_1", x=codes.SCT.Spleen, y=Code("T-62000", "SRT", "Liver"))
     assert names(file, ["liver", "spleen"])[0] == {"liver": ["y"], "spleen": ["x"]}

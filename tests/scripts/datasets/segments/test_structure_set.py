@@ -168,9 +168,6 @@ REFUSED = {
     "no voxel": (
         [(on_slice(square(3.2, 3.8), 3), 3)], None, "its contours enclose no centre of a voxel",
     ),
-    "sparse": (
-        [(on_slice(SQUARE, k), k) for k in (3, 6, 9)], None, "is drawn on every 3rd slice only",
-    ),
     "numbers": (None, damaged, "must have finite x, y and z of points, got 2 numbers"),
 }  # fmt: skip
 
