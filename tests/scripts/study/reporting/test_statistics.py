@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -116,6 +117,19 @@ def test_seeds_without_a_common_one_then_no_pairs():
 
 def test_many_equal_differences_then_still_a_p():
     assert 0 < p_value([0.1] * 10 + [0.0] * 3) < 0.01
+
+
+@pytest.mark.parametrize(
+    "differences",
+    [[0.1] * 6, [1, 1, 1, 1, -1, 3, 3, 2], [1, 1, -1, 2, 2, 3, 0, -4, 5], [1, 2, 3, -4, 5, 6, 7]],
+    ids=str,
+)
+def test_equal_differences_of_few_pairs_then_the_share_of_all_signs(differences):
+    given = np.array([value for value in differences if value], float)
+    ranks = [np.mean([np.sum(abs(given) < a) + 1, np.sum(abs(given) <= a)]) for a in abs(given)]
+    sums = [np.dot(signs, ranks) for signs in itertools.product((-1, 1), repeat=len(given))]
+    wanted = np.mean(np.abs(sums) >= abs(np.dot(np.sign(given), ranks)))
+    assert p_value(differences) == pytest.approx(wanted)
 
 
 def test_holm_then_never_above_one_and_in_order():
