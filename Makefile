@@ -16,7 +16,7 @@ test: $(VENV)/.installed
 torture: $(VENV)/.installed  ## kills, full disks, damaged files; about a quarter of an hour, not in CI
 	$(BIN)/python -m tests.torture --seed $(or $(SEED),0)
 
-interop: $(VENV)/.installed  ## both packages in MONAI Label and MONAI Deploy, in .venv-interop
+interop: $(VENV)/.installed  ## both packages in MONAI Label and MONAI Deploy, DICOM objects in dcmqi and plastimatch
 	$(BIN)/python -W ignore -m tests.interop.run
 
 lint: $(VENV)/.installed

@@ -45,7 +45,7 @@ def froc(
         candidates: CSV with the columns seriesuid, coordX, coordY, coordZ, probability (LPS mm), of
             predict or of any other software.
         source: folder with LUNA16's lists annotations.csv, annotations_excluded.csv and
-            seriesuids.csv, or lists in the same format. Without the second no finding is excluded,
+            seriesuids.csv, or lists in the same format. Without the second, no finding is excluded,
             which is noted.
         output: folder to write into.
         seriesuids: list of the scans to score, one series UID a line, for example of one fold; by

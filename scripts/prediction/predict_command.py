@@ -79,9 +79,9 @@ def predict(
         flips: x, y or x,y: also predict the CT flipped along these axes, and average.
         agreement: the agreement.json of `evaluate members`: warns of a CT on which the networks of
             ckpt_path, and flips, agree less than usual.
-        geometry: refuse or resample; what becomes of a DICOM series of a tilted gantry, or with
-            missing or unevenly spaced slices. resample predicts it on a regular grid, and puts the
-            mask back on its slices in the DICOM objects.
+        geometry: what becomes of a DICOM series of a tilted gantry, or with missing or unevenly
+            spaced slices. refuse does not predict it; resample predicts it on a regular grid, and
+            puts the mask back on its slices in the DICOM objects.
         products: files to write, of mask, seg, rtstruct, sr, statistics, candidates, overview,
             report, separated by commas; by default all but rtstruct and sr. sr is a DICOM report of
             the measurements; as it refers to the segments of seg, it brings seg with it.

@@ -59,7 +59,7 @@ def candidates(
         output: folder to write.
         most: number of candidates of a scan, the most probable; LUNA16's evaluation counts 100.
         size: rows and columns of a crop in pixels. Training turns and shifts crops and then takes
-            their middle, 64 x 64, of which 96 leave no empty corners.
+            their middle, 64 x 64, which from 96 on has no empty corners.
         negatives: least number of crops without a nodule of a training or validation scan.
         seed: of the random positions.
         jobs: number of scans cropped in parallel.

@@ -54,7 +54,7 @@ def held_out_cases(
         raise ValueError(
             f"ckpt_path: no scan is left to calibrate with: of {len(cases)}, {sum(seen)} are of "
             f"patients that members were trained on, {only_test} of patients in their test sets; "
-            "train the members without common validation scans, with several seeds or folds of "
-            "the others"
+            "prepare further scans with --split validation_only, or train members of several seeds "
+            "or folds that all have the same scans for validation"
         )
     return [{**case, "case": number} for number, case in enumerate(kept)], lines
