@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from scripts.volumes.geometry import Floats
 
-ON_CENTRE_VOXELS = 0.01  # many programs write positions with two decimals of a mm
+ON_CENTRE_VOXELS = 0.1  # some programs write positions with one decimal of a mm
+_ON_LINE = 1e-6  # rounding of numbers
 
 Mask = NDArray[np.bool_]
 
@@ -72,8 +73,10 @@ def fill(polygons: Sequence[Floats], shape: tuple[int, int]) -> Filled:
 
 
 def _check_nested(insides: Sequence[Mask]) -> None:
-    for number, one in enumerate(insides):
-        for other in insides[:number]:
+    depth = np.sum(insides, axis=0)
+    shared_ones = [inside for inside in insides if (depth[inside] > 1).any()]  # most lie apart
+    for number, one in enumerate(shared_ones):
+        for other in shared_ones[:number]:
             shared = np.count_nonzero(one & other)
             smaller, larger = sorted((np.count_nonzero(one), np.count_nonzero(other)))
             if shared and not shared == smaller < larger:
@@ -104,21 +107,22 @@ def _inside_of(polygon: Floats, shape: tuple[int, int]) -> Mask:
 def _line_of(polygon: Floats, shape: tuple[int, int]) -> Mask:
     """Return the pixels on the edges of a polygon through centres; none of any other polygon."""
     mask = np.zeros(shape, bool)
-    if np.abs(polygon - np.rint(polygon)).max() > ON_CENTRE_VOXELS:
+    start = np.rint(polygon)
+    if np.abs(polygon - start).max() > ON_CENTRE_VOXELS:
         return mask
-    start, end = polygon, np.roll(polygon, -1, axis=0)
+    end = np.roll(start, -1, axis=0)
     along = np.abs(end - start).argmax(axis=1)  # followed along the axis on which it is longer
     each = np.arange(len(start))
     low = np.minimum(start[each, along], end[each, along])
     high = np.maximum(start[each, along], end[each, along])
-    first = np.ceil(low - ON_CENTRE_VOXELS).astype(np.int64)
-    count = np.floor(high + ON_CENTRE_VOXELS).astype(np.int64) - first + 1
+    first = np.ceil(low - _ON_LINE).astype(np.int64)
+    count = np.floor(high + _ON_LINE).astype(np.int64) - first + 1
     edge, place = _steps(first, count)
     axis = along[edge]
     length = (end - start)[edge, axis]
     share = (place - start[edge, axis]) / np.where(length == 0, 1.0, length)
     across = start[edge, 1 - axis] + share * (end - start)[edge, 1 - axis]
-    near = np.abs(across - np.rint(across)) <= ON_CENTRE_VOXELS
+    near = np.abs(across - np.rint(across)) <= _ON_LINE
     pair = place[near], np.rint(across[near]).astype(np.int64)
     x, y = np.where(axis[near] == 0, pair, pair[::-1])
     mask[y, x] = True

@@ -41,9 +41,11 @@ def test_star_of_any_corners_then_as_scikit_image_fills_it(seed):
     np.testing.assert_array_equal(fill([star[::-1]], SHAPE).mask, wanted)
 
 
-def test_trace_through_centres_then_its_voxels_and_those_inside():
+@pytest.mark.parametrize("decimals", [1, 2])
+def test_trace_through_centres_then_its_voxels_and_those_inside(decimals):
     trace = np.array([(2, 2), (5, 2), (8, 5), (5, 8), (2, 8)], float)
-    mask = fill([trace + 0.004], SHAPE).mask  # as written with two decimals
+    spacing, origin = 0.703125, np.array([-171.37, 12.91])
+    mask = fill([(np.round(trace * spacing + origin, decimals) - origin) / spacing], SHAPE).mask
     assert mask[[2, 8], 2:6].all()
     assert mask[2:9, 2].all()
     assert mask[[3, 4, 5, 6, 7], [6, 7, 8, 7, 6]].all()
