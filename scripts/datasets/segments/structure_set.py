@@ -76,6 +76,7 @@ class StructureSetFile(SegmentFile):
         check_reference(
             str(self.path), ct, self.series_uids, instances_in(images), self._frames_of(numbers)
         )
+        self._check_one_series(numbers, ct)
         notes: list[str] = []
         voxels = {number: self._voxels(number, ct, notes) for number in numbers}
         return Drawn(voxels, tuple(notes))
@@ -88,6 +89,18 @@ class StructureSetFile(SegmentFile):
             if _number(item, "ROINumber") in numbers
         ]
         return {text_of(item, "ReferencedFrameOfReferenceUID") for item in rois} - {""}
+
+    def _check_one_series(self, numbers: Sequence[int], ct: CtGrid) -> None:
+        """Refuse contours that may be of another series in the CT's frame, as phases of a 4D CT."""
+        frames = self.header.get(_FRAMES) or ()
+        own = [one for one in frames if text_of(one, "FrameOfReferenceUID") in ("", ct.frame_uid)]
+        series = series_in(item for one in own for item in items_below(one, *_SERIES[1:]))
+        contours = (contour for number in numbers for contour in self._contours(number))
+        if len(series) > 1 and not all(map(_images_of, contours)):
+            raise ValueError(
+                f"{self.path}: names {len(series)} series in one frame of reference, and contours "
+                "without an image; on which series they were drawn is not known"
+            )
 
     def _voxels(self, number: int, ct: CtGrid, notes: list[str]) -> Voxels:
         """Fill the contours of an ROI, slice by slice."""
@@ -173,9 +186,13 @@ def _points(contour: Dataset) -> Floats:
     return points[:-1] if closed else points
 
 
+def _images_of(contour: Dataset) -> frozenset[str]:
+    return instances_in(items_below(contour, "ContourImageSequence"))
+
+
 def _check_image(contour: Dataset, k: int, ct: CtGrid) -> None:
     """Refuse a contour that refers to another slice than the one it lies on."""
-    images = instances_in(items_below(contour, "ContourImageSequence"))
+    images = _images_of(contour)
     if not images:
         return
     slices = {ct.slice_of.get(image) for image in images}

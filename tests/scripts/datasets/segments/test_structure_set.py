@@ -15,6 +15,7 @@ from tests.scripts.datasets.segments.written import (
     mask_of,
     nodule,
     nodule_contours,
+    of,
     write_rtstruct,
 )
 
@@ -108,6 +109,21 @@ def test_two_rois_in_two_frames_of_reference_then_refused(tmp_path, series):
     path = write_rtstruct(tmp_path / "a.dcm", series[1], rois, change=other_frame)
     with pytest.raises(ValueError, match=r"a\.dcm: is in frame of reference 1\.2\.3, the CT in"):
         StructureSetFile.read(path).draw([4, 5], series[2])
+
+
+@pytest.mark.parametrize("image", [3, None])
+def test_two_series_in_one_frame_then_contours_must_name_their_image(tmp_path, series, image):
+    def another(data):
+        study = data.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+        study.RTReferencedSeriesSequence.append(of(SeriesInstanceUID="1.2.3"))
+
+    rois = {"GTV": [(on_slice(SQUARE, 3), image)]}
+    path = write_rtstruct(tmp_path / "a.dcm", series[1], rois, change=another)
+    if image is not None:
+        np.testing.assert_array_equal(draw(path, series[2])[0], block(3, 7))
+        return
+    with pytest.raises(ValueError, match=r"a\.dcm: names 2 series in one frame of reference, and"):
+        draw(path, series[2])
 
 
 def test_rois_of_one_number_then_refused(tmp_path, series):
