@@ -111,6 +111,20 @@ def test_components_of_training_then_written_in_train_alone(bundle, name):
     assert not [key for key in repeated if isinstance(other[key], dict)]
 
 
+VOLUMES = [path for path in FRAGMENTS if "SlidingWindow" in path.read_text()]
+
+
+@pytest.mark.parametrize("path", VOLUMES, ids=lambda p: p.stem)
+def test_file_for_volumes_then_its_windows_can_be_set_on_the_command_line(path):
+    of_ct = path.stem.startswith(("ct_", "abdomen_"))
+    bundle, id_ = ("inference", "inferer::inferer") if of_ct else ("train", "inferer")
+    parser = ConfigParser()
+    parser.read_config([LUNG / f"{bundle}.json", path])
+    parser[f"{id_}::sw_batch_size"] = 7  # which fails below a macro
+    assert parser[id_]["_target_"] == "SlidingWindowInferer"
+    assert parser[id_]["sw_batch_size"] == 7
+
+
 @pytest.mark.parametrize("path", FRAGMENTS, ids=lambda p: p.stem)
 def test_fragment_then_sets_only_ids_that_a_workflow_knows(path):
     workflows = [json.loads(p.read_text()) for p in ROOT.glob("bundles/*/configs/*.json")]
