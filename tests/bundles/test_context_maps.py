@@ -30,7 +30,7 @@ def launch(words, log, lock):
     del asked["overwrite"]
     run_here(run_id, json.loads(files.replace("'", '"')), {**asked, "seed": int(asked["seed"])})
     log.write_text("")
-    return Outcome(0, 0.0, 0.0)
+    return Outcome(0, 0.0, 0.0, 0.0)
 
 
 def test_context_maps_then_a_second_network_trains_on_them_and_is_evaluated(

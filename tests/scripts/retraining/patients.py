@@ -108,4 +108,4 @@ class PretendedTrainings:
         file = Path(options["--output_dir"]) / "model.pt"
         write_model(file, network, datalist, volumes=self.volumes)
         log.write_text("")
-        return Outcome(0, 0.0, 0.0)
+        return Outcome(0, 0.0, 0.0, 0.0)

@@ -83,7 +83,7 @@ def test_interrupted_round_when_repeated_then_finished_steps_are_kept(content, t
     def failing(words, log, lock):
         if len(trainings.commands) == 2:
             log.write_text("ValueError: no such rate")
-            return Outcome(1, 0.0, 0.0)
+            return Outcome(1, 0.0, 0.0, 0.0)
         return trainings(words, log, lock)
 
     one = round_of(tmp_path, volumes=False)

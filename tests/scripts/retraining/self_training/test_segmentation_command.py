@@ -48,7 +48,7 @@ def write_training(words, log, lock):
     write_model(out / "model.pt", network.eval(), LUNG, SMALL)
     validation = len(samples) / 100  # the more samples, the better
     (out / "stages.csv").write_text(f"val_dice_per_slice,best\n{validation},True\n")
-    return Outcome(0, 1.0, 1.0)
+    return Outcome(0, 1.0, 1.0, 1.0)
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_options_when_invalid_then_refused_before_anything_is_written(tmp_path, 
 def test_training_that_fails_then_its_reason_and_exit_code_1(monkeypatch, tmp_path, capsys):
     def fail(words, log, lock):
         Path(log).write_text("ValueError: a bad rate\n")
-        return Outcome(1, 1.0, 1.0)
+        return Outcome(1, 1.0, 1.0, 1.0)
 
     monkeypatch.setattr(segmentation_command, "Workshop", functools.partial(Workshop, launch=fail))
     datalist = write_patients(tmp_path / "prepared", classes=True, unlabelled="BCDT")

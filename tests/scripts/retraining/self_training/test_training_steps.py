@@ -32,7 +32,7 @@ class Launch:
             .replace("0.7,3\n", "0.7,3,False\n")
         )
         log.write_text("ValueError: a bad rate\n")
-        return Outcome(self.code, 1.0, 2.0)
+        return Outcome(self.code, 1.0, 2.0, 1.0)
 
 
 def steps_of(tmp_path, launch, seed=0, overlays=(SMALL,)):
