@@ -49,7 +49,7 @@ def test_data_set_of_the_study_then_labels_splits_and_losses_are_its_own():
     assert (lesions.labels, lesions.data.metric) == (("map",), "val_dice_per_slice")
     organs = bundle_of("liver_ct_segmentation", {}, "folder")
     assert (organs.losses, organs.data.metric) == ("configs/class_losses", "val_iou_pooled")
-    assert set(organs.untested) == {"slice_random"}
+    assert set(organs.untested) == {"slice_random", "validation_only"}
 
 
 @pytest.mark.parametrize(
