@@ -38,6 +38,7 @@ from scripts.prediction.study_task import (
 from scripts.prediction.writing.manifest import MADE_BY, is_ours, nameless_provenance
 from scripts.prediction.writing.products import DICOM
 from scripts.running.progress import Progress
+from scripts.running.reasons import listed
 from scripts.running.workers import work_through
 from scripts.storage.files import write_json
 from scripts.storage.locks import LOCK, claimed
@@ -190,8 +191,7 @@ def lines_of(inventory: Inventory) -> Iterator[str]:
         refused[remark.folder, remark.reason].append(remark)
     for remarks in refused.values():
         names = [remark.location.rpartition("/")[2] for remark in remarks[1:]]
-        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        also = f" (likewise {', '.join(names[:_NAMED])}{more})" if names else ""
+        also = f" (likewise {listed(names, most=_NAMED)})" if names else ""
         yield f"refused: {remarks[0]}{also}"
 
 

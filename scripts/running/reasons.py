@@ -1,10 +1,10 @@
-"""The reason of a failure, on one line, after a traceback that other software has made long."""
+"""Messages of failures: the reason on one line, after a traceback that other software made long."""
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
 # of torch.utils.data: the traceback of a worker process as the message of a new error
@@ -69,3 +69,14 @@ def print_reason_last(explain: Callable[[BaseException], str] = reason_of) -> No
 
     hook.prints_reason = True  # type: ignore[attr-defined]
     sys.excepthook = hook
+
+
+def listed(items: Sequence[object], most: int = 8) -> str:
+    """Join the first of some items for a message, and count the others.
+
+    Example:
+        >>> listed(["a", "b"]), listed([1, 2, 3, 4], most=2), listed([])
+        ('a, b', '1, 2 and 2 more', '')
+    """
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(map(str, items[:most])) + more

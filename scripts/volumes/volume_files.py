@@ -22,6 +22,7 @@ from scripts.volumes.geometry import check_affine
 from scripts.volumes.volume import Volume
 
 VOLUME_SUFFIXES = (".mhd", ".mha", ".nrrd", ".nii", ".nii.gz")
+SEGMENTATION_SUFFIX = ".seg.nrrd"  # of 3D Slicer, with names of the segments
 _METAIMAGE, _NRRD = (".mhd", ".mha"), (".nrrd", ".nhdr")
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scripts.running.reasons import listed
+
 if TYPE_CHECKING:
     from scripts.datasets.segments.open_file import CaseFiles, Found
-
-LISTED = 8  # files named in a message
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def pair_paths(image: Path, label: Path) -> CasePaths:
 
     if label.is_dir() and (found := CaseFiles.below(label).named_segments()):
         if len(found) > 1:
-            raise ValueError(f"{label}: must have one file of labels, it has {_listed(found)}")
+            raise ValueError(f"{label}: must have one file of labels, it has {listed(found)}")
         label = found[0].path
     if not image.is_dir() or label.is_dir() or _is_plain(label):
         return CasePaths(image, label)
@@ -86,7 +86,10 @@ def _is_plain(label: Path) -> bool:
 
 def has_names(label: Path) -> bool:
     """Whether a file of labels may name its segments: all but plain volume files."""
-    return not label.is_dir() and (not _is_plain(label) or label.name.lower().endswith(".seg.nrrd"))
+    from scripts.volumes.volume_files import SEGMENTATION_SUFFIX  # slow import, not for the help
+
+    segmentation = label.name.lower().endswith(SEGMENTATION_SUFFIX)
+    return not label.is_dir() and (segmentation or not _is_plain(label))
 
 
 def _label_among(files: CaseFiles, named: Sequence[Path], pattern: str | None) -> Found | None:
@@ -97,7 +100,7 @@ def _label_among(files: CaseFiles, named: Sequence[Path], pattern: str | None) -
         if len(chosen) != 1:
             raise ValueError(
                 f"--label_files {pattern} must fit one file of the case, it fits "
-                f"{_listed(chosen) or 'none'}; there are: {_listed(files.labels) or 'none'}"
+                f"{listed(chosen) or 'none'}; there are: {listed(files.labels) or 'none'}"
             )
         return chosen[0]
     if named:  # a folder label/, or a file label.dcm
@@ -106,7 +109,7 @@ def _label_among(files: CaseFiles, named: Sequence[Path], pattern: str | None) -
         every = [*inside, *(one for one in plain if one not in inside)]
     if len(every) > 1:
         raise ValueError(
-            f"must have one file of labels, it has {_listed(every)}; --label_files PATTERN chooses "
+            f"must have one file of labels, it has {listed(every)}; --label_files PATTERN chooses "
             "one by its path or title, or list each image with its labels in a CSV"
         )
     return every[0] if every else None
@@ -153,8 +156,3 @@ def _not_one(found: Sequence[Path]) -> str:
         "must hold one image.* and one label.* of a known kind, or a CT with one DICOM SEG, "
         f"RTSTRUCT or .seg.nrrd, it holds {names}"
     )
-
-
-def _listed(found: Sequence[Found]) -> str:
-    more = f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
-    return ", ".join(map(str, found[:LISTED])) + more

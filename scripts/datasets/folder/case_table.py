@@ -105,14 +105,9 @@ def _unique_names(paths: Sequence[Path]) -> list[str]:
 
 def stem_of(path: Path) -> str:
     """Return a file's name without the suffix of a volume file."""
-    from scripts.volumes.volume_files import VOLUME_SUFFIXES  # slow import, not for the help
+    # slow import, not for the help
+    from scripts.volumes.volume_files import SEGMENTATION_SUFFIX, VOLUME_SUFFIXES
 
-    known = (*VOLUME_SUFFIXES, ".seg.nrrd")  # 3D Slicer's of segmentations
+    known = (*VOLUME_SUFFIXES, SEGMENTATION_SUFFIX)
     endings = [suffix for suffix in known if path.name.lower().endswith(suffix)]
     return path.name[: len(path.name) - len(max(endings, key=len, default=""))]
-
-
-def listed(names: Sequence[str]) -> str:
-    """Join the first of some names for a message."""
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return ", ".join(names[:8]) + more

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scripts.datasets.folder.case_files import case_paths
-from scripts.datasets.folder.case_table import Case, csv_cases, listed, stem_of
+from scripts.datasets.folder.case_table import Case, csv_cases, stem_of
 from scripts.datasets.problems import Problem
-from scripts.running.reasons import one_line
+from scripts.running.reasons import listed, one_line
 from scripts.storage.files import read_json
 
 TITLES = {

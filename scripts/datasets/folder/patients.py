@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from scripts.datasets.folder.case_table import Case, listed, rows_of
+from scripts.datasets.folder.case_table import Case, rows_of
+from scripts.running.reasons import listed
 
 
 def read_patient_table(path: Path, cases: Sequence[str]) -> dict[str, str]:

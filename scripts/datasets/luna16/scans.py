@@ -9,6 +9,7 @@ from pathlib import Path
 
 from scripts.datasets.luna16.annotations import KnownSeries, read_patients
 from scripts.datasets.problems import Problem
+from scripts.running.reasons import listed
 from scripts.storage.file_tree import folder_files
 
 LAYOUT = (
@@ -195,8 +196,7 @@ def _images(folder: Path, problems: list[Problem]) -> list[Path]:
 
 def _holds(folder: Path) -> str:
     names = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return (", ".join(names[:8]) or "nothing") + more
+    return listed(names) or "nothing"
 
 
 def _hint(folder: Path) -> str:

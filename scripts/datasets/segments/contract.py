@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
+from scripts.running.reasons import listed
 from scripts.volumes.geometry import Floats
 
 if TYPE_CHECKING:
@@ -142,8 +143,7 @@ class SegmentFile(ABC):
 
     def listing(self) -> str:
         """Name the segments for a message."""
-        more = f" and {len(self.segments) - 12} more" if len(self.segments) > 12 else ""
-        return (", ".join(map(str, self.segments[:12])) or "no segments") + more
+        return listed(self.segments, most=12) or "no segments"
 
     def __str__(self) -> str:
         """The file, its kind and title, for messages."""

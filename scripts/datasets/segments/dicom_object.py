@@ -12,6 +12,7 @@ from pydicom.sr.coding import Code
 from pydicom.uid import UID, RTStructureSetStorage, SegmentationStorage
 
 from scripts.datasets.segments.contract import CtGrid
+from scripts.running.reasons import listed
 from scripts.storage.archive import ArchiveReader, Location
 from scripts.volumes.dicom.slice import SliceFile, read_slice
 
@@ -118,8 +119,8 @@ def check_reference(
         raise ValueError(f"{place}: does not say on which series it was drawn; it cannot be used")
     if series and ct.series_uid not in series:
         raise ValueError(
-            f"{place}: was drawn on series {_few(series)}, the CT in {ct.name} is series "
-            f"{ct.series_uid}"
+            f"{place}: was drawn on series {listed(sorted(series), most=3)}, the CT in {ct.name} "
+            f"is series {ct.series_uid}"
         )
     if instances and not instances & set(ct.slice_of):
         raise ValueError(
@@ -128,8 +129,8 @@ def check_reference(
         )
     if ct.frame_uid and (others := frames - {ct.frame_uid}):
         raise ValueError(
-            f"{place}: is in frame of reference {_few(others)}, the CT in {ct.frame_uid}; "
-            "positions cannot be compared"
+            f"{place}: is in frame of reference {listed(sorted(others), most=3)}, the CT in "
+            f"{ct.frame_uid}; positions cannot be compared"
         )
 
 
@@ -138,8 +139,3 @@ def text_of(header: Dataset, keyword: str) -> str:
     with suppress(Exception):  # of damaged text
         return str(header.get(keyword) or "").strip()
     return ""
-
-
-def _few(uids: Iterable[str]) -> str:
-    listed = sorted(uids)
-    return ", ".join(listed[:3]) + (f" and {len(listed) - 3} more" if len(listed) > 3 else "")

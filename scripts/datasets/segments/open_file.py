@@ -16,12 +16,12 @@ from pydicom.dataset import Dataset
 from scripts.datasets.segments.contract import SegmentFile
 from scripts.datasets.segments.dicom_object import RTSTRUCT, SEG, kind_of, quiet, title_of
 from scripts.datasets.segments.seg import SegFile
-from scripts.datasets.segments.slicer import SUFFIX, SlicerFile
+from scripts.datasets.segments.slicer import SlicerFile
 from scripts.datasets.segments.structure_set import StructureSetFile
 from scripts.storage.archive import is_stray
 from scripts.volumes.dicom.kind import modality_of
 from scripts.volumes.dicom.stream import HEAD, is_dicom
-from scripts.volumes.volume_files import VOLUME_SUFFIXES
+from scripts.volumes.volume_files import SEGMENTATION_SUFFIX, VOLUME_SUFFIXES
 
 MOST_LOOKED_AT = 5000  # files of a case
 _GLANCE = (
@@ -42,7 +42,7 @@ def open_segments(path: Path) -> SegmentFile | None:
     Raises:
         ValueError, OSError: naming a file that is damaged, or a DICOM object of another kind.
     """
-    if path.name.lower().endswith(SUFFIX):
+    if path.name.lower().endswith(SEGMENTATION_SUFFIX):
         return SlicerFile.read(path)
     if path.is_dir() or path.name.lower().endswith(VOLUME_SUFFIXES):
         return None
@@ -50,7 +50,7 @@ def open_segments(path: Path) -> SegmentFile | None:
     if header is None:
         raise ValueError(
             f"{path}: must be a label map ({', '.join(VOLUME_SUFFIXES)}), DICOM SEG, RTSTRUCT or "
-            f"{SUFFIX}"
+            f"{SEGMENTATION_SUFFIX}"
         )
     kind = kind_of(header)
     if not kind:
@@ -85,7 +85,7 @@ def holds_segments(folder: Path) -> bool:
     Of a folder of many files only the first ones are looked at.
     """
     for path in islice((path for path in folder.rglob("*") if path.is_file()), MOST_LOOKED_AT):
-        if path.name.lower().endswith(SUFFIX):
+        if path.name.lower().endswith(SEGMENTATION_SUFFIX):
             return True
         if not path.name.lower().endswith(VOLUME_SUFFIXES):
             header = glance(path)
@@ -148,7 +148,7 @@ class CaseFiles:
             if is_stray(relative.parts) or path in images:
                 continue
             if path.name.lower().endswith(VOLUME_SUFFIXES):
-                slicer = path.name.lower().endswith(SUFFIX)
+                slicer = path.name.lower().endswith(SEGMENTATION_SUFFIX)
                 kind = SlicerFile.kind if slicer else "label map"
                 labels.append(Found(path, relative.as_posix(), kind))
             elif (header := glance(path)) is not None:

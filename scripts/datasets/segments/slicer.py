@@ -22,7 +22,6 @@ from scripts.datasets.segments.placement import Placement, place_grid
 from scripts.volumes.formats.nrrd import keys_of, read_nrrd_header
 from scripts.volumes.formats.stored_voxels import StoredVolume, read_voxels
 
-SUFFIX = ".seg.nrrd"
 _TAG = "Segmentation.TerminologyEntry"
 
 

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from scripts.running.reasons import listed
 from scripts.storage.archive import ArchiveReader, Location
 from scripts.volumes.dicom.frames import frames_of
 from scripts.volumes.dicom.kind import is_multi_frame, why_not_dicom, why_not_slice
@@ -327,6 +328,4 @@ def _short_places(slices: Sequence[SliceFile]) -> list[str]:
 
 def _names(slices: Iterable[SliceFile]) -> str:
     """Name the first few files of a list."""
-    names = _short_places(list(slices))
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
+    return listed(_short_places(list(slices)), most=_NAMED)
