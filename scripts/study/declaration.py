@@ -149,8 +149,9 @@ def with_weights(study: Study, given: str) -> Study:
         FileNotFoundError: when a file does not exist.
         ValueError: when no method has these weights, or of which encoder a file is is not said.
     """
-    encoders = sorted({str(m.encoder) for m in study.methods if m.weights == IMAGENET})
-    files = _weight_files(given, encoders, study.name)
+    # a study run in parts has the same command for each: a part may need none of the files
+    all_rows, rows = _encoders((*study.methods, *study.left_out)), _encoders(study.methods)
+    files = _weight_files(given, rows or all_rows, all_rows, study.name)
     return replace(
         study,
         methods=tuple(
@@ -162,8 +163,15 @@ def with_weights(study: Study, given: str) -> Study:
     )
 
 
-def _weight_files(given: str, encoders: Sequence[str], study: str) -> dict[str, str]:
-    """Return encoder -> absolute path."""
+def _encoders(methods: Sequence[Method]) -> list[str]:
+    """List the encoders that start from ImageNet weights."""
+    return sorted({str(method.encoder) for method in methods if method.weights == IMAGENET})
+
+
+def _weight_files(
+    given: str, encoders: Sequence[str], known: Sequence[str], study: str
+) -> dict[str, str]:
+    """Return encoder -> absolute path; a file without a name is for all of ``encoders``."""
     pairs = [word.partition("=") for word in given.split(",")]
     named_files = all(equals and name in ENCODERS for name, equals, _ in pairs)
     files = (
@@ -172,10 +180,10 @@ def _weight_files(given: str, encoders: Sequence[str], study: str) -> dict[str, 
     for path in files.values() or [given]:
         if not Path(path).is_file():
             raise FileNotFoundError(f"imagenet_weights: no file {path}")
-    if set(files) - set(encoders) or not files or (not named_files and len(files) > 1):
+    if set(files) - set(known) or not files or (not named_files and len(files) > 1):
         raise ValueError(
             f"imagenet_weights: the methods of {study} with the weights {IMAGENET} have the "
-            f"encoders {', '.join(encoders) or 'none'}; give encoder=FILE for some of these, "
+            f"encoders {', '.join(known) or 'none'}; give encoder=FILE for some of these, "
             f"separated by commas, got {given}"
         )
     return {name: str(Path(path).resolve()) for name, path in files.items()}

@@ -117,6 +117,21 @@ def test_file_of_imagenet_weights_then_read_by_the_methods_that_start_from_them(
         with_weights(several, str(file))
 
 
+def test_file_of_imagenet_weights_when_only_other_rows_are_run_then_of_no_effect(tmp_path):
+    file = tmp_path / "weights.pth"
+    file.write_bytes(b"1")
+    methods = [
+        {**NETWORK, "name": "a", "weights": "imagenet"},
+        {**NETWORK, "name": "b", "weights": "imagenet", "encoder": "vgg16"},
+        {**NETWORK, "name": "c", "weights": "none"},
+    ]
+    study = read_study(write_study(tmp_path, methods=methods, reference="c"))
+    assert with_weights(with_methods(study, ["c"]), f"vgg16={file}").methods[0].weights == "none"
+    assert with_weights(with_methods(study, ["b"]), str(file)).methods[0].weights == str(file)
+    with pytest.raises(ValueError, match="have the encoders resnet34, vgg16; "):
+        with_weights(with_methods(study, ["c"]), f"densenet121={file}")
+
+
 def test_files_of_imagenet_weights_when_each_names_its_encoder_then_others_keep_the_published(
     tmp_path,
 ):
