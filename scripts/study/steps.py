@@ -32,7 +32,7 @@ EVERY_STAGE = "configs/handlers/every_stage.json"
 SAME_SLICES = "configs/handlers/same_slices.json"
 SETTINGS = "<here>/settings.json"
 BATCHES = "max(1, -(-len(@train::dataset::data) // @batch_size))"
-"""Updates of an epoch: of a network for several domains, their batches have samples of each."""
+"""Updates of an epoch that takes each sample once."""
 
 
 def _data_files(method: Method) -> list[str]:
@@ -151,7 +151,7 @@ def _settings(study: Study, method: Method, merged: Any, known: set[str]) -> dic
     """Return the settings of a training that its merged config has, and add their ids to known."""
     settings = fitting({**study.settings, **method.settings}, merged)
     known.update(settings)
-    batches = "len(@train::dataloader)" if "domains" in merged else BATCHES
+    batches = "len(@train::dataloader)" if {"domains", "epoch_samples"} & merged.keys() else BATCHES
     return {**settings, "stage_epochs": stage_epochs(study.epochs, batches)}
 
 

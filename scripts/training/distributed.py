@@ -15,13 +15,13 @@ import torch.distributed as dist
 from monai.data import DistributedSampler
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, RandomSampler
 
 from scripts.training.engine_events import is_main_process
 
 __all__ = [
     *("distribute", "initialise", "is_main_process", "local_device", "share_of_batch"),
-    "shared_sampler",
+    *("shared_sampler", "short_epoch_sampler"),
 ]
 
 logger = logging.getLogger(__name__)
@@ -141,3 +141,21 @@ def shared_sampler(
             f"most {count} (--nproc_per_node), or prepare more data"
         )
     return DistributedSampler(dataset, shuffle=shuffle, even_divisible=even_divisible)
+
+
+def short_epoch_sampler(dataset: Dataset[Any], samples: int) -> RandomSampler:
+    """Return a sampler of epochs that are shorter than a data set, each of other random samples.
+
+    Args:
+        dataset: of the training.
+        samples: of an epoch, none of them twice; all of a smaller data set.
+
+    Raises:
+        ValueError: for fewer than one sample, or in several processes, which would draw the same.
+    """
+    if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
+        raise ValueError(f"epoch_samples: must be a whole number of at least 1, got {samples!r}")
+    if dist.is_initialized() and dist.get_world_size() > 1:
+        raise ValueError("short_epochs.json: works in one process only; leave it out with torchrun")
+    count = min(samples, len(dataset))  # type: ignore[arg-type]  # has a length
+    return RandomSampler(dataset, num_samples=count)  # type: ignore[arg-type]

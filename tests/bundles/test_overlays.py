@@ -8,6 +8,7 @@ import pytest
 import torch
 from mlflow import MlflowClient
 from monai.utils import path_to_sqlite_uri
+from torch.utils.data import RandomSampler
 
 from scripts.training.precision import native_dtype
 from tests.bundles.bundle_commands import SMALL, files_of, run_here
@@ -103,6 +104,25 @@ def test_cached_prefix_then_the_stages_of_a_training_without_augmentation(train)
     cached = train(BSFT, CACHED, name="cached", **{"train::inferer::dtype": "float32"})
     assert losses_of(cached) == pytest.approx(losses_of(plain), rel=1e-4)
     assert losses_of(cached) != losses_of(train(BSFT, name="augmented"))
+
+
+def test_short_epochs_then_so_many_updates_drawn_anew_in_each_epoch(train, monkeypatch):
+    drawn, draw = [], RandomSampler.__iter__
+
+    def recorded(sampler):
+        drawn.append(list(draw(sampler)))
+        return iter(drawn[-1])
+
+    monkeypatch.setattr(RandomSampler, "__iter__", recorded)
+    short = {"epoch_samples": 4, "batch_size": 2, "stage_epochs": 2}
+    first, again = (
+        losses_of(train(BSFT, "configs/runtime/short_epochs.json", name=name, **short))
+        for name in ("first", "again")
+    )
+    assert first == again
+    assert drawn[:10] == drawn[10:]
+    assert [len(set(epoch)) for epoch in drawn[:10]] == [4] * 10
+    assert len({tuple(epoch) for epoch in drawn[:10]}) == 10
 
 
 # LoadImaged sets all of MONAI's readers up, those that are not named too

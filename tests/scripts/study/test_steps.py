@@ -176,6 +176,16 @@ def test_epochs_of_updates_then_as_many_for_any_stages_and_data(stages, samples,
     assert stage_epochs({"per_stage": 3}) == 3
 
 
+def test_epochs_of_updates_when_epochs_are_short_then_counted_in_these(tmp_path):
+    short = {"training_files": ["configs/runtime/short_epochs.json"], "epochs": {"updates": 600}}
+    whole, cut = (
+        cells_of(tmp_path, **changes)[0].training.files["settings.json"]["stage_epochs"]
+        for changes in ({"epochs": {"updates": 600}}, short)
+    )
+    assert "@batch_size" in whole
+    assert cut == "$max(1, round(600 / len(@strategy['stages']) / len(@train::dataloader)))"
+
+
 def test_evaluation_then_replaces_what_a_killed_one_left(tmp_path):
     (evaluation,) = cells_of(tmp_path)[0].evaluations.values()
     assert "--overwrite true" in " ".join(evaluation.words)

@@ -67,3 +67,24 @@ def test_sampler_then_gives_a_share_or_says_which_data_are_too_few(monkeypatch):
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
     with pytest.raises(ValueError, match="validation: has 1 samples, fewer than the 2 processes"):
         distributed.shared_sampler([1], "validation", shuffle=False, even_divisible=False)
+
+
+def test_short_epochs_then_other_samples_in_each_and_none_twice():
+    sampler = distributed.short_epoch_sampler(list(range(20)), 7)
+    epochs = [list(sampler) for _ in range(30)]
+    assert all(len(set(epoch)) == len(sampler) == 7 for epoch in epochs)
+    assert set().union(*epochs) == set(range(20))
+    assert sorted(distributed.short_epoch_sampler(list(range(20)), 50)) == list(range(20))
+
+
+@pytest.mark.parametrize("samples", [0, -1, True, 2.0, "8"])
+def test_short_epochs_of_no_samples_then_refused(samples):
+    with pytest.raises(ValueError, match="epoch_samples: must be a whole number of at least 1"):
+        distributed.short_epoch_sampler([1, 2], samples)
+
+
+def test_short_epochs_in_several_processes_then_refused(monkeypatch):
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)
+    with pytest.raises(ValueError, match="short_epochs.json: works in one process only"):
+        distributed.short_epoch_sampler([1, 2], 1)
