@@ -51,8 +51,9 @@ def _cpu_gains_by_bfloat16() -> bool:
     The shortest of alternating runs is taken, since other processes only make a run longer.
     """
     seconds: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
-    maps, kernel = torch.zeros(1, 64, 64, 64), torch.zeros(64, 64, 3, 3)
-    with torch.no_grad():
+    maps = torch.zeros(1, 64, 64, 64, device="cpu")
+    kernel = torch.zeros(64, 64, 3, 3, device="cpu")
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
         for _ in range(6):
             for dtype, times in seconds.items():
                 x, weight = maps.to(dtype, memory_format=torch.channels_last), kernel.to(dtype)

@@ -20,8 +20,9 @@ def seconds(monkeypatch):
     taken, clock, conv2d = {}, [0.0], torch.conv2d
 
     def timed(x, *arguments, **options):
-        clock[0] += next(taken[x.dtype])
-        return conv2d(x, *arguments, **options)
+        result = conv2d(x, *arguments, **options)
+        clock[0] += next(taken[result.dtype])
+        return result
 
     monkeypatch.setattr(torch, "conv2d", timed)
     monkeypatch.setattr(precision, "perf_counter", lambda: clock[0])
@@ -53,9 +54,10 @@ def test_processor_with_bfloat16_then_taken_only_if_a_convolution_is_faster(
     assert native_dtype("cpu") == (torch.bfloat16 if gains else torch.float32)
 
 
-def test_gain_then_measured_once_per_process(seconds):
+def test_gain_then_measured_once_per_process_also_from_within_autocast(seconds):
     seconds |= {torch.bfloat16: iter([1.0] * 6), torch.float32: iter([2.0] * 6)}
-    assert [measure(), measure()] == [True, True]
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert [measure(), measure()] == [True, True]
 
 
 @pytest.mark.parametrize(
