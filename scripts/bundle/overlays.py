@@ -6,6 +6,7 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from scripts.bundle.compose import compose
@@ -77,6 +78,27 @@ def _beside(config: str, read: Read) -> list[Config]:
 
 def _shipped_overlays() -> list[Path]:
     return shipped_below("configs", "*/*.json")
+
+
+@cache
+def changed_in_part() -> frozenset[str]:
+    """Return the ids of which a file of ``configs/`` sets a part, or which it adds to.
+
+    A bundle whose config copies one of them by a macro could not take that file: MONAI merges
+    files before it replaces macros, and a macro has no parts.
+
+    Example:
+        >>> {"train", "train::handlers", "optional"} <= changed_in_part()
+        True
+    """
+    ids: set[str] = set()
+    for file in _shipped_overlays():
+        for key in json.loads(shipped(file).read_text(encoding="utf-8")):
+            id_ = normalized(key)
+            parts = id_.split("::")
+            ids |= {"::".join(parts[:depth]) for depth in range(1, len(parts))}
+            ids |= {id_} if key.startswith("+") else set()
+    return frozenset(ids)
 
 
 def unread(file: str, key: str, workflows: Iterable[Config]) -> str:

@@ -2,7 +2,9 @@
 
 Its configs list every id of the shipped bundle's configs. Settings of the data, numbers and texts
 are written as values to read and change. Parts composed of transforms, handlers and so on are
-macros for the shipped file (``%bundles/...::id``), which are replaced when the config is read.
+macros for the shipped file (``%bundles/...::id``), which are replaced when the config is read. MONAI
+merges files before that, and a macro has no parts, so what a file of ``configs/`` changes or adds to
+is written entry by entry.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bundle.data_set import KEY, DeclaredDataSet
+from scripts.bundle.overlays import changed_in_part
 from scripts.datasets.contract import Kind
 from scripts.datasets.datalist import class_names_of
 from scripts.datasets.known import data_set_class
@@ -190,10 +193,14 @@ def _overlaid(base: Mapping[str, Any], reference: str, own: Mapping[str, Any]) -
 
 
 def _referred(value: Any, reference: str) -> Any:
-    """Return a macro for a composed value, by item if it has macros, which MONAI cannot nest."""
+    """Return a macro for a composed value, by item where it must have parts.
+
+    That is where it has macros itself, which MONAI cannot nest, and where overlays change a part.
+    """
     if not _is_composed(value):
         return value
-    if '"%' not in json.dumps(value):
+    _, _, id_ = reference.partition("::")
+    if '"%' not in json.dumps(value) and id_ not in changed_in_part():
         return reference
     if isinstance(value, Mapping):
         return _overlaid(value, reference, {})

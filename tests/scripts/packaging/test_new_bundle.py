@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 from monai.bundle import ConfigParser
 
-from scripts.packaging.new_bundle import new_bundle, read_prepared
+from scripts.packaging.new_bundle import SHIPPED, new_bundle, read_prepared
 from tests.bundles.config_files import ROOT
 
+VALUES = {"class_names", "window_hu", "one_piece", "filled", "saving", "segments", "cleaning"}
+VALUES |= {"preprocessing", "restoring"}  # what a bundle of other data sets itself
 SAMPLE = {"image": "a.npy", "label": "b.npy", "series_uid": "1"}
 
 
@@ -80,7 +82,7 @@ def test_configs_then_short_and_naming_no_file_of_their_own_that_is_not_there(tm
         (tmp_path / "my_segmentation" / "configs" / f"{name}.json").read_text().count("\n")
         for name in ("train", "evaluate", "inference")
     ]
-    assert sum(lines) < 230
+    assert sum(lines) < 330
     for name in ("docs/README.md", "docs/data_license.txt", "LICENSE", "configs/logging.conf"):
         assert (tmp_path / "my_segmentation" / name).is_file()
     assert configs["metadata"]["version"] in configs["metadata"]["changelog"]
@@ -100,6 +102,45 @@ def test_settings_shared_with_training_then_those_of_the_new_bundle(tmp_path, ki
     assert '"%' not in json.dumps(parser.get()).replace('"%run"', "")
     assert parser["device"] == "cpu"
     assert parser.get("seed", 7) == 7
+
+
+def laid_over(config, overlay):
+    """Return a config with an overlay, as MONAI composes it; None if it does not take the file."""
+    parser = ConfigParser()
+    try:
+        parser.read_config([str(config), str(overlay)])
+    except (ValueError, KeyError):
+        return None
+    parser.resolve_macro_and_relative_ids()
+    return parser.get()
+
+
+def changing_parts():
+    """List the shipped overlays that set a part of an id, or add to it."""
+    files = (file.relative_to(ROOT) for file in sorted((ROOT / "configs").glob("*/*.json")))
+    keys = {file: json.loads((ROOT / file).read_text()) for file in files}
+    return [file for file in keys if any("::" in key or "+" in key for key in keys[file])]
+
+
+@pytest.mark.usefixtures("_at_root")
+@pytest.mark.filterwarnings("ignore:Can't merge entry")
+@pytest.mark.parametrize("workflow", ["train", "evaluate", "inference"])
+@pytest.mark.parametrize("kind", ["instances", "classes"])
+def test_overlay_that_changes_a_part_then_as_over_the_shipped_bundle(tmp_path, kind, workflow):
+    names = ("background", "liver", "bone", "kidney")
+    own = written(tmp_path, kind=kind, names=names if kind == "classes" else names[:2])[workflow]
+    shipped = Path(SHIPPED[kind], "configs", f"{workflow}.json")
+    values = json.loads(shipped.read_text())
+    composed = [name for name, value in own.items() if value != values[name]]
+    same = {name for name in composed if isinstance(values[name], (dict, list))} - VALUES
+    assert len(changing_parts()) > 10
+    for overlay in changing_parts():
+        wanted = laid_over(shipped, overlay)
+        if wanted is None:
+            continue
+        got = laid_over(tmp_path / "my_segmentation" / "configs" / f"{workflow}.json", overlay)
+        assert got is not None, overlay
+        assert {name: got[name] for name in same} == {name: wanted[name] for name in same}, overlay
 
 
 @pytest.mark.usefixtures("_at_root")
