@@ -2,9 +2,9 @@
 
 Its configs list every id of the shipped bundle's configs. Settings of the data, numbers and texts
 are written as values to read and change. Parts composed of transforms, handlers and so on are
-macros for the shipped file (``%bundles/...::id``), which are replaced when the config is read. MONAI
-merges files before that, and a macro has no parts, so what a file of ``configs/`` changes or adds to
-is written entry by entry.
+macros for the shipped file (``%bundles/...::id``), which are replaced when the config is read.
+MONAI merges files before that, and a macro has no parts, so what a file of ``configs/`` changes or
+adds to is written entry by entry.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def new_bundle(datalist: str, output: str) -> None:
     for part in COPIED:
         shutil.copyfile(shipped(Path(base, part)), folder / part)
     write_text(folder / "docs" / "data_license.txt", LICENCE_TO_FILL_IN)
-    write_text(folder / "docs" / "README.md", readme(folder.as_posix(), metadata, prepared.source))
+    write_text(folder / "docs" / "README.md", readme(folder.as_posix(), metadata))
     print(f"{folder}: a bundle for {', '.join(prepared.class_names[1:])}, from {base}")
     for name in uncoded(prepared):
         print(

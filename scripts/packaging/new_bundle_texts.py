@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from shlex import quote
 from typing import Any
 
 INTENDED = "Research only. Not for diagnosis."
@@ -40,15 +41,16 @@ def described(name: str, class_names: Sequence[str], data_source: str) -> dict[s
     }
 
 
-def readme(bundle: str, metadata: Mapping[str, Any], scans: str) -> str:
+def readme(bundle: str, metadata: Mapping[str, Any]) -> str:
     """Return the README of a bundle, with the commands to run from the repository's root.
 
     Args:
         bundle: folder of the bundle.
         metadata: metadata of the bundle.
-        scans: folder of CTs to predict on.
     """
     run = "python -m monai.bundle run"
+    train, evaluate = (quote(f"{bundle}/configs/{name}.json") for name in ("train", "evaluate"))
+    zipped = quote(f"{bundle.rpartition('/')[2]}.zip")
     return f"""\
 # {metadata["name"]}
 
@@ -60,11 +62,11 @@ names. Change a setting here, or replace such an entry by a component of your ow
 from the repository's root.
 
 ```
-{run} training --config_file {bundle}/configs/train.json
-{run} evaluating --config_file {bundle}/configs/evaluate.json
-python -m scripts predict --bundle {bundle} --source {scans} --output predictions
-python -m scripts package --bundle {bundle} --output {bundle.rpartition("/")[2]}.zip
-python -m scripts audit --config {bundle}
+{run} training --config_file {train}
+{run} evaluating --config_file {evaluate}
+python -m scripts predict --bundle {quote(bundle)} --source NEW_CTS --output predictions
+python -m scripts package --bundle {quote(bundle)} --output {zipped}
+python -m scripts audit --config {quote(bundle)}
 ```
 
 - Files of `configs/` are laid over a config by listing them:
