@@ -32,6 +32,7 @@ class CTStack:
         first: index of row 0 in the whole volume.
         affine_lps: (4, 4), index (i, j, k) of the whole volume to LPS mm.
         depth: slices of the whole volume; None if unknown.
+        is_volume: whether it is a whole volume; a slice without neighbours is one row, too.
     """
 
     hu: Hu
@@ -40,6 +41,7 @@ class CTStack:
     first: int
     affine_lps: Floats
     depth: int | None
+    is_volume: bool
 
     def index_of(self, point_lps_mm: Any) -> Floats:
         """Return the place (row, y, x) of a point in this stack, fractions allowed."""
@@ -61,7 +63,7 @@ def read_stack(case: Case, slices: int) -> CTStack:
         image = to_lps(read_image(case["image"]))
         hu, affine = sitk.GetArrayFromImage(image).astype(np.float32), affine_of(image)
         spacing = spacing_of(affine)[::-1]
-        return CTStack(hu, spacing, range(len(hu)), 0, affine, len(hu))
+        return CTStack(hu, spacing, range(len(hu)), 0, affine, len(hu), is_volume=True)
     rows = list(case["rows"])
     spare = (len(rows) - slices) // 2
     if spare < 0:
@@ -80,6 +82,7 @@ def read_stack(case: Case, slices: int) -> CTStack:
         int(case["slice"]) - middle,
         np.asarray(case["affine_lps"], np.float64),
         case.get("slices_in_volume"),
+        is_volume=False,
     )
 
 
@@ -116,7 +119,7 @@ def as_output(
     Returns:
         Of a slice (1, H, W); of a volume (1, Z, Y, X) with the affine.
     """
-    if len(stack.rows) != len(stack.hu):
+    if not stack.is_volume:
         return torch.from_numpy(predicted), torch.from_numpy(label)
     affine = torch.from_numpy(LPS_TO_RAS @ stack.affine_lps[:, [2, 1, 0, 3]])
     first, second = (

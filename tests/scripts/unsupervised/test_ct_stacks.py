@@ -65,7 +65,8 @@ def test_volume_then_all_rows_and_the_outputs_affine(tmp_path):
     assert second.affine[2, 0] == 2
 
 
-def test_slice_then_output_as_it_is(case):
+@pytest.mark.parametrize("slices", [1, 3], ids=["without neighbours", "with neighbours"])
+def test_slice_then_output_as_it_is(case, slices):
     label = read_label(case)
-    first, second = as_output(np.zeros_like(label), label, read_stack(case, 3))
+    first, second = as_output(np.zeros_like(label), label, read_stack(case, slices))
     assert first.shape == second.shape == (1, 40, 44)

@@ -40,6 +40,21 @@ def test_nodules_then_found_by_each_method_and_each_kind_of_features(
     assert ("model_sha256" in summary["data"]) == (features == "sae")
 
 
+def test_patches_of_one_slice_then_each_slice_is_evaluated_where_it_lies(tmp_path):
+    path = write_cohort(tmp_path)
+    content = json.loads(path.read_text())
+    (sample,) = content["test"]
+    content["test"] += [{**sample, "slice": sample["slice"] + 5, "nodules": []}]
+    path.write_text(json.dumps(content))
+    file = tmp_path / "sae.pt"
+    train(str(path), str(file), patch_slices=1, **QUICK)
+    segment(str(path), str(tmp_path / "out"), autoencoder=str(file))
+    summary = summary_of(tmp_path / "out")
+    assert summary["counts"]["slices"] == 2
+    with (tmp_path / "out" / "per_slice.csv").open() as table:
+        assert [line.split(",")[2] for line in table] == ["slice", "30", "35"]
+
+
 def test_labels_shuffled_among_the_training_voxels_then_not_found(tmp_path):
     path = write_cohort(tmp_path)
     random = np.random.default_rng(0)
