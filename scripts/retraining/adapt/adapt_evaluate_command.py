@@ -100,6 +100,7 @@ def evaluate_adaptation(
         )
         adapted = AdaptedModel(options, tuning)
         adapted.check_parts()
+        check_classes(adapted.class_names, content, datalist, lesions=adapted.lesions)
         report_into = partial(
             EvaluationReport,
             cases,
@@ -137,6 +138,29 @@ def check_tunings(value: object) -> tuple[str, ...]:
     if not arms or len(set(arms)) < len(arms) or not set(arms) <= set(ARMS):
         raise ValueError(f"tunings: must be of {', '.join(ARMS)}, each once, got {value!r}")
     return arms
+
+
+def check_classes(
+    names: Sequence[str], content: Mapping[str, Any], datalist: str, *, lesions: bool
+) -> None:
+    """Refuse a datalist whose values stand for other classes than the bundle's.
+
+    Args:
+        names: of the bundle's classes, background first.
+        content: of the datalist.
+        datalist: its path, for the message.
+        lesions: whether the bundle finds lesions, whatever their name.
+
+    Raises:
+        ValueError: for other classes, or another order: an organ would be tuned as another one.
+    """
+    prepared = class_names_of(content)
+    if not lesions and prepared and prepared != list(names):
+        raise ValueError(
+            f"model: its classes are {', '.join(names)}, those of {datalist} are "
+            f"{', '.join(prepared)}; give a model of the same classes in the same order, or "
+            "prepare the scans with the classes of the model"
+        )
 
 
 def largest_slice(case: Mapping[str, Any]) -> int:

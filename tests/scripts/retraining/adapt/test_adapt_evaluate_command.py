@@ -79,6 +79,26 @@ def test_volumes_then_a_report_for_each_tuning_without_the_drawn_slices(
     assert "tuning none, without the drawn slices" in capsys.readouterr().out
 
 
+def test_datalist_of_other_classes_then_refused_before_anything_is_tuned(
+    prepared, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(LIVER.parents[1])
+    options = bundle_options(LIVER, tmp_path, tiny_unet(monkeypatch, 4))
+    content = json.loads(prepared.read_text())
+    content["classes"] = {"0": "background", "1": "kidney", "2": "liver", "3": "bone"}
+    prepared.write_text(json.dumps(content))
+    message = "model: its classes are background, liver, bone, kidney, those of .* kidney, liver, b"
+    with pytest.raises(ValueError, match=message):
+        evaluate_adaptation(
+            str(prepared),
+            str(tmp_path / "out"),
+            model=options.checkpoints[0],
+            config_file=",".join(options.config_files),
+            deep_iterations=1,
+            device="cpu",
+        )
+
+
 def test_largest_slice_then_of_the_first_class_in_lps_order(prepared):
     cases = json.loads(prepared.read_text())["volumes"]["test"]
     cases = [{**case, "label": str(prepared.parent / case["label"])} for case in cases]
