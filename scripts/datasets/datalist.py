@@ -17,6 +17,8 @@ from scripts.volumes.grids import difference_of_grids, stored_grid
 
 ANNOTATIONS = ("label", "nodules", "target", "class_known")
 """What an entry says of the lesions or organs in its image."""
+IMAGES = ("image", "lung")
+"""What an entry says of its CT."""
 SCAN_RECORD = "scan.json"
 """File that ``prepare`` writes last into the folder of a scan."""
 _APART = ("volumes", "provenance")
@@ -239,6 +241,27 @@ def content_sha256(path: str | Path) -> str:
             files = [known[file] for file in files_of(entry)]
             text = json.dumps([prefix, partition, said, files], sort_keys=True)
             digest.update(text.encode())
+    return digest.hexdigest()
+
+
+def images_sha256(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Return the SHA-256 of what a network reads of entries, without their labels.
+
+    What a network made of them (labels, maps) is theirs as long as it is the same; where they lie
+    does not count.
+
+    Args:
+        entries: with absolute paths.
+    """
+    digest, known = hashlib.sha256(), dict[str, str]()
+    for entry in entries:
+        scan = str(entry.get("series_uid"))
+        files = files_of(entry, IMAGES)
+        for file in files:
+            if file not in known:
+                known[file] = _origin(Path(file), Path(file).parent.parent, scan)
+        text = json.dumps([scan, entry.get("rows"), [known[file] for file in files]])
+        digest.update(text.encode())
     return digest.hexdigest()
 
 

@@ -21,6 +21,7 @@ from scripts.bundle.model_file import read_model, trained_network
 from scripts.bundle.recipe import Recipe
 from scripts.bundle.record import sha256_of
 from scripts.bundle.training_scans import TrainingScans, ids_of
+from scripts.datasets.datalist import images_sha256
 from scripts.datasets.stored_slices import CERTAIN, CONTEXT
 from scripts.prediction.network.earlier_networks import class_probabilities
 from scripts.storage.files import atomic_path, read_json, write_json
@@ -100,11 +101,13 @@ class MapWriter:
     def write(self, entries: Sequence[Sample], folder: Path) -> list[dict[str, Any]]:
         """Write the maps of one scan, unless they are there; return its entries with their files.
 
+        Maps are there if this network made them of these images.
+
         Args:
             entries: all slices of the scan in a partition, or its volume.
             folder: of the maps of this scan.
         """
-        record = {"model_sha256": self.sha256, "slices": [e.get("slice") for e in entries]}
+        record = {"model_sha256": self.sha256, "images_sha256": images_sha256(entries)}
         if not _is_done(folder, record):
             draw = self._slices if "rows" in entries[0] else self._volume
             files = draw(entries, folder)
@@ -141,7 +144,7 @@ class MapWriter:
 
 
 def _is_done(folder: Path, record: Mapping[str, Any]) -> bool:
-    """Return whether the maps of this network are there."""
+    """Return whether the maps of this network, of these images, are there."""
     try:
         written = read_json(folder / RECORD)
         complete = all((folder / name).is_file() for name in written["files"])

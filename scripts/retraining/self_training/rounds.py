@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bundle.record import sha256_of
+from scripts.datasets.datalist import images_sha256
 from scripts.retraining.self_training.division import Division, Entry
 from scripts.retraining.self_training.network_maps import NetworkMaps
 from scripts.retraining.self_training.pseudo_labels import PseudoLabels, write_pseudo_labels
@@ -109,12 +110,13 @@ class SelfTraining:
         images = self.division.images()
         key = {
             "model_sha256": sha256_of(before.model),
-            f"{self.division.unit}s": len(images),
+            f"{self.division.unit}s_sha256": images_sha256(images),
             **asdict(self.how),
         }
         record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
         if record.get("key") == plain_key(key):
-            return list(record["entries"])
+            pairs = zip(images, record["entries"], strict=True)
+            return [{**image, **_without(entry, image)} for image, entry in pairs]
         (folder / RECORD).unlink(missing_ok=True)
         maps = self.maps.probabilities(before.model, images)
         entries = write_pseudo_labels(maps, folder / "labels", self.how)
@@ -132,6 +134,11 @@ class SelfTraining:
             "sure": self.how.sure,
             "given_labels_sha256": digest.hexdigest(),
         }
+
+
+def _without(entry: Mapping[str, Any], image: Mapping[str, Any]) -> Entry:
+    """Return what an entry says besides its image, whose file may have been moved since."""
+    return {key: value for key, value in entry.items() if key not in image}
 
 
 def plain_key(key: Mapping[str, Any]) -> dict[str, Any]:

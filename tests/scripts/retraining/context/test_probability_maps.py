@@ -106,6 +106,20 @@ def test_maps_when_there_then_kept_and_of_another_network_written_anew(datalist,
     assert np.load(file).max() == round(255 / (1 + np.e))
 
 
+def test_maps_when_their_image_has_changed_then_written_anew(datalist, tmp_path):
+    entries, folder = entries_of(datalist, "test"), tmp_path / "maps"
+    writer = writer_of(datalist)
+    writer.write(entries, folder)
+    (folder / "context0.npy").unlink()
+    np.save(folder / "context0.npy", np.zeros(SIZE, np.uint8))
+    writer.write(entries, folder)
+    assert np.load(folder / "context0.npy").max() == 0
+    image = entries[0]["image"]
+    np.save(image, np.load(image)[:, ::-1])  # prepared again, as it had been flipped
+    writer.write(entries, folder)
+    assert np.load(folder / "context0.npy").max() > 0
+
+
 def test_cases_of_the_training_then_refused(datalist):
     writer = writer_of(datalist)
     writer.check_unseen(entries_of(datalist, "test"))

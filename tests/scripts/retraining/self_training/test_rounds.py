@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -109,6 +110,39 @@ def test_run_again_then_labels_are_those_on_disk_unless_the_network_is_another(d
     other.steps.seed = 7  # its first network has other weights
     other.run(1)
     assert other.maps.seen == ["round 0 seed 7"]
+
+
+def test_run_again_after_patients_were_exchanged_then_none_of_the_old_ones_trained_on(
+    division, tmp_path
+):
+    training(division, tmp_path, [0.1, 0.2]).run(1)
+    content = json.loads(division.path.read_text())
+    former = [one for one in content["training"] if one["patient_id"] == "D"]
+    content["training"] = [one for one in content["training"] if one not in former]
+    content["training"] += content["test"]  # equally many; those of D now test
+    content["test"] = former
+    division.path.write_text(json.dumps(content))
+    again = training(divide(division.path, ["A", "B"]), tmp_path, [0.1, 0.2])
+    assert patients(again.run(1)[1].given) == ["C", "T"]
+
+
+def test_run_again_when_an_image_has_changed_then_labelled_anew(division, tmp_path):
+    training(division, tmp_path, [0.1, 0.2]).run(1)
+    image = division.images()[0]["image"]
+    np.save(image, np.load(image)[:, ::-1])
+    again = training(division, tmp_path, [0.1, 0.2])
+    again.run(1)
+    assert again.maps.seen == ["round 0 seed 0"]
+
+
+def test_run_again_when_the_images_were_moved_then_the_labels_go_with_them(division, tmp_path):
+    training(division, tmp_path, [0.1, 0.2]).run(1)
+    division.path.parent.rename(tmp_path / "moved")
+    moved = divide(tmp_path / "moved" / "datalist.json", ["A", "B"])
+    again = training(moved, tmp_path, [0.1, 0.2])
+    given = again.run(1)[1].given
+    assert again.maps.seen == []
+    assert [one["image"] for one in given] == [one["image"] for one in moved.images()]
 
 
 def test_no_rounds_then_the_labelled_patients_alone_and_no_label_given(division, tmp_path):
