@@ -8,9 +8,7 @@ Source: Setio et al., Medical Image Analysis 42:1-13, 2017, and the rules of LUN
 
 from __future__ import annotations
 
-import hashlib
 import math
-import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -131,13 +129,3 @@ def read_candidates(path: str | Path) -> list[Candidate]:
             raise ValueError(f"{path.name} row {row.line}: {error}") from None
         candidates.append(Candidate(uid, (x, y, z), probability))
     return candidates
-
-
-def study_name(series_uid: str) -> str:
-    """Return the name that ``predict`` gives a DICOM series, by which its candidates are listed.
-
-    Example:
-        >>> study_name("1.2.3")
-        'ct-c47f5b18b8a4'
-    """
-    return f"ct-{hashlib.sha256(os.fsencode(series_uid)).hexdigest()[:12]}"

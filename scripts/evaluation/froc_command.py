@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bundle.record import provenance, sha256_of
-from scripts.datasets.candidates import Candidate, read_candidates, study_name
+from scripts.datasets.candidates import Candidate, read_candidates
 from scripts.datasets.contract import Point
 from scripts.datasets.luna16.annotations import KnownSeries, read_annotations, read_findings
 from scripts.datasets.luna16.scans import read_series_list
 from scripts.datasets.problems import Problem
+from scripts.datasets.study_names import by_scan
 from scripts.evaluation.figures.froc import Froc, mark_scan, score
 from scripts.evaluation.pictures.froc_drawing import draw_froc
 from scripts.evaluation.scan_score import FROC_DEFINITIONS
@@ -25,7 +25,6 @@ from scripts.storage.locks import claimed
 
 LISTS = ("annotations.csv", "annotations_excluded.csv", "seriesuids.csv")
 _NAMED = 3  # unknown series named in the error
-_PATH_HASH = re.compile(r"-[0-9a-f]{8}$")  # that predict appends to names which several files share
 
 
 def froc(
@@ -158,32 +157,15 @@ def assign(
         ValueError: for candidates of other scans, naming the first of these; for two studies of
             one scan.
     """
-    own = {**{study_name(uid): uid for uid in series}, **{uid: uid for uid in series}}
-    assigned: dict[str, list[Candidate]] = defaultdict(list)
-    names_of: dict[str, set[str]] = defaultdict(set)
-    unknown: dict[str, None] = {}
-    for candidate in candidates:
-        listed = candidate.series_uid
-        uid = own.get(listed) or own.get(_PATH_HASH.sub("", listed))
-        if uid is None:
-            unknown[listed] = None
-            continue
-        assigned[uid].append(candidate)
-        names_of[uid].add(listed)
+    assigned, unknown = by_scan(candidates, dict.fromkeys(series), name)
     if unknown:
-        names = ", ".join(list(unknown)[:_NAMED])
+        names = ", ".join(unknown[:_NAMED])
         more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
         raise ValueError(
             f"candidates: {name} has candidates of {len(unknown)} series that the list of scans "
             f"does not have: {names}{more}; give the list of the predicted scans with --seriesuids"
         )
-    for uid, names_in_file in names_of.items():
-        if len(names_in_file) > 1:
-            raise ValueError(
-                f"candidates: {name} has two studies of the scan {uid}: "
-                f"{' and '.join(sorted(names_in_file))}; keep the candidates of one"
-            )
-    return assigned
+    return defaultdict(list, assigned)
 
 
 def _record(result: Froc) -> dict[str, Any]:

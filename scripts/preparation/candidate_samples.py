@@ -17,7 +17,7 @@ from scripts.datasets.problems import Problem
 from scripts.storage.files import atomic_path, plain, read_json, write_json
 from scripts.storage.output_folder import OutputError, writing_into
 from scripts.transforms.candidate_crops import cut_crops, nearest_voxels
-from scripts.transforms.lung_field import lung_field
+from scripts.transforms.lung_field import NoLungsError, lung_field
 from scripts.volumes.geometry import index_to_world
 from scripts.volumes.readers import read_volume
 from scripts.volumes.volume import Volume
@@ -82,6 +82,7 @@ class CropTask:
             {
                 "format": FORMAT,
                 "section": self.section,
+                "patient": self.volume["patient_id"],
                 "nodules": self.volume.get("nodules", ()),
                 "excluded": self.volume.get("excluded", ()),
                 "files": [[each.st_size, each.st_mtime_ns] for each in files],
@@ -214,7 +215,10 @@ def _random(
     """Yield random positions in the lungs, away from every finding; fewer if there is no room."""
     if not count:
         return
-    lung = lung_field(volume.hu, volume.spacing_mm)
+    try:
+        lung = lung_field(volume.hu, volume.spacing_mm)
+    except NoLungsError as error:
+        raise NoLungsError(f"{error}; --negatives 0 leaves random positions out") from error
     occupied = [np.flatnonzero(lung.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
     random = Random(f"candidates:{task.options.seed}:{task.uid}")
     for _ in range(count * TRIES):

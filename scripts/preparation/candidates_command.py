@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from scripts.bundle.record import provenance
 from scripts.datasets.candidates import Candidate, read_candidates
 from scripts.datasets.datalist import load_datalist
 from scripts.datasets.shares import PARTITIONS
+from scripts.datasets.study_names import by_scan
 from scripts.preparation.candidate_samples import (
     ANNOTATED,
     CANDIDATE,
@@ -54,8 +55,8 @@ def candidates(
 
     Args:
         prepared: folder of `prepare DATASET` with whole volumes, of single lesions such as luna16.
-        candidates: candidates.csv of `predict`, of scans of all partitions; several files are
-            separated by commas.
+        candidates: candidates.csv of `predict`, of scans of all partitions, by their names there or
+            in the prepared folder; several files are separated by commas.
         output: folder to write.
         most: number of candidates of a scan, the most probable; LUNA16's evaluation counts 100.
         size: rows and columns of a crop in pixels. Training turns and shifts crops and then takes
@@ -82,8 +83,10 @@ def candidates(
     volumes = {section: load_datalist(source, f"volumes/{section}") for section in PARTITIONS}
     if (kind := read_json(source).get("kind", "instances")) != "instances":
         raise ValueError(f"prepared: must be a data set of single lesions, {prepared} has {kind}")
-    known = {uid: _most_probable(found, most) for uid, found in _by_series(files).items()}
-    _print_strangers(known, volumes)
+    scans = {str(v["series_uid"]): Path(v["image"]) for listed in volumes.values() for v in listed}
+    found, strangers = by_scan(_read(files), scans, ", ".join(file.name for file in files))
+    _print_strangers(found, strangers, scans)
+    known = {uid: _most_probable(of_scan, most) for uid, of_scan in found.items()}
     tasks = [
         CropTask(volume, section, tuple(known.get(str(volume["series_uid"]), ())), target, options)
         for section in PARTITIONS
@@ -106,12 +109,8 @@ def _refuse_other_data(output: Path) -> None:
         raise ValueError(f"output: {output} holds prepared data of {name}; give another folder")
 
 
-def _by_series(files: Sequence[Path]) -> dict[str, list[Candidate]]:
-    found: dict[str, list[Candidate]] = {}
-    for file in files:
-        for candidate in read_candidates(file):
-            found.setdefault(candidate.series_uid, []).append(candidate)
-    return found
+def _read(files: Sequence[Path]) -> list[Candidate]:
+    return [candidate for file in files for candidate in read_candidates(file)]
 
 
 def _most_probable(found: Sequence[Candidate], most: int) -> list[Candidate]:
@@ -119,20 +118,25 @@ def _most_probable(found: Sequence[Candidate], most: int) -> list[Candidate]:
 
 
 def _print_strangers(
-    known: Mapping[str, Sequence[Candidate]], volumes: Mapping[str, Sequence[Mapping[str, Any]]]
+    found: Collection[str], strangers: Sequence[str], scans: Mapping[str, Path]
 ) -> None:
     """Print which scans have no candidate, and which candidates have no scan.
+
+    Args:
+        found: scans with candidates.
+        strangers: names of other series in the files.
+        scans: prepared scan -> file of its CT.
 
     Raises:
         ValueError: when no scan has a candidate.
     """
-    scans = [str(volume["series_uid"]) for section in PARTITIONS for volume in volumes[section]]
-    strangers = [uid for uid in known if uid not in scans]
-    without = [uid for uid in scans if uid not in known]
-    if len(without) == len(scans):
+    without = [uid for uid in scans if uid not in found]
+    if not found:
+        image = next(iter(scans.values()), "none")
         raise ValueError(
             f"candidates: none of the {len(scans)} prepared scans is in the file(s), which have "
-            f"{len(known)} series, such as {next(iter(known), 'none')}"
+            f"{len(strangers)} series, such as {next(iter(strangers), 'none')}; predict the files "
+            f"that the prepared folder lists as images, such as {image}"
         )
     if strangers:
         print(f"not used: candidates of {len(strangers)} other series, such as {strangers[0]}")

@@ -6,14 +6,12 @@ A path may contain a patient's name, so paths are shown on the screen only. Writ
 
 from __future__ import annotations
 
-import hashlib
-import os
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from scripts.datasets.study_names import file_study_name, hash_of_path
 from scripts.prediction.sources.inventory import VOLUME_FILE, Inventory, Remark, Source
 from scripts.prediction.sources.series_sources import Hints, Instance, series_sources
 from scripts.storage.archive import ArchiveReader, File, Limits, ListingError, Location, is_stray
@@ -205,7 +203,7 @@ def _volumes(reader: ArchiveReader, files: Sequence[File]) -> list[Source]:
         voxel_files = _voxel_files(reader, file, files)
         sources.append(
             Source(
-                name=_plain_name(name),
+                name=file_study_name(name),
                 kind=VOLUME_FILE,
                 location=str(file.location),
                 files=(file, *voxel_files),
@@ -214,23 +212,12 @@ def _volumes(reader: ArchiveReader, files: Sequence[File]) -> list[Source]:
     return sources
 
 
-def _plain_name(name: str) -> str:
-    """Remove the suffix of a volume file; replace all but letters, digits and ``._-`` by ``-``."""
-    stem = name[: -len(".gz")] if name.lower().endswith(".gz") else name
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem.rpartition(".")[0]).strip(".-")
-    return stem or "volume"
-
-
 def _with_distinct_names(sources: Sequence[Source]) -> list[Source]:
     """Append a hash of the path to names that several sources share."""
     times = Counter(source.name.casefold() for source in sources)
     return [
-        replace(source, name=f"{source.name}-{_hash('/'.join(source.files[0].parts))[:8]}")
+        replace(source, name=f"{source.name}{hash_of_path(source.files[0].parts)}")
         if times[source.name.casefold()] > 1
         else source
         for source in sources
     ]
-
-
-def _hash(text: str) -> str:
-    return hashlib.sha256(os.fsencode(text)).hexdigest()

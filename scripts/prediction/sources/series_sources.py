@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from scripts.datasets.candidates import study_name
+from scripts.datasets.study_names import study_name
 from scripts.prediction.sources.inventory import DICOM_SERIES, Inventory, Remark, Source
 from scripts.storage.archive import ArchiveReader, File
 from scripts.volumes.dicom.copies import copies_among

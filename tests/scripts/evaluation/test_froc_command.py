@@ -5,7 +5,8 @@ import json
 
 import pytest
 
-from scripts.datasets.candidates import Candidate, study_name, write_candidates
+from scripts.datasets.candidates import Candidate, write_candidates
+from scripts.datasets.study_names import study_name
 from scripts.evaluation.froc_command import assign, froc, read_reference
 from tests.scripts.evaluation.figures import luna16_rules
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from scripts.datasets.candidates import Candidate
 from scripts.datasets.datalist import load_datalist
@@ -97,3 +98,23 @@ def test_candidate_outside_the_scan_then_a_problem_of_this_scan(volume, tmp_path
     outcome = crop_scan(task_of(volume, tmp_path, (500.0, 0.0, 0.0)))
     assert "outside the CT" in str(outcome.problem)
     assert volume["series_uid"] in str(outcome.problem)
+
+
+def test_patient_known_since_by_another_name_then_in_the_samples(volume, tmp_path):
+    crop_scan(task_of(volume, tmp_path, FAR))
+    renamed = {**volume, "patient_id": "P9"}
+    outcome = crop_scan(task_of(renamed, tmp_path, FAR))
+    assert {sample["patient_id"] for sample in outcome.samples} == {"P9"}
+
+
+def test_scan_without_lungs_then_a_problem_that_says_how_to_do_without_them(volume, tmp_path):
+    image = sitk.ReadImage(volume["image"])
+    abdomen = tmp_path / "abdomen.nii.gz"
+    sitk.WriteImage(sitk.Clamp(image, lowerBound=0), str(abdomen))
+    own = {**volume, "image": str(abdomen)}
+    (nodule,) = volume["nodules"]
+    outcome = crop_scan(task_of(own, tmp_path / "crops", nodule["centre_lps_mm"]))
+    assert "no lungs in this volume" in outcome.problem.reason
+    assert outcome.problem.reason.endswith("--negatives 0 leaves random positions out")
+    without = task_of(own, tmp_path / "crops", nodule["centre_lps_mm"], negatives=0)
+    assert len(crop_scan(without).samples) == 2

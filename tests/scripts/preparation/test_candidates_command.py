@@ -5,6 +5,7 @@ import pytest
 from scripts.datasets.candidates import Candidate, write_candidates
 from scripts.datasets.datalist import load_datalist
 from scripts.datasets.shares import PARTITIONS
+from scripts.datasets.study_names import study_name
 from scripts.preparation.candidates_command import candidates
 
 
@@ -78,3 +79,12 @@ def test_other_and_missing_series_then_reported(prepared, found, tmp_path, capsy
 def test_output_with_another_data_set_then_refused(prepared, found):
     with pytest.raises(ValueError, match="holds prepared data of luna16"):
         run(prepared, found, prepared)
+
+
+def test_scans_by_the_names_that_predict_gives_them_then_the_same_crops(prepared, found, tmp_path):
+    expected = run(prepared, found, tmp_path / "crops")
+    lines = found.read_text().splitlines()
+    named = [",".join([study_name(uid), *rest]) for uid, *rest in (x.split(",") for x in lines[1:])]
+    found.write_text("\n".join([lines[0], *named]))
+    content = run(prepared, found, tmp_path / "again")
+    assert [content[section] for section in PARTITIONS] == [expected[s] for s in PARTITIONS]
