@@ -64,7 +64,7 @@ class Experiment:
     Args:
         nodules: with a label each.
         design: labels and folds of these nodules.
-        scans_of: patient -> names of all scans of that patient.
+        scans_of: patient -> ids of all scans of that patient, of parts of scans also the whole's.
         store: of computed arrays.
         jobs: processes for radiomics.
         density: whether the nodules have a CT; without one, only size and shape are used.
@@ -233,14 +233,16 @@ def experiment_of(
             f"source: needs suspicious and unsuspicious nodules, got {int(labels.sum())} and "
             f"{int((~labels).sum())}"
         )
-    scans_of: dict[str, list[str]] = {}
+    scans_of = {patient: set(names) for patient, names in found.scans.items()}
     for nodule in found.nodules:
-        scans_of.setdefault(nodule.patient, []).append(nodule.scan_id)
+        names = {nodule.scan_id, nodule.series_uid or nodule.scan_id}
+        scans_of.setdefault(nodule.patient, set()).update(names)
     patients = [nodule.patient for nodule, _ in used]
     tested = patient_folds(patients, list(scans_of), folds=folds, seed=seed)
     design = Design(labels, np.array(patients), tested, seed)
     nodules = [nodule for nodule, _ in used]
-    return Experiment(nodules, design, scans_of, store, jobs=jobs, density=found.with_ct)
+    listed = {patient: sorted(names) for patient, names in scans_of.items()}
+    return Experiment(nodules, design, listed, store, jobs=jobs, density=found.with_ct)
 
 
 def single_readers(nodules: Sequence[Nodule]) -> Scored | None:

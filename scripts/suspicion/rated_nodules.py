@@ -67,12 +67,14 @@ class RatedNodules:
         nodules: in the order of the scans.
         problems: scans that could not be used.
         unrated: number of annotated nodules without ratings.
+        scans: patient -> ids of all scans that were read, also of those without a nodule.
         with_ct: whether their CTs are there; without them only size and shape are known.
     """
 
     nodules: list[Nodule] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     unrated: int = 0
+    scans: dict[str, set[str]] = field(default_factory=dict)
     with_ct: bool = True
 
     def counts(self, rule: LabelRule) -> dict[str, int]:
@@ -103,6 +105,9 @@ def read_nodules(data_set: DataSet, source: Path, *, jobs: int = 1) -> RatedNodu
         found.nodules += nodules
         found.problems += [problem] if problem else []
         found.unrated += unrated
+        if problem is None:
+            names = {scan.id, scan.scan_uid or scan.id}
+            found.scans.setdefault(scan.patient_id, set()).update(names)
     if not found.nodules:
         raise ValueError(
             f"source: none of the {found.unrated} nodules in {source} has ratings of malignancy; "

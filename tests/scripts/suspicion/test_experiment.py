@@ -1,9 +1,12 @@
 """Rows of a comparison: what each sees, and on which nodules."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from scripts.bundle.model_file import read_model
+from scripts.preparation.splits import assign_folds
 from scripts.suspicion.experiment import (
     CROPS,
     PREDICTED,
@@ -11,11 +14,14 @@ from scripts.suspicion.experiment import (
     SHAPE,
     SIZE_ONLY,
     Experiment,
+    experiment_of,
     single_readers,
 )
 from scripts.suspicion.feature_tables import Store
 from scripts.suspicion.figures import auc
-from scripts.suspicion.network import Network
+from scripts.suspicion.labels import LabelRule
+from scripts.suspicion.network import Network, least_seen
+from scripts.suspicion.rated_nodules import RatedNodules
 from scripts.suspicion.shape import SHAPE_FEATURES
 from tests.scripts.suspicion.networks import write_classifier_of_crops, write_unet
 from tests.scripts.suspicion.planted import planted
@@ -90,6 +96,31 @@ def test_classifiers_then_each_fold_by_one_of_other_patients(
     assert np.isfinite(by_name(experiment)[CROPS].scored.scores).all()
     with pytest.raises(ValueError, match="each of the 4 files was trained on patients of fold 2"):
         experiment.run_classifiers([*models[:2], *models[3:]])
+
+
+def test_patients_without_a_rated_nodule_then_in_the_folds_as_prepare_has_them(nodules, tmp_path):
+    bare = {f"bare {number}": {f"scan {number}"} for number in range(7)}
+    found = RatedNodules(list(nodules), scans=bare)
+    made = experiment_of(found, LabelRule(), Store(tmp_path), folds=3, seed=4, jobs=1)
+    everyone = {*bare, *(nodule.patient for nodule in nodules)}
+    for fold in range(3):
+        wanted = assign_folds(everyone, folds=3, test_fold=fold, seed=4)
+        tested = set(made.design.patients[made.design.folds == fold])
+        assert tested == {p for p in tested | set(wanted) if wanted[p] == "test"} - set(bare)
+
+
+def test_network_of_whole_scans_then_known_to_have_seen_the_crops_of_them(
+    nodules, tiny_encoder, tmp_path
+):
+    crops = [replace(nodule, series_uid=f"1.2.{nodule.patient}") for nodule in nodules]
+    other = {nodules[5].patient: {"another scan of the patient"}}
+    found = RatedNodules(crops, scans=other)
+    made = experiment_of(found, LabelRule(), Store(tmp_path), folds=3, seed=0, jobs=1)
+    seen = [crops[0].series_uid, "another scan of the patient"]
+    network = Network.of_model(write_unet(tmp_path / "m.pt", tiny_encoder, seen=seen))
+    assert sorted(least_seen([network], made.scans_of)[1]) == sorted(
+        {nodules[0].patient, nodules[5].patient}
+    )
 
 
 def test_shuffled_then_several_areas_around_a_half(experiment):

@@ -54,6 +54,10 @@ def test_read_then_every_nodule_with_its_patient_and_problems_by_name(tmp_path):
     assert [nodule.patient for nodule in found.nodules] == ["P1", "P3"]
     assert [nodule.ratings for nodule in found.nodules] == [(5, 4, 3, 2)] * 2
     assert "P2_R_1" in str(found.problems[0])
+    assert {patient: "P1_R_1" in ids for patient, ids in found.scans.items()} == {
+        "P1": True,
+        "P3": False,
+    }
     assert record_of(found.nodules[0])["ratings"] == "5 4 3 2"
 
 
