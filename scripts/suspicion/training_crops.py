@@ -34,7 +34,7 @@ def write_crops(nodules: Sequence[Nodule], design: Design, folder: Path) -> None
     """Write a data set of crops for each outer fold: ``folder/fold0/datalist.json`` and so on.
 
     As in ``prepare --split fold``, fold k is tested, fold k + 1 is for validation and the others
-    are trained on.
+    are trained on; a fold without a nodule is passed over.
 
     Args:
         nodules: with a label each.
@@ -44,8 +44,8 @@ def write_crops(nodules: Sequence[Nodule], design: Design, folder: Path) -> None
     for nodule in nodules:
         with atomic_path(folder / "images" / f"{_name(nodule)}.npy") as part:
             np.save(part, crop_of(nodule))
-    for fold in design.numbers:
-        validation = (fold + 1) % len(design.numbers)
+    following = dict(zip(design.numbers, [*design.numbers[1:], design.numbers[0]], strict=True))
+    for fold, validation in following.items():
         held_out = {fold: "test", validation: "validation"}
         parts = [held_out.get(int(number), "training") for number in design.folds]
         samples = [_sample(n, label) for n, label in zip(nodules, design.labels, strict=True)]

@@ -8,6 +8,7 @@ import torch
 
 from scripts.bundle.model_file import read_model, trained_network
 from scripts.datasets.shares import leaks
+from scripts.suspicion.cross_validation import Design
 from scripts.suspicion.training_crops import SIDE, crop_of, crop_scores, write_crops
 from tests.scripts.suspicion.networks import write_classifier_of_crops, write_unet
 
@@ -42,6 +43,17 @@ def test_data_sets_then_one_for_each_fold_without_a_patient_on_both_sides(
     ]
     image = np.load(path.parent / entry["image"])
     np.testing.assert_array_equal(image, crop_of(nodules[tested[0]]))
+
+
+def test_data_sets_when_a_fold_has_no_nodule_then_the_next_one_validates(nodules, design, tmp_path):
+    used = design.folds != 1
+    few = [nodule for nodule, one in zip(nodules, used, strict=True) if one]
+    part = Design(design.labels[used], design.patients[used], design.folds[used])
+    write_crops(few, part, tmp_path)
+    for fold, validation in {0: 2, 2: 3, 3: 4, 4: 0}.items():
+        content = json.loads((tmp_path / f"fold{fold}" / "datalist.json").read_text())
+        known = set(part.patients[part.folds == validation])
+        assert {sample["patient_id"] for sample in content["validation"]} == known
 
 
 def test_scores_then_the_probability_of_the_middle_of_each_crop(nodules, tiny_encoder, tmp_path):
