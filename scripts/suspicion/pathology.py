@@ -6,7 +6,7 @@ saved as CSV). They are of patients: its nodules are not linked to those that th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,20 @@ def _column(path: Path, row: Row) -> str:
             f"columns are {', '.join(name.splitlines()[0] for name in row.header if name)}"
         )
     return columns[0]
+
+
+def check_patients(diagnoses: Mapping[str, bool], patients: Collection[str]) -> None:
+    """Refuse diagnoses of other patients only.
+
+    Raises:
+        ValueError: naming one of the table and one of the source.
+    """
+    if not any(name in diagnoses for name in patients):
+        raise ValueError(
+            f"pathology: none of the {len(set(patients))} patients of the source, such as "
+            f"{next(iter(patients), 'none')}, is among the {len(diagnoses)} with a known "
+            f"diagnosis, such as {next(iter(diagnoses), 'none')}"
+        )
 
 
 def against_diagnoses(

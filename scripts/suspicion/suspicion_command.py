@@ -23,7 +23,7 @@ from scripts.suspicion.figures import auc
 from scripts.suspicion.labels import LabelRule
 from scripts.suspicion.network import Network
 from scripts.suspicion.pathology import MEANING as DIAGNOSES
-from scripts.suspicion.pathology import against_diagnoses, read_diagnoses
+from scripts.suspicion.pathology import against_diagnoses, check_patients, read_diagnoses
 from scripts.suspicion.radiomics import FEATURES, SIZE, predictors
 from scripts.suspicion.rated_nodules import RatedNodules
 from scripts.suspicion.rated_sources import rated_data_set, read_rated
@@ -98,6 +98,8 @@ def suspicion(
         for problem in found.problems:
             print(problem)
         experiment = experiment_of(found, rule, Store(folder), folds=folds, seed=seed, jobs=jobs)
+        if diagnoses is not None:
+            check_patients(diagnoses, experiment.design.patients.tolist())
         if read_truth("crops", crops):
             write_crops(experiment.nodules, experiment.design, folder / "crops")
             print(f"written: {folder / 'crops'}")

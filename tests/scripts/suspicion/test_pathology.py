@@ -5,7 +5,7 @@ import pytest
 
 from scripts.suspicion.experiment import Outcome
 from scripts.suspicion.figures import Scored
-from scripts.suspicion.pathology import against_diagnoses, read_diagnoses
+from scripts.suspicion.pathology import against_diagnoses, check_patients, read_diagnoses
 
 HEADER = (
     'TCIA Patient ID,"Diagnosis at the Patient Level\n0=Unknown\n1=benign or non-malignant '
@@ -57,3 +57,9 @@ def test_scores_without_any_diagnosis_then_no_figure():
     scored = Scored(np.array([True]), np.array([0.5]), np.array(["a"]), np.array([0]))
     compared = against_diagnoses(Outcome("x", np.ones(1, bool), scored, "x"), {"b": True}, seed=0)
     assert np.isnan(compared["auc"]["value"])
+
+
+def test_diagnoses_of_other_patients_only_then_refused():
+    check_patients({"P1": True}, ["P1", "P2"])
+    with pytest.raises(ValueError, match="none of the 2 patients of the source, such as 1.2, .*P1"):
+        check_patients({"P1": True}, ["1.2", "1.3"])
