@@ -111,7 +111,7 @@ def adapt(
         )
         adapted = AdaptedModel(options, Tuning(deep, shallow, images=images, seed=seed))
         paths = [Path(str(image)), *map(Path, read_words("follow_ups", follow_ups))]
-        sources = tuple(_distinct([_only_source(path) for path in paths]))
+        sources = tuple(distinct([_only_source(path) for path in paths]))
         job = PatientJob(adapted, sources, Path(str(output)))
         job.prepare(annotated, slice, reference)
         with claimed(job.output):
@@ -139,15 +139,20 @@ def _only_source(path: Path) -> Source:
     return inventory.sources[0]
 
 
-def _distinct(sources: Sequence[Source]) -> list[Source]:
+def distinct(sources: Sequence[Source]) -> list[Source]:
     """Number the CTs whose names coincide, in their order.
 
-    Follow-up scans often are files of one name in a folder for each date.
+    Follow-up scans often are files of one name in a folder for each date. No number makes a name
+    that another scan has, whose results would be replaced.
     """
-    names = [source.name for source in sources]
-    return [
-        replace(source, name=f"{source.name}-{position + 1}")
-        if names.count(source.name) > 1
-        else source
-        for position, source in enumerate(sources)
-    ]
+    names = [source.name.casefold() for source in sources]
+    taken, numbered = set(names), []
+    for position, source in enumerate(sources, start=1):
+        name = source.name
+        if names.count(name.casefold()) > 1:
+            name = f"{name}-{position}"
+            while name.casefold() in taken:
+                name = f"{name}-{position}"
+            taken.add(name.casefold())
+        numbered.append(replace(source, name=name))
+    return numbered

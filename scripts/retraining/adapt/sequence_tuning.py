@@ -51,7 +51,7 @@ class SliceStep:
         index: of the slice, along the last axis of the input.
         step: one of :data:`DRAWN`, :data:`START`, :data:`TUNED`, :data:`STOPPED` and
             :data:`PREDICTED`, with the weights as they are where the tuning stopped.
-        area: predicted voxels of the drawn classes; on the drawn slice, drawn ones.
+        area: voxels of the input that are predicted as the drawn classes, or drawn.
         sure: share of the slice's voxels that were tuned on.
         first_loss: before the first iteration.
         last_loss: before the last iteration.
@@ -106,7 +106,8 @@ class SequenceTuning:
             sets = [candidate_classes(torch.as_tensor(c["label"]), drawn.known) for c in copies]
             logits = as_classes(self._logits(images))
             losses.append(step(loss_of(logits, torch.stack(sets).to(logits.device)), iteration))
-        return SliceStep(drawn.index, DRAWN, drawn.voxels, 1.0, losses[0], losses[-1])
+        area = int((drawn.label > 0).sum())  # on the grid of the input, as predicted areas are
+        return SliceStep(drawn.index, DRAWN, area, 1.0, losses[0], losses[-1])
 
     def follow(
         self, image: torch.Tensor, start: SliceStep, classes: Sequence[int]

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from scripts.__main__ import main
-from scripts.retraining.adapt.adapt_command import adapt
+from scripts.prediction.sources.inventory import Source
+from scripts.retraining.adapt.adapt_command import adapt, distinct
 from tests.scripts.prediction.studies import dice, write_nifti
 from tests.scripts.retraining.adapt.scenes import ROW, arguments
 
@@ -83,3 +84,18 @@ def test_folder_of_two_scans_then_refused_with_their_names(scene):
     write_nifti(folder / "two" / "b.nii.gz", drawn)
     with pytest.raises(ValueError, match="image: must be one CT, .*two holds 2: a, b"):
         adapt(**arguments(scene, image=str(folder / "two")))
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["a", "b"], ["a", "b"]),
+        (["ct", "ct"], ["ct-1", "ct-2"]),
+        (["ct", "ct", "ct-2"], ["ct-1", "ct-2-2", "ct-2"]),
+        (["ct", "CT"], ["ct-1", "CT-2"]),
+    ],
+    ids=["different", "equal", "equal and numbered", "equal on some file systems"],
+)
+def test_names_of_follow_ups_then_all_different(names, expected):
+    sources = [Source(name, "volume file", name, ()) for name in names]
+    assert [source.name for source in distinct(sources)] == expected

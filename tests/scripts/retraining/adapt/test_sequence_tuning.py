@@ -68,6 +68,14 @@ def test_deep_tuning_when_intensities_are_shifted_then_the_other_slices_are_foun
     assert all(torch.equal(after[name], value) for name, value in statistics.items())
 
 
+def test_drawing_on_finer_pixels_than_the_input_then_its_area_is_compared_on_the_input():
+    image, network = volume_of(12, 12, 12), OneFilter(bound=0.3)
+    drawn = replace(drawn_on(image, 1), voxels=48, outside=3)  # as drawn, at half the spacing
+    sequence = sequence_of(network)
+    _, steps = sequence.follow(image, sequence.deep(image, drawn), drawn.classes)
+    assert [(one.step, one.area) for one in steps] == [(TUNED, 12), (DRAWN, 12), (TUNED, 12)]
+
+
 def test_deep_tuning_then_every_part_changes_and_the_seed_decides():
     image, results = volume_of(10, 12), []
     for seed in (0, 0, 1):
