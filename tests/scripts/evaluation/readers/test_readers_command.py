@@ -75,15 +75,31 @@ def test_scans_then_positions_of_their_headers(luna, database, tmp_path):
     assert json.loads((out / "readers.json").read_text())["positions_known"] == 2
 
 
-def test_xml_then_only_with_scans_that_give_the_grid(luna, tmp_path):
+def test_xml_then_only_with_scans_that_give_the_grid(luna, tmp_path, capsys):
     (tmp_path / "xml").mkdir()
     rois = [roi(LEVELS[k], square(20, 16, 4)) for k in (7, 8, 9)]
     write_xml(tmp_path / "xml", nodule("1", *rois), nodule("2", *rois), "", "", uid="1.1")
     with pytest.raises(ValueError, match="scans: must name LUNA16's folder for outlines of XML"):
         readers_luna16(str(tmp_path / "xml"), str(luna), str(tmp_path / "out"))
     readers_luna16(str(tmp_path / "xml"), str(luna), str(tmp_path / "out"), scans=luna, jobs=1)
+    assert "note: every series counts as a patient" in capsys.readouterr().out
     (row,) = read(tmp_path / "out", "nodules.csv")
     assert (row["readers"], row["readers_dice"], row["position"]) == ("2", "1.0", "header")
+
+
+def test_xml_with_a_table_of_patients_then_intervals_over_these(luna, tmp_path, capsys):
+    (tmp_path / "xml").mkdir()
+    rois = [roi(LEVELS[k], square(20, 16, 4)) for k in (7, 8, 9)]
+    for uid in ("1.1", "1.2"):
+        nodules = (nodule("1", *rois), nodule("2", *rois), "", "")
+        write_xml(tmp_path / "xml", *nodules, uid=uid).rename(tmp_path / "xml" / f"{uid}.xml")
+    (luna / "patients.csv").write_text("seriesuid,patient_id\n1.1,A\n1.2,A\n1.3,B\n")
+    readers_luna16(str(tmp_path / "xml"), str(luna), str(tmp_path / "out"), scans=luna, jobs=1)
+    assert {row["patient"] for row in read(tmp_path / "out", "nodules.csv")} == {"A"}
+    record = json.loads((tmp_path / "out" / "readers.json").read_text())
+    assert (record["patients"], record["notes"]) == (1, [])
+    assert record["patients_with_several_series"] == {"A": ["1.1", "1.2"]}
+    assert "note" not in capsys.readouterr().out
 
 
 def test_series_that_the_database_lacks_then_named_and_the_exit_code_1(
