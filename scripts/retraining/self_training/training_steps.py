@@ -9,7 +9,7 @@ from scripts.bundle.recipe import Recipe
 from scripts.study.folders import best_validation
 from scripts.study.sample_sources import given_task
 from scripts.study.steps import merge
-from scripts.study.workshop import Task, Workshop
+from scripts.study.workshop import LOG, Task, TaskError, Workshop
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class TrainingSteps:
         """Train on a data set unless that is done, and return the folder with ``model.pt``.
 
         Raises:
-            TaskError: when the training fails.
+            TaskError: when the training fails, with the place of its log.
         """
         data = given_task(datalist.parent)
         config, *overlays = files_of(self.recipe)
@@ -44,7 +44,11 @@ class TrainingSteps:
             made_of={"config": merge([config, *overlays])},
             resumable=True,
         )
-        self.workshop.do(step)
+        try:
+            self.workshop.do(step)
+        except TaskError as error:
+            log = step.folder(self.workshop.work) / LOG
+            raise TaskError(f"{error}; its log: {log}") from error
         return step.out(self.workshop.work)
 
     def validation(self, training: Path) -> float:

@@ -74,7 +74,8 @@ def test_training_again_then_only_for_other_data_seeds_or_files(tmp_path, datali
 
 
 def test_training_when_it_fails_then_with_its_reason(tmp_path, datalist):
-    with pytest.raises(TaskError, match="trainings: round 0: ValueError: a bad rate"):
+    message = "trainings: round 0: ValueError: a bad rate; its log: .*log.txt"
+    with pytest.raises(TaskError, match=message):
         steps_of(tmp_path, Launch(code=1)).train("round 0", datalist)
 
 
