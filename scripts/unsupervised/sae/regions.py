@@ -30,7 +30,8 @@ class Region:
     Attributes:
         voxels: (N, 3), indices (row, y, x) of a stack; each once.
         place: (N, 3), along the same axes. Of nodules the distance from the centre in radii, of
-            organs the position in the body's box, from 0 to 1.
+            organs the height in the scan and the position in the body's box of that slice, each
+            from 0 to 1.
     """
 
     voxels: Voxels
@@ -87,11 +88,16 @@ def _check_inside(nodule: Mapping[str, Any], centre: NDArray[np.float64], stack:
 
 
 def _body(case: Case, stack: CTStack) -> Region:
+    """Return the voxels of the body; each slice has a box of its own, as it has as a sample."""
     field = np.zeros(stack.hu.shape, bool)
     field[stack.rows.start : stack.rows.stop] = field_of(case, stack)
     voxels = np.argwhere(field)
-    if not len(voxels):
-        return Region(voxels, np.zeros((0, 3)))
-    low, high = voxels.min(axis=0), voxels.max(axis=0) + 1
-    low[0], high[0] = -stack.first, (stack.depth or len(stack.hu)) - stack.first
-    return Region(voxels, (voxels + 0.5 - low) / (high - low))
+    depth = stack.depth or len(stack.hu)
+    place = np.empty(voxels.shape)
+    place[:, 0] = (voxels[:, 0] + 0.5 + stack.first) / depth
+    for row in np.unique(voxels[:, 0]):
+        own = voxels[:, 0] == row
+        within = voxels[own, 1:]
+        low, high = within.min(axis=0), within.max(axis=0) + 1
+        place[own, 1:] = (within + 0.5 - low) / (high - low)
+    return Region(voxels, place)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from scripts.datasets.datalist import load_datalist
-from scripts.unsupervised.ct_stacks import read_stack
+from scripts.unsupervised.ct_stacks import CTStack, read_stack
 from scripts.unsupervised.sae.regions import region_of
 from tests.scripts.unsupervised.patch_cohort import AFFINE, SLICE, write_cohort
 
@@ -68,3 +68,21 @@ def test_organs_then_the_body_with_places_in_its_box(tmp_path):
     assert region.place[:, 1:].min() > 0
     assert region.place[:, 1:].max() < 1
     assert region.place[:, 1].max() > 0.95
+
+
+def test_body_of_a_volume_then_each_voxel_where_it_is_as_a_sample_of_its_slice(monkeypatch):
+    bodies = np.zeros((3, 20, 30), bool)
+    for row, width in enumerate((6, 10, 14)):  # as from the neck to the shoulders
+        bodies[row, 4:16, 15 - width : 15 + width] = True
+    monkeypatch.setattr(
+        "scripts.unsupervised.sae.regions.field_of",
+        lambda case, stack: bodies[stack.first + stack.rows.start : stack.first + stack.rows.stop],
+    )
+    hu, edges = np.zeros(bodies.shape, np.float32), np.array([2.0, 1.0, 1.0])
+    whole = CTStack(hu, edges, range(3), 0, AFFINE, 3, is_volume=True)
+    in_volume = region_of({}, whole, "classes")
+    for row in range(3):
+        one = CTStack(hu[:1], edges, range(1), row, AFFINE, 3, is_volume=False)
+        sample, own = region_of({}, one, "classes"), in_volume.voxels[:, 0] == row
+        np.testing.assert_array_equal(in_volume.voxels[own, 1:], sample.voxels[:, 1:])
+        np.testing.assert_allclose(in_volume.place[own], sample.place)
