@@ -46,8 +46,9 @@ def evaluate_adaptation(
     """Adapt a network to each volume of a section by one annotated slice, and evaluate the others.
 
     The slice with the largest annotated area stands for the hand-drawn one; of organs, that of the
-    first class that is annotated. It is left out of the figures, also of those without tuning.
-    Writes the usual report of the last tuning into OUTPUT, of the others into OUTPUT/<tuning>.
+    first class that is annotated. It is in no figure, also not of those without tuning. Volumes
+    without annotation are named and left out. Writes the usual report of the last tuning into
+    OUTPUT, of the others into OUTPUT/<tuning>.
 
     Args:
         datalist: ``datalist.json`` with volumes, as ``prepare --volumes true`` writes it.
@@ -76,7 +77,7 @@ def evaluate_adaptation(
     arms = check_tunings(tunings)
     check_whole("images", images, 1)
     section = section.removeprefix("volumes/")
-    cases = load_datalist(datalist, f"volumes/{section}")
+    cases = with_annotation(load_datalist(datalist, f"volumes/{section}"))
     content = read_datalist(Path(datalist))
     kind = str(content.get("kind"))
     check_choice(f"{datalist}: kind", kind, SHIPPED)
@@ -161,6 +162,23 @@ def check_classes(
             f"{', '.join(prepared)}; give a model of the same classes in the same order, or "
             "prepare the scans with the classes of the model"
         )
+
+
+def with_annotation(cases: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the volumes in which something is annotated, numbered anew; print the others.
+
+    Raises:
+        ValueError: for a volume without annotation when there is no other.
+    """
+    annotated = [case for case in cases if annotation_of(case)[0].any()]
+    if not annotated and cases:
+        largest_slice(cases[0])
+    if without := [str(case.get("series_uid")) for case in cases if case not in annotated]:
+        print(
+            f"left out, as nothing is annotated that could be drawn: {len(without)} of "
+            f"{len(cases)} volumes ({', '.join(without)}); false positives there are not counted"
+        )
+    return [{**case, "case": number} for number, case in enumerate(annotated)]
 
 
 def largest_slice(case: Mapping[str, Any]) -> int:

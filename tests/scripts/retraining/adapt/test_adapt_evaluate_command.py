@@ -118,6 +118,28 @@ def test_volume_without_annotation_then_refused(tmp_path):
         largest_slice(case)
 
 
+def test_volumes_of_which_one_has_no_annotation_then_the_others_evaluated_and_it_is_named(
+    prepared, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.chdir(LIVER.parents[1])
+    drawn = abdomen(order=ORDERS[0])
+    nothing = nifti_of(np.zeros(drawn.mask.shape, np.uint8), drawn.affine)
+    nibabel.save(nothing, tmp_path / "0_label.nii.gz")
+    options = bundle_options(LIVER, tmp_path, tiny_unet(monkeypatch, 4))
+    evaluate_adaptation(
+        str(prepared),
+        str(tmp_path / "out"),
+        model=options.checkpoints[0],
+        config_file=",".join(options.config_files),
+        tunings="deep",
+        deep_iterations=1,
+        device="cpu",
+    )
+    assert "1 of 2 volumes (1.0); false positives there" in capsys.readouterr().out
+    with (tmp_path / "out" / "per_volume.csv").open() as file:
+        assert [row["series_uid"] for row in csv.DictReader(file)] == ["1.1"]
+
+
 @pytest.mark.parametrize("words", ["", "deep,deep", "none,shallow"])
 def test_tunings_that_are_none_then_refused(words):
     with pytest.raises(ValueError, match="tunings: must be of none, deep, both, each once"):
