@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 SHOWN_DIFFERENCES = 6
 EPOCH_LENGTH = "epoch_length"  # iterations
+VAL_INTERVAL = "val_interval"  # epochs; checkpoints of earlier versions lack it
 NOTED = ("num_workers", "validation_num_workers")  # only change random numbers: logged
 BUILT = ("tensors", "class", "groups")
 """Last words of the settings without which a state cannot be loaded."""
@@ -61,7 +62,8 @@ def _as_of_today(saved: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, 
 
     The network is as :func:`settled_definition` gives it.
     """
-    found = {**{name: now[name] for name in DESCRIPTIVE if name in now}, **saved}
+    added = (*DESCRIPTIVE, VAL_INTERVAL)
+    found = {**{name: now[name] for name in added if name in now}, **saved}
     if isinstance(network := found.get(NETWORK), Mapping):
         found[NETWORK] = plain(settled_definition(network))
     return found

@@ -48,6 +48,7 @@ from scripts.training.fine_tuning.stage_record import (
 )
 from scripts.training.fine_tuning.strategies import read_strategy
 from scripts.training.fine_tuning.weight_average import renew_statistics
+from scripts.training.resumed_settings import VAL_INTERVAL
 from scripts.training.tensor_files import MODEL_FILE, write_tensors
 
 logger = logging.getLogger(__name__)
@@ -156,6 +157,7 @@ class StagedFineTuning:
         groups = self.mechanisms.own_groups
         compared = {
             "strategy": self.strategy.plain(),
+            VAL_INTERVAL: self.val_interval,  # only validated epochs can be the result
             **settings_of(self.network, self.settings),
             **({"optimizer groups": groups} if groups else {}),
         }
@@ -381,6 +383,7 @@ class StagedFineTuning:
         return {
             **content_of(weights, settings, self.data),
             "strategy": self.strategy.plain(),
+            VAL_INTERVAL: self.val_interval,  # only validated epochs can be the result
             "stage": self.strategy.stages[stage].name,
         }
 

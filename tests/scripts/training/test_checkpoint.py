@@ -69,9 +69,9 @@ def test_start_when_the_folder_holds_a_result_only_then_it_is_refused(
     assert (tmp_path / "model.pt").read_bytes() == b"forty hours"
 
 
-def small(folder: Path, **options: Any) -> Any:
+def small(folder: Path, *, val_interval: int = 1, **options: Any) -> Any:
     """A trainer with a checkpoint handler of these options."""
-    training = TinyTraining(folder)
+    training = TinyTraining(folder, val_interval=val_interval)
     objects = {"network": training.network, "optimizer": training.optimizer}
     checkpoint = TrainingCheckpoint(folder, objects, **options)
     return training.trainer([training.validation, training.stages, checkpoint])
@@ -144,6 +144,15 @@ def test_resume_when_given_settings_differ_then_it_is_refused_and_says_which(
     small(tmp_path, settings={"split": "patient"}).run()
     with pytest.raises(ValueError, match="split: 'patient' then, 'nodule' now"):
         small(tmp_path, settings={"split": "nodule"}, resume=True).run()
+
+
+def test_resume_when_other_epochs_are_validated_then_refused_as_the_result_would_be_another(
+    tmp_path: Path,
+) -> None:
+    small(tmp_path).run()
+    (tmp_path / "checkpoints" / "checkpoint_00004.pt").unlink()
+    with pytest.raises(ValueError, match="val_interval: 1 then, 2 now"):
+        small(tmp_path, val_interval=2, resume=True).run()
 
 
 def test_resume_when_the_loss_differs_then_refused_until_accepted_and_recorded(

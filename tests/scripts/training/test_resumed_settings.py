@@ -19,6 +19,11 @@ def test_settings_then_only_those_that_differ_by_name() -> None:
     assert differing_settings(saved, {**saved, "seed": 1}) == {"seed": ["seed: 0 then, 1 now"]}
 
 
+def test_interval_of_validations_when_an_earlier_version_did_not_record_it_then_as_now() -> None:
+    assert differing_settings({"seed": 0}, {"seed": 0, "val_interval": 2}) == {}
+    assert differing_settings({"val_interval": 1}, {"val_interval": 2})
+
+
 def test_accepted_name_then_its_texts_and_another_refused() -> None:
     differences = {"seed": ["seed: 0 then, 1 now"]}
     assert accept_by_name(FILE, differences, ["seed"]) == ["seed: 0 then, 1 now"]
