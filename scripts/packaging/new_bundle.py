@@ -223,6 +223,7 @@ def _own_values(prepared: Prepared, folder: Path, workflow: str) -> dict[str, An
         "window_hu": [*prepared.window_hu],
         **({} if prepared.with_lung else {"outside_window": "clip"}),
         "lung_masking": prepared.with_lung,
+        "lung_field": prepared.with_lung,
         "pad_to_patch": True,
         "one_piece": [],
         "filled": [],

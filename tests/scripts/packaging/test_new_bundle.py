@@ -48,6 +48,7 @@ def test_lesions_without_lungs_then_no_step_of_theirs_is_left(tmp_path):
     configs = written(tmp_path)
     inference = configs["inference"]
     del inference["lung_masking"]  # as training had it
+    assert inference.pop("lung_field") is False
     text = json.dumps(inference).replace(str(tmp_path), "").replace("bundles/lung_", "")
     assert "lung" not in text
     assert configs["train"]["lung_masking"] is False
