@@ -56,8 +56,8 @@ def self_train_segmentation(
             organs.
         config_file: config files laid over its train.json, separated by commas.
         labelled_patients: number of training patients whose labels are used, or a share of them
-            such as 25%, drawn at random; or their names, separated by commas; by default all that
-            have a label in the datalist.
+            such as 25%, drawn at random; or their names, separated by commas (of one that is a
+            number, with a comma behind it); by default all that have a label in the datalist.
         rounds: largest number of rounds in which labels are given; 0 writes the data set of the
             labelled patients alone.
         sure: probability from which a voxel gets a label; others are left out of the loss.
@@ -103,12 +103,14 @@ def self_train_segmentation(
 def _patients(value: Any) -> int | float | tuple[str, ...] | None:
     """Read the labelled patients: a number, a share, names, or None.
 
+    Several names that are numbers come from the command line as numbers.
+
     Raises:
         ValueError: for a share that is not above 0 % and below 100 %.
 
     Example:
-        >>> _patients(3), _patients("25%"), _patients("P1,P2")
-        (3, 0.25, ('P1', 'P2'))
+        >>> _patients(3), _patients("25%"), _patients("P1,P2"), _patients((1, 2))
+        (3, 0.25, ('P1', 'P2'), ('1', '2'))
     """
     if value is None or (isinstance(value, int) and not isinstance(value, bool)):
         return value
@@ -117,6 +119,13 @@ def _patients(value: Any) -> int | float | tuple[str, ...] | None:
         if not digits.isdecimal() or not 0 < int(digits) < 100:
             raise ValueError(f"labelled_patients: must be 1% to 99%, got {value!r}")
         return int(digits) / 100
+    if isinstance(value, (bool, float)):
+        raise ValueError(
+            "labelled_patients: must be a number of patients, a share such as 25%, or names "
+            f"separated by commas, got {value!r}"
+        )
+    if isinstance(value, (list, tuple)):
+        value = [str(name) if type(name) is int else name for name in value]
     return read_words("labelled_patients", value)
 
 

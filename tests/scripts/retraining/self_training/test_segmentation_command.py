@@ -126,6 +126,8 @@ def test_command_when_compared_then_figures_of_given_labels_and_of_the_test(
         ({"sure": 0.4}, "sure: must be above 0.5"),
         ({"labelled_patients": 4}, "labelled_patients: must leave"),
         ({"labelled_patients": "100%"}, "labelled_patients: must be 1% to 99%, got '100%'"),
+        ({"labelled_patients": 0.5}, "labelled_patients: must be .* a share such as 25%.* got 0.5"),
+        ({"labelled_patients": (1, 2)}, "labelled_patients: must leave .* got '1', which is none"),
         ({"seed": -1}, "seed: must be a whole number"),
     ],
 )
