@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -135,7 +135,8 @@ class Experiment:
         """Add what segmentation networks say: predicted outlines, and features of their encoders.
 
         Every nodule is outlined by a network that was not trained on its patient, and every fold is
-        described by a network that was not trained on its test patients, as far as there is one.
+        described by a network that was not trained on its test patients, as far as there is one; of
+        several, by one that was not selected by them.
         """
         chosen, seen = [], set[str]()
         for nodule in self.nodules:
@@ -167,19 +168,23 @@ class Experiment:
     def run_classifiers(self, models: Sequence[ModelFile]) -> None:
         """Add networks trained from crop to suspicion, one for each fold.
 
+        A fold is scored by one that knows none of its patients, also not from its validation, which
+        chose its weights.
+
         Raises:
-            ValueError: when every one of them was trained on patients of a fold: its figure would
-                be that of the training.
+            ValueError: when every one of them was trained on, or selected by, patients of a fold:
+                its figure would be too good.
         """
         scores = np.full(len(self.nodules), np.nan)
         for fold in self.design.numbers:
             test = self.design.folds == fold
             scans = {s for p in set(self.design.patients[test]) for s in self.scans_of[p]}
-            fitting = [model for model in models if not TrainingScans.of(model).includes(scans)]
+            fitting = [model for model in models if not _knows(TrainingScans.of(model), scans)]
             if not fitting:
                 raise ValueError(
                     f"classifiers: each of the {len(models)} files was trained on patients of fold "
-                    f"{fold}; give one for each fold, trained on OUTPUT/crops/foldK"
+                    f"{fold}, or selected by them (validation); give one for each fold, trained on "
+                    "OUTPUT/crops/foldK"
                 )
             tested = [n for n, chosen in zip(self.nodules, test, strict=True) if chosen]
             scores[test] = crop_scores(fitting[0], tested)
@@ -215,6 +220,11 @@ class Experiment:
         known = np.isin(part.patients, list(seen))
         count = len(np.unique(part.patients[known]))
         self.outcomes.append(Outcome(name, used, scored, basis, count, ~known if count else None))
+
+
+def _knows(network: TrainingScans, scans: Collection[str]) -> bool:
+    """Whether a network was trained on some of the scans, or selected by them."""
+    return network.includes(scans) or network.was_selected_by(scans)
 
 
 def experiment_of(

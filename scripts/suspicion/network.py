@@ -170,6 +170,8 @@ def least_seen(
 ) -> tuple[Network, list[str]]:
     """Choose the network that was trained on the fewest of some patients.
 
+    Of several, the one that was selected by the fewest (validation).
+
     Args:
         networks: one or more.
         scans_of: patient -> names of all scans of that patient.
@@ -181,5 +183,9 @@ def least_seen(
         [patient for patient, scans in scans_of.items() if network.has_seen(scans)]
         for network in networks
     ]
-    best = min(range(len(networks)), key=lambda number: len(seen[number]))
+    selected = [
+        sum(network.scans.was_selected_by(scans) for scans in scans_of.values())
+        for network in networks
+    ]
+    best = min(range(len(networks)), key=lambda number: (len(seen[number]), selected[number]))
     return networks[best], seen[best]

@@ -23,6 +23,7 @@ from scripts.suspicion.labels import LabelRule
 from scripts.suspicion.network import Network, least_seen
 from scripts.suspicion.rated_nodules import RatedNodules
 from scripts.suspicion.shape import SHAPE_FEATURES
+from scripts.suspicion.training_crops import crop_scores
 from tests.scripts.suspicion.networks import write_classifier_of_crops, write_unet
 from tests.scripts.suspicion.planted import planted
 
@@ -83,19 +84,47 @@ def test_encoder_then_features_alone_and_with_radiomics(experiment, tiny_encoder
     assert {"features of encoder", "radiomics and encoder"} <= set(by_name(experiment))
 
 
-def test_classifiers_then_each_fold_by_one_of_other_patients(
-    experiment, nodules, design, tiny_encoder, tmp_path
+def scans_of_fold(nodules, design, *folds):
+    return [n.scan_id for n, k in zip(nodules, design.folds, strict=True) if k in folds]
+
+
+def write_for_each_fold(write, folder, encoder, nodules, design):
+    """Networks of folds as `prepare --split fold` has them: the next fold selects the weights."""
+    paths = []
+    for fold in range(5):
+        held_out = (fold, (fold + 1) % 5)
+        seen = scans_of_fold(nodules, design, *(set(range(5)) - set(held_out)))
+        selected = scans_of_fold(nodules, design, held_out[1])
+        paths.append(write(folder / f"{fold}.pt", encoder, seen=seen, selected=selected))
+    return paths
+
+
+def test_classifiers_then_each_fold_by_the_one_that_neither_learnt_nor_was_selected_by_it(
+    experiment, nodules, design, tiny_encoder, tmp_path, monkeypatch
 ):
-    models = []
-    for fold in design.numbers:
-        seen = [n.scan_id for n, k in zip(nodules, design.folds, strict=True) if k != fold]
-        path = write_classifier_of_crops(tmp_path / f"{fold}.pt", tiny_encoder, seen=seen)
-        models.append(read_model(path))
+    used = []
+    monkeypatch.setattr(
+        "scripts.suspicion.experiment.crop_scores",
+        lambda model, tested: used.append(model.path.stem) or crop_scores(model, tested),
+    )
+    paths = write_for_each_fold(write_classifier_of_crops, tmp_path, tiny_encoder, nodules, design)
     experiment.run_outlines(experiment.rows)
-    experiment.run_classifiers(models)
+    experiment.run_classifiers([read_model(path) for path in paths])
+    assert used == ["0", "1", "2", "3", "4"]
     assert np.isfinite(by_name(experiment)[CROPS].scored.scores).all()
-    with pytest.raises(ValueError, match="each of the 4 files was trained on patients of fold 2"):
-        experiment.run_classifiers([*models[:2], *models[3:]])
+    with pytest.raises(ValueError, match="trained on patients of fold 1, or selected by them"):
+        experiment.run_classifiers([read_model(path) for path in paths[:1]])
+
+
+def test_networks_of_folds_then_the_one_that_was_not_selected_by_the_patients(
+    nodules, design, tiny_encoder, tmp_path
+):
+    paths = write_for_each_fold(write_unet, tmp_path, tiny_encoder, nodules, design)
+    networks = [Network.of_model(path) for path in paths]
+    for fold in range(5):
+        scans = {scan: [scan] for scan in scans_of_fold(nodules, design, fold)}
+        network, seen = least_seen(networks, scans)
+        assert (network, seen) == (networks[fold], [])
 
 
 def test_patients_without_a_rated_nodule_then_in_the_folds_as_prepare_has_them(nodules, tmp_path):
