@@ -1,6 +1,7 @@
 """The list of what a config may be: every name exists, and every argument is looked at."""
 
 import inspect
+import json
 import re
 import sys
 
@@ -22,6 +23,7 @@ from scripts.audit.allowed import (
 )
 from scripts.audit.arguments import arguments_of
 from scripts.audit.names import Names, own_source, split_module
+from tests.bundles.config_files import ROOT
 
 JUDGED = READ | WRITTEN | FILE_NAMES | NAMED_CODE | ONLY.keys()
 # names that say path, file or code, of arguments that are neither
@@ -60,6 +62,23 @@ def test_every_listed_name_then_exists_and_once():
         if not found:
             missing.append(name)
     assert missing == []
+
+
+def targets_of(config):
+    """Yield every ``_target_`` of a config."""
+    if isinstance(config, dict):
+        yield from ([config["_target_"]] if "_target_" in config else [])
+    inner = config.values() if isinstance(config, dict) else config
+    for value in inner if isinstance(config, (dict, list)) else ():
+        yield from targets_of(value)
+
+
+def test_every_component_of_ours_that_a_shipped_config_names_then_listed():
+    files = [*ROOT.glob("configs/*/*.json"), *ROOT.glob("bundles/*/configs/*.json")]
+    targets = {name for file in files for name in targets_of(json.loads(file.read_text()))}
+    ours = {name for name in targets if name.startswith(("scripts.", "custom_nets."))}
+    assert len(ours) > 50
+    assert sorted(name for name in ours if not is_listed(name)) == []
 
 
 def has(name):
