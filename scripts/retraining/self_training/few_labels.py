@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.evaluation.figures.intervals import Figure, mean
-from scripts.retraining.self_training.co_training import CoTraining
+from scripts.retraining.self_training.co_training import LEAST_LABELLED, CoTraining
 from scripts.suspicion.cross_validation import Design, train_classifier
 from scripts.suspicion.figures import Scored, auc, auc_gain
 from scripts.suspicion.logistic import Logistic
@@ -52,7 +52,8 @@ def draw_labelled(design: Design, fold: int, *, labelled: int, seed: int) -> Fla
         (nodules,), true for a labelled one; none of the fold's.
 
     Raises:
-        ValueError: when the fold has no more training nodules than that.
+        ValueError: when the fold has no more training nodules than that, or none of them would be
+            left without a label.
     """
     training = design.folds != fold
     if labelled >= training.sum():
@@ -63,6 +64,11 @@ def draw_labelled(design: Design, fold: int, *, labelled: int, seed: int) -> Fla
     people, counts = np.unique(design.patients[training], return_counts=True)
     order = np.random.default_rng([seed, fold]).permutation(len(people))
     enough = 1 + int(np.searchsorted(counts[order].cumsum(), labelled))
+    if enough >= len(people):
+        raise ValueError(
+            f"labelled: {labelled} take all patients of the training of fold {fold}, as a patient "
+            "is labelled as a whole; label fewer nodules"
+        )
     return np.asarray(training & np.isin(design.patients, people[order[:enough]]))
 
 
@@ -89,9 +95,25 @@ def run_trials(
         whole = _train(design, table, np.flatnonzero(design.folds != fold), design.labels)
         for number in range(draws):
             chosen = draw_labelled(design, fold, labelled=labelled, seed=design.seed + number)
+            _check_both(design.labels[chosen], fold, number)
             drawn = replace(method, seed=method.seed + number)
             trials.append(_trial(design, table, fold, chosen, drawn, whole))
     return trials
+
+
+def _check_both(labels: Flags, fold: int, draw: int) -> None:
+    """Refuse a draw with too few nodules of a class to give labels by.
+
+    Raises:
+        ValueError: naming the draw and its numbers.
+    """
+    positive = int(labels.sum())
+    if min(positive, len(labels) - positive) < LEAST_LABELLED:
+        raise ValueError(
+            f"labelled: draw {draw} of fold {fold} has {positive} suspicious and "
+            f"{len(labels) - positive} unsuspicious nodules, and must have at least "
+            f"{LEAST_LABELLED} of each; label more, or draw with another seed"
+        )
 
 
 def _trial(

@@ -124,6 +124,12 @@ def test_labelled_ones_when_all_then_refused():
         draw_labelled(design_of(labels), 0, labelled=20, seed=0)
 
 
+def test_labelled_ones_when_whole_patients_leave_none_then_refused():
+    features, labels = simulated(60, seed=0)
+    with pytest.raises(ValueError, match="labelled: 29 take all patients of the training of fold"):
+        run_trials(design_of(labels), features, labelled=29, draws=1, method=CoTraining())
+
+
 def test_scored_rows_when_several_draws_then_each_is_compared_within_itself(comparison):
     design, trials = comparison
     rows = scored_rows(design, [trials[0], trials[0]])
@@ -132,3 +138,11 @@ def test_scored_rows_when_several_draws_then_each_is_compared_within_itself(comp
     once, twice = auc(scored_rows(design, trials[:1])[SELF]), auc(rows[SELF])
     assert twice.value == pytest.approx(once.value)
     assert twice.interval_95 == pytest.approx(once.interval_95)  # no more patients than before
+
+
+def test_draw_with_too_few_of_a_class_then_refused_with_its_numbers():
+    features, _ = noise(40, seed=0)
+    rare = np.isin(np.arange(40), [0, 10, 5, 6, 15])  # two in one fold, three in the other
+    message = r"labelled: draw 0 of fold 0 has \d suspicious and \d+ unsuspicious .* at least 4"
+    with pytest.raises(ValueError, match=message):
+        run_trials(design_of(rare), features, labelled=10, draws=1, method=CoTraining())
