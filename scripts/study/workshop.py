@@ -24,6 +24,7 @@ from scripts.study.processes import Outcome, run_command
 RECORD, FAILURE, LOG = "done.json", "failed.json", "log.txt"
 LEAST_FREE_MB = 200
 FULL = ("No space left on device", "Disk quota exceeded")
+LONGEST_REASON = 600  # characters; what to do is said at the end of a message
 LOG_LINES = 12  # last lines of a failed command's log that are recorded
 Launch = Callable[[Sequence[str], Path, int], Outcome]
 PLACEHOLDER = re.compile(r"<(out|here|need\d)>")
@@ -257,7 +258,8 @@ def reason_of(lines: Sequence[str], code: int) -> str:
         for line, after in zip(lines, (*lines[1:], ""), strict=False)
         if line.startswith("PROBLEMS: ")
     ]
-    return (specific or errors or problems or [f"exit code {code}"])[0][:300]
+    reason = (specific or errors or problems or [f"exit code {code}"])[0]
+    return reason if len(reason) <= LONGEST_REASON else f"{reason[:LONGEST_REASON].rstrip()} ..."
 
 
 def _names_error(line: str) -> bool:

@@ -222,3 +222,11 @@ def test_records_damaged_by_hand_then_the_step_runs_again(tmp_path, content):
     assert "failed.json is damaged" in shop.failure(task)
     Workshop(tmp_path / "work").do(task)
     assert (tmp_path / "runs").read_text() == "xx"
+
+
+def test_reason_then_with_the_advice_at_its_end_and_of_a_very_long_line_its_beginning():
+    advice = f"ValueError: {'a long path, ' * 30}set it to a file"
+    assert reason_of([advice], 1) == advice
+    cut = reason_of([f"RuntimeError: {'weight, ' * 800}"], 1)
+    assert cut.endswith(" ...")
+    assert len(cut) < 620
