@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,9 +100,22 @@ def _replace(
             scans.setdefault(case_id(entry), []).append(index)
     writer.check_unseen([entries[index] for numbers in scans.values() for index in numbers])
     for scan, numbers in Progress(scans.items(), desc=f"maps: {network.name}, {partition}"):
-        written = writer.write([entries[index] for index in numbers], folder / scan)
+        written = writer.write([entries[index] for index in numbers], folder / folder_name(scan))
         for index, entry in zip(numbers, written, strict=True):
             entries[index] = entry
+
+
+def folder_name(scan: str) -> str:
+    """Return the name of the folder of a scan's maps: its id, or a hash of one that is a path.
+
+    A scan without a name has the path of its image as id, beside which nothing must be written.
+
+    Example:
+        >>> folder_name("P 2"), folder_name("/data/P 2/image.nii.gz")
+        ('P 2', '19109a7924f09726')
+    """
+    plain = scan not in (".", "..") and not set(scan) & {"/", "\\"}
+    return scan if plain else hashlib.sha256(os.fsencode(scan)).hexdigest()[:16]
 
 
 def _described(

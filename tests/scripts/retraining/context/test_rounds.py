@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,3 +107,16 @@ def test_patient_on_both_sides_then_refused(content, tmp_path):
             content,
             Workshop(tmp_path / "work", PretendedTrainings(volumes=False)),
         )
+
+
+def test_scans_without_a_name_then_their_maps_in_the_output_not_beside_the_images(
+    content, tmp_path
+):
+    for entries in content["volumes"].values():
+        for entry in entries:
+            del entry["series_uid"]
+    one = round_of(tmp_path, volumes=True)
+    trainings = PretendedTrainings(volumes=True)
+    made = run_round(one, content, Workshop(tmp_path / "work", trainings))
+    (entry,) = made["volumes"]["test"]
+    assert all(one.folder / "maps" in Path(file).parents for file in entry["context"])
