@@ -15,7 +15,7 @@ from scripts.retraining.self_training.division import Division, divide
 from scripts.retraining.self_training.network_maps import NetworkMaps
 from scripts.retraining.self_training.pseudo_labels import PseudoLabels
 from scripts.retraining.self_training.rounds import MODEL, SelfTraining, best_of
-from scripts.retraining.self_training.segmentation_report import ALL, FEW, SELF, Report
+from scripts.retraining.self_training.segmentation_report import ALL, FEW, SELF, TEST, Report
 from scripts.retraining.self_training.training_steps import TrainingSteps, files_of
 from scripts.running.options import check_whole, read_words
 from scripts.storage.files import write_json
@@ -79,6 +79,8 @@ def self_train_segmentation(
     maps = NetworkMaps(files_of(recipe))
     division = divide(path, _patients(labelled_patients), seed=seed, prefix=maps.prefix)
     how = PseudoLabels.of(division, sure)
+    if compare:
+        check_compared(division)
     with claimed(folder), writing_into(folder):
         steps = TrainingSteps(recipe, Workshop(folder / "steps"), seed, maps.key_metric)
         training = SelfTraining(division, steps, maps, how, folder / "rounds")
@@ -98,6 +100,25 @@ def self_train_segmentation(
         write_json(folder / "summary.json", summary)
         report.write_tables(folder)
     print("\n".join([*report.lines(), f"written: {folder}"]))
+
+
+def check_compared(division: Division) -> None:
+    """Check, before anything is trained, that there is what --compare trains and tests on.
+
+    Raises:
+        ValueError: for a label that is missing, or an empty test partition.
+    """
+    test = division.everyone(TEST)
+    if not test:
+        raise ValueError(f"compare: {division.path} has no test {division.unit}s to compare on")
+    entries = [*division.all_labelled(), *test]
+    without = [one for one in entries if not Path(str(one.get("label", ""))).is_file()]
+    if without:
+        names = sorted({str(one["patient_id"]) for one in without})
+        raise ValueError(
+            "compare: needs the labels of all patients, also of the unlabelled ones and of the "
+            f"test; {len(names)} patients have none, the first: {names[0]}; leave --compare out"
+        )
 
 
 def _patients(value: Any) -> int | float | tuple[str, ...] | None:

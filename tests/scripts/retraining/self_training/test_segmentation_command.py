@@ -139,6 +139,25 @@ def test_options_when_invalid_then_refused_before_anything_is_written(tmp_path, 
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("lacking", "reason"),
+    [("CT", "2 patients have none, the first: C; leave --compare out"), ("", "has no test slices")],
+    ids=["labels", "test partition"],
+)
+def test_comparison_without_labels_or_test_then_refused_before_anything_is_trained(
+    tmp_path, lacking, reason
+):
+    datalist = write_patients(tmp_path / "prepared", unlabelled=lacking)
+    if not lacking:
+        content = json.loads(datalist.read_text())
+        datalist.write_text(json.dumps({**content, "test": []}))
+    with pytest.raises(ValueError, match=f"compare: .*{reason}"):
+        self_train_segmentation(
+            str(datalist), str(tmp_path / "out"), labelled_patients="A,B", compare=True
+        )
+    assert not (tmp_path / "out").exists()
+
+
 def test_training_that_fails_then_its_reason_and_exit_code_1(monkeypatch, tmp_path, capsys):
     def fail(words, log, lock):
         Path(log).write_text("ValueError: a bad rate\n")
