@@ -99,7 +99,10 @@ class StartingWeights:
         """
         try:
             self._load()
-        except (FileNotFoundError, ValueError) as error:
+        except FileNotFoundError as error:
+            message = f"no trained network at {self.path}; give the model.pt of a training"
+            raise FileNotFoundError(f"{self.option}: {message}") from error
+        except ValueError as error:
             message = str(error).removeprefix("ckpt_path: ")
             other_classes = any(f"{name}: " in message for name in HEAD) and not self.fresh_head
             hint = "; to keep all but the last layers, pass --fresh_head true" * other_classes

@@ -41,7 +41,7 @@ def test_mean_of_other_training_images_then_taken_with_the_weights(tmp_path):
 
 
 def test_file_when_unusable_then_the_option_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"start_from: no trained network at"):
+    with pytest.raises(FileNotFoundError, match=r"start_from: no trained network at .*; give the"):
         run(StartingWeights(network(), tmp_path / "model.pt"))
     write(tmp_path / "model.pt", network(norm="group"))
     with pytest.raises(ValueError, match=r"start_from: .*network_def::norm: the file has 'group'"):
