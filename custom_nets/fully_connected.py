@@ -85,6 +85,8 @@ def choose_origin(
         )
     if width is None:
         width = 0 if origin == "none" else CLASSIFIER_WIDTH
+    if isinstance(width, bool) or not isinstance(width, int):
+        raise ValueError(f"width must be a whole number of channels; got {width!r}; choose one")
     if width < 0 or (origin == "none") != (width == 0):
         raise ValueError(
             f"width must be 0 with fully_connected='none' and positive otherwise; got {width} with "

@@ -37,7 +37,7 @@ from scripts.storage.output_folder import writing_into
 from scripts.transforms.neighbours import stored_slices
 from scripts.volumes.formats.nifti import nifti_of
 from scripts.volumes.geometry import world_to_index
-from scripts.volumes.hounsfield import why_not_hounsfield
+from scripts.volumes.hounsfield import why_not_hounsfield, why_not_int16
 from scripts.volumes.volume import turned
 
 FORMAT = 3  # version of a prepared scan's folder; after a change every scan is prepared again
@@ -193,6 +193,8 @@ def prepare_case(task: CaseTask) -> CaseOutcome:
 
 
 def _check_hu(data_set: DataSet, labelled: Labelled) -> None:
+    if why_not := why_not_int16(labelled.volume.hu):  # which no option allows
+        raise ValueError(f"values must be HU, {why_not}")
     if why_not := why_not_hounsfield(labelled.volume.hu, shows_air=data_set.shows_air):
         raise ValueError(f"values must be HU, {why_not}; --check_hu false uses it all the same")
 

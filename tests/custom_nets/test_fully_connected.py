@@ -88,6 +88,12 @@ def test_layers_of_another_vgg_then_fresh_or_from_its_own_file(
     assert torch.equal(module.conv6.weight.flatten(1), stored)
 
 
+@pytest.mark.parametrize("width", [0.25, 24.0, True])
+def test_width_that_is_no_whole_number_then_refused_by_name(width: object) -> None:
+    with pytest.raises(ValueError, match="width must be a whole number of channels; got"):
+        choose_origin("vgg16", "none", fully_connected=None, width=width)  # type: ignore[arg-type]
+
+
 def test_a_file_without_the_classifier_then_is_refused(own_pretraining: str) -> None:
     message = (
         r"must hold the classifier's layers .*classifier\.0\.weight missing, must be "

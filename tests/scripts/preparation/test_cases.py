@@ -87,6 +87,19 @@ def test_scan_when_not_in_hu_then_left_out_unless_known_to_be_right(cohort, tmp_
     assert again.problems == [problem]
 
 
+def test_scan_with_values_that_are_no_numbers_then_no_option_is_promised_to_take_it(
+    cohort, tmp_path
+):
+    header = cohort.folder / "subset0" / "1.0.mhd"
+    header.write_text(header.read_text().replace("MET_SHORT", "MET_FLOAT"))
+    hu = np.fromfile(header.with_suffix(".raw"), np.int16).astype(np.float32)
+    hu[0] = np.nan
+    hu.tofile(header.with_suffix(".raw"))
+    (problem,) = prepare_cohort(request(cohort, tmp_path / "out")).problems
+    assert "values must be HU, 16-bit numbers, got nan" in str(problem)
+    assert "--check_hu" not in str(problem)
+
+
 def test_killed_between_two_files_then_the_scan_is_made_anew(cohort, tmp_path, monkeypatch):
     full = prepare_cohort(request(cohort, tmp_path / "whole"))
 
