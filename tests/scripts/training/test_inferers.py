@@ -8,6 +8,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from custom_nets.folding import fold_norms
 from custom_nets.unet import TransferUNet
+from scripts.training import precision
 from scripts.training.inferers import (
     OUTSIDE_LOGIT,
     AutocastInferer,
@@ -78,12 +79,13 @@ def test_autocast_on_torchscript_then_the_logits_of_the_network_in_python():
         assert torch.equal(inferer(image, script), inferer(image, network))
 
 
-@pytest.mark.parametrize("native", [True, False])
-def test_autocast_when_automatic_then_bfloat16_only_where_it_is_native(monkeypatch, native):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": native})
+@pytest.mark.parametrize("faster", [True, False])
+def test_autocast_when_automatic_then_bfloat16_only_where_it_is_faster(monkeypatch, faster):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.setattr(precision, "_cpu_gains_by_bfloat16", lambda: faster)
     network = RecordingNetwork(3, 1, 3, padding=1)
     AutocastInferer(SimpleInferer(), dtype="auto")(torch.rand(2, 3, 8, 8), network)
-    assert network.computed_in == (torch.bfloat16 if native else torch.float32)
+    assert network.computed_in == (torch.bfloat16 if faster else torch.float32)
 
 
 def test_slicewise_on_images_and_on_the_volume_of_them_then_same():
