@@ -22,7 +22,7 @@ from tests.scripts.prediction.studies import write_nifti
 
 CPU = torch.device("cpu")
 needs_bfloat16 = pytest.mark.skipif(
-    native_dtype("cpu") != torch.bfloat16, reason="this processor has no bfloat16"
+    native_dtype("cpu") != torch.bfloat16, reason="this processor gains nothing by bfloat16"
 )
 
 
