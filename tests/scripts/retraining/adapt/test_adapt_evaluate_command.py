@@ -51,22 +51,28 @@ def prepared(tmp_path):
     return path
 
 
-def test_volumes_then_a_report_for_each_tuning_without_the_drawn_slices(
-    prepared, monkeypatch, tmp_path, capsys
-):
+@pytest.fixture
+def evaluate(prepared, monkeypatch, tmp_path):
+    """Evaluate the adaptation of a tiny network to the volumes, into the folder out."""
     monkeypatch.chdir(LIVER.parents[1])
-    options = bundle_options(LIVER, tmp_path, tiny_unet(monkeypatch, 4))
-    evaluate_adaptation(
-        str(prepared),
-        str(tmp_path / "out"),
-        model=options.checkpoints[0],
-        config_file=",".join(options.config_files),
-        tunings="none,both",
-        deep_iterations=60,
-        deep_rate=0.03,
-        shallow_iterations=1,
-        device="cpu",
-    )
+    bundle = bundle_options(LIVER, tmp_path, tiny_unet(monkeypatch, 4))
+
+    def run(tunings, **options):
+        evaluate_adaptation(
+            str(prepared),
+            str(tmp_path / "out"),
+            model=bundle.checkpoints[0],
+            config_file=",".join(bundle.config_files),
+            tunings=tunings,
+            device="cpu",
+            **options,
+        )
+
+    return run
+
+
+def test_volumes_then_a_report_for_each_tuning_without_the_drawn_slices(evaluate, tmp_path, capsys):
+    evaluate("none,both", deep_iterations=60, deep_rate=0.03, shallow_iterations=1)
     summaries = {
         arm: json.loads((tmp_path / "out" / place / "summary.json").read_text())
         for arm, place in (("none", "none"), ("both", "."))
@@ -119,22 +125,12 @@ def test_volume_without_annotation_then_refused(tmp_path):
 
 
 def test_volumes_of_which_one_has_no_annotation_then_the_others_evaluated_and_it_is_named(
-    prepared, monkeypatch, tmp_path, capsys
+    evaluate, tmp_path, capsys
 ):
-    monkeypatch.chdir(LIVER.parents[1])
     drawn = abdomen(order=ORDERS[0])
     nothing = nifti_of(np.zeros(drawn.mask.shape, np.uint8), drawn.affine)
     nibabel.save(nothing, tmp_path / "0_label.nii.gz")
-    options = bundle_options(LIVER, tmp_path, tiny_unet(monkeypatch, 4))
-    evaluate_adaptation(
-        str(prepared),
-        str(tmp_path / "out"),
-        model=options.checkpoints[0],
-        config_file=",".join(options.config_files),
-        tunings="deep",
-        deep_iterations=1,
-        device="cpu",
-    )
+    evaluate("deep", deep_iterations=1)
     assert "1 of 2 volumes (1.0); false positives there" in capsys.readouterr().out
     with (tmp_path / "out" / "per_volume.csv").open() as file:
         assert [row["series_uid"] for row in csv.DictReader(file)] == ["1.1"]
