@@ -84,12 +84,29 @@ def _is_plain(label: Path) -> bool:
     return label.is_file() and label.name.lower().endswith(VOLUME_SUFFIXES)
 
 
+def visible_files(folder: Path) -> list[Path]:
+    """Return the files of a folder, without hidden ones such as macOS's ``._name``."""
+    if not folder.is_dir():
+        return []
+    files = (p for p in folder.iterdir() if not p.is_dir() and not p.name.startswith("."))
+    return sorted(files)  # links to nothing too: they are reported when they are read
+
+
+def volumes_in(folder: Path) -> list[Path]:
+    """Return the volume files of a folder."""
+    from scripts.volumes.volume_files import VOLUME_SUFFIXES  # slow import, not for the help
+
+    return [path for path in visible_files(folder) if path.name.lower().endswith(VOLUME_SUFFIXES)]
+
+
 def has_names(label: Path) -> bool:
-    """Whether a file of labels may name its segments: all but plain volume files."""
+    """Whether labels may name their segments: all but plain volume files and DICOM series."""
+    if label.is_dir():
+        return bool(volumes_in(label))
     from scripts.volumes.volume_files import SEGMENTATION_SUFFIX  # slow import, not for the help
 
     segmentation = label.name.lower().endswith(SEGMENTATION_SUFFIX)
-    return not label.is_dir() and (segmentation or not _is_plain(label))
+    return segmentation or not _is_plain(label)
 
 
 def _label_among(files: CaseFiles, named: Sequence[Path], pattern: str | None) -> Found | None:

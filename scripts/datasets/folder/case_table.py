@@ -47,14 +47,9 @@ def csv_cases(table: Path) -> tuple[list[Case], list[Problem]]:
     for (line, row), name in zip(rows.items(), names, strict=True):
         row_name = f"{table.name} row {line}"
         empty = [column for column, cell in row.items() if not cell]
-        group = row["split"].lower() if "split" in row else None
-        group = _SHORT_NAMES.get(group or "", group)
         if empty:
             raise ValueError(f"{row_name}: {', '.join(empty)} must not be empty")
-        if group is not None and group not in PARTITIONS:
-            raise ValueError(
-                f"{row_name}: split must be one of {', '.join(PARTITIONS)}, got {group!r}"
-            )
+        group = partition_named(row["split"], row_name) if "split" in row else None
         image, label = (folder / _located(folder, row[key]) for key in COLUMNS)
         missing = [str(path) for path in (image, label) if not os.path.exists(path)]
         if missing:
@@ -68,6 +63,22 @@ def csv_cases(table: Path) -> tuple[list[Case], list[Problem]]:
         paths = found.image, found.label
         cases.append(Case(name, *paths, row.get("patient"), group, found.series_uid))
     return cases, problems
+
+
+def partition_named(cell: str, row_name: str) -> str:
+    """Return the partition that a cell of a table names, also by its short name.
+
+    Raises:
+        ValueError: naming the row, for any other name.
+
+    Example:
+        >>> partition_named("Train", "meta.csv row 2")
+        'training'
+    """
+    group = _SHORT_NAMES.get(cell.lower(), cell.lower())
+    if group not in PARTITIONS:
+        raise ValueError(f"{row_name}: split must be one of {', '.join(PARTITIONS)}, got {group!r}")
+    return group
 
 
 def _located(folder: Path, cell: str) -> Path:

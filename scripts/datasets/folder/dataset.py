@@ -1,4 +1,5 @@
-"""The data set of any CTs with label maps: case folders, Medical Decathlon, nnU-Net or a CSV.
+"""The data set of any CTs with labels: case folders or the layouts of Medical Decathlon, nnU-Net,
+TotalSegmentator, or a CSV.
 
 The layouts are described in docs/datasets.md.
 
@@ -32,6 +33,7 @@ from scripts.datasets.folder.layouts import (
     Layout,
     images_without_labels,
     list_cases,
+    masks_of,
     recognise,
     volume_files,
 )
@@ -42,6 +44,7 @@ from scripts.storage.files import read_json
 
 if TYPE_CHECKING:
     from scripts.datasets.folder.labels import NameRules
+    from scripts.datasets.problems import Problem
 
 OBJECTS = ("components", "values")
 OVERLAPS = ("refused", "last")
@@ -50,12 +53,26 @@ VALIDATION_PART = 10  # one of so many training patients, if the source names no
 
 
 @dataclass(frozen=True)
+class Masks:
+    """The masks of a case whose labels are a folder with a file for each structure.
+
+    Args:
+        files: of the classes.
+        missing: class -> masks that the case lacks although others have them beside its own.
+    """
+
+    files: tuple[Path, ...]
+    missing: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
 class FolderDataSet(DataSet):
     """Prepare any CTs with label maps for training: slices, labels, partitions, one datalist.
 
     Args:
         source: case folders with image.* and label.*, or with a DICOM CT and its SEG, RTSTRUCT or
-            .seg.nrrd; Medical Decathlon, nnU-Net (imagesTr, labelsTr, dataset.json), or a CSV
+            .seg.nrrd; Medical Decathlon, nnU-Net (imagesTr, labelsTr, dataset.json),
+            TotalSegmentator (CASE/ct.*, CASE/segmentations/CLASS.*), or a CSV
             image,label[,patient,split].
         kind: classes (a class for each value of the map) or instances (one class of lesions that
             are counted).
@@ -63,8 +80,9 @@ class FolderDataSet(DataSet):
             values (each value of the map is one lesion).
         class_names: names of the values, like 1:liver,2:spleen, if no dataset.json or
             classes.json has them; a single class without name is called lesion.
-        segments: names of the segments of each class in DICOM SEG, RTSTRUCT and 3D Slicer's files,
-            if they are not its own, like liver=Leber|SCT:10200004,tumour=GTV*; or a .json file.
+        segments: names of the segments of each class in DICOM SEG, RTSTRUCT, 3D Slicer's files and
+            folders of masks, if they are not its own, like liver=Leber|SCT:10200004,tumour=GTV*; or
+            a .json file.
         label_files: which file of a case has its labels, if it has several: a pattern of its path,
             name or title, like *reader1*.
         overlaps: what becomes of voxels in segments of two classes: refused, or last (the class
@@ -87,8 +105,9 @@ class FolderDataSet(DataSet):
     title: ClassVar[str] = "CT with label maps"
     label_kinds: ClassVar[tuple[str, ...]] = ("map",)
     splits: ClassVar[Mapping[str, str]] = {
-        "given": "the partitions that the CSV's column split names, or imagesTs with labelsTs as "
-        "test; without a validation among them, a tenth of the training patients validates"
+        "given": "the partitions that the CSV's column split names (or that of TotalSegmentator's "
+        "meta.csv), or imagesTs with labelsTs as test; without a validation among them, a tenth of "
+        "the training patients validates"
     }
     window_hu: ClassVar[tuple[float, float]] = (-150.0, 250.0)
 
@@ -141,6 +160,11 @@ class FolderDataSet(DataSet):
             named.append(read_class_file(layout.folder / "classes.json"))
         if self.class_names is not None:
             named.append(read_class_option(self.class_names))
+        if layout.name == "masks" and not named:
+            raise ValueError(
+                "class_names: say which masks are classes, such as --class_names 1:liver,2:spleen; "
+                f"{layout.folder} has {masks_of(layout)}"
+            )
         if len(named) > 1:
             origins = " and ".join(names.origin for names in named)
             raise ValueError(f"class_names: {origins} name the classes; keep one of them")
@@ -160,21 +184,44 @@ class FolderDataSet(DataSet):
         """
         layout = self.layout or recognise(source)
         cases, problems = list_cases(layout, self.label_files)
-        named = [case for case in cases if has_names(case.label)]
-        if named:
-            from scripts.datasets.folder.labels import check_names  # slow import, not for the help
-
-            problems += check_names(named, self._rules())
+        masks, more = self._check_names([case for case in cases if has_names(case.label)])
+        problems += more
         owners, told = self._owners(cases, source)
         count = images_without_labels(layout)
         told += [f"note: {count} images of imagesTs have no labels and are not used"] * bool(count)
-        scans = [_scan(case, owners[case.id]) for case in cases]
+        scans = [_scan(case, owners[case.id], masks.get(case.id)) for case in cases]
         notes = (
             f"layout: {TITLES[layout.name]}",
             f"classes: {self.names.listing} ({self.names.origin})",
             *told,
         )
         return Listing(scans, problems, notes, {"layout": TITLES[layout.name]})
+
+    def _check_names(self, cases: Sequence[Case]) -> tuple[dict[str, Masks], list[Problem]]:
+        """Check the names in files of segments; return the masks of cases that have a folder."""
+        if not cases:
+            return {}, []
+        from scripts.datasets.folder.labels import check_names  # slow imports, not for the help
+        from scripts.datasets.folder.mask_files import MaskFolder, missing_parts
+
+        problems, files = check_names(cases, self._rules())
+        found = {
+            case: (file, chosen.segments)
+            for case, (file, chosen) in files.items()
+            if isinstance(file, MaskFolder)
+        }
+        names = {
+            case: {name: frozenset(one.name for one in own) for name, own in segments.items()}
+            for case, (_, segments) in found.items()
+        }
+        missing = missing_parts(names) if self.kind == "classes" else {}
+        masks = {
+            case: Masks(
+                file.files([one for own in segments.values() for one in own]), missing.get(case, {})
+            )
+            for case, (file, segments) in found.items()
+        }
+        return masks, problems
 
     def _owners(self, cases: Sequence[Case], source: Path) -> tuple[dict[str, str], list[str]]:
         """Return the patient of each case by its id; and notes."""
@@ -199,9 +246,10 @@ class FolderDataSet(DataSet):
             number_components,
         )
 
-        image_path, label_path, *uids = scan.details
-        series_uid = uids[0] if uids else None
-        read = read_label(image_path, label_path, series_uid, self._rules())
+        case, masks = scan.details
+        image_path, label_path = case.image, case.label
+        missing = masks.missing if masks else {}
+        read = read_label(image_path, label_path, case.series_uid, self._rules(), missing)
         volume, label, file_affine = read.volume, read.label, read.file_affine
         present = [int(value) for value in np.unique(label) if value]
         notes = read.notes
@@ -283,7 +331,9 @@ class FolderDataSet(DataSet):
     def depends_on(self, scan: Scan) -> Mapping[str, Any]:
         """Return the options that affect the label map; the paths do not."""
         own = {"kind": self.kind, "objects": self.objects, "names": self.names.listing}
-        return own | self._segment_options()
+        _, masks = scan.details
+        missing = {"missing": masks.missing} if masks and masks.missing else {}
+        return own | missing | self._segment_options()
 
     def _segment_options(self) -> dict[str, Any]:
         """Return the options on named segments that were given."""
@@ -305,12 +355,13 @@ class FolderDataSet(DataSet):
         return record | self._segment_options()
 
 
-def _scan(case: Case, patient: str) -> Scan:
+def _scan(case: Case, patient: str, masks: Masks | None) -> Scan:
+    labels = volume_files(case.label) if masks is None else masks.files
     return Scan(
         case.id,
         patient,
-        (*volume_files(case.image), *volume_files(case.label)),
+        (*volume_files(case.image), *labels),
         image_file=None if case.image.is_dir() else case.image,
         group=case.group,
-        details=(case.image, case.label, *([case.series_uid] if case.series_uid else [])),
+        details=(case, masks),
     )

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scripts.datasets.folder.case_table import Case
+from scripts.datasets.folder.mask_files import MaskFolder
 from scripts.datasets.instance_maps import read_map
 from scripts.datasets.problems import Problem
 from scripts.datasets.segments.contract import CtGrid, Segment, SegmentFile
-from scripts.datasets.segments.dicom_object import SEG
 from scripts.datasets.segments.label_values import paint
 from scripts.datasets.segments.open_file import open_segments
 from scripts.datasets.segments.segment_names import Chosen, choose
-from scripts.running.reasons import one_line
+from scripts.running.reasons import listed, one_line
 from scripts.volumes.dicom.pixels import read_volume_of
 from scripts.volumes.dicom.quantity import notes_on
 from scripts.volumes.dicom.series_volume import read_series
@@ -99,23 +99,26 @@ def open_named(label: Path, rules: NameRules) -> tuple[SegmentFile, Chosen] | No
         ValueError, OSError: see :func:`~scripts.datasets.segments.open_file.open_segments` and
             :meth:`NameRules.chosen`.
     """
-    file = open_segments(label)
+    file = MaskFolder.read(label) if label.is_dir() else open_segments(label)
     chosen = None if file is None else rules.chosen(file)
     return None if file is None or chosen is None else (file, chosen)
 
 
-def check_names(cases: Sequence[Case], rules: NameRules) -> list[Problem]:
+def check_names(
+    cases: Sequence[Case], rules: NameRules
+) -> tuple[list[Problem], dict[str, tuple[SegmentFile, Chosen]]]:
     """Look for the classes in all files of named segments, before any CT is read.
 
     Returns:
-        The cases whose file cannot be used.
+        The cases whose file cannot be used; and by case each file that names its segments, with
+        those that are classes.
 
     Raises:
         ValueError: for a class that no case has: its name is wrong.
     """
     problems: list[Problem] = []
-    found: set[str] = set()
-    names: list[str] = []
+    files: dict[str, tuple[SegmentFile, Chosen]] = {}
+    by_value = False
     for case in cases:
         try:
             opened = open_named(case.label, rules)
@@ -123,26 +126,39 @@ def check_names(cases: Sequence[Case], rules: NameRules) -> list[Problem]:
             problems.append(Problem(case.id, "", one_line(error)))
             continue
         if opened is None:
-            return problems  # values of a label map are checked when it is read
-        found |= set(opened[1].segments)
-        names += [segment.name for segment in opened[0].segments]
+            by_value = True  # values of a label map are checked when it is read
+        else:
+            files[case.id] = opened
+    found = {name for _, chosen in files.values() for name in chosen.segments}
     lacking = [name for name in rules.classes.values() if name not in found]
-    if lacking and found:
-        listed = ", ".join(map(repr, dict.fromkeys(names)))
-        raise ValueError(
-            f"segments: no case has a segment for {', '.join(lacking)}; their segments are {listed}"
+    if lacking and found and not by_value:
+        names = dict.fromkeys(
+            segment.name for file, _ in files.values() for segment in file.segments
         )
-    return problems
+        raise ValueError(
+            f"segments: no case has a segment for {', '.join(lacking)}; their segments are "
+            f"{', '.join(map(repr, names))}; say which are meant: "
+            f'--segments "{lacking[0]}=NAME|NAME"'
+        )
+    return problems, files
 
 
-def read_label(image: Path, label: Path, series_uid: str | None, rules: NameRules) -> CtWithLabel:
+def read_label(
+    image: Path,
+    label: Path,
+    series_uid: str | None,
+    rules: NameRules,
+    missing: Mapping[str, Sequence[str]] | None = None,
+) -> CtWithLabel:
     """Read a CT and its labels.
 
     Args:
         image: a volume file or a folder of DICOM files.
-        label: a label map, which must have the CT's grid, or a file of named segments.
+        label: a label map, which must have the CT's grid, a file of named segments, or a folder of
+            masks.
         series_uid: SeriesInstanceUID of the image in a folder of several series.
         rules: which segments become which label values.
+        missing: class -> masks that the case lacks although others have them: it is not annotated.
 
     Raises:
         ValueError, OSError: naming the file and the reason.
@@ -154,15 +170,32 @@ def read_label(image: Path, label: Path, series_uid: str | None, rules: NameRule
         in_lps = read_map(label, volume, image.name)
         notes = (*notes, *_read_by_value(label))
     else:
-        file, chosen = opened
+        file, chosen = opened[0], _whole(*opened, missing or {})
         painted, rules_applied = paint(
             file, _values(file, chosen, rules), ct, last_wins=rules.last_wins
         )
         known = _known(file, chosen, rules, painted)
         notes = (*notes, *rules_applied, *_remarks(file, chosen, rules, known, painted))
+        notes = (*notes, *_lacks(file, missing or {}))
         in_lps = turned(painted, volume.affine_lps)
     affine = affine_of(volume.to_image())
     return CtWithLabel(volume.in_lps(), in_lps, affine, known, notes)
+
+
+def _whole(file: SegmentFile, chosen: Chosen, missing: Mapping[str, Sequence[str]]) -> Chosen:
+    """Leave out the classes that a case shows in part: the rest would count as background."""
+    segments = {name: own for name, own in chosen.segments.items() if name not in missing}
+    if not segments:
+        raise ValueError(f"{file}: shows no class whole: {'; '.join(_lacks(file, missing))}")
+    return replace(chosen, segments=segments)
+
+
+def _lacks(file: SegmentFile, missing: Mapping[str, Sequence[str]]) -> list[str]:
+    return [
+        f"{file.path.name}: {name} lacks {', '.join(masks)}, which other cases have; an empty mask "
+        "would say that it is absent"
+        for name, masks in missing.items()
+    ]
 
 
 def _read_by_value(label: Path) -> tuple[str, ...]:
@@ -193,7 +226,7 @@ def _known(
     An organ without voxels was not drawn yet, where people list structures first and then draw.
     """
     known = [value for value, name in rules.classes.items() if name in chosen.segments]
-    if file.kind != SEG and not rules.lesions:
+    if not file.empty_is_absent and not rules.lesions:
         known = [value for value in known if (label == value).any()]
     if not known:
         raise ValueError(f"{file}: nothing of {', '.join(rules.classes.values())} is drawn")
@@ -221,7 +254,7 @@ def _remarks(
     """Say what was left out, and which classes are not known in this case, or absent."""
     notes = []
     if chosen.left_out:
-        names = ", ".join(repr(segment.name) for segment in chosen.left_out)
+        names = listed([repr(segment.name) for segment in chosen.left_out])
         notes.append(f"{file.path.name}: segments of no class: {names}")
     if lacking := [name for value, name in rules.classes.items() if value not in known]:
         notes.append(f"{file.path.name}: not annotated: {', '.join(lacking)}")

@@ -108,6 +108,12 @@ class SegmentFile(ABC):
         segments: all that it names, in its order.
         title: how the file calls itself (series description, label of the structure set).
         series_uids: SeriesInstanceUIDs that it was drawn on; empty if it does not say.
+
+    Class attributes:
+        kind: what it is, for messages.
+        dicom: whether it is a DICOM object.
+        empty_is_absent: whether a segment without voxels says that the CT shows nothing of it;
+            otherwise it was not drawn yet.
     """
 
     path: Path
@@ -117,6 +123,7 @@ class SegmentFile(ABC):
 
     kind: ClassVar[str]
     dicom: ClassVar[bool] = True
+    empty_is_absent: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Refuse a file in which one number means several segments.

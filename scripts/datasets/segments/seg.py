@@ -50,6 +50,7 @@ class SegFile(SegmentFile):
     """
 
     kind: ClassVar[str] = SEG
+    empty_is_absent: ClassVar[bool] = True
     file: SliceFile = field(kw_only=True, repr=False)
 
     @classmethod

@@ -124,4 +124,7 @@ def test_names_then_expected_of_all_but_plain_volumes(tmp_path):
     for name, named in (("a.nii.gz", False), ("a.nrrd", False), ("a.seg.nrrd", True), ("a", True)):
         (tmp_path / name).write_bytes(b"")
         assert has_names(tmp_path / name) is named
-    assert not has_names(tmp_path)
+    assert has_names(tmp_path)  # of masks
+    (tmp_path / "series").mkdir()
+    (tmp_path / "series" / "im1").write_bytes(b"")
+    assert not has_names(tmp_path / "series")

@@ -61,7 +61,8 @@ def test_names_of_an_option_then_used_left_out_and_recorded(case):
     np.testing.assert_array_equal(labelled.label, nodule())
     assert labelled.notes == ("x.dcm: segments of no class: 'BODY'",)
     assert data_set.record()["segments"] == "liver=Leber"
-    assert data_set.depends_on(None)["segments"] == "liver=Leber"
+    (scan,) = data_set.find(folder.parent).scans
+    assert data_set.depends_on(scan)["segments"] == "liver=Leber"
 
 
 def test_organ_that_one_case_lacks_then_not_known_there(case):
@@ -211,8 +212,8 @@ def test_ct_of_projections_with_loss_then_noted(tmp_path):
 
 def test_check_of_names_when_a_file_is_damaged_then_that_case_is_a_problem(tmp_path):
     (tmp_path / "x.dcm").write_bytes(b"cut")
-    (problem,) = check_names(
-        [Case("a", tmp_path, tmp_path / "x.dcm")], NameRules({1: "lesion"}, {})
-    )
+    case = Case("a", tmp_path, tmp_path / "x.dcm")
+    (problem,), files = check_names([case], NameRules({1: "lesion"}, {}))
+    assert files == {}
     assert problem.scan_id == "a"
     assert "x.dcm: must be a label map" in problem.reason
