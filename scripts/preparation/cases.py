@@ -107,8 +107,12 @@ class CaseTask:
         return _digest(sorted(map(_state, self.scan.files)))
 
     def content(self) -> str:
-        """Return a hash of the content of all files that the scan is read from."""
-        return _digest(sorted(sha256_of(path) for path in self.scan.files if path.is_file()))
+        """Return a hash of names and content of all files that the scan is read from.
+
+        The name of a mask says which class it is of.
+        """
+        files = (path for path in self.scan.files if path.is_file())
+        return _digest(sorted((path.name, sha256_of(path)) for path in files))
 
 
 def _state(path: Path) -> tuple[str, int, int, int, int]:
