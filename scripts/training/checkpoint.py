@@ -11,7 +11,9 @@ from typing import Any
 from ignite.engine import Engine, Events
 from ignite.handlers import Checkpoint
 from torch import nn
+from torch.optim import Optimizer
 
+from custom_nets.memory_layout import match_state_layout
 from custom_nets.state_dicts import UnreadableError, read_content, refuse_non_finite
 from scripts.storage.files import plain
 from scripts.storage.locks import LOCK, acquire, release
@@ -229,6 +231,9 @@ class TrainingCheckpoint:
             "iteration": done * length,
         }
         Checkpoint.load_objects(to_load=to_load, checkpoint=content)
+        for item in self.objects.values():
+            if isinstance(item, Optimizer):
+                match_state_layout(item)
         if accepted and getattr(kept(trainer).objects.get("stages"), "finished", False):
             logger.warning("resume: all stages are finished; accepted_changes has no effect")
         elif accepted:

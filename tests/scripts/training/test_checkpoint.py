@@ -250,6 +250,30 @@ def test_resume_when_there_are_no_stages_then_it_continues_for_more_epochs(tmp_p
     assert (engine.state.epoch, network.weight.item()) == (3, 6.0)
 
 
+def test_resume_when_the_weights_lie_in_another_order_in_memory_then_the_moments_too(
+    tmp_path: Path,
+) -> None:
+    def engine(layout: torch.memory_format, **options: Any) -> tuple[Engine, torch.nn.Module, Any]:
+        network = torch.nn.Conv2d(2, 4, 3).to(memory_format=layout)  # type: ignore[call-overload]
+        optimizer = torch.optim.Adam(network.parameters(), fused=True)
+
+        def step(engine: Engine, batch: int) -> None:
+            network(torch.rand(1, 2, 5, 5)).sum().backward()
+            optimizer.step()
+
+        trainer = Engine(step)
+        objects = {"network": network, "optimizer": optimizer}
+        TrainingCheckpoint(tmp_path, objects, **options).attach(trainer)
+        return trainer, network, optimizer
+
+    engine(torch.contiguous_format)[0].run([0], max_epochs=1)
+    trainer, network, optimizer = engine(torch.channels_last, resume=True)
+    trainer.run([0], max_epochs=2)
+    weight = network.weight
+    assert not weight.is_contiguous()
+    assert optimizer.state[weight]["exp_avg"].stride() == weight.stride()
+
+
 def test_save_when_a_state_cannot_be_read_again_then_the_first_epoch_says_so(
     tmp_path: Path,
 ) -> None:
