@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from scripts.datasets.stored_slices import LPS_TO_RAS, read_rows
 from scripts.evaluation.graph_cut import GraphCutOptions, segment_nodule
 from scripts.evaluation.kinds import Instances
 from scripts.evaluation.report import EvaluationReport
+from scripts.running.options import read_truth
 from scripts.running.progress import Progress
 from scripts.storage.locks import claimed
 from scripts.volumes.geometry import affine_of, spacing_of, to_lps, world_to_index
@@ -33,6 +35,7 @@ def evaluate_graph_cut(
     section: str = "test",
     smoothness_mm: float = 1.0,
     seed: int = 0,
+    overwrite: bool = False,
 ) -> None:
     """Segment every annotated nodule of a section by graph cut and write the usual report.
 
@@ -48,17 +51,27 @@ def evaluate_graph_cut(
         smoothness_mm: weight of the boundary's area (mm^2) relative to the density of the regions
             (mm^3); larger values give smoother nodules.
         seed: of the bootstrap for the intervals.
+        overwrite: replace another evaluation in the output.
 
     Raises:
-        ValueError: for an invalid option, or a nodule outside its image.
+        ValueError: for an invalid option, another evaluation in the output, or a nodule outside its
+            image.
         FileNotFoundError: when the datalist or one of its files does not exist.
     """
     options = GraphCutOptions(smoothness_mm=smoothness_mm)
     cases = load_datalist(datalist, section)
     report = EvaluationReport(
-        cases, output, kind=Instances(), datalist=datalist, section=section, seed=seed
+        cases,
+        output,
+        kind=Instances(),
+        datalist=datalist,
+        section=section,
+        seed=seed,
+        method={"name": "graph cut", **asdict(options)},
+        overwrite=read_truth("overwrite", overwrite),
     )
     with claimed(Path(output)):
+        report.check_output()
         _segment_all(cases, report, options)
         evaluation = report.evaluate(report.collection.series())
         report.write(evaluation)

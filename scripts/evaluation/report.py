@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,14 +25,14 @@ from scripts.evaluation.figures.summary import Entry
 from scripts.evaluation.series import Series, limited
 from scripts.evaluation.tables import Tables
 from scripts.evaluation.training_overlap import TrainingOverlap, differences_from_training
-from scripts.storage.files import write_csv, write_json
+from scripts.storage.files import plain, write_csv, write_json
 
 logger = logging.getLogger(__name__)
 
 # entries of the datalist's provenance that are needed to interpret the figures
 DATA_FACTS = (*PREPARED_WITH, "split")
 # entries of the summary's data that tell one evaluation from another
-IDENTITY = ("model_sha256", "datalist_sha256", "section", "only_sampled_slices")
+IDENTITY = ("model_sha256", "datalist_sha256", "section", "only_sampled_slices", "method")
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,10 @@ class EvaluationReport(CollectingHandler):
             that a network was trained on or selected by, spacing or labels that differ from its
             training's. ``remarks`` say how the cases differ from the test set that was set aside at
             training, ``cases`` has the numbers.
-        overwrite: replace the evaluation of another model, or of other data, in ``output_dir``.
+        method: how the cases were segmented, if a model and its bundle do not say it: name ->
+            setting, which tell this evaluation from others and are recorded in the summary.
+        overwrite: replace the evaluation of another model or method, or of other data, in
+            ``output_dir``.
 
     Raises:
         ValueError: for cases without the required entries, an unknown section, or a datalist
@@ -127,6 +130,7 @@ class EvaluationReport(CollectingHandler):
         slices: Sequence[Case] | None = None,
         seed: int = 0,
         model: str | Path | Sequence[Path] | None = None,
+        method: Mapping[str, Any] | None = None,
         overwrite: bool = False,
     ) -> None:
         if section.removeprefix("volumes/") not in PARTITIONS:
@@ -147,6 +151,7 @@ class EvaluationReport(CollectingHandler):
         self.slices = slices
         self.seed = seed
         self.model = model
+        self.method = None if method is None else plain(method)
         self.overwrite = overwrite
 
     def _start(self, engine: Engine) -> None:
@@ -156,19 +161,30 @@ class EvaluationReport(CollectingHandler):
             ValueError: naming what differs.
         """
         super()._start(engine)
+        self.check_output()
+
+    def check_output(self) -> None:
+        """Refuse to replace an evaluation of something else, unless that is asked for.
+
+        To be called before anything is computed; at the start of an engine it is.
+
+        Raises:
+            ValueError: naming what differs.
+        """
         file = self.output_dir / "summary.json"
         if self.overwrite or not file.is_file():
             return
         try:
             earlier = json.loads(file.read_text(encoding="utf-8"))["data"]
             present = self.described
-            names = [name for name in IDENTITY if earlier.get(name) != present.get(name)]
+            names = [_named(name, earlier.get(name), present.get(name)) for name in IDENTITY]
+            names = [name for name in names if name]
         except (ValueError, KeyError, TypeError, AttributeError):
             return  # a damaged summary is written again
         if names:
             raise ValueError(
                 f"output_dir: {self.output_dir} holds an evaluation with another "
-                f"{', '.join(names)}; give another output_dir, or --overwrite true"
+                f"{', '.join(names)}; give another folder, or --overwrite true"
             )
 
     def finish(self, engine: Engine, series: Iterable[Series]) -> None:
@@ -243,6 +259,7 @@ class EvaluationReport(CollectingHandler):
             "only_sampled_slices": self.slices is not None,
             "label_kinds": sorted(kinds),
             "datalist": None,
+            **({} if self.method is None else {"method": self.method}),
         }
         if hashes := [sha256_of(path) for path in self.models]:
             described["model_sha256"] = hashes[0] if len(hashes) == 1 else hashes
@@ -259,3 +276,18 @@ class EvaluationReport(CollectingHandler):
             "scans_left_out": len(preparation.get("scans_left_out", ())),
             **facts,
         }
+
+
+def _named(name: str, one: Any, other: Any) -> str:
+    """Name what two evaluations differ in, of a method its settings; empty if they do not.
+
+    Example:
+        >>> _named("method", {"clusters": 3, "region": "body"}, {"clusters": 2, "region": "body"})
+        'method (clusters)'
+    """
+    if one == other:
+        return ""
+    if not isinstance(one, Mapping) or not isinstance(other, Mapping):
+        return name
+    keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
+    return f"{name} ({', '.join(keys)})"

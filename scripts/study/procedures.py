@@ -20,7 +20,7 @@ from scripts.study.choices import Bundle, check_keys, check_name, data_file, nam
 
 PROCEDURES, DERIVATIONS = "configs/procedures", "configs/derivations"
 # options that the study sets itself
-OF_PROCEDURES = ("datalist", "output", "section", "seed", "model")
+OF_PROCEDURES = ("datalist", "output", "section", "seed", "model", "overwrite")
 OF_DERIVATIONS = ("datalist", "output", "seed", "bundle", "config_file")
 
 
@@ -28,8 +28,9 @@ OF_DERIVATIONS = ("datalist", "output", "seed", "bundle", "config_file")
 class Procedure:
     """A command that segments the cases of a datalist and evaluates the result.
 
-    It has the options ``--datalist``, ``--output``, ``--section`` and ``--seed``, and ``--model``
-    if it begins with a trained network; it writes the files of an evaluation.
+    It has the options ``--datalist``, ``--output``, ``--section`` and ``--seed``, ``--model`` if it
+    begins with a trained network, and ``--overwrite`` if it keeps other evaluations in its output;
+    it writes the files of an evaluation.
 
     Args:
         name: of its file.
@@ -126,7 +127,7 @@ def option_names(command: Sequence[str]) -> tuple[str, ...]:
 
     Example:
         >>> option_names(["graph_cut"])
-        ('datalist', 'output', 'section', 'smoothness_mm', 'seed')
+        ('datalist', 'output', 'section', 'smoothness_mm', 'seed', 'overwrite')
     """
     return tuple(inspect.signature(sketch(COMMANDS[tuple(command)].target)).parameters)
 

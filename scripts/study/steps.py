@@ -98,7 +98,9 @@ def procedure_task(name: str, method: Method, seed: int, needs: tuple[Task, ...]
     settings = {key: value for key, value in method.settings.items() if key in of_command}
     model = "<need1>/model.pt" if len(needs) > 1 else None
     words = procedure.words(seed, settings, model=model)
-    return Task("evaluations", f"{method.name} {method.split} seed {seed}", tuple(words), needs)
+    name = f"{method.name} {method.split} seed {seed}"
+    replaces = "overwrite" in of_command  # a training may have been repeated since
+    return Task("evaluations", name, tuple(words), needs, replaces=replaces)
 
 
 def derived_task(

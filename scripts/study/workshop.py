@@ -44,6 +44,7 @@ class Task:
         files: JSON files to write into ``<here>`` before the command runs; they may have the same
             placeholders.
         resumable: whether the command has the options ``--resume`` and ``--overwrite``.
+        replaces: whether it has ``--overwrite`` alone; it may replace what was left of this step.
         given: folder of an existing result of the user; nothing is run.
     """
 
@@ -54,6 +55,7 @@ class Task:
     made_of: Mapping[str, Any] = field(default_factory=dict)
     files: Mapping[str, Any] = field(default_factory=dict)
     resumable: bool = False
+    replaces: bool = False
     given: Path | None = None
 
     @cached_property
@@ -76,6 +78,8 @@ class Task:
     def command(self, work: Path) -> list[str]:
         """Words of the command, with the folders filled in."""
         words = [self._filled_in(word, work) for word in self.words]
+        if self.replaces:
+            return [*words, "--overwrite", "true"]
         if not self.resumable:
             return words
         begun = any((self.out(work) / "checkpoints").glob("*.pt"))

@@ -34,9 +34,10 @@ from scripts.prediction.predict_options import (
     check_flips,
     check_threshold,
 )
-from scripts.running.options import check_choice, check_device
+from scripts.running.options import check_choice, check_device, read_truth
 from scripts.running.progress import Progress
 from scripts.running.reasons import first_cause
+from scripts.storage.files import sha256_of
 from scripts.storage.locks import claimed
 
 VALIDATION, TEST = "validation", "test"
@@ -58,6 +59,7 @@ def evaluate_members(
     device: str | None = None,
     engine: str | None = None,
     seed: int = 0,
+    overwrite: bool = False,
 ) -> None:
     """Compare the agreement of several networks, or flips, with the Dice of each annotated scan.
 
@@ -81,10 +83,12 @@ def evaluate_members(
         device: cpu, cuda:0 ...; by default that of the config.
         engine: as for predict.
         seed: of the bootstrap for the intervals.
+        overwrite: replace another evaluation in the output.
 
     Raises:
-        ValueError: for an invalid option, a single network without flips, or a calibration without
-            scans that all members have left out of their training.
+        ValueError: for an invalid option, another evaluation in the output, a single network
+            without flips, or a calibration without scans that all members have left out of their
+            training.
         FileNotFoundError: when a file does not exist.
         SystemExit: 1 when a scan could not be predicted; the others are evaluated.
     """
@@ -122,8 +126,15 @@ def evaluate_members(
             section=f"volumes/{section}",
             seed=seed,
             model=model.checkpoint_files,
+            method={
+                **{"config_files": options.config_files, "flips": options.flips},
+                **{"threshold": options.threshold, "flagged_share": share},
+                "agreement": sha256_of(options.agreement) if options.agreement else None,
+            },
+            overwrite=read_truth("overwrite", overwrite),
         )
         with claimed(Path(output)):
+            report.check_output()
             agreed = _predicted(model, report)
             if section == VALIDATION:
                 limit = _calibrated(agreed, share, model)

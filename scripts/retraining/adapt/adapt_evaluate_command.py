@@ -20,7 +20,13 @@ from scripts.retraining.adapt.adapted_model import ARMS, AdaptedModel
 from scripts.retraining.adapt.drawn_slice import Drawing
 from scripts.retraining.adapt.start import is_package, opened_start
 from scripts.retraining.adapt.tuning_steps import Tuning, tuning_step
-from scripts.running.options import check_choice, check_device, check_whole, read_words
+from scripts.running.options import (
+    check_choice,
+    check_device,
+    check_whole,
+    read_truth,
+    read_words,
+)
 from scripts.running.progress import Progress
 from scripts.storage.locks import claimed
 
@@ -42,6 +48,7 @@ def evaluate_adaptation(
     images: int = 1,
     device: str | None = None,
     seed: int = 0,
+    overwrite: bool = False,
 ) -> None:
     """Adapt a network to each volume of a section by one annotated slice, and evaluate the others.
 
@@ -69,9 +76,11 @@ def evaluate_adaptation(
         images: augmented copies of the drawn slice in each iteration.
         device: cpu, cuda:0 ...; by default that of the config.
         seed: of the augmentation, and of the bootstrap for the intervals.
+        overwrite: replace other evaluations in the output.
 
     Raises:
-        ValueError: for an invalid option, or a bundle that cannot be adapted.
+        ValueError: for an invalid option, another evaluation in the output, or a bundle that cannot
+            be adapted.
         FileNotFoundError: when a file does not exist.
     """
     arms = check_tunings(tunings)
@@ -111,8 +120,15 @@ def evaluate_adaptation(
             slices=others,
             seed=seed,
             model=weights,
+            overwrite=read_truth("overwrite", overwrite),
         )
-        reports = {arm: report_into(place) for arm, place in folders.items()}
+        fixed = {"config_files": options.config_files, "only_sampled_slices": only_sampled_slices}
+        reports = {
+            arm: report_into(place, method={**settings_of(arm, tuning), **fixed})
+            for arm, place in folders.items()
+        }
+        for report in reports.values():
+            report.check_output()
         pairs = list(zip(cases, drawn, strict=True))
         for case, row in Progress(pairs, desc="adapt", unit="volume"):
             add_case(adapted, case, row, reports)
@@ -127,6 +143,24 @@ def _write(arm: str, report: EvaluationReport) -> None:
     report.output_dir.mkdir(parents=True, exist_ok=True)
     report.write(evaluation)
     print(f"tuning {arm}, without the drawn slices:\n{evaluation.shown}")
+
+
+def settings_of(arm: str, tuning: Tuning) -> dict[str, Any]:
+    """Return what the result of a tuning depends on, by the names of the options.
+
+    Example:
+        >>> deep, shallow = (tuning_step(name, ("all",), 5, 0.1) for name in ("deep", "shallow"))
+        >>> settings_of("none", Tuning(deep, shallow))
+        {'tuning': 'none'}
+    """
+    stages = {"none": (), "deep": (tuning.deep,), "both": (tuning.deep, tuning.shallow)}[arm]
+    settings: dict[str, Any] = {"tuning": arm}
+    for stage in stages:
+        settings |= {
+            f"{stage.name}_iterations": stage.epochs,
+            f"{stage.name}_rate": stage.learning_rate,
+        }
+    return {**settings, "images": tuning.images, "seed": tuning.seed} if stages else settings
 
 
 def check_tunings(value: object) -> tuple[str, ...]:

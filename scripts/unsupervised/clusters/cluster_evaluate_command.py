@@ -17,14 +17,14 @@ from scripts.evaluation.figures.summary import entry_of, headline
 from scripts.evaluation.report import Evaluation, EvaluationReport
 from scripts.evaluation.series import Series
 from scripts.evaluation.tables import Tables
-from scripts.running.options import check_choice
+from scripts.running.options import check_choice, read_truth
 from scripts.running.progress import Progress
 from scripts.storage.locks import claimed
 from scripts.unsupervised.clusters.jule import JuleOptions
 from scripts.unsupervised.clusters.scores import Agreement, agreement
 from scripts.unsupervised.clusters.segmentation import METHODS, SHOWN, ClusterOptions, prepared
-from scripts.unsupervised.ct_stacks import as_output, read_label, read_stack
-from scripts.volumes.volume import Volume
+from scripts.unsupervised.ct_stacks import as_output, read_label, stack_of
+from scripts.volumes.readers import read_volume
 
 REST, NODULE = "rest", "nodule"
 AFTER = "after_matching"
@@ -147,6 +147,7 @@ def evaluate_clusters(
     periods: int = 5,
     epochs: int = 2,
     seed: int = 0,
+    overwrite: bool = False,
 ) -> None:
     """Cluster each whole volume of a section by itself and compare the clusters with its classes.
 
@@ -168,9 +169,11 @@ def evaluate_clusters(
         periods: for jule, how often patches are clustered and the network is trained.
         epochs: for jule, in each period.
         seed: of everything random, and of the bootstrap for the intervals.
+        overwrite: replace another evaluation in the output.
 
     Raises:
-        ValueError: for an invalid option, or a volume without lungs if those are wanted.
+        ValueError: for an invalid option, another evaluation in the output, or a volume without
+            lungs if those are wanted.
         FileNotFoundError: when the datalist or one of its files does not exist.
     """
     check_choice("section", section, SECTIONS)
@@ -188,9 +191,17 @@ def evaluate_clusters(
     content = read_datalist(Path(datalist))
     kind = _kind(content, options, method)
     report = EvaluationReport(
-        cases, output, kind=kind, datalist=datalist, section=f"volumes/{section}", seed=seed
+        cases,
+        output,
+        kind=kind,
+        datalist=datalist,
+        section=f"volumes/{section}",
+        seed=seed,
+        method={**kind.settings, "seed": seed},
+        overwrite=read_truth("overwrite", overwrite),
     )
     with claimed(Path(output)):
+        report.check_output()
         for case in Progress(cases, desc=f"by {SHOWN[method]}", unit="volume"):
             report.collection.add([_segmented(case, kind, options, method)])
         evaluation = report.evaluate(report.collection.series())
@@ -215,15 +226,15 @@ def _segmented(
     case: Case, kind: ClusterKind, options: ClusterOptions, method: str
 ) -> dict[str, Any]:
     """Cluster one volume; return what a report collects."""
-    stack = read_stack(case, 1)
+    volume = read_volume(case["image"]).in_lps()
     label = read_label(case)
     if kind.label_kind == "instances":
         label = (label > 0).astype(np.uint8)
     told = functools.partial(print, "  ", flush=True)
     try:
-        ready = prepared(Volume(stack.hu.astype(np.int16), stack.affine_lps), options)
+        ready = prepared(volume, options)
         found = METHODS[method](ready, options, told)
     except ValueError as error:
         raise ValueError(f"{case['series_uid']}: {error}") from error
-    predicted, annotated = as_output(found, label, stack)
+    predicted, annotated = as_output(found, label, stack_of(volume))
     return {"pred": predicted, kind.annotation: annotated, "case": case["case"]}

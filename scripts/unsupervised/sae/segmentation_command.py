@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scripts.datasets.datalist import load_datalist, read_datalist
 from scripts.evaluation.kinds import kind_of
 from scripts.evaluation.report import EvaluationReport
-from scripts.running.options import check_choice, check_whole
+from scripts.running.options import check_choice, check_whole, read_truth
 from scripts.running.progress import Progress
 from scripts.storage.locks import claimed
 from scripts.unsupervised.ct_stacks import Case, CTStack, as_output, read_label, read_stack
@@ -107,6 +107,7 @@ def segment(
     candidates: int = 32,
     penalty: float = 0.1,
     seed: int = 0,
+    overwrite: bool = False,
 ) -> None:
     """Label voxels of a section by examples of the training patients; write the usual report.
 
@@ -132,9 +133,11 @@ def segment(
         candidates: for patch_matching, examples that are looked at for a voxel.
         penalty: for patch_matching, between 0 and 1; the larger, the fewer of them vote.
         seed: of patches, training and examples, and of the bootstrap for the intervals.
+        overwrite: replace another evaluation in the output (sae.pt is not replaced).
 
     Raises:
-        ValueError: for an invalid option, or data that do not fit.
+        ValueError: for an invalid option, another evaluation in the output, or data that do not
+            fit.
         OSError: when a file cannot be read or written.
     """
     check_choice("section", section, SECTIONS)
@@ -142,12 +145,21 @@ def segment(
     given = {"widths": widths, "patch_size": patch_size, "patches": patches, "epochs": epochs}
     training = _training({k: v for k, v in given.items() if v is not None}, seed)
     file = _file(autoencoder, how, given) or Path(output) / FILE
-    report = _report(datalist, output, section, seed)
+    report = EvaluationReport(
+        load_datalist(datalist, section),
+        output,
+        kind=kind_of(read_datalist(Path(datalist))),
+        datalist=datalist,
+        section=section,
+        seed=seed,
+        model=file if how.features == SAE else None,
+        method=_method(how, training),
+        overwrite=read_truth("overwrite", overwrite),
+    )
     with claimed(Path(output)):
-        if how.features == SAE:
-            report.model = file
-            if autoencoder is None:
-                _train(file, training, datalist)
+        report.check_output()
+        if how.features == SAE and autoencoder is None:
+            _train(file, training, datalist)
         described = describe(how.features, training, datalist, file)
         labeller = how.trained(
             load_datalist(datalist, "training"), described, report.kind.label_kind
@@ -181,15 +193,10 @@ def _file(autoencoder: str | None, how: Labelling, given: dict[str, Any]) -> Pat
     return Path(autoencoder)
 
 
-def _report(datalist: str, output: str, section: str, seed: int) -> EvaluationReport:
-    return EvaluationReport(
-        load_datalist(datalist, section),
-        output,
-        kind=kind_of(read_datalist(Path(datalist))),
-        datalist=datalist,
-        section=section,
-        seed=seed,
-    )
+def _method(how: Labelling, training: Training) -> dict[str, Any]:
+    """Return what tells this evaluation from others; an auto-encoder is told by its file."""
+    own = {**how.record(), "seed": how.seed}
+    return own if how.features == SAE else {**own, "training": asdict(training)}
 
 
 def _train(file: Path, training: Training, datalist: str) -> None:

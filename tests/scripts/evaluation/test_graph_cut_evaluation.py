@@ -52,6 +52,19 @@ def test_prepared_slices_then_scored_by_the_projects_metrics(nodules, tmp_path, 
         assert (tmp_path / "out" / f"{name}.csv").is_file()
 
 
+def test_other_smoothness_in_the_same_output_then_refused_unless_asked(nodules, tmp_path):
+    out = tmp_path / "out"
+    for _ in range(2):  # the same evaluation may be repeated
+        evaluate_graph_cut(str(nodules), str(out))
+    with pytest.raises(
+        ValueError, match=r"holds an evaluation with another method \(smoothness_mm"
+    ):
+        evaluate_graph_cut(str(nodules), str(out), smoothness_mm=2.0)
+    evaluate_graph_cut(str(nodules), str(out), smoothness_mm=2.0, overwrite="true")
+    method = json.loads((out / "summary.json").read_text())["data"]["method"]
+    assert (method["name"], method["smoothness_mm"]) == ("graph cut", 2.0)
+
+
 def test_prepared_volume_then_turned_to_the_annotations_grid(tmp_path):
     affine = np.diag([0.8, 0.8, 2.0, 1.0])
     ball = ball_mask((16, 40, 40), affine, np.array([16.0, 18.0, 14.0]), 10.0)

@@ -62,6 +62,7 @@ def test_procedure_as_network_then_one_step_on_the_prepared_data_with_its_option
     task, words = evaluation_of(cell)
     assert cell.training is None
     assert [need.kind for need in task.needs] == ["prepared"]
+    assert task.replaces
     assert words == (
         "-m scripts graph_cut --datalist <need0>/datalist.json --output <out> --smoothness_mm 2.0 "
         "--section test --seed 3"

@@ -77,6 +77,13 @@ def test_training_stopped_with_a_checkpoint_then_resumed_else_begun_anew(tmp_pat
     assert task.command(tmp_path)[-2:] == ["--resume", "true"]
 
 
+def test_procedure_then_may_replace_what_is_left_of_it_and_keeps_its_key(tmp_path):
+    words = ("-c", "pass")
+    task = Task("evaluations", "t", words, replaces=True)
+    assert task.command(tmp_path) == [*words, "--overwrite", "true"]
+    assert task.key == Task("evaluations", "t", words).key
+
+
 @pytest.fixture
 def free_mb(monkeypatch):
     """Free space on the disk, in MB, as the tests change it."""

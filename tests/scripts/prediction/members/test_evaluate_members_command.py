@@ -94,6 +94,8 @@ def test_validation_then_test_then_the_scan_with_less_agreement_is_flagged(
     assert row["series_uid"] == "t1"
     assert row["flagged"] == "True"
     assert float(row["mean_pairwise_dice"]) < 0.95 < float(row["dice"])
+    with pytest.raises(ValueError, match=r"another method \(threshold, agreement\); give another"):
+        evaluate_members(str(path), str(tmp_path / "test"), **{**options, "threshold": 0.6})
     assert (tmp_path / "test" / "risk_coverage.png").is_file()
     assert not (tmp_path / "test" / "agreement.json").exists()
     checked = Options(

@@ -85,6 +85,20 @@ def test_volumes_then_a_report_for_each_tuning_without_the_drawn_slices(evaluate
     assert "tuning none, without the drawn slices" in capsys.readouterr().out
 
 
+def test_other_tuning_in_the_same_output_then_refused_before_anything_is_tuned(
+    evaluate, tmp_path, capsys
+):
+    for _ in range(2):  # the same evaluation may be repeated
+        evaluate("none")
+    capsys.readouterr()
+    with pytest.raises(ValueError, match=r"another method \(tuning, deep_iterations, deep_rate"):
+        evaluate("none,deep", deep_iterations=1)
+    assert "tuning none" not in capsys.readouterr().out
+    evaluate("deep", deep_iterations=1, overwrite=True)
+    with pytest.raises(ValueError, match=r"another method \(deep_iterations\)"):
+        evaluate("deep", deep_iterations=2)
+
+
 def test_datalist_of_other_classes_then_refused_before_anything_is_tuned(
     prepared, monkeypatch, tmp_path
 ):

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 from scripts.unsupervised.clusters.cluster_evaluate_command import evaluate_clusters
+from scripts.unsupervised.clusters.jule import JuleOptions
+from scripts.unsupervised.clusters.segmentation import METHODS, ClusterOptions, prepared
 from scripts.volumes.formats.nifti import nifti_of
+from scripts.volumes.readers import read_volume
 
 AFFINE = np.diag([2.0, 2.0, 3.0, 1.0])
 
@@ -81,6 +84,16 @@ def test_nodules_then_one_class_whatever_their_numbers(tmp_path):
     assert figures["nmi_per_volume_mean"]["value"] < 1
 
 
+def test_other_method_in_the_same_output_then_refused_unless_asked(tmp_path):
+    for _ in range(2):  # the same evaluation may be repeated
+        evaluate(tmp_path, method="k_means")
+    with pytest.raises(ValueError, match=r"holds an evaluation with another method \(method\)"):
+        evaluate(tmp_path, method="otsu")
+    with pytest.raises(ValueError, match=r"another method \(clusters, seed\); give another folder"):
+        evaluate(tmp_path, clusters=2, seed=1)
+    assert evaluate(tmp_path, method="otsu", overwrite=True)["settings"]["method"] == "otsu"
+
+
 def test_jule_then_settings_of_patches_recorded(tmp_path):
     small = {"patch": 12, "stride": 2, "patches": 60, "periods": 2, "epochs": 1}
     summary = evaluate(tmp_path, method="jule", **small)
@@ -110,6 +123,22 @@ def test_labels_when_exchanged_then_same_clusters_and_other_figures(tmp_path):
 def test_option_when_invalid_then_refused(tmp_path, options, message):
     with pytest.raises(ValueError, match=message):
         evaluate(tmp_path, **options)
+
+
+def test_hu_with_fractions_then_the_values_that_cluster_divides(tmp_path, monkeypatch):
+    datalist, divided = write_data(tmp_path), []
+    for file in tmp_path.glob("*_image.nii.gz"):
+        image = nibabel.load(file)
+        hu = image.get_fdata() + np.linspace(-0.9, 0.9, 30)[:, None, None]
+        nibabel.save(nibabel.Nifti1Image(hu.astype(np.float32), image.affine), file)
+    whole = METHODS["k_means"]
+    monkeypatch.setitem(
+        METHODS, "k_means", lambda ready, *more: divided.append(ready) or whole(ready, *more)
+    )
+    evaluate(tmp_path, datalist=datalist)
+    image = read_volume(tmp_path / "0_image.nii.gz").in_lps()
+    options = ClusterOptions(region="all", jule=JuleOptions(periods=5, epochs=2))
+    np.testing.assert_array_equal(divided[0].values, prepared(image, options).values)
 
 
 def test_labels_of_images_then_not_needed_to_be_in_lps(tmp_path):

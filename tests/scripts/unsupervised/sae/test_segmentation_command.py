@@ -40,6 +40,27 @@ def test_nodules_then_found_by_each_method_and_each_kind_of_features(
     assert ("model_sha256" in summary["data"]) == (features == "sae")
 
 
+def test_other_labelling_in_the_same_output_then_refused_unless_asked(balls, tmp_path):
+    for _ in range(2):  # the same evaluation may be repeated
+        segment(balls, str(tmp_path), features="raw", **QUICK)
+    with pytest.raises(ValueError, match=r"holds an evaluation with another method \(training\)"):
+        segment(balls, str(tmp_path), features="raw", **{**QUICK, "patch_size": 5})
+    with pytest.raises(ValueError, match=r"another method \(features, training\); give another"):
+        segment(balls, str(tmp_path), features="sae", **QUICK)
+    assert not (tmp_path / "sae.pt").exists()
+    segment(balls, str(tmp_path), features="raw", method="classifier", overwrite=True, **QUICK)
+    assert summary_of(tmp_path)["settings"]["method"] == "classifier"
+
+
+def test_auto_encoder_that_was_exchanged_then_another_evaluation(balls, tmp_path):
+    for seed in (0, 1):
+        train(balls, str(tmp_path / f"{seed}.pt"), seed=seed, **QUICK)
+    out = str(tmp_path / "out")
+    segment(balls, out, autoencoder=str(tmp_path / "0.pt"))
+    with pytest.raises(ValueError, match="holds an evaluation with another model_sha256; give"):
+        segment(balls, out, autoencoder=str(tmp_path / "1.pt"))
+
+
 def test_patches_of_one_slice_then_each_slice_is_evaluated_where_it_lies(tmp_path):
     path = write_cohort(tmp_path)
     content = json.loads(path.read_text())
