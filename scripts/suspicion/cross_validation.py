@@ -125,7 +125,8 @@ def train_classifier(
     """Train on some nodules, with the penalty chosen by folds of their patients.
 
     Raises:
-        ValueError: for fewer than two patients, or labels that are all equal.
+        ValueError: for fewer than two patients, or labels that are all equal; where each class is
+            that of one patient, so that no fold leaves both to train on.
     """
     people = np.unique(patients)
     folds = patient_folds(
@@ -133,5 +134,11 @@ def train_classifier(
     )
     tests = [folds == number for number in np.unique(folds)]
     usable = [test for test in tests if len(np.unique(labels[~test])) == 2]
+    if labels.any() and not labels.all() and not usable:
+        raise ValueError(
+            f"patients: {' and '.join(people)} are the only ones to train on, each with nodules of "
+            "one class, so that the penalty cannot be chosen by folds; give more patients, or more "
+            "--folds, which leave more of them to train on"
+        )
     strength = choose_strength(tables, labels, usable, components=COMPONENTS)
     return fit(tables, labels, strength, components=COMPONENTS)

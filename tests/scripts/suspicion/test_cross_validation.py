@@ -73,6 +73,15 @@ def test_training_when_of_one_class_then_refused():
         train_classifier([table], np.ones(6, bool), np.array(list("abcdef")), seed=0)
 
 
+def test_training_when_each_class_is_that_of_one_patient_then_refused_with_what_to_do():
+    table, labels = np.arange(6.0)[:, None], np.array([True] * 3 + [False] * 3)
+    message = "patients: a and b are the only ones .* give more patients, or more --folds"
+    with pytest.raises(ValueError, match=message):
+        train_classifier([table], labels, np.array(list("aaabbb")), seed=0)
+    labels[0] = False  # one patient with nodules of both
+    assert train_classifier([table], labels, np.array(list("aaabbb")), seed=0).strength > 0
+
+
 class Screen(io.StringIO):
     """A terminal."""
 
