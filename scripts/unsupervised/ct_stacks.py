@@ -13,8 +13,9 @@ from monai.data import MetaTensor
 from numpy.typing import NDArray
 
 from scripts.datasets.stored_slices import LPS_TO_RAS, read_rows
-from scripts.volumes.geometry import affine_of, spacing_of, to_lps, world_to_index
-from scripts.volumes.readers import read_image
+from scripts.volumes.geometry import spacing_of, to_lps, world_to_index
+from scripts.volumes.readers import read_image, read_volume
+from scripts.volumes.volume import Volume
 
 Case = Mapping[str, Any]
 Floats = NDArray[np.float64]
@@ -60,10 +61,7 @@ def read_stack(case: Case, slices: int) -> CTStack:
         ValueError: for a slice that was prepared with fewer neighbours, or a damaged file.
     """
     if "slice" not in case:
-        image = to_lps(read_image(case["image"]))
-        hu, affine = sitk.GetArrayFromImage(image).astype(np.float32), affine_of(image)
-        spacing = spacing_of(affine)[::-1]
-        return CTStack(hu, spacing, range(len(hu)), 0, affine, len(hu), is_volume=True)
+        return stack_of(read_volume(case["image"]).in_lps())
     rows = list(case["rows"])
     spare = (len(rows) - slices) // 2
     if spare < 0:
@@ -84,6 +82,12 @@ def read_stack(case: Case, slices: int) -> CTStack:
         case.get("slices_in_volume"),
         is_volume=False,
     )
+
+
+def stack_of(volume: Volume) -> CTStack:
+    """Return a whole volume, which must be in LPS index order, as a stack."""
+    hu, affine = volume.hu.astype(np.float32), volume.affine_lps
+    return CTStack(hu, spacing_of(affine)[::-1], range(len(hu)), 0, affine, len(hu), True)
 
 
 def read_label(case: Case) -> NDArray[np.uint8]:
