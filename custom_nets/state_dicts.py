@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,8 @@ PLAIN_TYPES: list[Any] = [
 """Types besides torch's own that are read: numbers and options that trainings keep."""
 
 EXAMPLES = 3
+PICKLE = "data.pkl"  # in every zip of torch.save
+SUFFIXES = (".pt", ".pth", ".safetensors", ".ckpt", ".bin")  # of weights
 CHUNK = 2**20  # bytes
 
 
@@ -92,9 +94,24 @@ def _reason(path: Path, error: Exception) -> str:
         return f"it holds an object of type {forbidden.group(1)}, not only tensors and plain values"
     if not path.is_file() or path.stat().st_size == 0:
         return "it is empty" if path.is_file() else "there is no such file"
+    if zipfile.is_zipfile(path) and (advice := _archive_of_others(path)):
+        return advice
     with path.open("rb") as file:
         whole = file.read(2) != b"PK" and path.suffix != ".safetensors"
     return "it is no file of torch.save" if whole else "it is damaged or was not written completely"
+
+
+def _archive_of_others(path: Path) -> str:
+    """Say what to do with a zip of files, such as a bundle; empty for one of ``torch.save``."""
+    with zipfile.ZipFile(path) as archive:
+        names = [name for name in archive.namelist() if not name.endswith("/")]
+    if any(PurePosixPath(name).name == PICKLE for name in names):
+        return ""
+    weights = [name for name in names if name.lower().endswith(SUFFIXES)]
+    if not weights:
+        return "it is a zip without a file of weights"
+    shown = ", ".join(sorted(weights)[:EXAMPLES])
+    return f"it is a zip that holds {shown}; unpack it and name that file"
 
 
 def flattened(content: Any, prefix: str = "") -> dict[str, Tensor]:

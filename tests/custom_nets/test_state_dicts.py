@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,22 @@ def test_file_without_weights_then_one_line(tmp_path, content, reason):
         read_content(path)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("inside", "reason"),
+    [
+        ("b/models/model.pt", r"is a zip that holds b/models/model\.pt; unpack it and name that"),
+        ("b/configs/train.json", "is a zip without a file of weights"),
+    ],
+)
+def test_zip_of_files_then_said_to_unpack_it(tmp_path, inside, reason):
+    path = tmp_path / "package.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("b/", "")
+        archive.writestr(inside, b"x")
+    with pytest.raises(UnreadableError, match=reason):
+        read_content(path)
 
 
 @pytest.mark.parametrize("checksums", [True, False])
