@@ -30,6 +30,8 @@ HELP = ("-h", "--help")
 INSTALLED = "ctseg"  # the console command of an installation
 MOST_LISTED = 8  # options in a message
 BY_FILE = 'by a JSON file in --config_file, such as {"network_def::norm": "batch"}'
+OVERRIDES = "overrides"  # words of `run`, ids of the config with their values
+BY_WORD = "ids of the bundle's config are given as id=value, such as encoder=resnet34, without --"
 ALIKE = 0.75  # least similarity of a word to the second word of a command, by difflib
 
 
@@ -94,7 +96,9 @@ def refuse_unknown_options(function: Callable[..., Any], options: Sequence[str])
     Raises:
         SystemExit: 2 for an unknown option, with the most similar ones.
     """
-    valid = list(inspect.signature(function).parameters)
+    parameters = inspect.signature(function).parameters
+    valid = [name for name, one in parameters.items() if one.kind is not one.VAR_POSITIONAL]
+    by_word = OVERRIDES in parameters
     for option in options:
         if not option.startswith("--") or option in ("--", "--help"):
             continue
@@ -102,6 +106,8 @@ def refuse_unknown_options(function: Callable[..., Any], options: Sequence[str])
         positive = name.removeprefix("no") if name not in valid else name
         if positive not in valid:
             near = difflib.get_close_matches(name, valid, n=3)
+            if by_word:
+                _refuse(f"unknown option --{name}; {BY_WORD}", [f"--{word}" for word in near])
             if near or len(valid) <= MOST_LISTED:
                 _refuse(f"unknown option --{name}", [f"--{word}" for word in near or valid])
             of_config = "config_file" in valid

@@ -66,9 +66,14 @@ def test_override_that_no_config_has_then_refused_with_the_nearest(bundle, capsy
 
 
 def test_override_as_an_option_then_refused(bundle, capsys):
-    with pytest.raises(SystemExit):
-        main(["run", "--bundle", str(bundle), "training", "--rate", "2"])
-    assert "unknown option --rate" in capsys.readouterr().err
+    for words, more in ((["--rate", "2"], ""), (["--bundel=x"], "; did you mean --bundle?")):
+        with pytest.raises(SystemExit):
+            main(["run", "--bundle", str(bundle), "training", *words])
+        name = words[0].partition("=")[0]
+        assert capsys.readouterr().err.strip() == (
+            f"unknown option {name}; ids of the bundle's config are given as id=value, such as "
+            f"encoder=resnet34, without --{more}"
+        )
 
 
 @pytest.mark.filterwarnings("ignore:.*config_file")
