@@ -25,7 +25,8 @@ OPTIONAL_ARRAYS = ("lung",)  # not every data set has a lung field
 CONTEXT = "context"  # probability maps of an earlier network, a list of files, one for each class
 CERTAIN = 255  # stored value of the probability 1
 ADVICE = {
-    "lung": "train and evaluate with --lung_masking False",
+    "lung": "train and evaluate with --lung_masking False; where the lung field is an input of its "
+    "own (luna16_window_and_lung.json), prepare data that have one, such as luna16",
     CONTEXT: "make the maps with python -m scripts context_maps",
 }
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -95,7 +95,9 @@ def test_lung_when_the_scans_have_none_then_said_how_to_train_without(tmp_path):
     sample = load_datalist(path, "training")[0]
     del sample["lung"]
     with pytest.raises(
-        ValueError, match="lung: scan .* without one; train .* --lung_masking False"
+        ValueError,
+        match=r"lung: scan .* without one; train .* --lung_masking False; where .* an input of its "
+        r"own \(luna16_window_and_lung\.json\), prepare data that have one",
     ):
         LoadSlicesd()(sample)
 
