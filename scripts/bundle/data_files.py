@@ -21,6 +21,8 @@ _NAME = re.compile(r"configs/data/\w+\.json")
 _OTHER = {
     "domains": "write the network of one domain with python -m scripts domain_model, and use that "
     "file",
+    "window and lung field": "earlier versions gave every slice the lung field of the middle one; "
+    "train the network again with configs/data/luna16_window_and_lung.json",
     "crops": "a classifier of crops is for predict --reduce or --suspicion, or for evaluating with "
     "the config of its training",
 }

@@ -17,7 +17,7 @@ VOLUME = 3
 EXAMPLE = {2: (2, 64, 96), VOLUME: (2, 32, 48, 24)}
 """Batch and sides of an image for an export; all different, so that no axes are confused."""
 PATCH, WINDOW, SECOND, CLASSES = "volume_patch_size", "window_hu", "second_window_hu", "class_names"
-WITH_LUNG = "window and lung field"  # kind of input of configs/data/ct_window_and_lung.json
+WITH_LUNG = "window and lung field of each slice"  # of configs/data/ct_window_and_lung.json
 
 
 def spatial_dims(network: nn.Module) -> int:

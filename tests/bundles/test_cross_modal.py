@@ -1,5 +1,6 @@
 """Two pictures of a slice, each through its own encoder, trained and evaluated by config alone."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 from monai.transforms import Compose
 
+from scripts.bundle.model_file import ModelFile, check_settings
 from scripts.datasets.datalist import load_datalist
 from tests.bundles.bundle_commands import CONFIGS, SMALL, run_here
 from tests.bundles.config_files import LUNG, parser_of
@@ -53,6 +55,16 @@ def test_window_and_lung_then_the_lung_field_is_the_second_half(cohort, in_chann
     second = item["image"][in_channels:].as_tensor()
     assert torch.equal(second, item["lung"].as_tensor().float())
     assert 0 < second.mean() < 1
+
+
+def test_lung_channels_of_earlier_versions_then_refused_with_what_to_do(tmp_path):
+    config = parser_of(LUNG / "train.json", NETWORK, f"configs/data/{PICTURES[1]}.json")
+    settings = {"network_def": None, **config.get_parsed_content("model_settings")}
+    earlier = {**settings, "input_kind": "window and lung field"}
+    model = ModelFile(tmp_path / "model.pt", {}, earlier)
+    with pytest.raises(ValueError, match=r"input_kind: .*; earlier versions gave every slice the "):
+        check_settings(model, settings)
+    check_settings(dataclasses.replace(model, settings=settings), settings)
 
 
 @pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")

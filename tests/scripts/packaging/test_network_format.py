@@ -36,7 +36,10 @@ def test_network_of_other_slices_then_its_channels_are_named(channels):
     ("inference", "names"),
     [
         (WINDOWS, ["slice above, -1000 to 400 HU", "slice below, -160 to 240 HU"]),
-        ({"input_kind": "window and lung field"}, ["slice above", "lung field of the slice"]),
+        (
+            {"input_kind": "window and lung field of each slice"},
+            ["slice above", "lung field of the slice"],
+        ),
     ],
 )
 def test_network_of_two_pictures_of_a_slice_then_the_second_follows_the_first(inference, names):
