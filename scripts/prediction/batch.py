@@ -17,6 +17,7 @@ import torch.distributed as dist
 
 from scripts.datasets.candidates import FILE as CANDIDATES
 from scripts.datasets.candidates import read_candidates, write_candidates
+from scripts.datasets.study_names import hash_of_path
 from scripts.prediction.network.segments import check_codes
 from scripts.prediction.one_series import model_of, predict_study
 from scripts.prediction.overlap import predict_overlapped
@@ -176,7 +177,13 @@ def predict_all(source: Path, output: Path, options: Options, *, jobs: int = 1) 
 
 
 def lines_of(inventory: Inventory) -> Iterator[str]:
-    """List what is not predicted: one line per folder and reason; refused files by name."""
+    """List which file has which name, where a name has a hash; and what is not predicted.
+
+    One line per folder and reason, and for each refused file. Only the screen shows paths.
+    """
+    for source in inventory.sources:
+        if any(source.name.endswith(hash_of_path(file.parts)) for file in source.files[:1]):
+            yield f"named {source.name}: {source.location}"
     skipped: dict[str, Counter[str]] = defaultdict(Counter)
     for remark in inventory.skipped:
         skipped[remark.reason][remark.folder] += 1

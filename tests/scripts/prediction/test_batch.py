@@ -15,6 +15,7 @@ import pytest
 from scripts.prediction import batch
 from scripts.prediction.batch import Batch, Share, lines_of, refuse_foreign
 from scripts.prediction.measures import statistics
+from scripts.prediction.sources.ct_sources import find_sources
 from scripts.prediction.sources.inventory import VOLUME_FILE, Inventory, Remark, Source
 from scripts.prediction.study_task import FAILED, KEPT, PREDICTED, Outcome
 from scripts.storage.locks import LOCK
@@ -272,6 +273,18 @@ def test_batch_then_counts_what_became_of_every_study():
 
 def test_lines_for_the_screen_then_one_a_folder_and_reason():
     assert list(lines_of(FOUND)) == ["skipped: /in/a: 2 files, no CT", "refused: /in/z: cut short"]
+
+
+def test_files_of_one_name_then_the_screen_says_which_has_which_hash(tmp_path):
+    for place in ("a/image.nii.gz", "b/image.nii.gz", "b/other.nii.gz"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_bytes(b"")
+    found = find_sources(tmp_path)
+    first, second = (one.name for one in found.sources if one.name.startswith("image-"))
+    assert list(lines_of(found)) == [
+        f"named {first}: {tmp_path / 'a/image.nii.gz'}",
+        f"named {second}: {tmp_path / 'b/image.nii.gz'}",
+    ]
 
 
 def test_share_then_of_torchruns_variables_and_all_without(monkeypatch):
