@@ -20,6 +20,7 @@ from scripts.evaluation.pictures.froc_drawing import draw_froc
 from scripts.evaluation.scan_score import FROC_DEFINITIONS
 from scripts.evaluation.tables import FROC_COLUMNS, froc_rows
 from scripts.running.options import check_whole
+from scripts.running.reasons import listed
 from scripts.storage.files import write_csv, write_json
 from scripts.storage.locks import claimed
 
@@ -159,11 +160,10 @@ def assign(
     """
     assigned, unknown = by_scan(candidates, dict.fromkeys(series), name)
     if unknown:
-        names = ", ".join(unknown[:_NAMED])
-        more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
         raise ValueError(
             f"candidates: {name} has candidates of {len(unknown)} series that the list of scans "
-            f"does not have: {names}{more}; give the list of the predicted scans with --seriesuids"
+            f"does not have: {listed(unknown, most=_NAMED)}; give the list of the predicted scans "
+            "with --seriesuids"
         )
     return defaultdict(list, assigned)
 

@@ -26,6 +26,7 @@ from scripts.preparation.slices import empty_quotas, expected_slices
 from scripts.preparation.splits import ONE_PARTITION
 from scripts.running.options import check_whole, cores
 from scripts.running.progress import Progress
+from scripts.running.reasons import listed
 from scripts.running.workers import work_through
 from scripts.storage.files import read_json, write_json
 from scripts.storage.locks import claimed
@@ -122,7 +123,7 @@ def _prepare(listing: Listing, tasks: Sequence[CaseTask], request: Request) -> R
     problems = [*listing.problems, *(p for _, outcome in ordered for p in _problems(outcome))]
     problems += joined
     if not prepared:
-        reasons = "; ".join(map(str, problems[:3])) or "it holds none"
+        reasons = listed(problems, most=3, between="; ") or "it holds none"
         count = len(listing.scans)
         raise ValueError(f"source: none of the {count} scans can be used: {reasons}")
     slices = request.slices
@@ -151,8 +152,7 @@ def _with_reasons(
     left_out = [problem for problem in problems if problem.left_out]
     for what, reasons in (("not used", left_out), ("counted as one patient", joined)):
         if reasons:
-            more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
-            text += f"; {what}: {'; '.join(map(str, reasons[:3]))}{more}"
+            text += f"; {what}: {listed(reasons, most=3, between='; ')}"
     return ValueError(text)
 
 

@@ -71,12 +71,14 @@ def print_reason_last(explain: Callable[[BaseException], str] = reason_of) -> No
     sys.excepthook = hook
 
 
-def listed(items: Sequence[object], most: int = 8) -> str:
+def listed(items: Sequence[object], most: int = 8, *, between: str = ", ") -> str:
     """Join the first of some items for a message, and count the others.
 
     Example:
         >>> listed(["a", "b"]), listed([1, 2, 3, 4], most=2), listed([])
         ('a, b', '1, 2 and 2 more', '')
+        >>> listed(["a, b", "c"], between="; ")
+        'a, b; c'
     """
     more = f" and {len(items) - most} more" if len(items) > most else ""
-    return ", ".join(map(str, items[:most])) + more
+    return between.join(map(str, items[:most])) + more

@@ -9,6 +9,7 @@ from typing import Any
 
 from custom_nets.definition import settled_definition
 from scripts.bundle.model_file import DESCRIPTIVE, NETWORK
+from scripts.running.reasons import listed
 from scripts.storage.files import plain
 
 logger = logging.getLogger(__name__)
@@ -74,16 +75,15 @@ def _refusal(
 ) -> str:
     """Describe differences of settings that prevent a run from being resumed."""
     texts = [text for name in dict.fromkeys([*built, *names]) for text in differences[name]]
-    more = len(texts) - SHOWN_DIFFERENCES
     on_purpose = (
         f", or, for a change on purpose, --accepted_changes {','.join(names)}"
         if not built
         else "; with these a checkpoint cannot be loaded"
     )
     return (
-        f"resume: {file} was written with other settings: {'; '.join(texts[:SHOWN_DIFFERENCES])}"
-        f"{f'; and {more} more' if more > 0 else ''}; use its settings, another output_dir"
-        f"{on_purpose}"
+        f"resume: {file} was written with other settings: "
+        f"{listed(texts, most=SHOWN_DIFFERENCES, between='; ')}; use its settings, another "
+        f"output_dir{on_purpose}"
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.datasets.ircadb.patients import natural_key
+from scripts.running.reasons import listed
 from scripts.storage.archive import ArchiveReader, File
 from scripts.volumes.dicom.kind import modality_of
 from scripts.volumes.dicom.pixels import read_volume_of, stored_values
@@ -256,9 +257,8 @@ def _match_positions(slices: list[SliceFile], ct: CT) -> list[SliceFile]:
         matched[k] = image
     if len(matched) < len(positions):
         lacking = [ct.slices[k].name for k in range(len(positions)) if k not in matched]
-        names = ", ".join(lacking[:3]) + (" ..." if len(lacking) > 3 else "")
         raise ValueError(
             f"{slices[0].place}: {len(lacking)} of {len(positions)} slices of the CT have no mask "
-            f"image: {names}"
+            f"image: {listed(lacking, most=3)}"
         )
     return [matched[k] for k in range(len(positions))]

@@ -27,6 +27,7 @@ from scripts.datasets.instance_maps import (
     whole_numbers,
 )
 from scripts.datasets.luna16.annotations import Annotation
+from scripts.running.reasons import listed
 from scripts.volumes.geometry import (
     affine_of,
     grid_difference,
@@ -243,11 +244,11 @@ def match_nodules(
     own = maximum_bipartite_matching(graph, perm_type="column").tolist()
     pairs = list(zip(annotations, own, strict=True))
     if lacking := [str(nodule.line) for nodule, column in pairs if column < 0]:
-        more = f" and {len(lacking) - 5} more" if len(lacking) > 5 else ""
         raise ValueError(
             f"{name}: contradicts annotations.csv, which lists {len(annotations)} nodules: the "
-            f"mask has {len(numbers)} objects, and none of its own for row {', '.join(lacking[:5])}"
-            f"{more}; give each nodule a value of its own, or separate those that touch"
+            f"mask has {len(numbers)} objects, and none of its own for row "
+            f"{listed(lacking, most=5)}; give each nodule a value of its own, or separate those "
+            "that touch"
         )
     return {numbers[column]: nodule for nodule, column in pairs}
 

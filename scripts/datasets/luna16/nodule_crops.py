@@ -28,7 +28,7 @@ from scripts.datasets.problems import Problem
 from scripts.datasets.ratings import RATINGS
 from scripts.running.options import cores
 from scripts.running.progress import Progress
-from scripts.running.reasons import one_line
+from scripts.running.reasons import listed, one_line
 from scripts.running.workers import work_through
 from scripts.storage.files import atomic_path, write_csv
 from scripts.storage.locks import claimed
@@ -70,8 +70,8 @@ def write_crops(listing: Listing, output: Path, jobs: int | None) -> list[Proble
         OSError: when the folder cannot be written.
     """
     left_out = {problem.scan_id for problem in listing.problems if problem.left_out}
-    listed = [scan for scan in listing.scans if scan.details.annotations]
-    scans = [scan for scan in listed if scan.id not in left_out]
+    annotated = [scan for scan in listing.scans if scan.details.annotations]
+    scans = [scan for scan in annotated if scan.id not in left_out]
     tasks = [(scan, start, output) for scan, start in zip(scans, beginnings(scans), strict=True)]
     with claimed(output):
         outcomes = work_through(cut_series, tasks, cores() if jobs is None else jobs)
@@ -80,7 +80,7 @@ def write_crops(listing: Listing, output: Path, jobs: int | None) -> list[Proble
         problems = [*listing.problems, *problems]
         rows = [row for result in results for row in result.rows]
         if not rows:
-            reasons = "; ".join(map(str, problems[:3])) or "none is listed"
+            reasons = listed(problems, most=3, between="; ") or "none is listed"
             raise ValueError(f"source: none of its nodules can be cut out: {reasons}")
         ordered = sorted(rows, key=lambda row: (row["patient"], row["file"]))
         with writing_into(output):
@@ -110,8 +110,8 @@ def cut_series(task: tuple[Scan, str, Path]) -> SeriesCrops:
         return SeriesCrops([], [Problem(scan.id, "", one_line(error))])
     hu, affine = sitk.GetArrayViewFromImage(image), affine_of(image)
     annotations = scan.details.annotations
-    listed = [(*annotation.centre_lps_mm, annotation.diameter_mm) for annotation in annotations]
-    own = match_listed(listed, groups, [np.array(group.listed_centre_mm) for group in groups])
+    points = [(*annotation.centre_lps_mm, annotation.diameter_mm) for annotation in annotations]
+    own = match_listed(points, groups, [np.array(group.listed_centre_mm) for group in groups])
     rows, problems = [], []
     for annotation, number in ((one, own.get(k)) for k, one in enumerate(annotations)):
         if number is None:

@@ -72,10 +72,11 @@ def find_cohort(source: str | Path) -> Cohort:
     problems: list[Problem] = []
     images = _images(folder, problems)
     if not images:
-        reasons = "".join(f"; {problem.reason}" for problem in problems[:3])
+        told = listed([problem.reason for problem in problems], most=3, between="; ")
+        reasons = f"; {told}" if told else _hint(folder)
         raise FileNotFoundError(
             f"source: {folder} must be LUNA16's folder, with {LAYOUT}; it holds "
-            f"{_holds(folder)}{reasons or _hint(folder)}"
+            f"{_holds(folder)}{reasons}"
         )
     if not (folder / "annotations.csv").is_file():
         raise FileNotFoundError(

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.datasets.segments.contract import Voxels
+from scripts.running.reasons import listed
 
 FEWEST_SPARSE = 5  # drawn slices, below which uneven gaps may be those between lesions
 LONGEST_SLIP = 3  # slices that were left out by mistake; longer gaps lie between two lesions
@@ -49,9 +50,8 @@ def check_slices(place: str, name: str, voxels: Voxels, shape: Sequence[int]) ->
     missing = [k for a, b in gaps if b - a <= LONGEST_SLIP + 1 for k in range(a + 1, b)]
     if not missing:
         return ""
-    slices = ", ".join(map(str, missing[:8])) + (" ..." if len(missing) > 8 else "")
     count = f"{len(missing)} slices" if len(missing) > 1 else "one slice"
-    return f"{name!r} is not drawn on {count} between its own (counted from 0: {slices})"
+    return f"{name!r} is not drawn on {count} between its own (counted from 0: {listed(missing)})"
 
 
 def _is_gap(voxels: Voxels, before: int, after: int, plane: int) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from scripts.running.reasons import listed
 from scripts.storage.archive import ArchiveReader, File, Limits, ListingError, Location
 
 INFERENCE = ("configs", "inference.json")
@@ -99,9 +100,9 @@ def _refuse_harmful(bundle: Path) -> None:
     from scripts.audit.bundle_files import open_bundle
 
     if findings := audit_run(open_bundle(bundle)):
-        told = "; ".join(f"{one.file}:{one.place}: {one.why}" for one in findings[:SHOWN])
-        more = f" and {len(findings) - SHOWN} more" if len(findings) > SHOWN else ""
+        each = [f"{one.file}:{one.place}: {one.why}" for one in findings]
+        told = listed(each, most=SHOWN, between="; ")
         raise ValueError(
-            f"bundle: {bundle} would run what a bundle may not: {told}{more}; nothing was run. "
+            f"bundle: {bundle} would run what a bundle may not: {told}; nothing was run. "
             f"`python -m scripts audit --config {bundle}` lists it; unpack it if you trust it"
         )

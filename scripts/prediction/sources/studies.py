@@ -14,6 +14,7 @@ from typing import Any
 from monai.utils import ImageMetaKey
 
 from scripts.datasets.missing_data import MissingData
+from scripts.running.reasons import listed
 from scripts.storage.archive import ArchiveReader, Location
 from scripts.volumes.volume_files import VOLUME_SUFFIXES
 
@@ -156,6 +157,6 @@ def _refuse_same_names(paths: list[str]) -> None:
     shared = [path for path in paths if times[results[path]] > 1]
     if shared:
         raise ValueError(
-            f"dataset_dir: results are named after studies, and those of {', '.join(shared[:4])} "
+            f"dataset_dir: results are named after studies, and those of {listed(shared, most=4)} "
             "would have one name; rename the studies, or pass them one at a time"
         )

@@ -13,12 +13,11 @@ from monai.data import MetaTensor
 from nibabel.orientations import io_orientation
 from numpy.typing import NDArray
 
+from scripts.running.reasons import listed
 from scripts.volumes.geometry import Floats, index_to_world, lps_to_ras, world_to_index
 from scripts.volumes.grids import Grid, difference_of_grids, grid_in_lps
 from scripts.volumes.volume import Volume
 from scripts.volumes.volume_files import read_volume_file
-
-MOST_LISTED = 8  # slices in a message
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,7 @@ class Drawing:
             if len(numbers) != 1:
                 raise ValueError(
                     f"slice: must be given, because the mask is drawn on {len(numbers)} slices "
-                    f"({_listed(numbers)}); name one of them"
+                    f"({listed(numbers)}); name one of them"
                 )
             return int(drawn[0])
         if not 0 <= self.slice_number < total:
@@ -168,7 +167,7 @@ class Drawing:
         if self.slice_number not in numbers:
             raise ValueError(
                 f"annotated: nothing is drawn on slice {self.slice_number}; drawn on: "
-                f"{_listed(numbers)} (counted from 0)"
+                f"{listed(numbers)} (counted from 0)"
             )
         return int(
             drawn[[slice_number(own, first + int(row)) for row in drawn].index(self.slice_number)]
@@ -293,8 +292,3 @@ def _sampled(
     label = np.zeros(height * width, np.uint8)
     label[inside] = plane[y[inside], x[inside]]
     return label.reshape(height, width)
-
-
-def _listed(numbers: Sequence[int]) -> str:
-    shown = ", ".join(map(str, numbers[:MOST_LISTED]))
-    return shown + (f" and {len(numbers) - MOST_LISTED} more" if len(numbers) > MOST_LISTED else "")

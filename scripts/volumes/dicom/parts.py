@@ -13,6 +13,7 @@ from typing import Any
 
 from pydicom.config import disable_value_validation
 
+from scripts.running.reasons import listed
 from scripts.volumes.dicom.slice import SliceFile
 from scripts.volumes.slice_stack import even_step, order_of
 
@@ -213,10 +214,9 @@ def numbering_notes(facts: Sequence[SliceFacts], numbers: Iterable[int]) -> list
         first = 1 if known[0] <= len(facts) else known[0]  # some scanners begin at 1001
         lacking = sorted(set(range(first, known[-1] + 1)) - set(known))
         if lacking:
-            listed = ", ".join(map(str, lacking[:5])) + (" ..." if len(lacking) > 5 else "")
             notes.append(
                 f"slices are numbered {known[0]} to {known[-1]}, {len(lacking)} numbers are "
-                f"missing ({listed}): slices may be missing at an end"
+                f"missing ({listed(lacking, most=5)}): slices may be missing at an end"
             )
     stated = max(each.stated for each in facts)
     if stated > max(len(facts), len(known)):
