@@ -53,16 +53,16 @@ VALIDATION_PART = 10  # one of so many training patients, if the source names no
 
 
 @dataclass(frozen=True)
-class Masks:
-    """The masks of a case whose labels are a folder with a file for each structure.
+class NamedLabels:
+    """What is known of labels with names before they are read.
 
     Args:
-        files: of the classes.
-        missing: class -> masks that the case lacks although others have them beside its own.
+        missing: class -> segments that the case lacks although others have them beside its own.
+        masks: the files of the classes, of a folder with a file for each structure.
     """
 
-    files: tuple[Path, ...]
     missing: Mapping[str, tuple[str, ...]]
+    masks: tuple[Path, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -184,12 +184,12 @@ class FolderDataSet(DataSet):
         """
         layout = self.layout or recognise(source)
         cases, problems = list_cases(layout, self.label_files)
-        masks, more = self._check_names([case for case in cases if has_names(case.label)])
+        labels, more = self._check_names([case for case in cases if has_names(case.label)])
         problems += more
         owners, told = self._owners(cases, source)
         count = images_without_labels(layout)
         told += [f"note: {count} images of imagesTs have no labels and are not used"] * bool(count)
-        scans = [_scan(case, owners[case.id], masks.get(case.id)) for case in cases]
+        scans = [_scan(case, owners[case.id], labels.get(case.id)) for case in cases]
         notes = (
             f"layout: {TITLES[layout.name]}",
             f"classes: {self.names.listing} ({self.names.origin})",
@@ -197,31 +197,34 @@ class FolderDataSet(DataSet):
         )
         return Listing(scans, problems, notes, {"layout": TITLES[layout.name]})
 
-    def _check_names(self, cases: Sequence[Case]) -> tuple[dict[str, Masks], list[Problem]]:
-        """Check the names in files of segments; return the masks of cases that have a folder."""
+    def _check_names(self, cases: Sequence[Case]) -> tuple[dict[str, NamedLabels], list[Problem]]:
+        """Check the names in files of segments; return what is known of those that have some."""
         if not cases:
             return {}, []
         from scripts.datasets.folder.labels import check_names  # slow imports, not for the help
         from scripts.datasets.folder.mask_files import MaskFolder, missing_parts
+        from scripts.datasets.segments.segment_names import plain_name
 
         problems, files = check_names(cases, self._rules())
-        found = {
-            case: (file, chosen.segments)
-            for case, (file, chosen) in files.items()
-            if isinstance(file, MaskFolder)
-        }
+        named = read_segments_option(self.segments, self.names.foreground)
+        free = {name for name, patterns in named.items() if any("*" in one for one in patterns)}
         names = {
-            case: {name: frozenset(one.name for one in own) for name, own in segments.items()}
-            for case, (_, segments) in found.items()
+            case: {
+                name: frozenset(plain_name(one.name) for one in own)
+                for name, own in chosen.segments.items()
+                if isinstance(file, MaskFolder) or name not in free
+            }
+            for case, (file, chosen) in files.items()
         }
         missing = missing_parts(names) if self.kind == "classes" else {}
-        masks = {
-            case: Masks(
-                file.files([one for own in segments.values() for one in own]), missing.get(case, {})
+        labels = {
+            case: NamedLabels(
+                missing.get(case, {}),
+                file.files(chosen.all) if isinstance(file, MaskFolder) else None,
             )
-            for case, (file, segments) in found.items()
+            for case, (file, chosen) in files.items()
         }
-        return masks, problems
+        return labels, problems
 
     def _owners(self, cases: Sequence[Case], source: Path) -> tuple[dict[str, str], list[str]]:
         """Return the patient of each case by its id; and notes."""
@@ -246,9 +249,9 @@ class FolderDataSet(DataSet):
             number_components,
         )
 
-        case, masks = scan.details
+        case, labels = scan.details
         image_path, label_path = case.image, case.label
-        missing = masks.missing if masks else {}
+        missing = labels.missing if labels else {}
         read = read_label(image_path, label_path, case.series_uid, self._rules(), missing)
         volume, label, file_affine = read.volume, read.label, read.file_affine
         present = [int(value) for value in np.unique(label) if value]
@@ -331,8 +334,8 @@ class FolderDataSet(DataSet):
     def depends_on(self, scan: Scan) -> Mapping[str, Any]:
         """Return the options that affect the label map; the paths do not."""
         own = {"kind": self.kind, "objects": self.objects, "names": self.names.listing}
-        _, masks = scan.details
-        missing = {"missing": masks.missing} if masks and masks.missing else {}
+        _, labels = scan.details
+        missing = {"missing": labels.missing} if labels and labels.missing else {}
         return own | missing | self._segment_options()
 
     def _segment_options(self) -> dict[str, Any]:
@@ -355,13 +358,14 @@ class FolderDataSet(DataSet):
         return record | self._segment_options()
 
 
-def _scan(case: Case, patient: str, masks: Masks | None) -> Scan:
-    labels = volume_files(case.label) if masks is None else masks.files
+def _scan(case: Case, patient: str, labels: NamedLabels | None) -> Scan:
+    masks = labels.masks if labels else None
+    files = volume_files(case.label) if masks is None else masks
     return Scan(
         case.id,
         patient,
-        (*volume_files(case.image), *labels),
+        (*volume_files(case.image), *files),
         image_file=None if case.image.is_dir() else case.image,
         group=case.group,
-        details=(case, masks),
+        details=(case, labels),
     )

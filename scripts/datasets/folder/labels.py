@@ -158,7 +158,8 @@ def read_label(
             masks.
         series_uid: SeriesInstanceUID of the image in a folder of several series.
         rules: which segments become which label values.
-        missing: class -> masks that the case lacks although others have them: it is not annotated.
+        missing: class -> segments that the case lacks although others have them beside its own: the
+            class is not annotated if they are masks; of other files that is noted only.
 
     Raises:
         ValueError, OSError: naming the file and the reason.
@@ -183,7 +184,9 @@ def read_label(
 
 
 def _whole(file: SegmentFile, chosen: Chosen, missing: Mapping[str, Sequence[str]]) -> Chosen:
-    """Leave out the classes that a case shows in part: the rest would count as background."""
+    """Leave out the classes of which a mask is missing: its voxels would count as background."""
+    if not isinstance(file, MaskFolder):
+        return chosen
     segments = {name: own for name, own in chosen.segments.items() if name not in missing}
     if not segments:
         raise ValueError(f"{file}: shows no class whole: {'; '.join(_lacks(file, missing))}")
@@ -191,10 +194,12 @@ def _whole(file: SegmentFile, chosen: Chosen, missing: Mapping[str, Sequence[str
 
 
 def _lacks(file: SegmentFile, missing: Mapping[str, Sequence[str]]) -> list[str]:
+    rule = "counts as background"
+    if isinstance(file, MaskFolder):
+        rule = "an empty mask would say that it is absent"
     return [
-        f"{file.path.name}: {name} lacks {', '.join(masks)}, which other cases have; an empty mask "
-        "would say that it is absent"
-        for name, masks in missing.items()
+        f"{file.path.name}: {name} lacks {', '.join(segments)}, which other cases have; {rule}"
+        for name, segments in missing.items()
     ]
 
 

@@ -87,17 +87,17 @@ def _check_binary(values: NDArray[np.generic], name: str) -> None:
 def missing_parts(
     names: Mapping[str, Mapping[str, frozenset[str]]],
 ) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Find the classes of which a case has some masks only.
+    """Find the classes of which a case has some masks or segments only.
 
-    Several masks of one class are parts of it (the left and the right kidney) if any case has them
-    side by side; a case that lacks one of them does not show the class whole. Masks that no case
-    has side by side are other names of the same thing.
+    Several of one class are parts of it (the left and the right kidney) if any case has them side
+    by side; a case that lacks one of them may not show the class whole. Those that no case has side
+    by side are other names of the same thing.
 
     Args:
-        names: case -> class -> names of its masks.
+        names: case -> class -> names of its masks or segments.
 
     Returns:
-        case -> class -> names of the masks that it lacks.
+        case -> class -> names of those that it lacks.
 
     Example:
         >>> both = frozenset({"kidney_left", "kidney_right"})

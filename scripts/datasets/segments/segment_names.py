@@ -25,6 +25,11 @@ class Chosen:
     segments: Mapping[str, tuple[Segment, ...]]
     left_out: tuple[Segment, ...]
 
+    @property
+    def all(self) -> list[Segment]:
+        """The segments of all classes."""
+        return [segment for own in self.segments.values() for segment in own]
+
 
 def choose(
     file: SegmentFile,
@@ -77,13 +82,13 @@ def _matches(segment: Segment, pattern: str) -> bool:
     scheme, colon, value = pattern.partition(":")
     if colon and segment.type is not None and Code(value, scheme, "") == segment.type:
         return True
-    expression = re.escape(_plain(pattern)).replace(r"\*", ".*")
-    return re.fullmatch(expression, _plain(segment.name)) is not None
+    expression = re.escape(plain_name(pattern)).replace(r"\*", ".*")
+    return re.fullmatch(expression, plain_name(segment.name)) is not None
 
 
 def _own(file: SegmentFile, name: str) -> list[Segment]:
     """Return the segments with the name of a class, or else with its codes."""
-    if same := [one for one in file.segments if _plain(one.name) == _plain(name)]:
+    if same := [one for one in file.segments if plain_name(one.name) == plain_name(name)]:
         return same
     known = look_up(name)
     if known is None:
@@ -102,6 +107,11 @@ def _same(one: Code | None, other: Code | None) -> bool:
     return one is other if one is None or other is None else one == other
 
 
-def _plain(name: str) -> str:
-    """Return a name without capitals, with composed accents and single blanks between words."""
+def plain_name(name: str) -> str:
+    """Return a name without capitals, with composed accents and single blanks between words.
+
+    Example:
+        >>> plain_name("Kidney_left ")
+        'kidney left'
+    """
     return re.sub(r"[\s_\-]+", " ", unicodedata.normalize("NFC", name)).strip().casefold()

@@ -79,6 +79,20 @@ def test_organ_that_one_case_lacks_then_not_known_there(case):
         read(folder.parent, class_names="1:liver,2:spleen")
 
 
+def test_part_that_one_case_lacks_then_noted_unless_any_number_is_meant(case):
+    folder, images = case
+    second = shutil.copytree(folder, folder.parent / "b")
+    write_seg(folder / "x.dcm", images, [nodule(), box()], labels=("Left one", "right_one"))
+    write_seg(second / "x.dcm", images, [nodule()], labels=("left one",))
+    options = {"class_names": "1:both", "segments": "both=left one|right one"}
+    (one, other), _ = read(folder.parent, **options)
+    assert (one.known, other.known, one.notes) == ((0, 1), (0, 1), ())
+    note = "x.dcm: both lacks right one, which other cases have; counts as background"
+    assert other.notes == (note,)
+    (_, other), _ = read(folder.parent, class_names="1:both", segments="both=*one")
+    assert other.notes == ()
+
+
 @pytest.mark.parametrize(("objects", "lesions"), [("components", 3), ("values", 2)])
 def test_lesions_by_name_then_counted(case, objects, lesions):
     folder, images = case

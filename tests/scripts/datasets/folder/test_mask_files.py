@@ -127,11 +127,11 @@ def test_part_of_a_class_that_one_case_lacks_then_the_class_is_not_known_there(t
     data_set, (_, scan), (whole, lacking) = read(tmp_path, **NAMED)
     assert (whole.known, lacking.known) == ((0, 1, 2), (0, 1))
     assert (
-        "segmentations: kidney lacks kidney_right, which other cases have; an empty mask would say "
+        "segmentations: kidney lacks kidney right, which other cases have; an empty mask would say "
         "that it is absent"
     ) in lacking.notes
     np.testing.assert_array_equal(lacking.label, LIVER)
-    assert data_set.depends_on(scan)["missing"] == {"kidney": ("kidney_right",)}
+    assert data_set.depends_on(scan)["missing"] == {"kidney": ("kidney right",)}
     only = {"class_names": "1:kidney", "segments": NAMED["segments"]}
     with pytest.raises(ValueError, match="shows no class whole: segmentations: kidney lacks"):
         read(tmp_path, **only)
