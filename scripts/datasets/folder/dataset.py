@@ -44,25 +44,12 @@ from scripts.storage.files import read_json
 
 if TYPE_CHECKING:
     from scripts.datasets.folder.labels import NameRules
-    from scripts.datasets.problems import Problem
+    from scripts.datasets.folder.named_labels import NamedLabels
 
 OBJECTS = ("components", "values")
 OVERLAPS = ("refused", "last")
 WHITE = 255  # of masks that were saved as pictures
 VALIDATION_PART = 10  # one of so many training patients, if the source names no validation
-
-
-@dataclass(frozen=True)
-class NamedLabels:
-    """What is known of labels with names before they are read.
-
-    Args:
-        missing: class -> segments that the case lacks although others have them beside its own.
-        masks: the files of the classes, of a folder with a file for each structure.
-    """
-
-    missing: Mapping[str, tuple[str, ...]]
-    masks: tuple[Path, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -184,8 +171,13 @@ class FolderDataSet(DataSet):
         """
         layout = self.layout or recognise(source)
         cases, problems = list_cases(layout, self.label_files)
-        labels, more = self._check_names([case for case in cases if has_names(case.label)])
-        problems += more
+        labels: dict[str, NamedLabels] = {}
+        if named := [case for case in cases if has_names(case.label)]:
+            # slow import, not for the help
+            from scripts.datasets.folder.named_labels import named_labels
+
+            labels, unusable = named_labels(named, self._rules())
+            problems += unusable
         owners, told = self._owners(cases, source)
         count = images_without_labels(layout)
         told += [f"note: {count} images of imagesTs have no labels and are not used"] * bool(count)
@@ -196,35 +188,6 @@ class FolderDataSet(DataSet):
             *told,
         )
         return Listing(scans, problems, notes, {"layout": TITLES[layout.name]})
-
-    def _check_names(self, cases: Sequence[Case]) -> tuple[dict[str, NamedLabels], list[Problem]]:
-        """Check the names in files of segments; return what is known of those that have some."""
-        if not cases:
-            return {}, []
-        from scripts.datasets.folder.labels import check_names  # slow imports, not for the help
-        from scripts.datasets.folder.mask_files import MaskFolder, missing_parts
-        from scripts.datasets.segments.segment_names import plain_name
-
-        problems, files = check_names(cases, self._rules())
-        named = read_segments_option(self.segments, self.names.foreground)
-        free = {name for name, patterns in named.items() if any("*" in one for one in patterns)}
-        names = {
-            case: {
-                name: frozenset(plain_name(one.name) for one in own)
-                for name, own in chosen.segments.items()
-                if isinstance(file, MaskFolder) or name not in free
-            }
-            for case, (file, chosen) in files.items()
-        }
-        missing = missing_parts(names) if self.kind == "classes" else {}
-        labels = {
-            case: NamedLabels(
-                missing.get(case, {}),
-                file.files(chosen.all) if isinstance(file, MaskFolder) else None,
-            )
-            for case, (file, chosen) in files.items()
-        }
-        return labels, problems
 
     def _owners(self, cases: Sequence[Case], source: Path) -> tuple[dict[str, str], list[str]]:
         """Return the patient of each case by its id; and notes."""

@@ -10,15 +10,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.datasets.folder.case_table import Case
 from scripts.datasets.folder.mask_files import MaskFolder
 from scripts.datasets.instance_maps import read_map
-from scripts.datasets.problems import Problem
 from scripts.datasets.segments.contract import CtGrid, Segment, SegmentFile
 from scripts.datasets.segments.label_values import paint
 from scripts.datasets.segments.open_file import open_segments
 from scripts.datasets.segments.segment_names import Chosen, choose
-from scripts.running.reasons import listed, one_line
+from scripts.running.reasons import listed
 from scripts.volumes.dicom.pixels import read_volume_of
 from scripts.volumes.dicom.quantity import notes_on
 from scripts.volumes.dicom.series_volume import read_series
@@ -102,45 +100,6 @@ def open_named(label: Path, rules: NameRules) -> tuple[SegmentFile, Chosen] | No
     file = MaskFolder.read(label) if label.is_dir() else open_segments(label)
     chosen = None if file is None else rules.chosen(file)
     return None if file is None or chosen is None else (file, chosen)
-
-
-def check_names(
-    cases: Sequence[Case], rules: NameRules
-) -> tuple[list[Problem], dict[str, tuple[SegmentFile, Chosen]]]:
-    """Look for the classes in all files of named segments, before any CT is read.
-
-    Returns:
-        The cases whose file cannot be used; and by case each file that names its segments, with
-        those that are classes.
-
-    Raises:
-        ValueError: for a class that no case has: its name is wrong.
-    """
-    problems: list[Problem] = []
-    files: dict[str, tuple[SegmentFile, Chosen]] = {}
-    by_value = False
-    for case in cases:
-        try:
-            opened = open_named(case.label, rules)
-        except (OSError, ValueError) as error:
-            problems.append(Problem(case.id, "", one_line(error)))
-            continue
-        if opened is None:
-            by_value = True  # values of a label map are checked when it is read
-        else:
-            files[case.id] = opened
-    found = {name for _, chosen in files.values() for name in chosen.segments}
-    lacking = [name for name in rules.classes.values() if name not in found]
-    if lacking and found and not by_value:
-        names = dict.fromkeys(
-            segment.name for file, _ in files.values() for segment in file.segments
-        )
-        raise ValueError(
-            f"segments: no case has a segment for {', '.join(lacking)}; their segments are "
-            f"{', '.join(map(repr, names))}; say which are meant: "
-            f'--segments "{lacking[0]}=NAME|NAME"'
-        )
-    return problems, files
 
 
 def read_label(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -82,40 +82,3 @@ def _check_binary(values: NDArray[np.generic], name: str) -> None:
             f"{name}: must be a mask of 0 and one value above it, "
             f"got {listed(np.unique(values).tolist())} beside 0"
         )
-
-
-def missing_parts(
-    names: Mapping[str, Mapping[str, frozenset[str]]],
-) -> dict[str, dict[str, tuple[str, ...]]]:
-    """Find the classes of which a case has some masks or segments only.
-
-    Several of one class are parts of it (the left and the right kidney) if any case has them side
-    by side; a case that lacks one of them may not show the class whole. Those that no case has side
-    by side are other names of the same thing.
-
-    Args:
-        names: case -> class -> names of its masks or segments.
-
-    Returns:
-        case -> class -> names of those that it lacks.
-
-    Example:
-        >>> both = frozenset({"kidney_left", "kidney_right"})
-        >>> left = frozenset({"kidney_left"})
-        >>> missing_parts({"a": {"kidney": both}, "b": {"kidney": left}})
-        {'b': {'kidney': ('kidney_right',)}}
-        >>> named = {"a": {"liver": frozenset({"liver"})}, "b": {"liver": frozenset({"Leber"})}}
-        >>> missing_parts(named)
-        {}
-    """
-    together: dict[str, set[frozenset[str]]] = {}
-    for own in names.values():
-        for name, masks in own.items():
-            together.setdefault(name, set()).add(masks)
-    missing: dict[str, dict[str, tuple[str, ...]]] = {}
-    for case, own in names.items():
-        for name, masks in own.items():
-            beside = {one for other in together[name] if other & masks for one in other}
-            if beside - masks:
-                missing.setdefault(case, {})[name] = tuple(sorted(beside - masks))
-    return missing

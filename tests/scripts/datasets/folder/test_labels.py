@@ -7,9 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
-from scripts.datasets.folder.case_table import Case
 from scripts.datasets.folder.dataset import FolderDataSet
-from scripts.datasets.folder.labels import NameRules, check_names, read_label
+from scripts.datasets.folder.labels import NameRules, read_label
 from tests.scripts.datasets.folders import csv_cases
 from tests.scripts.datasets.segments.written import (
     GRID,
@@ -222,12 +221,3 @@ def test_ct_of_projections_with_loss_then_noted(tmp_path):
         ["the", "pixels", "were"],
     ]
     assert labelled.warnings == ()
-
-
-def test_check_of_names_when_a_file_is_damaged_then_that_case_is_a_problem(tmp_path):
-    (tmp_path / "x.dcm").write_bytes(b"cut")
-    case = Case("a", tmp_path, tmp_path / "x.dcm")
-    (problem,), files = check_names([case], NameRules({1: "lesion"}, {}))
-    assert files == {}
-    assert problem.scan_id == "a"
-    assert "x.dcm: must be a label map" in problem.reason

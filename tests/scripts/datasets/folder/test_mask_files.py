@@ -12,7 +12,6 @@ import SimpleITK as sitk
 
 from scripts.datasets.folder.dataset import FolderDataSet
 from scripts.datasets.folder.layouts import list_cases, recognise
-from scripts.datasets.folder.mask_files import missing_parts
 from scripts.preparation.cases import CaseTask, SliceOptions, find_prepared, prepare_case
 from tests.scripts.datasets.dataset_contract import DataSetContract
 from tests.scripts.datasets.folders import (
@@ -135,16 +134,6 @@ def test_part_of_a_class_that_one_case_lacks_then_the_class_is_not_known_there(t
     only = {"class_names": "1:kidney", "segments": NAMED["segments"]}
     with pytest.raises(ValueError, match="shows no class whole: segmentations: kidney lacks"):
         read(tmp_path, **only)
-
-
-def test_masks_that_no_case_has_side_by_side_then_names_of_one_thing():
-    kidneys = frozenset({"left", "right"})
-    names = {
-        "a": {"liver": frozenset({"liver"}), "kidney": kidneys},
-        "b": {"liver": frozenset({"Leber"}), "kidney": frozenset({"right"})},
-        "c": {"liver": frozenset({"Leber"})},
-    }
-    assert missing_parts(names) == {"b": {"kidney": ("left",)}}
 
 
 def test_empty_mask_then_absent_and_known(tmp_path):
