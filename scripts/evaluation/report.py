@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,6 +19,7 @@ from scripts.datasets.missing_data import MissingData
 from scripts.datasets.shares import PARTITIONS
 from scripts.datasets.training_data import PREPARED_WITH
 from scripts.evaluation.collection import Annotated, Case, CollectingHandler
+from scripts.evaluation.earlier_result import SUMMARY, refuse_another
 from scripts.evaluation.evaluation_page import write_evaluation_page
 from scripts.evaluation.figures.summary import Entry
 from scripts.evaluation.series import Series, limited
@@ -31,8 +31,6 @@ logger = logging.getLogger(__name__)
 
 # entries of the datalist's provenance that are needed to interpret the figures
 DATA_FACTS = (*PREPARED_WITH, "split")
-# entries of the summary's data that tell one evaluation from another
-IDENTITY = ("model_sha256", "datalist_sha256", "section", "only_sampled_slices", "method")
 
 
 @dataclass(frozen=True)
@@ -171,21 +169,8 @@ class EvaluationReport(CollectingHandler):
         Raises:
             ValueError: naming what differs.
         """
-        file = self.output_dir / "summary.json"
-        if self.overwrite or not file.is_file():
-            return
-        try:
-            earlier = json.loads(file.read_text(encoding="utf-8"))["data"]
-            present = self.described
-            names = [_named(name, earlier.get(name), present.get(name)) for name in IDENTITY]
-            names = [name for name in names if name]
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return  # a damaged summary is written again
-        if names:
-            raise ValueError(
-                f"output_dir: {self.output_dir} holds an evaluation with another "
-                f"{', '.join(names)}; give another folder, or --overwrite true"
-            )
+        if not self.overwrite:
+            refuse_another(self.output_dir, self.described)
 
     def finish(self, engine: Engine, series: Iterable[Series]) -> None:
         """Evaluate the series, write the report and log the headline figures."""
@@ -225,7 +210,7 @@ class EvaluationReport(CollectingHandler):
             "cases": None if overlap is None else asdict(overlap),
             "provenance": provenance(),
         }
-        write_json(self.output_dir / "summary.json", summary)
+        write_json(self.output_dir / SUMMARY, summary)
         write_evaluation_page(self.output_dir)
 
     @property
@@ -276,18 +261,3 @@ class EvaluationReport(CollectingHandler):
             "scans_left_out": len(preparation.get("scans_left_out", ())),
             **facts,
         }
-
-
-def _named(name: str, one: Any, other: Any) -> str:
-    """Name what two evaluations differ in, of a method its settings; empty if they do not.
-
-    Example:
-        >>> _named("method", {"clusters": 3, "region": "body"}, {"clusters": 2, "region": "body"})
-        'method (clusters)'
-    """
-    if one == other:
-        return ""
-    if not isinstance(one, Mapping) or not isinstance(other, Mapping):
-        return name
-    keys = [key for key in {**one, **other} if one.get(key) != other.get(key)]
-    return f"{name} ({', '.join(keys)})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.bundle.record import provenance
+from scripts.evaluation.earlier_result import DATA, SUMMARY, refuse_another
 from scripts.preparation.prepare_options import check_window
-from scripts.running.options import check_device
-from scripts.storage.files import atomic_path, write_json
+from scripts.running.options import check_device, read_truth
+from scripts.storage.files import atomic_path, plain, write_json
 from scripts.storage.locks import claimed
 from scripts.storage.output_folder import writing_into
 from scripts.unsupervised.clusters.cluster_evaluate_command import DEFINITIONS
@@ -54,6 +56,7 @@ def cluster(
     series_uid: str | None = None,
     device: str = "cpu",
     seed: int = 0,
+    overwrite: bool = False,
 ) -> None:
     """Divide one CT into clusters that have no names, without annotations.
 
@@ -81,9 +84,11 @@ def cluster(
         series_uid: SeriesInstanceUID, if the DICOM folder holds several CT series.
         device: cpu, cuda:0 ...
         seed: of everything random; on one machine, the same seed gives the same labels.
+        overwrite: replace the result of another image or of other options in the output.
 
     Raises:
-        ValueError: for an invalid option or image, or a reference on another grid.
+        ValueError: for an invalid option or image, another result in the output, or a reference on
+            another grid.
         OSError: when a file does not exist, or the output cannot be written.
     """
     options = ClusterOptions(
@@ -103,17 +108,29 @@ def cluster(
     classes = None if reference is None else read_reference(str(reference), source)
     volume = source.in_lps()
     ready = prepared(volume, options)
+    made_of = plain({"image_sha256": _hash_of(source), "method": asdict(options)})
     with claimed(folder):
+        if not read_truth("overwrite", overwrite):
+            refuse_another(folder, made_of)
         found = {name: segment(ready, options) for name, segment in METHODS.items()}
         scores = _scores(found, classes, ready)
         with writing_into(folder):
             for name, labels in found.items():
                 _write_mask(labels, volume, source, folder / f"{name}.nii.gz")
             _draw(volume, found, classes, ready, folder)
-            write_json(folder / "summary.json", _summary(found, scores, ready, options, source))
+            summary = _summary(found, scores, ready, options, source)
+            write_json(folder / SUMMARY, {**summary, DATA: made_of})
     for name, score in scores.items():
         print(f"{SHOWN[name]}: NMI {score.nmi:.3f}, accuracy after matching {score.accuracy:.3f}")
     print(f"written: {folder}")
+
+
+def _hash_of(volume: Volume) -> str:
+    """Return the SHA-256 of the voxels and their place."""
+    place = np.round(volume.affine_lps, 3).tolist()
+    digest = hashlib.sha256(f"{volume.hu.shape} {volume.hu.dtype} {place}".encode())
+    digest.update(volume.hu.tobytes())
+    return digest.hexdigest()
 
 
 def read_reference(path: str, image: Volume) -> NDArray[np.uint8]:

@@ -56,9 +56,7 @@ def test_other_smoothness_in_the_same_output_then_refused_unless_asked(nodules, 
     out = tmp_path / "out"
     for _ in range(2):  # the same evaluation may be repeated
         evaluate_graph_cut(str(nodules), str(out))
-    with pytest.raises(
-        ValueError, match=r"holds an evaluation with another method \(smoothness_mm"
-    ):
+    with pytest.raises(ValueError, match=r"holds a result with another method \(smoothness_mm"):
         evaluate_graph_cut(str(nodules), str(out), smoothness_mm=2.0)
     evaluate_graph_cut(str(nodules), str(out), smoothness_mm=2.0, overwrite="true")
     method = json.loads((out / "summary.json").read_text())["data"]["method"]

@@ -168,7 +168,7 @@ def test_evaluation_of_another_model_is_not_replaced_unless_asked(
     second.write_text("b")
     for _ in range(2):  # the same evaluation may be repeated
         run(report_of([make_case(0)], out, model=first), [make_item(0)])
-    with pytest.raises(ValueError, match="holds an evaluation with another model_sha256; give"):
+    with pytest.raises(ValueError, match="holds a result with another model_sha256; give"):
         run(report_of([make_case(0)], out, model=second), [make_item(0)])
     with pytest.raises(ValueError, match="another section"):
         run(report_of([make_case(0)], out, model=first, section="validation"), [make_item(0)])

@@ -61,6 +61,23 @@ def test_summary_then_volumes_agreement_and_settings(output):
     assert summary["settings"]["jule"]["epochs"] == 1
 
 
+def test_other_image_or_options_in_the_same_output_then_refused_unless_asked(
+    folder, output, tmp_path
+):
+    out, ct = str(shutil.copytree(output, tmp_path / "out")), str(folder / "ct.nii.gz")
+    with pytest.raises(ValueError, match=r"another method \(clusters\); give another folder"):
+        cluster(ct, out, clusters=3, **QUICK)
+    image = nibabel.load(ct)
+    other = nibabel.Nifti1Image(np.asarray(image.dataobj)[..., ::-1], image.affine)
+    nibabel.save(other, tmp_path / "other.nii.gz")
+    with pytest.raises(ValueError, match="holds a result with another image_sha256; give"):
+        cluster(str(tmp_path / "other.nii.gz"), out, clusters=2, **QUICK)
+    cluster(ct, out, clusters=2, **QUICK)
+    cluster(ct, out, clusters=3, overwrite="yes", **QUICK)
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["data"]["method"]["clusters"] == 3
+
+
 def test_picture_then_written(output):
     assert (output / "clusters.png").stat().st_size > 10000
 

@@ -87,7 +87,7 @@ def test_nodules_then_one_class_whatever_their_numbers(tmp_path):
 def test_other_method_in_the_same_output_then_refused_unless_asked(tmp_path):
     for _ in range(2):  # the same evaluation may be repeated
         evaluate(tmp_path, method="k_means")
-    with pytest.raises(ValueError, match=r"holds an evaluation with another method \(method\)"):
+    with pytest.raises(ValueError, match=r"holds a result with another method \(method\)"):
         evaluate(tmp_path, method="otsu")
     with pytest.raises(ValueError, match=r"another method \(clusters, seed\); give another folder"):
         evaluate(tmp_path, clusters=2, seed=1)

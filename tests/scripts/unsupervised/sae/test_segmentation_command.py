@@ -43,7 +43,7 @@ def test_nodules_then_found_by_each_method_and_each_kind_of_features(
 def test_other_labelling_in_the_same_output_then_refused_unless_asked(balls, tmp_path):
     for _ in range(2):  # the same evaluation may be repeated
         segment(balls, str(tmp_path), features="raw", **QUICK)
-    with pytest.raises(ValueError, match=r"holds an evaluation with another method \(training\)"):
+    with pytest.raises(ValueError, match=r"holds a result with another method \(training\)"):
         segment(balls, str(tmp_path), features="raw", **{**QUICK, "patch_size": 5})
     with pytest.raises(ValueError, match=r"another method \(features, training\); give another"):
         segment(balls, str(tmp_path), features="sae", **QUICK)
@@ -57,7 +57,7 @@ def test_auto_encoder_that_was_exchanged_then_another_evaluation(balls, tmp_path
         train(balls, str(tmp_path / f"{seed}.pt"), seed=seed, **QUICK)
     out = str(tmp_path / "out")
     segment(balls, out, autoencoder=str(tmp_path / "0.pt"))
-    with pytest.raises(ValueError, match="holds an evaluation with another model_sha256; give"):
+    with pytest.raises(ValueError, match="holds a result with another model_sha256; give"):
         segment(balls, out, autoencoder=str(tmp_path / "1.pt"))
 
 
