@@ -109,8 +109,9 @@ class Demo:
         demonstration = Demonstration(output)
         folder = demonstration.folder
         demonstration.run(self.data_steps(folder, patients, seed))
-        demonstration.run(self.workflow_steps(folder, seed))
-        demonstration.run([self.inference_step(folder)])
+        *training, evaluation = self.workflow_steps(folder, seed)
+        demonstration.run(training)
+        demonstration.run_together([evaluation, self.inference_step(folder)])
         lines = [*self.summarise(folder, seed), *demonstration.list_results(self.results)]
         print("\n".join([*lines, f"all in {demonstration.seconds:.0f} s. {SYNTHETIC}"]))
 

@@ -1,4 +1,4 @@
-"""Execution of commands one after another, each with its own log."""
+"""Execution of commands, each with its own log."""
 
 from __future__ import annotations
 
@@ -55,11 +55,28 @@ class Demonstration:
         """Run commands in turn, up to the first that fails.
 
         Raises:
-            SystemExit: see :func:`run`.
+            SystemExit: see :meth:`RunningStep.finish`.
         """
         for step in steps:
-            self._done += 1
-            run(step, self.folder / "logs" / f"{self._done}.log")
+            self.run_together([step])
+
+    def run_together(self, steps: Iterable[Step]) -> None:
+        """Run commands at once, of which none reads what another writes.
+
+        Raises:
+            SystemExit: see :meth:`RunningStep.finish`; the others are stopped.
+        """
+        running: list[RunningStep] = []
+        try:
+            for step in steps:
+                self._done += 1
+                running.append(RunningStep(step, self.folder / "logs" / f"{self._done}.log"))
+            for one in running:
+                one.finish()
+        finally:
+            for one in running:
+                one.process.kill()  # nothing, if it has ended
+                one.process.wait()
 
     def list_results(self, results: Mapping[str, str]) -> list[str]:
         """Return one line per result.
@@ -70,22 +87,32 @@ class Demonstration:
         return [f"  {name:<40}{self.folder / path}" for name, path in results.items()]
 
 
-def run(step: Step, log: Path) -> float:
-    """Run one command with its output in a log; return its seconds.
+class RunningStep:
+    """A command that has been started, with its output in a log.
 
-    Raises:
-        SystemExit: with the command's exit code, after showing the end of its log.
+    Args:
+        step: the command.
+        log: file for its output.
     """
-    print(f"\n{step.title}\n  python {shlex.join(step.command)}", flush=True)
-    started = time.perf_counter()
-    with log.open("w") as sink:
-        done = subprocess.run(
-            [sys.executable, *step.command], stdout=sink, stderr=subprocess.STDOUT, check=False
-        )
-    seconds = time.perf_counter() - started
-    if done.returncode:
-        print("\n".join(log.read_text(errors="replace").splitlines()[-SHOWN_LINES:]))
-        print(f"failed with exit code {done.returncode}; the whole log: {log}")
-        raise SystemExit(done.returncode)
-    print(f"  done in {seconds:.0f} s, log: {log}", flush=True)
-    return seconds
+
+    def __init__(self, step: Step, log: Path) -> None:
+        print(f"\n{step.title}\n  python {shlex.join(step.command)}", flush=True)
+        self.step, self.log, self._started = step, log, time.perf_counter()
+        with log.open("w") as sink:
+            command = [sys.executable, *step.command]
+            self.process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT)
+
+    def finish(self) -> float:
+        """Wait for its end; return its seconds.
+
+        Raises:
+            SystemExit: with the command's exit code, after showing the end of its log.
+        """
+        code = self.process.wait()
+        seconds = time.perf_counter() - self._started
+        if code:
+            print("\n".join(self.log.read_text(errors="replace").splitlines()[-SHOWN_LINES:]))
+            print(f"{self.step.title}: failed with exit code {code}; the whole log: {self.log}")
+            raise SystemExit(code)
+        print(f"  {self.step.title}: done in {seconds:.0f} s, log: {self.log}", flush=True)
+        return seconds

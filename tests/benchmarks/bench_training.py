@@ -4,16 +4,17 @@
                                               [--times 5] [--threads 2] [--iterations 4]
                                               [--learn 60] [--encoders resnet34,vgg16] [--cpu]
 
-A step is forward, loss, backward and Adam of the ResNet34 U-Net on 256 x 256, in channels_last and
-the precision of configs/runtime/native_precision.json with the fused Adam, as the bundles do, and
-plainly: eager float32 in PyTorch's usual memory format, with its usual Adam. With
-ONEDNN_MAX_CPU_ISA=AVX512_CORE in the environment the former is float32 too, as on a processor
-without bfloat16.
+A step is forward, loss, backward and Adam of the ResNet34 U-Net on 256 x 256, in the bundles' order
+of weights (custom_nets/memory_layout.py) and the precision of configs/runtime/native_precision.json
+with the fused Adam, as the bundles do, and plainly: eager float32 in PyTorch's usual memory format,
+with its usual Adam. With ONEDNN_MAX_CPU_ISA=AVX512_CORE in the environment the former is float32
+too, as on a processor without bfloat16.
 
 - steps: both, 256 x 256, batches of 2 and 8. To reach: 0.6 with bfloat16, 0.9 without.
 - crops: the steps of the demo (ResNet34, narrow decoder, 96 x 96) and of real_nodules (VGG16,
-  64 x 64) with batches of 8 and the bundle's inferer, against MONAI's, which carries the metadata
-  of the images through the network, and against the plain step with such images.
+  64 x 64) with batches of 8 and the bundle's inferer, against the same with all kernels in channels
+  last, against MONAI's inferer, which carries the metadata of the images through the network, and
+  against the plain step with such images.
 - optimisers: PyTorch's three forms of Adam on the same gradients, and how far their weights differ.
 - stages: A to E of configs/strategies/bsft.json against five full fine-tunings of as many
   iterations, both in the quick way; with what autograd keeps for the backward pass in either, and
@@ -44,6 +45,7 @@ from monai.inferers import Inferer, SimpleInferer
 from monai.losses import DiceCELoss
 from torch.utils.flop_counter import FlopCounterMode
 
+from custom_nets.memory_layout import to_fast_layout
 from custom_nets.unet import TransferUNet
 from scripts.training.fine_tuning.strategies import parameter_groups
 from scripts.training.inferers import AutocastInferer, CachedPrefixInferer
@@ -76,7 +78,7 @@ def make(
     parser = ConfigParser()
     parser.read_config(QUICK)
     inferer: Inferer = parser.get_parsed_content("inferer")
-    return network.to(memory_format=torch.channels_last), inferer
+    return to_fast_layout(network, "cpu"), inferer
 
 
 def make_step(
@@ -160,16 +162,19 @@ def measure_crops(times: int) -> None:
         quick, ours = make(True, encoder=encoder, narrow=narrow)
         half = AutocastInferer(SimpleInferer())
         plain, eager = make(False, encoder=encoder, narrow=narrow)
+        last: TransferUNet = deepcopy(quick).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         calls = {
             "quick": make_step(quick, ours, *carried),
+            "last": make_step(last, ours, *carried),
             "carried": make_step(deepcopy(quick), half, *carried),
             "plain": make_step(plain, eager, *carried, fused=False),
         }
         taken = take_turns(calls, times, CLOCK)
+        ratio = {name: taken["quick"] / seconds for name, seconds in taken.items()}
         print(
-            f"one step, {encoder}, 8 crops of {size}: {taken['quick']:.3f} s, with metadata in the "
-            f"network {taken['carried']:.3f} s, plain {taken['plain']:.3f} s, ratios "
-            f"{taken['quick'] / taken['carried']:.2f}, {taken['quick'] / taken['plain']:.2f}"
+            f"one step, {encoder}, 8 crops of {size}: {taken['quick']:.3f} s; relative to all "
+            f"kernels in channels last {ratio['last']:.2f}, to metadata in the network "
+            f"{ratio['carried']:.2f}, to plain {ratio['plain']:.2f}"
         )
 
 

@@ -1,13 +1,13 @@
 import pytest
 
 from scripts.demo.demo import demo, demo_liver
-from scripts.demo.steps import Demonstration, Step, run
+from scripts.demo.steps import Demonstration, RunningStep, Step
 
 
 def test_step_that_fails_then_its_log_is_shown_and_its_code_returned(tmp_path, capsys):
     program = "import sys; print('the reason'); sys.exit(3)"
     with pytest.raises(SystemExit) as stop:
-        run(Step("breaking", ["-c", program]), tmp_path / "log")
+        RunningStep(Step("breaking", ["-c", program]), tmp_path / "log").finish()
     assert stop.value.code == 3
     assert "the reason" in capsys.readouterr().out
 
@@ -20,8 +20,29 @@ def test_step_that_fails_then_the_next_is_not_run(tmp_path):
     assert [log.name for log in (tmp_path / "new" / "logs").iterdir()] == ["1.log"]
 
 
+def test_steps_together_then_each_runs_while_the_other_does(tmp_path):
+    meet = (
+        "import pathlib, sys, time\n"
+        "own, other = map(pathlib.Path, sys.argv[1:])\n"
+        "own.touch()\n"
+        "while not other.exists(): time.sleep(0.01)\n"
+    )
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    steps = [Step("one", ["-c", meet, a, b]), Step("other", ["-c", meet, b, a])]
+    Demonstration(tmp_path / "new").run_together(steps)
+    assert sorted(log.name for log in (tmp_path / "new" / "logs").iterdir()) == ["1.log", "2.log"]
+
+
+def test_steps_together_when_one_fails_then_its_log_and_the_other_is_stopped(tmp_path, capsys):
+    slow = Step("waiting", ["-c", "import time; time.sleep(600)"])
+    demonstration = Demonstration(tmp_path / "new")
+    with pytest.raises(SystemExit):
+        demonstration.run_together([Step("breaking", ["-c", "1 / 0"]), slow])
+    assert "breaking: failed with exit code 1" in capsys.readouterr().out
+
+
 def test_step_that_works_then_its_seconds(tmp_path):
-    assert 0 < run(Step("nothing", ["-c", "pass"]), tmp_path / "log") < 60
+    assert 0 < RunningStep(Step("nothing", ["-c", "pass"]), tmp_path / "log").finish() < 60
 
 
 def test_demonstration_into_a_folder_of_something_else_then_refused_and_kept(tmp_path):
