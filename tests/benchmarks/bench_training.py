@@ -2,7 +2,8 @@
 
     python tests/benchmarks/bench_training.py [--parts steps,crops,optimisers,stages,learn]
                                               [--times 5] [--threads 2] [--iterations 4]
-                                              [--learn 60] [--encoders resnet34,vgg16] [--cpu]
+                                              [--learn 60] [--encoders resnet34,vgg16]
+                                              [--narrow] [--cpu]
 
 A step is forward, loss, backward and Adam of the ResNet34 U-Net on 256 x 256, in the bundles' order
 of weights (custom_nets/memory_layout.py) and the precision of configs/runtime/native_precision.json
@@ -199,12 +200,12 @@ def measure_optimisers(times: int) -> None:
     print(f"  weights after {times + 1} updates at rate {RATE:g} differ by at most {apart:.1e}")
 
 
-def measure_stages(iterations: int, encoder: str) -> None:
+def measure_stages(iterations: int, encoder: str, *, narrow: bool) -> None:
     """Print what each stage takes, in turn with the whole network and with kept maps."""
     with open(STAGES) as file:
         stages = json.load(file)["strategy"]["stages"]
     images, labels = discs(2, 256, seed=1)
-    network, inferer = make(quick=True, encoder=encoder)
+    network, inferer = make(quick=True, encoder=encoder, narrow=narrow)
     other, cached = deepcopy(network), AutocastInferer(CachedPrefixInferer(4000))
     full, step, kept = (
         make_step(one, how, images, labels)
@@ -266,6 +267,7 @@ def main() -> None:
     parser.add_argument("--iterations", type=int, default=4)
     parser.add_argument("--learn", type=int, default=60)
     parser.add_argument("--encoders", default="resnet34,vgg16", help="of the stages")
+    parser.add_argument("--narrow", action="store_true", help="stages with the demo's decoder")
     parser.add_argument("--cpu", action="store_true", help="processor seconds")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -276,7 +278,8 @@ def main() -> None:
         "crops": lambda: measure_crops(arguments.times),
         "optimisers": lambda: measure_optimisers(arguments.times),
         "stages": lambda: [
-            measure_stages(arguments.iterations, one) for one in arguments.encoders.split(",")
+            measure_stages(arguments.iterations, one, narrow=arguments.narrow)
+            for one in arguments.encoders.split(",")
         ],
         "learn": lambda: learn(arguments.learn, seeds=(0, 1)),
     }
