@@ -197,6 +197,9 @@ def _organ_line(organ: str, figures: Mapping[str, Any], rows: list[dict[str, str
     return f"  {organ:<40}{cells}"
 
 
+KEPT_IN_MEMORY = {"train::dataset::_target_": "CacheDataset"}
+"""The few, small slices up to their augmentation: loading a batch takes half as long."""
+
 LUNG = Demo(
     recipe=Recipe(
         "bundles/lung_nodule_ct_segmentation",
@@ -213,7 +216,7 @@ LUNG = Demo(
         Workflow(
             "pretrain the encoder on unlabelled slices",
             *("pretraining", "pretrain", "pretraining"),
-            {"encoder": "resnet34"},
+            {"encoder": "resnet34", **KEPT_IN_MEMORY},
         ),
         Workflow(
             "block superimposed fine-tuning, five stages",
@@ -223,6 +226,7 @@ LUNG = Demo(
                 "encoder": "resnet34",
                 "encoder_weights": "{output}/pretraining/encoder.pt",
                 "validate::dataloader::batch_size": 8,
+                **KEPT_IN_MEMORY,
             },
         ),
         Workflow(
@@ -260,6 +264,7 @@ LIVER = Demo(
             {
                 **{"encoder": "resnet34", "encoder_weights": "none", "stride": 4},
                 "validate::dataloader::batch_size": 8,
+                **KEPT_IN_MEMORY,
             },
         ),
         Workflow(
