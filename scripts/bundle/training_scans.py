@@ -1,6 +1,7 @@
 """The scans that a network was trained, selected and tested on: spacing and hashed ids.
 
-The ids are salted hashes of the series UIDs, or of the names that the data set gives its cases.
+The ids are salted hashes of the series UIDs, or of the names that the data set gives its cases, and
+of the voxels, by which a scan is known under another name.
 Patients are not hashed: their ids are short enough to be found by trying all of them.
 """
 
@@ -98,8 +99,10 @@ class TrainingScans:
             datalist: partition -> samples. Nothing is filled in from another one than that of the
                 training: its training cases must be exactly those of the file.
         """
-        own = {hashed_case(case_id(sample), self.salt) for sample in datalist.get("training", ())}
-        if self.validation is not None or not own or own != self.cases:
+        training = datalist.get("training", ())
+        own = {hashed_case(case_id(sample), self.salt) for sample in training}
+        every = hashed_ids(training, self.salt)  # a file of an earlier version has fewer of a case
+        if self.validation is not None or not own or not own <= self.cases <= set(every):
             return self
         validation, test = (
             frozenset(hashed_ids(datalist[name], self.salt)) for name in ("validation", "test")
@@ -231,13 +234,24 @@ def case_id(sample: Mapping[str, Any]) -> str:
 
 
 def ids_of(sample: Mapping[str, Any]) -> list[str]:
-    """Return the id of a sample's scan and, for a part of a scan, the UID of the whole series.
+    """Return all ids of a sample's scan, :func:`case_id` first.
 
-    >>> ids_of({"series_uid": "LIDC-IDRI-0003_R_2", "scan_uid": "1.3.6.1"})
-    ['LIDC-IDRI-0003_R_2', '1.3.6.1']
+    The others are, for a part of a scan, the UID of the whole series, and the id of the voxels.
+
+    >>> ids_of({"series_uid": "LIDC-IDRI-0003_R_2", "scan_uid": "1.3.6.1", "image_hash": "5f3a"})
+    ['LIDC-IDRI-0003_R_2', '1.3.6.1', 'voxels 5f3a']
     """
-    whole = sample.get("scan_uid")
-    return [case_id(sample), *([str(whole)] if whole else [])]
+    whole, image = sample.get("scan_uid"), sample.get("image_hash")
+    return [
+        case_id(sample),
+        *([str(whole)] if whole else []),
+        *([voxel_id(image)] if image else []),
+    ]
+
+
+def voxel_id(image_hash: str) -> str:
+    """Return the id of a scan by its voxels, see :func:`scripts.volumes.volume.hash_of_voxels`."""
+    return f"voxels {image_hash}"
 
 
 def hashed_ids(samples: Iterable[Mapping[str, Any]], salt: str) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bundle.model_summary import read_summary
+from scripts.bundle.training_scans import TEST, TRAINING, VALIDATION
 from scripts.storage.archive import ArchiveReader, Location
 from scripts.storage.shipped import shipped
 
@@ -70,12 +71,10 @@ def _model(file: Path) -> Json:
     summary = read_summary(file)
     data = dict(summary.get("data", {}))
     data.pop("salt", None)
-    # cases, validation_cases, test_cases: hashes of ids, which the salt would let be tried
-    data |= {
-        name: len(value)
-        for name, value in data.items()
-        if name.endswith("cases") and isinstance(value, list)
-    }
+    counted = data.get("partitions", {})
+    for name, partition in ((TRAINING, "training"), (VALIDATION, "validation"), (TEST, "test")):
+        if name in data:  # hashes of ids, which the salt would let be tried; a case may have more
+            data[name] = counted.get(partition, {}).get("cases", len(data[name]))
     return {"file": str(file), **summary, **({"data": data} if data else {})}
 
 

@@ -9,10 +9,11 @@ from pathlib import PurePath
 import numpy as np
 from scipy import ndimage
 
-from scripts.bundle.training_scans import CONTROL, TrainingScans
+from scripts.bundle.training_scans import CONTROL, TrainingScans, voxel_id
 from scripts.prediction.measures.axial_view import axial_view
 from scripts.prediction.result import Prediction, Segment
 from scripts.prediction.sources.inventory import Source
+from scripts.volumes.volume import hash_of_voxels, turned
 from scripts.volumes.volume_files import VOLUME_SUFFIXES
 
 MANY_LESIONS = 30
@@ -54,7 +55,7 @@ def warnings_of(
     Args:
         trained_on: of each network.
         prediction: the result.
-        names: ids and names of the scan, see :func:`names_of`.
+        names: ids and names of the scan, see :func:`names_of` and :func:`id_of_voxels`.
     """
     distance, *pixels = axial_view(prediction.affine, prediction.hu.shape).spacing_mm
     warnings = []
@@ -85,6 +86,11 @@ def names_of(source: Source, prediction: Prediction) -> list[str]:
         suffix = next((s for s in VOLUME_SUFFIXES if name.lower().endswith(s)), "")
         names += [name.removesuffix(name[len(name) - len(suffix) :] or " "), path.parent.name]
     return [name for name in names if name]
+
+
+def id_of_voxels(prediction: Prediction) -> str:
+    """Return the id that a preparation gives the scan by its voxels, whatever its name."""
+    return voxel_id(hash_of_voxels(turned(prediction.hu, prediction.affine)))
 
 
 def implausible(prediction: Prediction) -> list[str]:

@@ -38,7 +38,7 @@ from scripts.transforms.neighbours import stored_slices
 from scripts.volumes.formats.nifti import nifti_of
 from scripts.volumes.geometry import world_to_index
 from scripts.volumes.hounsfield import why_not_hounsfield, why_not_int16
-from scripts.volumes.volume import turned
+from scripts.volumes.volume import hash_of_voxels, turned
 
 FORMAT = 3  # version of a prepared scan's folder; after a change every scan is prepared again
 
@@ -248,19 +248,13 @@ def _record(task: CaseTask, labelled: Labelled) -> dict[str, Any]:
         "size": list(labelled.volume.size),
         "spacing_mm": labelled.volume.spacing_mm,
         "affine_lps": labelled.volume.affine_lps,
-        "image_hash": _hash_of_image(labelled),
+        "image_hash": hash_of_voxels(whole_hu(labelled.volume.hu)),
         "stored_slices": stored_slices(chosen, task.slices.neighbours, depth),
         **own,
         "doubts": [*labelled.warnings, *labelled.volume.notes],
         "notes": labelled.notes,
         "facts": labelled.facts,
     }
-
-
-def _hash_of_image(labelled: Labelled) -> str:
-    """Return a hash of the voxels in LPS order, by which a scan is known in any file and form."""
-    hu = np.ascontiguousarray(whole_hu(labelled.volume.hu))
-    return hashlib.sha256(repr(hu.shape).encode() + hu.tobytes()).hexdigest()
 
 
 def _objects(task: CaseTask, labelled: Labelled) -> tuple[dict[str, Any], list[int]]:

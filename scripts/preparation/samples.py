@@ -64,6 +64,7 @@ def shared_entries(prepared: PreparedScan, data_set: DataSet) -> Sample:
         "patient_id": prepared.scan.patient_id,
         "spacing_mm": record["spacing_mm"],
         "label_kind": record["label_kind"],
+        "image_hash": record["image_hash"],
     }
     if prepared.scan.scan_uid is not None:
         shared["scan_uid"] = prepared.scan.scan_uid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,3 +73,12 @@ def turned(
     wanted = set_affine(sitk.Image(1, 1, 1, sitk.sitkUInt8), like_affine_lps)
     order = sitk.DICOMOrientImageFilter.GetOrientationFromDirectionCosines(wanted.GetDirection())
     return np.asarray(sitk.GetArrayFromImage(sitk.DICOMOrient(image, order)))
+
+
+def hash_of_voxels(hu: NDArray[np.int16]) -> str:
+    """Return a hash by which a scan is known in any file, under any name.
+
+    Args:
+        hu: (Z, Y, X) in LPS order.
+    """
+    return hashlib.sha256(repr(hu.shape).encode() + hu.tobytes()).hexdigest()

@@ -3,8 +3,15 @@ import pytest
 import SimpleITK as sitk
 
 from scripts.bundle.model_file import ModelFile
-from scripts.bundle.training_scans import TrainingScans, hashed_case, hashed_ids, spacings_of
+from scripts.bundle.training_scans import (
+    TrainingScans,
+    hashed_case,
+    hashed_ids,
+    ids_of,
+    spacings_of,
+)
 from scripts.datasets.training_data import training_data
+from scripts.volumes.volume import hash_of_voxels
 
 
 def samples(*spacings):
@@ -47,6 +54,25 @@ def test_case_of_the_training_then_recognised():
     scans = scans_of(samples((0.7, 1.0), (0.7, 1.0)))
     assert scans.includes(["name", "1.1"])
     assert not scans.includes(["1.2", ""])
+
+
+def test_case_of_the_training_under_another_name_then_recognised_by_its_voxels():
+    hu = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    scans = scans_of([{"series_uid": "case7", "image_hash": hash_of_voxels(hu)}])
+    copy = {"series_uid": "renamed", "image_hash": hash_of_voxels(hu.copy())}
+    assert scans.includes(ids_of(copy))
+    assert not scans.includes(ids_of({"series_uid": "x", "image_hash": hash_of_voxels(hu + 1)}))
+
+
+def test_file_of_an_earlier_version_then_completed_by_the_datalist_of_its_training():
+    older = scans_of([{"series_uid": "1"}])
+    training = [{"series_uid": "1", "image_hash": "5f"}]
+    rest = {"validation": [{"series_uid": "2"}], "test": [{"series_uid": "3"}]}
+    assert older.completed({"training": training, **rest}).set_aside(["3"])
+    newer = scans_of(training)
+    assert newer.completed({"training": training, **rest}).set_aside(["3"])
+    for other in ([*training, {"series_uid": "4"}], [{"series_uid": "4"}]):
+        assert older.completed({"training": other, **rest}).test is None
 
 
 def test_file_of_another_tool_then_nothing_is_known():

@@ -99,3 +99,11 @@ def test_path_without_bundle_then_refused(tmp_path):
         summary_of(tmp_path / "none")
     with pytest.raises(ValueError, match="is it a bundle"):
         summary_of(tmp_path)
+
+
+def test_model_file_whose_cases_have_several_ids_then_the_cases_are_counted(tmp_path):
+    data = {"cases": ["a", "b", "c", "d"], "test_cases": ["e", "f"]}
+    data["partitions"] = {name: {"cases": k} for k, name in enumerate(("test", "training"), 1)}
+    torch.save(content_of({}, {"class_names": TUMOUR}, data), tmp_path / "model.pt")
+    shown = summary_of(tmp_path / "model.pt")["model"]["data"]
+    assert (shown["cases"], shown["test_cases"]) == (2, 1)

@@ -3,11 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scripts.bundle.training_scans import TrainingScans, hashed_case
+from scripts.bundle.training_scans import TrainingScans, hashed_case, voxel_id
 from scripts.prediction.result import Prediction, Segment
-from scripts.prediction.result_warnings import implausible, names_of, warnings_of
+from scripts.prediction.result_warnings import id_of_voxels, implausible, names_of, warnings_of
 from scripts.prediction.sources.inventory import VOLUME_FILE, Source
 from scripts.storage.archive import File
+from scripts.volumes.volume import hash_of_voxels
 
 
 def result(boxes, kinds, *, spacing=(1.0, 1.0, 1.0), lesion=False, shape=(60, 300, 300)):
@@ -85,6 +86,20 @@ def test_scan_of_the_training_then_said(parts):
     assert (
         "trained on this scan" in " ".join(warnings_of([scans], ORDINARY["nothing"], names))
     ) == known
+
+
+def test_scan_of_the_training_under_another_name_in_another_orientation_then_said():
+    hu = np.arange(24, dtype=np.int16).reshape(2, 3, 4)
+    empty = {"mask": np.zeros_like(hu, np.uint8)}
+    lps = replace(ORDINARY["nothing"], hu=hu, **empty, affine=np.diag([0.7, 0.7, 1.5, 1]))
+    flipped = np.diag([-0.7, -0.7, 1.5, 1])
+    flipped[:2, 3] = 3 * 0.7, 2 * 0.7
+    ras = replace(lps, hu=hu[:, ::-1, ::-1].copy(), affine=flipped)
+    trained = hashed_case(voxel_id(hash_of_voxels(hu)), "salt")
+    scans = TrainingScans(cases=frozenset({trained}), salt="salt")
+    for one in (lps, ras):
+        assert scans.includes([id_of_voxels(one)])
+    assert not scans.includes([id_of_voxels(replace(lps, hu=hu[::-1].copy()))])
 
 
 def test_scan_of_the_validation_then_said_unless_it_was_trained_on():

@@ -66,7 +66,7 @@ def test_slices_without_nodule_then_spread_evenly_over_the_scans(cohort, tmp_pat
 
 def test_crops_then_every_sample_says_so_and_those_of_scans_do_not():
     scan = Scan("a", "p", ())
-    record = {"spacing_mm": [1, 1, 2], "label_kind": "votes"}
+    record = {"spacing_mm": [1, 1, 2], "label_kind": "votes", "image_hash": "5f"}
     assert shared_entries(PreparedScan(scan, record), LidcNodules())["crop"] is True
     assert "crop" not in shared_entries(PreparedScan(scan, record), Luna16())
 
