@@ -244,6 +244,7 @@ def _samples(
             "rows": list(range(number * channels, (number + 1) * channels)),
             "series_uid": task.uid,
             "patient_id": task.volume["patient_id"],
+            **{key: task.volume[key] for key in ("image_hash",) if key in task.volume},
             "spacing_mm": volume.spacing_mm,
             "slice": int(voxel[0]),
             "affine_lps": _affine_of_crop(volume, voxel, task.options.size),

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from scripts.bundle.training_scans import ids_of
 from scripts.datasets.candidates import Candidate, write_candidates
 from scripts.datasets.datalist import load_datalist
 from scripts.datasets.shares import PARTITIONS
@@ -32,8 +33,9 @@ def test_prepared_set_then_every_patient_stays_in_its_partition(prepared, found,
     content = run(prepared, found, tmp_path / "crops")
     original = json.loads((prepared / "datalist.json").read_text())["volumes"]
     for section in PARTITIONS:
-        uids = {sample["series_uid"] for sample in content[section]}
-        assert uids == {volume["series_uid"] for volume in original[section]}
+        known = {tuple(ids_of(sample)) for sample in content[section]}
+        assert known == {tuple(ids_of(volume)) for volume in original[section]}
+        assert all(len(ids) == 2 for ids in known)  # the UID, and the voxels
     printed = capsys.readouterr().out
     assert "training: 2 candidates on nodules, 2 annotated nodules; 2 false" in printed
     assert "test: 1 candidates on nodules, 0 annotated nodules; 1 false candidates, 0" in printed
