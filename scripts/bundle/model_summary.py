@@ -17,6 +17,8 @@ from typing import Any
 CONTENT = "data.pkl"
 MOST_BYTES = 64 << 20  # of the pickle: names and shapes of the tensors
 ENTRIES = ("settings", "data", "versions")
+CASES = {"training": "cases", "validation": "validation_cases", "test": "test_cases"}
+"""Partition -> the entry of ``data`` with the hashes of its cases."""
 
 
 class _Left:

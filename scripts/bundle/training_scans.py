@@ -16,12 +16,12 @@ import numpy as np
 import SimpleITK as sitk
 
 from scripts.bundle.model_file import ModelFile
+from scripts.bundle.model_summary import CASES
 
 PIXEL_FACTOR = 1.5
 """A network sees a lesion of 10 mm in the size of one of 15 mm; training varies sizes by 15 to 20 %
 (``scaling`` of train.json), and clinical pixels lie between 0.5 and 1 mm."""
-TRAINING, VALIDATION, TEST = "cases", "validation_cases", "test_cases"
-"""Entries of a model file's ``data`` with the hashes of the cases of each partition."""
+TRAINING, VALIDATION, TEST = CASES.values()
 SLICE_FACTOR = 2.5
 """For networks that see neighbouring slices: from 1 or 2 mm to 5 mm, the neighbours are others."""
 

@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from scripts.bundle.model_summary import read_summary
-from scripts.bundle.training_scans import TEST, TRAINING, VALIDATION
+from scripts.bundle.model_summary import CASES, read_summary
 from scripts.storage.archive import ArchiveReader, Location
 from scripts.storage.shipped import shipped
 
@@ -72,7 +71,7 @@ def _model(file: Path) -> Json:
     data = dict(summary.get("data", {}))
     data.pop("salt", None)
     counted = data.get("partitions", {})
-    for name, partition in ((TRAINING, "training"), (VALIDATION, "validation"), (TEST, "test")):
+    for partition, name in CASES.items():
         if name in data:  # hashes of ids, which the salt would let be tried; a case may have more
             data[name] = counted.get(partition, {}).get("cases", len(data[name]))
     return {"file": str(file), **summary, **({"data": data} if data else {})}
