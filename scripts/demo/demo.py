@@ -221,8 +221,10 @@ LUNG = Demo(
         Workflow(
             "block superimposed fine-tuning, five stages",
             *("training", "train", "training"),
-            # all slices have one size here: eight at once in validation and evaluation
+            # all slices have one size here: eight at once in validation and evaluation; a
+            # stage is validated at its end, where its rate is lowest
             {
+                "val_interval": 8,
                 "encoder": "resnet34",
                 "encoder_weights": "{output}/pretraining/encoder.pt",
                 "validate::dataloader::batch_size": 8,

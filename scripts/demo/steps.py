@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import subprocess
@@ -10,6 +11,8 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from scripts.running.options import cores
 
 SYNTHETIC = "Synthetic scans: not a measure of accuracy in patients."
 SHOWN_LINES = 20  # of the log of a command that failed
@@ -63,14 +66,19 @@ class Demonstration:
     def run_together(self, steps: Iterable[Step]) -> None:
         """Run commands at once, of which none reads what another writes.
 
+        They share the processor's cores: with as many threads as cores each, they would wait for
+        one another in every layer of a network, and take longer than in turn.
+
         Raises:
             SystemExit: see :meth:`RunningStep.finish`; the others are stopped.
         """
-        running: list[RunningStep] = []
+        steps, running = list(steps), []
+        threads = max(1, cores() // len(steps)) if len(steps) > 1 else None
         try:
             for step in steps:
                 self._done += 1
-                running.append(RunningStep(step, self.folder / "logs" / f"{self._done}.log"))
+                log = self.folder / "logs" / f"{self._done}.log"
+                running.append(RunningStep(step, log, threads=threads))
             for one in running:
                 one.finish()
         finally:
@@ -93,14 +101,19 @@ class RunningStep:
     Args:
         step: the command.
         log: file for its output.
+        threads: of its computations; by default as it decides itself.
     """
 
-    def __init__(self, step: Step, log: Path) -> None:
+    def __init__(self, step: Step, log: Path, *, threads: int | None = None) -> None:
         print(f"\n{step.title}\n  python {shlex.join(step.command)}", flush=True)
         self.step, self.log, self._started = step, log, time.perf_counter()
         with log.open("w") as sink:
-            command = [sys.executable, *step.command]
-            self.process = subprocess.Popen(command, stdout=sink, stderr=subprocess.STDOUT)
+            self.process = subprocess.Popen(
+                [sys.executable, *step.command],
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                env=os.environ | ({} if threads is None else {"OMP_NUM_THREADS": str(threads)}),
+            )
 
     def finish(self) -> float:
         """Wait for its end; return its seconds.

@@ -33,6 +33,19 @@ def test_steps_together_then_each_runs_while_the_other_does(tmp_path):
     assert sorted(log.name for log in (tmp_path / "new" / "logs").iterdir()) == ["1.log", "2.log"]
 
 
+def test_steps_together_then_they_share_the_cores_and_one_alone_decides_itself(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("scripts.demo.steps.cores", lambda: 4)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    ask = Step("asking", ["-c", "import os; print(os.environ.get('OMP_NUM_THREADS'))"])
+    demonstration = Demonstration(tmp_path / "new")
+    demonstration.run_together([ask, ask])
+    demonstration.run([ask])
+    said = [(tmp_path / "new" / "logs" / f"{k}.log").read_text().strip() for k in (1, 2, 3)]
+    assert said == ["2", "2", "None"]
+
+
 def test_steps_together_when_one_fails_then_its_log_and_the_other_is_stopped(tmp_path, capsys):
     slow = Step("waiting", ["-c", "import time; time.sleep(600)"])
     demonstration = Demonstration(tmp_path / "new")
