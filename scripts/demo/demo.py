@@ -292,7 +292,7 @@ LIVER = Demo(
 def demo(output: str = "demo_output", *, patients: int = 20, seed: int = 0) -> None:
     """Make phantoms, pretrain, fine-tune in five stages, evaluate and segment an unseen CT.
 
-    Needs no network and no data; about five minutes on two cores. For the other bundle:
+    Needs no network and no data; about six minutes on two cores. For the other bundle:
     ``python -m scripts demo liver``.
 
     Args:
@@ -310,7 +310,7 @@ def demo(output: str = "demo_output", *, patients: int = 20, seed: int = 0) -> N
 def demo_liver(output: str = "demo_liver_output", *, patients: int = 24, seed: int = 0) -> None:
     """Make phantoms in the layout of 3D-IRCADb-01, train an FCN, evaluate, segment an unseen CT.
 
-    Needs no network and no data; about five minutes on two cores.
+    Needs no network and no data; about six minutes on two cores.
 
     Args:
         output: folder for all files; the folder of an earlier demo is replaced.
