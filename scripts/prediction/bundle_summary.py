@@ -70,10 +70,15 @@ def _model(file: Path) -> Json:
     summary = read_summary(file)
     data = dict(summary.get("data", {}))
     data.pop("salt", None)
-    counted = data.get("partitions", {})
-    for partition, name in CASES.items():
-        if name in data:  # hashes of ids, which the salt would let be tried; a case may have more
-            data[name] = counted.get(partition, {}).get("cases", len(data[name]))
+    stated = data.get("partitions", {})
+    counts = {name: stated.get(own, {}).get("cases") for own, name in CASES.items()}
+    # cases, validation_cases, test_cases: hashes of ids, which the salt would let be tried; a case
+    # may have several
+    data |= {
+        name: len(value) if counts.get(name) is None else counts[name]
+        for name, value in data.items()
+        if name.endswith("cases") and isinstance(value, list)
+    }
     return {"file": str(file), **summary, **({"data": data} if data else {})}
 
 
