@@ -15,7 +15,7 @@ from scripts.prediction.dicom.source_series import NO_FRAME
 from scripts.prediction.network.model import Model
 from scripts.prediction.pipeline import predict_volume
 from scripts.prediction.predict_options import Options
-from scripts.prediction.result_warnings import id_of_voxels, names_of, warnings_of
+from scripts.prediction.result_warnings import names_of, warnings_of
 from scripts.prediction.sources.study_reading import ReadStudy, read_study
 from scripts.prediction.stopwatch import Stopwatch
 from scripts.prediction.study_task import Outcome, Task, failed
@@ -92,9 +92,7 @@ def compute(task: Task, model: Model, study: ReadStudy, made: Mapping[str, Any])
     )
     facts["warnings"] += model.notes
     facts["warnings"] += warnings_of(
-        model.trained_on,
-        prediction,
-        [*names_of(task.source, prediction), id_of_voxels(prediction)],
+        model.trained_on, prediction, names_of(task.source, prediction)
     )
     return ComputedStudy(
         replace(task, source=replace(task.source, slices=())),

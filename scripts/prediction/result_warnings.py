@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import PurePath
 
 import numpy as np
@@ -48,15 +48,17 @@ LESION = re.compile(r"nodul|tumou?r|lesion|cyst|metasta|cancer|carcinoma|mass|em
 
 
 def warnings_of(
-    trained_on: Iterable[TrainingScans], prediction: Prediction, names: Sequence[str]
+    trained_on: Sequence[TrainingScans], prediction: Prediction, names: Sequence[str]
 ) -> list[str]:
     """List what a reader of a result should know, each once.
 
     Args:
         trained_on: of each network.
         prediction: the result.
-        names: ids and names of the scan, see :func:`names_of` and :func:`id_of_voxels`.
+        names: ids and names of the scan, see :func:`names_of`; its voxels are compared too.
     """
+    if any(scans.cases or scans.validation for scans in trained_on):
+        names = [*names, id_of_voxels(prediction)]
     distance, *pixels = axial_view(prediction.affine, prediction.hu.shape).spacing_mm
     warnings = []
     for scans in trained_on:

@@ -81,4 +81,6 @@ def hash_of_voxels(hu: NDArray[np.int16]) -> str:
     Args:
         hu: (Z, Y, X) in LPS order.
     """
-    return hashlib.sha256(repr(hu.shape).encode() + hu.tobytes()).hexdigest()
+    digest = hashlib.sha256(repr(hu.shape).encode())
+    digest.update(np.ascontiguousarray(hu).data)
+    return digest.hexdigest()
