@@ -11,9 +11,7 @@ import zipfile
 from dataclasses import replace
 
 import pytest
-import torch
 
-from scripts.datasets.training_data import training_data
 from scripts.prediction import batch
 from scripts.prediction.batch import Batch, Share, lines_of, refuse_foreign
 from scripts.prediction.measures import statistics
@@ -21,7 +19,6 @@ from scripts.prediction.sources.ct_sources import find_sources
 from scripts.prediction.sources.inventory import VOLUME_FILE, Inventory, Remark, Source
 from scripts.prediction.study_task import FAILED, KEPT, PREDICTED, Outcome
 from scripts.storage.locks import LOCK
-from scripts.volumes.volume import hash_of_voxels, turned
 from tests.scripts.prediction.measures.test_suspicion import write
 from tests.scripts.prediction.running import say, summary_of
 from tests.scripts.prediction.shapes import abdomen
@@ -92,21 +89,6 @@ def test_suspicion_then_in_the_measurements_and_the_manifest_by_name_only(lung_o
     assert "secret" not in manifest
     assert "suspicion.json" in manifest
     assert "no diagnosis" in (output / "a" / "report.html").read_text()
-
-
-def test_scan_of_the_training_under_another_name_then_the_manifest_says_so(lung_options, tmp_path):
-    scan = bright_chest()
-    image = hash_of_voxels(turned(scan.hu, scan.affine))
-    content = torch.load(lung_options.checkpoints[0], weights_only=True)
-    content["data"] = training_data("", [{"series_uid": "case7", "image_hash": image}])
-    torch.save(content, tmp_path / "model.pt")
-    options = replace(lung_options, checkpoints=(str(tmp_path / "model.pt"),))
-    write_nifti(tmp_path / "in" / "renamed.nii.gz", scan)
-    write_nifti(tmp_path / "in" / "other.nii.gz", bright_chest(nodules=1))
-    assert say(options, tmp_path / "in", tmp_path / "out", "--products", "mask") == 0
-    said = "the network was trained on this scan"
-    assert said in (tmp_path / "out" / "renamed" / "manifest.json").read_text()
-    assert said not in (tmp_path / "out" / "other" / "manifest.json").read_text()
 
 
 def test_suspicion_of_organs_then_refused_before_anything_is_read(liver_options, tmp_path, capsys):

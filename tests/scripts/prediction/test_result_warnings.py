@@ -2,13 +2,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from scripts.bundle.training_scans import TrainingScans, hashed_case, voxel_id
+from scripts.datasets.training_data import training_data
 from scripts.prediction.result import Prediction, Segment
 from scripts.prediction.result_warnings import id_of_voxels, implausible, names_of, warnings_of
 from scripts.prediction.sources.inventory import VOLUME_FILE, Source
 from scripts.storage.archive import File
-from scripts.volumes.volume import hash_of_voxels
+from scripts.volumes.volume import hash_of_voxels, turned
+from tests.scripts.prediction.running import say
+from tests.scripts.prediction.studies import bright_chest, write_nifti
 
 
 def result(boxes, kinds, *, spacing=(1.0, 1.0, 1.0), lesion=False, shape=(60, 300, 300)):
@@ -100,6 +104,22 @@ def test_scan_of_the_training_under_another_name_in_another_orientation_then_sai
     for one in (lps, ras):
         assert scans.includes([id_of_voxels(one)])
     assert not scans.includes([id_of_voxels(replace(lps, hu=hu[::-1].copy()))])
+
+
+@pytest.mark.usefixtures("_at_the_root", "_fresh_model")
+def test_scan_of_the_training_under_another_name_then_the_manifest_says_so(lung_options, tmp_path):
+    scan = bright_chest()
+    image = hash_of_voxels(turned(scan.hu, scan.affine))
+    content = torch.load(lung_options.checkpoints[0], weights_only=True)
+    content["data"] = training_data("", [{"series_uid": "case7", "image_hash": image}])
+    torch.save(content, tmp_path / "model.pt")
+    options = replace(lung_options, checkpoints=(str(tmp_path / "model.pt"),))
+    write_nifti(tmp_path / "in" / "renamed.nii.gz", scan)
+    write_nifti(tmp_path / "in" / "other.nii.gz", bright_chest(nodules=1))
+    assert say(options, tmp_path / "in", tmp_path / "out", "--products", "mask") == 0
+    said = "the network was trained on this scan"
+    assert said in (tmp_path / "out" / "renamed" / "manifest.json").read_text()
+    assert said not in (tmp_path / "out" / "other" / "manifest.json").read_text()
 
 
 def test_scan_of_the_validation_then_said_unless_it_was_trained_on():
