@@ -192,6 +192,19 @@ class DataSet(ABC):
         """Chosen kind of reference annotation: one of ``label_kinds``."""
         return self.label_kinds[0]
 
+    @classmethod
+    def options_for(cls, source: Path, class_names: Sequence[str]) -> Mapping[str, Any]:
+        """Return options that a source needs to be prepared for a trained network.
+
+        Args:
+            source: folder of the scans.
+            class_names: that the network learnt, background first.
+
+        Raises:
+            OSError: for a source that does not exist or has another layout.
+        """
+        return {}
+
     def at(self, source: Path) -> DataSet:
         """Return the data set with the properties of a source, such as its class names.
 

@@ -32,7 +32,7 @@ AUTO = "auto"
 THICK = 2.0  # slices this many pixels apart
 # entries of a datalist's provenance that say what its samples are, and no folder
 PREPARED_WITH = (
-    *("kind", "label", "min_readers", "objects", "tumour"),
+    *("kind", "label", "min_readers", "objects", "segments", "overlaps", "tumour"),
     *("slices", "every", "neighbours", "empty_share"),
 )
 

@@ -37,8 +37,9 @@ def evaluate(
 ) -> None:
     """Evaluate a trained model on annotated scans that it has not seen, all of them as test set.
 
-    The scans are prepared as those of its training were (label, slices, readers), with window and
-    masking from the model file, and evaluated by its bundle. Cases that it was trained on or
+    The scans are prepared as those of its training were (label, slices, readers, names of
+    segments), with window, masking and, where the source has none, class names from the model file,
+    and evaluated by its bundle. Cases that it was trained on or
     selected by are counted, by their hashed ids. Writes OUTPUT/summary.json, tables and pictures,
     and OUTPUT/prepared. The same command resumes an interrupted run.
 
@@ -71,16 +72,21 @@ def evaluate(
     how = preparation_of(trained, chosen, data_set)
     files = (config_file,) if isinstance(config_file, str) else tuple(config_file)
     recipe = Recipe(chosen.as_posix(), files)
-    given = {**_own_options(prepare), "outlines": outlines, "masks": masks, "jobs": jobs}
+    own = _own_options(prepare)
+    given = {"outlines": outlines, "masks": masks, "jobs": jobs}
+    named = {k: v for k, v in _named(trained, how.data_set, source).items() if k not in own}
     options = {
         **how.options,
+        **named,
         "volumes": _reads_volumes(recipe),
         "seed": seed,
+        **own,
         **{name: value for name, value in given.items() if value is not None},
         "split": ALL_TEST,
     }
     print(f"bundle: {chosen}, data set: {how.data_set}")
-    for line in how.assumed:
+    names = [f"{k} {v}, as {trained.path} has them" for k, v in named.items()]
+    for line in (*how.assumed, *names):
         print(f"assumed: {line}")
     complete = _prepared(how, source, folder / "prepared", options)
     _run(recipe, trained, folder, seed=seed, overwrite=overwrite)
@@ -88,6 +94,12 @@ def evaluate(
     if not complete:
         print(f"some scans could not be used: {folder / 'prepared' / 'report.csv'}")
         raise SystemExit(1)
+
+
+def _named(trained: ModelFile, data_set: str, source: str) -> Mapping[str, Any]:
+    """Return the options by which a source without class names has those of the model."""
+    names = (trained.settings or {}).get("class_names")
+    return data_set_class(data_set).options_for(Path(str(source)), names) if names else {}
 
 
 def _own_options(prepare: object) -> Mapping[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bundle.config_files import files_below, read_config
-from scripts.bundle.data_set import declared_data_set
+from scripts.bundle.data_set import DeclaredDataSet, declared_data_set
 from scripts.bundle.model_file import ModelFile
 from scripts.datasets.known import KNOWN, data_set_class
 from scripts.preparation.prepare_command import signature_of
@@ -123,10 +123,11 @@ def preparation_of(model: ModelFile, bundle: Path, given: str | None) -> Prepara
     data = data if isinstance(data, Mapping) else {}
     recorded = data.get("data_set")
     recorded = dict(recorded) if isinstance(recorded, Mapping) else {}
+    of_training = recorded.pop("name", None)
     declared = declared_data_set(bundle)
-    name = given or recorded.pop("name", None) or _by_label(data.get("labels"), declared.name)
+    name = given or of_training or _by_label(data.get("labels"), declared.name)
     parameters = signature_of(name).parameters
-    options: dict[str, Any] = {**(declared.options if name == declared.name else {}), **recorded}
+    options: dict[str, Any] = {**_declared_for(name, declared), **recorded}
     if recorded:
         return Preparation(name, {k: v for k, v in options.items() if k in parameters})
     if "slices" in parameters:
@@ -139,6 +140,17 @@ def preparation_of(model: ModelFile, bundle: Path, given: str | None) -> Prepara
         f"{options}, all others those of `prepare {name}`"
     )
     return Preparation(name, options, (unsaid,))
+
+
+def _declared_for(name: str, declared: DeclaredDataSet) -> Mapping[str, Any]:
+    """Return the options of a data set that a bundle's own data set determines.
+
+    A data set of any kind of labels gets the kind of the bundle's.
+    """
+    if name == declared.name:
+        return declared.options
+    kind = declared.options.get("kind") or data_set_class(declared.name).kind
+    return {"kind": kind} if "kind" in signature_of(name).parameters else {}
 
 
 def _by_label(labels: Any, declared: str) -> str:

@@ -48,6 +48,19 @@ def assumed_names() -> ClassNames:
     return ClassNames({0: BACKGROUND, 1: ASSUMED}, origin)
 
 
+def class_option(names: Sequence[str]) -> str:
+    """Return the option ``class_names`` of some names.
+
+    Args:
+        names: of the values 0, 1, 2 ..., background first.
+
+    Example:
+        >>> class_option(["background", "liver", "spleen"])
+        '1:liver,2:spleen'
+    """
+    return ",".join(f"{value}:{name}" for value, name in enumerate(names) if value)
+
+
 def read_class_option(text: object) -> ClassNames:
     """Read ``1:liver,2:spleen``, as it is written on the command line.
 
@@ -90,11 +103,14 @@ def read_dataset_classes(content: Mapping[str, Any], path: Path) -> ClassNames:
     return ClassNames(_json_names(labels, f"{path}: labels"), path.name)
 
 
-def read_segments_option(text: str | None, classes: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def read_segments_option(
+    text: str | Mapping[str, Any] | None, classes: Sequence[str]
+) -> dict[str, tuple[str, ...]]:
     """Read ``--segments``: the names of each class's segments.
 
     Args:
-        text: ``class=name|name,class=name``, or a JSON file; None for no option.
+        text: ``class=name|name,class=name``, a JSON file, or what such a file holds; None for no
+            option.
         classes: names of the classes, without the background.
 
     Raises:
@@ -106,11 +122,12 @@ def read_segments_option(text: str | None, classes: Sequence[str]) -> dict[str, 
     """
     if text is None:
         return {}
-    if str(text).lower().endswith(".json"):
+    if isinstance(text, Mapping):
+        named = _listed(text)
+    elif str(text).lower().endswith(".json"):
         if not Path(str(text)).is_file():
             raise ValueError(f"segments: no such file: {text}; it must be {_SEGMENTS}")
-        pairs = [(str(key), value) for key, value in read_json(Path(str(text))).items()]
-        named = {k: tuple(map(str, v if isinstance(v, list) else [v])) for k, v in pairs}
+        named = _listed(read_json(Path(str(text))))
     else:
         parts = [part.partition("=") for part in str(text).split(",")]
         named = {key.strip(): tuple(map(str.strip, names.split("|"))) for key, _, names in parts}
@@ -124,6 +141,12 @@ def read_segments_option(text: str | None, classes: Sequence[str]) -> dict[str, 
             "--class_names 1:NAME,2:NAME names them"
         )
     return named
+
+
+def _listed(content: Mapping[Any, Any]) -> dict[str, tuple[str, ...]]:
+    """Return the names of each class, of which a single one may be given without a list."""
+    pairs = [(str(key), value) for key, value in content.items()]
+    return {k: tuple(map(str, v if isinstance(v, (list, tuple)) else [v])) for k, v in pairs}
 
 
 def check_modality(content: Mapping[str, Any], path: Path) -> None:

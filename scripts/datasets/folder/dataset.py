@@ -23,6 +23,7 @@ from scripts.datasets.folder.class_names import (
     ClassNames,
     assumed_names,
     check_modality,
+    class_option,
     read_class_file,
     read_class_option,
     read_dataset_classes,
@@ -81,7 +82,7 @@ class FolderDataSet(DataSet):
     kind: Kind = "classes"
     objects: str = "components"
     class_names: str | None = None
-    segments: str | None = None
+    segments: str | Mapping[str, Any] | None = None
     label_files: str | None = None
     overlaps: str = "refused"
     patients: Path | None = None
@@ -138,13 +139,7 @@ class FolderDataSet(DataSet):
         return known
 
     def _names(self, layout: Layout) -> ClassNames:
-        named: list[ClassNames] = []
-        if layout.name in ("decathlon", "nnunet") and layout.table is not None:
-            content = read_json(layout.table)
-            check_modality(content, layout.table)
-            named.append(read_dataset_classes(content, layout.table))
-        if (layout.folder / "classes.json").is_file():
-            named.append(read_class_file(layout.folder / "classes.json"))
+        named = _named_by(layout)
         if self.class_names is not None:
             named.append(read_class_option(self.class_names))
         if layout.name == "masks" and not named:
@@ -156,6 +151,17 @@ class FolderDataSet(DataSet):
             origins = " and ".join(names.origin for names in named)
             raise ValueError(f"class_names: {origins} name the classes; keep one of them")
         return named[0] if named else assumed_names()
+
+    @classmethod
+    def options_for(cls, source: Path, class_names: Sequence[str]) -> Mapping[str, Any]:
+        """Return ``class_names`` for a source that does not name its classes by itself.
+
+        Raises:
+            ValueError, OSError: see :meth:`at`.
+        """
+        if _named_by(recognise(source)):
+            return {}
+        return {"class_names": class_option(class_names)}
 
     def classes(self) -> Mapping[int, str]:
         """Label value -> class name, background 0 included."""
@@ -302,9 +308,11 @@ class FolderDataSet(DataSet):
         return own | missing | self._segment_options()
 
     def _segment_options(self) -> dict[str, Any]:
-        """Return the options on named segments that were given."""
+        """Return the options on named segments that were given; of a file, what it holds."""
         overlaps = None if self.overlaps == OVERLAPS[0] else self.overlaps
-        given = {"segments": self.segments, "overlaps": overlaps}
+        named = read_segments_option(self.segments, self.names.foreground)
+        segments = {name: list(names) for name, names in named.items()} or None
+        given = {"segments": segments, "overlaps": overlaps}
         return {name: value for name, value in given.items() if value is not None}
 
     def record(self) -> Mapping[str, Any]:
@@ -319,6 +327,18 @@ class FolderDataSet(DataSet):
         if self.label_files is not None:
             record["label_files"] = self.label_files
         return record | self._segment_options()
+
+
+def _named_by(layout: Layout) -> list[ClassNames]:
+    """Return the class names of each file of a source that has some."""
+    named: list[ClassNames] = []
+    if layout.name in ("decathlon", "nnunet") and layout.table is not None:
+        content = read_json(layout.table)
+        check_modality(content, layout.table)
+        named.append(read_dataset_classes(content, layout.table))
+    if (layout.folder / "classes.json").is_file():
+        named.append(read_class_file(layout.folder / "classes.json"))
+    return named
 
 
 def _scan(case: Case, patient: str, labels: NamedLabels | None) -> Scan:

@@ -103,6 +103,7 @@ def test_training_data_then_validation_and_test_cases_and_data_set_without_folde
     }
     entries["test"][0]["scan_uid"] = "1.2.3"
     known = {"label": "readers", "min_readers": 2, "readers_xml": "/home/me", "split": {}}
+    known |= {"segments": {"liver": ["Leber"]}, "overlaps": "last"}
     path.write_text(json.dumps({"name": "luna16", **entries, "provenance": known}))
     data = training_data(path, entries["training"])
     scans = TrainingScans.of(ModelFile(path, {}, {}, {"data": data}))
@@ -113,7 +114,10 @@ def test_training_data_then_validation_and_test_cases_and_data_set_without_folde
     assert asked_for == [True, True, False]
     assert data["partitions"]["training"] == {"samples": 2, "cases": 2, "patients": 1}
     assert (scans.test_cases, data["partitions"]["test"]["patients"]) == (2, 2)
-    assert data["data_set"] == {"name": "luna16", "label": "readers", "min_readers": 2}
+    assert data["data_set"] == {
+        **{"name": "luna16", "label": "readers", "min_readers": 2},
+        **{"segments": {"liver": ["Leber"]}, "overlaps": "last"},
+    }
 
 
 def scan(uid, pixel, distance):

@@ -10,6 +10,7 @@ import pytest
 from scripts.release import evaluate_command
 from scripts.release.evaluate_command import evaluate
 from tests.bundles.config_files import ROOT
+from tests.scripts.datasets.folders import case_folders
 
 pytestmark = pytest.mark.usefixtures("_at_root")
 
@@ -98,3 +99,21 @@ def test_options_of_prepare_that_cannot_be_meant_then_refused(
     model, phantoms = str(trained / "training"), str(cohort / "phantoms")
     with pytest.raises(ValueError, match=match):
         evaluate(model, phantoms, str(tmp_path / "out"), prepare=prepare)
+
+
+def test_source_without_class_names_then_those_of_the_model_unless_given(
+    cohort, trained, tmp_path, monkeypatch, capsys
+):
+    prepared = {}
+
+    def prepare(data_set, **options):
+        prepared.update(options, data_set=data_set)
+        raise FileNotFoundError("enough")
+
+    monkeypatch.setattr(evaluate_command, "prepare_scans", prepare)
+    model, source = str(trained / "training"), str(case_folders(tmp_path / "in"))
+    for own, names in ((None, "1:nodule"), ({"class_names": "1:mass", "jobs": 1}, "1:mass")):
+        with pytest.raises(FileNotFoundError, match="enough"):
+            evaluate(model, source, str(tmp_path / "out"), data_set="folder", prepare=own)
+        assert (prepared["class_names"], prepared["kind"]) == (names, "instances")
+        assert ("assumed: class_names 1:nodule, as " in capsys.readouterr().out) is (own is None)

@@ -82,3 +82,13 @@ def test_older_file_then_data_set_by_its_labels_and_said(labels, data_set, optio
 def test_older_file_with_labels_of_no_data_set_then_refused():
     with pytest.raises(ValueError, match="kind spheres are those of none; give --data_set"):
         preparation_of(model_with(labels=["spheres"]), LUNG, None)
+
+
+def test_data_set_of_any_labels_then_those_of_the_bundle():
+    nodules = model_with(data_set={"name": "luna16", "label": "ball", "slices": "central"})
+    how = preparation_of(nodules, LUNG, "folder")
+    assert (how.data_set, how.options) == ("folder", {"kind": "instances", "slices": "central"})
+    assert preparation_of(model_with(labels=["classes"]), LIVER, "folder").options == {
+        "kind": "classes",
+        "slices": "all",
+    }

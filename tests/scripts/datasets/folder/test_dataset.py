@@ -229,6 +229,14 @@ def test_image_when_it_has_four_axes_then_refused(tmp_path):
         read_all(tmp_path)
 
 
+def test_options_for_a_trained_network_then_its_names_unless_the_source_has_some(tmp_path):
+    source, learnt = case_folders(tmp_path), ["background", "spleen", "liver"]
+    options = FolderDataSet.options_for(source, learnt)
+    assert FolderDataSet(**options).at(source).classes() == dict(enumerate(learnt))
+    (source / "classes.json").write_text('{"1": "liver"}')
+    assert FolderDataSet.options_for(source, learnt) == {}
+
+
 def test_classes_when_said_twice_then_refused(tmp_path):
     decathlon(tmp_path)
     with pytest.raises(ValueError, match=r"dataset\.json and --class_names name the classes"):

@@ -59,9 +59,9 @@ def test_names_of_an_option_then_used_left_out_and_recorded(case):
     (labelled,), data_set = read(folder.parent, **options)
     np.testing.assert_array_equal(labelled.label, nodule())
     assert labelled.notes == ("x.dcm: segments of no class: 'BODY'",)
-    assert data_set.record()["segments"] == "liver=Leber"
+    assert data_set.record()["segments"] == {"liver": ["Leber"]}
     (scan,) = data_set.find(folder.parent).scans
-    assert data_set.depends_on(scan)["segments"] == "liver=Leber"
+    assert data_set.depends_on(scan)["segments"] == {"liver": ["Leber"]}
 
 
 def test_organ_that_one_case_lacks_then_not_known_there(case):

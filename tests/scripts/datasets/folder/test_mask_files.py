@@ -251,3 +251,24 @@ def test_label_map_beside_a_folder_of_masks_then_two_layouts_are_refused(tmp_pat
     write(tmp_path / "b" / "label.nii.gz", two_lesions())
     with pytest.raises(ValueError, match="and as TotalSegmentator"):
         recognise(tmp_path)
+
+
+def test_file_of_segments_that_changes_then_prepared_again(tmp_path):
+    source, named = subjects(tmp_path / "in", names=["a"]), tmp_path / "named.json"
+    named.write_text('{"kidney": "kidney_left"}')
+    options = {"class_names": "1:liver,2:kidney", "segments": str(named)}
+    data_set, (scan,), _ = read(source, **options)
+    task = CaseTask(data_set, scan, tmp_path / "out", SliceOptions("all"))
+    assert prepare_case(task).problem is None
+    assert find_prepared(task) is not None
+    named.write_text('{"kidney": ["kidney_left", "kidney_right"]}')
+    assert find_prepared(task) is None
+
+
+def test_record_of_segments_then_an_option_again(tmp_path):
+    source = subjects(tmp_path)
+    data_set, _, _ = read(source, **NAMED)
+    recorded = data_set.record()["segments"]
+    again, _, (labelled, *_) = read(source, class_names="1:liver,2:kidney", segments=recorded)
+    assert again.record()["segments"] == recorded
+    np.testing.assert_array_equal(labelled.label, EXPECTED)
