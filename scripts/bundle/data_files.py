@@ -51,22 +51,22 @@ def data_files(settings: Mapping[str, Any]) -> DataFiles:
         ValueError: for a name of another folder, or anything but names and numbers.
 
     Example:
-        >>> told = {"prediction": "configs/data/ct_volume_patches.json", "volume_patch_size": [8]}
-        >>> data_files({"data_files": told}).numbers
+        >>> files = {"prediction": "configs/data/ct_volume_patches.json", "volume_patch_size": [8]}
+        >>> data_files({"data_files": files}).numbers
         {'volume_patch_size': [8]}
     """
     content = settings.get(ID) or {}
     if not isinstance(content, Mapping):
         raise ValueError(f"{ID}: must hold names and numbers, the model file has {content!r}")
-    told = {str(key): value for key, value in content.items()}
-    names = {key: told.pop(key, "") for key in (TRAINING, PREDICTION)}
+    numbers = {str(key): value for key, value in content.items()}
+    names = {key: numbers.pop(key, "") for key in (TRAINING, PREDICTION)}
     for name in filter(None, names.values()):
         if not _NAME.fullmatch(str(name)):
             raise ValueError(f"{ID}: must name files of configs/data, the model file has {name!r}")
-    for key, value in told.items():
+    for key, value in numbers.items():
         if not key.isidentifier() or not all(map(_is_number, _listed(value))):
             raise ValueError(f"{ID}: must hold numbers, the model file has {key!r}: {value!r}")
-    return DataFiles(**names, numbers=told)
+    return DataFiles(**names, numbers=numbers)
 
 
 def _listed(value: Any) -> list[Any]:

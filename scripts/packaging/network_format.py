@@ -69,15 +69,15 @@ def described(metadata: Config, network: nn.Module, inference: Config) -> Config
     inputs = updated["network_data_format"]["inputs"]["image"]
     outputs = updated["network_data_format"]["outputs"]["pred"]
     total = getattr(network, "in_channels", inputs["num_channels"])
-    told = _told(inference)
+    stated = _stated(inference)
     if spatial_dims(network) == VOLUME:
-        patch = list(told.get(PATCH, ["*"] * VOLUME))
+        patch = list(stated.get(PATCH, ["*"] * VOLUME))
         for one in (inputs, outputs):
             one.update(spatial_shape=patch, is_patch_data=True, spatial_dims=VOLUME)
-        names = [f"volume, {_window(told[key])}" for key in (WINDOW, SECOND) if key in told]
+        names = [f"volume, {_window(stated[key])}" for key in (WINDOW, SECOND) if key in stated]
     else:
         slices = list(inputs["channel_def"].values())
-        names = _of_slices(slices if total >= len(slices) else ["slice"], told)
+        names = _of_slices(slices if total >= len(slices) else ["slice"], stated)
     if total > len(names):
         names += [f"probability of {name}, by an earlier network" for name in _maps(outputs)]
     if total == len(names):
@@ -88,12 +88,12 @@ def described(metadata: Config, network: nn.Module, inference: Config) -> Config
     return updated
 
 
-def _of_slices(slices: Sequence[str], told: Mapping[str, Any]) -> list[str]:
+def _of_slices(slices: Sequence[str], stated: Mapping[str, Any]) -> list[str]:
     """Name the channels of slices, which may be followed by a second picture of each."""
-    if SECOND in told:
-        windows = [_window(told[key]) for key in (WINDOW, SECOND)]
+    if SECOND in stated:
+        windows = [_window(stated[key]) for key in (WINDOW, SECOND)]
         return [f"{name}, {window}" for window in windows for name in slices]
-    if told.get(KIND) == WITH_LUNG:
+    if stated.get(KIND) == WITH_LUNG:
         return [*slices, *["lung field of the slice"] * len(slices)]
     return list(slices)
 
@@ -109,7 +109,7 @@ def _in_words(metadata: Config, network: nn.Module, channels: Sequence[str]) -> 
     }
 
 
-def _told(inference: Config) -> dict[str, Any]:
+def _stated(inference: Config) -> dict[str, Any]:
     """Return the numbers of a config that describe the input, and its kind."""
     parser = ConfigParser(config=dict(inference))
     return {

@@ -18,7 +18,7 @@ from scripts.bundle.config_files import Config
 from scripts.packaging.exports.exports import PT2
 from scripts.packaging.metadata import installed
 from scripts.packaging.plain_transforms import NotPlainError, Plain, plain_inferer
-from scripts.running.reasons import listed
+from scripts.running.reasons import listed_reasons
 
 PROGRAM = f"models/model.{PT2}"
 NEEDED = ("pytorch-ignite", "nibabel", "pydicom", "scipy", "scikit-image")
@@ -54,8 +54,9 @@ def check_strict(unpacked: Path) -> None:
     """
     if refused := at_or_above(audit_bundle(open_bundle(unpacked)), PROBLEM):
         each = [f"{one.file}:{one.place}: {one.what}: {one.why}" for one in refused]
-        told = listed(each, most=3, between="; ")
-        raise ValueError(f"plain: the strict audit refuses {told}; package without --plain")
+        raise ValueError(
+            f"plain: the strict audit refuses {listed_reasons(each)}; package without --plain"
+        )
 
 
 def plain_inference(inference: Config, *, leave_out: Collection[str]) -> tuple[Config, list[str]]:

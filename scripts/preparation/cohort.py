@@ -26,7 +26,7 @@ from scripts.preparation.slices import empty_quotas, expected_slices
 from scripts.preparation.splits import ONE_PARTITION
 from scripts.running.options import check_whole, cores
 from scripts.running.progress import Progress
-from scripts.running.reasons import listed
+from scripts.running.reasons import listed_reasons
 from scripts.running.workers import work_through
 from scripts.storage.files import read_json, write_json
 from scripts.storage.locks import claimed
@@ -123,7 +123,7 @@ def _prepare(listing: Listing, tasks: Sequence[CaseTask], request: Request) -> R
     problems = [*listing.problems, *(p for _, outcome in ordered for p in _problems(outcome))]
     problems += joined
     if not prepared:
-        reasons = listed(problems, most=3, between="; ") or "it holds none"
+        reasons = listed_reasons(problems) or "it holds none"
         count = len(listing.scans)
         raise ValueError(f"source: none of the {count} scans can be used: {reasons}")
     slices = request.slices
@@ -152,7 +152,7 @@ def _with_reasons(
     left_out = [problem for problem in problems if problem.left_out]
     for what, reasons in (("not used", left_out), ("counted as one patient", joined)):
         if reasons:
-            text += f"; {what}: {listed(reasons, most=3, between='; ')}"
+            text += f"; {what}: {listed_reasons(reasons)}"
     return ValueError(text)
 
 

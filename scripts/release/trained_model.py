@@ -117,7 +117,7 @@ def preparation_of(model: ModelFile, bundle: Path, given: str | None) -> Prepara
         given: name of the data set; None for that of the training.
 
     Raises:
-        ValueError: when the data set is unknown or cannot be told.
+        ValueError: when the data set is unknown or cannot be determined.
     """
     data = model.record.get("data")
     data = data if isinstance(data, Mapping) else {}

@@ -71,14 +71,26 @@ def print_reason_last(explain: Callable[[BaseException], str] = reason_of) -> No
     sys.excepthook = hook
 
 
-def listed(items: Sequence[object], most: int = 8, *, between: str = ", ") -> str:
+def listed(items: Sequence[object], most: int = 8) -> str:
     """Join the first of some items for a message, and count the others.
 
     Example:
         >>> listed(["a", "b"]), listed([1, 2, 3, 4], most=2), listed([])
         ('a, b', '1, 2 and 2 more', '')
-        >>> listed(["a, b", "c"], between="; ")
-        'a, b; c'
     """
+    return _first(items, most, ", ")
+
+
+def listed_reasons(reasons: Sequence[object], most: int = 3) -> str:
+    """Join the first of some reasons, which may hold commas, and count the others.
+
+    Example:
+        >>> listed_reasons(["no slices, or only one", "no spacing", "no label"], most=2)
+        'no slices, or only one; no spacing and 1 more'
+    """
+    return _first(reasons, most, "; ")
+
+
+def _first(items: Sequence[object], most: int, between: str) -> str:
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return between.join(map(str, items[:most])) + more

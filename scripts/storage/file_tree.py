@@ -58,8 +58,8 @@ def _folder_files(
             elif path.is_file():
                 yield File((*parts, path.name), Location(path), path.stat().st_size)
             elif path.is_symlink():
-                told = f"{Location(path)}: a link that leads nowhere"
-                yield ListingError(Location(path), told)
+                message = f"{Location(path)}: a link that leads nowhere"
+                yield ListingError(Location(path), message)
             else:
                 yield Unlisted(Location(path), "neither a file nor a folder")
         except OSError as error:

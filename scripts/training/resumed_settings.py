@@ -9,7 +9,7 @@ from typing import Any
 
 from custom_nets.definition import settled_definition
 from scripts.bundle.model_file import DESCRIPTIVE, NETWORK
-from scripts.running.reasons import listed
+from scripts.running.reasons import listed_reasons
 from scripts.storage.files import plain
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def _refusal(
     )
     return (
         f"resume: {file} was written with other settings: "
-        f"{listed(texts, most=SHOWN_DIFFERENCES, between='; ')}; use its settings, another "
+        f"{listed_reasons(texts, most=SHOWN_DIFFERENCES)}; use its settings, another "
         f"output_dir{on_purpose}"
     )
 

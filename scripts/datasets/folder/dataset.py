@@ -184,16 +184,15 @@ class FolderDataSet(DataSet):
 
             labels, unusable = named_labels(named, self._rules())
             problems += unusable
-        owners, told = self._owners(cases, source)
+        owners, notes = self._owners(cases, source)
         count = images_without_labels(layout)
-        told += [f"note: {count} images of imagesTs have no labels and are not used"] * bool(count)
+        notes += [f"note: {count} images of imagesTs have no labels and are not used"] * bool(count)
         scans = [_scan(case, owners[case.id], labels.get(case.id)) for case in cases]
-        notes = (
+        first = (
             f"layout: {TITLES[layout.name]}",
             f"classes: {self.names.listing} ({self.names.origin})",
-            *told,
         )
-        return Listing(scans, problems, notes, {"layout": TITLES[layout.name]})
+        return Listing(scans, problems, (*first, *notes), {"layout": TITLES[layout.name]})
 
     def _owners(self, cases: Sequence[Case], source: Path) -> tuple[dict[str, str], list[str]]:
         """Return the patient of each case by its id; and notes."""

@@ -28,7 +28,7 @@ from scripts.datasets.problems import Problem
 from scripts.datasets.ratings import RATINGS
 from scripts.running.options import cores
 from scripts.running.progress import Progress
-from scripts.running.reasons import listed, one_line
+from scripts.running.reasons import listed_reasons, one_line
 from scripts.running.workers import work_through
 from scripts.storage.files import atomic_path, write_csv
 from scripts.storage.locks import claimed
@@ -80,7 +80,7 @@ def write_crops(listing: Listing, output: Path, jobs: int | None) -> list[Proble
         problems = [*listing.problems, *problems]
         rows = [row for result in results for row in result.rows]
         if not rows:
-            reasons = listed(problems, most=3, between="; ") or "none is listed"
+            reasons = listed_reasons(problems) or "none is listed"
             raise ValueError(f"source: none of its nodules can be cut out: {reasons}")
         ordered = sorted(rows, key=lambda row: (row["patient"], row["file"]))
         with writing_into(output):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from scripts.datasets.luna16.annotations import KnownSeries, read_patients
 from scripts.datasets.problems import Problem
-from scripts.running.reasons import listed
+from scripts.running.reasons import listed, listed_reasons
 from scripts.storage.file_tree import folder_files
 
 LAYOUT = (
@@ -72,8 +72,8 @@ def find_cohort(source: str | Path) -> Cohort:
     problems: list[Problem] = []
     images = _images(folder, problems)
     if not images:
-        told = listed([problem.reason for problem in problems], most=3, between="; ")
-        reasons = f"; {told}" if told else _hint(folder)
+        reasons = listed_reasons([problem.reason for problem in problems])
+        reasons = f"; {reasons}" if reasons else _hint(folder)
         raise FileNotFoundError(
             f"source: {folder} must be LUNA16's folder, with {LAYOUT}; it holds "
             f"{_holds(folder)}{reasons}"

@@ -15,7 +15,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import parse, tostring
 
 from scripts.datasets.problems import Problem
-from scripts.running.reasons import listed
+from scripts.running.reasons import listed_reasons
 from scripts.storage.file_tree import folder_files
 
 _UID = re.compile(rb"<SeriesInstanceU[iI][dD]>\s*([0-9.]+)\s*</")
@@ -96,8 +96,8 @@ def _of_series(found: TruthFiles, uids: Collection[str], rule: str) -> TruthFile
     """Keep the files of the given series; refuse a folder that has none."""
     known = {uid: path for uid, path in found.files.items() if uid in uids}
     if not known:
-        told = listed([problem.reason for problem in found.problems], most=3, between="; ")
-        reasons = f"; {told}" if told else ""
+        reasons = listed_reasons([problem.reason for problem in found.problems])
+        reasons = f"; {reasons}" if reasons else ""
         raise ValueError(
             f"{rule} of the {len(uids)} scans of the source; it holds "
             f"{len(found.files)} series, none of them theirs{reasons}"

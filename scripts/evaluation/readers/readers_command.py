@@ -32,7 +32,7 @@ from scripts.evaluation.readers.scan_grids import (
 )
 from scripts.running.options import check_whole, cores
 from scripts.running.progress import Progress
-from scripts.running.reasons import listed
+from scripts.running.reasons import listed_reasons
 from scripts.running.workers import work_through
 from scripts.storage.files import write_csv, write_json
 from scripts.storage.locks import claimed
@@ -99,7 +99,7 @@ def readers_luna16(
         nodules = sorted((row for m in measured for row in m.nodules), key=_order)
         pairs = sorted((row for m in measured for row in m.pairs), key=_order)
         if not any(row["listed"] and row["readers"] for row in nodules):
-            reasons = listed(problems, most=3, between="; ") or "no outline lies at a listed nodule"
+            reasons = listed_reasons(problems) or "no outline lies at a listed nodule"
             raise ValueError(f"outlines: none belong to the nodules of {source}: {reasons}")
         figures = figures_of(nodules, pairs, seed=seed)
         _write(Path(str(output)), cohort, nodules, pairs, figures, problems)

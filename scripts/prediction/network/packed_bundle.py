@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from scripts.running.reasons import listed
+from scripts.running.reasons import listed_reasons
 from scripts.storage.archive import ArchiveReader, File, Limits, ListingError, Location
 
 INFERENCE = ("configs", "inference.json")
@@ -101,8 +101,8 @@ def _refuse_harmful(bundle: Path) -> None:
 
     if findings := audit_run(open_bundle(bundle)):
         each = [f"{one.file}:{one.place}: {one.why}" for one in findings]
-        told = listed(each, most=SHOWN, between="; ")
+        first = listed_reasons(each, most=SHOWN)
         raise ValueError(
-            f"bundle: {bundle} would run what a bundle may not: {told}; nothing was run. "
+            f"bundle: {bundle} would run what a bundle may not: {first}; nothing was run. "
             f"`python -m scripts audit --config {bundle}` lists it; unpack it if you trust it"
         )

@@ -162,8 +162,8 @@ def _sort(reader: ArchiveReader, file: File, inventory: Inventory, sorted_files:
         inventory.refused.append(Remark(path, "a damaged DICOM file", str(error)))
         return
     except (ValueError, OSError) as error:
-        told = str(error) if isinstance(error, ValueError) else error.strerror or str(error)
-        message = told if told.startswith(path) else f"{path}: {told}"
+        text = str(error) if isinstance(error, ValueError) else error.strerror or str(error)
+        message = text if text.startswith(path) else f"{path}: {text}"
         inventory.refused.append(Remark(path, "a file that cannot be read", message))
         return
     inventory.skipped.append(Remark(path, reason))

@@ -125,10 +125,10 @@ def _source(
     number, count = which
     folders = sorted({each.folder for each in members})
     where = folders[0] if len(folders) == 1 else f"{folders[0]} and {len(folders) - 1} more folders"
-    told_apart: tuple[str, ...] = ()
+    separated_by: tuple[str, ...] = ()
     shown = ""
     if number:
-        told_apart = (f"volume {number} of {count} in its series, told apart by {part.by}",)
+        separated_by = (f"volume {number} of {count} in its series, told apart by {part.by}",)
         value = "" if part.by in _UNSHOWN or not part.value else f" {part.value}"
         shown = f", volume {number} of {count} by {part.by}{value}"
     slices = tuple(member.slice for member in members if member.slice is not None)
@@ -137,7 +137,7 @@ def _source(
         kind=DICOM_SERIES,
         location=f"{where} ({len(members)} slices, series {uid}{shown})",
         files=tuple(member.file for member in members),
-        notes=(*told_apart, *notes),
+        notes=(*separated_by, *notes),
         slices=slices if len(slices) == len(members) else (),
     )
 

@@ -157,7 +157,7 @@ def _write_products(task: Task, prediction: Prediction, folder: Path, watch: Sto
 def _dicom_content(
     task: Task, prediction: Prediction, statistics: dict[str, Any], names: Sequence[str]
 ) -> DicomContent | None:
-    """Describe what the DICOM objects hold; None without any. Lesions left out are told."""
+    """Describe what the DICOM objects hold; None without any. Lesions left out become a warning."""
     objects = [name for name in names if PRODUCTS[name].needs_dicom]
     if not objects:
         return None

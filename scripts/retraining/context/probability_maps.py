@@ -45,8 +45,8 @@ class MapWriter:
         model: ``model.pt`` of that training.
 
     Raises:
-        ValueError: for a network that is told where lesions are, or a config or file that cannot be
-            used.
+        ValueError: for a network that is given the positions of lesions, or a config or file that
+            cannot be used.
         FileNotFoundError: when the file does not exist.
     """
 
@@ -60,8 +60,8 @@ class MapWriter:
         self._inferer = self._built("inferer")
         if isinstance(self._inferer, CentreVoxelInferer):
             raise ValueError(
-                "config_file: networks that are told where the lesions are have no maps of whole "
-                "images; choose a network that searches them"
+                "config_file: networks that are given the positions of the lesions have no maps of "
+                "whole images; choose a network that searches them"
             )
         trained = read_model(model)
         self._network = trained_network(trained.settings or {})

@@ -230,10 +230,10 @@ def _segmented(
     label = read_label(case)
     if kind.label_kind == "instances":
         label = (label > 0).astype(np.uint8)
-    told = functools.partial(print, "  ", flush=True)
+    show = functools.partial(print, "  ", flush=True)
     try:
         ready = prepared(volume, options)
-        found = METHODS[method](ready, options, told)
+        found = METHODS[method](ready, options, show)
     except ValueError as error:
         raise ValueError(f"{case['series_uid']}: {error}") from error
     predicted, annotated = as_output(found, label, stack_of(volume))

@@ -13,7 +13,7 @@ Our choices: in the first period every patch is a cluster of its own, as an untr
 little of which patches belong together; in each later one the clusters begin anew from the present
 features, since a merge of two clusters is never undone; each step sees two copies of a patch, both
 moved at random by up to a cell of the grid, so that a texture counts and not its position; and
-margin 0.5 with weight 1. Without the movements, with margin 0.2 and the weight 2 that is told of
+margin 0.5 with weight 1. Without the movements, with margin 0.2 and the weight 2 reported for
 Moriya et al., all features became equal in our trials. The learning rate is constant.
 """
 
@@ -77,7 +77,7 @@ def learn_features(
     *,
     reach: int,
     rng: np.random.Generator,
-    told: Callable[[str], None] = print,
+    show: Callable[[str], None] = print,
 ) -> Labels:
     """Train a network in place on the patches around some voxels.
 
@@ -88,7 +88,7 @@ def learn_features(
         options: settings.
         reach: by how many voxels patches are moved at most.
         rng: of order and movements.
-        told: is given a line on each period.
+        show: is given a line on each period.
 
     Returns:
         (N,) the clusters of the last period.
@@ -108,7 +108,7 @@ def learn_features(
                 twice = np.tile(rows, VIEWS)
                 seen = patches.near(centres[twice], reach, rng)
                 losses.append(_step(network, optimiser, seen, labels[twice], options))
-        told(
+        show(
             f"period {period}: {int(labels.max()) + 1} clusters of {len(labels)} patches, "
             f"loss {np.mean(losses):.4f}"
         )

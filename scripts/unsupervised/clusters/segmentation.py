@@ -133,14 +133,14 @@ def prepared(volume: Volume, options: ClusterOptions) -> Prepared:
 
 
 def by_jule(
-    ready: Prepared, options: ClusterOptions, told: Callable[[str], None] = print
+    ready: Prepared, options: ClusterOptions, show: Callable[[str], None] = print
 ) -> Segmentation:
     """Segment by K-means on features that JULE has learned on this image.
 
     Args:
         ready: the CT.
         options: settings.
-        told: is given lines on the progress.
+        show: is given lines on the progress.
 
     Returns:
         (Z, Y, X), 1 ... ``clusters`` from dark to bright in the region, 0 outside.
@@ -159,8 +159,8 @@ def by_jule(
             f"region, stride: {options.region} has {len(centres)} patches at a stride of "
             f"{ready.stride}, must have at least {10 * options.clusters}"
         )
-    network = _trained(patches, centres, ready.stride, options, told)
-    told(f"features of {len(centres)} patches, {ready.stride} pixels apart")
+    network = _trained(patches, centres, ready.stride, options, show)
+    show(f"features of {len(centres)} patches, {ready.stride} pixels apart")
     features = features_of(network, patches, centres)
     means = KMeans(options.clusters, n_init=RESTARTS, random_state=options.seed)
     labels = np.zeros(ready.region.shape, np.uint8)
@@ -173,14 +173,14 @@ def _trained(
     centres: Indices,
     reach: int,
     options: ClusterOptions,
-    told: Callable[[str], None],
+    show: Callable[[str], None],
 ) -> PatchEmbedding:
     """Return a network trained on some of the patches."""
     rng = np.random.default_rng(options.seed)
     chosen = rng.choice(len(centres), min(options.patches, len(centres)), replace=False)
     network = _network(patches, options)
     learn_features(
-        *(network, patches, centres[chosen], options.jule), reach=reach, rng=rng, told=told
+        *(network, patches, centres[chosen], options.jule), reach=reach, rng=rng, show=show
     )
     return network
 
@@ -196,7 +196,7 @@ def _network(patches: ImagePatches, options: ClusterOptions) -> PatchEmbedding:
 
 
 def by_k_means(
-    ready: Prepared, options: ClusterOptions, told: Callable[[str], None] = print
+    ready: Prepared, options: ClusterOptions, show: Callable[[str], None] = print
 ) -> Segmentation:
     """Segment by K-means on the intensities; see :func:`by_jule`."""
     found = k_means_by_intensity(ready.values[ready.region], options.clusters, seed=options.seed)
@@ -204,7 +204,7 @@ def by_k_means(
 
 
 def by_otsu(
-    ready: Prepared, options: ClusterOptions, told: Callable[[str], None] = print
+    ready: Prepared, options: ClusterOptions, show: Callable[[str], None] = print
 ) -> Segmentation:
     """Segment by Otsu's thresholds; see :func:`by_jule`."""
     return _in_region(otsu_classes(ready.values[ready.region], options.clusters), ready.region)

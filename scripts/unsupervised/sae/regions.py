@@ -1,7 +1,7 @@
 """Regions of a CT in which voxels are labelled, and where in its region each voxel lies.
 
 A method that compares patches of one patient with those of others needs a common frame for both. Of
-nodules it is the annotated centre and diameter, of which the method is told, as graph cut is; of
+nodules it is the annotated centre and diameter, which the method is given, as graph cut is; of
 organs it is the body.
 """
 

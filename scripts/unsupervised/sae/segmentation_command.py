@@ -111,8 +111,8 @@ def segment(
 ) -> None:
     """Label voxels of a section by examples of the training patients; write the usual report.
 
-    Of nodules, the voxels in a box around each annotated centre: like graph cut, the method is told
-    where they are. Of organs, all voxels of the body. Labels of the section are read for the
+    Of nodules, the voxels in a box around each annotated centre: like graph cut, the method is
+    given their positions. Of organs, all voxels of the body. Labels of the section are read for the
     figures only. Writes summary.json and the tables of the kind of label; without --autoencoder
     also sae.pt, which is trained first and used again by the same command.
 
@@ -194,7 +194,7 @@ def _file(autoencoder: str | None, how: Labelling, given: dict[str, Any]) -> Pat
 
 
 def _method(how: Labelling, training: Training) -> dict[str, Any]:
-    """Return what tells this evaluation from others; an auto-encoder is told by its file."""
+    """Return the settings that identify this evaluation; a given auto-encoder is in its file."""
     own = {**how.record(), "seed": how.seed}
     return own if how.features == SAE else {**own, "training": asdict(training)}
 

@@ -296,13 +296,15 @@ def _acquisitions(one: SliceFile, other: SliceFile) -> str:
             "export one of its volumes alone" if same else "predict each of the two files alone"
         )
         return f"(frames of {'one file' if same else 'two files'}; {remedy})"
-    told = []
+    acquisitions = []
     for each in (one, other):
         number, time = (each.header.get(k) for k in ("AcquisitionNumber", "AcquisitionTime"))
-        told.append(f"AcquisitionNumber {number or 'unknown'}, AcquisitionTime {time or 'unknown'}")
+        acquisitions.append(
+            f"AcquisitionNumber {number or 'unknown'}, AcquisitionTime {time or 'unknown'}"
+        )
     return (
-        f"({told[0]}; {told[1]}; if the series holds two acquisitions, no element of the headers "
-        "separates them into even stacks)"
+        f"({acquisitions[0]}; {acquisitions[1]}; if the series holds two acquisitions, no element "
+        "of the headers separates them into even stacks)"
     )
 
 

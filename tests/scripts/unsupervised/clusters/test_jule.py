@@ -112,7 +112,7 @@ def learn(options, **changes):
     lines = []
     labels = learn_features(
         *(network, patches, centres, options),
-        **{"reach": 2, "rng": np.random.default_rng(0), "told": lines.append, **changes},
+        **{"reach": 2, "rng": np.random.default_rng(0), "show": lines.append, **changes},
     )
     return network, labels, lines, features_of(network, patches, centres)
 
