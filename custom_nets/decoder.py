@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from custom_nets.bilinear import BilinearDoubling
 from custom_nets.encoders import ENCODERS, Encoder
-from custom_nets.encoders.contract import initialise
+from custom_nets.encoders.encoder import initialise
 from custom_nets.framing import STRIDE
 from custom_nets.freezing import NORM_LAYERS, FreezableBatchNorm2d
 

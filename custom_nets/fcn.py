@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from custom_nets.bilinear import BilinearDoubling
 from custom_nets.encoders import make_encoder
-from custom_nets.encoders.contract import initialise
+from custom_nets.encoders.encoder import initialise
 from custom_nets.framing import STRIDE, pad_to_stride
 from custom_nets.freezing import DECODER, Freezable, prefix_parts
 from custom_nets.fully_connected import choose_origin, make_fully_connected

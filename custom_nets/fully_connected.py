@@ -7,7 +7,7 @@ import logging
 import torch
 from torch import Tensor, nn
 
-from custom_nets.encoders.contract import Encoder, initialise
+from custom_nets.encoders.encoder import Encoder, initialise
 from custom_nets.encoders.weights import read_tensors, weights_file
 from custom_nets.state_dicts import naming, refuse_non_finite, unwrap
 

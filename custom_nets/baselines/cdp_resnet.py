@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from custom_nets.baselines.patches import NEAR, PLANES, check_patch, far_patch, near_patch
-from custom_nets.encoders.contract import initialise
+from custom_nets.encoders.encoder import initialise
 from custom_nets.encoders.resnet import BasicUnit
 from custom_nets.freezing import FreezableBatchNorm2d
 

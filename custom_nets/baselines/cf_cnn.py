@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from custom_nets.baselines.central_pooling import CentralPooling
 from custom_nets.baselines.patches import NEAR, PLANES, check_patch, far_patch, near_patch
-from custom_nets.encoders.contract import initialise
+from custom_nets.encoders.encoder import initialise
 from custom_nets.freezing import FreezableBatchNorm2d
 
 WIDTHS = (36, 48, 68)

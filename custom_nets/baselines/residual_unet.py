@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from custom_nets.encoders.contract import initialise
+from custom_nets.encoders.encoder import initialise
 from custom_nets.encoders.resnet import BasicUnit
 
 WIDTHS = (64, 128, 256, 512, 1024)

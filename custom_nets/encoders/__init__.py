@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 
-from custom_nets.encoders.contract import BLOCK_NAMES, Encoder
 from custom_nets.encoders.convnext import ConvNeXtEncoder
 from custom_nets.encoders.densenet import DenseNetEncoder
 from custom_nets.encoders.efficientnet import EfficientNetEncoder
+from custom_nets.encoders.encoder import BLOCK_NAMES, Encoder
 from custom_nets.encoders.googlenet import GoogLeNetEncoder
 from custom_nets.encoders.inception import InceptionV3Encoder
 from custom_nets.encoders.mobilenet import MobileNetV3Encoder

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from custom_nets.encoders.contract import OneLayer
+from custom_nets.encoders.encoder import OneLayer
 from custom_nets.encoders.stochastic_depth import StochasticDepth
 from custom_nets.encoders.tapped import TappedEncoder, numbered
 

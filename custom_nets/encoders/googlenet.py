@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from custom_nets.encoders.contract import Encoder
+from custom_nets.encoders.encoder import Encoder
 from custom_nets.encoders.inception import ConvNormReLU
 
 WIDTHS: dict[str, tuple[int, tuple[int, int], tuple[int, int], int]] = {
@@ -90,7 +90,7 @@ class GoogLeNetEncoder(Encoder):
         return [block1, block2, block3, block4, block5]
 
     def block_modules(self) -> list[list[nn.Module]]:
-        """See `custom_nets.encoders.contract.Encoder`."""
+        """See `custom_nets.encoders.encoder.Encoder`."""
         members = list(self.children())
         return [members[:1], members[1:4], members[4:7], members[7:13], members[13:]]
 

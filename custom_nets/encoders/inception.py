@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from custom_nets.encoders.contract import Encoder
+from custom_nets.encoders.encoder import Encoder
 from custom_nets.freezing import FreezableBatchNorm2d
 
 INPUT = "input"
@@ -123,7 +123,7 @@ class InceptionV3Encoder(Encoder):
         return [block1, block2, block3, block4, block5]
 
     def block_modules(self) -> list[list[nn.Module]]:
-        """See `custom_nets.encoders.contract.Encoder`."""
+        """See `custom_nets.encoders.encoder.Encoder`."""
         members = list(self.children())
         return [members[:3], members[3:6], members[6:10], members[10:15], members[15:]]
 

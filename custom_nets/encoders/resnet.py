@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from custom_nets.encoders.contract import Encoder
+from custom_nets.encoders.encoder import Encoder
 from custom_nets.freezing import FreezableBatchNorm2d
 
 WIDTHS = (64, 128, 256, 512)
@@ -161,7 +161,7 @@ class ResNetEncoder(Encoder):
         return [block1, block2, block3, block4, self.layer4(block4)]
 
     def block_modules(self) -> list[list[nn.Module]]:
-        """See `custom_nets.encoders.contract.Encoder`."""
+        """See `custom_nets.encoders.encoder.Encoder`."""
         stem = [self.conv1, self.bn1, self.relu]
         return [stem, [self.maxpool, self.layer1], [self.layer2], [self.layer3], [self.layer4]]
 

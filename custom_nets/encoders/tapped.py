@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from custom_nets.encoders.contract import Encoder
+from custom_nets.encoders.encoder import Encoder
 
 
 class TappedSequential(nn.Sequential):
@@ -62,7 +62,7 @@ class TappedEncoder(Encoder):
         return outputs
 
     def block_modules(self) -> list[list[nn.Module]]:
-        """See `custom_nets.encoders.contract.Encoder`."""
+        """See `custom_nets.encoders.encoder.Encoder`."""
         return self.features.between_taps()
 
 

@@ -28,7 +28,7 @@ from custom_nets.state_dicts import (
 )
 
 if TYPE_CHECKING:
-    from custom_nets.encoders.contract import Encoder
+    from custom_nets.encoders.encoder import Encoder
 
 logger = logging.getLogger(__name__)
 

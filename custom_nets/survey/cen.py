@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from custom_nets.encoders.contract import Encoder
+from custom_nets.encoders.encoder import Encoder
 from custom_nets.encoders.weights import load_encoder_weights
 from custom_nets.freezing import DECODER, Freezable, prefix_parts
 from custom_nets.survey.crbm import ConvolutionalRBM
@@ -67,7 +67,7 @@ class ConvolutionalPathway(Encoder):
         return [first, self.relu(self.conv2(self.pool(first)))]
 
     def block_modules(self) -> list[list[nn.Module]]:
-        """See `custom_nets.encoders.contract.Encoder`."""
+        """See `custom_nets.encoders.encoder.Encoder`."""
         return [[self.scaling, self.conv1, self.relu], [self.pool, self.conv2, self.relu]]
 
     @property

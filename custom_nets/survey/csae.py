@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from custom_nets.encoders.contract import BLOCK_NAMES, Encoder, initialise, number_layers
+from custom_nets.encoders.encoder import BLOCK_NAMES, Encoder, initialise, number_layers
 from custom_nets.encoders.weights import load_encoder_weights
 from custom_nets.framing import pad_to_stride
 from custom_nets.freezing import DECODER, Freezable, prefix_parts
@@ -127,7 +127,7 @@ class ConvolutionalSparseEncoder(Encoder):
         return [block1, block2, self.relu(self.conv3(self.pool2(block2)))]
 
     def block_modules(self) -> list[list[nn.Module]]:
-        """See `custom_nets.encoders.contract.Encoder`."""
+        """See `custom_nets.encoders.encoder.Encoder`."""
         before = (self.pyramid, self.pool1, self.pool2)
         return [
             [first, convolution, self.relu]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from custom_nets.decoder import settle_norm_of_skips
-from custom_nets.encoders.contract import initialise
+from custom_nets.encoders.encoder import initialise
 from custom_nets.freezing import DECODER, Freezable, prefix_parts
 from custom_nets.unet import TransferUNet
 

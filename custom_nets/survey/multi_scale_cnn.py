@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from custom_nets.bilinear import BilinearDoubling
-from custom_nets.encoders.contract import initialise
+from custom_nets.encoders.encoder import initialise
 from custom_nets.framing import missing_rows
 from custom_nets.freezing import DECODER, Freezable, FreezableBatchNorm2d
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from custom_nets.encoders.contract import initialise
+from custom_nets.encoders.encoder import initialise
 from custom_nets.framing import missing_rows
 from custom_nets.freezing import DECODER, Freezable, FreezableBatchNorm3d
 

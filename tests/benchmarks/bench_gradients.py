@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from monai.losses import DiceCELoss
 
-from custom_nets.encoders.contract import BLOCK_NAMES
+from custom_nets.encoders.encoder import BLOCK_NAMES
 from custom_nets.unet import TransferUNet
 
 SIDE = 64

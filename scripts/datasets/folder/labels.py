@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from scripts.datasets.folder.mask_files import MaskFolder
 from scripts.datasets.instance_maps import read_map
-from scripts.datasets.segments.contract import CtGrid, Segment, SegmentFile
 from scripts.datasets.segments.label_values import paint
 from scripts.datasets.segments.open_file import open_segments
+from scripts.datasets.segments.segment_file import CtGrid, Segment, SegmentFile
 from scripts.datasets.segments.segment_names import Chosen, choose
 from scripts.running.reasons import listed
 from scripts.volumes.dicom.pixels import read_volume_of

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from scripts.datasets.folder.case_files import volumes_in
 from scripts.datasets.folder.case_table import stem_of
-from scripts.datasets.segments.contract import CtGrid, Drawn, Segment, SegmentFile, Voxels
+from scripts.datasets.segments.segment_file import CtGrid, Drawn, Segment, SegmentFile, Voxels
 from scripts.running.reasons import listed
 from scripts.volumes.geometry import lps_to_ras
 from scripts.volumes.grids import Grid, difference_of_grids, grid_in_lps
@@ -52,7 +52,7 @@ class MaskFolder(SegmentFile):
         return tuple(volumes[segment.number] for segment in segments)
 
     def draw(self, numbers: Sequence[int], ct: CtGrid) -> Drawn:
-        """See :meth:`~scripts.datasets.segments.contract.SegmentFile.draw`.
+        """See :meth:`~scripts.datasets.segments.segment_file.SegmentFile.draw`.
 
         The masks must be on the grid of the CT; the order of their axes may be another.
         """

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code
 from pydicom.uid import UID, RTStructureSetStorage, SegmentationStorage
 
-from scripts.datasets.segments.contract import CtGrid
+from scripts.datasets.segments.segment_file import CtGrid
 from scripts.running.reasons import listed
 from scripts.storage.archive import ArchiveReader, Location
 from scripts.volumes.dicom.slice import SliceFile, read_slice

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.datasets.segments.contract import Voxels
+from scripts.datasets.segments.segment_file import Voxels
 from scripts.running.reasons import listed
 
 FEWEST_SPARSE = 5  # drawn slices, below which uneven gaps may be those between lesions

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.datasets.segments.contract import CtGrid, Segment, SegmentFile
 from scripts.datasets.segments.dicom_object import quiet
 from scripts.datasets.segments.gaps import check_slices
+from scripts.datasets.segments.segment_file import CtGrid, Segment, SegmentFile
 
 
 def paint(

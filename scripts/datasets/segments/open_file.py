@@ -13,9 +13,9 @@ from pathlib import Path
 import pydicom
 from pydicom.dataset import Dataset
 
-from scripts.datasets.segments.contract import SegmentFile
 from scripts.datasets.segments.dicom_object import RTSTRUCT, SEG, kind_of, quiet, title_of
 from scripts.datasets.segments.seg import SegFile
+from scripts.datasets.segments.segment_file import SegmentFile
 from scripts.datasets.segments.slicer import SlicerFile
 from scripts.datasets.segments.structure_set import StructureSetFile
 from scripts.storage.archive import is_stray

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.datasets.segments.contract import CtGrid, Voxels
+from scripts.datasets.segments.segment_file import CtGrid, Voxels
 from scripts.volumes.geometry import Floats, spacing_of, world_to_index
 from scripts.volumes.slice_stack import place_tolerance_mm
 

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from scripts.datasets.segments.contract import CtGrid, Drawn, Segment, SegmentFile, Voxels
 from scripts.datasets.segments.dicom_object import (
     SEG,
     check_reference,
@@ -29,6 +28,7 @@ from scripts.datasets.segments.dicom_object import (
     title_of,
 )
 from scripts.datasets.segments.placement import Placement, place_grid
+from scripts.datasets.segments.segment_file import CtGrid, Drawn, Segment, SegmentFile, Voxels
 from scripts.storage.archive import ArchiveReader
 from scripts.volumes.dicom.frames import EACH, SHARED, frames_of
 from scripts.volumes.dicom.pixels import stored_values
@@ -77,7 +77,7 @@ class SegFile(SegmentFile):
         )
 
     def draw(self, numbers: Sequence[int], ct: CtGrid) -> Drawn:
-        """See :meth:`~scripts.datasets.segments.contract.SegmentFile.draw`."""
+        """See :meth:`~scripts.datasets.segments.segment_file.SegmentFile.draw`."""
         header, place = self.file.header, str(self.path)
         listed = items_below(header, "ReferencedSeriesSequence", "ReferencedInstanceSequence")
         sources = [*items_below(header, EACH, *_SOURCES), *items_below(header, SHARED, *_SOURCES)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pydicom.sr.coding import Code
 
 from scripts.datasets.segment_classes import look_up
-from scripts.datasets.segments.contract import Segment, SegmentFile
+from scripts.datasets.segments.segment_file import Segment, SegmentFile
 
 
 @dataclass(frozen=True)

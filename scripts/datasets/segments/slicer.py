@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.sr.coding import Code
 
-from scripts.datasets.segments.contract import CtGrid, Drawn, Segment, SegmentFile
 from scripts.datasets.segments.placement import Placement, place_grid
+from scripts.datasets.segments.segment_file import CtGrid, Drawn, Segment, SegmentFile
 from scripts.volumes.formats.nrrd import keys_of, read_nrrd_header
 from scripts.volumes.formats.stored_voxels import StoredVolume, read_voxels
 
@@ -62,7 +62,7 @@ class SlicerFile(SegmentFile):
         return cls(path, segments, places=places)
 
     def draw(self, numbers: Sequence[int], ct: CtGrid) -> Drawn:
-        """See :meth:`~scripts.datasets.segments.contract.SegmentFile.draw`."""
+        """See :meth:`~scripts.datasets.segments.segment_file.SegmentFile.draw`."""
         stored = read_nrrd_header(self.path, layered=True)
         try:
             placed = _placed(stored, ct)

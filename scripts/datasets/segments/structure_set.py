@@ -14,7 +14,6 @@ from typing import ClassVar
 import numpy as np
 from pydicom.dataset import Dataset
 
-from scripts.datasets.segments.contract import CtGrid, Drawn, Segment, SegmentFile, Voxels
 from scripts.datasets.segments.dicom_object import (
     RTSTRUCT,
     check_reference,
@@ -27,6 +26,7 @@ from scripts.datasets.segments.dicom_object import (
     title_of,
 )
 from scripts.datasets.segments.polygons import fill
+from scripts.datasets.segments.segment_file import CtGrid, Drawn, Segment, SegmentFile, Voxels
 from scripts.volumes.geometry import Floats, spacing_of, world_to_index
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
@@ -71,7 +71,7 @@ class StructureSetFile(SegmentFile):
         return cls(path, segments, title_of(header), series, header=header)
 
     def draw(self, numbers: Sequence[int], ct: CtGrid) -> Drawn:
-        """See :meth:`~scripts.datasets.segments.contract.SegmentFile.draw`."""
+        """See :meth:`~scripts.datasets.segments.segment_file.SegmentFile.draw`."""
         images = items_below(self.header, *_SERIES, "ContourImageSequence")
         check_reference(
             str(self.path), ct, self.series_uids, instances_in(images), self._frames_of(numbers)

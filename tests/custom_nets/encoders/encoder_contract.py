@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from custom_nets.encoders.contract import BLOCK_NAMES, Encoder, OneLayer
+from custom_nets.encoders.encoder import BLOCK_NAMES, Encoder, OneLayer
 from custom_nets.encoders.weights import load_encoder_weights
 from tests.custom_nets.encoders import reference
 from tests.custom_nets.training import moved_shares, snapshot, train

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from custom_nets.encoders import ENCODERS, make_encoder
-from custom_nets.encoders.contract import Encoder
+from custom_nets.encoders.encoder import Encoder
 from custom_nets.encoders.resnet import (
     ResidualUnit,
     ResNet34Encoder,

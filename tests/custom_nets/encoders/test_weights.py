@@ -284,7 +284,7 @@ def test_file_of_a_segmentation_network_fills_the_encoder_and_only_classifiers_a
     assert sum(learnt) == parameters
     url = publish(content)
     monkeypatch.setitem(NAMED[kind], encoder, url)
-    monkeypatch.setattr("custom_nets.encoders.contract.initialise", lambda _network: None)
+    monkeypatch.setattr("custom_nets.encoders.encoder.initialise", lambda _network: None)
     target = ENCODERS[encoder](3)
     with caplog.at_level(logging.INFO, logger="custom_nets.encoders.weights"):
         report = load_encoder_weights(target, kind)

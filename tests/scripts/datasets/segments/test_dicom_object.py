@@ -7,7 +7,6 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, RTStructureSetStorage, SegmentationStorage
 
-from scripts.datasets.segments.contract import CtGrid
 from scripts.datasets.segments.dicom_object import (
     LABEL_MAP_STORAGE,
     check_reference,
@@ -15,6 +14,7 @@ from scripts.datasets.segments.dicom_object import (
     read_object,
     title_of,
 )
+from scripts.datasets.segments.segment_file import CtGrid
 from tests.scripts.datasets.segments.written import of
 
 CT = CtGrid("ct", (2, 2, 2), np.eye(4), "1.1", "1.9", {"1.1.1": 0, "1.1.2": 1})

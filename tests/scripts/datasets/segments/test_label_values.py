@@ -9,8 +9,8 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from scripts.datasets.segments.contract import CtGrid, Drawn, Segment, SegmentFile
 from scripts.datasets.segments.label_values import paint
+from scripts.datasets.segments.segment_file import CtGrid, Drawn, Segment, SegmentFile
 
 CT = CtGrid("ct", (1, 2, 4), np.eye(4))
 ONE, TWO, THREE = (Segment(number, f"s{number}") for number in (1, 2, 3))

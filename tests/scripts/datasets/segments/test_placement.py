@@ -7,8 +7,8 @@ import itertools
 import numpy as np
 import pytest
 
-from scripts.datasets.segments.contract import CtGrid
 from scripts.datasets.segments.placement import place_grid
+from scripts.datasets.segments.segment_file import CtGrid
 from scripts.volumes.geometry import index_to_world
 
 SHAPE = (5, 6, 7)

@@ -10,7 +10,7 @@ import pytest
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
-from scripts.datasets.segments.contract import Drawn, Segment, SegmentFile
+from scripts.datasets.segments.segment_file import Drawn, Segment, SegmentFile
 from scripts.datasets.segments.segment_names import choose
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from pydicom.sr.codedict import codes
 
-from scripts.datasets.segments.contract import CtGrid
+from scripts.datasets.segments.segment_file import CtGrid
 from scripts.datasets.segments.slicer import SlicerFile
 from scripts.volumes.geometry import index_to_world
 from tests.scripts.datasets.segments.written import GRID, box, mask_of, nodule, write_slicer

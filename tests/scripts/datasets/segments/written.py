@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
-from scripts.datasets.segments.contract import CtGrid
+from scripts.datasets.segments.segment_file import CtGrid
 from scripts.volumes.dicom.series_volume import read_series
 from tests.analytic.dicom_files import write_series
 from tests.analytic.phantom import NODULE, from_nodule, grid_of

@@ -11,9 +11,9 @@ from skimage.draw import polygon2mask
 
 from scripts.datasets.segment_classes import meaning_of
 from scripts.datasets.segment_colours import rgb_of
-from scripts.datasets.segments.contract import CtGrid
 from scripts.datasets.segments.label_values import paint
 from scripts.datasets.segments.open_file import open_segments
+from scripts.datasets.segments.segment_file import CtGrid
 from scripts.datasets.segments.segment_names import choose
 from scripts.prediction.dicom.segmentation_object import write_segmentation
 from scripts.prediction.dicom.structure_set import write_structure_set

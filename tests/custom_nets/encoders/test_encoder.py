@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from custom_nets.encoders import make_encoder
-from custom_nets.encoders.contract import BLOCK_NAMES, Encoder, initialise, number_layers
+from custom_nets.encoders.encoder import BLOCK_NAMES, Encoder, initialise, number_layers
 from custom_nets.freezing import FreezableBatchNorm2d
 from tests.custom_nets.encoders import KINDS
 from tests.custom_nets.tiny import TinyEncoder

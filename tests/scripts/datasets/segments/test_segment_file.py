@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydicom.sr.codedict import codes
 
-from scripts.datasets.segments.contract import Segment
+from scripts.datasets.segments.segment_file import Segment
 from scripts.datasets.segments.slicer import SlicerFile
 from tests.scripts.datasets.segments.written import GRID
 
