@@ -13,6 +13,8 @@ import torch
 from custom_nets.encoders import ENCODERS
 from custom_nets.encoders.published import NAMED, published_url
 from custom_nets.freezing import NORMS
+from scripts.bundle.compose import compose
+from scripts.bundle.config_files import files_below
 from scripts.storage.files import read_json
 from scripts.storage.shipped import shipped
 from scripts.study.choices import (
@@ -238,7 +240,8 @@ def _check_published(chosen: Mapping[str, Any], where: str) -> None:
 
 def _check_norms(chosen: Mapping[str, Any], where: str) -> None:
     """Refuse a strategy that releases norms for an encoder without any."""
-    strategy = read_json(shipped(f"configs/strategies/{chosen['strategy']}.json"))["strategy"]
+    files = [f"configs/strategies/{chosen['strategy']}.json"]
+    strategy = compose(files, files_below()).complete()["strategy"]
     stages = strategy["stages"] if isinstance(strategy["stages"], list) else []
     if not any(NORMS in stage["trainable"] for stage in stages):
         return

@@ -113,11 +113,7 @@ def evaluate_members(
     )
     with unpacked_bundle(options.bundle) as folder:
         model = _checked_model(replace(options, bundle=folder))
-        cases = load_datalist(datalist, f"volumes/{section}")
-        if section == VALIDATION:
-            cases, left_out = held_out_cases(cases, model.trained_on, content)
-            for line in left_out:
-                print(line)
+        cases = _cases(model, datalist, section, content)
         report = EvaluationReport(
             cases,
             output,
@@ -126,22 +122,16 @@ def evaluate_members(
             section=f"volumes/{section}",
             seed=seed,
             model=model.checkpoint_files,
-            method={
-                **{"config_files": options.config_files, "flips": options.flips},
-                **{"threshold": options.threshold, "flagged_share": share},
-                "agreement": sha256_of(options.agreement) if options.agreement else None,
-            },
+            method=_settings(options, share),
             overwrite=read_truth("overwrite", overwrite),
         )
         with claimed(Path(output)):
             report.check_output()
             agreed = _predicted(model, report)
-            if section == VALIDATION:
-                limit = _calibrated(agreed, share, model)
-                found = _written(report, model, AgreedCases(agreed, limit, seed))
-                limit.write(Path(output) / FILE, evidence_of(found, report.described))
-            else:
-                _written(report, model, AgreedCases(agreed, model.agreement_limit, seed))
+            new = _calibrated(agreed, share, model) if section == VALIDATION else None
+            found = _written(report, model, AgreedCases(agreed, new or model.agreement_limit, seed))
+            if new is not None:
+                new.write(Path(output) / FILE, evidence_of(found, report.described))
     print(f"written to {output}")
     if len(agreed) < len(cases):
         raise SystemExit(1)
@@ -163,6 +153,29 @@ def _checked_model(options: Options) -> Model:
     for line in (model.engine.line(), *(f"ckpt_path: {note}" for note in model.notes)):
         print(line)
     return model
+
+
+def _cases(
+    model: Model, datalist: str, section: str, content: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """List the scans of a section; of the validation those that no member knows, and why."""
+    cases = load_datalist(datalist, f"volumes/{section}")
+    if section == VALIDATION:
+        cases, left_out = held_out_cases(cases, model.trained_on, content)
+        for line in left_out:
+            print(line)
+    return cases
+
+
+def _settings(options: Options, share: float) -> dict[str, Any]:
+    """Return what the result depends on besides the weights, by the names of the options."""
+    return {
+        "config_files": options.config_files,
+        "flips": options.flips,
+        "threshold": options.threshold,
+        "flagged_share": share,
+        "agreement": sha256_of(options.agreement) if options.agreement else None,
+    }
 
 
 def _predicted(model: Model, report: EvaluationReport) -> list[AgreedCase]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +98,6 @@ def evaluate_adaptation(
     drawn = [largest_slice(case) for case in cases]
     sampled = load_datalist(datalist, section) if only_sampled_slices else None
     others = other_slices(cases, drawn, sampled)
-    folders = {arm: Path(output, *([] if arm == arms[-1] else [arm])) for arm in arms}
     beside = None if is_package(model) else SHIPPED[kind]
     with opened_start(model, bundle or beside) as (folder, weights), claimed(Path(output)):
         options = Options(
@@ -111,30 +109,40 @@ def evaluate_adaptation(
         adapted = AdaptedModel(options, tuning)
         adapted.check_parts()
         check_classes(adapted.class_names, content, datalist, lesions=adapted.lesions)
-        report_into = partial(
-            EvaluationReport,
-            cases,
-            kind=Instances() if adapted.lesions else Classes(class_names_of(content)),
-            datalist=datalist,
-            section=f"volumes/{section}",
-            slices=others,
-            seed=seed,
-            model=weights,
-            overwrite=read_truth("overwrite", overwrite),
-        )
         fixed = {"config_files": options.config_files, "only_sampled_slices": only_sampled_slices}
         reports = {
-            arm: report_into(place, method={**settings_of(arm, tuning), **fixed})
-            for arm, place in folders.items()
+            arm: EvaluationReport(
+                cases,
+                Path(output) if arm == arms[-1] else Path(output, arm),
+                kind=Instances() if adapted.lesions else Classes(class_names_of(content)),
+                datalist=datalist,
+                section=f"volumes/{section}",
+                slices=others,
+                seed=seed,
+                model=weights,
+                method={**settings_of(arm, tuning), **fixed},
+                overwrite=read_truth("overwrite", overwrite),
+            )
+            for arm in arms
         }
-        for report in reports.values():
-            report.check_output()
-        pairs = list(zip(cases, drawn, strict=True))
-        for case, row in Progress(pairs, desc="adapt", unit="volume"):
-            add_case(adapted, case, row, reports)
-        for arm, report in reports.items():
-            _write(arm, report)
+        _evaluate(adapted, cases, drawn, reports)
     print(f"written to {output}")
+
+
+def _evaluate(
+    adapted: AdaptedModel,
+    cases: Sequence[Mapping[str, Any]],
+    drawn: Sequence[int],
+    reports: Mapping[str, EvaluationReport],
+) -> None:
+    """Predict every volume with every tuning, and write their reports."""
+    for report in reports.values():
+        report.check_output()
+    pairs = list(zip(cases, drawn, strict=True))
+    for case, row in Progress(pairs, desc="adapt", unit="volume"):
+        add_case(adapted, case, row, reports)
+    for arm, report in reports.items():
+        _write(arm, report)
 
 
 def _write(arm: str, report: EvaluationReport) -> None:
