@@ -1,13 +1,20 @@
-"""Links between the project's documents: the files and headings that they lead to are there."""
+"""What the project's documents name is there: files and headings of links, commands, options."""
 
+import inspect
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
+from scripts.__main__ import sketch_of, split_command
+from scripts.commands import COMMANDS
 from tests.bundles.config_files import ROOT
 
-FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^ *```.*?^ *```", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`([^`\n]+)`")
+COMMAND = re.compile(r"(?:\w+=\S+ )*(?:python -m scripts|ctseg) (.+)")
+GROUPS = [[words[0]] for words in COMMANDS]
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 FOLDERS = (".", "docs", "docs/survey", "bundles/*/docs")
@@ -46,3 +53,39 @@ def test_link_to_nothing_then_found(tmp_path):
     (tmp_path / "other.md").write_text(other)
     (tmp_path / "one.md").write_text(text)
     assert broken_links(tmp_path / "one.md") == ["none.md", "#none", "other.md#no-heading"]
+
+
+def commands_of(text: str) -> list[list[str]]:
+    """The words of each command of this project, in blocks and in inline code."""
+    blocks = "\n".join(FENCED.findall(text)).replace("\\\n", " ")
+    lines = [*blocks.splitlines(), *INLINE.findall(FENCED.sub("", text))]
+    commands = filter(None, (COMMAND.match(line.strip()) for line in lines))
+    return [shlex.split(command[1], comments=True) for command in commands]
+
+
+def unknown_options(words: list[str]) -> list[str]:
+    """The options that a command does not have; the command itself if there is none of its name."""
+    if words in GROUPS or any(word.isupper() for word in words[:2]):  # such as prepare NAME
+        return []
+    try:
+        command, rest = split_command(words)
+    except SystemExit as ended:  # with 0 after a list of commands, as for --help
+        return words[:2] if ended.code else []
+    known = inspect.signature(sketch_of(command)).parameters
+    options = [word[2:].partition("=")[0] for word in rest if word.startswith("--")]
+    return [option for option in options if option not in known]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_of_a_document_then_they_have_its_options(path):
+    if path.name != "CHANGELOG.md":  # earlier versions had others
+        commands = commands_of(path.read_text())
+        assert not [(words, unknown) for words in commands if (unknown := unknown_options(words))]
+
+
+def test_command_that_does_not_exist_then_found():
+    text = "`python -m scripts study`\n  ```\n  A=1 ctseg predict \\\n --sorce CT --output=x  # y\n"
+    text += "  python -m scripts sae tran\n  pip install ctseg .\n  ```\n"
+    commands = commands_of(text)
+    assert commands == [["predict", "--sorce", "CT", "--output=x"], ["sae", "tran"], ["study"]]
+    assert [unknown_options(words) for words in commands] == [["sorce"], ["sae", "tran"], []]

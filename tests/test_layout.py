@@ -11,8 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = sorted([*ROOT.glob("custom_nets/**/*.py"), *ROOT.glob("scripts/**/*.py")])
 FORBIDDEN = {"custom_nets": {"scripts", "bundles", "tests"}, "scripts": {"bundles", "tests"}}
-# What lies on one floor imports from the floors below it only, not from its neighbours.
-FLOORS = (
+# What is in one layer imports from the layers below it only, not from its neighbours.
+LAYERS = (
     ("storage", "running"),
     ("volumes", "bundle", "phantom", "pages"),
     ("transforms",),
@@ -23,7 +23,7 @@ FLOORS = (
     ("retraining",),
     ("__main__",),
 )
-FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+LAYER = {folder: number for number, folders in enumerate(LAYERS) for folder in folders}
 
 
 @functools.cache
@@ -37,25 +37,25 @@ def imported_modules(path: Path) -> set[str]:
     return names
 
 
-def room_of(module: str) -> str:
+def folder_of(module: str) -> str:
     """The folder of scripts/ that a module lies in, or the module itself.
 
-    >>> room_of("scripts.volumes.readers.read_image"), room_of("scripts.commands")
+    >>> folder_of("scripts.volumes.readers.read_image"), folder_of("scripts.commands")
     ('volumes', 'commands')
     """
     return module.split(".")[1]
 
 
 @functools.cache
-def imports_between_rooms() -> dict[str, set[str]]:
-    """Room -> the other rooms of scripts/ that it imports from."""
+def imports_between_folders() -> dict[str, set[str]]:
+    """Folder -> the other folders of scripts/ that it imports from."""
     found: dict[str, set[str]] = defaultdict(set)
     for path in ROOT.glob("scripts/**/*.py"):
         if path == ROOT / "scripts" / "__init__.py":
             continue
-        room = path.relative_to(ROOT / "scripts").parts[0].removesuffix(".py")
+        folder = path.relative_to(ROOT / "scripts").parts[0].removesuffix(".py")
         modules = {name for name in imported_modules(path) if name.startswith("scripts.")}
-        found[room] |= {room_of(name) for name in modules} - {room}
+        found[folder] |= {folder_of(name) for name in modules} - {folder}
     return found
 
 
@@ -69,16 +69,18 @@ def test_imports_of_a_module_then_never_against_the_arrow():
     assert not against
 
 
-def test_rooms_of_scripts_then_all_have_a_floor():
-    modules = (ROOT / "scripts").rglob("*.py")  # a folder left with compiled files is no room
-    rooms = {p.relative_to(ROOT / "scripts").parts[0].removesuffix(".py") for p in modules}
-    assert rooms - {"__init__"} == set(FLOOR)
+def test_folders_of_scripts_then_all_have_a_layer():
+    modules = (ROOT / "scripts").rglob("*.py")  # a folder left with compiled files is no package
+    folders = {p.relative_to(ROOT / "scripts").parts[0].removesuffix(".py") for p in modules}
+    assert folders - {"__init__"} == set(LAYER)
 
 
-@pytest.mark.parametrize("room", FLOOR)
-def test_imports_between_rooms_then_downwards_only(room):
-    upwards = {other for other in imports_between_rooms()[room] if FLOOR[other] >= FLOOR[room]}
-    assert not upwards, f"scripts/{room} must not import from {', '.join(sorted(upwards))}"
+@pytest.mark.parametrize("folder", LAYER)
+def test_imports_between_folders_then_downwards_only(folder):
+    upwards = {
+        other for other in imports_between_folders()[folder] if LAYER[other] >= LAYER[folder]
+    }
+    assert not upwards, f"scripts/{folder} must not import from {', '.join(sorted(upwards))}"
 
 
 def test_bundles_and_configs_then_no_python():

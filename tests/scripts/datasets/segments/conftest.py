@@ -1,4 +1,4 @@
-"""One series of the analytic chest for all tests of the room."""
+"""One series of the analytic chest for all tests of this folder."""
 
 from __future__ import annotations
 
