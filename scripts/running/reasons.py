@@ -1,15 +1,19 @@
-"""Messages of failures: the reason on one line, after a traceback that other software made long."""
+"""Messages of failures: the reason on one line, last where other software adds a traceback."""
 
 from __future__ import annotations
 
 import re
 import sys
+import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 
 # of torch.utils.data: the traceback of a worker process as the message of a new error
 IN_WORKER = re.compile(r"^Caught (\w+) in .+\nOriginal Traceback", re.DOTALL)
 SPEAKING = (ValueError, OSError)  # whose message needs no name of the error before it
+_SCRIPTS = Path(__file__).resolve().parents[1]
+OWN = (_SCRIPTS, _SCRIPTS.with_name("custom_nets"))  # folders of this software
 
 
 def first_cause(error: BaseException) -> BaseException:
@@ -47,10 +51,25 @@ def reason_of(error: BaseException) -> str:
     return " ".join(text.split())
 
 
-def print_reason_last(explain: Callable[[BaseException], str] = reason_of) -> None:
-    """Let Python print the reason as the last line, after the traceback of an uncaught error.
+def is_message(error: BaseException) -> bool:
+    """Whether an error is a message to whoever ran a command: a ``raise`` of this software.
 
-    The traceback and the exit code stay as they are.
+    One that Python or another package raised may be a bug, whose place only the traceback tells.
+    """
+    cause = first_cause(error)
+    frames = traceback.extract_tb(cause.__traceback__)
+    if not frames or not isinstance(cause, SPEAKING):
+        return False
+    last = frames[-1]
+    ours = any(folder in Path(last.filename).resolve().parents for folder in OWN)
+    return ours and (last.line or "").startswith("raise ")
+
+
+def print_reason_last(explain: Callable[[BaseException], str] = reason_of) -> None:
+    """Let Python print the reason of an uncaught error as the last line.
+
+    Its traceback stays before it, unless the error is a message (:func:`is_message`); the exit
+    code stays as it is.
 
     Args:
         explain: returns the reason.
@@ -59,11 +78,10 @@ def print_reason_last(explain: Callable[[BaseException], str] = reason_of) -> No
     if getattr(before, "prints_reason", False):
         return
 
-    def hook(
-        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
-    ) -> None:
+    def hook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         sys.stdout.flush()
-        before(kind, error, traceback)
+        if not is_message(error):
+            before(kind, error, trace)
         if isinstance(error, Exception):
             print(f"error: {explain(error)}", file=sys.stderr, flush=True)
 
