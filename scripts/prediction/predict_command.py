@@ -62,8 +62,8 @@ def predict(
     Args:
         bundle: the bundle's folder, with configs/inference.json; or a zip of `package`, of which
             the Python is not run.
-        source: a folder of DICOM files, a zip of one, a .mhd, .mha, .nrrd, .nii or .nii.gz file,
-            or a folder of any of these.
+        source: a folder of DICOM files, a zip of one, a .mhd, .mha, .nrrd, .nhdr, .nii or .nii.gz
+            file, or a folder of any of these.
         output: folder to write: new, empty, or of an earlier run.
         config_file: overlays of inference.json, separated by commas; later ones take precedence.
         ckpt_path: files of trained weights, separated by commas; the probabilities of several are

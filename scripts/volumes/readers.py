@@ -29,8 +29,8 @@ def read_volume(path: str | Path, *, series_uid: str | None = None) -> Volume:
     """Read one 3D volume of any values, in its own orientation and number type.
 
     Args:
-        path: a file ending in .mhd (with .raw or .zraw), .mha, .nrrd, .nii or .nii.gz, or a folder
-            with the files of a DICOM CT series directly in it (then HU).
+        path: a file ending in .mhd (with .raw or .zraw), .mha, .nrrd, .nhdr, .nii or .nii.gz, or a
+            folder with the files of a DICOM CT series directly in it (then HU).
         series_uid: SeriesInstanceUID; required if a DICOM folder holds several CT series.
 
     Raises:

@@ -21,7 +21,7 @@ from scripts.volumes.formats.stored_voxels import (
 from scripts.volumes.geometry import check_affine
 from scripts.volumes.volume import Volume
 
-VOLUME_SUFFIXES = (".mhd", ".mha", ".nrrd", ".nii", ".nii.gz")
+VOLUME_SUFFIXES = (".mhd", ".mha", ".nrrd", ".nhdr", ".nii", ".nii.gz")
 SEGMENTATION_SUFFIX = ".seg.nrrd"  # of 3D Slicer, with names of the segments
 _METAIMAGE, _NRRD = (".mhd", ".mha"), (".nrrd", ".nhdr")
 

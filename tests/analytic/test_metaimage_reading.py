@@ -101,6 +101,11 @@ def test_nrrd_in_any_form_then_every_hu_at_its_position(tmp_path, form):
     assert_chest(read_volume(write_nrrd(tmp_path / "scan.nrrd", COARSE, **form)), COARSE)
 
 
+def test_nrrd_header_with_its_own_suffix_then_every_hu_at_its_position(tmp_path):
+    path = write_nrrd(tmp_path / "scan.nhdr", COARSE, data_name="voxels.raw")
+    assert_chest(read_volume(path), COARSE)
+
+
 @pytest.mark.parametrize("form", NRRDS_IN_OTHER_UNITS.values(), ids=NRRDS_IN_OTHER_UNITS)
 def test_nrrd_in_other_units_then_every_hu_at_its_position(tmp_path, form):
     assert_chest(read_volume(write_nrrd(tmp_path / "scan.nrrd", COARSE, **form)), COARSE)

@@ -33,9 +33,12 @@ EMPTY = "an empty file"
 AMONG_SLICES = "is among slices, but is neither DICOM nor text"
 STRAY = "hidden, or left by the operating system"
 OTHER = "neither DICOM nor a volume"
+UNREAD = "a volume of a format that is not read; convert it to .nii.gz"
 ARCHIVE = "an archive, or compressed, but no .zip; unpack it to have it read"
 DIRECTORY = "DICOMDIR, an index of DICOM files"
 _ARCHIVES = (".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z", ".rar", ".zst")
+# NIfTI and Analyze in two files, FreeSurfer, MINC, GIPL
+_VOLUMES = (".hdr", ".img", ".mgh", ".mgz", ".mnc", ".gipl")
 _ZIP = b"PK\x03\x04"
 # first bytes of pictures and documents: JPEG, PNG, GIF, BMP, PDF, SQLite
 _KNOWN = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"%PDF", b"SQLite format")
@@ -103,7 +106,7 @@ def is_multi_frame(header: Dataset) -> bool:
 
 
 def why_not_dicom(parts: tuple[str, ...], head: bytes, *, among_slices: bool) -> tuple[str, bool]:
-    """Say what a file is that is neither DICOM nor a volume.
+    """Say what a file is that is neither DICOM nor a volume that is read.
 
     Args:
         parts: folders and name.
@@ -116,6 +119,8 @@ def why_not_dicom(parts: tuple[str, ...], head: bytes, *, among_slices: bool) ->
     Example:
         >>> why_not_dicom(("ct", "notes.txt"), b"text", among_slices=True)
         ('neither DICOM nor a volume', False)
+        >>> why_not_dicom(("ct", "chest.hdr.gz"), b"data", among_slices=False)
+        ('a volume of a format that is not read; convert it to .nii.gz', False)
         >>> why_not_dicom(("ct", "IM0007"), b"", among_slices=True)
         ('an empty file', True)
     """
@@ -127,6 +132,8 @@ def why_not_dicom(parts: tuple[str, ...], head: bytes, *, among_slices: bool) ->
         return (NOT_DICOM if head else EMPTY), True
     if not head:
         return EMPTY, like_slice
+    if suffix in _VOLUMES or PurePath(parts[-1]).stem.lower().endswith(_VOLUMES):
+        return UNREAD, False
     if suffix in _ARCHIVES or head.startswith(_ZIP):
         return ARCHIVE, False
     if like_slice and among_slices and not (_is_text(head) or head.startswith(_KNOWN)):

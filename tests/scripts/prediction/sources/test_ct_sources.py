@@ -60,6 +60,7 @@ HEADERS = {
     "scan.mhd": b"ObjectType = Image\nElementDataFile = %s\n",
     "scan.mha": b"ObjectType = Image\nElementDataFile = %s\n",
     "scan.nrrd": b"NRRD0004\ntype: short\ndata file: %s\n",
+    "scan.nhdr": b"NRRD0004\ntype: short\ndata file: %s\n",
 }
 
 

@@ -98,6 +98,13 @@ def test_file_that_is_not_dicom_then_an_error_only_where_it_may_have_been_a_slic
     assert reason
 
 
+@pytest.mark.parametrize("name", ["a.hdr", "A.IMG", "a.img.gz", "brain.mgz", "a.mnc", "a.gipl.gz"])
+def test_volume_of_another_format_then_said_so(name):
+    reason, suspect = why_not_dicom(("ct", name), b"\x5c\x01\0\0", among_slices=True)
+    assert "a volume of a format that is not read" in reason
+    assert not suspect
+
+
 def test_binary_file_without_suffix_where_no_slices_are_then_skipped():
     assert not why_not_dicom(("data", "blob"), b"\0\1", among_slices=False)[1]
     assert why_not_dicom(("data", "blob"), b"", among_slices=False)[1]
