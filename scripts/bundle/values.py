@@ -28,6 +28,7 @@ from scripts.running.options import TRUTHS, is_null, read_truth
 SWITCHES = "scripts.bundle.values.read_switches"
 OPTIONAL = "scripts.bundle.values.read_optional"
 NO_WORDS = "must not be empty"
+ROOT_ID = "bundle_root"  # a path, also where a package finds it by a component
 
 
 def read_switches(**switches: Any) -> dict[str, bool]:
@@ -121,6 +122,8 @@ class Values:
             return read_truth(shown, value)
         if id_ in self.optional:
             return read_optional(**{shown: value})[shown]
+        if id_ == ROOT_ID:
+            return _text(shown, value, ".")
         try:
             default = find(self.own, id_)
         except MissingError:

@@ -20,6 +20,7 @@ CONFIG = {
     "output": "$@encoder + '/models'",
     "strategy": {"stages": []},
     "loss": {"_target_": "DiceLoss", "batch": True},
+    "bundle_root": {"_target_": "scripts.packaging.location.bundle_root"},
 }
 
 
@@ -43,6 +44,7 @@ def values():
         ("encoder", "none"),
         ("prefix", ""),
         ("output", "results"),
+        ("bundle_root", "/models/a package"),
         ("strategy", {"stages": [1]}),
         ("loss", {"_target_": "other"}),
         ("loss", "%other.json::loss"),
