@@ -23,6 +23,7 @@ from scripts.bundle.data_files import KIND
 from scripts.bundle.model_file import NETWORK
 from scripts.bundle.overlays import chosen_keys, unread
 from scripts.packaging.overlays import check_inputs, overlays_of
+from scripts.storage.shipped import ROOT, shipped
 
 WORKFLOWS = ("train", "evaluate", "inference")
 ADDITION = "multi_gpu_train"  # laid over train.json to train with several processes
@@ -32,6 +33,9 @@ FOR_LABEL = {"instances": "monai_label", "classes": "monai_label_organs"}
 """Kind of labels -> file in the same folder: what holds when MONAI Label trains."""
 PLAIN = "plain_volumes"
 OWN_WEIGHTS = "$@bundle_root + '/models/model.pt'"
+NO_DATA = {"train": "prepared", "evaluate": "prepared", "inference": "ct"}
+"""``dataset_dir`` of a package: folders of the packaging machine are not told, whose names may be
+those of patients."""
 FOUND_ROOT = {"_target_": "scripts.packaging.location.bundle_root"}
 
 ARE_PLAIN = "scripts.datasets.datalist.are_plain_volumes"
@@ -79,7 +83,10 @@ def packaged_configs(
         _refuse_unknown(str(file), flatten(read_config(file, read), read), list(made.values()))
     check_inputs({name: made[name] for name in WORKFLOWS}, settings)
     made["train"] = trainable_anywhere(made["train"], read)
-    packaged = {name: {**made[name], "bundle_root": FOUND_ROOT} for name in WORKFLOWS}
+    packaged = {
+        name: {**made[name], "bundle_root": FOUND_ROOT, "dataset_dir": NO_DATA[name]}
+        for name in WORKFLOWS
+    }
     return {**packaged, ADDITION: addition}
 
 
@@ -201,8 +208,13 @@ def _with_overlay(name: str, config: Config, overlay: Config) -> Config:
 
 
 def _refuse_unknown(file: str, overlay: Config, workflows: Sequence[Config]) -> None:
-    """Check that every id of an overlay is used by some config."""
+    """Check that every id of an overlay is used by some config; of this software's, any of them.
+
+    An overlay of ``configs/`` serves bundles that lack a workflow, as those of ``new_bundle`` do.
+    """
     taken = {key for config in workflows for key in chosen_keys(config, overlay)}
+    if taken and ROOT in shipped(file).resolve().parents:
+        return
     for key in overlay:
         if key not in taken:
             raise ValueError(unread(file, key, workflows))

@@ -115,6 +115,22 @@ class Facts:
     left_out: Sequence[str] | None = None
 
 
+def without_place(text: str, root: object, name: str) -> str:
+    """Return a bundle's own documentation without the place of its folder.
+
+    Args:
+        text: the bundle's README, whose commands name its folder.
+        root: ``bundle_root`` of its configs: the folder.
+        name: of the bundle.
+
+    Example:
+        >>> without_place("run '/home/me/b/configs/train.json'", "/home/me/b", "b")
+        "run 'bundles/b/configs/train.json'"
+    """
+    named = isinstance(root, str) and "/" in root and not root.startswith(("$", "@", "%"))
+    return text.replace(str(root), f"bundles/{name}") if named else text
+
+
 def how_to_run(name: str) -> str:
     """Return the commands that run a package, for its README; ``name`` is that of the bundle."""
     return HOW_TO_RUN.format(name=name)

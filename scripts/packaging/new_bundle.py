@@ -267,7 +267,7 @@ def metadata_for(prepared: Prepared, base: Mapping[str, Any], folder: Path) -> d
         **base,
         **described(folder.resolve().name, prepared.class_names, title),
         "version": "0.1.0",
-        "changelog": {"0.1.0": f"written by new_bundle from {prepared.folder}/datalist.json"},
+        "changelog": {"0.1.0": f"written by new_bundle for {prepared.data_set.name} data"},
         KEY: prepared.data_set.as_json(),
         "network_data_format": data_format,
     }

@@ -16,7 +16,7 @@ from scripts.bundle.config_files import Config, files_below, read_config
 from scripts.bundle.model_file import ModelFile, read_model, trained_settings
 from scripts.bundle.training_scans import TrainingScans
 from scripts.packaging.configs import ADDITION, as_json, packaged_configs, settled
-from scripts.packaging.documents import GENERAL, Facts, overlay_names, readme
+from scripts.packaging.documents import GENERAL, Facts, overlay_names, readme, without_place
 from scripts.packaging.exports.exports import PT2, check_exports, export_all
 from scripts.packaging.metadata import packaged_metadata
 from scripts.packaging.modules import PREDICTION, foreign_modules, needed_files
@@ -135,8 +135,7 @@ def package(
             left_out=made.left_out,
         )
         write_text(unpacked / "docs" / "README.md", readme(unpacked.name, made.metadata, facts))
-        general = (folder / "docs" / "README.md").read_text(encoding="utf-8")
-        write_text(unpacked / "docs" / "bundle.md", GENERAL + general)
+        write_text(unpacked / "docs" / "bundle.md", GENERAL + own_readme(folder))
 
     write_package(made, target, document, model_url=model_url, exports=formats)
 
@@ -277,6 +276,13 @@ def as_plain(made: Package, leave_out: Sequence[str]) -> Package:
         sources=[],
         left_out=left_out,
     )
+
+
+def own_readme(folder: Path) -> str:
+    """Return a bundle's own README, as it may be passed on."""
+    root = read_config(folder / "configs" / "train.json", files_below()).get("bundle_root")
+    text = (folder / "docs" / "README.md").read_text(encoding="utf-8")
+    return without_place(text, root, folder.resolve().name)
 
 
 def write_parts(made: Package, unpacked: Path) -> None:

@@ -14,6 +14,7 @@ from scripts.packaging.package_command import (
     assemble,
     check_bundle,
     check_targets,
+    own_readme,
     write_package,
 )
 from scripts.release.evidence import Evidence, read_evidence
@@ -77,12 +78,11 @@ def release(
 
     def document(unpacked: Path, location: str) -> None:
         docs, name = unpacked / "docs", unpacked.name
-        general = (folder / "docs" / "README.md").read_text(encoding="utf-8")
         laid_over = overlay_names(files)
         usage = how_to_run(name) + f"\nLaid over the bundle's configs: {_listed(laid_over)}."
         card = model_card(name, made.metadata, evidence, weights=location, usage=usage)
         write_text(docs / "README.md", card)
-        write_text(docs / "bundle.md", OF_OTHERS + general)
+        write_text(docs / "bundle.md", OF_OTHERS + own_readme(folder))
         write_json(docs / "evidence.json", shared_evidence(evidence))
 
     write_package(made, target, document, model_url=model_url, exports=formats)

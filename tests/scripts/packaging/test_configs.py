@@ -4,8 +4,10 @@ import pytest
 from monai.bundle import ConfigParser
 
 from scripts.packaging.configs import packaged_configs, settled
+from scripts.packaging.new_bundle import new_bundle
 from tests.bundles.config_files import parser_of
 from tests.scripts.packaging.packages import LIVER, LUNG, OVERLAYS
+from tests.scripts.packaging.test_new_bundle import write_datalist
 
 
 @pytest.mark.usefixtures("_at_root")
@@ -19,7 +21,15 @@ def test_workflow_then_what_monai_makes_of_all_the_files(bundle, name):
     found = ConfigParser(config=made)
     found.resolve_macro_and_relative_ids()
     own = found.get().get("prepared", {})
-    added = {"bundle_root", "start_from", "encoder_weights", "prepared", "label", "plain_volumes"}
+    added = {
+        "bundle_root",
+        "dataset_dir",
+        "start_from",
+        "encoder_weights",
+        "prepared",
+        "label",
+        "plain_volumes",
+    }
     added |= {"slices_of_a_volume", "random_slices", "slice_augmentation"}
     for key, value in {**found.get(), **own}.items():
         if key not in added:
@@ -66,3 +76,11 @@ def test_id_that_an_earlier_overlay_brought_then_taken(write_json):
 def test_misspelt_id_of_an_overlay_then_refused(write_json):
     with pytest.raises(ValueError, match="sets 'batch_sise'.*did you mean batch_size"):
         packaged_configs(LUNG, [write_json("mine.json", batch_sise=4)])
+
+
+@pytest.mark.usefixtures("_at_root")
+def test_shipped_overlay_of_a_workflow_that_the_bundle_lacks_then_the_rest_of_it_taken(tmp_path):
+    new_bundle(write_datalist(tmp_path), str(tmp_path / "my_segmentation"))
+    made = packaged_configs(tmp_path / "my_segmentation", ["configs/runtime/small.json"])
+    assert made["train"]["patch_size"] == [96, 96]
+    assert "max_epochs" not in json.dumps(made)

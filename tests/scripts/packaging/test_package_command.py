@@ -14,12 +14,14 @@ from custom_nets.unet import TransferUNet
 from scripts.__main__ import main
 from scripts.bundle.model_file import read_model
 from scripts.packaging import package_command
+from scripts.packaging.new_bundle import new_bundle
 from scripts.packaging.package_command import package
 from scripts.prediction.network.model import Model
 from scripts.prediction.network.packed_bundle import unpacked_bundle
 from scripts.prediction.predict_options import Options
 from scripts.storage.locks import InUseError
 from tests.scripts.packaging.packages import LIVER, LUNG, OVERLAYS, ROOT, SMALL
+from tests.scripts.packaging.test_new_bundle import write_datalist
 from tests.scripts.storage.holding import held_by_another
 
 pytestmark = pytest.mark.usefixtures("_at_root")
@@ -93,6 +95,19 @@ def test_nothing_then_tells_of_this_machine(packed):
             content = archive.read(name)
             assert str(ROOT).encode() not in content, name
             assert str(packed).encode() not in content, name
+
+
+def test_bundle_of_ones_own_then_neither_its_folder_nor_that_of_the_data_is_told(pack, tmp_path):
+    own = tmp_path / "Miller^John" / "my_segmentation"
+    own.parent.mkdir()
+    datalist = write_datalist(own.parent, names=("background", "nodule"), lung=True)
+    new_bundle(datalist, str(own))
+    with zipfile.ZipFile(pack("own.zip", bundle=own)) as archive:
+        names = archive.namelist()
+        content = b"".join(map(archive.read, names))
+    assert "my_segmentation/docs/bundle.md" in names
+    assert str(tmp_path).encode() not in content
+    assert b"Miller" not in content
 
 
 def test_configs_then_say_what_the_model_is(bundle):
