@@ -20,6 +20,7 @@ import pytest
 from monai.bundle import ConfigWorkflow
 from monai.utils import set_determinism
 
+from scripts.training.fine_tuning import stage_report
 from tests.bundles.config_files import LUNG, ROOT
 
 CONFIGS = str(LUNG.relative_to(ROOT))
@@ -128,12 +129,18 @@ def run_here(
     overrides: Mapping[str, Any],
     **options: Any,
 ) -> ConfigWorkflow:
-    """Run a workflow in this process, as ``python -m monai.bundle run`` does, and return it."""
-    workflow = make_here(run_id, files, overrides, **options)
-    try:
-        workflow.initialize()
-        workflow.run()
-        workflow.finalize()
-    finally:
-        set_determinism(None)
+    """Run a workflow in this process, as ``python -m monai.bundle run`` does, and return it.
+
+    Curves are left to the trainings in a process of their own: to draw them takes as long as all
+    else in a training of such a size.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stage_report, "draw_curves", lambda *_, **__: None)
+        workflow = make_here(run_id, files, overrides, **options)
+        try:
+            workflow.initialize()
+            workflow.run()
+            workflow.finalize()
+        finally:
+            set_determinism(None)
     return workflow

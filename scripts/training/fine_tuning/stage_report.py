@@ -27,8 +27,9 @@ class StageReport:
 
     Files in ``output_dir``, replaced after every epoch: ``stages.json`` and ``stages.csv`` (one row
     per stage with the metrics of its best epoch), ``history.csv`` (one row per epoch) and
-    ``curves.png``, drawn when a stage ends and otherwise at most twice a minute. The handler has no
-    state: everything is computed from the record that ``StagedFineTuning`` saves.
+    ``curves.png``, drawn when a stage ends and otherwise at most twice a minute, never twice of the
+    same epochs. The handler saves no state: everything is computed from the record that
+    ``StagedFineTuning`` saves.
 
     Args:
         output_dir: the run's folder.
@@ -53,6 +54,7 @@ class StageReport:
         self.curves = curves
         self.drawn = tuple(drawn)
         self._drawn = -SECONDS_BETWEEN_DRAWINGS
+        self._epochs_drawn = 0
 
     def attach(self, engine: Engine) -> None:
         """Report on a trainer that also has a ``StagedFineTuning``, in any order."""
@@ -89,10 +91,11 @@ class StageReport:
         write_json(self.output_dir / "stages.json", summary)
         write_csv(self.output_dir / "stages.csv", [_flat(row) for row in rows])
         write_csv(self.output_dir / "history.csv", history(stages))
-        if draw and self.curves:
+        epochs = len(stages.record.history)
+        if draw and self.curves and epochs != self._epochs_drawn:
             path = self.output_dir / "curves.png"
             draw_curves(stages, path, best=best_stage(stages), drawn=self.drawn)
-            self._drawn = time.monotonic()
+            self._drawn, self._epochs_drawn = time.monotonic(), epochs
 
 
 def table(stages: StagedFineTuning, metrics: Sequence[str] | None = None) -> list[dict[str, Any]]:

@@ -186,7 +186,7 @@ def test_curves_when_epochs_are_short_then_they_are_drawn_once_a_stage(
     monkeypatch.setattr(stage_report, "draw_curves", count)
     made = training(tmp_path)
     made.trainer([made.validation, made.stages, StageReport(tmp_path, metrics=METRICS)]).run()
-    assert drawn == [1, 2, 6, 6]
+    assert drawn == [1, 2, 6]
 
 
 def test_metrics_when_the_evaluator_gives_no_such_then_the_first_epoch_says_so(
@@ -240,7 +240,7 @@ def test_time_left_when_many_epochs_remain_then_it_is_in_hours(reported: TinyTra
     )
 
 
-def test_report_then_draws_the_metrics_it_is_told(
+def test_report_then_draws_the_metrics_that_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Any] = []
