@@ -43,11 +43,11 @@ class WindowHU(Transform):
     def __call__(self, hu: torch.Tensor) -> torch.Tensor:
         """Return the values mapped to [0, 1], float32, of the same shape."""
         values = hu.float()
-        scaled = (values - self.low) / (self.high - self.low)
+        scaled = (values - self.low).div_(self.high - self.low)  # in place: a CT has 150 MB
         if self.outside == "clip":
-            return scaled.clamp(0, 1)
-        inside = (values >= self.low) & (values <= self.high)
-        return torch.where(inside, scaled, torch.zeros_like(scaled))
+            return scaled.clamp_(0, 1)
+        inside = (values >= self.low).logical_and_(values <= self.high)
+        return scaled.masked_fill_(inside.logical_not_(), 0)
 
 
 class WindowHUd(MapTransform):
