@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
+from scipy import ndimage
 
 Transformation = Callable[[dict[Hashable, Any]], Mapping[Hashable, Any]]
 
@@ -91,14 +93,8 @@ def foreground_box(
         foreground = torch.zeros(plain.shape[1:], dtype=torch.bool, device=plain.device)
         for label in labels:
             foreground |= plain.eq(label).any(dim=0)
-    ranges: list[slice] = [slice(None)]
-    for axis in range(foreground.ndim):
-        others = [other for other in range(foreground.ndim) if other != axis]
-        occupied = torch.nonzero(foreground.any(dim=others) if others else foreground)
-        if not len(occupied):
-            return None
-        ranges.append(slice(int(occupied[0]), int(occupied[-1]) + 1))
-    return tuple(ranges)
+    boxes = ndimage.find_objects(foreground.cpu().numpy().view(np.uint8))
+    return (slice(None), *boxes[0]) if boxes else None
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:
