@@ -9,7 +9,7 @@ Source: Setio et al., Medical Image Analysis 42:1-13, 2017, and the rules of LUN
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,12 @@ class Candidate:
 
 
 def measure_candidates(
-    components: NDArray[Any], probability: NDArray[np.floating[Any]], affine: ArrayLike, uid: str
+    components: NDArray[Any],
+    probability: NDArray[np.floating[Any]],
+    affine: ArrayLike,
+    uid: str,
+    *,
+    numbers: Collection[int] | None = None,
 ) -> Iterator[Candidate]:
     """Measure every component of a mask; its number becomes the candidate's ``segment``.
 
@@ -60,6 +65,7 @@ def measure_candidates(
         probability: (Z, Y, X), of a lesion in each voxel, 0 to 1.
         affine: (4, 4), index (x, y, z) to LPS mm.
         uid: of the scan.
+        numbers: of the components that are measured; None for all.
 
     Yields:
         The candidates in the order of their numbers; numbers without a voxel are left out.
@@ -73,7 +79,7 @@ def measure_candidates(
     """
     voxel_mm3 = float(abs(np.linalg.det(np.asarray(affine, float)[:3, :3])))
     for number, box in enumerate(ndimage.find_objects(components), start=1):
-        if box is None:
+        if box is None or (numbers is not None and number not in numbers):
             continue
         inside = components[box] == number
         values = probability[box][inside]

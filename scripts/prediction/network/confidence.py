@@ -35,10 +35,8 @@ def lesion_candidates(
         affine: (4, 4), index to LPS mm.
         study: name of the results, the candidates' ``series_uid``.
     """
-    numbers = [segment.number for segment in lesions]
-    own = np.zeros(int(mask.max(initial=0)) + 1, mask.dtype)
-    own[numbers] = numbers
-    yield from measure_candidates(own[mask], probability, affine, study)
+    numbers = {segment.number for segment in lesions}
+    yield from measure_candidates(mask, probability, affine, study, numbers=numbers)
 
 
 def faint_candidates(
