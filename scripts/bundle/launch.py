@@ -37,6 +37,8 @@ NEEDED = {
     "inferring": "evaluator",
 }
 """What each workflow runs."""
+OF_STAGES = {"stage_epochs": "epochs", "learning_rate": "learning_rate", "final_rate": "final_rate"}
+"""Ids that stages of a strategy without such a key take -> the key."""
 
 
 def check_run() -> None:
@@ -59,6 +61,7 @@ def check_run() -> None:
     check_workflow(run.config_file, str(run.arguments.get("run_id", "run")))
     check_ids(run.config_file, run.overrides, "--")
     check_values(run.config_file, run.overrides, "--")
+    check_stages(run.config_file, run.overrides, "--")
 
 
 def _reason(run: BundleRun, error: BaseException) -> str:
@@ -149,6 +152,35 @@ def check_values(files: Sequence[str], overrides: Mapping[str, Any], sign: str =
         if name not in TRACKING_IDS and not name.startswith("+"):
             values.check(name, value, sign)
     _check_overlays(values, merge(files, files_below()))
+
+
+def check_stages(files: Sequence[str], overrides: Mapping[str, Any], sign: str = "") -> None:
+    """Refuse to override a default of stages all of which have a value of their own.
+
+    Args:
+        files: config files, in order.
+        overrides: id -> value.
+        sign: prefix of the ids on the command line, for messages.
+
+    Raises:
+        ValueError: naming the id, and the strategy with its file.
+    """
+    if not overrides.keys() & OF_STAGES.keys() or "strategy" in overrides:
+        return
+    merged = merge(files, files_below())
+    strategy = merged.complete().get("strategy")
+    stages = strategy.get("stages") if isinstance(strategy, Mapping) else None
+    if not isinstance(stages, list) or not all(isinstance(stage, Mapping) for stage in stages):
+        return
+    for name in overrides.keys() & OF_STAGES.keys():
+        own = [stage.get(OF_STAGES[name]) for stage in stages]
+        if own and None not in own:
+            raise ValueError(
+                f"{sign}{name}: would have no effect: each stage of the strategy "
+                f"{strategy.get('name')!r} in {merged.file_of('strategy')} has its own "
+                f"{OF_STAGES[name]} ({', '.join(map(str, own))}); add another strategy to "
+                "config_file, or leave it out"
+            )
 
 
 def _check_overlays(values: Values, merged: Composition) -> None:

@@ -44,7 +44,7 @@ def annotated_samples(
     place = f"{section}: the list of {Path(dataset_dir) / 'datalist.json'}"
     if not samples:
         raise ValueError(
-            f"{place} is empty; prepare more scans, or divide them otherwise (--split, --test)"
+            f"{place} is empty; prepare more scans, or divide them otherwise (--split, --shares)"
         )
     if labels_needed:
         wanted = set(range(1, len(class_names)))

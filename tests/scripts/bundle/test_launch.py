@@ -99,6 +99,17 @@ def test_command_with_a_wrong_override_then_refused_at_once(monkeypatch, words, 
         run_words(monkeypatch, "training", "--config_file", f"{LUNG}/train.json", *words)
 
 
+def test_default_of_stages_that_all_have_their_own_then_refused(monkeypatch, tmp_path):
+    files = f"['{LIVER}/train.json','configs/runtime/small_organs.json']"
+    words = ("training", "--config_file", files)
+    with pytest.raises(ValueError, match=r"--stage_epochs: would have .* its own epochs \(4, 2\)"):
+        run_words(monkeypatch, *words, "--stage_epochs", "9")
+    run_words(monkeypatch, *words, "--learning_rate", "0.01")  # one of two stages has its own
+    (tmp_path / "mine.json").write_text('{"strategy": {"name": "a", "stages": [{"name": "b"}]}}')
+    files = files.replace("]", f",'{tmp_path / 'mine.json'}']")
+    run_words(monkeypatch, "training", "--config_file", files, "--stage_epochs", "9")
+
+
 def test_command_that_is_right_then_passes_and_reasons_come_last(monkeypatch):
     words = ["--overwrite", "false", "--normalise", "null", "--optimizer#eps", "1e-7"]
     run_words(monkeypatch, "training", "--config_file", f"{LUNG}/train.json", *words)

@@ -32,7 +32,9 @@ def test_samples_with_foreground_then_unchanged(tmp_path, caplog):
 @pytest.mark.parametrize("section", ["training", "validation"])
 @pytest.mark.parametrize("labels_needed", [True, False])
 def test_empty_list_then_refused_by_name(section, labels_needed):
-    with pytest.raises(ValueError, match=f"{section}: the list of .* is empty; prepare more"):
+    with pytest.raises(
+        ValueError, match=f"{section}: the list of .* is empty; .* \\(--split, --shares\\)"
+    ):
         checked([], section, labels_needed=labels_needed)
 
 
