@@ -169,7 +169,9 @@ def check_stages(files: Sequence[str], overrides: Mapping[str, Any], sign: str =
         return
     merged = merge(files, files_below())
     strategy = merged.complete().get("strategy")
-    stages = strategy.get("stages") if isinstance(strategy, Mapping) else None
+    if not isinstance(strategy, Mapping):
+        return
+    stages = strategy.get("stages")
     if not isinstance(stages, list) or not all(isinstance(stage, Mapping) for stage in stages):
         return
     for name in overrides.keys() & OF_STAGES.keys():
