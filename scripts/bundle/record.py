@@ -27,6 +27,7 @@ from scripts.bundle.compose import META, Composition, compose
 from scripts.bundle.config_files import files_below
 from scripts.bundle.values import values_of
 from scripts.storage.files import sha256_of, write_json, write_text
+from scripts.storage.shipped import ROOT
 
 __all__ = ["provenance", "record_config", "sha256_of", "write_json"]
 
@@ -183,7 +184,7 @@ class BundleRun:
 
     def command(self, config_file: str | Path) -> str:
         """Return the command that repeats the run with its merged config in one file."""
-        command = [*_launcher(), "-m", "monai.bundle", "run"]
+        command = [*self._own_modules(), *_launcher(), "-m", "monai.bundle", "run"]
         run_id = self.arguments.get("run_id")
         command += [run_id] if run_id else []
         command += ["--config_file", str(config_file)]
@@ -191,6 +192,18 @@ class BundleRun:
             if name != "run_id" and value is not None:
                 command += [f"--{name}", str(value)]
         return shlex.join(command)
+
+    def _own_modules(self) -> list[str]:
+        """Return what lets Python find a package's modules: MONAI adds the folder of its config.
+
+        The merged config lies elsewhere. Empty where the modules are found without.
+        """
+        folder = Path(self.config_file[0]).resolve().parent
+        folder = folder.parent if folder.name == "configs" else folder
+        known = [os.getcwd(), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+        if folder != ROOT or ROOT in [Path(place).resolve() for place in known]:
+            return []
+        return ["env", f"PYTHONPATH={ROOT}"]
 
     def _files_of_folder(self) -> dict[str, str]:
         """Return the paths of the files that MONAI reads from the first config file's folder."""
@@ -203,7 +216,7 @@ def record_config(output_dir: str | Path, *, name: str = "run", **extra: Any) ->
     """Write the config of this run as one self-contained file, and its provenance.
 
     ``<name>_config.json`` contains the merged config of ``python -m monai.bundle run ...``. The
-    command ``rerun`` in ``<name>_record.json`` repeats the run from the repository's root. For a
+    command ``rerun`` in ``<name>_record.json`` repeats the run from the same folder. For a
     process that was not started with this command, only the record is written, with the reason.
 
     Args:

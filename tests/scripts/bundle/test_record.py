@@ -104,6 +104,25 @@ def test_bundle_run_reads_a_command_as_monai_does(tmp_path: Path) -> None:
     )
 
 
+def test_run_of_a_package_then_repeated_with_its_modules_unless_they_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "a package"
+    monkeypatch.setattr("scripts.bundle.record.ROOT", package)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.chdir(tmp_path)
+    run = BundleRun({}, ("a package/configs/train.json",), {})
+    assert shlex.split(run.command("x.json"))[:3] == ["env", f"PYTHONPATH={package}", "python"]
+    assert BundleRun({}, ("other/configs/train.json",), {}).command("x").startswith("python ")
+    monkeypatch.setenv("PYTHONPATH", f"/elsewhere:{package}")
+    assert run.command("x.json").startswith("python ")
+    monkeypatch.delenv("PYTHONPATH")
+    package.mkdir()
+    monkeypatch.chdir(package)
+    run = BundleRun({}, ("configs/train.json",), {})
+    assert run.command("x.json").startswith("python ")
+
+
 def test_bundle_run_reads_an_args_file(tmp_path: Path) -> None:
     config = write(tmp_path / "a.json", {"a": 1})
     args = write(tmp_path / "args.json", {"config_file": str(config), "a": 2, "run_id": "go"})
