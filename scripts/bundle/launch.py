@@ -27,6 +27,7 @@ from scripts.bundle.overlays import refuse_unread
 from scripts.bundle.record import BundleRun
 from scripts.bundle.values import Values, values_of
 from scripts.running.noise import silence_noise
+from scripts.running.options import check_device
 from scripts.running.reasons import print_reason_last, reason_of
 from scripts.storage.shipped import ROOT, shipped
 
@@ -48,8 +49,8 @@ def check_run() -> None:
     line.
 
     Raises:
-        ValueError: for an override of an unknown id or with a value of another kind, for None, or
-            for a config of another workflow.
+        ValueError: for an override of an unknown id or with a value of another kind, for None, for
+            a device that is not there, or for a config of another workflow.
     """
     run = BundleRun.of_command(sys.argv)
     if run is None:
@@ -62,6 +63,9 @@ def check_run() -> None:
     check_ids(run.config_file, run.overrides, "--")
     check_values(run.config_file, run.overrides, "--")
     check_stages(run.config_file, run.overrides, "--")
+    device = run.overrides.get("device", "cpu")
+    if not str(device).startswith("$"):
+        check_device(device)
 
 
 def _reason(run: BundleRun, error: BaseException) -> str:

@@ -92,6 +92,8 @@ def run_words(monkeypatch, *words):
         (("--stage_epoch", "4"), "--stage_epoch: no such id; did you mean stage_epochs"),
         (("--train#dataloader#shuffle", "false"), "write False"),
         (("--batch_size", "many"), "--batch_size: must be a number, got 'many'"),
+        (("--device", "gpu"), "device: must be cpu, cuda, cuda:0 ... or mps, got 'gpu'"),
+        (("--device", "cuda:77"), "device: cuda:77 is not available: .* use cpu"),
     ],
 )
 def test_command_with_a_wrong_override_then_refused_at_once(monkeypatch, words, message):
