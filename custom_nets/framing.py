@@ -1,4 +1,4 @@
-"""Padding of images to sizes that a network can halve five times."""
+"""Padding of images and volumes to sizes that a network can halve."""
 
 from __future__ import annotations
 
@@ -9,18 +9,22 @@ STRIDE = 32
 """Height and width are padded to a multiple of it, so that every map halves exactly."""
 
 
-def pad_to_stride(x: Tensor, channels: int) -> tuple[Tensor, list[int]]:
+def pad_to_stride(
+    x: Tensor, channels: int, stride: int = STRIDE, axes: int = 2
+) -> tuple[Tensor, list[int]]:
     """Pad an image at its lower and right edge with copies of its last row and column.
 
     Scriptable and exportable for any height and width.
 
     Args:
-        x: (B, channels, H, W).
+        x: (B, channels, H, W), or (B, channels, H, W, D).
         channels: that x must have; one channel would be broadcast to three unnoticed.
+        stride: whose multiples the padded sides are.
+        axes: number of spatial axes.
 
     Returns:
-        The image with sides that are multiples of `STRIDE`; and the negative padding with which
-        ``F.pad`` crops a map of its size to the image again. Unlike a slice it can be exported.
+        The padded image; and the negative padding with which ``F.pad`` crops a map of its size to
+        the image again. Unlike a slice it can be exported.
 
     Raises:
         ValueError: x is not a batch of images with ``channels`` channels.
@@ -30,13 +34,26 @@ def pad_to_stride(x: Tensor, channels: int) -> tuple[Tensor, list[int]]:
     >>> tuple(image.shape), back
     ((1, 3, 64, 64), [0, 0, 0, -31])
     """
-    if x.dim() != 4 or x.shape[1] != channels:
+    check_input(x, channels, axes)
+    missing: list[int] = []
+    for axis in range(axes):
+        missing += [0, missing_rows(x.shape[-1 - axis], stride)]
+    # without a branch on the size, of which an export would keep one side only
+    return F.pad(x, missing, mode="replicate"), [-lacking for lacking in missing]
+
+
+def check_input(x: Tensor, channels: int, axes: int = 2) -> None:
+    """Refuse an input with other channels or axes.
+
+    Raises:
+        ValueError: x is not (B, channels, H, W) or, with three axes, (B, channels, H, W, D).
+    """
+    if x.dim() != axes + 2 or x.shape[1] != channels:
+        sides = "H, W" if axes == 2 else "H, W, D"
         raise ValueError(
-            f"input must be (B, {channels}, H, W); got {list(x.shape)}; "
+            f"input must be (B, {channels}, {sides}); got {list(x.shape)}; "
             "change the input, or in_channels of the network"
         )
-    below, right = missing_rows(x.shape[-2]), missing_rows(x.shape[-1])
-    return F.pad(x, [0, right, 0, below], mode="replicate"), [0, -right, 0, -below]
 
 
 def missing_rows(size: int, stride: int = STRIDE) -> int:  # TorchScript reads no global

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from custom_nets.framing import missing_rows
+from custom_nets.framing import pad_to_stride
 from custom_nets.freezing import DECODER, Freezable
 
 
@@ -63,14 +63,6 @@ class PlainNetwork(Freezable):
         Raises:
             ValueError: the number of channels or axes is wrong.
         """
-        if x.dim() != self.spatial_dims + 2 or x.shape[1] != self.in_channels:
-            raise ValueError(
-                f"input must be (B, {self.in_channels}, ...) with {self.spatial_dims} spatial "
-                f"axes; got {list(x.shape)}; change the input, or the network's config"
-            )
-        missing: list[int] = []
-        for axis in range(self.spatial_dims):
-            missing += [0, missing_rows(x.shape[-1 - axis], self.stride)]
-        # without a branch on the size, of which an export would keep one side only
-        logits: Tensor = self.network(F.pad(x, missing, mode="replicate"))
-        return F.pad(logits, [-lacking for lacking in missing])
+        x, back = pad_to_stride(x, self.in_channels, self.stride, self.spatial_dims)
+        logits: Tensor = self.network(x)
+        return F.pad(logits, back)

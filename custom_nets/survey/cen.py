@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from custom_nets.encoders.encoder import Encoder
 from custom_nets.encoders.weights import load_encoder_weights
+from custom_nets.framing import check_input
 from custom_nets.freezing import DECODER, Freezable, prefix_parts
 from custom_nets.survey.crbm import ConvolutionalRBM
 
@@ -150,11 +151,7 @@ class ConvolutionalEncoderNetwork(Freezable):
         Raises:
             ValueError: the number of channels or axes is wrong.
         """
-        if x.dim() != 5 or x.shape[1] != self.in_channels:
-            raise ValueError(
-                f"input must be (B, {self.in_channels}, H, W, D); got {list(x.shape)}; change the "
-                "input, or in_channels of the network"
-            )
+        check_input(x, self.in_channels, axes=3)
         missing: list[int] = []
         for axis in range(3):
             missing += [0, missing_voxels(x.shape[4 - axis], self.kernel[2 - axis])]

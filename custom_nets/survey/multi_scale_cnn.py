@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from custom_nets.bilinear import BilinearDoubling
 from custom_nets.encoders.encoder import initialise
-from custom_nets.framing import missing_rows
+from custom_nets.framing import pad_to_stride
 from custom_nets.freezing import DECODER, Freezable, FreezableBatchNorm2d
 
 KERNELS = (3, 5, 7)
@@ -115,19 +115,12 @@ class MultiScaleCNN(Freezable):
         Raises:
             ValueError: the number of channels is not ``in_channels``.
         """
-        if x.dim() != 4 or x.shape[1] != self.in_channels:
-            raise ValueError(
-                f"input must be (B, {self.in_channels}, H, W); got {list(x.shape)}; change the "
-                "input, or in_channels of the network"
-            )
-        below = missing_rows(x.shape[-2], self.stride)
-        right = missing_rows(x.shape[-1], self.stride)
-        x = F.pad(x, [0, right, 0, below], mode="replicate")
+        x, back = pad_to_stride(x, self.in_channels, self.stride)
         columns = self.block1([x] * self.columns)
         columns = self.block2([F.max_pool2d(column, 2) for column in columns])
         columns = self.block3([F.max_pool2d(column, 2) for column in columns])
         logits: Tensor = self.decoder(torch.cat(columns, dim=1))
-        return F.pad(logits, [0, -right, 0, -below])
+        return F.pad(logits, back)
 
 
 def _convolution(in_channels: int, channels: int, kernel: int) -> nn.Sequential:

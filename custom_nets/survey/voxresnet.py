@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from custom_nets.encoders.encoder import initialise
-from custom_nets.framing import missing_rows
+from custom_nets.framing import pad_to_stride
 from custom_nets.freezing import DECODER, Freezable, FreezableBatchNorm3d
 
 WIDTHS = (32, 64)
@@ -153,18 +153,10 @@ class VoxResNet(Freezable):
         Raises:
             ValueError: the number of channels or axes is wrong.
         """
-        if x.dim() != 5 or x.shape[1] != self.in_channels:
-            raise ValueError(
-                f"input must be (B, {self.in_channels}, H, W, D); got {list(x.shape)}; change the "
-                "input, or in_channels of the network"
-            )
-        missing: list[int] = []
-        for axis in range(3):
-            missing += [0, missing_rows(x.shape[-1 - axis], 8)]
-        # without a branch on the size, of which an export would keep one side only
-        scores = self.side_scores(F.pad(x, missing, mode="replicate"))
+        x, back = pad_to_stride(x, self.in_channels, stride=8, axes=3)
+        scores = self.side_scores(x)
         result = torch.cat(scores, dim=1) if self.training else torch.stack(scores).sum(dim=0)
-        return F.pad(result, [-lacking for lacking in missing])
+        return F.pad(result, back)
 
     def side_scores(self, x: Tensor) -> list[Tensor]:
         """Return the scores of each side output, (B, out_channels, H, W, D), the finest first.

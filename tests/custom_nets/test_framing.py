@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 
 from custom_nets.framing import STRIDE, missing_rows, pad_to_stride
 
@@ -59,3 +60,13 @@ def test_image_of_other_channels_then_refused_with_its_shape():
     says = r"input must be \(B, 3, H, W\); got \[1, 1, 4, 4\]; change the input, or in_channels"
     with pytest.raises(ValueError, match=says):
         pad_to_stride(torch.rand(1, 1, 4, 4), 3)
+
+
+def test_volume_then_padded_along_three_axes_and_refused_by_their_names():
+    volume = torch.rand(2, 1, 7, 8, 9)
+    padded, back = pad_to_stride(volume, 1, stride=4, axes=3)
+    assert tuple(padded.shape) == (2, 1, 8, 8, 12)
+    assert torch.equal(padded[:, :, 7, :, 9], volume[:, :, 6, :, 8])  # the last row and column
+    assert torch.equal(F.pad(padded, back), volume)
+    with pytest.raises(ValueError, match=r"input must be \(B, 1, H, W, D\); got \[1, 1, 4, 4\]"):
+        pad_to_stride(torch.rand(1, 1, 4, 4), 1, axes=3)
