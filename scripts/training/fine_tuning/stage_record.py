@@ -200,13 +200,3 @@ def scalars(metrics: Mapping[str, Any]) -> dict[str, float]:
         elif isinstance(value, (int, float, np.number)):
             numbers[name] = float(value)
     return numbers
-
-
-def in_millions(count: int) -> str:
-    """Format a number of parameters for log lines.
-
-    Example:
-        >>> in_millions(24_436_369), in_millions(217)
-        ('24.4 M', '217')
-    """
-    return f"{count / 1e6:.1f} M" if count >= 100_000 else str(count)

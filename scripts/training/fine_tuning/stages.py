@@ -36,6 +36,7 @@ from scripts.training.fine_tuning.stage_checks import (
     check_stages,
     unwrapped,
 )
+from scripts.training.fine_tuning.stage_log import ended, released, result
 from scripts.training.fine_tuning.stage_mechanisms import StageMechanisms
 from scripts.training.fine_tuning.stage_options import Stage
 from scripts.training.fine_tuning.stage_record import (
@@ -43,7 +44,6 @@ from scripts.training.fine_tuning.stage_record import (
     Epoch,
     StageRecord,
     copy_of,
-    in_millions,
     scalars,
 )
 from scripts.training.fine_tuning.strategies import read_strategy
@@ -228,15 +228,8 @@ class StagedFineTuning:
         self.optimizer.state.clear()
         self.mechanisms.begin(stage)
         self.record.begun = True
-        logger.info(
-            "%s: released %s; %s of %s parameters train; learning rate %g%s",
-            self._title(),
-            ", ".join(stage.trainable),
-            in_millions(sum(self.trainable[self.record.stage].values())),
-            in_millions(self.total_parameters),
-            stage.learning_rate,
-            "".join(f", {part} {rate:g}" for part, rate in stage.learning_rates.items()),
-        )
+        trained = sum(self.trainable[self.record.stage].values())
+        logger.info("%s: %s", self._title(), released(stage, trained, self.total_parameters))
         trainer.fire_event(StageEvents.STAGE_STARTED)
 
     def _loss_completed(self, trainer: Engine) -> None:
@@ -302,16 +295,8 @@ class StagedFineTuning:
         goes_on = self._goes_on(best)
         if record.result is None or self.better(best.metric, record.result.metric):
             record.result = best
-        logger.info(
-            "%s: ended by its %s after %d epochs, best %s %.4f in epoch %d%s",
-            self._title(),
-            reason,
-            record.stage_epoch,
-            self.metric,
-            best.metric,
-            best.epoch,
-            f", the average of {best.averaged} epochs" if best.averaged else "",
-        )
+        line = ended(reason, record.stage_epoch, self.metric, best)
+        logger.info("%s: %s", self._title(), line)
         record.advance()
         trainer.fire_event(StageEvents.STAGE_COMPLETED)
         if not goes_on:
@@ -361,15 +346,9 @@ class StagedFineTuning:
         self.network.load_state_dict(record.result.weights)
         if is_main_process():
             write_tensors(self.model_path, self._result(record.result, kept(trainer).changes))
-        logger.info(
-            "%s: the result is stage %r, epoch %d, with %s %.4f: %s",
-            self.strategy.name,
-            self.strategy.stages[record.result.stage].name,
-            record.result.epoch,
-            self.metric,
-            record.result.metric,
-            self.model_path,
-        )
+        stage = self.strategy.stages[record.result.stage]
+        line = result(stage, self.metric, record.result, self.model_path)
+        logger.info("%s: %s", self.strategy.name, line)
         trainer.fire_event(StageEvents.RUN_COMPLETED)
 
     def model_content(self, weights: Mapping[str, Tensor], stage: int) -> dict[str, Any]:

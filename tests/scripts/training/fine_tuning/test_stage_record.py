@@ -3,7 +3,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
 from scripts.training.fine_tuning.stage_record import (
@@ -12,7 +11,6 @@ from scripts.training.fine_tuning.stage_record import (
     Score,
     StageRecord,
     copy_of,
-    in_millions,
     scalars,
 )
 
@@ -98,13 +96,6 @@ def test_scalars_then_are_the_single_numbers_as_floats() -> None:
     found = scalars(metrics)
     assert found == {"float": 0.5, "count": 3.0, "numpy": 0.25, "array": 0.75, "tensor": 1.5}
     assert {type(value) for value in found.values()} == {float}
-
-
-@pytest.mark.parametrize(
-    ("count", "text"), [(0, "0"), (99_999, "99999"), (100_000, "0.1 M"), (7_250_000, "7.2 M")]
-)
-def test_millions_then_only_for_large_counts(count: int, text: str) -> None:
-    assert in_millions(count) == text
 
 
 def test_state_of_an_earlier_version_then_its_fields_and_nothing_averaged_or_decided() -> None:
