@@ -1,12 +1,14 @@
 """Small CTs with label maps in the layouts that ``prepare folder`` reads, and where they lie."""
 
 import json
+import pickle
 
 import numpy as np
 import SimpleITK as sitk
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from scripts.datasets.folder.dataset import FolderDataSet
 from scripts.volumes.geometry import set_affine
 
 SHAPE = (6, 7, 9)  # (Z, Y, X), no two alike: a swapped axis shows
@@ -105,3 +107,15 @@ def csv_cases(folder, rows, header="image,label", name="cases.csv"):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text("\n".join([header, *rows]) + "\n")
     return folder
+
+
+def read_all(source, **options):
+    """The data set of a source without problems, its scans, and each of them read.
+
+    Scans are read as a worker process reads them, by a copy of the data set.
+    """
+    data_set = FolderDataSet(**options).at(source)
+    listing = data_set.find(source)
+    assert listing.problems == []
+    workers = pickle.loads(pickle.dumps(data_set))
+    return data_set, listing.scans, [workers.read(scan) for scan in listing.scans]

@@ -1,5 +1,4 @@
 import json
-import pickle
 from random import Random
 
 import numpy as np
@@ -19,6 +18,7 @@ from tests.scripts.datasets.folders import (
     image_of,
     nnunet,
     organs,
+    read_all,
     two_lesions,
     write,
     write_dicom,
@@ -48,14 +48,6 @@ def test_test_images_without_labels_then_noted(tmp_path):
 
 
 CENTRE = index_to_world([8, 6, 5], AFFINE)  # of the lesion of one voxel
-
-
-def read_all(source, **options):
-    data_set = FolderDataSet(**options).at(source)
-    listing = data_set.find(source)
-    assert listing.problems == []
-    workers = pickle.loads(pickle.dumps(data_set))  # as a worker process gets it
-    return data_set, listing.scans, [workers.read(scan) for scan in listing.scans]
 
 
 def check_place(labelled, label):

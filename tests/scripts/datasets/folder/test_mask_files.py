@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pickle
 from random import Random
 
 import numpy as np
@@ -21,6 +20,7 @@ from tests.scripts.datasets.folders import (
     csv_cases,
     image_of,
     organs,
+    read_all,
     two_lesions,
     write,
 )
@@ -45,14 +45,6 @@ def subjects(folder, *, names=("s0000", "s0001", "s0002"), orientation="RAS", **
     return folder
 
 
-def read(source, **options):
-    data_set = FolderDataSet(**options).at(source)
-    listing = data_set.find(source)
-    assert listing.problems == []
-    workers = pickle.loads(pickle.dumps(data_set))  # as a worker process gets it
-    return data_set, listing.scans, [workers.read(scan) for scan in listing.scans]
-
-
 class TestFolderOfMasks(DataSetContract):
     refused = ("given",)
 
@@ -63,7 +55,7 @@ class TestFolderOfMasks(DataSetContract):
 
 @pytest.mark.parametrize("orientation", ["LPS", "RAS", "PIR"])
 def test_masks_then_classes_by_file_name_in_place(tmp_path, orientation):
-    data_set, scans, every = read(subjects(tmp_path, orientation=orientation), **NAMED)
+    data_set, scans, every = read_all(subjects(tmp_path, orientation=orientation), **NAMED)
     assert [scan.id for scan in scans] == ["s0000", "s0001", "s0002"]
     for labelled in every:
         np.testing.assert_array_equal(labelled.volume.hu, HU)
@@ -80,19 +72,19 @@ def test_masks_then_classes_by_file_name_in_place(tmp_path, orientation):
 def test_image_on_other_axes_than_its_masks_then_still_in_place(tmp_path):
     subjects(tmp_path, names=["a"], orientation="LPS")
     write(tmp_path / "a" / "ct.nii.gz", HU, "PIR")
-    _, _, (labelled,) = read(tmp_path, **NAMED)
+    _, _, (labelled,) = read_all(tmp_path, **NAMED)
     np.testing.assert_array_equal(labelled.label, EXPECTED)
 
 
 def test_masks_of_a_table_and_in_a_folder_called_label_then_read(tmp_path):
     subjects(tmp_path / "in", names=["a"])
     csv_cases(tmp_path / "in", ["a/ct.nii.gz,a/segmentations"], name="mine.csv")
-    _, _, (labelled,) = read(tmp_path / "in" / "mine.csv", **NAMED)
+    _, _, (labelled,) = read_all(tmp_path / "in" / "mine.csv", **NAMED)
     np.testing.assert_array_equal(labelled.label, EXPECTED)
     case = tmp_path / "in" / "a"
     (case / "segmentations").rename(case / "label")
     (case / "ct.nii.gz").rename(case / "image.nii.gz")
-    _, _, (labelled,) = read(tmp_path / "in", **NAMED)
+    _, _, (labelled,) = read_all(tmp_path / "in", **NAMED)
     np.testing.assert_array_equal(labelled.label, EXPECTED)
 
 
@@ -101,7 +93,7 @@ def test_classes_when_nothing_names_them_then_refused_with_the_masks(tmp_path):
     with pytest.raises(ValueError, match=reason):
         FolderDataSet().at(subjects(tmp_path))
     (tmp_path / "classes.json").write_text(json.dumps({"1": "liver"}))
-    _, _, every = read(tmp_path)
+    _, _, every = read_all(tmp_path)
     np.testing.assert_array_equal(every[0].label, LIVER)
 
 
@@ -114,7 +106,7 @@ def test_class_without_a_mask_in_any_case_then_refused_with_the_option(tmp_path)
 def test_mask_that_one_case_lacks_then_the_class_is_not_known_there(tmp_path):
     subjects(tmp_path, names=["a"])
     subjects(tmp_path, names=["b"], liver=None)
-    _, _, (whole, lacking) = read(tmp_path, **NAMED)
+    _, _, (whole, lacking) = read_all(tmp_path, **NAMED)
     assert (whole.known, lacking.known) == ((0, 1, 2), (0, 2))
     assert "segmentations: not annotated: liver" in lacking.notes
     np.testing.assert_array_equal(lacking.label, EXPECTED * (EXPECTED == 2))
@@ -123,7 +115,7 @@ def test_mask_that_one_case_lacks_then_the_class_is_not_known_there(tmp_path):
 def test_part_of_a_class_that_one_case_lacks_then_the_class_is_not_known_there(tmp_path):
     subjects(tmp_path, names=["a"])
     subjects(tmp_path, names=["b"], kidney_right=None)
-    data_set, (_, scan), (whole, lacking) = read(tmp_path, **NAMED)
+    data_set, (_, scan), (whole, lacking) = read_all(tmp_path, **NAMED)
     assert (whole.known, lacking.known) == ((0, 1, 2), (0, 1))
     assert (
         "segmentations: kidney lacks kidney right, which other cases have; an empty mask would say "
@@ -133,12 +125,12 @@ def test_part_of_a_class_that_one_case_lacks_then_the_class_is_not_known_there(t
     assert data_set.depends_on(scan)["missing"] == {"kidney": ("kidney right",)}
     only = {"class_names": "1:kidney", "segments": NAMED["segments"]}
     with pytest.raises(ValueError, match="shows no class whole: segmentations: kidney lacks"):
-        read(tmp_path, **only)
+        read_all(tmp_path, **only)
 
 
 def test_empty_mask_then_absent_and_known(tmp_path):
     subjects(tmp_path, names=["a"], liver=np.zeros(SHAPE, bool))
-    _, _, (labelled,) = read(tmp_path, **NAMED)
+    _, _, (labelled,) = read_all(tmp_path, **NAMED)
     assert labelled.known == (0, 1, 2)
     assert "segmentations: no voxel of liver, which count as absent" in labelled.notes
 
@@ -148,17 +140,17 @@ def test_masks_of_lesions_then_counted_and_fewer_in_a_case_are_no_fault(tmp_path
     subjects(tmp_path, names=["a"], **lesions)
     subjects(tmp_path, names=["b"], tumour_1=LIVER)
     options = {"kind": "instances", "class_names": "1:tumour", "segments": "tumour=tumour_*"}
-    _, _, every = read(tmp_path, **options)
+    _, _, every = read_all(tmp_path, **options)
     assert [len(labelled.objects) for labelled in every] == [3, 2]
-    _, _, every = read(tmp_path, **options, objects="values")
+    _, _, every = read_all(tmp_path, **options, objects="values")
     np.testing.assert_array_equal(every[0].label, LIVER * 1 + LEFT * 2)
 
 
 def test_masks_of_two_classes_that_overlap_then_refused_or_the_last_wins(tmp_path):
     subjects(tmp_path, names=["a"], kidney_left=LEFT | LIVER)
     with pytest.raises(ValueError, match="segment 'kidney_left' shares 11 voxels with 'liver'"):
-        read(tmp_path, **NAMED)
-    _, _, (labelled,) = read(tmp_path, **NAMED, overlaps="last")
+        read_all(tmp_path, **NAMED)
+    _, _, (labelled,) = read_all(tmp_path, **NAMED, overlaps="last")
     np.testing.assert_array_equal(labelled.label, (LIVER | LEFT | RIGHT) * 2)
 
 
@@ -189,14 +181,14 @@ def test_mask_that_does_not_fit_then_refused_by_name(tmp_path, change, reason):
     subjects(tmp_path, names=["a"])
     change(tmp_path / "a" / "segmentations" / "liver.nii.gz", LIVER)
     with pytest.raises(ValueError, match=rf"liver\.nii\.gz.*{reason}"):
-        read(tmp_path, **NAMED)
+        read_all(tmp_path, **NAMED)
 
 
 def test_mask_of_255_or_of_floats_then_read(tmp_path):
     subjects(tmp_path, names=["a"])
     write(tmp_path / "a" / "segmentations" / "liver.nii.gz", LIVER.astype(np.float32))
     write(tmp_path / "a" / "segmentations" / "kidney_left.nii.gz", (LEFT * 255).astype(np.uint8))
-    _, _, (labelled,) = read(tmp_path, **NAMED)
+    _, _, (labelled,) = read_all(tmp_path, **NAMED)
     np.testing.assert_array_equal(labelled.label, EXPECTED)
 
 
@@ -224,7 +216,7 @@ def test_partitions_of_meta_csv_then_those_of_split_given(tmp_path):
     subjects(tmp_path)
     rows = ["image_id;age;split", "s0000;61;train", "s0001;;val", "s0002;49;test", "s0003;1;test"]
     (tmp_path / "meta.csv").write_text("\ufeff" + "\n".join(rows) + "\n", encoding="utf-8")
-    data_set, scans, _ = read(tmp_path, **NAMED)
+    data_set, scans, _ = read_all(tmp_path, **NAMED)
     divided = data_set.divide(scans, "given", test_fold=0, random=Random(0))
     assert divided == {"s0000": "training", "s0001": "validation", "s0002": "test"}
     (tmp_path / "meta.csv").write_text("image_id;split\ns0000;third\n")
@@ -234,7 +226,7 @@ def test_partitions_of_meta_csv_then_those_of_split_given(tmp_path):
 
 def test_masks_that_change_places_then_prepared_again(tmp_path):
     source = subjects(tmp_path / "in", names=["a"])
-    data_set, (scan,), _ = read(source, class_names="1:liver,2:kidney_left")
+    data_set, (scan,), _ = read_all(source, class_names="1:liver,2:kidney_left")
     task = CaseTask(data_set, scan, tmp_path / "out", SliceOptions("all"))
     assert prepare_case(task).problem is None
     assert find_prepared(task) is not None
@@ -257,7 +249,7 @@ def test_file_of_segments_that_changes_then_prepared_again(tmp_path):
     source, named = subjects(tmp_path / "in", names=["a"]), tmp_path / "named.json"
     named.write_text('{"kidney": "kidney_left"}')
     options = {"class_names": "1:liver,2:kidney", "segments": str(named)}
-    data_set, (scan,), _ = read(source, **options)
+    data_set, (scan,), _ = read_all(source, **options)
     task = CaseTask(data_set, scan, tmp_path / "out", SliceOptions("all"))
     assert prepare_case(task).problem is None
     assert find_prepared(task) is not None
@@ -267,8 +259,8 @@ def test_file_of_segments_that_changes_then_prepared_again(tmp_path):
 
 def test_record_of_segments_then_an_option_again(tmp_path):
     source = subjects(tmp_path)
-    data_set, _, _ = read(source, **NAMED)
+    data_set, _, _ = read_all(source, **NAMED)
     recorded = data_set.record()["segments"]
-    again, _, (labelled, *_) = read(source, class_names="1:liver,2:kidney", segments=recorded)
+    again, _, (labelled, *_) = read_all(source, class_names="1:liver,2:kidney", segments=recorded)
     assert again.record()["segments"] == recorded
     np.testing.assert_array_equal(labelled.label, EXPECTED)
