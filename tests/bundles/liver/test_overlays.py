@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from scripts.preparation.prepare_command import command_of
-from tests.bundles.bundle_commands import run_here, run_words, say
+from tests.bundles.bundle_commands import run_here
 from tests.bundles.config_files import ROOT, names_of, parser_of
 from tests.bundles.liver.commands import SMALL, files_of
 from tests.custom_nets.tiny import TinyEncoder
@@ -108,42 +108,43 @@ def test_pretraining_without_labels_then_training_takes_its_encoder(
 
 
 @pytest.fixture(scope="session")
-def told_organs(once, abdomens):
-    """Result of pretraining ResNet18 to tell organs, typed as a user does."""
+def recognised_organs(once, abdomens):
+    """Result of pretraining ResNet18 to recognise organs."""
 
     def build(folder):
-        asked = {"dataset_dir": abdomens / "prepared", "output_dir": folder, "num_workers": 0}
+        asked = {"dataset_dir": str(abdomens / "prepared"), "output_dir": str(folder)}
         asked |= {"patch_size": [32, 32], "batch_size": 8, "max_epochs": 2, "learning_rate": 1e-3}
-        asked |= {"encoder": "resnet18"}
-        (folder / "log").write_text(say(*run_words("pretraining", files_of("pretrain"), asked)))
+        asked |= {"encoder": "resnet18", "num_workers": 0}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(ROOT)
+            run_here("pretraining", files_of("pretrain"), asked)
 
-    return once("told_organs", build)
+    return once("recognised_organs", build)
 
 
-def test_pretraining_by_organs_then_a_figure_for_each_and_bone_is_told(told_organs):
-    lines = (told_organs / "metrics.csv").read_text().split()
+def test_pretraining_by_organs_then_a_figure_for_each_and_bone_is_recognised(recognised_organs):
+    lines = (recognised_organs / "metrics.csv").read_text().split()
     found = {name: float(value) for name, value in (line.split(",") for line in lines)}
     organs = [f"val_auc_{name}" for name in ("liver", "bone", "kidney")]
     assert found.keys() == {"val_auc", *organs}
     assert all(map(math.isfinite, found.values()))
     assert found["val_auc"] == pytest.approx(sum(found[name] for name in organs) / 3)
     assert found["val_auc_bone"] > 0.8  # chance is 0.5
-    assert "val_auc_kidney" in (told_organs / "log").read_text()
 
 
-def test_encoder_that_tells_organs_then_taken_by_both_bundles(told_organs):
-    written = torch.load(told_organs / "encoder.pt", weights_only=True)
+def test_encoder_that_recognises_organs_then_taken_by_both_bundles(recognised_organs):
+    written = torch.load(recognised_organs / "encoder.pt", weights_only=True)
     assert written["encoder"] == "resnet18"
     lung = (f"{ROOT}/bundles/lung_nodule_ct_segmentation/configs/train.json", UNET)
     for files in (files_of("train"), lung):
-        asked = {"encoder": "resnet18", "encoder_weights": str(told_organs / "encoder.pt")}
+        asked = {"encoder": "resnet18", "encoder_weights": str(recognised_organs / "encoder.pt")}
         parser = parser_of(*files, **asked, normalise=0.2)
         started = parser.get_parsed_content("network_def").encoder.state_dict()
         for key, tensor in written["state_dict"].items():
             assert torch.equal(started[key], tensor), key
 
 
-def test_five_classes_then_the_tumour_is_told_too(abdomens, tiny_encoder, tmp_path):
+def test_five_classes_then_the_tumour_is_recognised_too(abdomens, tiny_encoder, tmp_path):
     prepared = tmp_path / "prepared"
     command_of("ircadb")(
         str(abdomens / "phantoms"), str(prepared), tumour=True, every=6, jobs=1, volumes=False

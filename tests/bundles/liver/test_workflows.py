@@ -11,7 +11,7 @@ import torch
 
 from scripts.datasets.stored_slices import LoadSlicesd
 from scripts.volumes.readers import read_image
-from tests.bundles.bundle_commands import run_here, run_words, say
+from tests.bundles.bundle_commands import run_here
 from tests.bundles.config_files import ROOT
 from tests.bundles.liver.commands import files_of
 from tests.bundles.stored_volumes import assert_same_grid, in_lps, write_forms
@@ -79,12 +79,13 @@ def test_training_when_stopped_and_resumed_then_bit_equal(train, monkeypatch):
 
 
 def test_evaluating_when_run_then_every_figure_and_a_row_for_every_class(
-    organs, abdomens, tmp_path
+    organs, abdomens, tmp_path, caplog
 ):
-    asked = {"dataset_dir": abdomens / "prepared", "output_dir": tmp_path, "section": "training"}
-    asked |= {"ckpt_path": organs / "training" / "model.pt", "seed": 3, "num_workers": 0}
-    printed = say(*run_words("evaluating", files_of("evaluate"), asked))
-    assert "pixel accuracy, pooled" in printed
+    asked = {"dataset_dir": str(abdomens / "prepared"), "output_dir": str(tmp_path)}
+    asked |= {"ckpt_path": str(organs / "training" / "model.pt"), "seed": 3, "num_workers": 0}
+    caplog.set_level("INFO")
+    run_here("evaluating", files_of("evaluate"), {**asked, "section": "training"})
+    assert "pixel accuracy, pooled" in caplog.text
     summary = json.loads((tmp_path / "summary.json").read_text())
     check_figures(summary["figures"])
     samples = json.loads((abdomens / "prepared" / "datalist.json").read_text())["training"]
@@ -100,7 +101,6 @@ def test_evaluating_when_run_then_every_figure_and_a_row_for_every_class(
     assert (tmp_path / "pictures.png").read_bytes().startswith(b"\x89PNG")
     assert summary["data"]["split"]["kind"] == "patient"
     assert summary["provenance"]["seed"] == summary["settings"]["bootstrap_seed"] == 3
-    assert "run evaluating" in summary["provenance"]["command"]
 
 
 def check_figures(figures):

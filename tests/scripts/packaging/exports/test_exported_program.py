@@ -34,12 +34,17 @@ def network():
     return TransferUNet("resnet18", norm="group", decoder_channels=SMALL["decoder_channels"]).eval()
 
 
+@pytest.fixture(scope="module")
+def program(network):
+    return exported(network, channels=3).module()
+
+
 @pytest.mark.parametrize("size", [(1, 64, 64), (4, 33, 47), (2, 128, 50)])
-def test_program_at_another_batch_and_size_then_the_networks_logits(network, size):
+def test_program_at_another_batch_and_size_then_the_networks_logits(network, program, size):
     batch, *sides = size
     image = torch.rand(batch, 3, *sides)
     with torch.no_grad():
-        expected, found = network(image), exported(network, channels=3).module()(image)
+        expected, found = network(image), program(image)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
