@@ -50,6 +50,14 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _no_waiting_for_the_disk() -> Iterator[None]:
+    """Do not flush files to the disk: no test survives a power failure, and each flush waits."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda descriptor: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _processes_that_start_quickly() -> Iterator[None]:
     """Let the processes that tests start find compiled modules, and what they need imported.
 

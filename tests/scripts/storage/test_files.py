@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,19 @@ def test_atomic_path_when_block_fails_leaves_old_file_and_no_rest(tmp_path: Path
         stop_half_way()
     assert target.read_text() == "old"
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_atomic_path_then_the_file_is_flushed_before_its_name_and_the_folder_after(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, flushed = tmp_path / "a.json", []
+
+    def note(descriptor: int) -> None:
+        flushed.append((os.path.samestat(os.fstat(descriptor), tmp_path.stat()), target.exists()))
+
+    monkeypatch.setattr(os, "fsync", note)
+    write_text(target, "whole")
+    assert flushed == [(False, False), (True, True)]  # the file without its name, the folder
 
 
 def test_atomic_path_keeps_suffix_and_makes_folders(tmp_path: Path) -> None:
