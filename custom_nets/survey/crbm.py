@@ -119,9 +119,9 @@ class ConvolutionalRBM(nn.Module):
         with torch.no_grad():
             data = self.before(x)
             activations = self.activations(data)
-            dreamt = self.sampled_visible(self.sampled_hidden(activations))
+            reconstructed = self.sampled_visible(self.sampled_hidden(activations))
         units = activations[0, 0].numel()
-        contrast = (self.free_energy(data) - self.free_energy(dreamt)).mean() / units
+        contrast = (self.free_energy(data) - self.free_energy(reconstructed)).mean() / units
         if not self.sparsity or self.convolution.bias is None:
             return contrast
         mean = self.expected(activations).transpose(0, 1).flatten(1).mean(dim=1)

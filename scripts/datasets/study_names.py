@@ -79,11 +79,11 @@ def by_scan(
     """
     known, found = _Scans(scans), defaultdict(list)
     names_of: dict[str, set[str]] = defaultdict(set)
-    strangers: dict[str, None] = {}
+    unlisted: dict[str, None] = {}
     for candidate in candidates:
         scan = known.scan(candidate.series_uid)
         if scan is None:
-            strangers[candidate.series_uid] = None
+            unlisted[candidate.series_uid] = None
             continue
         found[scan].append(candidate)
         names_of[scan].add(candidate.series_uid)
@@ -93,7 +93,7 @@ def by_scan(
                 f"candidates: {source} has two studies of the scan {scan}: "
                 f"{' and '.join(sorted(names))}; keep the candidates of one"
             )
-    return dict(found), list(strangers)
+    return dict(found), list(unlisted)
 
 
 class _Scans:

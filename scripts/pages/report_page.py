@@ -62,7 +62,7 @@ class Report:
         headline: what it is about, in a sentence.
         warnings: what a reader should know first.
         facts: what the figures are based on.
-        holes: what is missing, and why.
+        missing: what is missing, and why.
         tables: sortable ones.
         pictures: title -> file in PNG format.
         descriptions: title -> terms with their descriptions.
@@ -72,7 +72,7 @@ class Report:
     headline: str = ""
     warnings: Sequence[str] = ()
     facts: Sequence[str] = ()
-    holes: Sequence[str] = ()
+    missing: Sequence[str] = ()
     tables: Sequence[Table] = ()
     pictures: Mapping[str, Path] = field(default_factory=dict)
     descriptions: Mapping[str, Sequence[Row]] = field(default_factory=dict)
@@ -90,7 +90,7 @@ def report_page(report: Report) -> str:
         headline=report.headline,
         warnings=report.warnings,
         facts=report.facts,
-        holes=report.holes,
+        missing=report.missing,
         tables=report.tables,
         pictures={
             title: base64.b64encode(file.read_bytes()).decode()

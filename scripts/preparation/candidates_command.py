@@ -84,8 +84,8 @@ def candidates(
     if (kind := read_json(source).get("kind", "instances")) != "instances":
         raise ValueError(f"prepared: must be a data set of single lesions, {prepared} has {kind}")
     scans = {str(v["series_uid"]): Path(v["image"]) for listed in volumes.values() for v in listed}
-    found, strangers = by_scan(_read(files), scans, ", ".join(file.name for file in files))
-    _print_strangers(found, strangers, scans)
+    found, unused = by_scan(_read(files), scans, ", ".join(file.name for file in files))
+    _print_unused(found, unused, scans)
     known = {uid: _most_probable(of_scan, most) for uid, of_scan in found.items()}
     tasks = [
         CropTask(volume, section, tuple(known.get(str(volume["series_uid"]), ())), target, options)
@@ -117,14 +117,12 @@ def _most_probable(found: Sequence[Candidate], most: int) -> list[Candidate]:
     return sorted(found, key=lambda candidate: -candidate.probability)[:most]
 
 
-def _print_strangers(
-    found: Collection[str], strangers: Sequence[str], scans: Mapping[str, Path]
-) -> None:
+def _print_unused(found: Collection[str], unused: Sequence[str], scans: Mapping[str, Path]) -> None:
     """Print which scans have no candidate, and which candidates have no scan.
 
     Args:
         found: scans with candidates.
-        strangers: names of other series in the files.
+        unused: names of other series in the files.
         scans: prepared scan -> file of its CT.
 
     Raises:
@@ -135,11 +133,11 @@ def _print_strangers(
         image = next(iter(scans.values()), "none")
         raise ValueError(
             f"candidates: none of the {len(scans)} prepared scans is in the file(s), which have "
-            f"{len(strangers)} series, such as {next(iter(strangers), 'none')}; predict the files "
+            f"{len(unused)} series, such as {next(iter(unused), 'none')}; predict the files "
             f"that the prepared folder lists as images, such as {image}"
         )
-    if strangers:
-        print(f"not used: candidates of {len(strangers)} other series, such as {strangers[0]}")
+    if unused:
+        print(f"not used: candidates of {len(unused)} other series, such as {unused[0]}")
     if without:
         print(
             f"{len(without)} of {len(scans)} scans have no candidate (or were not predicted), "

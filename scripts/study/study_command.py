@@ -101,10 +101,10 @@ def study(
     wait_for_all()
     report()
     print(f"report: {folder / 'report.html'}")
-    holes = [cell for cell in cells if failure_of(cell, workshop) is not None]
-    for cell in holes:
+    missing = [cell for cell in cells if failure_of(cell, workshop) is not None]
+    for cell in missing:
         print(f"missing: {cell.name}: {failure_of(cell, workshop)}")
-    if holes:
+    if missing:
         raise SystemExit(1)
 
 

@@ -15,7 +15,7 @@ def held_out_cases(
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Keep the cases that calibrate: no member was trained on them or sets them aside for its test.
 
-    Networks agree on what they have learnt by heart, so that a limit from it would be too high. A
+    Networks agree on what they have memorised, so that a limit from it would be too high. A
     further scan of a patient whose scan was in a training counts like that scan. Of the k folds of
     one cross-validation no case is left: each was in the training of some.
 

@@ -54,7 +54,7 @@ def write_studies_page(
         f"Results of {len(outcomes)} CTs",
         f"{len(done)} done, {len(failed)} failed, {len(refused)} refused",
         facts=facts,
-        holes=[*failed, *(f"Refused: {reason}" for reason in refused)],
+        missing=[*failed, *(f"Refused: {reason}" for reason in refused)],
         tables=[Table("Studies", HEADINGS, [_row(output, one) for one in outcomes], notes)],
     )
     write_text(output / FILE, report_page(page))

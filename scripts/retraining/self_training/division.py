@@ -157,10 +157,10 @@ def divide(
         chosen = [possible[number] for number in order[:labelled_patients]]
     else:
         chosen = list(map(str, labelled_patients))
-    strangers = [name for name in chosen if name not in possible]
+    others = [name for name in chosen if name not in possible]
     wanted = labelled_patients if isinstance(labelled_patients, int) else len(chosen)
-    if strangers or wanted > len(possible) or not 1 <= wanted < len(everyone):
-        got = f"{strangers[0]!r}, which is none of them" if strangers else wanted
+    if others or wanted > len(possible) or not 1 <= wanted < len(everyone):
+        got = f"{others[0]!r}, which is none of them" if others else wanted
         raise ValueError(
             f"labelled_patients: must leave labelled and unlabelled ones of the {len(everyone)} "
             f"training patients, {len(possible)} of them with labels, got {got}"

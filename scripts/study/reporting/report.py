@@ -71,16 +71,16 @@ def write_report(
     parts += [pretraining_table(cells, workshop)]
     tables = [table for table in parts if table is not None and table.rows]
     facts = describe(study, cells, results, source, done=len(done))
-    holes = [f"{cell.name}: {failure_of(cell, workshop)}" for cell in cells if cell not in done]
+    missing = [f"{cell.name}: {failure_of(cell, workshop)}" for cell in cells if cell not in done]
     write_csv(folder / "results.csv", csv_rows(study, results), columns=CSV_COLUMNS)
     folders = cell_rows(cells, workshop, study.bundle.data.metric)
     write_csv(folder / "cells.csv", folders, columns=COLUMNS)
-    write_text(folder / "report.md", as_markdown(study, facts, holes, (tables, pictures)))
+    write_text(folder / "report.md", as_markdown(study, facts, missing, (tables, pictures)))
     page = Report(
         study.title,
         study.question,
         facts=facts,
-        holes=holes,
+        missing=missing,
         tables=tables,
         pictures={title: folder / name for title, name in pictures.items()},
     )
@@ -255,13 +255,13 @@ def csv_rows(study: Study, results: Sequence[Result]) -> list[dict[str, object]]
 Parts = tuple[Sequence[Table], dict[str, str]]
 
 
-def as_markdown(study: Study, facts: Sequence[str], holes: Sequence[str], parts: Parts) -> str:
+def as_markdown(study: Study, facts: Sequence[str], missing: Sequence[str], parts: Parts) -> str:
     """Return the report as Markdown, with links to the pictures."""
     say = markdown_text
     lines = [f"# {say(study.title)}", "", say(study.question), ""]
     lines += ["Research only. Not for diagnosis.", "", *[f"- {say(fact)}" for fact in facts]]
-    if holes:
-        lines += ["", "## Missing", "", *[f"- {say(hole)}" for hole in holes]]
+    if missing:
+        lines += ["", "## Missing", "", *[f"- {say(one)}" for one in missing]]
     for table in parts[0]:
         lines += ["", f"## {say(table.title)}", "", _line(table.headings)]
         lines.append(_line(["---"] * len(table.headings)))

@@ -19,7 +19,7 @@ from scripts.study.reporting.statistics import Comparison, Estimate, compare, es
 
 NOTHING = "-"
 REGION = "nodule_region"  # id of configs that give a network only a box around the nodule
-HOLE = "missing"
+MISSING = "missing"
 Rows = Mapping[str, Sequence[Result]]
 
 
@@ -126,7 +126,7 @@ def titled(heading: str, name: str) -> str:
 
 def _figure_cells(ours: Estimate) -> list[str]:
     if ours.seeds == 0:
-        return [HOLE, NOTHING]
+        return [MISSING, NOTHING]
     return [number(ours.value), _range(ours.interval_95)]
 
 

@@ -53,9 +53,9 @@ def test_contrastive_divergence_of_a_binary_machine_then_the_enumerated_gradient
     with torch.no_grad():
         up = torch.softmax(-energies(layer, data, hidden), dim=1)  # p(h | v)
         down = torch.softmax(-energies(layer, states, hidden), dim=0)  # p(v' | h)
-        dreamt = (up @ down.T).mean(dim=0)  # p(v') one step from the data
+        reconstructed = (up @ down.T).mean(dim=0)  # p(v') one step from the data
     free = layer.free_energy(states.view(-1, 1, 2, 2))
-    exact = layer.free_energy(data.view(-1, 1, 2, 2)).mean() - (dreamt * free).sum()
+    exact = layer.free_energy(data.view(-1, 1, 2, 2)).mean() - (reconstructed * free).sum()
     exact.backward()
     expected = gradient(layer)
     layer.zero_grad()

@@ -28,23 +28,23 @@ def test_names_that_predict_gives_files_then_their_scans_whatever_folder_was_pre
     scans, tmp_path, below
 ):
     sources = find_sources(tmp_path / below).sources
-    found, strangers = by_scan(candidates(*(one.name for one in sources)), scans, "mine.csv")
-    assert not strangers
+    found, unlisted = by_scan(candidates(*(one.name for one in sources)), scans, "mine.csv")
+    assert not unlisted
     by_file = {source.name: Path(source.location).parent.name for source in sources}
     for scan, (candidate,) in found.items():
         assert by_file[candidate.series_uid] == scans[scan].parent.name
 
 
 def test_names_of_the_scans_and_of_dicom_series_then_these(scans):
-    found, strangers = by_scan(candidates("P 2", study_name("1.2"), "9.9"), scans, "mine.csv")
-    assert (list(found), strangers) == (["P 2"], [study_name("1.2"), "9.9"])
-    found, strangers = by_scan(candidates(study_name("1.2")), {**scans, "1.2": None}, "mine.csv")
-    assert (list(found), strangers) == (["1.2"], [])
+    found, unlisted = by_scan(candidates("P 2", study_name("1.2"), "9.9"), scans, "mine.csv")
+    assert (list(found), unlisted) == (["P 2"], [study_name("1.2"), "9.9"])
+    found, unlisted = by_scan(candidates(study_name("1.2")), {**scans, "1.2": None}, "mine.csv")
+    assert (list(found), unlisted) == (["1.2"], [])
 
 
 def test_name_that_several_scans_share_then_of_none(scans):
-    found, strangers = by_scan(candidates("image", "image-0a1b2c3d", "scan-3"), scans, "mine.csv")
-    assert (list(found), strangers) == (["P3"], ["image", "image-0a1b2c3d"])
+    found, unlisted = by_scan(candidates("image", "image-0a1b2c3d", "scan-3"), scans, "mine.csv")
+    assert (list(found), unlisted) == (["P3"], ["image", "image-0a1b2c3d"])
 
 
 def test_two_studies_of_one_scan_then_refused(scans):

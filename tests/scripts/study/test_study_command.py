@@ -1,4 +1,4 @@
-"""``python -m scripts study``: a report with pictures, holes for what failed, exit code 1 then."""
+"""``python -m scripts study``: a report with pictures and what is missing, exit code 1 then."""
 
 import csv
 
@@ -23,7 +23,7 @@ def test_command_with_a_failing_method_then_exit_code_1_and_a_hole_in_the_report
     assert stop.value.code == 1
     assert "missing: BSFT, seed 0" in capsys.readouterr().out
     page = (tmp_path / "report/report.html").read_text()
-    assert '<li class="hole">BSFT, seed 0: trainings:' in page
+    assert '<li class="missing">BSFT, seed 0: trainings:' in page
     assert "<td>BSFT</td><td>0.895</td><td>missing</td>" in page
 
 

@@ -40,7 +40,7 @@ def page(tmp_path):
         "<td>Liver, bone; not found: kidney</td><td>0</td>",
         "<td>ct-3</td><td>done</td><td>7 segments</td>",
         "<td>ct-4</td><td>failed</td>",
-        '<li class="hole">ct-4: slice-0012 is cut short</li>',
+        '<li class="missing">ct-4: slice-0012 is cut short</li>',
         "Refused: empty file",
         "Skipped: 24 files, modality MR, not CT.",
         (LOOK / "look.css").read_text(),

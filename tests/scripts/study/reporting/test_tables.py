@@ -7,7 +7,7 @@ import pytest
 from scripts.study.declaration import read_study
 from scripts.study.reporting.results import CaseValue, Result
 from scripts.study.reporting.tables import (
-    HOLE,
+    MISSING,
     ON_PHANTOMS,
     by_row,
     cost_table,
@@ -44,7 +44,7 @@ def test_main_table_then_difference_to_the_paper_and_holes_for_what_is_missing(s
     ours, hole = table.rows
     assert ours[:3] == ["BSFT", "0.895", "0.600"]
     assert ours[4] == "-0.295"
-    assert hole[1:3] == ["-", HOLE]
+    assert hole[1:3] == ["-", MISSING]
     assert ON_PHANTOMS not in table.notes
     assert ON_PHANTOMS in main_table(study, {}, ["BSFT"], on_phantoms=True).notes
 
@@ -56,7 +56,7 @@ def test_study_without_figures_of_a_paper_then_no_columns_for_them(study):
     assert table.headings[1:3] == ["Dice per nodule", "95 % interval"]
     first, hole = table.rows
     assert first[:2] == ["BSFT", "0.600"]
-    assert hole[1:3] == [HOLE, "-"]
+    assert hole[1:3] == [MISSING, "-"]
     assert {len(row) for row in table.rows} == {len(table.headings)}
 
 
