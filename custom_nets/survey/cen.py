@@ -44,7 +44,11 @@ class ConvolutionalPathway(Encoder):
     visible2: Tensor
 
     def __init__(self, in_channels: int, filters: int, kernel_size: Sequence[int]) -> None:
-        """Build with random weights; see :class:`ConvolutionalEncoderNetwork`."""
+        """Build with random weights; see :class:`ConvolutionalEncoderNetwork`.
+
+        Raises:
+            ValueError: a kernel of other than three sides, or a number below 1.
+        """
         super().__init__(in_channels)
         if len(kernel_size) != 3 or min(*kernel_size, filters) < 1:
             raise ValueError(

@@ -97,7 +97,11 @@ class ConvolutionalSparseEncoder(Encoder):
         widths: Sequence[int] = block_channels,
         poolings: int = 2,
     ) -> None:
-        """Build with random weights; see :class:`ConvolutionalSparseNetwork`."""
+        """Build with random weights; see :class:`ConvolutionalSparseNetwork`.
+
+        Raises:
+            ValueError: widths for another number of layers or below 1, or other poolings.
+        """
         super().__init__(in_channels)
         if len(widths) != len(KERNELS) or min(widths) < 1 or poolings not in (1, 2):
             raise ValueError(

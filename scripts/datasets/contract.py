@@ -281,6 +281,9 @@ class DataSet(ABC):
             source: the folder.
             output: folder for the same table as a file; None for none.
             jobs: scans read in parallel.
+
+        Raises:
+            NotImplementedError: for a data set without an audit, whose command has no such option.
         """
         raise NotImplementedError(self.name)
 
@@ -291,5 +294,8 @@ class DataSet(ABC):
             source: the folder.
             output: folder to write.
             jobs: scans read in parallel; None for one for each core.
+
+        Raises:
+            NotImplementedError: for a data set without crops, whose command has no such option.
         """
         raise NotImplementedError(self.name)

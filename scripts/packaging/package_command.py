@@ -229,7 +229,11 @@ def check_targets(target: Path, model_url: str | None) -> None:
 def assemble(
     folder: Path, overlays: Sequence[str], *, ckpt_path: Path, unchecked_model: bool = False
 ) -> Package:
-    """Compute the content of a package, before anything is written."""
+    """Compute the content of a package, before anything is written.
+
+    Raises:
+        ValueError: for a control, or a model, overlays and configs that do not fit together.
+    """
     model = read_model(ckpt_path)
     if TrainingScans.of(model).is_control:
         raise ValueError(

@@ -81,7 +81,11 @@ class OtherDomain:
 
 
 def read_data(data: Mapping[str, Any], bundle: Bundle, where: str = "data") -> Mapping[str, Any]:
-    """Check the options of phantoms; those of ``prepare`` are checked with the data set."""
+    """Check the options of phantoms; those of ``prepare`` are checked with the data set.
+
+    Raises:
+        ValueError: for a data set without phantoms, or an option that its phantoms do not have.
+    """
     if "phantoms" in data and bundle.phantom_options is None:
         raise ValueError(f"{where}: phantoms: {bundle.data_set} has none; omit the key")
     check_keys(f"{where}: phantoms", data.get("phantoms", {}), bundle.phantom_options or ())

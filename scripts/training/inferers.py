@@ -139,6 +139,9 @@ class AutocastInferer(Inferer):
         fold_norms: for inference only: run a trained network as ``predict`` does, with its batch
             norms folded and its weights in channels-last order, so that a program that loads the
             weights itself (MONAI Label, MONAI Deploy) gets the same mask.
+
+    Raises:
+        ValueError: for another dtype, or a ``fold_norms`` that is not true or false.
     """
 
     def __init__(

@@ -110,6 +110,9 @@ class MarginalDice(nn.Module):
     Args:
         smooth: added to numerator and denominator, for classes that are not in an image.
 
+    Raises:
+        ValueError: when ``smooth`` is not above 0: a class in no image would have 0 / 0.
+
     Source:
         Shi et al., Medical Image Analysis 70, 2021 (marginal Dice loss).
     """

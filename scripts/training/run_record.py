@@ -24,6 +24,9 @@ class RunRecord:
         output_dir: folder of the results.
         name: start of the files' names, ``<name>_config.json`` and ``<name>_record.json``; use
             different names for training and evaluation in the same folder.
+
+    Raises:
+        ValueError: for a name that is empty or has a folder.
     """
 
     def __init__(self, output_dir: str | Path, *, name: str = "run") -> None:

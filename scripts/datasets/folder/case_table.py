@@ -95,7 +95,11 @@ def _located(folder: Path, cell: str) -> Path:
 def rows_of(
     table: Path, columns: Sequence[str], optional: Sequence[str]
 ) -> dict[int, dict[str, str]]:
-    """Return line -> cells of each row of a table of cases."""
+    """Return line -> cells of each row of a table of cases.
+
+    Raises:
+        ValueError: for a row that is not one, naming table and line.
+    """
     rows = {}
     for row in read_csv(table, columns, optional=optional):
         try:

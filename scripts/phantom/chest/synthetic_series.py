@@ -193,7 +193,11 @@ def draw_series(
 def draw_classes(
     options: Options, index: int, sites: Sites, rng: np.random.Generator
 ) -> tuple[list[bool | None], list[Nodule]]:
-    """Draw the nodules of a patient in a cohort of two classes, and the class of each."""
+    """Draw the nodules of a patient in a cohort of two classes, and the class of each.
+
+    Raises:
+        ValueError: when no nodule of the chosen sizes fits into the lungs shown.
+    """
     plan = np.random.default_rng((options.seed, index, PLAN_STREAM))
     planned = plan_nodules(plan, sites.diameters_mm, matched_sizes=options.matched_sizes)
     looks = [(one.diameter_mm, draw_looks(rng, suspicious=one.suspicious)) for one in planned]

@@ -211,42 +211,66 @@ def refuse_unknown(value: Any, known: Sequence[str], where: str) -> None:
 
 
 def names(value: Any, where: str) -> tuple[str, ...]:
-    """Return a list of names of parts."""
+    """Return a list of names of parts.
+
+    Raises:
+        ValueError: for anything but a list of at least one name.
+    """
     if not isinstance(value, Sequence) or isinstance(value, str) or not value:
         raise ValueError(f"{where}: must be a list of block or layer names, got {value!r}")
     return tuple(text(part, where) for part in value)
 
 
 def text(value: Any, where: str) -> str:
-    """Return text that is not empty."""
+    """Return text that is not empty.
+
+    Raises:
+        ValueError: for anything else.
+    """
     if not isinstance(value, str) or not value:
         raise ValueError(f"{where}: must be text, got {value!r}")
     return value
 
 
 def truth(value: Any, where: str) -> bool:
-    """Return true or false."""
+    """Return true or false.
+
+    Raises:
+        ValueError: for anything else, such as 0 or "false".
+    """
     if not isinstance(value, bool):
         raise ValueError(f"{where}: must be true or false, got {value!r}")
     return value
 
 
 def count(value: Any, where: str) -> int:
-    """Return a whole number of at least 1."""
+    """Return a whole number of at least 1.
+
+    Raises:
+        ValueError: for anything else.
+    """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{where}: must be a whole number of at least 1, got {value!r}")
     return value
 
 
 def positive(value: Any, where: str) -> float:
-    """Return a number above 0, such as a learning rate: ``trainable`` is the way to freeze."""
+    """Return a number above 0, such as a learning rate: ``trainable`` is the way to freeze.
+
+    Raises:
+        ValueError: for anything else.
+    """
     if not _is_number(value) or value <= 0:
         raise ValueError(f"{where}: must be a number above 0, got {value!r}")
     return float(value)
 
 
 def not_negative(value: Any, where: str) -> float:
-    """Return a number of at least 0."""
+    """Return a number of at least 0.
+
+    Raises:
+        ValueError: for anything else.
+    """
     if not _is_number(value) or value < 0:
         raise ValueError(f"{where}: must be a number of at least 0, got {value!r}")
     return float(value)
