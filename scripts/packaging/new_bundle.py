@@ -39,6 +39,8 @@ SHIPPED: Mapping[str, str] = {
 WORKFLOWS = ("train", "evaluate", "inference")
 FROM_MODEL = "$@trained["  # a value that evaluation and inference take from the trained network
 COPIED = ("LICENSE", "configs/logging.conf")
+ENGINES = {"train::trainer", "validate::evaluator", "evaluator"}
+"""Ids whose arguments are often given on the command line, as ``--train#trainer#max_epochs 1``."""
 
 
 @dataclass(frozen=True)
@@ -195,12 +197,13 @@ def _overlaid(base: Mapping[str, Any], reference: str, own: Mapping[str, Any]) -
 def _referred(value: Any, reference: str) -> Any:
     """Return a macro for a composed value, by item where it must have parts.
 
-    That is where it has macros itself, which MONAI cannot nest, and where overlays change a part.
+    That is where it has macros itself, which MONAI cannot nest, and where overlays or command lines
+    change a part.
     """
     if not _is_composed(value):
         return value
     _, _, id_ = reference.partition("::")
-    if '"%' not in json.dumps(value) and id_ not in changed_in_part():
+    if '"%' not in json.dumps(value) and id_ not in changed_in_part() | ENGINES:
         return reference
     if isinstance(value, Mapping):
         return _overlaid(value, reference, {})

@@ -83,7 +83,7 @@ def test_configs_then_short_and_naming_no_file_of_their_own_that_is_not_there(tm
         (tmp_path / "my_segmentation" / "configs" / f"{name}.json").read_text().count("\n")
         for name in ("train", "evaluate", "inference")
     ]
-    assert sum(lines) < 330
+    assert sum(lines) < 360
     for name in ("docs/README.md", "docs/data_license.txt", "LICENSE", "configs/logging.conf"):
         assert (tmp_path / "my_segmentation" / name).is_file()
     assert configs["metadata"]["version"] in configs["metadata"]["changelog"]
@@ -175,3 +175,17 @@ def test_datalist_that_does_not_say_enough_then_refused(tmp_path):
     (tmp_path / "datalist.json").write_text("{}")
     with pytest.raises(ValueError, match=r"lacks name, kind, classes.*prepare the data again"):
         read_prepared(tmp_path / "datalist.json")
+
+
+@pytest.mark.usefixtures("_at_root")
+@pytest.mark.parametrize("kind", ["instances", "classes"])
+def test_engines_then_their_arguments_can_be_given_one_by_one(tmp_path, kind):
+    written(tmp_path, kind=kind)
+    parser = ConfigParser()
+    parser.read_config(str(tmp_path / "my_segmentation" / "configs" / "train.json"))
+    parser.update({"train#trainer#max_epochs": 1, "validate#evaluator#amp": True})
+    parser.resolve_macro_and_relative_ids()
+    assert parser.get("train#trainer")["max_epochs"] == 1
+    assert parser.get("validate#evaluator")["_target_"] == "SupervisedEvaluator"
+    parser.read_config(str(tmp_path / "my_segmentation" / "configs" / "evaluate.json"))
+    parser.update({"evaluator#amp": True})
