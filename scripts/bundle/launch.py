@@ -43,7 +43,7 @@ OF_STAGES = {"stage_epochs": "epochs", "learning_rate": "learning_rate", "final_
 
 
 def check_run() -> None:
-    """Check the command of this process, if it is ``python -m monai.bundle run``.
+    """Check the command of this process, if it is ``monai.bundle run`` or ``run_workflow``.
 
     The first item of a config's ``run``. From here on, a failure ends with its reason as the last
     line.

@@ -32,6 +32,10 @@ from scripts.storage.shipped import ROOT
 __all__ = ["provenance", "record_config", "sha256_of", "write_json"]
 
 PACKAGES = ("monai", "torch", "numpy", "pytorch-ignite", "SimpleITK")
+# commands of monai.bundle that run a config -> what takes the overrides
+COMMANDS = {"run": "override", "run_workflow": "kwargs"}
+OF_WORKFLOW = ("workflow_name", "workflow_type", "properties_path")  # of run_workflow alone
+CONFIG_WORKFLOW = (None, "ConfigWorkflow", "monai.bundle.ConfigWorkflow")
 RUN_ARGUMENTS = ("run_id", "init_id", "final_id", "meta_file", "logging_file", "tracking")
 
 
@@ -127,7 +131,7 @@ def _cpu_model() -> str:
 
 @dataclass(frozen=True)
 class BundleRun:
-    """Arguments of ``python -m monai.bundle run``.
+    """Arguments of ``python -m monai.bundle run``, or ``run_workflow`` of a config.
 
     Args:
         arguments: arguments of ``run`` itself: run_id, meta_file, logging_file ...
@@ -143,23 +147,28 @@ class BundleRun:
 
     @classmethod
     def of_command(cls, argv: Sequence[str]) -> BundleRun | None:
-        """Parse a command line as MONAI and fire do; None if it is not ``monai.bundle run``.
+        """Parse a command line as MONAI and fire do; None if it does not run a config.
 
         Args:
             argv: as ``sys.argv``: the module's file, then its arguments.
         """
         is_bundle = Path(argv[0]).parts[-3:] == ("monai", "bundle", "__main__.py")
-        if not is_bundle or len(argv) < 2 or argv[1] != "run":
+        if not is_bundle or len(argv) < 2 or argv[1] not in COMMANDS:
             return None
+        called, rest = getattr(monai.bundle, argv[1]), COMMANDS[argv[1]]
         calls: list[inspect.BoundArguments] = []
 
         def capture(*positional: Any, **options: Any) -> None:
-            calls.append(inspect.signature(monai.bundle.run).bind(*positional, **options))
+            calls.append(inspect.signature(called).bind(*positional, **options))
 
-        fire.Fire({"run": capture}, command=list(argv[1:]))
+        fire.Fire({argv[1]: capture}, command=list(argv[1:]))
         given = dict(calls[0].arguments)
-        dropped = tuple(name for name, value in given.get("override", {}).items() if value is None)
-        given = update_kwargs(given.pop("args_file", None), **given.pop("override", {}), **given)
+        dropped = tuple(name for name, value in given.get(rest, {}).items() if value is None)
+        given = update_kwargs(given.pop("args_file", None), **given.pop(rest, {}), **given)
+        if given.get("workflow_name") not in CONFIG_WORKFLOW:
+            return None
+        for name in OF_WORKFLOW if argv[1] != "run" else ():
+            given.pop(name, None)
         arguments = {name: given.pop(name) for name in RUN_ARGUMENTS if name in given}
         return cls(arguments, ensure_tuple(given.pop("config_file")), given, dropped)
 

@@ -123,6 +123,15 @@ def test_run_of_a_package_then_repeated_with_its_modules_unless_they_are_found(
     assert run.command("x.json").startswith("python ")
 
 
+def test_run_workflow_of_a_config_then_read_like_run(tmp_path: Path) -> None:
+    config = write(tmp_path / "a.json", {"a": 1})
+    words = ["--config_file", str(config), "--run_id", "training", "--a", "2"]
+    run = BundleRun.of_command([MODULE, "run_workflow", "--workflow_type", "train", *words])
+    assert run == BundleRun.of_command([MODULE, "run", *words])
+    named = [MODULE, "run_workflow", "--workflow_name", "mine.Workflow", *words]
+    assert BundleRun.of_command(named) is None
+
+
 def test_bundle_run_reads_an_args_file(tmp_path: Path) -> None:
     config = write(tmp_path / "a.json", {"a": 1})
     args = write(tmp_path / "args.json", {"config_file": str(config), "a": 2, "run_id": "go"})
