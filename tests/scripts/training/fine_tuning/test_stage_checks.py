@@ -72,7 +72,7 @@ def test_stages_when_checked_then_the_network_trains_what_it_did_before(tmp_path
 
 
 def test_attach_when_the_trainer_is_too_short_then_it_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="take up to 4 epochs, the trainer has 3; set it to"):
+    with pytest.raises(ValueError, match="take up to 4 epochs, the trainer has 3; leave it out"):
         TinyTraining(tmp_path, max_epochs=3).trainer()
 
 
