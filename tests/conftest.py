@@ -15,10 +15,12 @@ from monai.bundle import ComponentLocator
 
 from scripts.datasets.luna16.outline_files import outlines_path
 from scripts.prediction.network.conversion_cache import VARIABLE
+from tests import unflushed
 
+UNFLUSHED = unflushed.__name__  # no test survives a power failure, and each flush waits
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 # torch imports the second with the first step of an optimiser
-LIBRARIES = ("monai.bundle", "torch._dynamo", "scripts.prediction.predict_command")
+LIBRARIES = ("monai.bundle", "torch._dynamo", "scripts.prediction.predict_command", UNFLUSHED)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -46,14 +48,6 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep converted networks out of the user's caches."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(VARIABLE, str(tmp_path_factory.mktemp("cache")))
-        yield
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _no_waiting_for_the_disk() -> Iterator[None]:
-    """Do not flush files to the disk: no test survives a power failure, and each flush waits."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "fsync", lambda descriptor: None)
         yield
 
 
