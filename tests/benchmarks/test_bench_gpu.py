@@ -71,7 +71,7 @@ def test_a_bench_out_of_time_then_nothing_begins():
     assert bench.failures == ["ct, a CT, plain: not measured: out of time, see --minutes"]
 
 
-def test_a_command_that_fails_or_lasts_too_long_then_told():
+def test_a_command_that_fails_or_lasts_too_long_then_reported():
     bench = bench_gpu.Bench(torch.device("cpu"), bench_gpu.QUICK, deadline=float("inf"))
     with pytest.raises(RuntimeError, match="ended with 1: ValueError: no data"):
         gpu_parts.command(bench, "-c", "raise ValueError('no data')")

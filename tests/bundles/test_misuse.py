@@ -1,4 +1,4 @@
-"""What a new user gets wrong: stopped before any work, told what and what to do."""
+"""What a new user gets wrong: stopped before any work, with what is wrong and what to do."""
 
 import json
 import os

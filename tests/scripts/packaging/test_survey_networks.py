@@ -116,7 +116,7 @@ def test_model_without_the_files_it_needs_then_refused_in_one_line(tmp_path):
         unpacked(tmp_path, weights)
 
 
-def test_network_that_is_told_where_the_lesion_is_then_refused_in_one_line(tmp_path):
+def test_network_that_is_given_the_place_of_the_lesion_then_refused_in_one_line(tmp_path):
     network = torch.nn.Conv2d(3, 1, 1)
     weights = save(tmp_path / "m.pt", network, "patches of a slice", data="luna16_nodule_patches")
     with pytest.raises(ValueError, match="for a CT there is none: such networks are evaluated on"):

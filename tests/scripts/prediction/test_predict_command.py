@@ -105,7 +105,7 @@ def test_products_then_tell_of_one_mask(predicted):
     assert (objects["seg"]["type"], objects["lesions_left_out"]) == ("BINARY", 0)
 
 
-def test_more_lesions_than_asked_for_then_left_out_of_dicom_only_and_told_everywhere(
+def test_more_lesions_than_asked_for_then_left_out_of_dicom_only_and_reported_everywhere(
     zipped, lung_options, tmp_path, capsys
 ):
     asked = ("--products", "mask,sr,statistics", "--dicom_lesions", "2", "--seg", "labelmap")

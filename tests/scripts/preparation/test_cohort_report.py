@@ -118,7 +118,7 @@ def test_lungs_without_seg_lungs_then_computed_and_told(tmp_path, capsys, monkey
     assert "note: 3 scans: lung field computed" in capsys.readouterr().out
 
 
-def test_nodule_outside_the_lungs_then_told(cohort, tmp_path, capsys, monkeypatch):
+def test_nodule_outside_the_lungs_then_reported(cohort, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
         "scripts.datasets.luna16.reading.lung_field_from_labels",
         lambda labels, spacing_mm: labels > 2,

@@ -146,7 +146,7 @@ def test_more_than_the_limit_of_a_patient_then_refused(tmp_path):
     assert "at most 10 bytes" in refusal(tmp_path, packed(1), total_bytes=10)
 
 
-def test_file_beside_the_structures_then_told(tmp_path):
+def test_file_beside_the_structures_then_reported(tmp_path):
     files, _ = files_of(write_files(tmp_path, unpacked(1) | {"3Dircadb1.1/MASKS_DICOM/a": b""}))
     assert "MASKS_DICOM/a: is not in the folder of a structure" in files.unread[0]
 

@@ -62,7 +62,7 @@ def test_same_seed_then_same_labels_and_another_seed_others():
     assert not np.array_equal(first, other)
 
 
-def test_progress_then_told():
+def test_progress_then_reported():
     _, _, lines = textures_by_jule()
     assert lines[0].startswith("period 1: 300 clusters of 300 patches")
     assert lines[-1] == "features of 2560 patches, 3 pixels apart"

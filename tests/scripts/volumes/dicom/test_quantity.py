@@ -42,12 +42,12 @@ def test_series_in_hu_or_unspecified_then_read_without_a_note(tmp_path, kind):
     ],
     ids=["projection", "lossy", "modified"],
 )
-def test_series_that_is_unusual_then_told(tmp_path, changes, told):
+def test_series_that_is_unusual_then_reported(tmp_path, changes, told):
     (note,) = notes_on(read_series(series(tmp_path / "ct", **changes)).slices)
     assert re.search(told, note)
 
 
-def test_series_whose_factors_differ_then_told(tmp_path):
+def test_series_whose_factors_differ_then_reported(tmp_path):
     each = [{"RescaleSlope": slope} for slope in (1, 2, 1, 0.5, 1)]
     (note,) = notes_on(read_series(series(tmp_path / "ct", *each)).slices)
     assert note == "RescaleSlope differs between slices; each is converted by its own"
