@@ -308,6 +308,7 @@ def check_labels(
     *,
     kind: str | None = None,
     class_names: Sequence[str] | None = None,
+    learnt: bool = False,
 ) -> None:
     """Refuse a datalist whose labels mean something else than a config takes them for.
 
@@ -317,6 +318,7 @@ def check_labels(
         kind: expected kind of labels: ``instances`` (numbers of single lesions) or ``classes``;
             None for any.
         class_names: expected names of the classes, background first; None for any.
+        learnt: whether the names are those of a trained network, and cannot be others.
 
     Raises:
         ValueError: for another kind (classes would be scored as lesions, or lesions as classes), or
@@ -331,7 +333,9 @@ def check_labels(
         )
     prepared = class_names_of(content)
     if class_names is not None and prepared and prepared != list(class_names):
+        advice = f'give the names of the datalist, with --class_names "{prepared}"'
+        if learnt:
+            advice = "prepare the scans with those that the network has learnt, in its order"
         raise ValueError(
-            f"class_names: {path} has {prepared}, the config {list(class_names)}; give the names "
-            f'of the datalist, with --class_names "{prepared}"'
+            f"class_names: {path} has {prepared}, the config {list(class_names)}; {advice}"
         )

@@ -144,6 +144,7 @@ class EvaluationReport(CollectingHandler):
                 self._prepared,
                 kind=kind.label_kind,
                 class_names=kind.class_names,
+                learnt=True,
             )
         self.section = section
         self.slices = slices

@@ -16,7 +16,7 @@ from scripts.prediction.sources.inventory import VOLUME_FILE, Inventory, Remark,
 from scripts.prediction.sources.series_sources import Hints, Instance, series_sources
 from scripts.storage.archive import ArchiveReader, File, Limits, ListingError, Location, is_stray
 from scripts.storage.file_tree import Unlisted, tree_files
-from scripts.volumes.dicom.kind import images_listed, why_not_dicom, why_not_slice
+from scripts.volumes.dicom.kind import DIRECTORY, images_listed, why_not_dicom, why_not_slice
 from scripts.volumes.dicom.parts import SliceFacts
 from scripts.volumes.dicom.slice import DamagedFileError, SliceFile, read_slice
 from scripts.volumes.formats.stored_voxels import HEADER_BYTES, spellings
@@ -71,6 +71,8 @@ def find_sources(
     if not inventory.sources and not inventory.refused:
         expected = f"DICOM files, a zip of them, or a file ending in {', '.join(VOLUME_SUFFIXES)}"
         reason = "no CT in it" if inventory.skipped else f"nothing to read: expected {expected}"
+        if [remark.reason for remark in inventory.skipped] == [DIRECTORY]:
+            reason = f"{DIRECTORY}; give the folder that it lies in"
         inventory.refused.append(Remark(str(root), reason))
     return inventory
 

@@ -131,6 +131,11 @@ def test_labels_of_another_kind_then_refused_with_the_way_out(tmp_path):
     check_labels(path, content)
     with pytest.raises(ValueError, match="labels of kind classes, this bundle takes instances"):
         check_labels(path, content, kind="instances")
+    content["classes"] = {"0": "background", "1": "liver"}
+    with pytest.raises(ValueError, match="give the names of the datalist, with --class_names"):
+        check_labels(path, content, class_names=["background", "spleen"])
+    with pytest.raises(ValueError, match="prepare the scans with those that the network has le"):
+        check_labels(path, content, class_names=["background", "spleen"], learnt=True)
     with pytest.raises(ValueError, match="this bundle takes instances"):
         training_data(path, load_datalist(path, "training"), kind="instances")
 

@@ -86,6 +86,11 @@ def test_volume_in_a_zip_when_its_header_points_outside_then_refused(tmp_path, n
         data_file_named_by(access.read().name, access.read().read_bytes())
 
 
+def test_dicomdir_as_the_source_then_its_folder_asked_for(tmp_path):
+    (remark,) = find_sources(write_files(tmp_path, {"DICOMDIR": b"x"}) / "DICOMDIR").refused
+    assert remark.reason.endswith("an index of DICOM files; give the folder that it lies in")
+
+
 def test_volumes_of_one_stem_then_names_differ(tmp_path):
     names = names_of(find_sources(write_files(tmp_path, {"1/ct.nii": b"", "2/ct.nii.gz": b""})))
     assert len(set(names)) == 2
