@@ -172,7 +172,10 @@ def check_stages(files: Sequence[str], overrides: Mapping[str, Any], sign: str =
     if not overrides.keys() & OF_STAGES.keys() or "strategy" in overrides:
         return
     merged = merge(files, files_below())
-    strategy = merged.complete().get("strategy")
+    complete = merged.complete()
+    strategy = complete.get("strategy")
+    if isinstance(strategy, str):  # of a package, which also takes the data of MONAI Label
+        strategy = complete.get("prepared", {}).get("strategy")
     if not isinstance(strategy, Mapping):
         return
     stages = strategy.get("stages")

@@ -11,7 +11,14 @@ import pytest
 
 from scripts.bundle.compose import compose
 from scripts.bundle.config_files import files_below, walk
-from scripts.bundle.launch import _trust_own, check_ids, check_run, check_values, check_workflow
+from scripts.bundle.launch import (
+    _trust_own,
+    check_ids,
+    check_run,
+    check_stages,
+    check_values,
+    check_workflow,
+)
 from scripts.bundle.values import OPTIONAL, SWITCHES, values_of
 from scripts.packaging.configs import FOR_LABEL
 from tests.bundles.config_files import FRAGMENTS, ROOT
@@ -110,6 +117,11 @@ def test_default_of_stages_that_all_have_their_own_then_refused(monkeypatch, tmp
     (tmp_path / "mine.json").write_text('{"strategy": {"name": "a", "stages": [{"name": "b"}]}}')
     files = files.replace("]", f",'{tmp_path / 'mine.json'}']")
     run_words(monkeypatch, "training", "--config_file", files, "--stage_epochs", "9")
+    stages = [{"name": "b", "epochs": 3}]
+    packaged = {"strategy": "$@prepared::strategy", "prepared": {"strategy": {"stages": stages}}}
+    (tmp_path / "package.json").write_text(json.dumps(packaged))
+    with pytest.raises(ValueError, match=r"--stage_epochs: would have no effect.*\(3\)"):
+        check_stages([str(tmp_path / "package.json")], {"stage_epochs": 9}, "--")
 
 
 def test_command_that_is_right_then_passes_and_reasons_come_last(monkeypatch):
