@@ -1,5 +1,7 @@
 """The command: what it writes, prints and refuses."""
 
+import contextlib
+import io
 import json
 from dataclasses import replace
 
@@ -18,29 +20,36 @@ def source(tmp_path_factory):
     return write_crops(tmp_path_factory.mktemp("crops"), nodules)
 
 
-def test_command_then_figures_a_classifier_and_what_was_left_out(source, tmp_path, capsys):
-    suspicion(str(source), str(tmp_path), folds=3)
-    printed = capsys.readouterr().out
+@pytest.fixture(scope="module")
+def plain(source, tmp_path_factory):
+    """The folder that the command wrote without further options, and what it printed."""
+    folder = tmp_path_factory.mktemp("plain")
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        suspicion(str(source), str(folder), folds=3)
+    return folder, printed.getvalue()
+
+
+def test_command_then_figures_a_classifier_and_what_was_left_out(plain):
+    folder, printed = plain
     assert "1 with few readers" in printed
     assert "radiologists' suspicion, not pathology" in printed
-    summary = json.loads((tmp_path / "summary.json").read_text())
+    summary = json.loads((folder / "summary.json").read_text())
     assert summary["nodules"]["few_readers"] == 1
     assert sum(summary["nodules"].values()) == 24
     rows = summary["classifiers"]
-    worth = read_classifier(tmp_path / "suspicion.json").worth
+    worth = read_classifier(folder / "suspicion.json").worth
     assert worth["auc"] == rows["radiomics"]["auc"]["value"]
     assert worth["auc_of_size_alone"] == rows["size only"]["auc"]["value"]
     assert worth["outlines"] == "annotated"
     assert 100 < worth["volume_mm3"][0] < worth["volume_mm3"][1] < 700
     assert {"figures.csv", "per_nodule.csv", "features.csv", "figures.png"} <= {
-        path.name for path in tmp_path.iterdir()
+        path.name for path in folder.iterdir()
     }
 
 
 def test_diagnoses_then_every_row_is_compared_with_them_and_nothing_else_changes(
-    source, tmp_path, capsys
+    source, plain, tmp_path, capsys
 ):
-    suspicion(str(source), str(tmp_path / "without"), folds=3)
     patients = sorted({nodule.patient for nodule in planted(12, seed=3, limits_mm=(8.0, 10.0))})
     table = tmp_path / "diagnoses.csv"
     lines = [f"{patient},{number % 3}" for number, patient in enumerate(patients)]
@@ -48,7 +57,8 @@ def test_diagnoses_then_every_row_is_compared_with_them_and_nothing_else_changes
     suspicion(str(source), str(tmp_path / "with"), folds=3, pathology=str(table))
     assert "against patients' diagnoses" in capsys.readouterr().out
     with_, without = (
-        json.loads((tmp_path / name / "summary.json").read_text()) for name in ("with", "without")
+        json.loads((folder / "summary.json").read_text())
+        for folder in (tmp_path / "with", plain[0])
     )
     assert "two years of follow-up" in with_["pathology"]
     for name, row in with_["classifiers"].items():
