@@ -25,7 +25,7 @@ from scripts.bundle.config_files import (
 from scripts.bundle.ids import TRACKING_IDS, ArgumentCheck, refuse_unknown_ids
 from scripts.bundle.overlays import refuse_unread
 from scripts.bundle.record import BundleRun
-from scripts.bundle.values import Values, values_of
+from scripts.bundle.values import Values, is_code, values_of
 from scripts.running.noise import silence_noise
 from scripts.running.options import check_device
 from scripts.running.reasons import print_reason_last, reason_of
@@ -64,7 +64,7 @@ def check_run() -> None:
     check_values(run.config_file, run.overrides, "--")
     check_stages(run.config_file, run.overrides, "--")
     device = run.overrides.get("device", "cpu")
-    if not str(device).startswith("$"):
+    if not is_code(device):
         check_device(device)
 
 

@@ -116,7 +116,7 @@ class Values:
             ValueError: for a value of another kind than that of the bundle's config.
         """
         id_, shown = normalized(name), f"{sign}{name}"
-        if _is_code(value):
+        if is_code(value):
             return value
         if id_ in self.switches:
             return read_truth(shown, value)
@@ -165,7 +165,7 @@ def as_word(value: Any) -> str:
     return "null" if value is None else repr(value)
 
 
-def _is_code(value: Any) -> bool:
+def is_code(value: Any) -> bool:
     """Whether a value is evaluated by MONAI, so that its kind is not known from its text."""
     return (isinstance(value, str) and value[:1] in ("$", "@", "%")) or (
         isinstance(value, Mapping) and "_target_" in value
@@ -180,12 +180,12 @@ def _read_like(shown: str, value: Any, default: Any) -> Any:
         return _number(shown, value)
     if isinstance(default, list):
         return _list(shown, value, default)
-    if isinstance(default, str) and not _is_code(default):
+    if isinstance(default, str) and not is_code(default):
         return _text(shown, value, default)
     read = _unknown(shown, value)
     is_part = isinstance(default, Mapping)
-    if is_part and (isinstance(read, str) or not (_is_code(default) or isinstance(read, Mapping))):
-        kind = "component" if _is_code(default) else "dictionary"
+    if is_part and (isinstance(read, str) or not (is_code(default) or isinstance(read, Mapping))):
+        kind = "component" if is_code(default) else "dictionary"
         raise ValueError(f"{shown}: must be a {kind}, got {value!r}; add its file to config_file")
     return read
 
@@ -214,7 +214,7 @@ def _list(shown: str, value: Any, default: list[Any]) -> Any:
     if not isinstance(items, (list, tuple)):
         raise ValueError(f"{shown}: must be a list, such as {default!r}, got {value!r}")
     plain = [type(one) for one in default if isinstance(one, (int, float, str))]
-    if not default or len(plain) < len(default) or any(map(_is_code, (*items, *default))):
+    if not default or len(plain) < len(default) or any(map(is_code, (*items, *default))):
         return items
     read = [_read_like(shown, one, default[0]) for one in items]
     return items if read == list(items) else read

@@ -108,6 +108,21 @@ def test_command_with_a_wrong_override_then_refused_at_once(monkeypatch, words, 
         run_words(monkeypatch, "training", "--config_file", f"{LUNG}/train.json", *words)
 
 
+@pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        "$torch.device('cpu')",
+        "@device_of_mine",
+        "{'_target_':'torch.device','device':'cpu'}",
+    ],
+    ids=["name", "expression", "reference", "component"],
+)
+def test_device_of_each_form_then_taken(monkeypatch, device):
+    words = ("--config_file", f"{LUNG}/train.json", "--device", device)
+    run_words(monkeypatch, "training", *words)
+
+
 def test_default_of_stages_that_all_have_their_own_then_refused(monkeypatch, tmp_path):
     files = f"['{LIVER}/train.json','configs/runtime/small_organs.json']"
     words = ("training", "--config_file", files)
