@@ -34,7 +34,7 @@ FOR_LABEL = {"instances": "monai_label", "classes": "monai_label_organs"}
 PLAIN = "plain_volumes"
 OWN_WEIGHTS = "$@bundle_root + '/models/model.pt'"
 NO_DATA = {"train": "prepared", "evaluate": "prepared", "inference": "ct"}
-"""``dataset_dir`` of a package: folders of the packaging machine are not told, whose names may be
+"""``dataset_dir`` of a package, in place of the folders of the packaging machine: their names may be
 those of patients."""
 FOUND_ROOT = {"_target_": "scripts.packaging.location.bundle_root"}
 
@@ -208,12 +208,13 @@ def _with_overlay(name: str, config: Config, overlay: Config) -> Config:
 
 
 def _refuse_unknown(file: str, overlay: Config, workflows: Sequence[Config]) -> None:
-    """Check that every id of an overlay is used by some config; of this software's, any of them.
+    """Check that every id of an overlay is used by some config.
 
-    An overlay of ``configs/`` serves bundles that lack a workflow, as those of ``new_bundle`` do.
+    Of a file of ``configs/`` one is enough: it also serves bundles with workflows that this one may
+    lack, as those of ``new_bundle`` do.
     """
     taken = {key for config in workflows for key in chosen_keys(config, overlay)}
-    if taken and ROOT in shipped(file).resolve().parents:
+    if taken and ROOT / "configs" in shipped(file).resolve().parents:
         return
     for key in overlay:
         if key not in taken:

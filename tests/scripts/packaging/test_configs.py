@@ -79,6 +79,15 @@ def test_misspelt_id_of_an_overlay_then_refused(write_json):
 
 
 @pytest.mark.usefixtures("_at_root")
+def test_misspelt_id_of_an_overlay_of_ones_own_in_the_repository_then_refused(
+    write_json, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("scripts.packaging.configs.ROOT", tmp_path)
+    with pytest.raises(ValueError, match="sets 'batch_sise'.*did you mean batch_size"):
+        packaged_configs(LUNG, [write_json("mine.json", seed=2, batch_sise=4)])
+
+
+@pytest.mark.usefixtures("_at_root")
 def test_shipped_overlay_of_a_workflow_that_the_bundle_lacks_then_the_rest_of_it_taken(tmp_path):
     new_bundle(write_datalist(tmp_path), str(tmp_path / "my_segmentation"))
     made = packaged_configs(tmp_path / "my_segmentation", ["configs/runtime/small.json"])
