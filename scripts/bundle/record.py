@@ -209,10 +209,10 @@ class BundleRun:
         """
         folder = Path(self.config_file[0]).resolve().parent
         folder = folder.parent if folder.name == "configs" else folder
-        known = [os.getcwd(), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-        if folder != ROOT or ROOT in [Path(place).resolve() for place in known]:
+        paths = [path for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path]
+        if folder != ROOT or ROOT in [Path(path).resolve() for path in (os.getcwd(), *paths)]:
             return []
-        return ["env", f"PYTHONPATH={ROOT}"]
+        return ["env", f"PYTHONPATH={os.pathsep.join([str(ROOT), *paths])}"]
 
     def _files_of_folder(self) -> dict[str, str]:
         """Return the paths of the files that MONAI reads from the first config file's folder."""

@@ -114,6 +114,8 @@ def test_run_of_a_package_then_repeated_with_its_modules_unless_they_are_found(
     run = BundleRun({}, ("a package/configs/train.json",), {})
     assert shlex.split(run.command("x.json"))[:3] == ["env", f"PYTHONPATH={package}", "python"]
     assert BundleRun({}, ("other/configs/train.json",), {}).command("x").startswith("python ")
+    monkeypatch.setenv("PYTHONPATH", "/elsewhere")
+    assert shlex.split(run.command("x.json"))[1] == f"PYTHONPATH={package}:/elsewhere"
     monkeypatch.setenv("PYTHONPATH", f"/elsewhere:{package}")
     assert run.command("x.json").startswith("python ")
     monkeypatch.delenv("PYTHONPATH")
