@@ -176,8 +176,8 @@ def check_engines(trainer: Engine, evaluator: Engine, strategy: Strategy) -> Non
     if strategy.total_epochs > trainer.state.max_epochs:
         raise ValueError(
             f"max_epochs: the stages of {strategy.name} take up to {strategy.total_epochs} epochs, "
-            f"the trainer has {trainer.state.max_epochs}; leave it out, stage_epochs is that for "
-            "a stage (a config of your own takes it from "
+            f"the trainer has {trainer.state.max_epochs}; leave it out: stage_epochs sets "
+            "the epochs of each stage (a config of your own takes it from "
             "scripts.training.fine_tuning.strategies.total_epochs(strategy, epochs))"
         )
     if getattr(evaluator.state, "key_metric_name", None) is None:
