@@ -34,7 +34,7 @@ FOR_LABEL = {"instances": "monai_label", "classes": "monai_label_organs"}
 PLAIN = "plain_volumes"
 OWN_WEIGHTS = "$@bundle_root + '/models/model.pt'"
 NO_DATA = {"train": "prepared", "evaluate": "prepared", "inference": "ct"}
-"""``dataset_dir`` of a package, in place of the folders of the packaging machine: their names may be
+"""``dataset_dir`` of a package, in place of folders of the packaging machine, whose names may be
 those of patients."""
 FOUND_ROOT = {"_target_": "scripts.packaging.location.bundle_root"}
 
