@@ -25,7 +25,7 @@ def headline(summary: Mapping[str, Any], *, case: str = "scan") -> list[str]:
     figures = summary["figures"]
     if "dice_per_nodule_mean" not in figures:
         return [
-            f"Dice of {name}: {with_interval(figures[key])} ({_basis(figures[key], 'volumes')})"
+            f"Dice of {name}: {with_interval(figures[key])} ({_basis(figures[key], 'volume')})"
             for key in figures
             if (found := PER_CLASS.fullmatch(key)) and (name := found[1].replace("_", " "))
         ]
@@ -34,9 +34,9 @@ def headline(summary: Mapping[str, Any], *, case: str = "scan") -> list[str]:
     counts = summary["counts"]
     where = "" if counts["series_whole"] == counts["series"] else ", on the evaluated slices"
     lines = [
-        f"Dice per nodule: {with_interval(dice)} ({_basis(dice, 'nodules')})",
+        f"Dice per nodule: {with_interval(dice)} ({_basis(dice, 'nodule')})",
         f"nodules detected: {with_interval(hits)}",
-        f"false positives per {case}{where}: {with_interval(false)} ({_basis(false, f'{case}s')})",
+        f"false positives per {case}{where}: {with_interval(false)} ({_basis(false, case)})",
     ]
     if (cpm := cpm_of(summary)) is not None:
         lines.append(f"CPM of LUNA16: {with_interval(cpm)}")
@@ -69,7 +69,13 @@ def with_interval(entry: Entry, *, digits: int = 3) -> str:
 
 
 def _basis(entry: Entry, unit: str) -> str:
-    return f"{entry['n']} {unit} of {entry['patients']} patients"
+    """Return how many cases a figure is of.
+
+    >>> _basis({"n": 1, "patients": 1}, "volume"), _basis({"n": 9, "patients": 4}, "nodule")
+    ('1 volume of 1 patient', '9 nodules of 4 patients')
+    """
+    counts = ((entry["n"], unit), (entry["patients"], "patient"))
+    return " of ".join(f"{n} {name}" + ("s" if n != 1 else "") for n, name in counts)
 
 
 def groups(figures: Mapping[str, Entry]) -> list[str]:

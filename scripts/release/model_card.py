@@ -157,7 +157,8 @@ def _count(data: Mapping[str, Any], partition: str, key: str) -> object:
 
 
 def _range(ends: Any) -> str:
-    return UNRECORDED if not ends else f"{ends[0]:g} to {ends[-1]:g} mm"
+    shown = " to ".join(dict.fromkeys(f"{end:g}" for end in ends or ()))
+    return f"{shown} mm" if shown else UNRECORDED
 
 
 def _test_set(evidence: Evidence) -> str:

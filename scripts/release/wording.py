@@ -113,7 +113,9 @@ def input_of(settings: Mapping[str, Any]) -> list[str]:
     outside = {"zero": "set to zero", "clip": "clipped"}.get(
         str(settings.get("outside_window")), str(settings.get("outside_window"))
     )
-    lines = [f"{settings.get('in_channels', '?')} channels of kind {settings.get('input_kind')}"]
+    number = settings.get("in_channels", "?")
+    channels = "1 channel" if number == 1 else f"{number} channels"
+    lines = [f"{channels}, {settings.get('input_kind')}"]
     if window:
         low, high = window
         lines.append(f"HU from {low:g} to {high:g} mapped to [0, 1], values outside {outside}")

@@ -113,9 +113,11 @@ def share_of_batch(batch_size: int, accumulation_steps: int = 1) -> int:
     processes = dist.get_world_size() if dist.is_initialized() else 1
     share, rest = divmod(batch_size, processes * accumulation_steps)
     if rest or share < 1:
+        parts = processes * accumulation_steps
+        least = "1 or more" if parts == 1 else f"a multiple of {parts}"
         raise ValueError(
-            f"batch_size: must be a multiple of {processes} processes times accumulation_steps "
-            f"{accumulation_steps}, got {batch_size}"
+            f"batch_size: must be {least} (processes {processes}, accumulation_steps "
+            f"{accumulation_steps}), got {batch_size}"
         )
     return share
 

@@ -13,9 +13,13 @@ def test_batch_then_is_shared_out_evenly(monkeypatch):
     assert distributed.share_of_batch(32, 4) == 4
 
 
-@pytest.mark.parametrize(("batch", "steps"), [(32, 3), (2, 4)])
-def test_batch_that_cannot_be_shared_evenly_then_is_refused(batch, steps):
-    with pytest.raises(ValueError, match=f"accumulation_steps {steps}, got {batch}"):
+@pytest.mark.parametrize(
+    ("batch", "steps", "least"),
+    [(32, 3, "a multiple of 3"), (2, 4, "a multiple of 4"), (0, 1, "1 or more")],
+)
+def test_batch_that_cannot_be_shared_evenly_then_is_refused(batch, steps, least):
+    expected = rf"must be {least} \(processes 1, accumulation_steps {steps}\), got {batch}"
+    with pytest.raises(ValueError, match=expected):
         distributed.share_of_batch(batch, steps)
 
 
