@@ -105,6 +105,7 @@ def test_inference_then_a_mask_on_the_scans_grid(app_model, scans):
     mask, scan = inferred_by_label(app_model, scans[0]["image"]), sitk.ReadImage(scans[0]["image"])
     assert mask.shape == scan.GetSize()
     assert set(np.unique(mask)) <= {0, 1}
+    assert mask.dtype == np.uint8  # Label writes it as it is, and ITK takes no booleans
 
 
 def trained_by_label(bundle, scans, output):
