@@ -62,7 +62,7 @@ def check_run() -> None:
     check_workflow(run.config_file, str(run.arguments.get("run_id", "run")))
     check_ids(run.config_file, run.overrides, "--")
     check_values(run.config_file, run.overrides, "--")
-    check_stages(run.config_file, run.overrides, "--")
+    check_stage_defaults(run.config_file, run.overrides, "--")
     device = run.overrides.get("device", "cpu")
     if not is_code(device):
         check_device(device)
@@ -158,7 +158,9 @@ def check_values(files: Sequence[str], overrides: Mapping[str, Any], sign: str =
     _check_overlays(values, merge(files, files_below()))
 
 
-def check_stages(files: Sequence[str], overrides: Mapping[str, Any], sign: str = "") -> None:
+def check_stage_defaults(
+    files: Sequence[str], overrides: Mapping[str, Any], sign: str = ""
+) -> None:
     """Refuse to override a default of stages all of which have a value of their own.
 
     Args:
@@ -175,7 +177,8 @@ def check_stages(files: Sequence[str], overrides: Mapping[str, Any], sign: str =
     complete = merged.complete()
     strategy = complete.get("strategy")
     if isinstance(strategy, str):  # of a package, which also takes the data of MONAI Label
-        strategy = complete.get("prepared", {}).get("strategy")
+        prepared = complete.get("prepared")
+        strategy = prepared.get("strategy") if isinstance(prepared, Mapping) else None
     if not isinstance(strategy, Mapping):
         return
     stages = strategy.get("stages")

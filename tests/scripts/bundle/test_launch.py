@@ -15,7 +15,7 @@ from scripts.bundle.launch import (
     _trust_own,
     check_ids,
     check_run,
-    check_stages,
+    check_stage_defaults,
     check_values,
     check_workflow,
 )
@@ -136,7 +136,7 @@ def test_default_of_stages_that_all_have_their_own_then_refused(monkeypatch, tmp
     packaged = {"strategy": "$@prepared::strategy", "prepared": {"strategy": {"stages": stages}}}
     (tmp_path / "package.json").write_text(json.dumps(packaged))
     with pytest.raises(ValueError, match=r"--stage_epochs: would have no effect.*\(3\)"):
-        check_stages([str(tmp_path / "package.json")], {"stage_epochs": 9}, "--")
+        check_stage_defaults([str(tmp_path / "package.json")], {"stage_epochs": 9}, "--")
 
 
 def test_command_that_is_right_then_passes_and_reasons_come_last(monkeypatch):
