@@ -39,9 +39,9 @@ def evaluate(
 
     The scans are prepared as those of its training were (label, slices, readers, names of
     segments), with window, masking and, where the source has none, class names from the model file,
-    and evaluated by its bundle. Cases that it was trained on or
-    selected by are counted, by their hashed ids. Writes OUTPUT/summary.json, tables and pictures,
-    and OUTPUT/prepared. The same command resumes an interrupted run.
+    and evaluated by its bundle. Cases that it was trained on or selected by are counted, by their
+    hashed ids. Writes OUTPUT/summary.json, tables and pictures, and OUTPUT/prepared. The same
+    command resumes an interrupted run.
 
     Args:
         model: model.pt, the folder of a training, or a package (folder or zip, of which only the
