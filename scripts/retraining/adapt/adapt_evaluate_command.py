@@ -87,18 +87,14 @@ def evaluate_adaptation(
     section = section.removeprefix("volumes/")
     cases = with_annotation(load_datalist(datalist, f"volumes/{section}"))
     content = read_datalist(Path(datalist))
-    kind = str(content.get("kind"))
-    check_choice(f"{datalist}: kind", kind, SHIPPED)
-    tuning = Tuning(
-        tuning_step("deep", ("all",), deep_iterations, deep_rate),
-        tuning_step("shallow", ("decoder",), shallow_iterations, shallow_rate),
-        images=images,
-        seed=seed,
-    )
+    shipped = _shipped_bundle(content, datalist)
+    deep = tuning_step("deep", ("all",), deep_iterations, deep_rate)
+    shallow = tuning_step("shallow", ("decoder",), shallow_iterations, shallow_rate)
+    tuning = Tuning(deep, shallow, images=images, seed=seed)
     drawn = [largest_slice(case) for case in cases]
     sampled = load_datalist(datalist, section) if only_sampled_slices else None
     others = other_slices(cases, drawn, sampled)
-    beside = None if is_package(model) else SHIPPED[kind]
+    beside = None if is_package(model) else shipped
     with opened_start(model, bundle or beside) as (folder, weights), claimed(Path(output)):
         options = Options(
             bundle=folder,
@@ -127,6 +123,13 @@ def evaluate_adaptation(
         }
         _evaluate(adapted, cases, drawn, reports)
     print(f"written to {output}")
+
+
+def _shipped_bundle(content: Mapping[str, Any], datalist: str) -> str:
+    """Return the bundle of this repository for the kind of labels of a datalist."""
+    kind = str(content.get("kind"))
+    check_choice(f"{datalist}: kind", kind, SHIPPED)
+    return SHIPPED[kind]
 
 
 def _evaluate(
