@@ -26,6 +26,7 @@ from scripts.bundle.ids import TRACKING_IDS, ArgumentCheck, refuse_unknown_ids
 from scripts.bundle.overlays import refuse_unread
 from scripts.bundle.record import BundleRun
 from scripts.bundle.values import Values, is_code, values_of
+from scripts.running.memory import keep_freed_memory
 from scripts.running.noise import silence_noise
 from scripts.running.options import check_device
 from scripts.running.reasons import print_reason_last, reason_of
@@ -46,7 +47,7 @@ def check_run() -> None:
     """Check the command of this process, if it is ``monai.bundle run`` or ``run_workflow``.
 
     The first item of a config's ``run``. From here on, a failure ends with its reason as the last
-    line.
+    line, and freed memory is kept for the next tensors.
 
     Raises:
         ValueError: for an override of an unknown id or with a value of another kind, for None, for
@@ -56,6 +57,7 @@ def check_run() -> None:
     if run is None:
         return
     silence_noise()
+    keep_freed_memory()
     print_reason_last(partial(_reason, run))
     for name in run.dropped:
         refuse_none(name, "--")

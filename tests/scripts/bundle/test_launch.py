@@ -41,6 +41,14 @@ def _at_root(monkeypatch):
     monkeypatch.chdir(ROOT)
 
 
+@pytest.fixture(autouse=True)
+def kept(monkeypatch):
+    """Calls that would change how the tests' own process handles its memory."""
+    calls = []
+    monkeypatch.setattr("scripts.bundle.launch.keep_freed_memory", lambda: calls.append("kept"))
+    return calls
+
+
 @pytest.mark.parametrize("file", WORKFLOWS)
 def test_boolean_and_null_ids_of_shipped_config_then_read_as_such(file):
     values = values_of([file])
@@ -167,11 +175,17 @@ def test_run_that_fails_then_its_last_line_names_the_part_of_the_config(
     )
 
 
-def test_process_that_is_no_command_then_not_checked(monkeypatch):
+def test_process_that_is_no_command_then_not_checked(monkeypatch, kept):
     before = sys.excepthook
     monkeypatch.setattr(sys, "argv", ["label_server"])
     check_run()
     assert sys.excepthook is before
+    assert not kept
+
+
+def test_command_that_runs_a_workflow_then_keeps_freed_memory(monkeypatch, kept):
+    run_words(monkeypatch, "training", "--config_file", f"{LUNG}/train.json")
+    assert kept == ["kept"]
 
 
 def test_evaluation_when_given_a_setting_of_training_then_told_where_it_comes_from():
