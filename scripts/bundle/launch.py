@@ -253,7 +253,3 @@ def check_workflow(files: Sequence[str], run_id: str) -> None:
 def _reached(config: Config, id_: str) -> set[str]:
     """Return the ids that an id's value refers to."""
     return {name for _, value in walk(config.get(id_)) for name in references_of(value)}
-
-
-if __name__ == "__main__":
-    run_monai(sys.argv[1:])
