@@ -1,4 +1,4 @@
-"""``python -m scripts.bundle run ...``: as ``python -m monai.bundle run ...``, which starts later."""
+"""``python -m scripts.bundle run``: as ``python -m monai.bundle run``, with a quicker start."""
 
 from __future__ import annotations
 

@@ -211,7 +211,7 @@ LUNG = Demo(
     ),
     data_set="luna16",
     phantom="--size 256 --slices 110 --jobs 2 --nodule_min_mm 10 --nodule_max_mm 30",
-    prepare="--label masks --masks {output}/phantoms/masks --slices all --shares 6:2:2",
+    prepare="--label masks --masks {output}/phantoms/masks --slices all --shares 6:2:2 --jobs 2",
     workflows=(
         Workflow(
             "pretrain the encoder on unlabelled slices",
@@ -258,7 +258,8 @@ LIVER = Demo(
     ),
     data_set="ircadb",
     phantom="--size 192 --slices 56 --jobs 2",
-    prepare="--split fold --folds 4",  # a quarter of the patients tests, a quarter validates
+    # a quarter of the patients tests, a quarter validates
+    prepare="--split fold --folds 4 --jobs 2",
     workflows=(
         Workflow(
             "train the FCN",

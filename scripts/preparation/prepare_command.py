@@ -21,6 +21,7 @@ from scripts.preparation.prepare_options import (
     check_window,
 )
 from scripts.preparation.splits import kinds_of, splits_of
+from scripts.running.late_imports import late_imports
 from scripts.running.options import cores, read_truth
 
 EITHER: tuple[Kind, ...] = ("instances", "classes")
@@ -141,8 +142,13 @@ def _prepare(
     data_set: DataSet, source: Path, output: Path, values: Mapping[str, Any]
 ) -> list[Problem]:
     """Prepare with checked values of the options, print the summary and return the problems."""
-    from scripts.preparation.cohort import Request, prepare_cohort
-    from scripts.preparation.cohort_report import summary
+    if isinstance(values["jobs"], int) and values["jobs"] > 1:
+        from scripts.running.workers import start_early
+
+        start_early("scripts.preparation.cases")
+    with late_imports():
+        from scripts.preparation.cohort import Request, prepare_cohort
+        from scripts.preparation.cohort_report import summary
 
     data_set = data_set.at(source)
     shared = {name: values.get(name, option.default) for name, option in SHARED.items()}

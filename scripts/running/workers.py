@@ -13,6 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
+from multiprocessing import forkserver
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,6 +24,8 @@ from scripts.running.noise import silence_noise
 
 Task = TypeVar("Task")
 Outcome = TypeVar("Outcome")
+FORKSERVER = "forkserver"
+EARLY = "scripts.running.early_monai"
 
 
 def work_through(
@@ -63,12 +66,27 @@ def work_through(
             yield _repeated(function, task, context, lost)
 
 
+def start_early(module: str) -> None:
+    """Let the process that workers will come from begin its imports, beside those of this one.
+
+    Without it they begin with the first task. Where workers are not forked from such a process,
+    nothing happens.
+
+    Args:
+        module: of the function that the workers will call; with MONAI, which is imported too.
+    """
+    if FORKSERVER in multiprocessing.get_all_start_methods():
+        multiprocessing.get_context(FORKSERVER).set_forkserver_preload([EARLY, module])
+        forkserver.ensure_running()
+
+
 def _context(function: Callable[[Task], Outcome]) -> BaseContext:
     # not "fork": torch and SimpleITK have threads, for which a forked process would wait forever
     methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
-    if "forkserver" in methods:
-        context.set_forkserver_preload([function.__module__])
+    context = multiprocessing.get_context(FORKSERVER if FORKSERVER in methods else "spawn")
+    if FORKSERVER in methods:
+        first = [EARLY] if "monai" in sys.modules else []  # the module's too, as it is loaded here
+        context.set_forkserver_preload([*first, function.__module__])
     return context
 
 

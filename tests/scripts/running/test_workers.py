@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from scripts.running.workers import Companion, ProcessEndedError, peak_memory_mb, work_through
+from scripts.storage.shipped import ROOT
 
 
 def process_of(task: int) -> tuple[int, int]:
@@ -54,6 +55,38 @@ def die_in_answering(size: int) -> bytes:
 
     Connection._send = send_half  # type: ignore[attr-defined]
     return bytes(size)
+
+
+EARLY = """
+import os, sys
+from multiprocessing import forkserver
+from scripts.running.workers import start_early, work_through
+from tests.scripts.running.test_workers import loaded
+
+if __name__ == "__main__":
+    start_early("tests.scripts.running.test_workers")
+    server = forkserver._forkserver._forkserver_pid
+    print("monai" in sys.modules)
+    for parent, monai, slow in work_through(loaded, [1, 2], jobs=2):
+        print(parent == server, monai, slow)
+"""
+
+
+def loaded(task: int) -> tuple[int, bool, bool]:
+    return os.getppid(), "monai" in sys.modules, "mlflow" in sys.modules
+
+
+def test_start_early_then_workers_come_from_a_process_that_has_imported(tmp_path):
+    program = tmp_path / "program.py"
+    program.write_text(EARLY)
+    ran = subprocess.run(
+        [sys.executable, str(program)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.stdout.splitlines() == ["False", "True True False", "True True False"], ran.stderr
 
 
 def test_one_job_then_in_this_process():
