@@ -22,7 +22,7 @@ from scripts.bundle.config_files import (
     walk,
 )
 from scripts.bundle.ids import TRACKING_IDS
-from scripts.storage.shipped import ROOT, shipped, shipped_below
+from scripts.storage.shipped import FOLDERS, ROOT, shipped, shipped_below
 
 BY_MONAI = ("initialize", "run", "finalize", *TRACKING_IDS)  # what MONAI reads in any config
 
@@ -42,8 +42,9 @@ def refuse_unread(files: Sequence[str], read: Read) -> None:
     """Refuse an overlay of the user's that sets an id which nothing reads.
 
     Read are the ids of all configs of the bundle, as one overlay may serve several of them, those
-    that a config file refers to, and those of ``configs/``, whose files a trained network may add.
-    Overlays of this software are not checked: their parts are also copied one by one.
+    that a config file refers to, and those of other files of ``configs/``, which a trained network
+    may add. A file in ``configs/`` may also serve the other shipped bundles, and its parts may be
+    copied one by one.
 
     Args:
         files: the bundle's config, then its overlays.
@@ -56,15 +57,41 @@ def refuse_unread(files: Sequence[str], read: Read) -> None:
     overlays = {name: load_named(name, read)[0] for name in files[1:]}
     text = json.dumps([*own, *overlays.values()], default=str)
     for name, overlay in overlays.items():
-        if ROOT in shipped(name).resolve().parents:
-            continue
         for key in overlay:
             first = normalized(key).partition("::")[0]
             referred = any(f"{mark}{first}" in text for mark in ("@", "%", "::"))
             if referred or first in BY_MONAI or any(first in one for one in own):
                 continue
-            if not any(first in load_named(str(file), read)[0] for file in _shipped_overlays()):
+            if not is_read_elsewhere(name, key, read):
                 raise ValueError(unread(name, key, own))
+
+
+def is_read_elsewhere(name: str, key: str, read: Read) -> bool:
+    """Whether an id of an overlay is one of another file of ``configs/``.
+
+    For a file in ``configs/``, also whether any shipped file copies it, or has or refers to it.
+
+    Args:
+        name: of the overlay.
+        key: that it sets.
+        read: returns the files.
+    """
+    first = normalized(key).partition("::")[0]
+    file = shipped(name).resolve()
+    others = [other for other in _shipped_overlays() if shipped(other).resolve() != file]
+    if is_shipped(name):
+        others += shipped_below("bundles", "*/configs/*.json")
+        copied = f"{file.name}::{first}"
+        texts = [(read(str(other)) or b"").decode("utf-8", "replace") for other in others]
+        if any(copied in text or f"@{first}" in text for text in texts):
+            return True
+    return any(first in load_named(str(other), read)[0] for other in others)
+
+
+def is_shipped(name: str) -> bool:
+    """Whether a file is one of ``configs/`` or ``bundles/`` of this software, by its place."""
+    file = shipped(name).resolve()
+    return any(ROOT / folder in file.parents for folder in FOLDERS)
 
 
 def _beside(config: str, read: Read) -> list[Config]:

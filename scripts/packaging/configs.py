@@ -21,9 +21,8 @@ from scripts.bundle.config_files import (
 )
 from scripts.bundle.data_files import KIND
 from scripts.bundle.model_file import NETWORK
-from scripts.bundle.overlays import chosen_keys, unread
+from scripts.bundle.overlays import chosen_keys, is_read_elsewhere, is_shipped, unread
 from scripts.packaging.overlays import check_inputs, overlays_of
-from scripts.storage.shipped import ROOT, shipped
 
 WORKFLOWS = ("train", "evaluate", "inference")
 ADDITION = "multi_gpu_train"  # laid over train.json to train with several processes
@@ -210,15 +209,15 @@ def _with_overlay(name: str, config: Config, overlay: Config) -> Config:
 def _refuse_unknown(file: str, overlay: Config, workflows: Sequence[Config]) -> None:
     """Check that every id of an overlay is used by some config.
 
-    Of a file of ``configs/`` one is enough: it also serves bundles with workflows that this one may
-    lack, as those of ``new_bundle`` do.
+    A file of ``configs/`` also serves bundles with workflows that this one may lack, as those of
+    ``new_bundle`` do.
     """
     taken = {key for config in workflows for key in chosen_keys(config, overlay)}
-    if taken and ROOT / "configs" in shipped(file).resolve().parents:
-        return
+    serves_others = bool(taken) and is_shipped(file)
     for key in overlay:
-        if key not in taken:
-            raise ValueError(unread(file, key, workflows))
+        if key in taken or (serves_others and is_read_elsewhere(file, key, files_below())):
+            continue
+        raise ValueError(unread(file, key, workflows))
 
 
 def as_json(config: object) -> str:

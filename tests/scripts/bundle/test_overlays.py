@@ -6,6 +6,7 @@ from monai.bundle import ConfigParser
 from scripts.bundle.compose import overlaid
 from scripts.bundle.config_files import files_below
 from scripts.bundle.overlays import check_files, chosen_keys, knows, refuse_unread
+from tests.bundles.config_files import FRAGMENTS, ROOT
 
 OWN = {"net": {"width": 1}, "handlers": [1], "lr": 1}
 
@@ -61,3 +62,22 @@ def test_files_that_cannot_be_composed_then_refused_by_name(write_json, tmp_path
     with pytest.raises(ValueError, match=r"mine\.json"):
         check_files([str(own), str(overlay)])
     check_files([str(own)])
+
+
+def test_misspelt_id_of_a_file_of_ones_own_in_the_repository_then_refused(
+    write_json, tmp_path, monkeypatch
+):
+    own = str(write_json("train.json", **OWN))
+    monkeypatch.setattr("scripts.bundle.overlays.ROOT", tmp_path)
+    (tmp_path / "configs").mkdir()
+    for name in ("mine.txt", "configs/mine.json"):
+        with pytest.raises(ValueError, match="mine.* sets 'encoder_wieghts', .*none is similar"):
+            refuse_unread([own, str(write_json(name, lr=2, encoder_wieghts=1))], files_below())
+
+
+@pytest.mark.parametrize("file", FRAGMENTS, ids=lambda file: file.stem)
+def test_file_of_configs_then_taken_by_every_bundle(file, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for bundle in ("lung_nodule", "liver"):
+        config = f"bundles/{bundle}_ct_segmentation/configs/evaluate.json"
+        refuse_unread([config, str(file.relative_to(ROOT))], files_below())

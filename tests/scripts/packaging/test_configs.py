@@ -79,12 +79,14 @@ def test_misspelt_id_of_an_overlay_then_refused(write_json):
 
 
 @pytest.mark.usefixtures("_at_root")
+@pytest.mark.parametrize("folder", ["", "configs"])
 def test_misspelt_id_of_an_overlay_of_ones_own_in_the_repository_then_refused(
-    write_json, tmp_path, monkeypatch
+    write_json, tmp_path, monkeypatch, folder
 ):
-    monkeypatch.setattr("scripts.packaging.configs.ROOT", tmp_path)
+    monkeypatch.setattr("scripts.bundle.overlays.ROOT", tmp_path)
+    (tmp_path / folder).mkdir(exist_ok=True)
     with pytest.raises(ValueError, match="sets 'batch_sise'.*did you mean batch_size"):
-        packaged_configs(LUNG, [write_json("mine.json", seed=2, batch_sise=4)])
+        packaged_configs(LUNG, [write_json(f"{folder}/mine.json", seed=2, batch_sise=4)])
 
 
 @pytest.mark.usefixtures("_at_root")
