@@ -61,7 +61,8 @@ class Composition:
         origins: id -> file that set it; an id without an entry has the file of its parent.
         remarks: problems found during composition.
         macros: ids that macros copy.
-        written: ids that the files set, in order.
+        written: ids that the files, and then the overrides, set, in order.
+        replaced: ids that a later file set again, with the earlier and the later file.
     """
 
     files: tuple[str, ...]
@@ -70,6 +71,7 @@ class Composition:
     remarks: list[Remark] = field(default_factory=list)
     macros: set[str] = field(default_factory=set)
     written: list[str] = field(default_factory=list)
+    replaced: list[tuple[str, str, str]] = field(default_factory=list)
 
     def file_of(self, id_: str) -> str:
         """Return the file that set an id."""
@@ -122,8 +124,9 @@ def compose(
             composition, _metadata_of(files, read) if metadata is None else metadata, read
         )
         ConfigParser(config=composition.config).update(dict(overrides or {}))
-        for name in overrides or {}:
-            _mark(composition, normalized(name), COMMAND, None, 0)
+        for name in map(normalized, overrides or {}):
+            composition.written.append(name)
+            _mark(composition, name, COMMAND, None, 0)
         limit(composition.config)
         composition.config = _resolved(composition, composition.config, "", read)
         limit(composition.config)
@@ -169,6 +172,8 @@ def _lay(composition: Composition, parser: ConfigParser, name: str, key: str, va
         composition.remarks.append(Remark("id", name, id_, key, why, fatal=refused))
     if not refused:
         composition.written.append(id_)
+        if before is None and id_ in composition.origins:
+            composition.replaced.append((id_, composition.origins[id_], name))
         _mark(composition, id_, name, None if before is None else value, length)
 
 

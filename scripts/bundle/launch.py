@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bundle.components import why_not_built
-from scripts.bundle.compose import Composition, compose, merge
+from scripts.bundle.compose import COMMAND, Composition, compose, merge
 from scripts.bundle.config_files import (
     Config,
     MissingError,
@@ -22,6 +22,7 @@ from scripts.bundle.config_files import (
     references_of,
     walk,
 )
+from scripts.bundle.effects import check_effects
 from scripts.bundle.ids import TRACKING_IDS, ArgumentCheck, refuse_unknown_ids
 from scripts.bundle.overlays import refuse_unread
 from scripts.bundle.record import BundleRun
@@ -39,8 +40,8 @@ NEEDED = {
     "inferring": "evaluator",
 }
 """What each workflow runs."""
-OF_STAGES = {"stage_epochs": "epochs", "learning_rate": "learning_rate", "final_rate": "final_rate"}
-"""Ids that stages of a strategy without such a key take -> the key."""
+ENTRIES = {"run_id": "run", "init_id": "initialize", "final_id": "finalize"}
+"""Arguments of ``monai.bundle run`` that name an id to run -> its default."""
 
 
 def check_run() -> None:
@@ -50,8 +51,8 @@ def check_run() -> None:
     line, and freed memory is kept for the next tensors.
 
     Raises:
-        ValueError: for an override of an unknown id or with a value of another kind, for None, for
-            a device that is not there, or for a config of another workflow.
+        ValueError: for an override of an unknown id, with a value of another kind or without an
+            effect, for None, for a device that is not there, or for a config of another workflow.
     """
     run = BundleRun.of_command(sys.argv)
     if run is None:
@@ -64,16 +65,26 @@ def check_run() -> None:
     check_workflow(run.config_file, str(run.arguments.get("run_id", "run")))
     check_ids(run.config_file, run.overrides, "--")
     check_values(run.config_file, run.overrides, "--")
-    check_stage_defaults(run.config_file, run.overrides, "--")
-    device = run.overrides.get("device", "cpu")
-    if not is_code(device):
+    entries = [run.arguments.get(key, own) for key, own in ENTRIES.items()]
+    check_effects(run.composition, entries=entries, sign="--")
+    _check_device(run.composition)
+
+
+def _check_device(composed: Composition) -> None:
+    """Check the device that the command line or a file names."""
+    device, file = composed.config.get("device", "cpu"), composed.file_of("device")
+    if is_code(device):
+        return
+    try:
         check_device(device)
+    except ValueError as error:
+        raise ValueError(f"--{error}" if file == COMMAND else f"{file}: {error}") from error
 
 
 def _reason(run: BundleRun, error: BaseException) -> str:
     """Return the reason why a run failed, with the place in its config files if they are it."""
     try:
-        return why_not_built(error, run.composition()) or reason_of(error)
+        return why_not_built(error, run.composition) or reason_of(error)
     except ValueError:  # of the config, which is the error itself
         return reason_of(error)
 
@@ -158,43 +169,6 @@ def check_values(files: Sequence[str], overrides: Mapping[str, Any], sign: str =
         if name not in TRACKING_IDS and not name.startswith("+"):
             values.check(name, value, sign)
     _check_overlays(values, merge(files, files_below()))
-
-
-def check_stage_defaults(
-    files: Sequence[str], overrides: Mapping[str, Any], sign: str = ""
-) -> None:
-    """Refuse to override a default of stages all of which have a value of their own.
-
-    Args:
-        files: config files, in order.
-        overrides: id -> value.
-        sign: prefix of the ids on the command line, for messages.
-
-    Raises:
-        ValueError: naming the id, and the strategy with its file.
-    """
-    if not overrides.keys() & OF_STAGES.keys() or "strategy" in overrides:
-        return
-    merged = merge(files, files_below())
-    complete = merged.complete()
-    strategy = complete.get("strategy")
-    if isinstance(strategy, str):  # of a package, which also takes the data of MONAI Label
-        prepared = complete.get("prepared")
-        strategy = prepared.get("strategy") if isinstance(prepared, Mapping) else None
-    if not isinstance(strategy, Mapping):
-        return
-    stages = strategy.get("stages")
-    if not isinstance(stages, list) or not all(isinstance(stage, Mapping) for stage in stages):
-        return
-    for name in overrides.keys() & OF_STAGES.keys():
-        own = [stage.get(OF_STAGES[name]) for stage in stages]
-        if own and None not in own:
-            raise ValueError(
-                f"{sign}{name}: would have no effect: each stage of the strategy "
-                f"{strategy.get('name')!r} in {merged.file_of('strategy')} has its own "
-                f"{OF_STAGES[name]} ({', '.join(map(str, own))}); add another strategy to "
-                "config_file, or leave it out"
-            )
 
 
 def _check_overlays(values: Values, merged: Composition) -> None:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cached_property
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -178,10 +179,11 @@ class BundleRun:
         References (``@id``) and expressions (``$...``) are kept. Overrides are those that were
         meant: ``false``, which MONAI passes on as text, is a boolean.
         """
-        return {META: {}, **self.composition().complete()}
+        return {META: {}, **self.composition.complete()}
 
+    @cached_property
     def composition(self) -> Composition:
-        """Compose the files, the metadata and the overrides."""
+        """The files, the metadata and the overrides, composed; not to be changed."""
         values = values_of(self.config_file)
         metadata = {**self._files_of_folder(), **self.arguments}.get("meta_file")
         return compose(

@@ -6,7 +6,6 @@ import sys
 import warnings
 from pathlib import Path
 
-import monai.bundle
 import pytest
 
 from scripts.bundle.compose import compose
@@ -15,7 +14,6 @@ from scripts.bundle.launch import (
     _trust_own,
     check_ids,
     check_run,
-    check_stage_defaults,
     check_values,
     check_workflow,
 )
@@ -23,14 +21,8 @@ from scripts.bundle.values import OPTIONAL, SWITCHES, values_of
 from scripts.packaging.configs import FOR_LABEL
 from tests.bundles.config_files import FRAGMENTS, ROOT
 from tests.scripts.audit.samples import write
+from tests.scripts.bundle.commands import LIVER, LUNG, WORKFLOWS, run_words
 
-MODULE = monai.bundle.__path__[0] + "/__main__.py"
-WORKFLOWS = [
-    str(path.relative_to(ROOT))
-    for path in sorted(ROOT.glob("bundles/*/configs/*.json"))
-    if path.stem != "metadata"
-]
-LUNG, LIVER = (f"bundles/{name}_ct_segmentation/configs" for name in ("lung_nodule", "liver"))
 OVERLAYS = [str(path.relative_to(ROOT)) for path in FRAGMENTS]
 HOME = {"same_slices": "evaluate"}  # the others are for training
 PACKAGED = tuple(FOR_LABEL.values())  # parts of a package, not laid over a bundle's config
@@ -93,12 +85,6 @@ def test_overlay_with_text_for_a_number_then_refused_with_its_file(tmp_path):
         check_values([f"{LUNG}/train.json", str(overlay)], {})
 
 
-def run_words(monkeypatch, *words):
-    monkeypatch.setattr(sys, "argv", [MODULE, "run", *words])
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
-    check_run()
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -107,7 +93,7 @@ def run_words(monkeypatch, *words):
         (("--stage_epoch", "4"), "--stage_epoch: no such id; did you mean stage_epochs"),
         (("--train#dataloader#shuffle", "false"), "write False"),
         (("--batch_size", "many"), "--batch_size: must be a number, got 'many'"),
-        (("--device", "gpu"), "device: must be cpu, cuda, cuda:0 ... or mps, got 'gpu'"),
+        (("--device", "gpu"), "--device: must be cpu, cuda, cuda:0 ... or mps, got 'gpu'"),
         (("--device", "cuda:77"), "device: cuda:77 is not available: .* use cpu"),
     ],
 )
@@ -131,20 +117,10 @@ def test_device_of_each_form_then_taken(monkeypatch, device):
     run_words(monkeypatch, "training", *words)
 
 
-def test_default_of_stages_that_all_have_their_own_then_refused(monkeypatch, tmp_path):
-    files = f"['{LIVER}/train.json','configs/runtime/small_organs.json']"
-    words = ("training", "--config_file", files)
-    with pytest.raises(ValueError, match=r"--stage_epochs: would have .* its own epochs \(4, 2\)"):
-        run_words(monkeypatch, *words, "--stage_epochs", "9")
-    run_words(monkeypatch, *words, "--learning_rate", "0.01")  # one of two stages has its own
-    (tmp_path / "mine.json").write_text('{"strategy": {"name": "a", "stages": [{"name": "b"}]}}')
-    files = files.replace("]", f",'{tmp_path / 'mine.json'}']")
-    run_words(monkeypatch, "training", "--config_file", files, "--stage_epochs", "9")
-    stages = [{"name": "b", "epochs": 3}]
-    packaged = {"strategy": "$@prepared::strategy", "prepared": {"strategy": {"stages": stages}}}
-    (tmp_path / "package.json").write_text(json.dumps(packaged))
-    with pytest.raises(ValueError, match=r"--stage_epochs: would have no effect.*\(3\)"):
-        check_stage_defaults([str(tmp_path / "package.json")], {"stage_epochs": 9}, "--")
+def test_device_of_a_file_then_checked_as_the_option_is(monkeypatch, write_json):
+    files = [f"{LUNG}/train.json", str(write_json("mine.json", device="gpu"))]
+    with pytest.raises(ValueError, match=r"mine.json: device: must be cpu, .* got 'gpu'"):
+        run_words(monkeypatch, "training", "--config_file", repr(files))
 
 
 def test_command_that_is_right_then_passes_and_reasons_come_last(monkeypatch):
