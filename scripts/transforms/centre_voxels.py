@@ -162,6 +162,9 @@ class RandCentrePatchesd(MapTransform, Randomizable):
         reach_mm: decay length of the weight.
         far_weight: smallest weight, far from the edge.
         views: see :func:`cut_patches`.
+
+    Raises:
+        ValueError: for other than two keys, no patches, or a weight out of range.
     """
 
     def __init__(

@@ -42,7 +42,11 @@ def stack_neighbours(volume: torch.Tensor, *, each_side: int = 1) -> torch.Tenso
 
 
 class StackNeighboursd(MapTransform):
-    """Dictionary form of :func:`stack_neighbours`; the affine and the history are kept."""
+    """Dictionary form of :func:`stack_neighbours`; the affine and the history are kept.
+
+    Raises:
+        ValueError: for fewer than one neighbour on each side.
+    """
 
     def __init__(
         self, keys: KeysCollection, *, each_side: int = 1, allow_missing_keys: bool = False

@@ -16,7 +16,7 @@ where the processor computes it), ``nnunet`` is nnU-Net's predictor on its defau
 CT (``nnunet_once`` without mirroring), ``totalsegmentator`` TotalSegmentator's way at 3 mm. Each
 reads the CT from one .nii.gz and ends with the mask on its grid.
 
-All networks are random and told to find nothing. So the figures are those of time and memory alone:
+All networks are random and made to find nothing. So the figures are those of time and memory alone:
 they say nothing of masks. First each takes ``--warm`` slices, not counted; then all take the CT in
 turn, in this process. ``--slices`` cuts the CT to its middle ones. The peak memory of each is that
 of a process of its own. ``--output`` adds the rows to a file, so that a long list can be measured

@@ -16,7 +16,7 @@ change. ``ONEDNN_MAX_CPU_ISA=AVX512_CORE_VNNI`` in the environment imitates a pr
 bfloat16 that computes 8 bits; ``AVX512_CORE`` one without either.
 
 Without ``--source`` a chest phantom of 512 x 512 x 133 is drawn; without ``--ckpt_path`` the
-network is random and told to find nothing, so that no Dice is printed. The figures to reach: a
+network is random and made to find nothing, so that no Dice is printed. The figures to reach: a
 quarter of the time with bfloat16 and a sixth without, Dice 0.99, 2 GB. About two minutes and a half
 on two cores.
 """

@@ -10,7 +10,7 @@ the command on all CTs of the source, one after another in one process each way:
 ``predict`` does it, and not; then the parts that the manifests state.
 
 Without ``--source`` two chests of 512 x 512 x 133 are drawn and written as DICOM; without
-``--ckpt_path`` the network is random and told to find nothing. Figures of the processor hold on a
+``--ckpt_path`` the network is random and made to find nothing. Figures of the processor hold on a
 busy machine too.
 """
 

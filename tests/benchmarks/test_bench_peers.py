@@ -22,7 +22,7 @@ def test_operations_then_those_of_every_call_counted():
 
 
 @pytest.mark.parametrize("channels", [1, 4])
-def test_a_network_told_to_find_nothing_then_background_everywhere(channels):
+def test_a_network_made_to_find_nothing_then_background_everywhere(channels):
     layer = nn.Conv2d(2, channels, 1)
     peers.find_nothing(layer)
     logits = layer(torch.randn(1, 2, 8, 8))[0]

@@ -61,7 +61,7 @@ def test_command_when_it_fails_then_exit_code_and_reason(tmp_path, scan):
 
 
 @pytest.mark.parametrize("workflow", ["train", "evaluate", "pretrain"])
-def test_data_when_never_prepared_then_told_to_prepare(asked, tmp_path, workflow):
+def test_data_when_never_prepared_then_prepare_advised(asked, tmp_path, workflow):
     asked["dataset_dir"] = str(tmp_path / "nowhere")
     message = said("run", files_of(workflow), asked)
     assert message.startswith("FileNotFoundError")
@@ -176,7 +176,7 @@ def test_output_without_permission_then_stopped_at_the_start(asked, tmp_path, wo
 
 # samples without a nodule, which MONAI reports each time it crops one
 @pytest.mark.filterwarnings("ignore:Num foregrounds 0:UserWarning")
-def test_training_when_results_are_there_then_refused_until_told(asked):
+def test_training_when_results_are_there_then_refused_without_an_option(asked):
     strategy = "configs/strategies/frozen.json"
     run_here("training", [*files_of("train"), strategy], asked)
     message = said("training", [*files_of("train"), strategy], asked)

@@ -40,7 +40,7 @@ def test_middle_then_kept_pixel_by_pixel_and_the_border_summed_up():
     assert not torch.equal(pooling(moved_in_the_middle), pooling(image))
 
 
-def test_middle_then_told_apart_where_usual_pooling_to_the_same_size_does_not():
+def test_middle_then_distinguished_where_usual_pooling_to_the_same_size_does_not():
     image = torch.zeros(1, 1, 35, 35)
     image[0, 0, 17, 17] = 1
     beside = image.roll(-1, dims=3)

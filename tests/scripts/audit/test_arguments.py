@@ -52,7 +52,7 @@ def test_component_that_passes_arguments_on_then_open_with_its_own_first():
     ("target", "takes"),
     [("SaveImaged", True), ("torch.load", True), ("DiceLoss", False), ("a_package.Net", False)],
 )
-def test_component_with_folders_or_files_then_told_from_others(target, takes):
+def test_component_with_folders_or_files_then_distinguished_from_others(target, takes):
     assert takes_paths(target, NAMES) is takes
 
 

@@ -28,7 +28,7 @@ def test_two_ways_of_writing_then_no_difference(differ, tmp_path, capsys):
     assert "no difference" in capsys.readouterr().out
 
 
-def test_values_sections_and_targets_then_told_in_words(differ):
+def test_values_sections_and_targets_then_described_in_words(differ):
     old = {"rate": 0.1, "gone": [1], "loss": {"_target_": "DiceLoss", "sigmoid": True}}
     new = {"rate": 0.2, "come": {"_target_": "Compose", "transforms": ["a"]},
            "loss": {"_target_": "DiceCELoss", "sigmoid": True}}  # fmt: skip

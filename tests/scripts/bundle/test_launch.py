@@ -164,7 +164,7 @@ def test_command_that_runs_a_workflow_then_keeps_freed_memory(monkeypatch, kept)
     assert kept == ["kept"]
 
 
-def test_evaluation_when_given_a_setting_of_training_then_told_where_it_comes_from():
+def test_evaluation_when_given_a_setting_of_training_then_refused_with_its_source():
     with pytest.raises(ValueError, match=r"encoder: a setting of training, .* \(ckpt_path\)"):
         check_ids([f"{LUNG}/evaluate.json"], {"encoder": "vgg16"})
 

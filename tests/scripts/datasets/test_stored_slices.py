@@ -111,6 +111,6 @@ def test_label_with_a_value_for_unknown_then_these_voxels_are_unknown(datalist):
     assert LoadSlicesd("label")(first)["label"].dtype == torch.uint8
 
 
-def test_context_when_no_maps_were_made_then_told_how(datalist):
+def test_context_when_no_maps_were_made_then_their_command_named(datalist):
     with pytest.raises(ValueError, match="context: scan a was .* scripts context_maps"):
         LoadSlicesd(["image", "context"])(load_datalist(datalist, "training")[0])

@@ -97,7 +97,7 @@ def test_nothing_then_tells_of_this_machine(packed):
             assert str(packed).encode() not in content, name
 
 
-def test_bundle_of_ones_own_then_neither_its_folder_nor_that_of_the_data_is_told(pack, tmp_path):
+def test_bundle_of_ones_own_then_neither_its_folder_nor_that_of_the_data_is_named(pack, tmp_path):
     own = tmp_path / "Miller^John" / "my_segmentation"
     own.parent.mkdir()
     datalist = write_datalist(own.parent, names=("background", "nodule"), lung=True)

@@ -107,7 +107,7 @@ def test_nodule_hidden_by_smaller_ones_then_named(tmp_path):
     assert "has no voxel in the label" in problem.reason
 
 
-def test_lungs_without_seg_lungs_then_computed_and_told(tmp_path, capsys, monkeypatch):
+def test_lungs_without_seg_lungs_then_computed_and_reported(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
         "scripts.datasets.luna16.reading.lung_field", lambda hu, spacing_mm: np.asarray(hu) < -500
     )

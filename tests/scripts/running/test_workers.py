@@ -133,7 +133,7 @@ def test_process_killed_once_as_for_lack_of_memory_then_its_task_is_done(tmp_pat
     assert list(work_through(die_once, tasks, 2)) == tasks
 
 
-def test_companion_when_its_process_dies_then_told_how_and_replaced():
+def test_companion_when_its_process_dies_then_reason_named_and_replaced():
     with Companion() as companion:
         companion.begin(process_of, 1)
         assert companion.is_busy
@@ -170,7 +170,7 @@ def test_companion_that_dies_with_nothing_to_do_then_replaced():
             assert (number, later == first) == (task, False)
 
 
-def test_companion_that_dies_while_it_answers_then_told_instead_of_waited_for():
+def test_companion_that_dies_while_it_answers_then_reported_instead_of_waited_for():
     program = (
         "from scripts.running.workers import Companion\n"
         f"from {__name__} import die_in_answering\n"

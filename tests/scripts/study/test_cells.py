@@ -53,7 +53,7 @@ def test_stages_as_rows_when_the_strategy_may_end_earlier_then_refused(tmp_path)
         cells_of(tmp_path, methods=methods, rows="stages", paper={})
 
 
-def test_full_form_without_data_then_told_what_to_give(tmp_path):
+def test_full_form_without_data_then_refused_with_what_to_give(tmp_path):
     study = read_study(write_study(tmp_path))
     with pytest.raises(ValueError, match="--data DIR"):
         choose_source(study, None, None, None)

@@ -15,7 +15,7 @@ from scripts.study.workshop import Workshop
 from tests.scripts.study.studies import STUDY, Pretender, write_study
 
 
-def test_pretraining_that_validates_then_its_figures_and_data_are_told(tmp_path):
+def test_pretraining_that_validates_then_its_figures_and_data_are_reported(tmp_path):
     organs = {
         "config": "bundles/liver_ct_segmentation/configs/pretrain.json",
         "data": {"phantoms": {"patients": 6, "size": 64}},

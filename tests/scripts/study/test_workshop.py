@@ -46,7 +46,7 @@ def test_record_with_another_key_then_not_taken_for_done(tmp_path):
     assert shop.record(task) is None
 
 
-def test_failing_step_then_told_why_kept_and_tried_again_the_next_time(tmp_path):
+def test_failing_step_then_reason_reported_kept_and_tried_again_the_next_time(tmp_path):
     task = counting(append(tmp_path, "runs") + "; raise ValueError('no such rate')")
     shop = Workshop(tmp_path / "work")
     for _ in range(2):
@@ -105,7 +105,7 @@ def launches(task, work):
     return len((task.folder(work) / "log.txt").read_text().splitlines())
 
 
-def test_full_disk_then_told_and_tried_again_where_there_is_more_room(tmp_path, free_mb):
+def test_full_disk_then_reported_and_tried_again_where_there_is_more_room(tmp_path, free_mb):
     task, shop = counting(), Workshop(tmp_path, full)
     with pytest.raises(TaskError, match="is full; make room and repeat the command"):
         shop.do(task)

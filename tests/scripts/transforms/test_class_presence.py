@@ -76,6 +76,6 @@ def test_loss_when_nothing_is_known_then_zero_and_still_backward(logits):
     assert not logits.grad.any()
 
 
-def test_loss_of_maps_then_told_which_network():
+def test_loss_of_maps_then_the_network_for_it_named():
     with pytest.raises(ValueError, match="TransferClassifier"):
         PresenceLoss()(torch.zeros(2, 3, 8, 8), torch.zeros(2, 3))

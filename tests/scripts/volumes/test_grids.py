@@ -31,7 +31,7 @@ def test_files_of_other_orientations_then_on_one_grid(tmp_path):
 
 
 @pytest.mark.parametrize("shift", [(60, 0, 0), (0, -60, 0), (0, 0, 60), (0, 0, 0.1)], ids=str)
-def test_file_that_was_shifted_then_told_by_how_much(tmp_path, shift):
+def test_file_that_was_shifted_then_the_shift_reported(tmp_path, shift):
     one = stored_grid(written(tmp_path / "a.nii.gz"))
     moved = AFFINE.copy()
     moved[:3, 3] += shift

@@ -59,7 +59,7 @@ def test_case_folder_that_cannot_be_read_then_reported_and_the_others_listed(tmp
     )
 
 
-def test_layout_when_nnunet_of_the_first_version_then_told_apart_by_its_names(tmp_path):
+def test_layout_when_nnunet_of_the_first_version_then_recognised_by_its_names(tmp_path):
     nnunet(tmp_path)
     old = {"modality": {"0": "CT"}, "labels": {"0": "background", "1": "liver", "2": "spleen"}}
     (tmp_path / "dataset.json").write_text(json.dumps(old))

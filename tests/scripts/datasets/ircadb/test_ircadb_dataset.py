@@ -201,7 +201,7 @@ def test_doubtful_hu_then_patient_kept_reported_and_exit_code_1(source, capsys):
     assert "no RescaleIntercept" in printed
 
 
-def test_one_kidney_then_told_to_be_unknown(tmp_path, capsys):
+def test_one_kidney_then_reported_as_unknown(tmp_path, capsys):
     drawn = {name: mask for name, mask in masks().items() if name != "leftkidney"}
     source = write_cohort(tmp_path / "in", 3, structures=drawn)
     datalist, output = run(source)

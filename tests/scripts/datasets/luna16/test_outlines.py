@@ -152,7 +152,7 @@ def test_instances_when_rated_then_texture_by_the_median_and_each_rating_of_mali
     assert not {"texture", "malignancy"} & set(unrated)
 
 
-def test_instances_when_outlines_lie_outside_the_volume_then_counted_and_told(tmp_path, caplog):
+def test_instances_when_outlines_lie_outside_the_volume_then_counted_and_reported(tmp_path, caplog):
     rois = [roi(z, square(14, 20, 5)) for z in (-40, -38, -30, -52)]
     outlines = read_xml(write_xml(tmp_path, nodule("a", *rois)))
     assert count_outside(outlines, SHAPE, AFFINE) == 3

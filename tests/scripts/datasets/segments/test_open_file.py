@@ -82,6 +82,6 @@ def test_pattern_then_path_name_or_title(case, pattern, where):
     assert [one.where for one in CaseFiles.below(case).labels if one.fits(pattern)] == where
 
 
-def test_folder_with_and_without_named_segments_then_told_apart(case, series):
+def test_folder_with_and_without_named_segments_then_distinguished(case, series):
     assert holds_segments(case)
     assert not holds_segments(series[0])

@@ -37,7 +37,7 @@ def test_figures_of_empty_cases_follow_the_rule(
     assert counts.specificity == pytest.approx(specificity, nan_ok=True)
 
 
-def test_kinds_of_empty_cases_are_told_apart() -> None:
+def test_kinds_of_empty_cases_are_distinguished() -> None:
     assert Confusion(0, 0, 0, 1).is_empty
     assert Confusion(0, 1, 0, 1).is_false_alarm
     assert Confusion(0, 0, 1, 1).is_missed

@@ -46,7 +46,7 @@ def test_label_then_name_size_and_place_as_far_as_known_and_as_they_fit(segment,
     assert segment_label(segment, measured) == label
 
 
-def test_lesions_above_the_limit_then_left_out_and_told():
+def test_lesions_above_the_limit_then_left_out_and_reported():
     prediction = sure(chest(nodules=7))
     statistics = measure(prediction)
     content = dicom_content(prediction, statistics, most=3)

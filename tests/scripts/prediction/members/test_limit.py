@@ -45,7 +45,7 @@ def test_new_scans_of_the_same_kind_then_flagged_no_more_often_than_stated():
 
 
 @pytest.mark.parametrize(("scans", "told"), [(1, "50 %"), (18, "5.26 %"), (19, ""), (40, "")])
-def test_too_few_scans_for_the_share_then_told_how_many_it_takes(scans, told):
+def test_too_few_scans_for_the_share_then_the_number_needed_named(scans, told):
     limit = AgreementLimit.calibrated([0.7] * scans, [str(k) for k in range(scans)], 0.05, MEMBERS)
     if not told:
         assert limit.remark is None

@@ -31,7 +31,7 @@ def _installed(monkeypatch):
     monkeypatch.setattr(ROOM, lambda name: object() if name == "openvino" else find(name))
 
 
-def test_unknown_engine_then_the_valid_ones_told():
+def test_unknown_engine_then_the_valid_ones_named():
     with pytest.raises(
         ValueError, match="engine: must be one of auto, torch, openvino, openvino-int8, got 'onnx'"
     ):

@@ -127,7 +127,7 @@ def test_cases_of_the_training_then_refused(datalist):
         writer.check_unseen(entries_of(datalist, "training"))
 
 
-def test_network_that_is_told_where_lesions_are_then_refused(datalist):
+def test_network_that_is_given_where_lesions_are_then_refused(datalist):
     files = ("configs/networks/cf_cnn.json", "configs/data/luna16_nodule_patches.json")
     with pytest.raises(ValueError, match="given the positions of the lesions have no maps"):
         MapWriter(Recipe("bundles/lung_nodule_ct_segmentation", files), datalist)

@@ -103,7 +103,7 @@ def test_file_then_names_its_training_cases_as_other_models_do(file):
     assert scans.set_aside(["s5"])
 
 
-def test_same_training_then_recognised_and_each_other_one_told_apart(file, datalist, tmp_path):
+def test_same_training_then_recognised_and_each_other_one_distinguished(file, datalist, tmp_path):
     assert is_trained_with(file, TINY, datalist)
     for other in ({"widths": (24, 9)}, {"seed": 3}, {"shape": PatchShape(5)}, {"epochs": 5}):
         assert not is_trained_with(file, replace(TINY, **other), datalist)

@@ -67,7 +67,7 @@ def test_ct_without_modality_or_series_then_refused_as_cut_short(tmp_path):
         why_not_slice(read(tmp_path / "b", SeriesInstanceUID=None, PixelData=None))
 
 
-def test_several_frames_then_told_by_number_or_class(tmp_path):
+def test_several_frames_then_recognised_by_number_or_class(tmp_path):
     assert not is_multi_frame(slice_dataset(0))
     assert is_multi_frame(slice_dataset(0, NumberOfFrames=2))
     assert is_multi_frame(slice_dataset(0, SOPClassUID=EnhancedCTImageStorage))
