@@ -26,7 +26,7 @@ from tests.bundles.config_files import LUNG, ROOT
 CONFIGS = str(LUNG.relative_to(ROOT))
 TRAINED = ("train", "pretrain")  # workflows that build a network anew
 NARROW = {"decoder_channels": [16, 8, 8, 8, 8]}
-SMALL = {**NARROW, "patch_size": [32, 32], "batch_size": 6, "stage_epochs": 1, "max_epochs": 1}
+SMALL = {**NARROW, "patch_size": [32, 32], "batch_size": 6, "stage_epochs": 1}
 SMALL |= {"val_interval": 1, "checkpoint_interval": 1, "encoder": "resnet18"}
 
 

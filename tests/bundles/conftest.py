@@ -80,7 +80,7 @@ def trained(once: Callable[..., Path], cohort: Path) -> Path:
         data = {**SMALL, "dataset_dir": str(cohort / "prepared")}
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(ROOT)
-            pretraining = {**data, "output_dir": str(folder / "pretraining")}
+            pretraining = {**data, "max_epochs": 1, "output_dir": str(folder / "pretraining")}
             run_here("pretraining", files_of("pretrain"), pretraining)
         training = {
             **data,

@@ -6,17 +6,27 @@ command lists CTs by their content instead: see :mod:`scripts.prediction.sources
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from monai.utils import ImageMetaKey
 
 from scripts.datasets.missing_data import MissingData
 from scripts.running.reasons import listed
 from scripts.storage.archive import ArchiveReader, Location
-from scripts.volumes.volume_files import VOLUME_SUFFIXES
+from scripts.volumes.geometry import Floats
+from scripts.volumes.hounsfield import why_not_hounsfield
+from scripts.volumes.volume_files import VOLUME_SUFFIXES, read_header, read_volume_file
+
+logger = logging.getLogger(__name__)
+
+SAME_GRID_MM = 0.01
 
 
 def _is_volume(path: Path) -> bool:
@@ -50,6 +60,9 @@ def _series_of(folder: Path) -> str | None:
 def find_studies(source: str | Path) -> list[dict[str, str]]:
     """List the studies at a path, for a MONAI data set.
 
+    Label maps are left out, with a warning: volumes whose values cannot be HU, on the grid of one
+    whose values can.
+
     Args:
         source: a volume file, a folder of DICOM files, or a folder that holds either at any depth.
 
@@ -73,7 +86,8 @@ def find_studies(source: str | Path) -> list[dict[str, str]]:
     if _is_volume(root) or _is_dicom_folder(root):
         return [{"image": str(root)}]
     below = sorted(root.rglob("*")) if root.is_dir() else []
-    studies = [{"image": str(path)} for path in below if _is_volume(path) or _is_dicom_folder(path)]
+    found = [path for path in below if _is_volume(path) or _is_dicom_folder(path)]
+    studies = [{"image": str(path)} for path in _without_label_maps(found)]
     if not studies:
         raise FileNotFoundError(
             f"dataset_dir: no CT at {root}: expected a file ending in "
@@ -82,6 +96,45 @@ def find_studies(source: str | Path) -> list[dict[str, str]]:
     _refuse_same_names([study["image"] for study in studies])
     _refuse_scattered([Path(study["image"]) for study in studies])
     return studies
+
+
+def _without_label_maps(paths: Sequence[Path]) -> list[Path]:
+    """Leave out label maps. Voxels are read of volumes on one grid only: few have the same."""
+    grids = [(path, grid) for path in paths if (grid := _grid_of(path)) is not None]
+    left_out: set[Path] = set()
+    for path, grid in grids:
+        others = [one for one, other in grids if one != path and _are_same(grid, other)]
+        if others and (reason := _why_no_ct(path)) and not all(map(_why_no_ct, others)):
+            logger.warning("dataset_dir: left out: %s: values must be HU, %s", path, reason)
+            left_out.add(path)
+    _why_no_ct.cache_clear()
+    return [path for path in paths if path not in left_out]
+
+
+Grid = tuple[tuple[int, int, int], Floats]
+"""Shape (Z, Y, X), and affine (4, 4) to LPS mm."""
+
+
+def _grid_of(path: Path) -> Grid | None:
+    """Return the grid of a volume file; None for a folder, or a header that cannot be read."""
+    if path.is_dir():
+        return None
+    with suppress(ValueError, OSError):
+        header = read_header(path)
+        return header.shape, header.affine_lps
+    return None
+
+
+def _are_same(one: Grid, other: Grid) -> bool:
+    return one[0] == other[0] and np.allclose(one[1], other[1], atol=SAME_GRID_MM)
+
+
+@cache
+def _why_no_ct(path: Path) -> str:
+    """Say why values cannot be HU; empty if they can, or if the file cannot be read."""
+    with suppress(ValueError, OSError):
+        return why_not_hounsfield(read_volume_file(path).hu)
+    return ""  # named when it is predicted
 
 
 def _refuse_scattered(paths: list[Path]) -> None:

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import SimpleITK as sitk
 from monai.data import FolderLayout
@@ -72,3 +73,38 @@ def test_studies_when_one_series_lies_in_two_folders_then_refused(tmp_path):
         path.rename(tmp_path / "even" / path.name)
     with pytest.raises(ValueError, match="even and .*odd hold one series; put its files into one"):
         find_studies(tmp_path)
+
+
+def write_values(path, values, spacing=1.0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = sitk.GetImageFromArray(values)
+    image.SetSpacing([spacing] * 3)
+    sitk.WriteImage(image, str(path))
+    return str(path)
+
+
+def test_label_maps_beside_their_images_then_left_out_and_reported(tmp_path, caplog):
+    ct = np.linspace(-1000, 500, 4 * 6 * 6).reshape(4, 6, 6).astype(np.int16)
+    label = (ct > 0).astype(np.uint8)
+    images = [
+        write_values(tmp_path / "a" / "image.nii.gz", ct),
+        write_values(tmp_path / "b" / "arterial.mhd", ct, spacing=0.7),
+        write_values(tmp_path / "b" / "venous.mhd", ct, spacing=0.7),
+        write_values(tmp_path / "c.nrrd", ct, spacing=0.5),
+    ]
+    labels = [
+        write_values(tmp_path / "a" / "label.nii.gz", label),
+        write_values(tmp_path / "b" / "lesions.seg.nrrd", label.astype(np.int16), spacing=0.7),
+        write_values(tmp_path / "labels" / "c.nii.gz", label.astype(np.float32), spacing=0.5),
+    ]
+    assert [study["image"] for study in find_studies(tmp_path)] == images
+    said = [record.getMessage() for record in caplog.records]
+    assert [one.split(": ")[2] for one in said] == labels
+    assert all("values must be HU, but they lie between 0 and 1: a mask" in one for one in said)
+
+
+def test_volumes_none_of_which_holds_hu_then_none_is_left_out(tmp_path):
+    label = np.eye(4, dtype=np.uint8)[None].repeat(3, axis=0)
+    files = [write_values(tmp_path / name, label) for name in ("a.nii.gz", "b.nii.gz")]
+    write_values(tmp_path / "other.nii.gz", label[:, :3])
+    assert [study["image"] for study in find_studies(tmp_path)][:2] == files
