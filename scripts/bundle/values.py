@@ -11,6 +11,7 @@ import math
 import re
 from ast import literal_eval
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,7 @@ from scripts.running.options import TRUTHS, is_null, read_truth
 SWITCHES = "scripts.bundle.values.read_switches"
 OPTIONAL = "scripts.bundle.values.read_optional"
 NO_WORDS = "must not be empty"
+_OF_ONE_SHAPE = re.compile(r"(?:\w+_)?(size|window_hu|betas)")
 ROOT_ID = "bundle_root"  # a path, also where a package finds it by a component
 
 
@@ -124,13 +126,20 @@ class Values:
             return read_optional(**{shown: value})[shown]
         if id_ == ROOT_ID:
             return _text(shown, value, ".")
-        try:
-            default = find(self.own, id_)
-        except MissingError:
-            default = None
+        default = self._default(id_)
         if "::" in id_ and isinstance(value, (list, tuple)) and not isinstance(default, list):
             return value  # an argument of a component may be a number or a list of them
-        return _read_like(shown, value, default)
+        read = _read_like(shown, value, default)
+        if "::" not in id_ and isinstance(read, (list, tuple)) and isinstance(default, list):
+            _check_shape(shown, id_, read, default)
+        return read
+
+    def _default(self, id_: str) -> Any:
+        """Return the bundle's own value, or that of an overlay if only that has the id."""
+        for config in (self.own, self.merged):
+            with suppress(MissingError):
+                return find(config, id_)
+        return None
 
     def check(self, name: str, value: Any, sign: str = "") -> None:
         """Refuse a value that MONAI would pass on as something else than is meant.
@@ -218,6 +227,26 @@ def _list(shown: str, value: Any, default: list[Any]) -> Any:
         return items
     read = [_read_like(shown, one, default[0]) for one in items]
     return items if read == list(items) else read
+
+
+def _check_shape(shown: str, id_: str, value: Sequence[Any], default: list[Any]) -> None:
+    """Check the numbers of a patch, for each axis, of a window in HU, and of Adam's betas.
+
+    Raises:
+        ValueError: for another number of them, sizes that are not whole, or a window whose upper
+            end is not above its lower one.
+    """
+    if not (match := _OF_ONE_SHAPE.fullmatch(id_)) or any(map(is_code, (*value, *default))):
+        return
+    whole = match[1] == "size"
+    kinds = int if whole else (int, float)
+    fits = len(value) == len(default) and all(isinstance(one, kinds) for one in value)
+    if not fits or (match[1] == "window_hu" and value[0] >= value[1]):
+        what = {"size": "whole numbers", "window_hu": "numbers, the lower first"}
+        raise ValueError(
+            f"{shown}: must be {len(default)} {what.get(match[1], 'numbers')}, such as "
+            f"{default!r}, got {list(value)!r}"
+        )
 
 
 def _text(shown: str, value: Any, default: str) -> Any:

@@ -13,6 +13,9 @@ CONFIG = {
     "shuffle": True,
     "rate": 0.1,
     "size": [96, 96],
+    "patch_size": "@size",
+    "window_hu": [-1000, 400],
+    "betas": [0.9, 0.99],
     "names": ["liver"],
     "filled": [],
     "encoder": "vgg16",
@@ -26,7 +29,7 @@ CONFIG = {
 
 @pytest.fixture
 def values():
-    return Values(CONFIG, CONFIG)
+    return Values(CONFIG, {**CONFIG, "volume_patch_size": [80, 80, 24]})
 
 
 @pytest.mark.parametrize(
@@ -39,6 +42,11 @@ def values():
         ("shuffle", False),
         ("rate", 1),
         ("size", (32, 32)),
+        ("patch_size", [32]),
+        ("volume_patch_size", [32, 32, 8]),
+        ("volume_patch_size", ["@rate", 1]),
+        ("window_hu", [-150.5, 250]),
+        ("filled", [1, 2, 3]),
         ("names", ["a", "b"]),
         ("filled", [2]),
         ("encoder", "none"),
@@ -79,6 +87,13 @@ def test_value_of_the_right_kind_then_accepted(values, name, given):
         ("size", " [3, 3]", r"--size: ' \[3, 3\]' would be passed on as text; write \[3, 3\]"),
         ("size", ["3", 3], r"--size: \['3', 3\] would .* write \[3, 3\]"),
         ("size", ["a", 3], "--size: must be a number, got 'a'"),
+        ("size", [3], r"--size: must be 2 whole numbers, such as \[96, 96\], got \[3\]"),
+        ("size", [3.5, 3], r"--size: must be 2 whole numbers, .* got \[3.5, 3\]"),
+        ("volume_patch_size", [3, 3], r"--volume_patch_size: must be 3 whole numbers"),
+        ("volume_patch_size", 64, r"--volume_patch_size: must be a list, such as \[80, 80, 24\]"),
+        ("window_hu", [400, -1000], r"--window_hu: must be 2 numbers, the lower first, such as"),
+        ("window_hu", [0, 1, 2], r"--window_hu: must be 2 numbers"),
+        ("betas", [0.9], r"--betas: must be 2 numbers, such as \[0.9, 0.99\], got \[0.9\]"),
         ("filled", "none", r"--filled: must be a list, such as \[\], got 'none'"),
         ("encoder", "", "--encoder: must not be empty"),
         ("encoder", "null", "--encoder: must be text, got 'null'"),
