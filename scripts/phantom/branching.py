@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scripts.phantom.outlines import LEFT, RIGHT, Outlines
-from scripts.phantom.solids import Array, Grid, tube_share
+from scripts.phantom.solids import Array, Grid, tube_shares
 
 Points = NDArray[np.float64]
 GENERATIONS = 11
@@ -194,7 +194,6 @@ def tree_share(tree: Tree, grid: Grid, *, widen_mm: float = 0.0) -> Array:
     margin = tree.radii.max(axis=1) + widen_mm + 3.0
     above = tree.ends[..., 2].max(axis=1) + margin > grid.z[0]
     shown = above & (tree.ends[..., 2].min(axis=1) - margin < grid.z[-1])
-    for ends, radii in zip(tree.ends[shown], tree.radii[shown] + widen_mm, strict=True):
-        window, part = tube_share(grid, ends, radii)
+    for window, part in tube_shares(grid, tree.ends[shown], tree.radii[shown] + widen_mm):
         np.maximum(share[window], part, out=share[window])
     return share

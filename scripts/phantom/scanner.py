@@ -138,9 +138,12 @@ def noise_spectrum(size: int, pixel_mm: float, sharpness: float) -> Array:
 def noise(spectrum: Array, rng: np.random.Generator) -> Array:
     """Draw one image (Y, X) of noise with a spectrum and unit standard deviation."""
     size = spectrum.shape[0]
+    scaled = spectrum * np.float32(size * size / np.sqrt(2.0))
+    waves = np.empty(spectrum.shape, dtype=np.complex64)
     parts = rng.standard_normal((2, *spectrum.shape), dtype=np.float32)
-    waves = (parts[0] + 1j * parts[1]) * (spectrum * np.float32(size * size / np.sqrt(2.0)))
-    return np.asarray(fft.irfft2(waves.astype(np.complex64), s=(size, size)), dtype=np.float32)
+    np.multiply(parts[0], scaled, out=waves.real)
+    np.multiply(parts[1], scaled, out=waves.imag)
+    return np.asarray(fft.irfft2(waves, s=(size, size)), dtype=np.float32)
 
 
 def draw_couch(grid: Grid, top_mm: float) -> Array:

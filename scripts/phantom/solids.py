@@ -6,7 +6,7 @@ linear in that distance over one voxel, which is exact for a flat edge along an 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,12 +45,17 @@ class Grid:
         >>> Grid(axis, axis, axis, (1.0, 1.0, 1.0)).window(np.array([0, 1, 2]), np.array([3, 2, 9]))
         (slice(2, 4, None), slice(1, 3, None), slice(0, 4, None))
         """
-        spans = []
-        for axis, first, last in zip((self.x, self.y, self.z), low, high, strict=True):
-            spans.append(
-                slice(*np.searchsorted(axis, (first, np.nextafter(last, np.inf))).tolist())
-            )
-        return spans[2], spans[1], spans[0]
+        (window,) = self.windows(np.asarray(low)[None], np.asarray(high)[None])
+        return window
+
+    def windows(self, low: NDArray[np.floating], high: NDArray[np.floating]) -> list[Window]:
+        """As :meth:`window`, for many corners (N, 3) at once."""
+        spans: list[list[slice]] = []
+        for number, axis in enumerate((self.x, self.y, self.z)):
+            first = np.searchsorted(axis, low[:, number]).tolist()
+            past = np.searchsorted(axis, np.nextafter(high[:, number], np.inf)).tolist()
+            spans.append(list(map(slice, first, past)))
+        return list(zip(*reversed(spans), strict=True))
 
     def axes(self, window: Window) -> tuple[Array, Array, Array]:
         """Coordinates (x, y, z) of a window's voxels, shaped to broadcast to (Z, Y, X)."""
@@ -76,7 +81,7 @@ def blend(volume: Array, value: float | Array, share: Array) -> None:
 
 def blend_sparse(volume: Array, value: float, share: Array) -> None:
     """As :func:`blend`, for a share that is 0 nearly everywhere."""
-    where = np.flatnonzero(share)
+    where = np.flatnonzero(share != 0)  # much sooner found than numbers
     flat, part = volume.reshape(-1), share.reshape(-1)[where]
     flat[where] += (np.float32(value) - flat[where]) * part
 
@@ -111,13 +116,22 @@ def tube_share(
     The shares add up to the cross-section: the soft edge would widen a tube by (width ** 2) / 12,
     and one thinner than the voxel is drawn at THINNEST of the edge's width and made fainter.
     """
+    return next(tube_shares(grid, ends[None], radii[None]))
+
+
+def tube_shares(
+    grid: Grid, ends: NDArray[np.floating], radii: NDArray[np.floating]
+) -> Iterator[tuple[Window, Array]]:
+    """Yield :func:`tube_share` of many tubes, with ends (N, 2, 3) and radii (N, 2)."""
     width = edge_width(grid)
-    margin = float(max(radii)) + width
-    window = grid.window(ends.min(axis=0) - margin, ends.max(axis=0) + margin)
+    margin = (radii.max(axis=1) + width)[:, None]
+    windows = grid.windows(ends.min(axis=1) - margin, ends.max(axis=1) + margin)
     drawn = np.sqrt(np.maximum(radii**2 - width**2 / 12.0, (THINNEST * width) ** 2))
-    distance = tube_distance(grid.axes(window), ends, drawn)
-    faint = min(1.0, float(np.mean(radii)) ** 2 / ((0.5 + THINNEST) ** 3 / 3.0 * width**2))
-    return window, coverage(distance, width) * np.float32(faint)
+    full = (0.5 + THINNEST) ** 3 / 3.0 * width**2
+    faint = np.minimum(1.0, radii.mean(axis=1) ** 2 / full).astype(np.float32)
+    for window, one, thickness, share in zip(windows, ends, drawn, faint, strict=True):
+        distance = tube_distance(grid.axes(window), one, thickness)
+        yield window, coverage(distance, width) * share
 
 
 def edge_width(grid: Grid) -> float:

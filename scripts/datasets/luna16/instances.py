@@ -229,7 +229,7 @@ def match_nodules(
     """
     if not annotations:
         return {}
-    numbers = [int(number) for number in np.unique(instances) if number]
+    numbers = np.unique(instances[instances > 0]).tolist()
     depth, height, width = instances.shape
     near = np.zeros((len(annotations), len(numbers)), bool)
     for row, nodule in enumerate(annotations):

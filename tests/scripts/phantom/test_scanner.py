@@ -85,6 +85,14 @@ def test_noise_has_the_strength_asked_for_and_is_correlated(patient: Patient) ->
         assert middle.std() == pytest.approx(1.08 * level, rel=0.1)
 
 
+def test_noise_then_of_complex_waves_with_the_spectrum_as_their_amplitude() -> None:
+    spectrum = noise_spectrum(16, 0.7, 0.4)
+    drawn = noise(spectrum, np.random.default_rng(3))
+    parts = np.random.default_rng(3).standard_normal((2, 16, 9), dtype=np.float32)
+    waves = (parts[0] + 1j * parts[1]) * spectrum * (16 * 16 / np.sqrt(2))
+    assert np.allclose(drawn, np.fft.irfft2(waves, s=(16, 16)), atol=1e-5)
+
+
 def test_noise_grain_follows_the_kernel() -> None:
     rng = np.random.default_rng(0)
     soft = noise(noise_spectrum(256, 0.7, 0.3), rng)

@@ -11,6 +11,7 @@ from scripts.phantom.solids import (
     edge_width,
     tube_distance,
     tube_share,
+    tube_shares,
 )
 
 
@@ -51,6 +52,19 @@ def test_tube_tapers(grid: Grid) -> None:
     distance = tube_distance(grid.axes(window), ends, np.array([4.0, 2.0]))
     assert distance[30, 30, 10] == pytest.approx(-4.0, abs=0.01)
     assert distance[30, 30, 50] == pytest.approx(-2.0, abs=0.01)
+
+
+def test_many_tubes_equal_each_by_itself(grid: Grid) -> None:
+    rng = np.random.default_rng(4)
+    ends, radii = rng.uniform(-20, 20, (12, 2, 3)), rng.uniform(0.1, 3.0, (12, 2))
+    together = list(tube_shares(grid, ends, radii))
+    assert len(together) == 12
+    for number, (window, share) in enumerate(together):
+        own_window, own_share = tube_share(grid, ends[number], radii[number])
+        assert window == own_window
+        assert np.array_equal(share, own_share)
+        low, high = ends[number].min(axis=0) - 9.0, ends[number].max(axis=0) - 9.0
+        assert grid.windows(low[None], high[None]) == [grid.window(low, high)]
 
 
 def test_solid_outside_the_grid_is_empty(grid: Grid) -> None:

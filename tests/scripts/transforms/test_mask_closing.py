@@ -1,14 +1,17 @@
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from scripts.transforms.mask_closing import (
     CLOSING_MM,
+    IN_SLICE,
     close,
     expand,
     fill,
     pool,
     rounded,
     steps_for,
+    widen,
 )
 
 
@@ -91,3 +94,9 @@ def test_rounded_then_keeps_the_mask_and_takes_the_notch_of_a_nodule_on_the_pleu
     assert closed[3, 64, 64 + 30]
     # a block of the coarse grid and the voxel for the pleura at most
     assert not closed[3][y**2 + x**2 > 42**2].any()
+
+
+@pytest.mark.parametrize("shape", [(3, 9, 8), (2, 1, 6), (1, 5, 1)])
+def test_widen_then_as_a_dilation_within_the_slices(shape):
+    mask = np.random.default_rng(1).random(shape) > 0.8
+    assert np.array_equal(widen(mask), ndimage.binary_dilation(mask, structure=IN_SLICE))
