@@ -119,8 +119,9 @@ def _mean_probabilities(
     model: Model, data: dict[str, Any], watch: Stopwatch
 ) -> tuple[MetaTensor, MemberMasks | None]:
     """Return the mean over the members, and the mask of each; no masks of a single one."""
+    lung = data.get("lung")  # by which the bundle's cleaning masks the prediction
     if model.passes == 1:
-        return model.probabilities(data[KEY]), None
+        return model.probabilities(data[KEY], lung=lung), None
     masks, empty = MemberMasks(), _emptied(data[KEY])
 
     def keep(number: int, probabilities: torch.Tensor) -> None:
@@ -129,7 +130,7 @@ def _mean_probabilities(
             own = model.cleaning({**data, KEY: empty, "pred": scores})
             masks.add(number, _zyx(model.restoring(own)["pred"], np.uint8))
 
-    return model.probabilities(data[KEY], keep), masks
+    return model.probabilities(data[KEY], keep, lung=lung), masks
 
 
 def _compared(

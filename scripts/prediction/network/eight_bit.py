@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,8 +20,6 @@ from scripts.prediction.network.openvino_network import (
     compile_outputs,
 )
 from scripts.prediction.network.quantisation import (
-    FIRST,
-    LAST,
     Place,
     Range,
     inner_convolutions,
@@ -42,14 +42,16 @@ ALLOWANCE = 200
 """Voxels of agreement that are added to each class, so that a Dice of 0 for two stray voxels of a
 class that is not there does not decide."""
 
-NEAR = 2.0
-"""Logit to either side of a decision between two classes, within which rounding can change it."""
+NEAR = 0.5
+"""Change of a logit that may change the mask of a voxel near a decision."""
 LEAST_NEAR = 50
 """Voxels so near, from which the mean error of their logits is known well enough."""
 
 Inferer = Callable[[torch.Tensor, nn.Module], torch.Tensor]
 Masks = Callable[[torch.Tensor], torch.Tensor]
 """From logits (1, K, ..., D) to the masks of the classes (classes, ..., D), booleans."""
+Blocks = Sequence[int]
+"""Slices of a CT, in ascending order."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Agreement:
 
 
 class EightBitNetwork(nn.Module):
-    """A 2D network whose convolutions OpenVINO computes in 8 bits, but for those at its ends.
+    """A 2D network whose convolutions OpenVINO computes in 8 bits, but for the first and the last.
 
     Args:
         network: on the CPU, in evaluation mode.
@@ -98,47 +100,73 @@ class EightBitNetwork(nn.Module):
         conversion = self._exact.conversion(x)
         if not inner_convolutions(conversion.model):
             raise RefusedError(
-                f"engine: this network has no convolutions for 8 bits, as the first {FIRST} and "
-                f"the last {LAST} stay in float32; use --engine auto"
+                "engine: this network has no convolutions for 8 bits, as the first and those that "
+                "give the logits stay in float32; use --engine auto"
             )
         return (self._rounded or conversion).call(asked_dtype("cpu"))(x)
 
     def predict(
-        self, volume: torch.Tensor, inferer: Inferer, masks: Masks, *, calibrate: bool
+        self,
+        volume: torch.Tensor,
+        inferer: Inferer,
+        masks: Masks,
+        *,
+        calibrate: bool,
+        region: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, Agreement]:
         """Return the logits of a CT in 8 bits, or without them where they do not agree.
 
-        The slices that were computed in float32 for the comparison keep that result.
+        Some evenly spaced slices are compared first, so that most networks that do not agree cost
+        little; then some of those in which something was found. The compared slices keep their
+        result in float32.
 
         Args:
             volume: (1, C, ..., D), slices along the last axis.
             inferer: maps a volume and a network to logits (1, K, ..., D), each slice by itself.
             masks: what counts, see :data:`Masks`.
             calibrate: on this volume; false for a flipped one of a CT that was calibrated before.
+            region: (1, ..., D), not 0 where masks count; None for everywhere.
 
         Raises:
             RefusedError, ValueError: see :meth:`forward`.
         """
         spread = evenly_spaced_blocks(volume.shape[-1])
         exact = self._calibrate(volume[..., spread], inferer, calibrate=calibrate)
-        logits = inferer(volume, self)
-        logits += mean_error(exact, logits[..., spread])
-        found = found_blocks(masks(logits), leaving_out=spread)
-        chosen = [*spread, *found]
-        if found:
-            more = inferer(volume[..., found], self._exact.in_float32())
-            exact = torch.cat([exact, more], dim=-1)
-        agreement = Agreement(dice_of(masks(logits[..., chosen]), masks(exact)), len(chosen))
+        rounded = inferer(volume[..., spread], self)
+        compared = _Compared(masks, region, spread, exact, rounded)
+        agreement = compared.agreement()
         if agreement.trusted:
-            logits[..., chosen] = exact
-            return logits, agreement
+            logits = self._between(volume, inferer, spread, rounded)
+            found = found_blocks(
+                compared.counted(logits + compared.offset, range(volume.shape[-1])),
+                leaving_out=spread,
+            )
+            if found:
+                more = inferer(volume[..., found], self._exact.in_float32())
+                compared = compared.with_more(found, more, logits[..., found])
+                agreement = compared.agreement()
+            if agreement.trusted:
+                logits += compared.offset
+                logits[..., compared.slices] = compared.exact
+                return logits, agreement
+            del logits
         logger.warning(
             "engine: 8 bits give another result than float32 for this CT (Dice %s on %d slices); "
             "it is computed without them",
             *(", ".join(f"{dice:.3f}" for dice in agreement.dice), agreement.slices),
         )
-        del logits
         return inferer(volume, self._exact), agreement
+
+    def _between(
+        self, volume: torch.Tensor, inferer: Inferer, known: Blocks, rounded: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the logits of a CT in 8 bits, of which those of some blocks are known."""
+        depth = volume.shape[-1]
+        logits = rounded.new_empty((*rounded.shape[:-1], depth))
+        logits[..., known] = rounded
+        for start, end in ranges_between(known, depth):
+            logits[..., start:end] = inferer(volume[..., start:end], self)
+        return logits
 
     def _calibrate(
         self, slices: torch.Tensor, inferer: Inferer, *, calibrate: bool
@@ -179,8 +207,51 @@ class _Observer(nn.Module):
         return torch.from_numpy(logits)
 
 
-def mean_error(exact: torch.Tensor, rounded: torch.Tensor) -> torch.Tensor:
-    """Return what logits in 8 bits lack on the mean, (1, K, 1...), where classes are nearly equal.
+@dataclass(frozen=True)
+class _Compared:
+    """Slices of a CT in float32 and in 8 bits.
+
+    Attributes:
+        masks: see :data:`Masks`.
+        region: see :meth:`EightBitNetwork.predict`.
+        slices: their places in the CT.
+        exact: logits (1, K, ..., slices) in float32.
+        rounded: the same in 8 bits.
+    """
+
+    masks: Masks
+    region: torch.Tensor | None
+    slices: Blocks
+    exact: torch.Tensor
+    rounded: torch.Tensor
+
+    @cached_property
+    def offset(self) -> torch.Tensor:
+        """What the logits in 8 bits lack, see :func:`mean_error`."""
+        return mean_error(self.exact, self.rounded, lambda x: self.counted(x, self.slices))
+
+    def counted(self, logits: torch.Tensor, slices: Blocks) -> torch.Tensor:
+        """Return the masks of slices inside the region."""
+        found = self.masks(logits)
+        return found if self.region is None else found & (self.region[..., slices] != 0)
+
+    def agreement(self) -> Agreement:
+        """Compare the masks."""
+        own = self.counted(self.rounded + self.offset, self.slices)
+        return Agreement(dice_of(own, self.counted(self.exact, self.slices)), len(self.slices))
+
+    def with_more(self, slices: Blocks, exact: torch.Tensor, rounded: torch.Tensor) -> _Compared:
+        """Return the comparison of these slices and further ones."""
+        return replace(
+            self,
+            slices=[*self.slices, *slices],
+            exact=torch.cat([self.exact, exact], dim=-1),
+            rounded=torch.cat([self.rounded, rounded], dim=-1),
+        )
+
+
+def mean_error(exact: torch.Tensor, rounded: torch.Tensor, masks: Masks) -> torch.Tensor:
+    """Return what logits in 8 bits lack on the mean, (1, K, 1...), near the border of a mask.
 
     Rounding errors of large even areas, such as the air around a body, all have one sign; left as
     they are they would make every object of a CT larger, or smaller.
@@ -188,22 +259,32 @@ def mean_error(exact: torch.Tensor, rounded: torch.Tensor) -> torch.Tensor:
     Args:
         exact: logits (1, K, ...) in float32.
         rounded: the same in 8 bits.
+        masks: see :data:`Masks`.
 
     Example:
-        >>> exact = torch.linspace(-4, 4, 400).reshape(1, 1, 400)
-        >>> round(float(mean_error(exact, exact - 0.25)), 4)
+        >>> exact = torch.linspace(-1, 1, 400).reshape(1, 1, 400)
+        >>> round(float(mean_error(exact, exact - 0.25, lambda logits: logits[0] > 0)), 4)
         0.25
     """
-    if exact.shape[1] == 1:
-        margin = exact[:, 0].abs()
-    else:
-        first, second = exact.topk(2, dim=1).values.unbind(1)
-        margin = first - second
-    near = margin < NEAR
     shape = (1, -1, *[1] * (exact.ndim - 2))
+    near = torch.zeros(exact.shape[2:], dtype=torch.bool)
+    for one in torch.eye(exact.shape[1]):
+        change = NEAR * one.reshape(shape)
+        near |= (masks(exact + change) ^ masks(exact - change)).any(dim=0)
     if int(near.sum()) < LEAST_NEAR:
         return exact.new_zeros(exact.shape[1]).reshape(shape)
-    return (exact - rounded).movedim(1, -1)[near].mean(dim=0).reshape(shape)
+    return (exact - rounded)[0][:, near].mean(dim=1).reshape(shape)
+
+
+def ranges_between(slices: Blocks, depth: int) -> list[tuple[int, int]]:
+    """Return start and end of the ranges of a CT without some slices.
+
+    Example:
+        >>> ranges_between([0, 1, 4, 5], 7)
+        [(2, 4), (6, 7)]
+    """
+    ends = [-1, *slices, depth]
+    return [(a + 1, b) for a, b in pairwise(ends) if b > a + 1]
 
 
 def evenly_spaced_blocks(depth: int) -> list[int]:

@@ -257,12 +257,20 @@ class Model(BundleParts):
                 with torch.no_grad(), _of_slices():
                     inferer(torch.zeros(1, channels, *TRACED, device=self.device), network)
 
-    def probabilities(self, image: MetaTensor, watch: Watch | None = None) -> MetaTensor:
+    def probabilities(
+        self,
+        image: MetaTensor,
+        watch: Watch | None = None,
+        *,
+        lung: torch.Tensor | None = None,
+    ) -> MetaTensor:
         """Return the probability of each class, the mean over checkpoints and flips.
 
         Args:
             image: (C, D1, D2, D3), preprocessed, with its affine.
             watch: gets the probabilities of each member; twice if the engine gave up in the middle.
+            lung: (1, D1, D2, D3), the lung field, if a mask ends there: 8 bits have to agree with
+                float32 inside it.
 
         Returns:
             (K, D1, D2, D3) on the CPU, with the image's affine.
@@ -271,12 +279,14 @@ class Model(BundleParts):
             ValueError: when logits are not finite.
         """
         begun = self.engine.name
-        mean = self._mean(image, watch)
+        mean = self._mean(image, watch, lung)
         if self.engine.name != begun:  # it gave up in the middle; a CT is computed by one engine
-            mean = self._mean(image, watch)
+            mean = self._mean(image, watch, lung)
         return MetaTensor(mean, meta=deepcopy(image.meta))
 
-    def _mean(self, image: MetaTensor, watch: Watch | None) -> torch.Tensor:
+    def _mean(
+        self, image: MetaTensor, watch: Watch | None, lung: torch.Tensor | None
+    ) -> torch.Tensor:
         """Return the mean of the probabilities over checkpoints and flips, one in memory each."""
         passes = list(itertools.product(self.networks, flipped_axes(image, self.options.flips)))
         self.engine.agreements.clear()
@@ -284,7 +294,9 @@ class Model(BundleParts):
         with torch.no_grad():
             for number, (network, axes) in enumerate(passes):
                 inputs = torch.flip(image.as_tensor(), axes) if axes else image.as_tensor()
-                logits = check_finite(self._logits(inputs[None], network, calibrate=not axes)[0])
+                region = torch.flip(lung, axes) if axes and lung is not None else lung
+                found = self._logits(inputs[None], network, calibrate=not axes, region=region)
+                logits = check_finite(found[0])
                 del inputs
                 self.activated(logits)
                 one = (torch.flip(logits, axes) if axes else logits).cpu()
@@ -295,13 +307,20 @@ class Model(BundleParts):
         return total.div_(len(passes)) if len(passes) > 1 else total
 
     def _logits(
-        self, volume: torch.Tensor, network: torch.nn.Module, *, calibrate: bool
+        self,
+        volume: torch.Tensor,
+        network: torch.nn.Module,
+        *,
+        calibrate: bool,
+        region: torch.Tensor | None,
     ) -> torch.Tensor:
         """Return logits (1, K, ...) of a volume (1, C, ...); 8 bits are calibrated if need be."""
         inferer = self._built("inferer")
         if not isinstance(network, EightBitNetwork):
             return _plain(inferer(volume.to(self.device), network))
-        logits, agreement = network.predict(volume, inferer, self._masks, calibrate=calibrate)
+        logits, agreement = network.predict(
+            volume, inferer, self._masks, calibrate=calibrate, region=region
+        )
         self.engine.agreements.append(agreement)
         return _plain(logits)
 

@@ -1,10 +1,10 @@
 """Convolutions of an OpenVINO model in 8 bits, with ranges that were observed on images.
 
-Each convolution gets its input rounded to 256 levels of one range and its weights to 255 levels of
-a range for each output channel. A channel of the input with a wide range would leave few levels to
-the others, so that ranges are first evened out between channels and weights (SmoothQuant, Xiao et
-al. 2023, equation 4, there for linear layers): exact in real numbers, and free, as the division is
-part of the rounding and the multiplication part of the weights.
+Each convolution, transposed ones too, gets its input rounded to 256 levels of one range and its
+weights to 255 levels of a range for each output channel. A channel of the input with a wide range
+would leave few levels to the others, so that ranges are first evened out between channels and
+weights (SmoothQuant, Xiao et al. 2023, equation 4, there for linear layers): exact in real numbers,
+and free, as the division is part of the rounding and the multiplication part of the weights.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ Floats = NDArray[np.float32]
 Place = tuple[str, int]
 """Output of an operation: its name and its number."""
 
-FIRST, LAST = 1, 5
-"""Convolutions at either end that stay as they are: an image and logits need more than 8 bits."""
+KINDS = ("Convolution", "ConvolutionBackpropData")
+"""OpenVINO's names of a convolution and a transposed one."""
+LEVELS = 255
+"""Of a range, and one for zero."""
 SMOOTHING = 0.5
 """Share of a channel's range that moves to the weights; 0.5 is that of the paper."""
 LEAST_RANGE = 1e-3
@@ -53,14 +55,31 @@ class Range:
 
 
 def inner_convolutions(model: Any) -> list[Any]:
-    """Return the convolutions that 8 bits suit: with fixed weights, without those at the ends."""
+    """Return the convolutions that 8 bits suit: with fixed weights, and inside the network.
+
+    The first one, whose input is the image, stays as it is, and so do those at the end with as many
+    output channels as the last: they compute logits, which need more than 8 bits.
+    """
     found = [
         node
         for node in model.get_ordered_ops()
-        if node.get_type_name() == "Convolution"
+        if node.get_type_name() in KINDS
         and node.input_value(1).get_node().get_type_name() == "Constant"
-    ]
-    return found[FIRST:-LAST]
+    ][1:]
+    of_logits = {_weights_of(node).shape[0] for node in found[-1:]}
+    while found and _weights_of(found[-1]).shape[0] in of_logits:
+        found.pop()
+    return found
+
+
+def _is_transposed(convolution: Any) -> bool:
+    return str(convolution.get_type_name()) == KINDS[1]
+
+
+def _weights_of(convolution: Any) -> Floats:
+    """Return the weights (O, C, kernel...), also of a transposed convolution."""
+    weights = np.array(convolution.input_value(1).get_node().data, np.float32)
+    return weights.swapaxes(0, 1) if _is_transposed(convolution) else weights
 
 
 def place_of(convolution: Any) -> Place:
@@ -119,22 +138,48 @@ def _quantise(convolutions: Sequence[Any], observed: Range) -> None:
     """Round the input that convolutions share, and the weights of each."""
     from openvino import opset13 as operations
 
-    weights = [np.array(each.input_value(1).get_node().data, np.float32) for each in convolutions]
+    weights = [_weights_of(each) for each in convolutions]
     scale = smoothing_scale(observed.width, weights)
-    top = np.float32((observed.high / scale).max())
-    bottom = np.float32((observed.low / scale).min())
+    bottom, top = range_with_zero(
+        float((observed.low / scale).min()), float((observed.high / scale).max())
+    )
     each = scale.reshape(1, -1, 1, 1)
     source = convolutions[0].input_value(0)
-    rounded = operations.fake_quantize(source, bottom * each, top * each, bottom, top, 256)
+    rounded = operations.fake_quantize(source, bottom * each, top * each, bottom, top, LEVELS + 1)
     for convolution, values in zip(convolutions, weights, strict=True):
         scaled = values * each
         width = np.abs(scaled).max(axis=(1, 2, 3), keepdims=True)
         width = np.maximum(width, np.float32(1e-12))
+        if _is_transposed(convolution):  # as OpenVINO keeps them
+            scaled, width = scaled.swapaxes(0, 1), width.swapaxes(0, 1)
         narrow = operations.fake_quantize(
-            operations.constant(scaled), -width, width, -width, width, 255
+            operations.constant(np.ascontiguousarray(scaled)), -width, width, -width, width, LEVELS
         )
         convolution.input(0).replace_source_output(rounded.output(0))
         convolution.input(1).replace_source_output(narrow.output(0))
+
+
+def range_with_zero(low: float, high: float) -> tuple[np.float32, np.float32]:
+    """Return the least range around low and high of whose 256 levels one is exactly zero.
+
+    Zero is what a ReLU and everything outside the lungs give. Between two levels all zeros would be
+    rounded to the same side, in every channel, and the logits with them.
+
+    Args:
+        low: at most 0.
+        high: at least 0.
+
+    Example:
+        >>> [round(float(end), 6) for end in range_with_zero(-1.0, 2.0)]
+        [-1.0, 2.0]
+        >>> bottom, top = range_with_zero(-0.1, 2.0)
+        >>> float(np.round(bottom * 255 / (top - bottom))), round(float(top), 3)
+        (-12.0, 2.025)
+    """
+    below = round(-low * LEVELS / (high - low)) if high > low else 0
+    below = min(max(below, int(low < 0)), LEVELS - int(high > 0))
+    step = max(-low / below if below else 0.0, high / (LEVELS - below) if high > 0 else 0.0)
+    return np.float32(-below * step), np.float32((LEVELS - below) * step)
 
 
 def smoothing_scale(width: Floats, weights: Sequence[Floats]) -> Floats:

@@ -115,7 +115,13 @@ class AdaptedModel(Model):
             )
         return SequenceTuning(network, self._built("inferer"), self.tuning, self.device)
 
-    def probabilities(self, image: MetaTensor, watch: Watch | None = None) -> MetaTensor:
+    def probabilities(
+        self,
+        image: MetaTensor,
+        watch: Watch | None = None,
+        *,
+        lung: torch.Tensor | None = None,
+    ) -> MetaTensor:
         """Return the probability of each class (K, D1, D2, D3), after tuning for this CT.
 
         Raises:
@@ -127,13 +133,13 @@ class AdaptedModel(Model):
         self.steps, self.numbers = [], slice_numbers(image)
         sequence.network.load_state_dict(self._weights[NONE])
         if self.arm == NONE:
-            return super().probabilities(image)
+            return super().probabilities(image, watch, lung=lung)
         plain = image.as_tensor()
         drawn = None if self.drawing is None else self.drawing.on(image)
         self._tune_deep(sequence, plain, drawn)
         sequence.network.load_state_dict(self._weights[DEEP])
         if self.arm == DEEP:
-            result = super().probabilities(image)
+            result = super().probabilities(image, watch, lung=lung)
         else:
             result = self._followed(sequence, image, drawn)
         self.notes = [*(n for n in self.notes if not n.startswith(NOTE)), self._note(drawn)]
