@@ -68,7 +68,9 @@ class NarrowedUNet(nn.Module):
         skips = [features[index] for index in network.joined]
         logits = self._decode(deepest, skips, rows, columns)
         around: Any = [columns[0], x.shape[-1] - columns[1], rows[0], x.shape[-2] - rows[1]]
-        return F.pad(F.pad(logits, around, value=self.outside), back)
+        # as one batch of maps: OpenVINO pads the last axes of (B, 1, H, W) voxel by voxel
+        padded = F.pad(F.pad(logits.flatten(0, 1), around, value=self.outside), back)
+        return padded.reshape(x.shape[0], -1, *padded.shape[1:])
 
     def _decode(self, x: Tensor, skips: list[Tensor], rows: Tensor, columns: Tensor) -> Tensor:
         """Return the logits of the rows and columns [start, end) of the image."""
@@ -83,7 +85,7 @@ class NarrowedUNet(nn.Module):
             skip = _cut(skips[-1 - index], held, from_start) if index < len(skips) else None
             x = step(x, skip)
         wanted = [one[len(decoder.steps)] for one in needed]
-        logits: Tensor = decoder.head(_cut(x, wanted, held))
+        logits: Tensor = _cut(decoder.head(x), wanted, held)  # fewer channels to copy than of x
         if doubled:
             held = [2 * one for one in wanted]
             logits = _cut(decoder.doubling(logits), [rows, columns], held)
