@@ -9,6 +9,7 @@ and free, as the division is part of the rounding and the multiplication part of
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -162,23 +163,28 @@ def _quantise(convolutions: Sequence[Any], observed: Range) -> None:
 def range_with_zero(low: float, high: float) -> tuple[np.float32, np.float32]:
     """Return the least range around low and high of whose 256 levels one is exactly zero.
 
-    Zero is what a ReLU and everything outside the lungs give. Between two levels all zeros would be
-    rounded to the same side, in every channel, and the logits with them.
+    OpenVINO rounds the level of zero to a whole number. If that is not one, it shifts every value
+    by the same part of a level, in each channel, and the logits with them.
 
     Args:
         low: at most 0.
         high: at least 0.
 
     Example:
-        >>> [round(float(end), 6) for end in range_with_zero(-1.0, 2.0)]
-        [-1.0, 2.0]
         >>> bottom, top = range_with_zero(-0.1, 2.0)
-        >>> float(np.round(bottom * 255 / (top - bottom))), round(float(top), 3)
-        (-12.0, 2.025)
+        >>> round(float(bottom), 4), round(float(top), 4)
+        (-0.1074, 2.0)
+        >>> round(float(-bottom * 255 / (top - bottom)), 3)
+        13.0
     """
-    below = round(-low * LEVELS / (high - low)) if high > low else 0
-    below = min(max(below, int(low < 0)), LEVELS - int(high > 0))
-    step = max(-low / below if below else 0.0, high / (LEVELS - below) if high > 0 else 0.0)
+    if high <= low:
+        return np.float32(0), np.float32(0)
+    fewest, most = int(low < 0), LEVELS - int(high > 0)  # levels below zero
+    exactly = -low * LEVELS / (high - low)
+    choices = {min(max(near(exactly), fewest), most) for near in (math.floor, math.ceil)}
+    step, below = min(
+        (max(-low / max(below, 1), high / max(LEVELS - below, 1)), below) for below in choices
+    )
     return np.float32(-below * step), np.float32((LEVELS - below) * step)
 
 
