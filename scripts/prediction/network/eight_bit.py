@@ -33,11 +33,10 @@ logger = logging.getLogger(__name__)
 
 LEAST_DICE = 0.99
 """Of each class on the compared slices; below it the CT is computed without 8 bits."""
-BLOCK = 2
-"""Slices next to one another: a bundle's inferer crops the slices of a batch together."""
-SPREAD, FOUND = 4, 3
-"""Blocks of slices that are also computed in float32: evenly spaced ones, which calibrate, and
-evenly spaced ones of those in which a class was found."""
+SPREAD, FOUND = 4, 5
+"""Slices that are also computed in float32: evenly spaced ones, which calibrate, and evenly spaced
+ones of those in which a class was found. Each by itself, as a bundle's inferer crops the slices of
+a batch together."""
 ALLOWANCE = 200
 """Voxels of agreement that are added to each class, so that a Dice of 0 for two stray voxels of a
 class that is not there does not decide."""
@@ -50,8 +49,8 @@ LEAST_NEAR = 50
 Inferer = Callable[[torch.Tensor, nn.Module], torch.Tensor]
 Masks = Callable[[torch.Tensor], torch.Tensor]
 """From logits (1, K, ..., D) to the masks of the classes (classes, ..., D), booleans."""
-Blocks = Sequence[int]
-"""Slices of a CT, in ascending order."""
+Places = Sequence[int]
+"""Numbers of slices of a CT."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +86,7 @@ class EightBitNetwork(nn.Module):
         super().__init__()
         self.network = network
         self._exact = OpenvinoNetwork(network)
+        self._observer = _Observer(self._exact)  # compiled once for all CTs
         self._rounded: Conversion | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -98,7 +98,7 @@ class EightBitNetwork(nn.Module):
             ValueError: for an image that the network itself does not accept.
         """
         conversion = self._exact.conversion(x)
-        if not inner_convolutions(conversion.model):
+        if self._rounded is None and not inner_convolutions(conversion.model):
             raise RefusedError(
                 "engine: this network has no convolutions for 8 bits, as the first and those that "
                 "give the logits stay in float32; use --engine auto"
@@ -130,24 +130,22 @@ class EightBitNetwork(nn.Module):
         Raises:
             RefusedError, ValueError: see :meth:`forward`.
         """
-        spread = evenly_spaced_blocks(volume.shape[-1])
-        exact = self._calibrate(volume[..., spread], inferer, calibrate=calibrate)
-        rounded = inferer(volume[..., spread], self)
-        compared = _Compared(masks, region, spread, exact, rounded)
+        spread = evenly_spaced(volume.shape[-1])
+        exact = self._calibrate(volume, spread, inferer, calibrate=calibrate)
+        compared = _Compared(masks, region, spread, exact, _each(inferer, volume, spread, self))
         agreement = compared.agreement()
         if agreement.trusted:
-            logits = self._between(volume, inferer, spread, rounded)
-            found = found_blocks(
-                compared.counted(logits + compared.offset, range(volume.shape[-1])),
-                leaving_out=spread,
+            logits = self._between(volume, inferer, compared)
+            found = found_slices(
+                compared.counted(logits, range(volume.shape[-1])), leaving_out=spread
             )
             if found:
-                more = inferer(volume[..., found], self._exact.in_float32())
+                more = _each(inferer, volume, found, self._exact.in_float32())
                 compared = compared.with_more(found, more, logits[..., found])
                 agreement = compared.agreement()
             if agreement.trusted:
                 logits += compared.offset
-                logits[..., compared.slices] = compared.exact
+                logits[..., compared.places] = compared.exact
                 return logits, agreement
             del logits
         logger.warning(
@@ -157,33 +155,43 @@ class EightBitNetwork(nn.Module):
         )
         return inferer(volume, self._exact), agreement
 
-    def _between(
-        self, volume: torch.Tensor, inferer: Inferer, known: Blocks, rounded: torch.Tensor
-    ) -> torch.Tensor:
-        """Return the logits of a CT in 8 bits, of which those of some blocks are known."""
-        depth = volume.shape[-1]
-        logits = rounded.new_empty((*rounded.shape[:-1], depth))
-        logits[..., known] = rounded
-        for start, end in ranges_between(known, depth):
+    def _between(self, volume: torch.Tensor, inferer: Inferer, compared: _Compared) -> torch.Tensor:
+        """Return the logits of a CT in 8 bits, of which those of some slices are known."""
+        depth, known = volume.shape[-1], compared.rounded
+        logits = known.new_empty((*known.shape[:-1], depth))
+        logits[..., compared.places] = known
+        for start, end in ranges_between(compared.places, depth):
             logits[..., start:end] = inferer(volume[..., start:end], self)
         return logits
 
     def _calibrate(
-        self, slices: torch.Tensor, inferer: Inferer, *, calibrate: bool
+        self, volume: torch.Tensor, places: Places, inferer: Inferer, *, calibrate: bool
     ) -> torch.Tensor:
         """Return the slices' logits in float32; observe ranges on the way if asked to."""
         if not calibrate and self._rounded is not None:
-            return inferer(slices, self._exact.in_float32())
+            return _each(inferer, volume, places, self._exact.in_float32())
         self._rounded = None
-        observer = _Observer(self._exact)
-        logits = inferer(slices, observer)
-        model = self._exact.conversion(observer.example).model
-        self._rounded = Conversion(quantised(model, observer.ranges))
+        self._observer.ranges.clear()
+        logits = _each(inferer, volume, places, self._observer)
+        model = self._observer.conversion.model
+        self._rounded = Conversion(quantised(model, self._observer.ranges))
         return logits
 
 
+def _each(
+    inferer: Inferer, volume: torch.Tensor, places: Places, network: nn.Module
+) -> torch.Tensor:
+    """Return the logits (1, K, ..., places) of slices, each by itself."""
+    return torch.cat([inferer(volume[..., k : k + 1], network) for k in places], dim=-1)
+
+
 class _Observer(nn.Module):
-    """A network in float32 that notes the ranges of its convolutions' inputs."""
+    """A network in float32 that notes the ranges of its convolutions' inputs.
+
+    Attributes:
+        ranges: of each place, over all images since they were cleared.
+        conversion: of the network, once it was called.
+    """
 
     def __init__(self, exact: OpenvinoNetwork) -> None:
         super().__init__()
@@ -191,13 +199,13 @@ class _Observer(nn.Module):
         self._call: Callable[[torch.Tensor], Sequence[Any]] | None = None
         self._places: list[Place] = []
         self.ranges: dict[Place, Range] = {}
-        self.example = torch.empty(0)
+        self.conversion: Conversion
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        conversion = self._exact.conversion(x)
+        self.conversion = self._exact.conversion(x)
         if self._call is None:
-            model, self._places = with_ranges(conversion.model)
-            self._call, self.example = compile_outputs(model, torch.float32), x[:1]
+            model, self._places = with_ranges(self.conversion.model)
+            self._call = compile_outputs(model, torch.float32)
         logits, *ends = self._call(x)
         for place, found in ranges_of(self._places, ends).items():
             if place in self.ranges:
@@ -214,37 +222,37 @@ class _Compared:
     Attributes:
         masks: see :data:`Masks`.
         region: see :meth:`EightBitNetwork.predict`.
-        slices: their places in the CT.
+        places: of these slices in the CT.
         exact: logits (1, K, ..., slices) in float32.
         rounded: the same in 8 bits.
     """
 
     masks: Masks
     region: torch.Tensor | None
-    slices: Blocks
+    places: Places
     exact: torch.Tensor
     rounded: torch.Tensor
 
     @cached_property
     def offset(self) -> torch.Tensor:
         """What the logits in 8 bits lack, see :func:`mean_error`."""
-        return mean_error(self.exact, self.rounded, lambda x: self.counted(x, self.slices))
+        return mean_error(self.exact, self.rounded, lambda x: self.counted(x, self.places))
 
-    def counted(self, logits: torch.Tensor, slices: Blocks) -> torch.Tensor:
+    def counted(self, logits: torch.Tensor, places: Places) -> torch.Tensor:
         """Return the masks of slices inside the region."""
         found = self.masks(logits)
-        return found if self.region is None else found & (self.region[..., slices] != 0)
+        return found if self.region is None else found & (self.region[..., places] != 0)
 
     def agreement(self) -> Agreement:
         """Compare the masks."""
-        own = self.counted(self.rounded + self.offset, self.slices)
-        return Agreement(dice_of(own, self.counted(self.exact, self.slices)), len(self.slices))
+        own = self.counted(self.rounded + self.offset, self.places)
+        return Agreement(dice_of(own, self.counted(self.exact, self.places)), len(self.places))
 
-    def with_more(self, slices: Blocks, exact: torch.Tensor, rounded: torch.Tensor) -> _Compared:
+    def with_more(self, places: Places, exact: torch.Tensor, rounded: torch.Tensor) -> _Compared:
         """Return the comparison of these slices and further ones."""
         return replace(
             self,
-            slices=[*self.slices, *slices],
+            places=[*self.places, *places],
             exact=torch.cat([self.exact, exact], dim=-1),
             rounded=torch.cat([self.rounded, rounded], dim=-1),
         )
@@ -276,7 +284,7 @@ def mean_error(exact: torch.Tensor, rounded: torch.Tensor, masks: Masks) -> torc
     return (exact - rounded)[0][:, near].mean(dim=1).reshape(shape)
 
 
-def ranges_between(slices: Blocks, depth: int) -> list[tuple[int, int]]:
+def ranges_between(slices: Places, depth: int) -> list[tuple[int, int]]:
     """Return start and end of the ranges of a CT without some slices.
 
     Example:
@@ -287,19 +295,18 @@ def ranges_between(slices: Blocks, depth: int) -> list[tuple[int, int]]:
     return [(a + 1, b) for a, b in pairwise(ends) if b > a + 1]
 
 
-def evenly_spaced_blocks(depth: int) -> list[int]:
-    """Return the slices of :data:`SPREAD` blocks, from the first to the last of a CT.
+def evenly_spaced(depth: int) -> list[int]:
+    """Return :data:`SPREAD` slices, from the first to the last of a CT.
 
     Example:
-        >>> evenly_spaced_blocks(61), evenly_spaced_blocks(3)
-        ([0, 1, 20, 21, 40, 41, 60], [0, 1, 2])
+        >>> evenly_spaced(61), evenly_spaced(3)
+        ([0, 20, 40, 60], [0, 1, 2])
     """
-    last = (depth - 1) // BLOCK
-    return _slices_of({round(k * last / (SPREAD - 1)) for k in range(SPREAD)}, depth)
+    return sorted({round(k * (depth - 1) / (SPREAD - 1)) for k in range(SPREAD)})
 
 
-def found_blocks(masks: torch.Tensor, *, leaving_out: Sequence[int]) -> list[int]:
-    """Return the slices of :data:`FOUND` blocks with a voxel of each class, evenly spaced.
+def found_slices(masks: torch.Tensor, *, leaving_out: Places) -> list[int]:
+    """Return :data:`FOUND` evenly spaced ones of the slices with a voxel of each class.
 
     Args:
         masks: (classes, ..., D).
@@ -307,23 +314,16 @@ def found_blocks(masks: torch.Tensor, *, leaving_out: Sequence[int]) -> list[int
 
     Example:
         >>> masks = torch.zeros(1, 1, 40)
-        >>> masks[..., 10:30] = 1
-        >>> found_blocks(masks > 0, leaving_out=[10, 11])
-        [12, 13, 20, 21, 28, 29]
+        >>> masks[..., 10:31] = 1
+        >>> found_slices(masks > 0, leaving_out=[10])
+        [11, 16, 21, 25, 30]
     """
-    places = masks.flatten(1, -2).any(dim=1)
     chosen: set[int] = set()
-    for each in places:
-        found = {int(place) // BLOCK for place in torch.nonzero(each)}
-        left = sorted(found - {place // BLOCK for place in leaving_out})
+    for each in masks.flatten(1, -2).any(dim=1):
+        left = sorted(set(torch.nonzero(each).flatten().tolist()) - set(leaving_out))
         picks = np.linspace(0, len(left) - 1, min(FOUND, len(left))).round().astype(int)
         chosen |= {left[pick] for pick in picks}
-    return _slices_of(chosen, masks.shape[-1])
-
-
-def _slices_of(blocks: set[int], depth: int) -> list[int]:
-    places = [block * BLOCK + k for block in sorted(blocks) for k in range(BLOCK)]
-    return [place for place in places if place < depth]
+    return sorted(chosen)
 
 
 def dice_of(masks: torch.Tensor, others: torch.Tensor) -> tuple[float, ...]:

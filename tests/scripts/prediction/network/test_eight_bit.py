@@ -13,8 +13,8 @@ from scripts.prediction.network.eight_bit import (
     Agreement,
     EightBitNetwork,
     dice_of,
-    evenly_spaced_blocks,
-    found_blocks,
+    evenly_spaced,
+    found_slices,
     mean_error,
 )
 from scripts.prediction.network.model import Model
@@ -62,7 +62,7 @@ def test_network_that_agrees_then_eight_bits_and_float32_on_the_compared_slices(
     compared = differences < 1e-4
     assert agreement.trusted
     assert agreement.dice[0] >= 0.99
-    assert agreement.slices == int(compared.sum()) == 14
+    assert agreement.slices == int(compared.sum()) == 9
     assert float(differences[~compared].min()) > 1e-4
     assert torch.equal(masks(logits), masks(expected))
 
@@ -92,23 +92,37 @@ def test_flipped_pass_then_ranges_of_the_first_and_compared_anew(volume):
         network.predict(volume, inferer, masks, calibrate=True)
         _, agreement = network.predict(volume.flip(2), inferer, masks, calibrate=False)
     assert calls == [1]
-    assert agreement.slices == 14
+    assert agreement.slices == 9
 
 
 def test_empty_ct_then_trusted_with_the_spread_slices_only(volume):
     network = EightBitNetwork(finding())
     logits, agreement = network.predict(torch.zeros_like(volume), inferer, masks, calibrate=True)
     assert not bool(masks(logits).any())
-    assert (agreement.dice, agreement.slices) == ((1.0,), 8)
+    assert (agreement.dice, agreement.slices) == ((1.0,), 4)
+
+
+def most_probable(logits):
+    best = logits[0].argmax(dim=0)
+    return torch.stack([best == each for each in range(1, logits.shape[1])])
 
 
 def test_logits_of_classes_then_their_mean_error_where_two_are_nearly_equal():
-    exact = torch.tensor([0.0, 1.0, -9.0]).reshape(1, 3, 1, 1).repeat(1, 1, 10, 10)
+    exact = torch.tensor([0.0, 0.4, -9.0]).reshape(1, 3, 1, 1).repeat(1, 1, 10, 10)
     rounded = exact - torch.tensor([0.5, -0.25, 1.0]).reshape(1, 3, 1, 1)
     exact[..., 5:] += torch.tensor([0.0, 90.0, 0.0]).reshape(1, 3, 1, 1)  # far from a decision
-    assert mean_error(exact, rounded).flatten().tolist() == [0.5, -0.25, 1.0]
+    error = mean_error(exact, rounded, most_probable).flatten().tolist()
+    assert error == pytest.approx([0.5, -0.25, 1.0])
     few = exact[..., :9, 3:]
-    assert mean_error(few, few - 1).tolist() == torch.zeros(1, 3, 1, 1).tolist()
+    assert not bool(mean_error(few, few - 1, most_probable).any())
+
+
+def test_mask_above_another_threshold_then_the_mean_error_there():
+    exact = torch.linspace(-6, 6, 2400).reshape(1, 1, 2400)
+    rounded = exact - torch.where(exact < -1, 0.25, 0.0)
+    low = mean_error(exact, rounded, lambda logits: logits[0] > -3)
+    assert float(low) == pytest.approx(0.25)
+    assert float(mean_error(exact, rounded, masks)) == 0
 
 
 def test_network_of_few_convolutions_then_refused():
@@ -118,9 +132,9 @@ def test_network_of_few_convolutions_then_refused():
 
 
 @pytest.mark.parametrize("depth", [1, 2, 5, 7, 140])
-def test_blocks_then_inside_the_ct_and_each_slice_once(depth):
-    spread = evenly_spaced_blocks(depth)
-    found = found_blocks(torch.ones(2, 3, depth) > 0, leaving_out=spread)
+def test_compared_slices_then_inside_the_ct_and_each_once(depth):
+    spread = evenly_spaced(depth)
+    found = found_slices(torch.ones(2, 3, depth) > 0, leaving_out=spread)
     together = [*spread, *found]
     assert together
     assert len(set(together)) == len(together)
@@ -131,7 +145,7 @@ def test_classes_then_each_compared_where_it_was_found():
     found = torch.zeros(2, 400, 40, dtype=torch.bool)
     found[0, :, 8:12] = True
     found[1, 0, 30] = True
-    assert found_blocks(found, leaving_out=[]) == [8, 9, 10, 11, 30, 31]
+    assert found_slices(found, leaving_out=[]) == [8, 9, 10, 11, 30]
 
 
 @pytest.mark.parametrize(("stray", "trusted"), [(2, True), (20, False)])
