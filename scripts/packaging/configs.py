@@ -32,6 +32,7 @@ FOR_LABEL = {"instances": "monai_label", "classes": "monai_label_organs"}
 """Kind of labels -> file in the same folder: what holds when MONAI Label trains."""
 PLAIN = "plain_volumes"
 OWN_WEIGHTS = "$@bundle_root + '/models/model.pt'"
+DATA_ID = "dataset_dir"
 NO_DATA = {"train": "prepared", "evaluate": "prepared", "inference": "ct"}
 """``dataset_dir`` of a package, in place of folders of the packaging machine, whose names may be
 those of patients."""
@@ -82,11 +83,14 @@ def packaged_configs(
         _refuse_unknown(str(file), flatten(read_config(file, read), read), list(made.values()))
     check_inputs({name: made[name] for name in WORKFLOWS}, settings)
     made["train"] = trainable_anywhere(made["train"], read)
-    packaged = {
-        name: {**made[name], "bundle_root": FOUND_ROOT, "dataset_dir": NO_DATA[name]}
-        for name in WORKFLOWS
-    }
+    packaged = {name: _without_folders(made[name], NO_DATA[name]) for name in WORKFLOWS}
     return {**packaged, ADDITION: addition}
+
+
+def _without_folders(config: Config, data: str) -> Config:
+    """Replace the folders of the packaging machine; ``data`` is that of a config that names one."""
+    own = {DATA_ID: data} if DATA_ID in config else {}
+    return {**config, **own, "bundle_root": FOUND_ROOT}
 
 
 def trainable_anywhere(train: Config, read: Read) -> Config:

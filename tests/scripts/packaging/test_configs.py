@@ -95,3 +95,15 @@ def test_shipped_overlay_of_a_workflow_that_the_bundle_lacks_then_the_rest_of_it
     made = packaged_configs(tmp_path / "my_segmentation", ["configs/runtime/small.json"])
     assert made["train"]["patch_size"] == [96, 96]
     assert "max_epochs" not in made["train"]["prepared"]
+
+
+@pytest.mark.usefixtures("_at_root")
+def test_workflow_without_a_data_folder_then_none_is_added(tmp_path):
+    bundle = tmp_path / "my_segmentation"
+    new_bundle(write_datalist(tmp_path), str(bundle))
+    file = bundle / "configs" / "inference.json"
+    text = file.read_text().replace("dataset_dir", "ct_folder")
+    file.write_text(text)
+    made = packaged_configs(bundle, [])
+    assert "dataset_dir" not in made["inference"]
+    assert made["train"]["dataset_dir"] == "prepared"
