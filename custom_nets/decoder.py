@@ -86,10 +86,11 @@ class Decoder(nn.Module):
         steps = len(skip_channels)
         if widths is None:
             widths = [in_channels // 2**step for step in range(1, steps + 1)]
-        if len(widths) != steps or min(widths) < 1:
+        given = list(widths) if isinstance(widths, Sequence) else [widths]
+        if not isinstance(widths, Sequence) or len(widths) != steps or min(widths) < 1:
             raise ValueError(
                 f"decoder_channels must be {steps} positive widths, deepest first; "
-                f"got {list(widths)}; give one for each up step"
+                f"got {given}; give one for each up step"
             )
         if out_channels < 1:
             raise ValueError(f"out_channels must be at least 1; got {out_channels}; raise it")

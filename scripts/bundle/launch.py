@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from scripts.bundle.components import why_not_built
-from scripts.bundle.compose import COMMAND, Composition, compose, merge
+from scripts.bundle.compose import Composition, compose, merge
 from scripts.bundle.config_files import (
     Config,
     MissingError,
@@ -26,10 +26,10 @@ from scripts.bundle.effects import check_effects
 from scripts.bundle.ids import TRACKING_IDS, ArgumentCheck, refuse_unknown_ids
 from scripts.bundle.overlays import refuse_unread
 from scripts.bundle.record import BundleRun
-from scripts.bundle.values import Values, is_code, values_of
+from scripts.bundle.usable import check_usable
+from scripts.bundle.values import Values, values_of
 from scripts.running.memory import keep_freed_memory
 from scripts.running.noise import silence_noise
-from scripts.running.options import check_device
 from scripts.running.reasons import print_reason_last, reason_of
 from scripts.storage.shipped import ROOT, shipped
 
@@ -67,18 +67,7 @@ def check_run() -> None:
     check_values(run.config_file, run.overrides, "--")
     entries = [run.arguments.get(key, own) for key, own in ENTRIES.items()]
     check_effects(run.composition, entries=entries, sign="--")
-    _check_device(run.composition)
-
-
-def _check_device(composed: Composition) -> None:
-    """Check the device that the command line or a file names."""
-    device, file = composed.config.get("device", "cpu"), composed.file_of("device")
-    if is_code(device):
-        return
-    try:
-        check_device(device)
-    except ValueError as error:
-        raise ValueError(f"--{error}" if file == COMMAND else f"{file}: {error}") from error
+    check_usable(run.composition, "--")
 
 
 def _reason(run: BundleRun, error: BaseException) -> str:

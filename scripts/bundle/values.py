@@ -241,8 +241,9 @@ def _check_shape(shown: str, id_: str, value: Sequence[Any], default: list[Any])
     whole = match[1] == "size"
     kinds = int if whole else (int, float)
     fits = len(value) == len(default) and all(isinstance(one, kinds) for one in value)
+    fits = fits and not (whole and min(value) < 1)
     if not fits or (match[1] == "window_hu" and value[0] >= value[1]):
-        what = {"size": "whole numbers", "window_hu": "numbers, the lower first"}
+        what = {"size": "whole numbers of at least 1", "window_hu": "numbers, the lower first"}
         raise ValueError(
             f"{shown}: must be {len(default)} {what.get(match[1], 'numbers')}, such as "
             f"{default!r}, got {list(value)!r}"

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Dataset, RandomSampler
 
+from scripts.running.options import check_whole
 from scripts.training.engine_events import is_main_process
 
 __all__ = [
@@ -103,20 +104,21 @@ def share_of_batch(batch_size: int, accumulation_steps: int = 1) -> int:
         accumulation_steps: parts into which each process divides its share, to save memory.
 
     Raises:
-        ValueError: when the batch cannot be divided evenly: the loss would weight samples
-            unequally.
+        ValueError: when one is no whole number above 0, or the batch cannot be divided evenly: the
+            loss would weight samples unequally.
 
     Example:
         >>> share_of_batch(32, 4)
         8
     """
     processes = dist.get_world_size() if dist.is_initialized() else 1
+    check_whole("batch_size", batch_size, 1)
+    check_whole("accumulation_steps", accumulation_steps, 1)
     share, rest = divmod(batch_size, processes * accumulation_steps)
     if rest or share < 1:
         parts = processes * accumulation_steps
-        least = "1 or more" if parts == 1 else f"a multiple of {parts}"
         raise ValueError(
-            f"batch_size: must be {least} (processes {processes}, accumulation_steps "
+            f"batch_size: must be a multiple of {parts} (processes {processes}, accumulation_steps "
             f"{accumulation_steps}), got {batch_size}"
         )
     return share

@@ -64,6 +64,7 @@ def test_widths_when_not_given_then_halve_at_each_step():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"widths": 4}, r"decoder_channels must be 2 positive widths, .* got \[4\]"),
         ({"widths": [4]}, r"decoder_channels must be 2 positive widths, .* got \[4\]"),
         ({"widths": [4, 0]}, r"decoder_channels must be 2 positive widths, .* got \[4, 0\]"),
         ({"out_channels": 0}, "out_channels must be at least 1; got 0"),
@@ -71,7 +72,15 @@ def test_widths_when_not_given_then_halve_at_each_step():
         ({"norm": "layer"}, "norm must be one of batch, instance, group, none; got 'layer'"),
         ({"skip_norm": "layer"}, "norm must be one of batch, instance, group, none; got 'layer'"),
     ],
-    ids=["too few widths", "width of 0", "no output", "stride of 4", "unknown norm", "of skips"],
+    ids=[
+        "no list",
+        "too few widths",
+        "width of 0",
+        "no output",
+        "stride of 4",
+        "unknown norm",
+        "of skips",
+    ],
 )
 def test_decoder_when_arguments_make_no_network_then_refused(arguments, message):
     with pytest.raises(ValueError, match=message):

@@ -117,12 +117,6 @@ def test_device_of_each_form_then_taken(monkeypatch, device):
     run_words(monkeypatch, "training", *words)
 
 
-def test_device_of_a_file_then_checked_as_the_option_is(monkeypatch, write_json):
-    files = [f"{LUNG}/train.json", str(write_json("mine.json", device="gpu"))]
-    with pytest.raises(ValueError, match=r"mine.json: device: must be cpu, .* got 'gpu'"):
-        run_words(monkeypatch, "training", "--config_file", repr(files))
-
-
 def test_command_that_is_right_then_passes_and_reasons_come_last(monkeypatch):
     words = ["--overwrite", "false", "--normalise", "null", "--optimizer#eps", "1e-7"]
     run_words(monkeypatch, "training", "--config_file", f"{LUNG}/train.json", *words)

@@ -15,11 +15,23 @@ def test_batch_then_is_shared_out_evenly(monkeypatch):
 
 @pytest.mark.parametrize(
     ("batch", "steps", "least"),
-    [(32, 3, "a multiple of 3"), (2, 4, "a multiple of 4"), (0, 1, "1 or more")],
+    [
+        (32, 3, "a multiple of 3"),
+        (2, 4, "a multiple of 4"),
+    ],
 )
 def test_batch_that_cannot_be_shared_evenly_then_is_refused(batch, steps, least):
     expected = rf"must be {least} \(processes 1, accumulation_steps {steps}\), got {batch}"
     with pytest.raises(ValueError, match=expected):
+        distributed.share_of_batch(batch, steps)
+
+
+@pytest.mark.parametrize(
+    ("batch", "steps", "name"),
+    [(0, 1, "batch_size"), (2.5, 1, "batch_size"), (2, 0, "accumulation_steps")],
+)
+def test_batch_that_is_no_whole_number_above_0_then_refused_by_name(batch, steps, name):
+    with pytest.raises(ValueError, match=f"{name}: must be a whole number, at least 1, got"):
         distributed.share_of_batch(batch, steps)
 
 
