@@ -175,7 +175,8 @@ def _candidates(
         # one channel is the probability of the only label; more are those of all classes
         channel = rule.label if len(scores) > 1 else 0
         restored = model.restoring({**data, "pred": scores[channel : channel + 1]})
-        probability = _zyx(restored["pred"], np.float32)
+        # (Z, Y, X) without a copy, as only boxes around lesions are read
+        probability = np.asarray(restored["pred"].as_tensor(), np.float32)[0].T
         del restored
         lesions = [s for s in segments if s.lesion and s.kind == rule.kind]
         yield from lesion_candidates(mask, lesions, probability, affine, study)

