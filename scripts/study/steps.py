@@ -68,7 +68,7 @@ def fitting(settings: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str,
 
 
 def bundle_task(kind: str, name: str, run_id: str, config: str, parts: tuple[Any, ...]) -> Task:
-    """Make a step of ``monai.bundle run``; its inputs include merged config and weight file."""
+    """Make a step of ``scripts.bundle run``; its inputs include merged config and weight file."""
     files, settings, needs, overrides = parts
     folder, stem = config.rsplit("/configs/", 1)
     recipe = Recipe(folder, (*files, SETTINGS))

@@ -67,7 +67,7 @@ def test_network_of_another_organ_then_trained_whole_and_started_from_without_it
     assert words[words.index("--start_from") + 1] == "<need1>/model.pt"
     assert words[words.index("--other_domain") + 1] == "true"
     assert words[words.index("--encoder_weights") + 1] == "none"
-    assert organs.words[:4] == ("-m", "monai.bundle", "run", "training")
+    assert organs.words[:4] == ("-m", "scripts.bundle", "run", "training")
     assert organs.resumable
     assert organs.kind == "pretraining"
     assert organs.files["settings.json"] == {"stage_epochs": 1}

@@ -52,7 +52,7 @@ def test_training_then_of_the_bundle_with_its_files_on_the_data_set(tmp_path, da
     launch = Launch()
     out = steps_of(tmp_path, launch, seed=5).train("round 0", datalist)
     (words,) = launch.commands
-    assert words[:4] == ["-m", "monai.bundle", "run", "training"]
+    assert words[:4] == ["-m", "scripts.bundle", "run", "training"]
     assert words[words.index("--config_file") + 1] == repr([f"{LUNG}/configs/train.json", SMALL])
     assert words[words.index("--dataset_dir") + 1] == str(datalist.parent)
     assert words[words.index("--output_dir") + 1] == str(out)
