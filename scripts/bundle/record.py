@@ -35,6 +35,8 @@ __all__ = ["provenance", "record_config", "sha256_of", "write_json"]
 PACKAGES = ("monai", "torch", "numpy", "pytorch-ignite", "SimpleITK")
 # commands of monai.bundle that run a config -> what takes the overrides
 COMMANDS = {"run": "override", "run_workflow": "kwargs"}
+OF_PROCESS = ("command", "time", "versions", "git", "platform", "cpu", "processes", "device")
+"""Entries of :func:`provenance` that say who made a result, not what it is."""
 OF_WORKFLOW = ("workflow_name", "workflow_type", "properties_path")  # of run_workflow alone
 CONFIG_WORKFLOW = (None, "ConfigWorkflow", "monai.bundle.ConfigWorkflow")
 RUN_ARGUMENTS = ("run_id", "init_id", "final_id", "meta_file", "logging_file", "tracking")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from scripts.bundle.record import provenance
+from scripts.bundle.record import OF_PROCESS, provenance
 from scripts.datasets.contract import DataSet, Listing, Scan
 from scripts.datasets.problems import Problem
 from scripts.datasets.shares import PARTITIONS
@@ -139,9 +141,31 @@ def _prepare(listing: Listing, tasks: Sequence[CaseTask], request: Request) -> R
         *(request.output, data_set, split, listing, prepared, problems, lists),
         *(reused, empty_wanted, mean),
     )
-    write_json(request.output / "datalist.json", datalist(report, request))
+    _write_datalist(report, request)
     write_report(report)
     return report
+
+
+def _write_datalist(report: Report, request: Request) -> None:
+    """Write the datalist, unless nothing was prepared anew and the present one says the same.
+
+    Results are known by the hash of their datalist, so that a new time alone would make them those
+    of other data.
+    """
+    file, content = request.output / "datalist.json", datalist(report, request)
+    if report.reused == len(report.prepared) and file.is_file():
+        with suppress(ValueError):  # a damaged datalist is written again
+            if _without_process(read_json(file)) == _without_process(content):
+                return
+    write_json(file, content)
+
+
+def _without_process(content: dict[str, Any]) -> dict[str, Any]:
+    """Return a datalist as JSON holds it, without what its provenance says of the process."""
+    read: dict[str, Any] = json.loads(json.dumps(content))
+    for name in OF_PROCESS:
+        read.get("provenance", {}).pop(name, None)
+    return read
 
 
 def _with_reasons(

@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import nibabel
 import numpy as np
@@ -43,6 +44,22 @@ def test_volume_labels_then_on_the_grid_of_the_scan_on_disk(cohort, prepared):
         (nodule,) = volume["nodules"]
         index = image.TransformPhysicalPointToIndex(nodule["centre_lps_mm"])
         assert label[index] == 1
+
+
+def test_datalist_when_nothing_changed_then_kept_for_the_results_made_of_it(cohort, tmp_path):
+    file = tmp_path / "out" / "datalist.json"
+    prepare_cohort(request(cohort, tmp_path / "out"))
+    first = file.read_text().replace('"time": "2', '"time": "1')
+    file.write_text(first)
+    prepare_cohort(request(cohort, tmp_path / "out"))
+    assert file.read_text() == first
+    file.write_text(first.replace('"scans": ', '"scans": 9'))
+    prepare_cohort(request(cohort, tmp_path / "out"))
+    assert '"time": "2' in file.read_text()
+    file.write_text(first)
+    shutil.rmtree(tmp_path / "out" / "scans")
+    prepare_cohort(request(cohort, tmp_path / "out"))
+    assert '"time": "2' in file.read_text()  # voxels may have changed
 
 
 def test_datalist_then_tells_how_to_make_it_again(cohort, prepared):
