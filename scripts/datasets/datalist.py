@@ -90,6 +90,10 @@ def read_datalist(path: Path) -> dict[str, Any]:
         FileNotFoundError: when it does not exist.
         ValueError: when it is not such a file.
     """
+    if path.parent.is_file():
+        raise FileNotFoundError(
+            f"dataset_dir: {path.parent} is a file; give the folder that holds {path.name}"
+        )
     if not path.is_file():
         raise FileNotFoundError(
             f"datalist: {path} not found; `python -m scripts prepare DATASET` writes it"

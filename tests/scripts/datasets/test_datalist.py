@@ -1,10 +1,11 @@
 import json
+import re
 import shutil
 
 import pytest
 import SimpleITK as sitk
 
-from scripts.datasets.datalist import check_labels, content_sha256, load_datalist
+from scripts.datasets.datalist import check_labels, content_sha256, load_datalist, read_datalist
 from scripts.datasets.stored_slices import LoadSlicesd
 from scripts.datasets.training_data import training_data
 from tests.scripts.datasets.prepared import write_prepared
@@ -161,3 +162,11 @@ def test_samples_when_labelled_and_unlabelled_are_asked_then_no_path_to_a_label(
     unlabelled = load_datalist(datalist, "training", labelled=False)
     assert len(unlabelled) == 2
     assert not any({"label", "nodules"} & entry.keys() for entry in unlabelled)
+
+
+def test_datalist_below_a_file_then_its_folder_asked_for(tmp_path):
+    file = tmp_path / "datalist.json"
+    file.write_text("{}")
+    said = f"dataset_dir: {file} is a file; give the folder that holds datalist.json"
+    with pytest.raises(FileNotFoundError, match=re.escape(said)):
+        read_datalist(file / "datalist.json")
