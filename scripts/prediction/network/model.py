@@ -37,6 +37,7 @@ from scripts.running.options import is_null
 from scripts.running.reasons import reason_of
 from scripts.training.inferers import OUTSIDE_LOGIT, RIM, SlicewiseInferer
 from scripts.training.precision import check_finite
+from scripts.transforms.most_probable import most_probable
 
 EARLIER = "earlier_models"  # id of the earlier networks whose maps are read
 Watch = Callable[[int, torch.Tensor], None]
@@ -328,7 +329,7 @@ class Model(BundleParts):
         """Return the mask of each class (classes, ...) before cleaning, of logits (1, K, ...)."""
         if "threshold" in self.parser:
             return self.activated(_plain(logits)[0].clone()) >= float(self._built("threshold"))
-        best = _plain(logits)[0].argmax(dim=0)
+        best = most_probable(_plain(logits)[0])[0]
         return torch.stack([best == each for each in range(1, logits.shape[1])])
 
     def activated(self, logits: torch.Tensor) -> torch.Tensor:
