@@ -86,7 +86,6 @@ class EightBitNetwork(nn.Module):
         super().__init__()
         self.network = network
         self._exact = OpenvinoNetwork(network)
-        self._observer = _Observer(self._exact)  # compiled once for all CTs
         self._rounded: Conversion | None = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -171,10 +170,9 @@ class EightBitNetwork(nn.Module):
         if not calibrate and self._rounded is not None:
             return _each(inferer, volume, places, self._exact.in_float32())
         self._rounded = None
-        self._observer.ranges.clear()
-        logits = _each(inferer, volume, places, self._observer)
-        model = self._observer.conversion.model
-        self._rounded = Conversion(quantised(model, self._observer.ranges))
+        observer = _Observer(self._exact)  # not kept for the next CT, for memory
+        logits = _each(inferer, volume, places, observer)
+        self._rounded = Conversion(quantised(observer.conversion.model, observer.ranges))
         return logits
 
 
@@ -189,7 +187,7 @@ class _Observer(nn.Module):
     """A network in float32 that notes the ranges of its convolutions' inputs.
 
     Attributes:
-        ranges: of each place, over all images since they were cleared.
+        ranges: of each place, over all images.
         conversion: of the network, once it was called.
     """
 
