@@ -115,9 +115,9 @@ class EightBitNetwork(nn.Module):
     ) -> tuple[torch.Tensor, Agreement]:
         """Return the logits of a CT in 8 bits, or without them where they do not agree.
 
-        Some evenly spaced slices are compared first, so that most networks that do not agree cost
-        little; then some of those in which something was found. The compared slices keep their
-        result in float32.
+        Some evenly spaced slices of the region are compared first, so that most networks that do
+        not agree cost little; then some of those in which something was found. The compared slices
+        keep their result in float32.
 
         Args:
             volume: (1, C, ..., D), slices along the last axis.
@@ -129,7 +129,7 @@ class EightBitNetwork(nn.Module):
         Raises:
             RefusedError, ValueError: see :meth:`forward`.
         """
-        spread = evenly_spaced(volume.shape[-1])
+        spread = spread_slices(volume.shape[-1], region)
         exact = self._calibrate(volume, spread, inferer, calibrate=calibrate)
         compared = _Compared(masks, region, spread, exact, _each(inferer, volume, spread, self))
         agreement = compared.agreement()
@@ -301,6 +301,27 @@ def evenly_spaced(depth: int) -> list[int]:
         ([0, 20, 40, 60], [0, 1, 2])
     """
     return sorted({round(k * (depth - 1) / (SPREAD - 1)) for k in range(SPREAD)})
+
+
+def spread_slices(depth: int, region: torch.Tensor | None) -> list[int]:
+    """Return evenly spaced slices of a CT, of those where masks count if a region says so.
+
+    Others may be empty, as those above and below the lungs are: ranges that were observed there
+    would be too narrow, and nothing found everywhere would pass for agreement.
+
+    Args:
+        depth: slices of the CT.
+        region: (1, ..., D), not 0 where masks count; None for everywhere.
+
+    Example:
+        >>> region = torch.zeros(1, 1, 40)
+        >>> region[..., 15:25] = 1
+        >>> spread_slices(40, region), spread_slices(40, 0 * region)
+        ([15, 18, 21, 24], [0, 13, 26, 39])
+    """
+    counting = torch.ones(depth) if region is None else (region != 0).flatten(0, -2).any(dim=0)
+    inside = torch.nonzero(counting).flatten().tolist() or list(range(depth))
+    return [inside[place] for place in evenly_spaced(len(inside))]
 
 
 def found_slices(masks: torch.Tensor, *, leaving_out: Places) -> list[int]:

@@ -102,6 +102,19 @@ def test_empty_ct_then_trusted_with_the_spread_slices_only(volume):
     assert (agreement.dice, agreement.slices) == ((1.0,), 4)
 
 
+def test_region_between_the_evenly_spaced_slices_of_the_ct_then_calibrated_inside_it(volume):
+    network, region = finding(), torch.zeros(1, 24, 24, 24)
+    region[..., 9:15] = 1
+    image = volume * region  # nothing elsewhere, as a bundle of the lungs masks it
+    logits, agreement = EightBitNetwork(network).predict(
+        image, inferer, masks, calibrate=True, region=region
+    )
+    expected = masks(inferer(image, network))
+    assert agreement.trusted
+    assert int(expected.sum()) > 300
+    assert int((masks(logits) ^ expected).sum()) < 3
+
+
 def most_probable(logits):
     best = logits[0].argmax(dim=0)
     return torch.stack([best == each for each in range(1, logits.shape[1])])
