@@ -76,10 +76,13 @@ class TrainingCompose(Compose):
         options: dict[str, Any] = {"threading": threading, "lazy": lazy}
         last = len(self.transforms) if end is None else end
         first = self._first_random()
-        if first is None or last < first or self._lazy or lazy:
+        is_lazy = (self._lazy if lazy is None else lazy) is not False  # None: as each transform is
+        if first is None or last < first or is_lazy:
             return super().__call__(input_, start=start, end=end, **options)
         if start < first:
             input_ = super().__call__(input_, start=start, end=first, **options)
+        if last == first:  # other threads of a CacheDataset may need metadata at this moment
+            return _plain(input_)
         with _Untracked.block():
             result = super().__call__(_plain(input_), start=max(start, first), end=last, **options)
         return _plain(result)

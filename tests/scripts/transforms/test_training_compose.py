@@ -119,6 +119,21 @@ def test_training_compose_when_a_later_transform_may_read_metadata_then_as_usual
     assert torch.equal(image, expected)
 
 
+def test_training_compose_when_each_transform_may_be_lazy_then_as_usual():
+    steps = [RandFlipd("image", prob=1.0, spatial_axis=axis, lazy=True) for axis in (0, 1)]
+    expected = Compose(steps, lazy=None)(samples()[0])["image"]
+    assert torch.equal(TrainingCompose(steps, lazy=None)(samples()[0])["image"], expected)
+
+
+def test_training_compose_before_the_first_random_transform_then_metadata_stay_on(monkeypatch):
+    module, switched = "scripts.transforms.training_compose", []
+    monkeypatch.setattr(f"{module}.set_track_meta", switched.append)
+    steps = [SelectItemsd("image"), RandFlipd("image", prob=1.0, spatial_axis=0)]
+    item = TrainingCompose(steps)(samples()[0], end=1)  # as threads of a CacheDataset do
+    assert type(item["image"]) is torch.Tensor
+    assert switched == []
+
+
 def test_training_compose_when_nothing_is_random_then_metadata_stay():
     assert isinstance(TrainingCompose([SelectItemsd("image")])(samples()[0])["image"], MetaTensor)
 
