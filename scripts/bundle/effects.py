@@ -121,7 +121,7 @@ def _is_of_user(composed: Composition, file: str) -> bool:
 
 
 def _check_stage_default(composed: Composition, id_: str, shown: str) -> None:
-    """Refuse a default of stages all of which have a value of their own.
+    """Refuse a default of stages all of which have a value of their own, not made of the default.
 
     Raises:
         ValueError: naming the strategy with its file.
@@ -135,6 +135,8 @@ def _check_stage_default(composed: Composition, id_: str, shown: str) -> None:
         return
     assert isinstance(strategy, Mapping)
     values = [stage.get(OF_STAGES[id_]) for stage in stages]
+    if any(id_ in references_of(value) for value in values):
+        return
     if values and None not in values:
         raise ValueError(
             f"{shown}: would have no effect: each stage of the strategy "

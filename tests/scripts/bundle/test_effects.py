@@ -48,6 +48,17 @@ def test_default_of_stages_in_a_file_then_refused_as_an_option_is(monkeypatch, w
     run_words(monkeypatch, "training", "--config_file", repr([*files, str(own)]))
 
 
+def test_default_of_which_stages_make_their_own_then_taken(monkeypatch, write_json):
+    stages = [{"name": "b", "learning_rate": "$@learning_rate / 10", "epochs": "@stage_epochs"}]
+    mine = write_json("mine.json", strategy={"name": "a", "stages": stages}, learning_rate=0.01)
+    words = ("training", "--config_file", f"['{LUNG}/train.json','{mine}']", "--stage_epochs", "9")
+    run_words(monkeypatch, *words)
+    run_words(monkeypatch, *words, "--learning_rate", "0.02")
+    write_json("mine.json", strategy={"name": "a", "stages": [{**stages[0], "final_rate": 0.1}]})
+    with pytest.raises(ValueError, match="--final_rate: would have no effect"):
+        run_words(monkeypatch, *words, "--final_rate", "0.2")
+
+
 @pytest.mark.parametrize(
     ("file", "word", "value"),
     [
