@@ -7,6 +7,7 @@ import runpy
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,10 @@ def run_monai(words: Sequence[str]) -> None:
 
 def _trust_own(words: Sequence[str]) -> None:
     """Silence MONAI's warning that a config may run code, for this software's own files."""
-    given = words[words.index("--config_file") + 1] if "--config_file" in words else "[]"
-    files = ast.literal_eval(given) if given.startswith("[") else [given]
+    files: list[str] = []
+    with suppress(ValueError, IndexError, SyntaxError):  # named where MONAI reads it
+        given = words[words.index("--config_file") + 1]
+        files = ast.literal_eval(given) if given.startswith("[") else [given]
     if files and all(ROOT in shipped(file).resolve().parents for file in files):
         warnings.filterwarnings("ignore", "parsing config_file", UserWarning)
 

@@ -207,3 +207,10 @@ def test_warning_of_configs_that_run_code_then_only_for_foreign_files(tmp_path):
         )
         with pytest.raises(UserWarning, match="parsing"):
             warnings.warn(f"parsing config_file {foreign}", stacklevel=1)
+
+
+@pytest.mark.parametrize("given", [(), ("['a.json'",), ("[a.json, b.json]",)])
+def test_config_files_that_are_no_list_then_left_for_monai_to_name(given):
+    before = list(warnings.filters)
+    _trust_own(["run", "training", "--config_file", *given])
+    assert list(warnings.filters) == before
