@@ -176,7 +176,7 @@ def _candidates(
         channel = rule.label if len(scores) > 1 else 0
         restored = model.restoring({**data, "pred": scores[channel : channel + 1]})
         # (Z, Y, X) without a copy, as only boxes around lesions are read
-        probability = np.asarray(restored["pred"].as_tensor(), np.float32)[0].T
+        probability = np.asarray(_plain(restored["pred"]), np.float32)[0].T
         del restored
         lesions = [s for s in segments if s.lesion and s.kind == rule.kind]
         yield from lesion_candidates(mask, lesions, probability, affine, study)
@@ -224,5 +224,8 @@ def _emptied(image: MetaTensor) -> MetaTensor:
 
 def _zyx(tensor: torch.Tensor, kind: Any) -> NDArray[Any]:
     """Return (Z, Y, X) of a (1, X, Y, Z) tensor."""
-    array = np.asarray(tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor)
-    return reverse_axes(array[0], kind)
+    return reverse_axes(np.asarray(_plain(tensor))[0], kind)
+
+
+def _plain(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.as_tensor() if isinstance(tensor, MetaTensor) else tensor

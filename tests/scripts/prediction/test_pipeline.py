@@ -229,6 +229,23 @@ def test_values_that_are_no_hu_then_refused(liver_options, tmp_path, values, rea
         assert (predict_volume(known, tmp_path / "scan.nii.gz", study="scan").hu == 40).all()
 
 
+def test_restoring_to_tensors_without_metadata_then_the_same_candidates(lung_options, tmp_path):
+    own = {
+        "inverse": "%bundles/lung_nodule_ct_segmentation/configs/inference.json::restoring",
+        "plain": {"_target_": "EnsureTyped", "keys": "pred", "track_meta": False},
+        "restoring": {"_target_": "Compose", "transforms": ["@inverse", "@plain"]},
+    }
+    (tmp_path / "own.json").write_text(json.dumps(own))
+    options = replace(
+        lung_options, config_files=(*lung_options.config_files, str(tmp_path / "own.json"))
+    )
+    source = write_nifti(tmp_path / "scan.nii.gz", bright_chest())
+    found = predict_volume(Model(options), source, study="scan")
+    usual = predict_volume(Model(lung_options), source, study="scan")
+    assert found.candidates == usual.candidates
+    assert len(found.candidates) >= 3
+
+
 def noisy(drawn, inside, hu):
     """The same CT with single voxels in it that the network takes for another class."""
     hit = np.random.default_rng(0).random(drawn.hu.shape) < 0.1
