@@ -34,9 +34,10 @@ from scripts.running.noise import silence_noise
 from scripts.running.reasons import print_reason_last, reason_of
 from scripts.storage.shipped import ROOT, shipped
 
+TRAINER = "train::trainer"
 NEEDED = {
-    "training": "train::trainer",
-    "pretraining": "train::trainer",
+    "training": TRAINER,
+    "pretraining": TRAINER,
     "evaluating": "evaluator",
     "inferring": "evaluator",
 }
@@ -49,7 +50,7 @@ def check_run() -> None:
     """Check the command of this process, if it is ``monai.bundle run`` or ``run_workflow``.
 
     The first item of a config's ``run``. From here on, a failure ends with its reason as the last
-    line, and freed memory is kept for the next tensors.
+    line. In training, whose tensors have the same sizes again and again, freed memory is kept.
 
     Raises:
         ValueError: for an override of an unknown id, with a value of another kind or without an
@@ -59,7 +60,6 @@ def check_run() -> None:
     if run is None:
         return
     silence_noise()
-    keep_freed_memory()
     print_reason_last(partial(_reason, run))
     for name in run.dropped:
         refuse_none(name, "--")
@@ -69,6 +69,8 @@ def check_run() -> None:
     entries = [run.arguments.get(key, own) for key, own in ENTRIES.items()]
     check_effects(run.composition, entries=entries, sign="--")
     check_usable(run.composition, "--")
+    if any(NEEDED[name] == TRAINER for name in NEEDED.keys() & run.composition.config.keys()):
+        keep_freed_memory()
 
 
 def _reason(run: BundleRun, error: BaseException) -> str:

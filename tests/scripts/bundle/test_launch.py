@@ -153,9 +153,19 @@ def test_process_that_is_no_command_then_not_checked(monkeypatch, kept):
     assert not kept
 
 
-def test_command_that_runs_a_workflow_then_keeps_freed_memory(monkeypatch, kept):
-    run_words(monkeypatch, "training", "--config_file", f"{LUNG}/train.json")
+@pytest.mark.parametrize("config", [f"{LUNG}/train.json", f"{LUNG}/pretrain.json"])
+def test_command_that_trains_then_keeps_freed_memory(monkeypatch, kept, config):
+    run_words(monkeypatch, "run", "--config_file", config)
     assert kept == ["kept"]
+
+
+@pytest.mark.parametrize("workflow", ["evaluating", "inferring"])
+def test_command_whose_tensors_are_of_many_sizes_then_keeps_no_freed_memory(
+    monkeypatch, kept, workflow
+):
+    config = {"evaluating": "evaluate", "inferring": "inference"}[workflow]
+    run_words(monkeypatch, workflow, "--config_file", f"{LUNG}/{config}.json")
+    assert not kept
 
 
 def test_evaluation_when_given_a_setting_of_training_then_refused_with_its_source():
