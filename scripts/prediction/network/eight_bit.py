@@ -20,6 +20,8 @@ from scripts.prediction.network.openvino_network import (
     compile_outputs,
 )
 from scripts.prediction.network.quantisation import (
+    FIRST,
+    LAST,
     Place,
     Range,
     inner_convolutions,
@@ -76,7 +78,7 @@ class Agreement:
 
 
 class EightBitNetwork(nn.Module):
-    """A 2D network whose convolutions OpenVINO computes in 8 bits, but for the first and the last.
+    """A 2D network whose convolutions OpenVINO computes in 8 bits, but for those at its ends.
 
     Args:
         network: on the CPU, in evaluation mode.
@@ -99,8 +101,8 @@ class EightBitNetwork(nn.Module):
         conversion = self._exact.conversion(x)
         if self._rounded is None and not inner_convolutions(conversion.model):
             raise RefusedError(
-                "engine: this network has no convolutions for 8 bits, as the first and those that "
-                "give the logits stay in float32; use --engine auto"
+                f"engine: this network has no convolutions for 8 bits, as the first {FIRST} and "
+                f"the last {LAST} stay in float32; use --engine auto"
             )
         return (self._rounded or conversion).call(asked_dtype("cpu"))(x)
 

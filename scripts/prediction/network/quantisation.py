@@ -23,6 +23,9 @@ Place = tuple[str, int]
 
 KINDS = ("Convolution", "ConvolutionBackpropData")
 """OpenVINO's names of a convolution and a transposed one."""
+FIRST, LAST = 1, 7
+"""Convolutions at either end that stay as they are: an image and logits need more than 8 bits. Of a
+U-Net seven are the logits' and the two last steps'."""
 LEVELS = 255
 """Of a range, and one for zero."""
 SMOOTHING = 0.5
@@ -56,21 +59,14 @@ class Range:
 
 
 def inner_convolutions(model: Any) -> list[Any]:
-    """Return the convolutions that 8 bits suit: with fixed weights, and inside the network.
-
-    The first one, whose input is the image, stays as it is, and so do those at the end with as many
-    output channels as the last: they compute logits, which need more than 8 bits.
-    """
+    """Return the convolutions that 8 bits suit: with fixed weights, without those at the ends."""
     found = [
         node
         for node in model.get_ordered_ops()
         if node.get_type_name() in KINDS
         and node.input_value(1).get_node().get_type_name() == "Constant"
-    ][1:]
-    of_logits = {_weights_of(node).shape[0] for node in found[-1:]}
-    while found and _weights_of(found[-1]).shape[0] in of_logits:
-        found.pop()
-    return found
+    ]
+    return found[FIRST:-LAST]
 
 
 def _is_transposed(convolution: Any) -> bool:
