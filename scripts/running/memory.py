@@ -14,8 +14,8 @@ def keep_freed_memory() -> bool:
     A training step frees and takes the same tensors again and again. By glibc's defaults each of
     them that has a megabyte or more is new memory, which the system clears page by page. That
     takes a twentieth of a step on a CPU. The peak of the process's memory stays about the same,
-    but it remains at its peak until the process ends. Not for tensors of ever other sizes, as of
-    whole CTs: what one leaves fits few of the others, and the peak doubles.
+    but it remains at its peak until the process ends. Not for tensors whose sizes keep changing,
+    such as those of whole CTs: what one leaves fits few of the others, and the peak doubles.
 
     Returns:
         Whether the C library is glibc, which can be told so; with another one nothing changes.
