@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import MapTransform
-from numpy.typing import NDArray
+
+from scripts.volumes.boxes import box_of
 
 Transformation = Callable[[dict[Hashable, Any]], Mapping[Hashable, Any]]
 
@@ -94,33 +94,8 @@ def foreground_box(
         foreground = torch.zeros(plain.shape[1:], dtype=torch.bool, device=plain.device)
         for label in labels:
             foreground |= plain.eq(label).any(dim=0)
-    box = box_of(foreground.cpu().numpy())
-    return None if box is None else (slice(None), *box)
-
-
-def box_of(mask: NDArray[np.bool_]) -> tuple[slice, ...] | None:
-    """Return the bounding box of a mask, one slice per axis; None for an empty mask.
-
-    As ``ndimage.find_objects``, in a tenth of the time.
-
-    Args:
-        mask: one axis or more.
-
-    Example:
-        >>> import numpy as np
-        >>> box_of(np.array([[False, False], [False, True]]))
-        (slice(1, 2, None), slice(1, 2, None))
-    """
-    box: list[slice] = []
-    for axis in range(mask.ndim):
-        others = tuple(other for other in range(mask.ndim) if other != axis)
-        occupied = np.flatnonzero(mask.any(axis=others))
-        if not len(occupied):
-            return None
-        box.append(slice(int(occupied[0]), int(occupied[-1]) + 1))
-        index = (*[slice(None)] * axis, box[-1])
-        mask = mask[index]
-    return tuple(box)
+    occupied = foreground.cpu().numpy()
+    return (slice(None), *box_of(occupied)) if occupied.any() else None
 
 
 def _plain(tensor: torch.Tensor) -> torch.Tensor:

@@ -25,9 +25,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from scripts.evaluation.figures.boxes import box_of
 from scripts.evaluation.figures.confusion import Mask
 from scripts.evaluation.series import Series, Sphere
+from scripts.volumes.boxes import box_of
 
 Points = npt.NDArray[np.float64]
 ROUNDING = 1e-6  # of a voxel

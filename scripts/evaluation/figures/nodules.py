@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scripts.evaluation.figures.boxes import Box, box_of, grow_box
 from scripts.evaluation.figures.confusion import Confusion, Mask, count_voxels
 from scripts.evaluation.figures.detection import mask_diameter_mm
 from scripts.evaluation.figures.surface import SurfaceDistance, surface_distance
 from scripts.evaluation.series import Series
+from scripts.volumes.boxes import Box, box_of, grow_box
 
 MARGIN_MM = 5.0
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from monai.metrics.utils import get_edge_surface_distance
 
-from scripts.evaluation.figures.boxes import box_of
 from scripts.evaluation.figures.confusion import Mask
+from scripts.volumes.boxes import box_of
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from scipy import ndimage
 
-from scripts.evaluation.figures.boxes import Box, box_of
 from scripts.evaluation.pictures.colours import MANUAL_COLOUR, OURS_COLOUR, QUIET, TEXT
 from scripts.evaluation.pictures.drawing import (
     PANEL_INCHES,
@@ -34,6 +33,7 @@ from scripts.evaluation.pictures.drawing import (
     voxel_edges,
     write_page,
 )
+from scripts.volumes.boxes import Box, box_of
 
 LUNG_WINDOW = (-1200.0, 200.0)
 MANUAL_WIDTH, OURS_WIDTH = 2.8, 1.3

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from scripts.evaluation.figures.boxes import box_of
 from scripts.evaluation.pictures.drawing import Panel
 from scripts.prediction.measures.axial_view import AxialView
 from scripts.prediction.result import Prediction
 from scripts.prediction.writing.colours import colours_of
+from scripts.volumes.boxes import box_of
 from scripts.volumes.geometry import Floats, world_to_index
 
 LESIONS_SHOWN = 12

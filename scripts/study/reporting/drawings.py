@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from scripts.evaluation.figures.boxes import box_of
 from scripts.evaluation.pictures.colours import MANUAL_COLOUR, OURS_COLOUR
 from scripts.evaluation.pictures.outline_drawing import LUNG_WINDOW
 from scripts.storage.files import atomic_path
 from scripts.study.reporting.results import Result, Table
 from scripts.study.reporting.statistics import estimate
+from scripts.volumes.boxes import box_of
 
 OURS, PAPER = "#1f5fa8", "#c8500a"
 MARGIN_MM = 15.0

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from scripts.evaluation.figures.boxes import box_of, grow_box
+from scripts.volumes.boxes import box_of, grow_box
 
 
 def test_box_of_two_spots_holds_both() -> None:

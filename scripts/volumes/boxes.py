@@ -24,9 +24,12 @@ def box_of(mask: npt.NDArray[np.bool_]) -> Box:
     """
     if not mask.any():
         raise ValueError(f"mask: must not be empty, got {mask.shape} without a True voxel")
-    axes = range(mask.ndim)
-    hits = [np.flatnonzero(mask.any(axis=tuple(a for a in axes if a != axis))) for axis in axes]
-    return tuple(slice(int(hit[0]), int(hit[-1]) + 1) for hit in hits)
+    box: list[slice] = []
+    for axis in range(mask.ndim):  # along each axis only in what those before leave
+        others = tuple(other for other in range(mask.ndim) if other != axis)
+        hit = np.flatnonzero(mask[tuple(box)].any(axis=others))
+        box.append(slice(int(hit[0]), int(hit[-1]) + 1))
+    return tuple(box)
 
 
 def grow_box(
